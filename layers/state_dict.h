@@ -1,0 +1,55 @@
+// A checkpoint in memory: torch's state dict, names to tensors, as weights_tools/ fills it from files.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace atrous {
+
+enum class DType { boolean, u8, i8, i16, i32, i64, f16, bf16, f32, f64 };
+std::size_t size_of(DType);         // bytes per element
+std::string_view name_of(DType);    // "F32", "BF16", "I64", ...: the names of the safetensors format
+
+// One entry: contiguous, row-major, little-endian, aligned to its element size, immutable, possibly sharing its
+// memory with others. A zero-dimensional tensor has an empty shape and one element.
+struct StateTensor {
+  DType dtype = DType::f32;
+  std::vector<std::int64_t> shape;
+  std::shared_ptr<const std::byte> data;
+
+  std::int64_t elements() const;  // Error(limit) on overflow
+  std::span<const std::byte> bytes() const;
+};
+
+// The values as floats: shared, not copied, where they are fp32 already; f16, bf16 and integers exactly where fp32 can,
+// f64 rounded to nearest.
+std::shared_ptr<const float> to_float(const StateTensor&);
+
+std::string shape_text(std::span<const std::int64_t>);  // "[21, 512, 1, 1]"
+
+// Names in the order of the file.
+class StateDict {
+ public:
+  using Entry = std::pair<std::string, StateTensor>;
+
+  void add(std::string name, StateTensor);  // Error(malformed) if the name is already there
+  const StateTensor* find(std::string_view name) const;  // nullptr if absent
+  const std::vector<Entry>& entries() const { return entries_; }
+  std::size_t size() const { return entries_.size(); }
+
+ private:
+  struct Hash : std::hash<std::string_view> {
+    using is_transparent = void;
+  };
+  std::vector<Entry> entries_;
+  std::unordered_map<std::string, std::size_t, Hash, std::equal_to<>> index_;
+};
+
+}  // namespace atrous

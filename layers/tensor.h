@@ -1,0 +1,85 @@
+// Tensors: fp32, four dimensions, channels last (NHWC), with a pitch between pixels.
+//
+//   element (n, y, x, c)  =  data[((n * h + y) * w + x) * pitch + c]
+//
+// pitch >= c. Where pitch > c the view is a slice of channels of a wider tensor: that is how the branches of a
+// concatenation write their results in place. Pixels follow each other without gaps.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <ostream>
+#include <span>
+
+namespace atrous {
+
+// n images of h rows, w columns and c channels.
+struct Shape {
+  std::int64_t n = 0, h = 0, w = 0, c = 0;
+  bool operator==(const Shape&) const = default;
+  std::int64_t pixels() const { return n * h * w; }
+};
+std::ostream& operator<<(std::ostream&, const Shape&);  // "[n, h, w, c]"
+
+// Throws Error(limit) unless every dimension is at least 1 and n * h * w * c * 4 bytes fit in an int64.
+// Returns the number of elements.
+std::int64_t checked_elements(const Shape&);
+
+// A borrowed tensor: T is float or const float.
+template <class T>
+struct BasicView {
+  T* data = nullptr;
+  Shape shape;
+  std::int64_t pitch = 0;  // elements from one pixel to the next
+
+  T* pixel(std::int64_t n, std::int64_t y, std::int64_t x) const {
+    return data + ((n * shape.h + y) * shape.w + x) * pitch;
+  }
+  T& at(std::int64_t n, std::int64_t y, std::int64_t x, std::int64_t c) const { return pixel(n, y, x)[c]; }
+  bool dense() const { return pitch == shape.c; }
+  operator BasicView<const T>() const { return {data, shape, pitch}; }
+};
+using View = BasicView<float>;
+using ConstView = BasicView<const float>;
+
+// Memory aligned to 64 bytes, uninitialised, moved and not copied.
+class Buffer {
+ public:
+  Buffer() = default;
+  explicit Buffer(std::size_t bytes);  // throws Error(limit) when the memory cannot be had
+  std::byte* data() const { return data_.get(); }
+  std::size_t size() const { return size_; }
+
+ private:
+  struct Free {
+    void operator()(std::byte*) const;
+  };
+  std::unique_ptr<std::byte[], Free> data_;
+  std::size_t size_ = 0;
+};
+
+// An owned, dense tensor.
+class Tensor {
+ public:
+  Tensor() = default;
+  explicit Tensor(const Shape&);  // uninitialised
+  static Tensor zeros(const Shape&);
+
+  const Shape& shape() const { return shape_; }
+  float* data() const { return reinterpret_cast<float*>(buffer_.data()); }
+  std::span<float> values() const { return {data(), static_cast<std::size_t>(shape_.pixels() * shape_.c)}; }
+  View view() const { return {data(), shape_, shape_.c}; }
+
+ private:
+  Shape shape_;
+  Buffer buffer_;
+};
+
+// The channels [first, first + count) of a view, sharing its memory.
+template <class T>
+BasicView<T> channels(const BasicView<T>& v, std::int64_t first, std::int64_t count) {
+  return {v.data + first, {v.shape.n, v.shape.h, v.shape.w, count}, v.pitch};
+}
+
+}  // namespace atrous

@@ -1,0 +1,55 @@
+// Files, whole: read under a cap, written beside and renamed. Every output of atrous goes through OutputFile.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace atrous {
+
+// The bytes of a regular file. Error(io) naming the path and the reason for one that is missing, unreadable, a
+// directory, a FIFO or a device; Error(limit) with both numbers for one larger than `cap` bytes.
+std::vector<std::byte> read_file(const std::string& path, std::uint64_t cap);
+
+// A regular file open for reading at offsets. Same refusals as read_file, no cap.
+class InputFile {
+ public:
+  explicit InputFile(const std::string& path);
+  ~InputFile();
+  InputFile(const InputFile&) = delete;
+  InputFile& operator=(const InputFile&) = delete;
+
+  std::uint64_t size() const { return size_; }
+  const std::string& path() const { return path_; }
+  // Fills `out` from `offset`. Error(io) when the file ends before (it may shrink while we read it).
+  void read(std::uint64_t offset, std::span<std::byte> out) const;
+
+ private:
+  std::string path_;
+  int descriptor_ = -1;
+  std::uint64_t size_ = 0;
+};
+
+// A file that appears whole or not at all: bytes go to a temporary file in the same folder, commit() renames it
+// over `path`. Without commit() the destructor removes it. Error(io) names the path and the system's reason.
+class OutputFile {
+ public:
+  explicit OutputFile(std::string path);
+  ~OutputFile();
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+
+  void write(std::span<const std::byte> bytes);
+  void commit();
+
+ private:
+  std::string path_, temporary_;
+  int descriptor_ = -1;
+};
+
+void write_file(const std::string& path, std::span<const std::byte> bytes);
+
+}  // namespace atrous
