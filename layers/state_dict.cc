@@ -29,16 +29,26 @@ std::size_t size_of(DType type) {
 
 std::string_view name_of(DType type) {
   switch (type) {
-    case DType::boolean: return "BOOL";
-    case DType::u8: return "U8";
-    case DType::i8: return "I8";
-    case DType::i16: return "I16";
-    case DType::i32: return "I32";
-    case DType::i64: return "I64";
-    case DType::f16: return "F16";
-    case DType::bf16: return "BF16";
-    case DType::f32: return "F32";
-    case DType::f64: return "F64";
+    case DType::boolean:
+      return "BOOL";
+    case DType::u8:
+      return "U8";
+    case DType::i8:
+      return "I8";
+    case DType::i16:
+      return "I16";
+    case DType::i32:
+      return "I32";
+    case DType::i64:
+      return "I64";
+    case DType::f16:
+      return "F16";
+    case DType::bf16:
+      return "BF16";
+    case DType::f32:
+      return "F32";
+    case DType::f64:
+      return "F64";
   }
   return "?";
 }
@@ -46,8 +56,8 @@ std::string_view name_of(DType type) {
 std::int64_t StateTensor::elements() const { return checked_product(shape, "tensor elements"); }
 
 std::span<const std::byte> StateTensor::bytes() const {
-  return {data.get(), checked_multiply(checked_cast<std::size_t>(elements(), "tensor elements"), size_of(dtype),
-                                       "tensor bytes")};
+  return {data.get(), checked_multiply(checked_cast<std::size_t>(elements(), "tensor elements"),
+                                       size_of(dtype), "tensor bytes")};
 }
 
 namespace {
@@ -86,18 +96,26 @@ std::shared_ptr<const float> convert_number(const StateTensor& t) {
 
 std::shared_ptr<const float> to_float(const StateTensor& t) {
   switch (t.dtype) {
-    case DType::f32: return {t.data, reinterpret_cast<const float*>(t.data.get())};
-    case DType::f16: return convert<std::uint16_t>(t, half_to_float);
+    case DType::f32:
+      return {t.data, reinterpret_cast<const float*>(t.data.get())};
+    case DType::f16:
+      return convert<std::uint16_t>(t, half_to_float);
     case DType::bf16:
       return convert<std::uint16_t>(
           t, [](std::uint16_t v) { return std::bit_cast<float>(static_cast<std::uint32_t>(v) << 16); });
-    case DType::f64: return convert_number<double>(t);
+    case DType::f64:
+      return convert_number<double>(t);
     case DType::boolean:
-    case DType::u8: return convert_number<std::uint8_t>(t);
-    case DType::i8: return convert_number<std::int8_t>(t);
-    case DType::i16: return convert_number<std::int16_t>(t);
-    case DType::i32: return convert_number<std::int32_t>(t);
-    case DType::i64: return convert_number<std::int64_t>(t);
+    case DType::u8:
+      return convert_number<std::uint8_t>(t);
+    case DType::i8:
+      return convert_number<std::int8_t>(t);
+    case DType::i16:
+      return convert_number<std::int16_t>(t);
+    case DType::i32:
+      return convert_number<std::int32_t>(t);
+    case DType::i64:
+      return convert_number<std::int64_t>(t);
   }
   return {};
 }

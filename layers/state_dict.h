@@ -14,11 +14,11 @@
 namespace atrous {
 
 enum class DType { boolean, u8, i8, i16, i32, i64, f16, bf16, f32, f64 };
-std::size_t size_of(DType);         // bytes per element
-std::string_view name_of(DType);    // "F32", "BF16", "I64", ...: the names of the safetensors format
+std::size_t size_of(DType);       // bytes per element
+std::string_view name_of(DType);  // "F32", "BF16", "I64", ...: the names of the safetensors format
 
-// One entry: contiguous, row-major, little-endian, aligned to its element size, immutable, possibly sharing its
-// memory with others. A zero-dimensional tensor has an empty shape and one element.
+// One entry: contiguous, row-major, little-endian, aligned to its element size, immutable, possibly sharing
+// its memory with others. A zero-dimensional tensor has an empty shape and one element.
 struct StateTensor {
   DType dtype = DType::f32;
   std::vector<std::int64_t> shape;
@@ -28,8 +28,8 @@ struct StateTensor {
   std::span<const std::byte> bytes() const;
 };
 
-// The values as floats: shared, not copied, where they are fp32 already; f16, bf16 and integers exactly where fp32 can,
-// f64 rounded to nearest.
+// The values as floats: shared, not copied, where they are fp32 already; f16, bf16 and integers exactly where
+// fp32 can, f64 rounded to nearest.
 std::shared_ptr<const float> to_float(const StateTensor&);
 
 std::string shape_text(std::span<const std::int64_t>);  // "[21, 512, 1, 1]"
@@ -39,7 +39,7 @@ class StateDict {
  public:
   using Entry = std::pair<std::string, StateTensor>;
 
-  void add(std::string name, StateTensor);  // Error(malformed) if the name is already there
+  void add(std::string name, StateTensor);               // Error(malformed) if the name is already there
   const StateTensor* find(std::string_view name) const;  // nullptr if absent
   const std::vector<Entry>& entries() const { return entries_; }
   std::size_t size() const { return entries_.size(); }

@@ -2,8 +2,8 @@
 //
 //   element (n, y, x, c)  =  data[((n * h + y) * w + x) * pitch + c]
 //
-// pitch >= c. Where pitch > c the view is a slice of channels of a wider tensor: that is how the branches of a
-// concatenation write their results in place. Pixels follow each other without gaps.
+// pitch >= c. Where pitch > c the view is a slice of channels of a wider tensor: that is how the branches of
+// a concatenation write their results in place. Pixels follow each other without gaps.
 #pragma once
 
 #include <cstddef>

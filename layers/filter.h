@@ -1,0 +1,22 @@
+// The weights of a convolution, as torch keeps them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+namespace atrous {
+
+// A four-dimensional block of weights [d0, d1, kernel_h, kernel_w], row-major, shared and immutable:
+// Conv2d keeps [out_channels, in_channels / groups, kh, kw], ConvTranspose2d [in_channels, out_channels /
+// groups, kh, kw].
+struct Filter {
+  std::int64_t d0 = 0, d1 = 0, kernel_h = 0, kernel_w = 0;
+  std::shared_ptr<const float> data;
+
+  std::int64_t elements() const { return d0 * d1 * kernel_h * kernel_w; }
+  float at(std::int64_t i, std::int64_t j, std::int64_t ky, std::int64_t kx) const {
+    return data.get()[((i * d1 + j) * kernel_h + ky) * kernel_w + kx];
+  }
+};
+
+}  // namespace atrous

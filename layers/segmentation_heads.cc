@@ -1,0 +1,39 @@
+#include "layers/segmentation_heads.h"
+
+namespace atrous {
+
+Var fcn_head(Module m, Var x) {
+  x = relu(batch_norm(m[1], conv2d(m[0], x)));
+  return conv2d(m[4], x);
+}
+
+namespace {
+
+Var aspp_conv(Module m, Var x, std::int64_t dilation) {
+  return relu(batch_norm(m[1], conv2d(m[0], x, {.dilation = dilation})));
+}
+
+Var aspp_pooling(Module m, Var x) {
+  Var pooled = adaptive_avg_pool2d(m[0].path(), x, {.out_h = 1, .out_w = 1});
+  pooled = relu(batch_norm(m[2], conv2d(m[1], pooled)));
+  return resize_like(m.path() + ".resize", pooled, x, {.mode = ResizeMode::bilinear, .align_corners = false});
+}
+
+}  // namespace
+
+Var aspp(Module m, Var x) {
+  const Module convs = m["convs"], project = m["project"];
+  const Var branches =
+      concat(convs.path() + ".concat",
+             {relu(batch_norm(convs[0][1], conv2d(convs[0][0], x))), aspp_conv(convs[1], x, 12),
+              aspp_conv(convs[2], x, 24), aspp_conv(convs[3], x, 36), aspp_pooling(convs[4], x)});
+  return relu(batch_norm(project[1], conv2d(project[0], branches)));
+}
+
+Var deeplab_head(Module m, Var x) {
+  x = aspp(m[0], x);
+  x = relu(batch_norm(m[2], conv2d(m[1], x)));
+  return conv2d(m[4], x);
+}
+
+}  // namespace atrous
