@@ -1,12 +1,15 @@
 #include "layers/resize.h"
 
 #include <algorithm>
+#include <vector>
 
 namespace atrous {
 
 void resize_reference(const Resize& layer, ConstView in, View out) {
-  const auto rows = resize_taps(layer, in.shape.h, out.shape.h);
-  const auto columns = resize_taps(layer, in.shape.w, out.shape.w);
+  std::vector<ResizeTap> rows(static_cast<std::size_t>(out.shape.h)),
+      columns(static_cast<std::size_t>(out.shape.w));
+  resize_taps(layer, in.shape.h, rows);
+  resize_taps(layer, in.shape.w, columns);
   for (std::int64_t n = 0; n < out.shape.n; ++n)
     for (std::int64_t y = 0; y < out.shape.h; ++y)
       for (std::int64_t x = 0; x < out.shape.w; ++x)
@@ -21,7 +24,8 @@ void resize_reference(const Resize& layer, ConstView in, View out) {
         }
 }
 
-std::vector<ResizeTap> resize_taps(const Resize& layer, std::int64_t in_size, std::int64_t out_size) {
+void resize_taps(const Resize& layer, std::int64_t in_size, std::span<ResizeTap> taps) {
+  const auto out_size = static_cast<std::int64_t>(taps.size());
   const auto place = [&](std::int64_t x) {
     if (layer.mode == ResizeMode::bilinear && layer.align_corners) {
       const float scale =
@@ -32,17 +36,13 @@ std::vector<ResizeTap> resize_taps(const Resize& layer, std::int64_t in_size, st
     if (layer.mode == ResizeMode::nearest) return scale * static_cast<float>(x);
     return std::max(scale * (static_cast<float>(x) + 0.5f) - 0.5f, 0.f);
   };
-  std::vector<ResizeTap> taps;
-  taps.reserve(static_cast<std::size_t>(out_size));
   for (std::int64_t x = 0; x < out_size; ++x) {
     const float p = place(x);
     const std::int64_t low = std::min(static_cast<std::int64_t>(p), in_size - 1);
-    if (layer.mode == ResizeMode::nearest)
-      taps.push_back({low, low, 0.f});
-    else
-      taps.push_back({low, std::min(low + 1, in_size - 1), p - static_cast<float>(low)});
+    const bool nearest = layer.mode == ResizeMode::nearest;
+    taps[static_cast<std::size_t>(x)] = {low, nearest ? low : std::min(low + 1, in_size - 1),
+                                         nearest ? 0.f : p - static_cast<float>(low)};
   }
-  return taps;
 }
 
 }  // namespace atrous

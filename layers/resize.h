@@ -14,7 +14,7 @@
 // photos. Source: torch.nn.functional.interpolate(size=...).
 #pragma once
 
-#include <vector>
+#include <span>
 
 #include "layers/tensor.h"
 
@@ -33,7 +33,8 @@ struct ResizeTap {
   std::int64_t low = 0, high = 0;
   float f = 0;
 };
-std::vector<ResizeTap> resize_taps(const Resize&, std::int64_t in_size, std::int64_t out_size);
+// The taps of `taps.size()` output rows or columns.
+void resize_taps(const Resize&, std::int64_t in_size, std::span<ResizeTap> taps);
 
 void resize_reference(const Resize&, ConstView in, View out);
 

@@ -6,7 +6,9 @@
 
 #include "layers/cpu/isa.h"
 
-#if HWY_BROKEN_EMU128
+#if HWY_ARCH_ARM_A64
+#define ATROUS_BASELINE N_NEON
+#elif HWY_BROKEN_EMU128
 #define ATROUS_BASELINE N_SCALAR
 #else
 #define ATROUS_BASELINE N_EMU128
@@ -19,5 +21,5 @@
    : (isa) == Isa::sse4 ? N_SSE4::name \
                         : ATROUS_BASELINE::name)
 #else
-#define ATROUS_FOR_ISA(isa, name) (static_cast<void>(isa), HWY_STATIC_DISPATCH(name))
+#define ATROUS_FOR_ISA(isa, name) (static_cast<void>(isa), ATROUS_BASELINE::name)
 #endif

@@ -6,6 +6,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "layers/cpu/gemm_tile.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
+
 #include "hwy/highway.h"
 #include "layers/cpu/activation-inl.h"
 #include "layers/cpu/dispatch.h"
