@@ -58,6 +58,7 @@ struct Metadata {
 
 // Keys: "atrous.format" ("1"), "architecture", "classes", "palette", "mean", "std", "resize", "source",
 // "source_sha256", "self_test". Floats are written with 9 significant digits, so they come back to the bit.
+// Refuses what metadata_from_strings() would refuse.
 std::map<std::string, std::string> to_strings(const Metadata&);
 
 // The inverse. Foreign keys (such as "format": "pt") are ignored; without "atrous.format" the result is empty optional.

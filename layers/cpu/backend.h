@@ -15,8 +15,8 @@ namespace atrous {
 
 struct CpuOptions {
   Isa isa = supported_isas().front();
-  std::string force;  // an implementation's name: tried first for every layer that has one of that name
-  int threads = 1;    // for packing weights
+  std::string force = {};  // an implementation's name: tried first for every layer that has one of that name
+  int threads = 1;         // for packing weights
 };
 
 // Packs the node's weights; the node is not needed afterwards.

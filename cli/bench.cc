@@ -1,0 +1,216 @@
+// atrous bench MODEL and atrous profile MODEL
+#include <algorithm>
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "cli/cli.h"
+#include "layers/error.h"
+#include "runtime/segmenter.h"
+
+namespace atrous::cli {
+
+namespace {
+
+struct Options {
+  RunOptions run;
+  std::string size = "520x520", format = "md";
+  int batch = 1, runs = 10, warmup = 2;
+};
+
+void add_options(CLI::App& verb, Options& options) {
+  verb.add_option(
+          "model", options.run.model,
+          "Checkpoint, or a network by name with random weights: deeplabv3_resnet50, fcn_resnet101, ...")
+      ->required();
+  verb.add_option("--size", options.size, "Input size, WIDTHxHEIGHT")->capture_default_str();
+  verb.add_option("--batch", options.batch, "Images per run")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  verb.add_option("--runs", options.runs, "Counted runs")
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str();
+  verb.add_option("--warmup", options.warmup, "Runs before them")
+      ->check(CLI::Range(0, 1000))
+      ->capture_default_str();
+  verb.add_option("-o,--format", options.format, "md, json or csv")
+      ->check(CLI::IsMember({"md", "json", "csv"}));
+  add_run_options(verb, options.run);
+}
+
+std::string format(const Table& table, const std::string& name) {
+  return name == "csv" ? table.csv() : table.markdown();
+}
+
+// Values in the range of a normalised photo, never zero or subnormal for long.
+Tensor random_input(const Shape& shape) {
+  Tensor input(shape);
+  std::uint32_t state = 1;
+  for (float& v : input.values()) {
+    state = state * 1664525u + 1013904223u;
+    v = static_cast<float>(state >> 8) * 0x1p-24f * 4.f - 2.f;
+  }
+  return input;
+}
+
+// A network's name is no path: "deeplabv3_resnet50" means its seeded weights unless a file of that name
+// exists.
+Model open_bench_model(const RunOptions& options) {
+  const std::string& name = options.model;
+  const bool named =
+      (name.starts_with("fcn_") || name.starts_with("deeplabv3_")) && name.find_first_of("./") == name.npos;
+  return open_model(named ? "seeded:" + name : name, options.model_options());
+}
+
+double median(std::vector<double> v) {
+  std::ranges::sort(v);
+  const std::size_t half = v.size() / 2;
+  return v.size() % 2 ? v[half] : (v[half - 1] + v[half]) / 2;
+}
+
+double percentile(std::vector<double> v, double p) {
+  std::ranges::sort(v);
+  return v[static_cast<std::size_t>(p * static_cast<double>(v.size() - 1) + 0.5)];
+}
+
+struct Measurement {
+  double first = 0;
+  std::vector<double> seconds;
+};
+
+// One run: the network, then upsampling and argmax of every image, as a photo of the input's size would have
+// it.
+void run_once(Session& session, ConstView input, const NodeObserver& observer = {}) {
+  session.run(input, observer);
+  for (std::int64_t n = 0; n < input.shape.n; ++n)
+    label(session, n, static_cast<int>(input.shape.h), static_cast<int>(input.shape.w), nullptr);
+}
+
+template <class Run>
+double timed(Run&& run) {
+  const auto start = std::chrono::steady_clock::now();
+  run();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+int bench(const Options& options) {
+  const auto [width, height] = parse_size(options.size);
+  const Model model = open_bench_model(options.run);
+  Session session(model.program, options.run.session_options());
+  const Tensor input = random_input({options.batch, height, width, 3});
+  Measurement m;
+  m.first = timed([&] { run_once(session, input.view()); });
+  for (int i = 0; i < options.warmup; ++i) run_once(session, input.view());
+  for (int i = 0; i < options.runs; ++i) m.seconds.push_back(timed([&] { run_once(session, input.view()); }));
+
+  const double middle = median(m.seconds), smallest = *std::ranges::min_element(m.seconds),
+               p90 = percentile(m.seconds, 0.9);
+  const double gflops = 2e-9 * static_cast<double>(session.plan(input.shape()).macs) / middle;
+  if (options.format == "json") {
+    const nlohmann::ordered_json report{{"architecture", model.architecture},
+                                        {"width", width},
+                                        {"height", height},
+                                        {"batch", options.batch},
+                                        {"threads", session.threads()},
+                                        {"isa", name_of(model.program->isa)},
+                                        {"runs", options.runs},
+                                        {"median_ms", middle * 1e3},
+                                        {"min_ms", smallest * 1e3},
+                                        {"p90_ms", p90 * 1e3},
+                                        {"first_ms", m.first * 1e3},
+                                        {"gflops", gflops},
+                                        {"weight_bytes", model.program->packed_bytes()},
+                                        {"arena_bytes", session.arena_bytes()},
+                                        {"peak_resident_bytes", peak_resident_bytes()}};
+    print(report.dump(2) + '\n');
+    return 0;
+  }
+  Table table({"network", "input", "batch", "threads", "isa", "median ms", "min ms", "p90 ms", "first ms",
+               "GFLOP/s", "weights MB", "arena MB", "peak MB"});
+  const auto mb = [](std::size_t bytes) { return fixed(static_cast<double>(bytes) / 1e6, 1); };
+  table.add({model.architecture, text(width, 'x', height), text(options.batch), text(session.threads()),
+             std::string(name_of(model.program->isa)), fixed(middle * 1e3, 1), fixed(smallest * 1e3, 1),
+             fixed(p90 * 1e3, 1), fixed(m.first * 1e3, 1), fixed(gflops, 1),
+             mb(model.program->packed_bytes()), mb(session.arena_bytes()), mb(peak_resident_bytes())});
+  print(format(table, options.format));
+  return 0;
+}
+
+int profile(const Options& options) {
+  const auto [width, height] = parse_size(options.size);
+  const Model model = open_bench_model(options.run);
+  Session session(model.program, options.run.session_options());
+  const Tensor input = random_input({options.batch, height, width, 3});
+  const auto& nodes = model.program->graph.nodes;
+  std::vector<std::vector<double>> seconds(nodes.size());
+  std::vector<double> totals;
+  for (int i = 0; i < options.warmup; ++i) run_once(session, input.view());
+  for (int i = 0; i < options.runs; ++i)
+    totals.push_back(timed([&] {
+      run_once(session, input.view(), [&](std::size_t node, double s) { seconds[node].push_back(s); });
+    }));
+
+  const Plan& plan = session.plan(input.shape());
+  const double total = median(totals);
+  std::vector<Shape> shapes;
+  for (const auto& place : plan.places) shapes.push_back(place.shape);
+  Table table(
+      {"node", "layer", "output", "implementation", "ms", "share", "GMAC", "GFLOP/s", "workspace KB"});
+  nlohmann::ordered_json rows = nlohmann::json::array();
+  double in_nodes = 0;
+  const auto row = [&](const std::string& node, std::string_view layer, const std::string& output,
+                       std::string_view how, double s, double gmac, std::size_t workspace) {
+    const double gflops = s > 0 ? 2 * gmac / s : 0;
+    table.add({node, std::string(layer), output, std::string(how), fixed(s * 1e3, 3),
+               fixed(100 * s / total, 1) + "%", fixed(gmac, 3), fixed(gflops, 1), text(workspace / 1000)});
+    rows.push_back({{"node", node},
+                    {"layer", layer},
+                    {"output", output},
+                    {"implementation", how},
+                    {"ms", s * 1e3},
+                    {"share", s / total},
+                    {"gmac", gmac},
+                    {"gflops", gflops},
+                    {"workspace_bytes", workspace}});
+  };
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    const std::string shape = text(shapes[static_cast<std::size_t>(nodes[i].output)]);
+    if (plan.in_place[i]) {
+      row(nodes[i].name, name_of(nodes[i].layer), shape, "in place", 0, 0, 0);
+      continue;
+    }
+    const double s = median(seconds[i]);
+    in_nodes += s;
+    row(nodes[i].name, name_of(nodes[i].layer), shape, model.program->kernels[i]->name(), s,
+        static_cast<double>(macs(nodes[i], shapes)) / 1e9, plan.workspace[i]);
+  }
+  row("upsample + argmax", "", text(width, 'x', height), "bands", std::max(0.0, total - in_nodes), 0, 0);
+  row("total", "", "", name_of(model.program->isa), total, static_cast<double>(plan.macs) / 1e9,
+      plan.workspace_bytes);
+  print(options.format == "json" ? rows.dump(2) + '\n' : format(table, options.format));
+  return 0;
+}
+
+}  // namespace
+
+Action add_bench(CLI::App& verb) {
+  auto options = std::make_shared<Options>();
+  add_options(verb, *options);
+  verb.footer(
+      "Times the network with upsampling and argmax, without files. GFLOP/s count the direct algorithm.\n\n"
+      "Examples:\n"
+      "  atrous bench deeplabv3_resnet50 --threads 1\n"
+      "  atrous bench fcn_resnet101_coco-7ecb50ca.pth --size 640x480 -o json");
+  return [options] { return bench(*options); };
+}
+
+Action add_profile(CLI::App& verb) {
+  auto options = std::make_shared<Options>();
+  add_options(verb, *options);
+  verb.footer(
+      "Examples:\n"
+      "  atrous profile deeplabv3_resnet50 --threads 1\n"
+      "  atrous profile fcn_resnet50 --isa avx2 -o csv");
+  return [options] { return profile(*options); };
+}
+
+}  // namespace atrous::cli

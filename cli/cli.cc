@@ -1,0 +1,151 @@
+#include "cli/cli.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <cstring>
+#include <iomanip>
+
+#include "layers/error.h"
+#include "weights_tools/seeded.h"
+
+namespace atrous::cli {
+
+namespace {
+
+// Keeps a mistaken size from taking the whole machine down: without a limit, the machine's memory is one.
+std::uint64_t physical_memory() {
+  const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+  return pages > 0 && page > 0 ? static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page) : 0;
+}
+
+bool is_number(const std::string& cell) {
+  return !cell.empty() && cell.find_first_not_of("0123456789.,%+-x ") == std::string::npos;
+}
+
+std::vector<std::size_t> widths(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::size_t> widest(rows.front().size());
+  for (const auto& row : rows)
+    for (std::size_t i = 0; i < row.size(); ++i) widest[i] = std::max(widest[i], row[i].size());
+  return widest;
+}
+
+std::string pad(const std::string& cell, std::size_t width, bool right) {
+  const std::string space(width - cell.size(), ' ');
+  return right ? space + cell : cell + space;
+}
+
+// A column is aligned by its last row.
+bool right_aligned(const std::vector<std::vector<std::string>>& rows, std::size_t column) {
+  return is_number(rows.back()[column]);
+}
+
+}  // namespace
+
+ModelOptions RunOptions::model_options(bool aux) const {
+  ModelOptions options{.aux = aux, .force = force, .threads = threads};
+  if (!isa.empty()) options.isa = isa_from_name(isa);
+  return options;
+}
+
+SessionOptions RunOptions::session_options() const {
+  return {.threads = threads, .memory_limit = memory_limit ? memory_limit : physical_memory()};
+}
+
+void add_run_options(CLI::App& verb, RunOptions& options) {
+  verb.add_option("--threads", options.threads, "Threads; 0 for all this process may use")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  std::vector<std::string> isas, implementations;
+  for (Isa isa : supported_isas()) isas.emplace_back(name_of(isa));
+  for (std::string_view name : cpu_implementations()) implementations.emplace_back(name);
+  verb.add_option("--isa", options.isa, "Instruction set, instead of the best this machine has")
+      ->check(CLI::IsMember(isas));
+  verb.add_option("--force", options.force, "Prefer one implementation of the layers")
+      ->check(CLI::IsMember(implementations));
+  verb.add_option("--memory-limit", options.memory_limit,
+                  "Most memory for weights and activations, such as 500MB")
+      ->transform(CLI::AsSizeValue(false));
+}
+
+Model open_model(const std::string& name, const ModelOptions& options) {
+  constexpr std::string_view seeded = "seeded:";
+  if (!name.starts_with(seeded)) return load_model(name, options);
+  return make_model(seeded_state(std::string_view(name).substr(seeded.size())), std::nullopt, options);
+}
+
+std::pair<int, int> parse_size(const std::string& text) {
+  int width = 0, height = 0;
+  const char* end = text.data() + text.size();
+  const auto first = std::from_chars(text.data(), end, width);
+  if (first.ec == std::errc() && first.ptr != end && *first.ptr == 'x') {
+    const auto second = std::from_chars(first.ptr + 1, end, height);
+    const bool in_range = width >= 1 && width <= 16384 && height >= 1 && height <= 16384;
+    if (second.ec == std::errc() && second.ptr == end && in_range) return {width, height};
+  }
+  throw UsageError{atrous::text("size ", text, ": expected WIDTHxHEIGHT, each 1 to 16384")};
+}
+
+std::uint64_t peak_resident_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+std::string megabytes(std::uint64_t bytes) { return fixed(static_cast<double>(bytes) / 1e6, 1) + " MB"; }
+
+std::string fixed(double value, int decimals) {
+  std::ostringstream out;
+  out << std::fixed << std::setprecision(decimals) << value;
+  return out.str();
+}
+
+std::string Table::plain() const {
+  const auto widest = widths(rows_);
+  std::string out;
+  for (const auto& row : rows_) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i)
+      line += (i ? "  " : "") + pad(row[i], widest[i], right_aligned(rows_, i));
+    line.erase(line.find_last_not_of(' ') + 1);
+    out += line + '\n';
+  }
+  return out;
+}
+
+std::string Table::markdown() const {
+  std::string out;
+  for (std::size_t r = 0; r < rows_.size(); ++r) {
+    for (const std::string& cell : rows_[r]) out += "| " + cell + ' ';
+    out += "|\n";
+    if (r > 0) continue;
+    for (std::size_t i = 0; i < rows_[r].size(); ++i) out += right_aligned(rows_, i) ? "|---:" : "|---";
+    out += "|\n";
+  }
+  return out;
+}
+
+std::string Table::csv() const {
+  std::string out;
+  for (const auto& row : rows_) {
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      const bool quote = row[i].find_first_of(",\"\n") != std::string::npos;
+      std::string cell = row[i];
+      for (std::size_t at = 0; quote && (at = cell.find('"', at)) != std::string::npos; at += 2)
+        cell.insert(at, 1, '"');
+      out += (i ? "," : "") + (quote ? '"' + cell + '"' : cell);
+    }
+    out += '\n';
+  }
+  return out;
+}
+
+void print(std::string_view text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
+    fail(ErrorCode::io, "standard output: ", std::strerror(errno));
+}
+
+}  // namespace atrous::cli

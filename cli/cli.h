@@ -1,0 +1,72 @@
+// What the verbs share. One file per verb: it declares its options, calls the library and prints.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "runtime/model.h"
+#include "runtime/session.h"
+
+namespace atrous::cli {
+
+// A mistake in the command line, found after parsing: exit 2 instead of 1.
+struct UsageError {
+  std::string sentence;
+};
+
+// What a verb does once its options are parsed; returns the exit status.
+using Action = std::function<int()>;
+
+// Each adds its verb to the application and returns what it does.
+Action add_segment(CLI::App&);
+Action add_convert(CLI::App&);
+Action add_inspect(CLI::App&);
+Action add_bench(CLI::App&);
+Action add_profile(CLI::App&);
+
+// Options of every verb that runs a network.
+struct RunOptions {
+  std::string model;
+  int threads = 0;
+  std::string isa, force;
+  std::uint64_t memory_limit = 0;  // bytes; 0: the machine's memory
+
+  ModelOptions model_options(bool aux = false) const;
+  SessionOptions session_options() const;
+};
+void add_run_options(CLI::App&, RunOptions&);
+
+// A checkpoint file, or "seeded:ARCHITECTURE" for random weights.
+Model open_model(const std::string& name, const ModelOptions&);
+
+// "520x480": width and height, each 1 to 16384. Throws UsageError.
+std::pair<int, int> parse_size(const std::string& text);
+
+// The largest resident set this process has had, in bytes.
+std::uint64_t peak_resident_bytes();
+
+// "12.3 MB"
+std::string megabytes(std::uint64_t bytes);
+
+// Columns padded to their widest cell; numbers to the right.
+class Table {
+ public:
+  explicit Table(std::vector<std::string> head) : rows_{std::move(head)} {}
+  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+  std::string plain() const;     // columns apart by two spaces
+  std::string markdown() const;  // | a | b |
+  std::string csv() const;
+
+ private:
+  std::vector<std::vector<std::string>> rows_;
+};
+std::string fixed(double value, int decimals);
+
+// Writes to stdout; Error(io) when it is closed or full.
+void print(std::string_view text);
+
+}  // namespace atrous::cli

@@ -1,0 +1,63 @@
+// atrous convert IN OUT.safetensors
+#include <sstream>
+
+#include "cli/cli.h"
+#include "cli/names.h"
+#include "layers/error.h"
+#include "runtime/palette.h"
+#include "runtime/self_test.h"
+#include "weights_tools/checkpoint.h"
+#include "weights_tools/safetensors.h"
+#include "weights_tools/sha256.h"
+
+namespace atrous::cli {
+
+namespace {
+
+struct Options {
+  std::string in, out, classes, palette;
+};
+
+std::string file_name(const std::string& path) { return path.substr(path.find_last_of('/') + 1); }
+
+int run(const Options& options) {
+  const Checkpoint checkpoint = load_checkpoint(options.in);
+  Model model = make_model(checkpoint.state, checkpoint.metadata);
+  apply_names(model, options.classes, options.palette);
+
+  Metadata metadata = checkpoint.metadata.value_or(Metadata{});
+  metadata.architecture = model.architecture;
+  metadata.classes = model.classes;
+  metadata.palette = model.palette;
+  metadata.preprocessing = model.preprocessing;
+  metadata.source = file_name(options.in);
+  metadata.source_sha256 = sha256_of_file(options.in);
+  Session session(model.program);
+  metadata.self_test = make_self_test(session);
+
+  write_safetensors(options.out, checkpoint.state, to_strings(metadata));
+  for (const std::string& note : checkpoint.notes) print(note + '\n');
+  print(text(options.out, ": ", model.architecture, ", ", model.classes.size(), " classes, ",
+             checkpoint.state.size(), " tensors\n"));
+  return 0;
+}
+
+}  // namespace
+
+Action add_convert(CLI::App& verb) {
+  auto options = std::make_shared<Options>();
+  verb.add_option("in", options->in, "Checkpoint: .pth (zip or legacy) or .safetensors")->required();
+  verb.add_option("out", options->out, "File to write, .safetensors")->required();
+  verb.add_option("--classes", options->classes, "Class names to store: a file, one name a line");
+  verb.add_option("--palette", options->palette, "Colours to store: voc, hub or a file, one colour a line");
+  verb.footer(
+      "Names and values stay exactly as they are, so torchvision can load the result; beside them go "
+      "classes, colours,\n"
+      "preprocessing, the source's sha256 and a self-test.\n\n"
+      "Examples:\n"
+      "  atrous convert deeplabv3_resnet101_coco-586e9e4e.pth deeplabv3_resnet101.safetensors\n"
+      "  atrous convert camvid.pth camvid.safetensors --classes camvid.txt --palette camvid-colours.txt");
+  return [options] { return run(*options); };
+}
+
+}  // namespace atrous::cli

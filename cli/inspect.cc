@@ -1,0 +1,134 @@
+// atrous inspect FILE
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "cli/cli.h"
+#include "layers/error.h"
+#include "runtime/threads.h"
+#include "weights_tools/checkpoint.h"
+#include "weights_tools/sha256.h"
+
+namespace atrous::cli {
+
+namespace {
+
+struct Options {
+  std::string file, size = "520x520";
+  bool json = false, tensors = false;
+  int threads = 0;
+};
+
+// Parameters as torch counts them: what training changes, not the statistics beside it.
+bool is_parameter(const std::string& name) {
+  return !name.ends_with(".running_mean") && !name.ends_with(".running_var") &&
+         !name.ends_with(".num_batches_tracked");
+}
+
+nlohmann::ordered_json describe_tensors(const StateDict& state) {
+  std::map<std::string, std::int64_t> by_dtype;
+  std::int64_t parameters = 0;
+  for (const auto& [name, tensor] : state.entries()) {
+    ++by_dtype[std::string(name_of(tensor.dtype))];
+    if (is_parameter(name)) parameters += tensor.elements();
+  }
+  return {{"tensors", state.size()}, {"parameters", parameters}, {"dtypes", by_dtype}};
+}
+
+// What the network is and takes, or why it is none that atrous runs.
+nlohmann::ordered_json describe_network(const Checkpoint& checkpoint, const Options& options) {
+  const auto [width, height] = parse_size(options.size);
+  nlohmann::ordered_json out;
+  try {
+    const Network network = build_network(checkpoint.state);
+    const Model model = make_model(checkpoint.state, checkpoint.metadata, {.threads = options.threads});
+    const Plan plan = make_plan(*model.program, {1, height, width, 3}, resolve_threads(options.threads));
+    out["architecture"] = model.architecture;
+    out["output_stride"] = model.output_stride;
+    out["aux"] = network.has_aux;
+    out["classes"] = model.classes;
+    out["at"] = {{"width", width},
+                 {"height", height},
+                 {"gmac", static_cast<double>(plan.macs) / 1e9},
+                 {"weight_bytes", model.program->packed_bytes()},
+                 {"arena_bytes", plan.arena_bytes()}};
+  } catch (const Error& error) {
+    out["architecture"] = nullptr;
+    out["reason"] = error.what();
+  }
+  return out;
+}
+
+std::string in_words(const nlohmann::ordered_json& report) {
+  std::ostringstream out;
+  const auto line = [&](std::string_view name, const std::string& value) {
+    out << name << std::string(14 - name.size(), ' ') << value << '\n';
+  };
+  if (report["architecture"].is_null()) {
+    line("architecture", "not one that atrous runs: " + report["reason"].get<std::string>());
+  } else {
+    const auto& at = report["at"];
+    std::string classes;
+    for (const auto& name : report["classes"])
+      classes += (classes.empty() ? "" : ", ") + name.get<std::string>();
+    line("architecture", report["architecture"].get<std::string>() +
+                             (report["aux"].get<bool>() ? ", with an auxiliary head" : ""));
+    line("classes", text(report["classes"].size(), ": ", classes));
+    line("at " + text(at["width"].get<int>(), 'x', at["height"].get<int>()),
+         fixed(at["gmac"].get<double>(), 1) + " GMAC, " + megabytes(at["weight_bytes"].get<std::uint64_t>()) +
+             " of weights, " + megabytes(at["arena_bytes"].get<std::uint64_t>()) +
+             " of activations and workspace");
+  }
+  line("parameters", text(report["parameters"].get<std::int64_t>()));
+  std::string dtypes;
+  for (const auto& [name, count] : report["dtypes"].items())
+    dtypes += (dtypes.empty() ? "" : ", ") + text(count.get<std::int64_t>(), ' ', name);
+  line("tensors", text(report["tensors"].get<std::size_t>(), " (", dtypes, ")"));
+  line("container", report["container"].get<std::string>());
+  for (const auto& note : report["notes"]) line("", note.get<std::string>());
+  line("sha256", report["sha256"].get<std::string>());
+  return out.str();
+}
+
+int run(const Options& options) {
+  const Checkpoint checkpoint = load_checkpoint(options.file);
+  nlohmann::ordered_json report{{"file", options.file}};
+  report.update(describe_network(checkpoint, options));
+  report.update(describe_tensors(checkpoint.state));
+  report["container"] = name_of(checkpoint.container);
+  report["notes"] = checkpoint.notes;
+  report["sha256"] = sha256_of_file(options.file);
+  if (options.json) {
+    if (options.tensors)
+      for (const auto& [name, tensor] : checkpoint.state.entries())
+        report["state"][name] = {{"dtype", name_of(tensor.dtype)}, {"shape", tensor.shape}};
+    print(report.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + '\n');
+    return 0;
+  }
+  print(in_words(report));
+  if (!options.tensors) return 0;
+  Table table({"tensor", "dtype", "shape"});
+  for (const auto& [name, tensor] : checkpoint.state.entries())
+    table.add({name, std::string(name_of(tensor.dtype)), shape_text(tensor.shape)});
+  print('\n' + table.plain());
+  return 0;
+}
+
+}  // namespace
+
+Action add_inspect(CLI::App& verb) {
+  auto options = std::make_shared<Options>();
+  verb.add_option("file", options->file, "Checkpoint: .pth or .safetensors")->required();
+  verb.add_option("--size", options->size, "Input size for work and memory, WIDTHxHEIGHT")
+      ->capture_default_str();
+  verb.add_option("--threads", options->threads, "Threads the memory is predicted for; 0 for all")
+      ->check(CLI::Range(0, 1024));
+  verb.add_flag("--tensors", options->tensors, "List every tensor");
+  verb.add_flag("--json", options->json, "Print JSON");
+  verb.footer(
+      "Examples:\n"
+      "  atrous inspect deeplabv3_resnet101_coco-586e9e4e.pth\n"
+      "  atrous inspect fcn_resnet50.safetensors --size 1024x768 --json");
+  return [options] { return run(*options); };
+}
+
+}  // namespace atrous::cli

@@ -1,0 +1,81 @@
+#include "cli/names.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "cli/cli.h"
+#include "layers/error.h"
+#include "runtime/palette.h"
+#include "weights_tools/file.h"
+
+namespace atrous::cli {
+
+namespace {
+
+constexpr std::uint64_t most_bytes = 1 << 20;  // of a file with names or colours
+
+std::string read_text(const std::string& path) {
+  const auto bytes = read_file(path, most_bytes);
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+std::vector<std::string> read_classes(const std::string& path) {
+  std::vector<std::string> names;
+  std::istringstream lines(read_text(path));
+  for (std::string line; std::getline(lines, line);) {
+    if (line.ends_with('\r')) line.pop_back();
+    const bool printable = std::ranges::none_of(line, [](unsigned char c) { return c < 0x20 || c == 0x7f; });
+    if (line.empty() || line.size() > 256 || !printable)
+      fail(ErrorCode::malformed, path, ": line ", names.size() + 1,
+           " is not a class name of 1 to 256 printable characters");
+    names.push_back(line);
+  }
+  return names;
+}
+
+void expect_count(const std::string& what, std::size_t found, std::size_t expected) {
+  if (found != expected)
+    throw UsageError{atrous::text(what, ": expected ", expected, " entries, one per class, found ", found)};
+}
+
+}  // namespace
+
+void apply_names(Model& model, const std::string& classes, const std::string& palette) {
+  const int count = static_cast<int>(model.classes.size());
+  if (!classes.empty()) {
+    auto names = read_classes(classes);
+    expect_count(classes, names.size(), model.classes.size());
+    model.classes = std::move(names);
+  }
+  if (palette.empty()) return;
+  if (palette == "voc") {
+    model.palette = voc_palette(count);
+  } else if (palette == "hub") {
+    model.palette = hub_palette(count);
+  } else {
+    auto colours = read_palette(read_text(palette), palette);
+    expect_count(palette, colours.size(), model.classes.size());
+    model.palette = std::move(colours);
+  }
+}
+
+std::uint8_t class_by_name(const Model& model, const std::string& name) {
+  const auto found = std::ranges::find(model.classes, name);
+  if (found != model.classes.end()) return static_cast<std::uint8_t>(found - model.classes.begin());
+  unsigned index = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), index);
+  if (error == std::errc() && end == name.data() + name.size() && index < model.classes.size())
+    return static_cast<std::uint8_t>(index);
+  std::string known;
+  for (const std::string& c : model.classes) known += (known.empty() ? "" : ", ") + c;
+  throw UsageError{atrous::text("class ", name, ": the model knows ", known)};
+}
+
+std::string file_safe(const std::string& name) {
+  std::string safe = name;
+  std::ranges::replace_if(
+      safe, [](unsigned char c) { return !std::isalnum(c) && c != '-' && c != '_'; }, '_');
+  return safe;
+}
+
+}  // namespace atrous::cli

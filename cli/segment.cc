@@ -1,0 +1,303 @@
+// atrous segment PHOTO... -m MODEL
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "cli/cli.h"
+#include "cli/inputs.h"
+#include "cli/names.h"
+#include "layers/error.h"
+#include "runtime/image_read.h"
+#include "runtime/npy.h"
+#include "runtime/pictures.h"
+#include "runtime/png.h"
+#include "runtime/segmenter.h"
+#include "weights_tools/file.h"
+
+namespace atrous::cli {
+
+namespace {
+
+struct Options {
+  RunOptions run;
+  std::vector<std::string> inputs;
+  std::string output, at = "photo", size, palette, classes, upsample = "bilinear", cutout, logits, json;
+  int resize = 0, center_crop = 0;
+  bool no_resize = false, no_exif = false, aux = false, quiet = false;
+  bool mask = false, overlay = false, labels = false, confidence = false, no_mask = false, no_overlay = false;
+  OverlayOptions style;
+  bool no_contours = false;
+
+  bool to_stdout() const { return output == "-"; }
+  bool wants_mask() const { return to_stdout() ? mask || !any_picture() : !no_mask; }
+  bool wants_overlay() const { return to_stdout() ? overlay : !no_overlay; }
+  bool any_picture() const { return mask || overlay || labels || confidence || !cutout.empty(); }
+};
+
+std::optional<ResizeRule> resize_rule(const Options& o, const Model& model) {
+  if (o.no_resize + (o.resize > 0) + !o.size.empty() > 1)
+    throw UsageError{"--resize, --size and --no-resize exclude each other"};
+  ResizeRule rule = model.preprocessing.resize;
+  if (o.no_resize) rule = {.kind = ResizeRule::Kind::none, .width = 0};
+  if (o.resize > 0) rule = {.kind = ResizeRule::Kind::shorter_side, .width = o.resize};
+  if (!o.size.empty()) {
+    const auto [width, height] = parse_size(o.size);
+    rule = {.kind = ResizeRule::Kind::exact, .width = width, .height = height};
+  }
+  if (o.center_crop > 0) rule.center_crop = o.center_crop;
+  return rule;
+}
+
+SegmentOptions segment_options(const Options& o, const Model& model) {
+  return {.resize = resize_rule(o, model),
+          .at_input = o.at == "input",
+          .confidence = true,
+          .logits = !o.logits.empty(),
+          .upsampling = o.upsample == "transposed" ? Upsampling::transposed : Upsampling::bilinear,
+          .output = o.aux ? "aux" : "out"};
+}
+
+void check(const Options& o, std::size_t inputs) {
+  if (o.to_stdout()) {
+    const int pictures = o.wants_mask() + o.overlay + o.labels + o.confidence + !o.cutout.empty();
+    if (inputs != 1 || pictures != 1)
+      throw UsageError{
+          text("-o -: one picture of one photo can go to standard output, not ", pictures, " of ", inputs)};
+    if (o.json == "-" || o.logits == "-") throw UsageError{"-o -: standard output is taken by the picture"};
+  }
+  if (o.json == "-" && o.logits == "-")
+    throw UsageError{"--json - and --logits - cannot both go to standard output"};
+  if (!o.logits.empty() && inputs != 1) throw UsageError{text("--logits takes one input, found ", inputs)};
+}
+
+void write_to(const std::string& path, std::span<const std::byte> bytes) {
+  if (path == "-")
+    print({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  else
+    write_file(path, bytes);
+}
+
+// The logits of a batch as one tensor [n, h, w, classes].
+Tensor stack(const std::vector<Segmentation>& results) {
+  Shape shape = results.front().logits.shape();
+  shape.n = static_cast<std::int64_t>(results.size());
+  Tensor all(shape);
+  float* to = all.data();
+  for (const Segmentation& s : results) to = std::copy_n(s.logits.data(), s.logits.values().size(), to);
+  return all;
+}
+
+bool is_npy(std::span<const std::byte> file) {
+  constexpr std::string_view magic = "\x93NUMPY";
+  return file.size() >= magic.size() && std::memcmp(file.data(), magic.data(), magic.size()) == 0;
+}
+
+struct Job {
+  const Options& options;
+  const Model& model;
+  Session& session;
+  nlohmann::ordered_json report = nlohmann::json::array();
+
+  void run(const Input&);
+
+ private:
+  std::vector<std::string> write_pictures(const Segmentation&, const std::string& stem) const;
+  void describe(const std::string& name, const Segmentation&, const std::vector<std::string>& files);
+};
+
+std::vector<std::string> Job::write_pictures(const Segmentation& s, const std::string& stem) const {
+  std::vector<std::string> files;
+  const auto write = [&](const std::string& kind, const std::vector<std::byte>& png) {
+    files.push_back(options.to_stdout() ? "-" : stem + '.' + kind + ".png");
+    write_to(files.back(), png);
+  };
+  const bool has_picture = !s.picture.pixels.empty();  // a tensor has none to lay colours on
+  if (options.wants_mask()) write("mask", encode_png(colourise(s.labels, model.palette)));
+  if (options.wants_overlay() && has_picture)
+    write("overlay", encode_png(overlay(s.picture, s.labels, model.palette, options.style)));
+  if (options.labels) write("labels", encode_png(Image{s.labels.width, s.labels.height, 1, s.labels.labels}));
+  if (options.confidence)
+    write("confidence", encode_png(confidence_picture(s.confidence, s.labels.width, s.labels.height)));
+  if (!options.cutout.empty()) {
+    if (!has_picture) throw UsageError{"--cutout needs a photo, not a tensor"};
+    write("cutout-" + file_safe(options.cutout),
+          encode_png(cutout(s.picture, s.labels, class_by_name(model, options.cutout))));
+  }
+  return files;
+}
+
+void Job::describe(const std::string& name, const Segmentation& s, const std::vector<std::string>& files) {
+  const auto shares = class_shares(s);
+  if (options.json != "-" && !options.to_stdout() && !options.quiet) {
+    Table table({"class", "share", "confidence"});
+    for (const ClassShare& c : shares)
+      table.add({model.classes[static_cast<std::size_t>(c.index)], fixed(100 * c.share, 2) + "%",
+                 fixed(c.confidence, 3)});
+    const double total = s.prepare_seconds + s.network_seconds + s.label_seconds;
+    print(text(name, ": ", s.labels.width, "x", s.labels.height, ", network at ", s.input_width, "x",
+               s.input_height, ", ", fixed(total * 1e3, 0), " ms (network ",
+               fixed(s.network_seconds * 1e3, 0), ")\n", table.plain()));
+    for (const std::string& file : files) print(text("wrote ", file, '\n'));
+  }
+  if (options.json.empty()) return;
+  nlohmann::ordered_json classes = nlohmann::json::array();
+  for (const ClassShare& c : shares)
+    classes.push_back({{"index", c.index},
+                       {"name", model.classes[static_cast<std::size_t>(c.index)]},
+                       {"pixels", c.pixels},
+                       {"share", c.share},
+                       {"confidence", c.confidence}});
+  report.push_back(
+      {{"file", name},
+       {"width", s.labels.width},
+       {"height", s.labels.height},
+       {"input_width", s.input_width},
+       {"input_height", s.input_height},
+       {"classes", classes},
+       {"seconds",
+        {{"prepare", s.prepare_seconds}, {"network", s.network_seconds}, {"label", s.label_seconds}}},
+       {"written", files}});
+}
+
+void Job::run(const Input& input) {
+  const auto file = read_input(input.path);
+  const std::string name = input.path == "-" ? "standard input" : input.path;
+  const SegmentOptions how = segment_options(options, model);
+  std::vector<Segmentation> results;
+  if (is_npy(file)) {
+    results = segment(session, model, read_npy(file, name).view(), how);
+  } else {
+    results.push_back(segment(session, model, read_image(file, name, {.exif = !options.no_exif}), how));
+  }
+  if (options.to_stdout() && results.size() != 1)
+    throw UsageError{
+        text("-o -: ", name, " holds ", results.size(), " images, one can go to standard output")};
+  if (!options.logits.empty()) write_to(options.logits, encode_npy(stack(results).view()));
+  for (std::size_t n = 0; n < results.size(); ++n) {
+    const std::string suffix = results.size() > 1 ? text('.', n) : "";
+    const auto files = write_pictures(results[n], input.stem + suffix);
+    describe(name + (results.size() > 1 ? text('[', n, ']') : ""), results[n], files);
+  }
+}
+
+// "[ 3/20] dog.jpg", rewritten in place; only where a person watches and nothing else is printed.
+void show_progress(std::size_t done, std::size_t all, const std::string& name) {
+  std::fprintf(stderr, "\r\033[K[%zu/%zu] %s", done, all, name.c_str());
+  if (done == all) std::fprintf(stderr, "\r\033[K");
+  std::fflush(stderr);
+}
+
+int run(const Options& options) {
+  const bool folder_given = !options.output.empty() && !options.to_stdout();
+  const auto inputs = expand_inputs(options.inputs, folder_given ? options.output : "");
+  check(options, inputs.size());
+  Model model = open_model(options.run.model, options.run.model_options(options.aux));
+  apply_names(model, options.classes, options.palette);
+  if (!options.cutout.empty()) class_by_name(model, options.cutout);
+  segment_options(options, model);  // a contradiction is found before any work is done
+  if (folder_given) {
+    std::error_code error;
+    std::filesystem::create_directories(options.output, error);
+    if (error) fail(ErrorCode::io, options.output, ": ", error.message());
+  }
+
+  Session session(model.program, options.run.session_options());
+  Job job{options, model, session};
+  const bool several = inputs.size() > 1;
+  const bool progress = several && isatty(STDERR_FILENO) && (options.quiet || !isatty(STDOUT_FILENO));
+  int failed = 0;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (progress) show_progress(i, inputs.size(), inputs[i].path);
+    try {
+      job.run(inputs[i]);
+    } catch (const Error& error) {
+      // One broken photo does not stop a folder: it is named, and the exit status tells.
+      if (!several) throw;
+      std::fprintf(stderr, "%satrous: error: %s\n", progress ? "\r\033[K" : "", error.what());
+      ++failed;
+    }
+  }
+  if (progress) show_progress(inputs.size(), inputs.size(), "");
+  if (!options.json.empty()) {
+    const std::string json = job.report.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + '\n';
+    write_to(options.json, std::as_bytes(std::span(json)));
+  }
+  if (failed > 0) fail(ErrorCode::io, failed, " of ", inputs.size(), " pictures failed");
+  return 0;
+}
+
+}  // namespace
+
+Action add_segment(CLI::App& verb) {
+  auto o = std::make_shared<Options>();
+  verb.add_option("photos", o->inputs,
+                  "Photos (JPEG, PNG, BMP, PNM), folders, - for standard input, or .npy tensors")
+      ->required();
+  verb.add_option("-m,--model", o->run.model,
+                  "Checkpoint: .pth or .safetensors; or seeded:NETWORK for random weights")
+      ->required();
+  verb.add_option("-o,--output", o->output,
+                  "Folder for the results (default: beside each photo), or - for standard output");
+
+  const auto in = "What is written";
+  verb.add_flag("--mask", o->mask, "NAME.mask.png, the classes' colours (default)")->group(in);
+  verb.add_flag("--overlay", o->overlay, "NAME.overlay.png, the colours over the photo (default)")->group(in);
+  verb.add_flag("--no-mask", o->no_mask, "Do not write the mask")->group(in);
+  verb.add_flag("--no-overlay", o->no_overlay, "Do not write the overlay")->group(in);
+  verb.add_flag("--labels", o->labels, "NAME.labels.png, 8-bit class indices")->group(in);
+  verb.add_flag("--confidence", o->confidence, "NAME.confidence.png, the label's probability, white is 1")
+      ->group(in);
+  verb.add_option("--cutout", o->cutout,
+                  "NAME.cutout-CLASS.png, the photo where CLASS is, transparent elsewhere")
+      ->group(in);
+  verb.add_option("--logits", o->logits, "The logits at the input's size, N x C x H x W, .npy or -")
+      ->group(in);
+  verb.add_option("--json", o->json, "What the table says, as JSON, to a file or -")->group(in);
+  verb.add_flag("-q,--quiet", o->quiet, "No table")->group(in);
+
+  const auto how = "The photo on its way in";
+  verb.add_option("--resize", o->resize, "Shorter side (default: the model's, 520)")
+      ->check(CLI::Range(1, 16384))
+      ->group(how);
+  verb.add_option("--size", o->size, "Exactly WIDTHxHEIGHT")->group(how);
+  verb.add_flag("--no-resize", o->no_resize, "As it is")->group(how);
+  verb.add_option("--center-crop", o->center_crop, "Then this square of the middle")
+      ->check(CLI::Range(1, 16384))
+      ->group(how);
+  verb.add_flag("--no-exif", o->no_exif, "Ignore the EXIF orientation")->group(how);
+
+  const auto result = "The result";
+  verb.add_option("--at", o->at, "Label map at the photo's size or the network's input size")
+      ->check(CLI::IsMember({"photo", "input"}))
+      ->capture_default_str()
+      ->group(result);
+  verb.add_option("--upsample", o->upsample,
+                  "How logits grow: bilinear (torchvision's) or transposed (FCN's)")
+      ->check(CLI::IsMember({"bilinear", "transposed"}))
+      ->capture_default_str()
+      ->group(result);
+  verb.add_flag("--aux", o->aux, "The auxiliary head's answer")->group(result);
+  verb.add_option("--palette", o->palette, "Colours: voc, hub, or a file with one colour a line")
+      ->group(result);
+  verb.add_option("--classes", o->classes, "Class names: a file with one name a line")->group(result);
+  verb.add_option("--alpha", o->style.alpha, "How strong the overlay's colours are")
+      ->check(CLI::Range(0.f, 1.f))
+      ->capture_default_str()
+      ->group(result);
+  verb.add_flag("--no-contours", o->no_contours, "No outlines on the overlay")->group(result);
+  verb.add_flag("--background", o->style.background, "Tint class 0 too")->group(result);
+
+  add_run_options(verb, o->run);
+  verb.footer(
+      "Examples:\n"
+      "  atrous segment dog.jpg -m deeplabv3_resnet101_coco-586e9e4e.pth\n"
+      "  atrous segment photos/ -m fcn_resnet50.safetensors -o results --labels --json results/all.json");
+  return [o] {
+    o->style.contours = !o->no_contours;
+    return run(*o);
+  };
+}
+
+}  // namespace atrous::cli

@@ -1,0 +1,57 @@
+#include "runtime/model.h"
+
+#include "layers/error.h"
+#include "runtime/palette.h"
+#include "runtime/threads.h"
+#include "weights_tools/checkpoint.h"
+
+namespace atrous {
+
+namespace {
+
+std::vector<std::string> default_classes(std::int64_t count) {
+  auto names = voc_classes();
+  if (count == static_cast<std::int64_t>(names.size())) return names;
+  names.clear();
+  for (std::int64_t i = 0; i < count; ++i) names.push_back(text("class ", i));
+  return names;
+}
+
+}  // namespace
+
+Model make_model(StateDict state, const std::optional<Metadata>& metadata, const ModelOptions& options) {
+  Network network = build_network(state, {.aux = options.aux});
+  state = {};  // from here on the graph alone holds the weights, and packing releases them one by one
+  if (network.classes > 256)
+    fail(ErrorCode::unsupported, "the head has ", network.classes, " classes, at most 256 fit a label map");
+
+  Model model;
+  model.architecture = network.architecture;
+  model.output_stride = network.output_stride;
+  if (metadata) {
+    model.classes = metadata->classes;
+    model.palette = metadata->palette;
+    model.preprocessing = metadata->preprocessing;
+  }
+  if (model.classes.empty()) model.classes = default_classes(network.classes);
+  if (static_cast<std::int64_t>(model.classes.size()) != network.classes)
+    fail(ErrorCode::mismatch, "the metadata names ", model.classes.size(), " classes, the head has ",
+         network.classes);
+  if (model.palette.empty()) model.palette = voc_palette(static_cast<int>(network.classes));
+
+  const CpuOptions cpu{
+      .isa = options.isa, .force = options.force, .threads = resolve_threads(options.threads)};
+  model.program = std::make_shared<const Program>(compile(std::move(network.graph), cpu));
+  return model;
+}
+
+Model load_model(const std::string& path, const ModelOptions& options) {
+  Checkpoint checkpoint = load_checkpoint(path);
+  try {
+    return make_model(std::move(checkpoint.state), checkpoint.metadata, options);
+  } catch (const Error& error) {
+    fail(error.code(), path, ": ", error.what());
+  }
+}
+
+}  // namespace atrous

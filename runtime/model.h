@@ -1,0 +1,42 @@
+// A network with all that is needed to use it: the program, the classes and their colours, the way photos go
+// in.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "layers/segmentation.h"
+#include "runtime/program.h"
+#include "weights_tools/metadata.h"
+
+namespace atrous {
+
+struct ModelOptions {
+  bool aux = false;  // build the auxiliary head too
+  Isa isa = supported_isas().front();
+  std::string force = {};  // an implementation's name, preferred over the usual choice
+  int threads = 0;         // for packing weights; 0: as many as the process may use
+};
+
+// Immutable once loaded; share it among any number of threads, with one Session each.
+struct Model {
+  std::string architecture;          // "deeplabv3_resnet101"
+  std::vector<std::string> classes;  // by index; "class 7" where nothing names it
+  Palette palette;                   // as many as classes
+  Preprocessing preprocessing;
+  std::int64_t output_stride = 8;
+  std::shared_ptr<const Program> program;
+};
+
+// From a .pth (zip or legacy) or .safetensors file. What the file's metadata does not say is torchvision's:
+// the VOC names for 21 classes, the VOC palette, ImageNet's mean and std, shorter side 520. Error(io,
+// malformed, unsupported, mismatch) as load_checkpoint and build_network.
+Model load_model(const std::string& path, const ModelOptions& = {});
+
+// From a state dict already in memory. Moved in, so that its tensors can be released as they are packed.
+// Error(mismatch) when the metadata names another number of classes than the head has.
+Model make_model(StateDict, const std::optional<Metadata>&, const ModelOptions& = {});
+
+}  // namespace atrous

@@ -1,0 +1,111 @@
+#include "runtime/passes.h"
+
+#include <algorithm>
+
+namespace atrous {
+
+namespace {
+
+constexpr std::size_t nowhere = static_cast<std::size_t>(-1);
+
+// For every value the index of the node that makes it; `nowhere` for the input.
+std::vector<std::size_t> producers(const Graph& graph) {
+  std::vector<std::size_t> by(graph.values.size(), nowhere);
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i)
+    by[static_cast<std::size_t>(graph.nodes[i].output)] = i;
+  return by;
+}
+
+// The Conv2d that makes `value`, if one does and only one node reads it; otherwise null.
+Node* sole_convolution(Graph& graph, const std::vector<std::size_t>& by, const std::vector<int>& readers,
+                       ValueId value) {
+  const auto v = static_cast<std::size_t>(value);
+  if (by[v] == nowhere || readers[v] != 1) return nullptr;
+  Node& node = graph.nodes[by[v]];
+  return std::holds_alternative<Conv2d>(node.layer) ? &node : nullptr;
+}
+
+// Offers every node of type L to `absorb(node, layer)`; where that returns true the node is dropped, since
+// what it computed is now computed by the node that took over its output.
+template <class L, class Absorb>
+void absorb_each(Graph& graph, Absorb&& absorb) {
+  std::vector<bool> dropped(graph.nodes.size());
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i)
+    if (const auto* layer = std::get_if<L>(&graph.nodes[i].layer))
+      dropped[i] = absorb(graph.nodes[i], *layer);
+  std::size_t i = 0;
+  std::erase_if(graph.nodes, [&](const Node&) { return dropped[i++]; });
+}
+
+void fold(Conv2d& conv, const BatchNorm& norm) {
+  const Filter& w = conv.weight;
+  const std::int64_t per_output = w.d1 * w.kernel_h * w.kernel_w;
+  std::shared_ptr<float[]> weight(new float[static_cast<std::size_t>(w.elements())]);
+  std::shared_ptr<float[]> bias(new float[static_cast<std::size_t>(w.d0)]);
+  for (std::int64_t o = 0; o < w.d0; ++o) {
+    const double scale = norm.scale[static_cast<std::size_t>(o)],
+                 shift = norm.shift[static_cast<std::size_t>(o)];
+    for (std::int64_t i = o * per_output; i < (o + 1) * per_output; ++i)
+      weight[i] = static_cast<float>(w.data.get()[i] * scale);
+    bias[o] = static_cast<float>((conv.bias ? conv.bias.get()[o] : 0.0) * scale + shift);
+  }
+  conv.weight.data = {weight, weight.get()};
+  conv.bias = {bias, bias.get()};
+}
+
+bool plain(const Node& node) {
+  return std::get<Conv2d>(node.layer).activation == ActivationKind::none && node.inputs.size() == 1;
+}
+
+}  // namespace
+
+void fold_batch_norm(Graph& graph) {
+  const auto by = producers(graph);
+  const auto readers = count_readers(graph);
+  absorb_each<BatchNorm>(graph, [&](Node& node, const BatchNorm& norm) {
+    Node* conv = sole_convolution(graph, by, readers, node.inputs[0]);
+    if (!conv || !plain(*conv)) return false;
+    fold(std::get<Conv2d>(conv->layer), norm);
+    conv->output = node.output;
+    return true;
+  });
+}
+
+void fuse_residual(Graph& graph) {
+  auto by = producers(graph);
+  const auto readers = count_readers(graph);
+  absorb_each<Add>(graph, [&](Node& node, const Add&) {
+    ValueId taken = node.inputs[0], other = node.inputs[1];
+    const auto made_at = [&](ValueId v) {  // the graph's input is there before any node
+      const std::size_t i = by[static_cast<std::size_t>(v)];
+      return i == nowhere ? -1 : static_cast<std::int64_t>(i);
+    };
+    if (made_at(other) > made_at(taken)) std::swap(taken, other);
+    Node* conv = sole_convolution(graph, by, readers, taken);
+    if (!conv || !plain(*conv) || taken == other) return false;
+    by[static_cast<std::size_t>(node.output)] = by[static_cast<std::size_t>(taken)];
+    conv->inputs.push_back(other);
+    conv->output = node.output;
+    return true;
+  });
+}
+
+void fuse_activation(Graph& graph) {
+  const auto by = producers(graph);
+  const auto readers = count_readers(graph);
+  absorb_each<Activation>(graph, [&](Node& node, const Activation& activation) {
+    Node* conv = sole_convolution(graph, by, readers, node.inputs[0]);
+    if (!conv || std::get<Conv2d>(conv->layer).activation != ActivationKind::none) return false;
+    std::get<Conv2d>(conv->layer).activation = activation.kind;
+    conv->output = node.output;
+    return true;
+  });
+}
+
+void optimise(Graph& graph) {
+  fold_batch_norm(graph);
+  fuse_residual(graph);
+  fuse_activation(graph);
+}
+
+}  // namespace atrous

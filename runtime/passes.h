@@ -1,0 +1,22 @@
+// Rewrites of a graph that leave what it computes unchanged but for rounding, and make it cheaper to run.
+#pragma once
+
+#include "layers/graph.h"
+
+namespace atrous {
+
+// A batch norm behind a convolution that nobody else reads becomes part of it:
+// weight[o] *= scale[o], bias[o] = bias[o] * scale[o] + shift[o]. Products in double, rounded once.
+void fold_batch_norm(Graph&);
+
+// An Add behind a Conv2d becomes the convolution's residual (its second input); of two convolutions the one
+// that runs later takes the other's output. The sum must have no other way to be read.
+void fuse_residual(Graph&);
+
+// An Activation behind a Conv2d that nobody else reads becomes the convolution's own.
+void fuse_activation(Graph&);
+
+// All of them, in the order that lets each find what it looks for.
+void optimise(Graph&);
+
+}  // namespace atrous

@@ -1,0 +1,143 @@
+#include "runtime/plan.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "layers/checked.h"
+
+namespace atrous {
+
+namespace {
+
+// A value that owns memory, alive from step `first` to step `last`.
+struct Block {
+  std::size_t value = 0, bytes = 0, first = 0, last = 0, offset = 0;
+};
+
+// A value laid into another one's channels.
+struct Slice {
+  std::size_t root;
+  std::int64_t first_channel = 0;
+};
+
+std::size_t index(ValueId v) { return static_cast<std::size_t>(v); }
+
+bool is_output(const Graph& graph, ValueId v) {
+  return std::ranges::any_of(graph.outputs, [&](const auto& output) { return output.second == v; });
+}
+
+// Concatenations whose inputs are all made by nodes and read by nobody else are done in place.
+void lay_concatenations(const Graph& graph, std::vector<Slice>& slices, std::vector<bool>& in_place,
+                        const std::vector<Shape>& shapes) {
+  const auto readers = count_readers(graph);
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    const Node& node = graph.nodes[i];
+    if (!std::holds_alternative<Concat>(node.layer)) continue;
+    in_place[i] = std::ranges::all_of(node.inputs, [&](ValueId v) {
+      return v != graph.input && readers[index(v)] == 1 && !is_output(graph, v);
+    });
+    if (!in_place[i]) continue;
+    std::int64_t channel = 0;
+    for (ValueId v : node.inputs) {
+      slices[index(v)] = {index(node.output), channel};
+      channel += shapes[index(v)].c;
+    }
+  }
+}
+
+// A concatenation of concatenations: follow slices of slices to the value that owns the memory.
+void resolve(std::vector<Slice>& slices) {
+  for (std::size_t v = 0; v < slices.size(); ++v)
+    while (slices[v].root != slices[slices[v].root].root) {
+      slices[v].first_channel += slices[slices[v].root].first_channel;
+      slices[v].root = slices[slices[v].root].root;
+    }
+}
+
+std::vector<Block> lifetimes(const Graph& graph, const std::vector<Slice>& slices,
+                             const std::vector<Shape>& shapes) {
+  std::vector<Block> blocks(graph.values.size());
+  std::vector<bool> used(graph.values.size());
+  const auto extend = [&](ValueId v, std::size_t step) {
+    if (v == graph.input) return;
+    const std::size_t root = slices[index(v)].root;
+    Block& b = blocks[root];
+    if (!used[root]) b = {root, 0, step, step, 0};
+    used[root] = true;
+    b.first = std::min(b.first, step);
+    b.last = std::max(b.last, step);
+  };
+  for (std::size_t step = 0; step < graph.nodes.size(); ++step) {
+    extend(graph.nodes[step].output, step);
+    for (ValueId v : graph.nodes[step].inputs) extend(v, step);
+  }
+  for (const auto& [name, v] : graph.outputs) extend(v, graph.nodes.size());
+  std::size_t v = 0;
+  std::erase_if(blocks, [&](const Block&) { return !used[v++]; });
+  for (Block& b : blocks) {
+    const std::size_t bytes = static_cast<std::size_t>(checked_elements(shapes[b.value])) * sizeof(float);
+    b.bytes = checked_add<std::size_t>(bytes, 63, "plan: activation bytes") / 64 * 64;
+  }
+  return blocks;
+}
+
+// Largest first, each at the lowest offset where it meets nothing that lives at the same time. Returns the
+// total.
+std::size_t place(std::vector<Block>& blocks) {
+  std::ranges::sort(blocks, [](const Block& a, const Block& b) {
+    return a.bytes != b.bytes ? a.bytes > b.bytes : a.value < b.value;
+  });
+  std::size_t total = 0;
+  std::vector<const Block*> placed;  // by offset
+  for (Block& b : blocks) {
+    std::size_t offset = 0;
+    for (const Block* other : placed) {
+      const bool meet_in_time = b.first <= other->last && other->first <= b.last;
+      if (!meet_in_time) continue;
+      if (offset + b.bytes <= other->offset) break;
+      offset = std::max(offset, other->offset + other->bytes);
+    }
+    b.offset = offset;
+    total = std::max(total, checked_add(offset, b.bytes, "plan: arena bytes"));
+    placed.insert(std::ranges::upper_bound(placed, offset, {}, &Block::offset), &b);
+  }
+  return total;
+}
+
+}  // namespace
+
+Plan make_plan(const Program& program, const Shape& input, int threads) {
+  const Graph& graph = program.graph;
+  const std::vector<Shape> shapes = infer_shapes(graph, input);
+  Plan plan;
+  plan.places.resize(graph.values.size());
+  plan.in_place.resize(graph.nodes.size());
+
+  std::vector<Slice> slices(graph.values.size());
+  for (std::size_t v = 0; v < slices.size(); ++v) slices[v].root = v;
+  lay_concatenations(graph, slices, plan.in_place, shapes);
+  resolve(slices);
+
+  std::vector<Block> blocks = lifetimes(graph, slices, shapes);
+  plan.activation_bytes = place(blocks);
+  std::vector<std::size_t> offsets(graph.values.size());
+  for (const Block& b : blocks) offsets[b.value] = b.offset;
+  for (std::size_t v = 0; v < shapes.size(); ++v) {
+    const auto [root, channel] = slices[v];
+    plan.places[v] = {shapes[v], offsets[root] + static_cast<std::size_t>(channel) * sizeof(float),
+                      shapes[root].c};
+  }
+
+  std::vector<Shape> in;
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    const Node& node = graph.nodes[i];
+    in.clear();
+    for (ValueId v : node.inputs) in.push_back(shapes[index(v)]);
+    plan.workspace.push_back(program.kernels[i]->workspace_bytes(in, shapes[index(node.output)], threads));
+    plan.workspace_bytes = std::max(plan.workspace_bytes, plan.workspace.back());
+    plan.macs = checked_add(plan.macs, macs(node, shapes), "plan: multiply-accumulates");
+  }
+  return plan;
+}
+
+}  // namespace atrous

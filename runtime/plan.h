@@ -1,0 +1,34 @@
+// Where everything lies in memory while a program runs on one input shape.
+//
+// All activations share one arena. A value occupies its bytes from the node that writes it to the last node
+// that reads it; after that others may have them. The branches of a concatenation are laid into its output,
+// so that concatenating costs nothing. The kernels' workspace, as large as the greediest needs, lies behind
+// the activations.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "runtime/program.h"
+
+namespace atrous {
+
+struct Plan {
+  struct Place {
+    Shape shape;
+    std::size_t offset = 0;  // bytes from the arena's beginning
+    std::int64_t pitch = 0;  // floats from pixel to pixel
+  };
+  std::vector<Place> places;           // by ValueId; the graph's input has a shape but no place
+  std::vector<bool> in_place;          // by node: nothing to run, its inputs already lie in its output
+  std::vector<std::size_t> workspace;  // by node
+  std::size_t activation_bytes = 0, workspace_bytes = 0;
+  std::int64_t macs = 0;  // of the direct algorithm
+
+  std::size_t arena_bytes() const { return activation_bytes + workspace_bytes; }
+};
+
+// Error(invalid_argument) when the network cannot take the shape, Error(limit) when sizes overflow.
+Plan make_plan(const Program&, const Shape& input, int threads);
+
+}  // namespace atrous

@@ -1,0 +1,24 @@
+// A graph made ready to run: optimised, an implementation chosen and its weights packed for every node.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "layers/cpu/backend.h"
+#include "layers/graph.h"
+
+namespace atrous {
+
+struct Program {
+  Graph graph;                                   // optimised; its convolutions no longer hold their weights
+  std::vector<std::unique_ptr<Kernel>> kernels;  // one per node
+  Isa isa;
+
+  std::size_t packed_bytes() const;
+};
+
+// Weights are released one by one as they are packed, provided that nobody else (the state dict) holds them
+// any more.
+Program compile(Graph, const CpuOptions&);
+
+}  // namespace atrous

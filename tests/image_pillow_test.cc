@@ -1,0 +1,166 @@
+// Against Pillow and torchvision, bit for bit, on pictures that tests/make_images.py makes on the spot.
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "runtime/image_read.h"
+#include "runtime/npy.h"
+#include "runtime/palette.h"
+#include "runtime/png.h"
+#include "runtime/preprocess.h"
+#include "runtime/resize.h"
+#include "tests/image_helpers.h"
+#include "weights_tools/file.h"
+
+using namespace atrous;
+using namespace atrous::testing;
+
+namespace {
+
+const std::string python = "/usr/bin/python3";
+
+bool has_python_module(const std::string& module) {
+  return std::system((python + " -c 'import " + module + "' 2>/dev/null").c_str()) == 0;
+}
+
+// A folder of its own, removed with everything in it.
+struct TemporaryFolder {
+  std::string path;
+  TemporaryFolder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "atrous-images-XXXXXX").string();
+    path = mkdtemp(pattern.data());
+  }
+  ~TemporaryFolder() { std::filesystem::remove_all(path); }
+  std::string operator/(const std::string& name) const { return path + "/" + name; }
+};
+
+void make_images(const std::string& what, const TemporaryFolder& folder) {
+  const std::string command =
+      python + " '" + ATROUS_SOURCE_DIR + "/tests/make_images.py' " + what + " '" + folder.path + "'";
+  REQUIRE(std::system(command.c_str()) == 0);
+}
+
+FileBytes load(const std::string& path) { return read_file(path, 1u << 30); }
+
+Image raw_picture(const std::string& path, int width, int height, int channels) {
+  const FileBytes file = load(path);
+  Image image = make_image(width, height, channels);
+  REQUIRE(file.size() == image.pixels.size());
+  std::memcpy(image.pixels.data(), file.data(), file.size());
+  return image;
+}
+
+// A line of cases.txt: verb, source file, file of expected samples, numbers.
+struct Case {
+  std::string verb, source, expected;
+  std::vector<int> numbers;
+};
+
+std::vector<Case> cases(const TemporaryFolder& folder) {
+  std::vector<Case> all;
+  std::ifstream file(folder / "cases.txt");
+  for (std::string line; std::getline(file, line);) {
+    std::istringstream words(line);
+    Case c;
+    words >> c.verb >> c.source >> c.expected;
+    for (int n; words >> n;) c.numbers.push_back(n);
+    all.push_back(c);
+  }
+  REQUIRE(!all.empty());
+  return all;
+}
+
+double mean_difference(const Image& a, const Image& b) {
+  double sum = 0;
+  for (std::size_t i = 0; i < a.pixels.size(); ++i) sum += std::abs(a.pixels[i] - b.pixels[i]);
+  return sum / static_cast<double>(a.pixels.size());
+}
+
+void check_picture(const TemporaryFolder& folder, const Case& c) {
+  CAPTURE(c.source);
+  CAPTURE(c.numbers);
+  const Image expected = raw_picture(folder / c.expected, c.numbers[0], c.numbers[1], 3);
+  const Image image = read_image_file(folder / c.source);
+  if (c.verb == "resize") CHECK(resize_bilinear(image, c.numbers[0], c.numbers[1], 2) == expected);
+  if (c.verb == "read") CHECK(image == expected);
+  if (c.verb == "jpeg") {
+    REQUIRE(image.pixels.size() == expected.pixels.size());
+    CHECK(mean_difference(image, expected) < 1.0);
+  }
+}
+
+void check_torchvision(const TemporaryFolder& folder, const Case& c) {
+  CAPTURE(c.source);
+  CAPTURE(c.numbers);
+  const Image image = read_image_file(folder / c.source);
+  if (c.verb == "rule") {
+    const ResizeRule rule{c.numbers[0] ? ResizeRule::Kind::shorter_side : ResizeRule::Kind::none,
+                          c.numbers[0], 0, c.numbers[1]};
+    CHECK(apply(rule, image) == raw_picture(folder / c.expected, c.numbers[2], c.numbers[3], 3));
+  } else {
+    Tensor tensor({1, image.height, image.width, 3});
+    normalise(image, {}, tensor.view());
+    const FileBytes expected = load(folder / c.expected);
+    REQUIRE(expected.size() == tensor.values().size_bytes());
+    CHECK(std::memcmp(expected.data(), tensor.data(), expected.size()) == 0);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("pictures are read and resized to the bit as Pillow does it") {
+  if (!has_python_module("PIL, numpy")) {
+    std::puts("skipped: python3-pil is not installed");
+    return;
+  }
+  const TemporaryFolder folder;
+  make_images("pictures", folder);
+  for (const Case& c : cases(folder)) check_picture(folder, c);
+}
+
+TEST_CASE("photos are resized, cropped and normalised to the bit as torchvision does it") {
+  if (!has_python_module("torchvision")) {
+    std::puts("skipped: python3-torchvision is not installed");
+    return;
+  }
+  const TemporaryFolder folder;
+  make_images("normalise", folder);
+  for (const Case& c : cases(folder)) check_torchvision(folder, c);
+}
+
+TEST_CASE("Pillow and NumPy read what we write") {
+  if (!has_python_module("PIL, numpy")) {
+    std::puts("skipped: python3-pil is not installed");
+    return;
+  }
+  const TemporaryFolder folder;
+  for (const int channels : {1, 3, 4}) {
+    write_file(folder / text("ours_noise", channels, ".png"), encode_png(noise(83, 61, channels)));
+    write_file(folder / text("ours_smooth", channels, ".png"),
+               encode_png(resize_bilinear(noise(9, 7, channels), 83, 61)));
+  }
+  const Image grey = noise(83, 61, 1);
+  write_file(folder / "ours_labels.png", encode_png(LabelMap{83, 61, grey.pixels}, voc_palette(256)));
+  Tensor tensor({2, 3, 4, 5});
+  for (std::size_t i = 0; i < tensor.values().size(); ++i) tensor.values()[i] = static_cast<float>(i);
+  write_file(folder / "ours.npy", encode_npy(tensor.view()));
+
+  make_images("decode", folder);
+  for (const int channels : {1, 3, 4}) {
+    CHECK(raw_picture(folder / text("ours_noise", channels, ".raw"), 83, 61, channels) ==
+          noise(83, 61, channels));
+    CHECK(raw_picture(folder / text("ours_smooth", channels, ".raw"), 83, 61, channels) ==
+          resize_bilinear(noise(9, 7, channels), 83, 61));
+  }
+  CHECK(raw_picture(folder / "ours_labels.raw", 83, 61, 1) == grey);  // the indices, not the colours
+  const Tensor doubled = read_npy(load(folder / "again.npy"), "again.npy", 5);
+  for (std::size_t i = 0; i < doubled.values().size(); ++i)
+    CHECK(doubled.values()[i] == 2 * tensor.values()[i]);
+}

@@ -1,0 +1,167 @@
+"""Reference pictures by Pillow and torchvision, for tests/image_pillow_test.cc, which says what it wants in argv.
+
+make_images.py pictures DIR    inputs, what Pillow makes of them, and cases.txt, a line a case
+make_images.py normalise DIR   the same for torchvision's transforms
+make_images.py decode DIR      reads back what the test wrote: ours_*.png -> raw samples, ours.npy -> again.npy
+"""
+import os
+import random
+import sys
+
+import numpy as np
+from PIL import Image, ImageOps
+
+SIZES = [(1, 1), (1, 7), (9, 1), (2, 3), (5, 8), (16, 16), (37, 23), (64, 48), (101, 67), (213, 150)]
+TARGETS = [(1, 1), (1, 13), (17, 1), (2, 2), (8, 5), (16, 31), (33, 47), (64, 48), (128, 96), (260, 41)]
+
+
+def photo(width, height, mode, seed):
+    """Gradients with noise and hard edges: every filter tap matters."""
+    rng = np.random.RandomState(seed)
+    bands = {"L": 1, "RGB": 3, "RGBA": 4}[mode]
+    y, x = np.mgrid[0:height, 0:width]
+    planes = []
+    for band in range(bands):
+        values = 128 + 90 * np.sin((x * (band + 1) + y * 2) / 7.0) + rng.randint(-60, 60, (height, width))
+        values = np.where((x // 5 + y // 3) % 4 == 0, 255 * (rng.rand(height, width) > 0.5), values)
+        planes.append(np.clip(values, 0, 255).astype(np.uint8))
+    array = planes[0] if bands == 1 else np.stack(planes, 2)
+    return Image.fromarray(array, mode)
+
+
+class Cases:
+    def __init__(self, folder):
+        self.folder, self.lines = folder, []
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def add(self, verb, source, expected, *numbers):
+        """`expected`: an image or an array, stored as raw samples."""
+        name = f"{len(self.lines)}.raw"
+        np.asarray(expected).tofile(self.path(name))
+        self.lines.append(" ".join(map(str, (verb, source, name) + numbers)))
+
+    def close(self):
+        with open(self.path("cases.txt"), "w") as out:
+            out.write("\n".join(self.lines) + "\n")
+
+
+def resizes(cases):
+    for i, size in enumerate(SIZES):
+        name = f"resize{i}.png"
+        image = photo(*size, "RGB", i)
+        image.save(cases.path(name))
+        for target in TARGETS:
+            cases.add("resize", name, image.resize(target, Image.BILINEAR), *target)
+    rng = random.Random(1)
+    for i in range(120):
+        size = rng.randint(1, 90), rng.randint(1, 90)
+        target = rng.randint(1, 140), rng.randint(1, 140)
+        image = photo(*size, "RGB", 100 + i)
+        name = f"random{i}.png"
+        image.save(cases.path(name))
+        cases.add("resize", name, image.resize(target, Image.BILINEAR), *target)
+    image = photo(1300, 1100, "RGB", 999)
+    image.save(cases.path("large.png"))
+    cases.add("resize", "large.png", image.resize((614, 520), Image.BILINEAR), 614, 520)
+
+
+def readings(cases):
+    """What convert("RGB") gives, for every mode that PNG has, and for BMP and PNM, which Pillow reads losslessly too."""
+    rgb, rgba, grey = photo(31, 17, "RGB", 7), photo(31, 17, "RGBA", 8), photo(31, 17, "L", 9)
+    palette = rgb.quantize(50)
+    modes = {"rgb": rgb, "rgba": rgba, "grey": grey, "la": rgba.convert("LA"), "bit": grey.convert("1"), "palette": palette}
+    for bits in (1, 2, 4):
+        small = rgb.quantize(2**bits)
+        small.save(cases.path(f"palette{bits}.png"), bits=bits)
+        cases.add("read", f"palette{bits}.png", small.convert("RGB"), 31, 17)
+    for name, image in modes.items():
+        image.save(cases.path(name + ".png"))
+        cases.add("read", name + ".png", image.convert("RGB"), 31, 17)
+    palette.save(cases.path("trns.png"), transparency=3)
+    cases.add("read", "trns.png", palette.convert("RGB"), 31, 17)
+    for name in ("rgb", "grey", "palette", "bit", "rgba"):
+        modes[name].save(cases.path(name + ".bmp"))
+        cases.add("read", name + ".bmp", Image.open(cases.path(name + ".bmp")).convert("RGB"), 31, 17)
+    for name, suffix in (("rgb", "ppm"), ("grey", "pgm")):
+        modes[name].save(cases.path(f"{name}.{suffix}"))
+        cases.add("read", f"{name}.{suffix}", modes[name].convert("RGB"), 31, 17)
+    sixteen = np.random.RandomState(3).randint(0, 65536, (17, 31)).astype(np.uint16)
+    Image.fromarray(sixteen.astype(np.int32), "I").save(cases.path("sixteen.png"))
+    cases.add("read", "sixteen.png", np.repeat((sixteen >> 8).astype(np.uint8)[:, :, None], 3, 2), 31, 17)
+
+
+def orientations(cases):
+    image = photo(24, 13, "RGB", 11)
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        name = f"orientation{orientation}.png"
+        image.save(cases.path(name), exif=exif)
+        upright = ImageOps.exif_transpose(Image.open(cases.path(name))).convert("RGB")
+        cases.add("read", name, upright, *upright.size)
+
+
+def jpegs(cases):
+    """Decoders differ by a few levels; the test asks for closeness, which wrong colours would break."""
+    smooth = photo(120, 90, "RGB", 12).resize((16, 12), Image.BILINEAR).resize((120, 90), Image.BICUBIC)
+    for name, image, options in (
+        ("baseline", smooth, {"subsampling": 0}),
+        ("subsampled", smooth, {"subsampling": 2}),
+        ("progressive", smooth, {"subsampling": 2, "progressive": True}),
+        ("grey", smooth.convert("L"), {}),
+        ("cmyk", smooth.convert("CMYK"), {}),
+    ):
+        image.save(cases.path(name + ".jpg"), quality=95, **options)
+        cases.add("jpeg", name + ".jpg", Image.open(cases.path(name + ".jpg")).convert("RGB"), 120, 90)
+    with open(cases.path("cmyk.jpg"), "rb") as source:
+        data = source.read()
+    at = data.index(b"\xff\xee")
+    with open(cases.path("plain_cmyk.jpg"), "wb") as out:  # the same without Adobe's segment
+        out.write(data[:at] + data[at + 2 + int.from_bytes(data[at + 2 : at + 4], "big") :])
+    cases.add("jpeg", "plain_cmyk.jpg", Image.open(cases.path("plain_cmyk.jpg")).convert("RGB"), 120, 90)
+
+
+def pictures(folder):
+    cases = Cases(folder)
+    resizes(cases)
+    readings(cases)
+    orientations(cases)
+    jpegs(cases)
+    cases.close()
+
+
+def normalise(folder):
+    from torchvision import transforms as T
+
+    norm = T.Normalize(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    cases = Cases(folder)
+    for i, (size, shorter, crop) in enumerate(
+        [((37, 23), 52, 0), ((23, 37), 52, 0), ((64, 48), 31, 29), ((48, 65), 31, 30), ((20, 31), 17, 40), ((31, 20), 24, 33),
+         ((60, 45), 0, 0), ((45, 60), 0, 51), ((333, 250), 128, 0)]
+    ):
+        image = photo(*size, "RGB", 300 + i)
+        name = f"photo{i}.png"
+        image.save(cases.path(name))
+        steps = ([T.Resize(shorter)] if shorter else []) + ([T.CenterCrop(crop)] if crop else [])
+        sized = T.Compose(steps)(image)
+        cases.add("rule", name, sized, shorter, crop, *sized.size)
+        cases.add("normalise", name, norm(T.ToTensor()(image)).permute(1, 2, 0).contiguous().numpy(), *size)
+    # All 256 values of every channel.
+    ramp = Image.fromarray(np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, 2), "RGB")
+    ramp.save(cases.path("ramp.png"))
+    cases.add("normalise", "ramp.png", norm(T.ToTensor()(ramp)).permute(1, 2, 0).contiguous().numpy(), 256, 1)
+    cases.close()
+
+
+def decode(folder):
+    for name in sorted(os.listdir(folder)):
+        if name.startswith("ours_") and name.endswith(".png"):
+            np.asarray(Image.open(os.path.join(folder, name))).tofile(os.path.join(folder, name[:-4] + ".raw"))
+    array = np.load(os.path.join(folder, "ours.npy"))
+    np.save(os.path.join(folder, "again.npy"), np.ascontiguousarray(array * 2))
+
+
+if __name__ == "__main__":
+    {"pictures": pictures, "normalise": normalise, "decode": decode}[sys.argv[1]](sys.argv[2])

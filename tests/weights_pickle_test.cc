@@ -1,0 +1,269 @@
+#include "tests/weights_helpers.h"
+#include "weights_tools/pickle.h"
+
+using namespace atrous;
+using namespace atrous::weights_testing;
+
+namespace {
+
+Pickle read(const Bytes& bytes) {
+  const auto view = as_bytes(bytes);
+  return read_pickle(std::vector<std::byte>(view.begin(), view.end()));
+}
+
+// The values as Python would print them, roughly; only for trees small enough.
+std::string show(const Pickle& p, PickleRef ref) {
+  const PickleNode& node = p.at(ref);
+  std::string items;
+  for (const PickleRef item : node.items) items += (items.empty() ? "" : ",") + show(p, item);
+  switch (node.kind) {
+    case PickleKind::none:
+      return "None";
+    case PickleKind::boolean:
+      return node.integer ? "True" : "False";
+    case PickleKind::integer:
+      return std::to_string(node.integer);
+    case PickleKind::real:
+      return "float";
+    case PickleKind::string:
+      return "'" + std::string(p.text(node)) + "'";
+    case PickleKind::bytes:
+      return "b'" + std::string(p.text(node)) + "'";
+    case PickleKind::tuple:
+      return "(" + items + ")";
+    case PickleKind::list:
+      return "[" + items + "]";
+    case PickleKind::dict:
+      return "{" + items + "}";
+    case PickleKind::ordered_dict:
+      return "OrderedDict{" + items + "}";
+    case PickleKind::global:
+      return "global";
+    case PickleKind::call:
+      return "call" + items;
+    case PickleKind::persistent_id:
+      return "id" + items;
+    case PickleKind::object:
+      return "object";
+  }
+  return "?";
+}
+
+std::string show(const Bytes& value) {
+  const Pickle p = read(pickled(value));
+  return show(p, p.root);
+}
+
+}  // namespace
+
+TEST_CASE("plain values come out of a pickle as they went in") {
+  CHECK(show("N") == "None");
+  CHECK(show("\x88") == "True");
+  CHECK(show("\x89") == "False");
+  CHECK(show("K\xff") == "255");
+  CHECK(show("M\xff\xff") == "65535");
+  CHECK(show("J\xff\xff\xff\xff") == "-1");
+  CHECK(show(Bytes("\x8a\x00", 2)) == "0");
+  CHECK(show("\x8a\x01\x80") == "-128");
+  CHECK(show("\x8a\x02\xff\x7f") == "32767");
+  CHECK(show(num(INT64_MIN)) == "-9223372036854775808");
+  CHECK(show("\x8b" + le32(3) + "\xff\xff\xff") == "-1");
+  CHECK(show("G@V\xf1\xeb\x8c\xcc\xcc\xcd") == "float");
+  CHECK(show(str("key")) == "'key'");
+  CHECK(show("U\3abc") == "'abc'");
+  CHECK(show("T" + le32(3) + "abc") == "'abc'");
+  CHECK(show("\x8c\3abc") == "'abc'");
+  CHECK(show("\x8d" + le64(3) + "abc") == "'abc'");
+  CHECK(show("C\3abc") == "b'abc'");
+}
+
+TEST_CASE("containers nest") {
+  CHECK(show(")") == "()");
+  CHECK(show("NK\1\x86") == "(None,1)");
+  CHECK(show("(NNNNt") == "(None,None,None,None)");
+  CHECK(show("](K\1K\2eK\3a") == "[1,2,3]");
+  CHECK(show("}(K\1K\2uK\3K\4s") == "{1,2,3,4}");
+  CHECK(show("(K\1K\2l") == "[1,2]");
+  CHECK(show("(K\1K\2d") == "{1,2}");
+  CHECK(show(dict({{"a", "N"}})) == "OrderedDict{'a',None}");
+  CHECK(show("NNN0"
+             "0") == "None");
+  CHECK(show("(NN1N") == "None");
+  CHECK(show("]N2\x86"
+             "a") == "[(None,None)]");
+}
+
+TEST_CASE("Python 2's OrderedDict, made of a list of pairs, is the same dict") {
+  CHECK(show(global("collections", "OrderedDict") + "]](" + str("a") + "K\1ea\x85R") == "OrderedDict{'a',1}");
+}
+
+TEST_CASE("protocols 2 to 5 are read, frames and all") {
+  CHECK(show(read("\x80\x03N."), 0) == "None");
+  const Bytes body = str("a") + "\x94";
+  const Pickle p = read("\x80\x04\x95" + le64(body.size() + 1) + body + ".");
+  CHECK(show(p, p.root) == "'a'");
+  const Bytes stack_global =
+      "\x8c\x0b"
+      "collections\x94\x8c\x0bOrderedDict\x94\x93)R";
+  CHECK(show(stack_global) == "OrderedDict{}");
+}
+
+TEST_CASE("memo entries are shared, never copied") {
+  const Pickle p = read(pickled("]q" + byte(1) + "K\5a(h" + byte(1) + "h" + byte(1) + "t\x86"));
+  const PickleNode& pair = p.at(p.at(p.root).items[1]);
+  CHECK(pair.items[0] == pair.items[1]);
+  // Thirty lists, each holding the one before twice: 2^30 paths, but 31 values.
+  Bytes bomb = "]q" + byte(0);
+  for (int i = 0; i < 30; ++i) bomb += "](h" + byte(i) + "h" + byte(i) + "eq" + byte(i + 1);
+  const Pickle shared = read(pickled("(" + bomb + "t"));
+  CHECK(shared.nodes.size() == 32);
+}
+
+TEST_CASE("a Namespace beside the model is inert") {
+  CHECK(show(global("argparse", "Namespace") + ")\x81}(" + str("lr") + "K\1ub") == "object");
+}
+
+TEST_CASE("the state of an OrderedDict is dropped") {
+  CHECK(show(ordered_dict + "}(" + str("_metadata") + "}ub") == "OrderedDict{}");
+}
+
+TEST_CASE("a pickle may be followed by others in a file") {
+  const TempFolder folder;
+  const InputFile file(folder.save("a", "xx" + pickled(str(Bytes(100'000, 'a'))) + pickled("K\7")));
+  const Pickle first = read_pickle(file, 2);
+  CHECK(first.size == 100'008);
+  const Pickle second = read_pickle(file, 2 + first.size);
+  CHECK(show(second, second.root) == "7");
+  check_refused([&] { read_pickle(file, file.size()); }, ErrorCode::malformed, "the pickle is empty");
+}
+
+TEST_CASE("a pickle that is not data is refused by name") {
+  struct Row {
+    Bytes value;
+    const char* part;
+  };
+  const Bytes evil = "(" + str("rm") + "t";
+  const Row rows[] = {
+      {global("os", "system") + evil + "R", "asks for os.system,"},
+      {global("posix", "system") + evil + "R", "asks for posix.system,"},
+      {global("builtins", "eval") + evil + "R", "asks for builtins.eval,"},
+      {global("torch", "load"), "asks for torch.load,"},
+      {global("torch", "os.FloatStorage"), "asks for torch.os.FloatStorage,"},
+      {global("torch.cuda", "FloatStorage"), "asks for torch.cuda.FloatStorage,"},
+      {global("torch._utils", "_rebuild_sparse_tensor"), "asks for torch._utils._rebuild_sparse_tensor,"},
+      {global("torch._utils", "_rebuild_tensor_v3"), "asks for torch._utils._rebuild_tensor_v3,"},
+      {global("numpy.core.multiarray", "scalar"), "asks for numpy.core.multiarray.scalar,"},
+      {global("torch\x1b[2J", "x"), "asks for torch\\x1b[2J.x,"},
+      {"(ios\nsystem\n", "asks for os.system,"},
+      {str("os") + str("system") + "\x93", "asks for os.system,"},
+      {"(" + global("collections", "OrderedDict") + "o", "OBJ"},
+      {"\x82\x05", "extension 5"},
+      {"\x83\x05\x01", "extension 261"},
+      {"\x84" + le32(70000), "extension 70000"},
+      {global("collections", "OrderedDict") + ")\x81", "NEWOBJ"},
+      {global("torch", "FloatStorage") + ")\x81", "NEWOBJ"},
+      {global("argparse", "Namespace") + "N\x85\x81", "gives argparse.Namespace arguments"},
+      {global("argparse", "Namespace") + ")R", "REDUCE calls argparse.Namespace"},
+      {global("torch", "FloatStorage") + ")R", "calls torch.FloatStorage"},
+      {"V1\n", "the opcode UNICODE"},
+      {"I1\n", "the opcode INT"},
+      {"\x8f", "the opcode EMPTY_SET"},
+      {"\x92", "the opcode NEWOBJ_EX"},
+      {"\x96" + le64(1), "the opcode BYTEARRAY8"},
+      {"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", "an integer of 10 bytes"},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.part);
+    CHECK(refusal_of([&] { read(pickled(row.value)); }).sentence.find(row.part) != std::string::npos);
+  }
+}
+
+TEST_CASE("a malformed pickle is refused with a sentence") {
+  using Code = ErrorCode;
+  struct Row {
+    const char* defect;
+    Bytes bytes;
+    Code code;
+    const char* part;
+  };
+  const Row rows[] = {
+      {"empty", "", Code::malformed, "is empty"},
+      {"no PROTO", "N.", Code::malformed, "does not begin with PROTO"},
+      {"protocol 1", "\x80\x01N.", Code::unsupported, "protocol 1"},
+      {"protocol 6", "\x80\x06N.", Code::unsupported, "protocol 6"},
+      {"PROTO twice", pickled("\x80\x02N"), Code::malformed, "unknown opcode 128 at byte 2"},
+      {"unknown opcode", pickled("\xff"), Code::malformed, "unknown opcode 255 at byte 2"},
+      {"missing STOP", proto + "N", Code::malformed, "without STOP"},
+      {"nothing on the stack", pickled(""), Code::malformed, "0 values on its stack"},
+      {"two values on the stack", pickled("NN"), Code::malformed, "2 values on its stack"},
+      {"open MARK", pickled("N("), Code::malformed, "1 MARKs left open"},
+      {"POP of nothing", pickled("0"), Code::malformed, "holds 0 values where POP needs 1"},
+      {"DUP of nothing", pickled("2"), Code::malformed, "DUP needs 1"},
+      {"TUPLE2 of one", pickled("N\x86"), Code::malformed, "holds 1 values where TUPLE2 needs 2"},
+      {"TUPLE1 through a MARK", pickled("N(\x85"), Code::malformed, "TUPLE1 needs 1"},
+      {"missing MARK", pickled("Nt"), Code::malformed, "no MARK where TUPLE needs one"},
+      {"SETITEMS without MARK", pickled("}u"), Code::malformed, "no MARK where SETITEMS"},
+      {"APPEND to a dict", pickled("}Na"), Code::malformed, "APPEND adds to a dict"},
+      {"APPENDS to a tuple", pickled(")(Ne"), Code::malformed, "APPENDS adds to a tuple"},
+      {"SETITEM on a list", pickled("]NNs"), Code::malformed, "SETITEM adds to a list"},
+      {"SETITEMS on None", pickled("N(NNu"), Code::malformed, "SETITEMS adds to None"},
+      {"SETITEMS on nothing", pickled("(NNu"), Code::malformed, "SETITEMS needs 1"},
+      {"odd SETITEMS", pickled("}(NNNu"), Code::malformed, "3 values, an odd number"},
+      {"odd DICT", pickled("(Nd"), Code::malformed, "1 values, an odd number"},
+      {"a list as a key", pickled("}]Ns"), Code::malformed, "uses a list as a key"},
+      {"REDUCE of a string", pickled(str("x") + ")R"), Code::malformed, "calls a string"},
+      {"REDUCE without a tuple", pickled(global("collections", "OrderedDict") + "]R"), Code::malformed,
+       "has a list for arguments"},
+      {"OrderedDict of a number", pickled(global("collections", "OrderedDict") + "K\1\x85R"), Code::malformed,
+       "not one list"},
+      {"OrderedDict of no pairs", pickled(global("collections", "OrderedDict") + "]Na\x85R"), Code::malformed,
+       "not a pair"},
+      {"BUILD on a dict", pickled("}}b"), Code::malformed, "BUILD gives a state to a dict"},
+      {"BUILD on a tensor", pickled(tensor(storage("0", 1), 0, {1}, {1}) + "}b"), Code::malformed,
+       "BUILD gives a state to a tensor"},
+      {"STACK_GLOBAL of numbers", pickled("K\1K\2\x93"), Code::malformed, "by an integer"},
+      {"memo read before write", pickled("h\1"), Code::malformed,
+       "reads memo entry 1, which was never written"},
+      {"memo gap", pickled("Nq\5h\3"), Code::malformed, "reads memo entry 3"},
+      {"memo index over the cap", pickled("Nr" + le32(1'000'000)), Code::limit, "memo index 1000000"},
+      {"PUT of nothing", pickled(Bytes("q\0", 2)), Code::malformed, "the memo needs 1"},
+      {"string beyond the end", proto + "X" + le32(100) + "abc.", Code::malformed, "100 bytes wanted"},
+      {"64-bit length", proto + "\x8d" + le64(~0ull) + "abc.", Code::malformed,
+       "18446744073709551615 bytes wanted"},
+      {"frame beyond the end", proto + "\x95" + le64(100) + "N.", Code::malformed, "FRAME has 100 bytes"},
+      {"number cut short", proto + "J\1\2", Code::malformed, "ends within BININT"},
+      {"GLOBAL without newline", proto + "cos", Code::malformed, "ends within a module name"},
+      {"GLOBAL too long", pickled(global(Bytes(300, 'a'), "b")), Code::limit, "more than 256 bytes"},
+      {"a list in itself", pickled(Bytes("]q\0h\0a", 6)), Code::malformed, "a list that contains itself"},
+      {"a dict in itself", pickled(Bytes("}q\0Nh\0s", 7)), Code::malformed, "a dict that contains itself"},
+      {"a list in a tuple in itself",
+       pickled(Bytes("]q\0h\0\x85"
+                     "a",
+                     7)),
+       Code::malformed, "contains itself"},
+      {"1001 deep", pickled(repeat("]", 1001) + repeat("a", 1000)), Code::limit,
+       "more than 1000 values deep"},
+      {"a million opcodes", pickled(repeat("N0", 500'001) + "N"), Code::limit, "more than 1000000 opcodes"},
+      {"one list of pairs copied over and over",
+       pickled("](" + repeat("NN\x86", 2000) + "eq\2(" +
+               repeat(global("collections", "OrderedDict") + "h\2\x85R", 2000) + "t\x86"),
+       Code::limit, "more than 1000000 opcodes"},
+      {"over 16 MiB", pickled(str(Bytes(std::size_t{16} << 20, 'x'))), Code::limit, "the limit is 16777216"},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.defect);
+    check_refused([&] { read(row.bytes); }, row.code, row.part);
+  }
+}
+
+TEST_CASE("a pickle exactly as deep as allowed is read") {
+  CHECK(read(pickled(repeat("]", 1000) + repeat("a", 999))).nodes.size() == 1000);
+}
+
+TEST_CASE("a million marks or lists are no burden") {
+  check_refused([] { read(pickled(repeat("(", 999'999))); }, ErrorCode::malformed, "MARKs left open");
+  check_refused([] { read(pickled(repeat("]", 999'999))); }, ErrorCode::malformed,
+                "999999 values on its stack");
+  check_refused([] { read(pickled(repeat("\x85", 5).insert(0, "N") + repeat("\x85", 900'000))); },
+                ErrorCode::limit, "values deep");
+}

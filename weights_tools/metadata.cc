@@ -1,0 +1,252 @@
+#include "weights_tools/metadata.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <string_view>
+
+#include "layers/error.h"
+#include "weights_tools/names.h"
+
+namespace atrous {
+
+namespace {
+
+using Json = nlohmann::json;
+using Strings = std::map<std::string, std::string>;
+
+constexpr std::string_view format_version = "1";
+constexpr std::size_t name_limit = 256, class_limit = 256, value_limit = std::size_t{1} << 20,
+                      self_test_limit = 65536;
+constexpr int size_limit = 16384;
+
+// Nine significant digits identify a float.
+std::string number(float value) {
+  if (!std::isfinite(value))
+    fail(ErrorCode::invalid_argument, "metadata: the number ", value, " is not finite");
+  char digits[32];
+  return {digits, std::to_chars(digits, digits + sizeof digits, value, std::chars_format::general, 9).ptr};
+}
+
+template <class Range>
+std::string numbers(const Range& values) {
+  std::string out = "[";
+  for (const float v : values) out += (out.size() > 1 ? "," : "") + number(v);
+  return out + "]";
+}
+
+std::string_view name_of(ResizeRule::Kind kind) {
+  switch (kind) {
+    case ResizeRule::Kind::none:
+      return "none";
+    case ResizeRule::Kind::shorter_side:
+      return "shorter_side";
+    case ResizeRule::Kind::exact:
+      return "exact";
+  }
+  return "?";
+}
+
+std::string resize_text(const ResizeRule& r) {
+  Json json = {{"kind", name_of(r.kind)}};
+  if (r.kind != ResizeRule::Kind::none) json["width"] = r.width;
+  if (r.kind == ResizeRule::Kind::exact) json["height"] = r.height;
+  if (r.center_crop != 0) json["center_crop"] = r.center_crop;
+  return json.dump();
+}
+
+std::string self_test_text(const SelfTest& t) {
+  return text("{\"height\":", t.height, ",\"width\":", t.width, ",\"indices\":", Json(t.indices).dump(),
+              ",\"values\":", numbers(t.values), ",\"largest\":", number(t.largest),
+              ",\"tolerance\":", number(t.tolerance), "}");
+}
+
+// Everything below reads; `what` is the key, for sentences.
+
+[[noreturn]] void fail_metadata(std::string_view what, std::string_view problem) {
+  fail(ErrorCode::malformed, "metadata: ", what, " ", problem);
+}
+
+Json parse(const std::string& value, std::string_view what) {
+  if (value.size() > value_limit)
+    fail_metadata(what, text("has ", value.size(), " bytes, more than ", value_limit));
+  const auto refuse_depth = [what](int depth, Json::parse_event_t, Json&) {
+    if (depth > 3) fail_metadata(what, "nests too deep");
+    return true;
+  };
+  Json json = Json::parse(value, refuse_depth, false);
+  if (json.is_discarded()) fail_metadata(what, "is not JSON");
+  return json;
+}
+
+void check_name(std::string_view value, std::string_view what) {
+  if (value.size() > name_limit)
+    fail_metadata(what, text("has ", value.size(), " bytes, more than ", name_limit));
+  if (!is_clean_text(value))
+    fail_metadata(what, text("has control characters or is not UTF-8: ", printable(value)));
+}
+
+std::int64_t integer(const Json& json, std::int64_t low, std::int64_t high, std::string_view what) {
+  const bool beyond =
+      json.is_number_unsigned() && json.get<std::uint64_t>() > std::numeric_limits<std::int64_t>::max();
+  if (!json.is_number_integer() || beyond) fail_metadata(what, "is not an integer");
+  const auto value = json.get<std::int64_t>();
+  if (value < low || value > high) fail_metadata(what, text("is ", value, ", outside ", low, " to ", high));
+  return value;
+}
+
+int size(const Json& json, std::string_view what) {
+  return static_cast<int>(integer(json, 1, size_limit, what));
+}
+
+float finite(const Json& json, std::string_view what) {
+  if (!json.is_number()) fail_metadata(what, "is not a number");
+  const double value = json.get<double>();
+  if (!(std::abs(value) <= std::numeric_limits<float>::max())) fail_metadata(what, "is not a finite number");
+  return static_cast<float>(value);
+}
+
+const Json& array(const Json& json, std::size_t limit, std::string_view what) {
+  if (!json.is_array()) fail_metadata(what, "is not a list");
+  if (json.size() > limit) fail_metadata(what, text("has ", json.size(), " entries, more than ", limit));
+  return json;
+}
+
+const Json& member(const Json& json, const char* key, std::string_view what) {
+  if (!json.is_object() || !json.contains(key)) fail_metadata(what, text("has no ", key));
+  return json[key];
+}
+
+std::vector<std::string> read_classes(const std::string& value) {
+  std::vector<std::string> out;
+  const Json json = parse(value, "classes");
+  for (const Json& name : array(json, class_limit, "classes")) {
+    if (!name.is_string()) fail_metadata("classes", "has an entry that is not a string");
+    out.push_back(name.get<std::string>());
+    check_name(out.back(), text("class ", out.size() - 1));
+  }
+  return out;
+}
+
+Palette read_palette(const std::string& value) {
+  Palette out;
+  const Json json = parse(value, "palette");
+  for (const Json& colour : array(json, class_limit, "palette")) {
+    if (!colour.is_array() || colour.size() != 3)
+      fail_metadata("palette", "has an entry that is not three numbers");
+    Colour c;
+    for (std::size_t i = 0; i < 3; ++i)
+      c[i] = static_cast<std::uint8_t>(integer(colour[i], 0, 255, "palette"));
+    out.push_back(c);
+  }
+  return out;
+}
+
+std::array<float, 3> read_three(const std::string& value, std::string_view what) {
+  const Json json = parse(value, what);
+  if (!json.is_array() || json.size() != 3) fail_metadata(what, "is not three numbers");
+  return {finite(json[0], what), finite(json[1], what), finite(json[2], what)};
+}
+
+ResizeRule read_resize(const std::string& value) {
+  const Json json = parse(value, "resize");
+  const Json& kind = member(json, "kind", "resize");
+  ResizeRule out;
+  const auto kinds = {ResizeRule::Kind::none, ResizeRule::Kind::shorter_side, ResizeRule::Kind::exact};
+  const auto found = std::ranges::find_if(kinds, [&](auto k) { return kind == name_of(k); });
+  if (found == kinds.end()) fail_metadata("resize", text("has an unknown kind ", printable(kind.dump())));
+  out.kind = *found;
+  if (out.kind != ResizeRule::Kind::none) out.width = size(member(json, "width", "resize"), "resize width");
+  if (out.kind == ResizeRule::Kind::exact)
+    out.height = size(member(json, "height", "resize"), "resize height");
+  if (json.contains("center_crop")) out.center_crop = size(json["center_crop"], "resize center_crop");
+  return out;
+}
+
+SelfTest read_self_test(const std::string& value) {
+  constexpr std::string_view what = "self_test";
+  const Json json = parse(value, what);
+  SelfTest out;
+  out.height = size(member(json, "height", what), "self_test height");
+  out.width = size(member(json, "width", what), "self_test width");
+  constexpr std::int64_t last_index = std::int64_t{class_limit} * size_limit * size_limit - 1;
+  for (const Json& index : array(member(json, "indices", what), self_test_limit, "self_test indices"))
+    out.indices.push_back(integer(index, 0, last_index, "self_test index"));
+  for (const Json& v : array(member(json, "values", what), self_test_limit, "self_test values"))
+    out.values.push_back(finite(v, "self_test value"));
+  out.largest = finite(member(json, "largest", what), "self_test largest");
+  out.tolerance = finite(member(json, "tolerance", what), "self_test tolerance");
+  if (out.indices.size() != out.values.size())
+    fail_metadata(what, text("has ", out.indices.size(), " indices, but ", out.values.size(), " values"));
+  if (out.largest < 0) fail_metadata("self_test largest", "is negative");
+  if (!(out.tolerance > 0)) fail_metadata("self_test tolerance", "is not positive");
+  return out;
+}
+
+std::string read_source(const std::string& value) {
+  check_name(value, "source");
+  if (value.find_first_of("/\\") != value.npos) fail_metadata("source", "has folders: " + printable(value));
+  return value;
+}
+
+std::string read_sha256(const std::string& value) {
+  const bool hex =
+      std::ranges::all_of(value, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+  if (!value.empty() && (value.size() != 64 || !hex)) fail_metadata("source_sha256", "is not 64 hex digits");
+  return value;
+}
+
+void check_version(const std::string& version) {
+  if (version == format_version) return;
+  const bool digits =
+      !version.empty() && std::ranges::all_of(version, [](char c) { return c >= '0' && c <= '9'; });
+  if (!digits) fail_metadata("atrous.format", "is not a version: " + printable(version));
+  fail_metadata("atrous.format", text("is ", printable(version), ", this atrous knows ", format_version));
+}
+
+}  // namespace
+
+std::optional<Metadata> metadata_from_strings(const Strings& strings) {
+  const auto version = strings.find("atrous.format");
+  if (version == strings.end()) return std::nullopt;
+  check_version(version->second);
+  const auto with = [&strings](const char* key, auto&& use) {
+    if (const auto it = strings.find(key); it != strings.end()) use(it->second);
+  };
+  Metadata m;
+  with("architecture", [&](const std::string& v) { check_name(m.architecture = v, "architecture"); });
+  with("classes", [&](const std::string& v) { m.classes = read_classes(v); });
+  with("palette", [&](const std::string& v) { m.palette = read_palette(v); });
+  with("mean", [&](const std::string& v) { m.preprocessing.mean = read_three(v, "mean"); });
+  with("std", [&](const std::string& v) { m.preprocessing.std = read_three(v, "std"); });
+  with("resize", [&](const std::string& v) { m.preprocessing.resize = read_resize(v); });
+  with("source", [&](const std::string& v) { m.source = read_source(v); });
+  with("source_sha256", [&](const std::string& v) { m.source_sha256 = read_sha256(v); });
+  with("self_test", [&](const std::string& v) { m.self_test = read_self_test(v); });
+  if (std::ranges::any_of(m.preprocessing.std, [](float s) { return !(s > 0); }))
+    fail_metadata("std", "is not positive");
+  if (!m.palette.empty() && m.palette.size() != m.classes.size())
+    fail_metadata("palette", text("has ", m.palette.size(), " colours for ", m.classes.size(), " classes"));
+  return m;
+}
+
+Strings to_strings(const Metadata& m) {
+  // Before the JSON library sees them: it throws its own exceptions on what is not UTF-8.
+  for (const std::string& name : m.classes) check_name(name, "a class");
+  Strings out{{"atrous.format", std::string(format_version)},
+              {"architecture", m.architecture},
+              {"classes", Json(m.classes).dump()},
+              {"palette", Json(m.palette).dump()},
+              {"mean", numbers(m.preprocessing.mean)},
+              {"std", numbers(m.preprocessing.std)},
+              {"resize", resize_text(m.preprocessing.resize)},
+              {"source", m.source},
+              {"source_sha256", m.source_sha256}};
+  if (m.self_test) out.emplace("self_test", self_test_text(*m.self_test));
+  metadata_from_strings(out);  // nothing is written that would not be read
+  return out;
+}
+
+}  // namespace atrous
