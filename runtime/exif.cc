@@ -38,9 +38,8 @@ Image upright(Image image, int orientation) {
   const bool transpose = orientation >= 5;
   const bool mirror_x = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
   const bool mirror_y = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
-  Image out = make_image(transpose ? image.height : image.width, transpose ? image.width : image.height,
-                         image.channels);
-  const auto channels = static_cast<std::size_t>(image.channels);
+  constexpr std::size_t channels = 3;  // a constant, so that copying a pixel is no call
+  Image out = make_image(transpose ? image.height : image.width, transpose ? image.width : image.height, 3);
   for (int y = 0; y < out.height; ++y) {
     std::uint8_t* to = out.row(y);
     for (int x = 0; x < out.width; ++x, to += channels) {

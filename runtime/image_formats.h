@@ -66,7 +66,7 @@ Image stb_decode_jpeg(std::span<const std::byte> file, std::string_view name);
 // tag 0x0112.
 int exif_orientation(std::span<const std::byte> tiff);
 
-// The photo turned upright: orientation 2 mirrors, 3 turns by 180 degrees, 4 flips, 5 transposes, 6 turns
+// The RGB photo turned upright: orientation 2 mirrors, 3 turns by 180 degrees, 4 flips, 5 transposes, 6 turns
 // clockwise, 7 transposes across the other diagonal, 8 turns counter-clockwise.
 Image upright(Image, int orientation);
 

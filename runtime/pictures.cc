@@ -28,9 +28,7 @@ void check_labels(const LabelMap& map, const Palette& palette, std::string_view 
          palette.size(), " colours");
 }
 
-// 1 for every label that differs from another within `reach` pixels along its row or column, or straight
-// across a corner. Two passes of a running comparison: a pixel is not on an edge when its whole window has
-// one label.
+// 1 for every pixel that has another label within `reach` pixels above, below, left or right of it.
 std::vector<std::uint8_t> edges(const LabelMap& map, int reach) {
   std::vector<std::uint8_t> edge(map.labels.size());
   for (int y = 0; y < map.height; ++y) {

@@ -118,8 +118,8 @@ Image resize_height(const Image& in, int height, int threads) {
 
 void check_target(std::int64_t width, std::int64_t height) {
   for (const std::int64_t side : {width, height})
-    if (side < 1 || side > max_side)
-      fail(ErrorCode::limit, "resize to ", width, "x", height, ": a side is outside 1..", max_side);
+    if (side < 1 || side > max_picture_side)
+      fail(ErrorCode::limit, "resize to ", width, "x", height, ": a side is outside 1..", max_picture_side);
 }
 
 }  // namespace
@@ -144,8 +144,8 @@ std::pair<int, int> resized_size(const ResizeRule& rule, int width, int height) 
   }
   const int shorter = std::min(width, height), longer = std::max(width, height);
   // torchvision's int(size * long / short) divides in double and truncates. Whole numbers give the same: a
-  // quotient up to max_side that is not whole is at least 2^-31 below the next whole number, and a double
-  // there is finer than that.
+  // quotient up to max_picture_side that is not whole is at least 2^-31 below the next whole number, and a
+  // double there is finer than that.
   const std::int64_t stretched = static_cast<std::int64_t>(rule.width) * longer / shorter;
   check_target(rule.width, stretched);
   const int other = static_cast<int>(stretched);

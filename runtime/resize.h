@@ -16,16 +16,17 @@
 
 namespace atrous {
 
-constexpr int max_side = 16384;  // of a picture made by any function of this file
+constexpr int max_picture_side = 16384;  // of a picture made by any function of this file
 
 // The picture at width x height, equal to Pillow's resize((width, height), BILINEAR) to the bit, for any
 // number of channels (RGBA is filtered as four independent channels, not premultiplied) and any number of
-// threads. Error(limit) for a target side outside 1..max_side; Error(invalid_argument) for less than one
-// thread.
+// threads. Error(limit) for a target side outside 1..max_picture_side; Error(invalid_argument) for less than
+// one thread.
 Image resize_bilinear(const Image&, int width, int height, int threads = 1);
 
 // Width and height that the rule resizes a width x height photo to, before its crop. The shorter side's rule
-// truncates the longer side, as torchvision does. Error(limit) when a side would be outside 1..max_side.
+// truncates the longer side, as torchvision does. Error(limit) when a side would be
+// outside 1..max_picture_side.
 std::pair<int, int> resized_size(const ResizeRule&, int width, int height);
 
 // The side x side square in the middle; where the picture is smaller it is first padded with zeros, the odd

@@ -340,6 +340,20 @@ TEST_CASE(
   CHECK(std::ranges::all_of(image.pixels, [](std::uint8_t v) { return v == 128; }));
 }
 
+TEST_CASE("a JPEG whose coefficients overflow is decoded to some picture") {
+  // 64 blocks, each the code 0, a difference of 15 bits, and the code 0 for the end, under a quantisation
+  // step of 65535: stb_jpeg.cc must be compiled with wrapping arithmetic.
+  const std::string block = "01010101010101010";
+  FileBytes steep_blocks(block.size() * 64 / 8);
+  for (std::size_t bit = 0; bit < block.size() * 64; ++bit)
+    if (block[bit % block.size()] == '1') steep_blocks[bit / 8] |= std::byte{0x80} >> bit % 8;
+  const FileBytes coarse = segment(0xdb, bytes({0x10}) + FileBytes(128, std::byte{255}));
+  const FileBytes steep = segment(0xc4, bytes({0, 1}) + FileBytes(15) + bytes({15}));
+  const FileBytes file =
+      soi + coarse + steep + huffman(0x10) + frame(0xc0, 64, 64) + scan + steep_blocks + eoi;
+  CHECK(read_image(file, "photo").width == 64);
+}
+
 TEST_CASE("BMP rows are read bottom up, blue first, and 16-bit PNM becomes its high byte") {
   const Image image = read_image(bmp(1, 2, 24, 0, bytes({1, 2, 3, 0, 4, 5, 6, 0})), "bmp");
   CHECK(image == picture(1, 2, 3, {6, 5, 4, 3, 2, 1}));

@@ -75,7 +75,7 @@ TEST_CASE("upsample_argmax labels each pixel with the largest class of the resiz
         Slice logits({1, h, w, classes}, 1, 2);
         fill(logits.view(), random, Draw::floats);
         const Tensor full = resized(logits.view(), height, width);
-        const Labels got = run(isa, logits.view(), height, width, true, 2);
+        const Labels got = run(isa, logits.view(), height, width, true, 1);
         CHECK(wrong_labels(full, got.labels) == "");
 
         // The confidence is the label's softmax.

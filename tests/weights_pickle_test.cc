@@ -173,7 +173,7 @@ TEST_CASE("a pickle that is not data is refused by name") {
       {"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", "an integer of 10 bytes"},
   };
   for (const Row& row : rows) {
-    CAPTURE(row.part);
+    CAPTURE(std::string(row.part));
     CHECK(refusal_of([&] { read(pickled(row.value)); }).sentence.find(row.part) != std::string::npos);
   }
 }
@@ -251,7 +251,7 @@ TEST_CASE("a malformed pickle is refused with a sentence") {
       {"over 16 MiB", pickled(str(Bytes(std::size_t{16} << 20, 'x'))), Code::limit, "the limit is 16777216"},
   };
   for (const Row& row : rows) {
-    CAPTURE(row.defect);
+    CAPTURE(std::string(row.defect));
     check_refused([&] { read(row.bytes); }, row.code, row.part);
   }
 }

@@ -151,7 +151,7 @@ TEST_CASE("a bad zip archive is refused with a sentence") {
   };
   const TempFolder folder;
   for (const Row& row : rows) {
-    CAPTURE(row.defect);
+    CAPTURE(std::string(row.defect));
     const std::string path = folder.save("bad", row.bytes);
     check_refused([&] { read_all(path); }, row.code, row.part);
   }

@@ -199,6 +199,9 @@ SafetensorsHeader parse_safetensors_header(std::span<const std::byte> json) {
   const std::string_view text = as_text(json);
   // The format asks for an object from the first byte on; only spaces may follow it.
   if (!text.starts_with('{')) fail(ErrorCode::malformed, "the header does not begin with {");
+  // The JSON library takes a NUL for the end; other readers would see what follows.
+  if (text.find('\0') != text.npos)
+    fail(ErrorCode::malformed, "the header has a NUL byte at ", text.find('\0'));
   HeaderReader reader;
   Json::sax_parse(text.begin(), text.end(), &reader);
   return reader.take();

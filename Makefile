@@ -1,0 +1,80 @@
+# The front door: make run, make test. CMake does the work.
+
+BUILD ?= build
+PREFIX ?= /usr/local
+PHOTO ?=
+MODEL ?= seeded:deeplabv3_resnet18
+JOBS := $(shell nproc)
+GENERATOR := $(shell command -v ninja >/dev/null 2>&1 && echo -G Ninja)
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+# What building needs, and what the tests need beyond it.
+PACKAGES := g++ cmake make ninja-build libhwy-dev libstb-dev libdeflate-dev libcli11-dev nlohmann-json3-dev
+TEST_PACKAGES := doctest-dev libeigen3-dev python3 python3-numpy python3-pil python3-torch python3-torchvision
+FORMAT_PACKAGES := clang-format
+
+.PHONY: help run test test-full build deps test-deps install format format-check asan clean
+
+help:
+	@echo "make run       install what is missing, build, segment a picture (PHOTO=my.jpg MODEL=checkpoint.pth: your own)"
+	@echo "make test      install what is missing, build, run every test (full-size parity apart: make test-full)"
+	@echo "make build     build only"
+	@echo "make install   install under PREFIX ($(PREFIX))"
+	@echo "make deps      install what building needs (Debian)"
+	@echo "make asan      every test under AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "make format    clang-format on every source"
+
+# $(call install,packages): only those that are missing, so that a second run needs neither root nor a network.
+define install_missing
+	@missing=""; for p in $(1); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'install ok installed' || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then echo "installing:$$missing"; \
+	  $(SUDO) apt-get update -q && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -q -y --no-install-recommends $$missing; fi
+endef
+
+deps:
+	$(call install_missing,$(PACKAGES))
+
+test-deps: deps
+	$(call install_missing,$(TEST_PACKAGES))
+
+$(BUILD)/run/photo.ppm: tests/draw_photo.awk
+	@mkdir -p $(BUILD)/run
+	@LC_ALL=C awk -f tests/draw_photo.awk > $@.part && mv $@.part $@
+
+build: deps
+	@echo "building atrous in $(BUILD)"
+	@cmake -S . -B $(BUILD) $(GENERATOR) -DATROUS_TESTS=OFF >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }; rm -f $(BUILD).log
+	@cmake --build $(BUILD) -j $(JOBS)
+
+run: build $(if $(PHOTO),,$(BUILD)/run/photo.ppm)
+	@if [ "$(MODEL)" = "seeded:deeplabv3_resnet18" ]; then \
+	  echo; echo "No model given: this network has random weights, so its classes mean nothing. It shows that everything works."; \
+	  echo "For a real one: make run PHOTO=my.jpg MODEL=checkpoint.pth (README.md says where checkpoints come from)."; fi
+	@echo; $(BUILD)/atrous segment $(or $(PHOTO),$(BUILD)/run/photo.ppm) -m $(MODEL) -o $(BUILD)/run
+
+# The tests build beside the plain build, so that make run never waits for them.
+test: test-deps
+	@echo "building the tests in $(BUILD)-test"
+	@cmake -S . -B $(BUILD)-test $(GENERATOR) $(CONFIGURE) >/dev/null
+	@cmake --build $(BUILD)-test -j $(JOBS)
+	ctest --test-dir $(BUILD)-test -j $(JOBS) --output-on-failure $(or $(CTEST),-LE full)
+
+test-full:
+	$(MAKE) test CTEST="-L full"
+
+asan:
+	$(MAKE) test BUILD=$(BUILD)-asan CONFIGURE="-DATROUS_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=RelWithDebInfo"
+
+install: build
+	$(if $(DESTDIR),,$(if $(shell [ -w $(PREFIX) ] && echo y),,$(SUDO))) cmake --install $(BUILD) --prefix $(PREFIX)
+
+format:
+	$(call install_missing,$(FORMAT_PACKAGES))
+	git ls-files '*.h' '*.cc' | xargs clang-format -i
+
+format-check:
+	$(call install_missing,$(FORMAT_PACKAGES))
+	git ls-files '*.h' '*.cc' | xargs clang-format --dry-run --Werror
+
+clean:
+	rm -rf $(BUILD) $(BUILD)-test $(BUILD)-asan $(BUILD)-asan-test

@@ -1,0 +1,29 @@
+// Running a program the way a shell does, without a shell: an argument vector, bytes in, bytes out.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace atrous::testing {
+
+struct ProcessOptions {
+  std::string input = {};                                           // standard input's bytes
+  std::string folder = {};                                          // working folder; empty: this process's
+  std::string output_file = {};                                     // standard output goes to this file instead
+  bool close_output = false;                                        // no standard output at all
+  std::vector<std::pair<std::string, std::string>> environment = {};  // added to this process's
+  int timeout_seconds = 120;
+};
+
+struct ProcessResult {
+  int exit_code = -1;     // -1: it did not exit by itself
+  int signal = 0;         // that ended it
+  bool timed_out = false;  // and was killed for it
+  std::string output, errors;
+};
+
+// arguments[0] is the program's path. Throws std::runtime_error when it cannot be started.
+ProcessResult run_process(const std::vector<std::string>& arguments, const ProcessOptions& = {});
+
+}  // namespace atrous::testing
