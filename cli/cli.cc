@@ -1,13 +1,14 @@
 #include "cli/cli.h"
 
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <iomanip>
+#include <limits>
 
 #include "layers/error.h"
 #include "weights_tools/seeded.h"
@@ -89,10 +90,14 @@ std::pair<int, int> parse_size(const std::string& text) {
   throw UsageError{atrous::text("size ", text, ": expected WIDTHxHEIGHT, each 1 to 16384")};
 }
 
+// VmHWM and not getrusage: the latter still counts what the process was before exec.
 std::uint64_t peak_resident_bytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+  std::ifstream status("/proc/self/status");
+  std::string key;
+  for (std::uint64_t kilobytes = 0; status >> key;
+       status.ignore(std::numeric_limits<std::streamsize>::max(), '\n'))
+    if (key == "VmHWM:" && status >> kilobytes) return kilobytes * 1024;
+  return 0;
 }
 
 std::string megabytes(std::uint64_t bytes) { return fixed(static_cast<double>(bytes) / 1e6, 1) + " MB"; }

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <iostream>
+#include <thread>
 
 #include "layers/cpu/conv2d_implicit_gemm.h"
 #include "tests/golden.h"
@@ -256,6 +257,22 @@ TEST_CASE("the implicit GEMM's activations equal torch's, at their knees and far
   CHECK(seen == std::size(all_activations));
 }
 
+TEST_CASE("the sigmoid of a very negative number is 0 on every instruction set") {
+  const Conv2d identity{.weight = {1, 1, 1, 1, std::make_shared<const float>(1.f)},
+                        .bias = nullptr,
+                        .activation = ActivationKind::sigmoid};
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  const Tensor in =
+      tensor_of({1, 1, 10, 1}, {-87, -88, -89, -104, -105, -200, -1000, -1e9f, -3e38f, -infinity});
+  const Tensor expected = Tensor::zeros(in.shape());
+  Tensor out(in.shape());
+  for (Isa isa : supported_isas()) {
+    CAPTURE(name_of(isa));
+    run_hostile(*make_conv2d_implicit_gemm(identity, isa, 1), {in.view()}, out.view(), 1);
+    CHECK(difference(out.view(), expected.view(), 1e-6) == "");
+  }
+}
+
 TEST_CASE("a pixel that sees only padding gets bias, residual and activation all the same") {
   // Padding 5 round a kernel of 3: the outer rows and columns of the result see no pixel at all.
   for (std::int64_t channels : {2, 130}) {
@@ -368,6 +385,25 @@ TEST_CASE("the implicit GEMM runs inputs of any size with one packing of the wei
       run_hostile(*kernel, s.inputs, out.view(), 2);
       CHECK(difference(out.view(), expected.view()) == "");
     }
+  }
+}
+
+TEST_CASE("many threads may run one kernel at once, each with its own views and workspace") {
+  Problem p = square(9, 70, 40, 3, 1, 2);
+  p.bias = p.residual = true;
+  const Setup s = set_up(p, Draw::floats, Draw::floats);
+  for (Isa isa : supported_isas()) {
+    CAPTURE(name_of(isa));
+    const auto kernel = make_conv2d_implicit_gemm(s.layer, isa, 1);
+    Tensor expected(s.out);
+    run_hostile(*kernel, s.inputs, expected.view(), 1);
+    std::vector<Tensor> outputs;
+    for (int i = 0; i < 4; ++i) outputs.emplace_back(s.out);
+    std::vector<std::thread> callers;
+    for (const Tensor& out : outputs)
+      callers.emplace_back([&] { run_hostile(*kernel, s.inputs, out.view(), 1); });
+    for (std::thread& caller : callers) caller.join();
+    for (const Tensor& out : outputs) CHECK(same_bits(out.view(), expected.view()));
   }
 }
 

@@ -36,7 +36,7 @@ TEST_CASE("resize equals torch.nn.functional.interpolate") {
   }
 }
 
-TEST_CASE("every tap of a resize lies in the map and every weight in [0, 1]") {
+TEST_CASE("every tap of a resize lies in the map and every weight between 0 and 1") {
   for (const Resize& layer : {Resize{ResizeMode::bilinear, false}, Resize{ResizeMode::bilinear, true},
                               Resize{ResizeMode::nearest, false}})
     for (std::int64_t in = 1; in <= 40; ++in)

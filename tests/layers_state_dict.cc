@@ -95,7 +95,7 @@ TEST_CASE("every dtype has a size and the name that safetensors gives it") {
   }
 }
 
-TEST_CASE("a zero-dimensional tensor has one element") {
+TEST_CASE("a state tensor without dimensions has one element") {
   const auto value = std::make_shared<const std::int64_t>(42);
   const StateTensor t{DType::i64, {}, {value, reinterpret_cast<const std::byte*>(value.get())}};
   CHECK(t.elements() == 1);

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <stdexcept>
 #include <string>
@@ -33,6 +34,12 @@ class TemporaryFolder {
 };
 
 // The names of what lies in a folder, sorted, hidden files too.
-std::vector<std::string> names_in(const std::string& folder);
+inline std::vector<std::string> names_in(const std::string& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    names.push_back(entry.path().filename().string());
+  std::ranges::sort(names);
+  return names;
+}
 
 }  // namespace atrous::testing

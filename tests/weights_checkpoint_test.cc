@@ -89,8 +89,10 @@ TEST_CASE("what is not a checkpoint is named") {
       {"\x80\2K\1.", "magic number"},
       {pth({}), "holds no tensors"},
   };
-  for (const auto& [bytes, part] : files) {
-    CAPTURE(std::string(part));
+  for (const auto& file : files) {
+    const Bytes& bytes = file.first;
+    const std::string part = file.second;
+    CAPTURE(part);
     const std::string path = folder.save("what", bytes);
     const Refusal refusal = refusal_of([&] { load_checkpoint(path); });
     CHECK(refusal.sentence.starts_with(path + ": "));

@@ -102,8 +102,10 @@ TEST_CASE("every dtype of a state dict is read") {
       {"DoubleStorage", DType::f64},  {"LongStorage", DType::i64}, {"IntStorage", DType::i32},
       {"ShortStorage", DType::i16},   {"CharStorage", DType::i8},  {"ByteStorage", DType::u8},
       {"BoolStorage", DType::boolean}};
-  for (const auto& [name, dtype] : types) {
-    CAPTURE(std::string(name));
+  for (const auto& type : types) {
+    const std::string name = type.first;
+    const DType dtype = type.second;
+    CAPTURE(name);
     const Bytes data(3 * size_of(dtype), '\1');
     const auto checkpoint = read(one(tensor(storage("0", 3, name), 0, {3}, {1}), {{"0", data}}));
     CHECK(checkpoint.state.find("w")->dtype == dtype);

@@ -39,7 +39,8 @@ void check_expected(const StateDict& state, std::string_view expected) {
   std::size_t index = 0;
   for (; !expected.empty(); ++index) {
     REQUIRE(index < state.size());
-    const auto& [name, tensor] = state.entries()[index];
+    const std::string& name = state.entries()[index].first;
+    const StateTensor& tensor = state.entries()[index].second;
     CAPTURE(name);
     CHECK(name == take_line(expected));
     CHECK(name_of(tensor.dtype) == take_line(expected));

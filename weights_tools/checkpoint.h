@@ -18,8 +18,8 @@ struct Checkpoint {
   StateDict state;
   std::optional<Metadata> metadata;  // of a .safetensors written by atrous
   Container container = Container::pth_zip;
-  std::vector<std::string>
-      notes;  // what was done to get at the tensors: "unwrapped state_dict", "stripped the prefix module."
+  // What was done to get at the tensors: "unwrapped state_dict", "stripped the prefix module.".
+  std::vector<std::string> notes;
 };
 
 // Reads a checkpoint; the extension does not matter. A prefix `module.` (DataParallel), `_orig_mod.`

@@ -10,8 +10,8 @@
 
 namespace atrous {
 
-// The bytes of a regular file. Error(io) naming the path and the reason for one that is missing, unreadable, a
-// directory, a FIFO or a device; Error(limit) with both numbers for one larger than `cap` bytes.
+// The bytes of a regular file. Error(io) naming the path and the reason for one that is missing, unreadable,
+// a directory, a FIFO or a device; Error(limit) with both numbers for one larger than `cap` bytes.
 std::vector<std::byte> read_file(const std::string& path, std::uint64_t cap);
 
 // A regular file open for reading at offsets. Same refusals as read_file, no cap.
@@ -33,8 +33,9 @@ class InputFile {
   std::uint64_t size_ = 0;
 };
 
-// A file that appears whole or not at all: bytes go to a temporary file in the same folder, commit() renames it
-// over `path`. Without commit() the destructor removes it. Error(io) names the path and the system's reason.
+// A file that appears whole or not at all: bytes go to a temporary file in the same folder, commit() renames
+// it over `path`. Without commit() the destructor removes it. Error(io) names the path and the system's
+// reason.
 class OutputFile {
  public:
   explicit OutputFile(std::string path);

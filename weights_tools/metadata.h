@@ -1,5 +1,7 @@
-// What a model file says beside its tensors: classes, colours, preprocessing, origin and a self-test. It travels in the
-// `__metadata__` of a .safetensors file, where every value is a string; the structured ones are JSON inside it.
+// What a model file says beside its tensors: classes, colours, preprocessing, origin and a self-test. It
+// travels in the
+// `__metadata__` of a .safetensors file, where every value is a string; the structured ones are JSON inside
+// it.
 #pragma once
 
 #include <array>
@@ -61,10 +63,10 @@ struct Metadata {
 // Refuses what metadata_from_strings() would refuse.
 std::map<std::string, std::string> to_strings(const Metadata&);
 
-// The inverse. Foreign keys (such as "format": "pt") are ignored; without "atrous.format" the result is empty optional.
-// Error(malformed): a newer format version, a value that does not parse, a string over 256 bytes (names) or with control
-// characters, mean or std not three finite numbers, std not positive, palette not as long as classes, more than 256
-// classes, sizes outside 1..16384.
+// The inverse. Foreign keys (such as "format": "pt") are ignored; without "atrous.format" the result is empty
+// optional. Error(malformed): a newer format version, a value that does not parse, a string over 256 bytes
+// (names) or with control characters, mean or std not three finite numbers, std not positive, palette not as
+// long as classes, more than 256 classes, sizes outside 1..16384.
 std::optional<Metadata> metadata_from_strings(const std::map<std::string, std::string>&);
 
 }  // namespace atrous

@@ -1,8 +1,10 @@
 #include "weights_tools/torch_tensors.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -130,39 +132,48 @@ bool is_contiguous(const Layout& l) {
   return true;
 }
 
-// Copies elements into row-major order: out[i, j, ...] = in[i * stride[0] + j * stride[1] + ...].
+// One loop of a copy: how often, and how many elements further in and out each time.
+struct Loop {
+  std::int64_t count, in, out;
+};
+
+// The loops that copy a layout into row-major order, out[i, j, ...] = in[i * stride[0] + j * stride[1] +
+// ...]. The one with the smallest input stride comes last, innermost: a channels-last weight is read as it
+// lies in memory.
+std::vector<Loop> copy_loops(const Layout& l) {
+  std::vector<Loop> loops;
+  std::int64_t row_major = 1;
+  for (std::size_t i = l.shape.size(); i-- > 0; row_major *= l.shape[i])
+    if (l.shape[i] != 1) loops.push_back({l.shape[i], l.stride[i], row_major});
+  std::ranges::stable_sort(loops, std::greater<>{}, &Loop::in);
+  return loops;
+}
+
 template <class Element>
-void gather(const Layout& l, const std::byte* in, std::byte* out) {
-  std::array<std::int64_t, rank_limit> index{};
-  const std::size_t rank = l.shape.size();
-  const std::int64_t inner = l.shape[rank - 1], inner_stride = l.stride[rank - 1];
-  std::int64_t base = 0;
-  for (;;) {
-    for (std::int64_t i = 0; i < inner; ++i) {
-      std::memcpy(out, in + (base + i * inner_stride) * std::int64_t{sizeof(Element)}, sizeof(Element));
-      out += sizeof(Element);
-    }
-    std::size_t d = rank - 1;
-    for (;; --d) {
-      if (d == 0) return;
-      base += l.stride[d - 1];
-      if (++index[d - 1] < l.shape[d - 1]) break;
-      base -= l.stride[d - 1] * l.shape[d - 1];
-      index[d - 1] = 0;
+void copy(std::span<const Loop> loops, const std::byte* in, std::byte* out) {
+  constexpr auto size = static_cast<std::int64_t>(sizeof(Element));
+  const Loop& loop = loops.front();
+  for (std::int64_t i = 0; i < loop.count; ++i) {
+    const std::byte* const from = in + i * loop.in * size;
+    std::byte* const to = out + i * loop.out * size;
+    if (loops.size() == 1) {
+      std::memcpy(to, from, sizeof(Element));
+    } else {
+      copy<Element>(loops.subspan(1), from, to);
     }
   }
 }
 
-void gather(std::size_t element_size, const Layout& l, const std::byte* in, std::byte* out) {
+void copy(std::size_t element_size, std::span<const Loop> loops, const std::byte* in, std::byte* out) {
   switch (element_size) {
     case 1:
-      return gather<std::uint8_t>(l, in, out);
+      return copy<std::uint8_t>(loops, in, out);
     case 2:
-      return gather<std::uint16_t>(l, in, out);
+      return copy<std::uint16_t>(loops, in, out);
     case 4:
-      return gather<std::uint32_t>(l, in, out);
+      return copy<std::uint32_t>(loops, in, out);
     default:
-      return gather<std::uint64_t>(l, in, out);
+      return copy<std::uint64_t>(loops, in, out);
   }
 }
 
@@ -190,10 +201,12 @@ class TensorReader {
 };
 
 std::shared_ptr<const Buffer> TensorReader::storage(const StorageId& id) {
+  const auto bytes = checked_multiply<std::uint64_t>(id.root_elements, size_of(id.dtype), "storage bytes");
   auto& buffer = storages_[id.key];
-  if (!buffer)
-    buffer = std::make_shared<const Buffer>(
-        read_(id.key, checked_multiply<std::uint64_t>(id.root_elements, size_of(id.dtype), "storage bytes")));
+  if (!buffer) buffer = std::make_shared<const Buffer>(read_(id.key, bytes));
+  if (buffer->size() != bytes)
+    fail(ErrorCode::malformed, "the storage ", printable(id.key), " has ", buffer->size(), " bytes, not ",
+         bytes);
   return buffer;
 }
 
@@ -206,9 +219,9 @@ StateTensor TensorReader::copy_strided(StateTensor tensor, const Layout& layout,
   if (copied_ / all_tensors > file_size_)
     fail(ErrorCode::limit, "tensors that are not contiguous make ", copied_, " bytes of a file that has ",
          file_size_);
-  auto copy = std::make_shared<Buffer>(static_cast<std::size_t>(bytes));
-  gather(size_of(tensor.dtype), layout, tensor.data.get(), copy->data());
-  tensor.data = share(copy, 0);
+  auto buffer = std::make_shared<Buffer>(static_cast<std::size_t>(bytes));
+  copy(size_of(tensor.dtype), copy_loops(layout), tensor.data.get(), buffer->data());
+  tensor.data = share(buffer, 0);
   return tensor;
 }
 

@@ -1,0 +1,106 @@
+// Whole networks: the fast kernels against the references, and what a model says of itself.
+#include <doctest/doctest.h>
+
+#include "runtime/palette.h"
+#include "tests/runtime_testing.h"
+
+using namespace atrous;
+using namespace atrous::runtime_testing;
+
+TEST_CASE("a network on fast kernels gives the references' logits, on every instruction set") {
+  const Shape sizes[] = {{1, 1, 1, 3}, {1, 33, 65, 3}, {1, 24, 40, 3}, {1, 1, 50, 3}, {2, 17, 7, 3}};
+  for (const char* head : {"fcn", "deeplabv3"}) {
+    CAPTURE(head);
+    const Model reference = tiny_model(head, {.aux = true, .force = "reference", .threads = 1});
+    for (const auto& kernel : reference.program->kernels) CHECK(kernel->name() == "reference");
+    Session slow(reference.program, {.threads = 1});
+    for (const Isa isa : supported_isas()) {
+      CAPTURE(std::string(name_of(isa)));
+      const Model model = tiny_model(head, {.aux = true, .isa = isa, .threads = 1});
+      Session fast(model.program, {.threads = 1});
+      for (const Shape& size : sizes) {
+        CAPTURE(text(size));
+        const Tensor input = noise(size, 5);
+        const auto expected = run(slow, input.view());
+        CHECK(deviation(run(fast, input.view()), expected) < 1e-5);
+        CHECK(deviation(values(fast.output("aux")), values(slow.output("aux"))) < 1e-5);
+      }
+    }
+  }
+}
+
+TEST_CASE("no convolution of a network falls back to its reference") {
+  const Model model = tiny_model("deeplabv3");
+  const auto& nodes = model.program->graph.nodes;
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    CAPTURE(nodes[i].name);
+    if (std::holds_alternative<Concat>(nodes[i].layer)) continue;
+    CHECK(model.program->kernels[i]->name() != "reference");
+  }
+}
+
+TEST_CASE("compiling keeps weights only in their packed form") {
+  const Model model = tiny_model("fcn");
+  for (const Node& node : model.program->graph.nodes)
+    if (const auto* conv = std::get_if<Conv2d>(&node.layer)) {
+      CHECK(conv->weight.data == nullptr);
+      CHECK(conv->bias == nullptr);
+    }
+  std::size_t convolution_bytes = 0;
+  for (const auto& [name, tensor] : tiny_state("fcn").entries())
+    if (tensor.shape.size() == 4 && !name.starts_with("aux")) convolution_bytes += tensor.bytes().size();
+  CHECK(model.program->packed_bytes() >= convolution_bytes);
+}
+
+TEST_CASE("the threads that pack the weights do not change the result") {
+  const Tensor input = noise({1, 24, 40, 3});
+  std::vector<float> expected;
+  for (const int threads : {1, 2, 5}) {
+    const Model model = tiny_model("deeplabv3", {.threads = threads});
+    Session session(model.program, {.threads = 1});
+    const auto logits = run(session, input.view());
+    if (expected.empty()) expected = logits;
+    CHECK(same_bits(logits, expected));
+  }
+}
+
+TEST_CASE("a model without metadata has torchvision's preprocessing and generic names") {
+  const Model model = tiny_model("deeplabv3");
+  CHECK(model.architecture == "deeplabv3_resnet(1,1,1,1)");
+  CHECK(model.classes == std::vector<std::string>{"class 0", "class 1", "class 2", "class 3", "class 4"});
+  CHECK(model.palette == voc_palette(5));
+  CHECK(model.preprocessing == Preprocessing{});
+  CHECK(model.preprocessing.resize.width == 520);
+  CHECK(model.output_stride == 8);
+
+  const StateDict voc = seeded_state("fcn_resnet18", {.classes = 21, .width = 4, .aux = false});
+  CHECK(make_model(voc, std::nullopt, {.threads = 1}).classes == voc_classes());
+  CHECK(make_model(voc, std::nullopt, {.threads = 1}).architecture == "fcn_resnet18");
+}
+
+TEST_CASE("a model takes names, colours and preprocessing from its metadata") {
+  Metadata metadata;
+  metadata.classes = {"a", "b", "c", "d", "e"};
+  metadata.palette = {{1, 2, 3}, {4, 5, 6}, {7, 8, 9}, {10, 11, 12}, {13, 14, 15}};
+  metadata.preprocessing.std = {0.5f, 0.25f, 1.f};
+  metadata.preprocessing.resize = {.kind = ResizeRule::Kind::exact, .width = 32, .height = 16};
+  const Model model = make_model(tiny_state("fcn"), metadata, {.threads = 1});
+  CHECK(model.classes == metadata.classes);
+  CHECK(model.palette == metadata.palette);
+  CHECK(model.preprocessing == metadata.preprocessing);
+}
+
+TEST_CASE("metadata for another number of classes is refused with both numbers") {
+  Metadata metadata;
+  metadata.classes = {"a", "b", "c"};
+  const std::string said = sentence(ErrorCode::mismatch, [&] { make_model(tiny_state("fcn"), metadata); });
+  CHECK(mentions(said, "3"));
+  CHECK(mentions(said, "5"));
+}
+
+TEST_CASE("asking for an auxiliary head that is not there is an error") {
+  const StateDict state =
+      seeded_state("fcn_resnet(1,1,1,1)", {.classes = 2, .width = 4, .aux = false});
+  CHECK(mentions(sentence(ErrorCode::unsupported, [&] { make_model(state, std::nullopt, {.aux = true}); }),
+                 "auxiliary"));
+}

@@ -1,0 +1,244 @@
+#include "runtime/passes.h"
+
+#include <doctest/doctest.h>
+
+#include <set>
+
+#include "tests/runtime_testing.h"
+
+using namespace atrous;
+using namespace atrous::runtime_testing;
+
+namespace {
+
+std::shared_ptr<const float> drawn(std::int64_t count, std::uint32_t seed) {
+  auto tensor = std::make_shared<Tensor>(noise({1, 1, 1, count}, seed));
+  return {tensor, tensor->data()};
+}
+
+Conv2d conv(std::int64_t out, std::int64_t in, std::int64_t kernel, std::uint32_t seed, bool bias = false) {
+  return {.weight = {out, in, kernel, kernel, drawn(out * in * kernel * kernel, seed)},
+          .bias = bias ? drawn(out, seed + 1) : nullptr,
+          .padding = kernel / 2};
+}
+
+BatchNorm norm(std::int64_t channels) {
+  BatchNorm n;
+  for (std::int64_t c = 0; c < channels; ++c) {
+    n.scale.push_back(0.3 + 0.1 * static_cast<double>(c));
+    n.shift.push_back(0.7 - 0.2 * static_cast<double>(c));
+  }
+  return n;
+}
+
+// Value 0 is the input; every node makes the next value, all of 4 channels.
+Graph chain(std::vector<Node> nodes, std::vector<ValueId> outputs) {
+  Graph g;
+  g.values.assign(nodes.size() + 1, {4});
+  g.input = 0;
+  g.nodes = std::move(nodes);
+  for (std::size_t i = 0; i < g.nodes.size(); ++i) g.nodes[i].output = static_cast<ValueId>(i + 1);
+  for (std::size_t i = 0; i < outputs.size(); ++i) g.outputs.emplace_back(text("out", i), outputs[i]);
+  return g;
+}
+
+// All outputs of a graph, every layer by its reference.
+std::vector<float> by_references(const Graph& graph, const Tensor& input) {
+  const auto shapes = infer_shapes(graph, input.shape());
+  std::vector<Tensor> made(graph.values.size());
+  const auto view = [&](ValueId v) {
+    return v == graph.input ? ConstView(input.view()) : ConstView(made[static_cast<std::size_t>(v)].view());
+  };
+  for (const Node& node : graph.nodes) {
+    const auto out = static_cast<std::size_t>(node.output);
+    made[out] = Tensor(shapes[out]);
+    std::vector<ConstView> inputs;
+    for (ValueId v : node.inputs) inputs.push_back(view(v));
+    run_reference(node.layer, inputs, made[out].view());
+  }
+  std::vector<float> all;
+  for (const auto& [name, v] : graph.outputs) {
+    const auto out = values(view(v));
+    all.insert(all.end(), out.begin(), out.end());
+  }
+  return all;
+}
+
+std::vector<std::string> names(const Graph& graph) {
+  std::vector<std::string> out;
+  for (const Node& node : graph.nodes) out.push_back(node.name);
+  return out;
+}
+
+using Names = std::vector<std::string>;
+
+const Activation relu_layer{ActivationKind::relu};
+
+// Runs `pass` and checks that the graph still computes the same.
+template <class Pass>
+void transform(Graph& graph, Pass&& pass, double tolerance = 0) {
+  const Tensor input = noise({2, 5, 7, 4}, 9);
+  const auto before = by_references(graph, input);
+  pass(graph);
+  CHECK(deviation(by_references(graph, input), before) <= tolerance);
+}
+
+}  // namespace
+
+TEST_CASE("a batch norm behind a convolution folds into its weights") {
+  for (const bool bias : {false, true}) {
+    CAPTURE(bias);
+    Graph g = chain({{"conv", conv(4, 4, 3, 1, bias), {0}}, {"norm", norm(4), {1}}}, {2});
+    transform(g, fold_batch_norm, 1e-5);
+    CHECK(names(g) == Names{"conv"});
+    CHECK(g.nodes[0].output == g.outputs[0].second);
+  }
+}
+
+TEST_CASE("folding multiplies each output channel's weights by its scale and shifts its bias") {
+  const Conv2d before = conv(4, 4, 3, 1, true);
+  const BatchNorm by = norm(4);
+  Graph g = chain({{"conv", before, {0}}, {"norm", by, {1}}}, {2});
+  fold_batch_norm(g);
+  const auto& after = std::get<Conv2d>(g.nodes.at(0).layer);
+  CHECK(after.weight.at(3, 2, 1, 0) == static_cast<float>(before.weight.at(3, 2, 1, 0) * by.scale[3]));
+  CHECK(after.bias.get()[2] == static_cast<float>(before.bias.get()[2] * by.scale[2] + by.shift[2]));
+}
+
+TEST_CASE("folding leaves the state dict's own weights alone") {
+  const Conv2d shared = conv(4, 4, 1, 1);
+  const float first = shared.weight.at(0, 0, 0, 0);
+  Graph g = chain({{"conv", shared, {0}}, {"norm", norm(4), {1}}}, {2});
+  fold_batch_norm(g);
+  CHECK(shared.weight.at(0, 0, 0, 0) == first);
+}
+
+TEST_CASE("a batch norm stays where something else reads the convolution") {
+  SUBCASE("another node") {
+    Graph g = chain({{"conv", conv(4, 4, 3, 1), {0}}, {"norm", norm(4), {1}}, {"relu", relu_layer, {1}}}, {2, 3});
+    transform(g, fold_batch_norm);
+    CHECK(names(g) == Names{"conv", "norm", "relu"});
+  }
+  SUBCASE("the graph's output") {
+    Graph g = chain({{"conv", conv(4, 4, 3, 1), {0}}, {"norm", norm(4), {1}}}, {1, 2});
+    transform(g, fold_batch_norm);
+    CHECK(names(g) == Names{"conv", "norm"});
+  }
+}
+
+TEST_CASE("a batch norm behind anything but a bare convolution stays") {
+  Conv2d activated = conv(4, 4, 3, 1);
+  activated.activation = ActivationKind::relu;
+  Graph g = chain({{"norm0", norm(4), {0}},
+                   {"conv", activated, {1}},
+                   {"norm1", norm(4), {2}},
+                   {"relu", relu_layer, {3}},
+                   {"norm2", norm(4), {4}}},
+                  {5});
+  transform(g, fold_batch_norm);
+  CHECK(names(g) == Names{"norm0", "conv", "norm1", "relu", "norm2"});
+}
+
+TEST_CASE("a sum becomes the residual of the convolution that runs later") {
+  for (const bool swapped : {false, true}) {
+    CAPTURE(swapped);
+    const std::vector<ValueId> terms = swapped ? std::vector<ValueId>{2, 1} : std::vector<ValueId>{1, 2};
+    Graph g =
+        chain({{"early", conv(4, 4, 1, 1), {0}}, {"late", conv(4, 4, 3, 2), {0}}, {"add", Add{}, terms}}, {3});
+    transform(g, fuse_residual, 1e-6);
+    CHECK(names(g) == Names{"early", "late"});
+    CHECK(g.nodes[1].inputs == std::vector<ValueId>{0, 1});
+    CHECK(g.nodes[1].output == 3);
+  }
+}
+
+TEST_CASE("the graph's input can be the residual") {
+  Graph g = chain({{"conv", conv(4, 4, 3, 1), {0}}, {"add", Add{}, {0, 1}}}, {2});
+  transform(g, fuse_residual, 1e-6);
+  CHECK(names(g) == Names{"conv"});
+  CHECK(g.nodes[0].inputs == std::vector<ValueId>{0, 0});
+}
+
+TEST_CASE("a sum stays where the later term is read elsewhere, is no convolution or has its activation") {
+  SUBCASE("read elsewhere") {
+    Graph g = chain({{"early", conv(4, 4, 1, 1), {0}}, {"late", conv(4, 4, 3, 2), {0}}, {"add", Add{}, {1, 2}}},
+                    {3, 2});
+    transform(g, fuse_residual);
+    CHECK(names(g) == Names{"early", "late", "add"});
+  }
+  SUBCASE("no convolution") {
+    Graph g = chain({{"conv", conv(4, 4, 1, 1), {0}}, {"relu", relu_layer, {0}}, {"add", Add{}, {1, 2}}}, {3});
+    transform(g, fuse_residual);
+    CHECK(names(g) == Names{"conv", "relu", "add"});
+  }
+  SUBCASE("activated") {
+    Graph g = chain({{"conv", conv(4, 4, 1, 1), {0}}, {"relu", relu_layer, {1}}, {"add", Add{}, {0, 2}}}, {3});
+    transform(g, fuse_activation);
+    transform(g, fuse_residual);
+    CHECK(names(g) == Names{"conv", "add"});
+  }
+  SUBCASE("the same value twice") {
+    Graph g = chain({{"conv", conv(4, 4, 1, 1), {0}}, {"add", Add{}, {1, 1}}}, {2});
+    transform(g, fuse_residual);
+    CHECK(names(g) == Names{"conv", "add"});
+  }
+}
+
+TEST_CASE("a convolution takes one residual, a second sum stays") {
+  Graph g = chain({{"conv", conv(4, 4, 1, 1), {0}}, {"add1", Add{}, {1, 0}}, {"add2", Add{}, {2, 0}}}, {3});
+  transform(g, fuse_residual, 1e-6);
+  CHECK(names(g) == Names{"conv", "add2"});
+}
+
+TEST_CASE("an activation becomes the convolution's own, behind its residual") {
+  Graph g = chain({{"conv", conv(4, 4, 3, 1), {0}},
+                   {"add", Add{}, {1, 0}},
+                   {"swish", Activation{ActivationKind::hardswish}, {2}}},
+                  {3});
+  transform(g, fuse_residual, 1e-6);
+  transform(g, fuse_activation, 1e-6);
+  CHECK(names(g) == Names{"conv"});
+  CHECK(std::get<Conv2d>(g.nodes[0].layer).activation == ActivationKind::hardswish);
+}
+
+TEST_CASE("an activation stays where something else reads the convolution, and a second one always") {
+  Graph g = chain({{"conv", conv(4, 4, 3, 1), {0}}, {"relu", relu_layer, {1}}}, {1, 2});
+  transform(g, fuse_activation);
+  CHECK(names(g) == Names{"conv", "relu"});
+
+  Graph twice = chain({{"conv", conv(4, 4, 3, 1), {0}},
+                       {"relu", relu_layer, {1}},
+                       {"sigmoid", Activation{ActivationKind::sigmoid}, {2}}},
+                      {3});
+  transform(twice, fuse_activation);
+  CHECK(names(twice) == Names{"conv", "sigmoid"});
+}
+
+TEST_CASE("the networks optimise to convolutions, pooling, resizing and concatenation") {
+  const std::set<std::string_view> left{"conv2d", "max_pool2d", "adaptive_avg_pool2d", "resize", "concat"};
+  for (const std::string network : {"fcn_resnet18", "fcn_resnet(1,2,1,1)", "deeplabv3_resnet(2,1,1,2)"}) {
+    CAPTURE(network);
+    const StateDict state = seeded_state(network, {.classes = 3, .width = 4});
+    Graph graph = build_network(state, {.aux = true}).graph;
+    std::size_t convolutions = 0;
+    for (const auto& [name, tensor] : state.entries()) convolutions += tensor.shape.size() == 4;
+    const Tensor input = noise({1, 21, 18, 3});
+    const auto before = by_references(graph, input);
+    optimise(graph);
+    std::size_t found = 0;
+    for (const Node& node : graph.nodes) {
+      CHECK_MESSAGE(left.contains(name_of(node.layer)), node.name, " is still a ", name_of(node.layer));
+      found += std::holds_alternative<Conv2d>(node.layer);
+    }
+    CHECK(found == convolutions);
+    CHECK(deviation(by_references(graph, input), before) < 1e-5);
+  }
+}
+
+TEST_CASE("optimising a second time changes nothing") {
+  Graph graph = build_network(tiny_state("deeplabv3")).graph;
+  optimise(graph);
+  const auto once = names(graph);
+  optimise(graph);
+  CHECK(names(graph) == once);
+}
