@@ -10,7 +10,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 # What building needs, and what the tests need beyond it.
 PACKAGES := g++ cmake make ninja-build libhwy-dev libstb-dev libdeflate-dev libcli11-dev nlohmann-json3-dev
-TEST_PACKAGES := doctest-dev libeigen3-dev python3 python3-numpy python3-pil python3-torch python3-torchvision
+TEST_PACKAGES := doctest-dev python3 python3-numpy python3-pil python3-torch python3-torchvision
 FORMAT_PACKAGES := clang-format
 
 .PHONY: help run test test-full build deps test-deps install format format-check asan clean

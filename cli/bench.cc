@@ -1,6 +1,7 @@
 // atrous bench MODEL and atrous profile MODEL
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "cli/cli.h"
@@ -56,8 +57,8 @@ Tensor random_input(const Shape& shape) {
 // exists.
 Model open_bench_model(const RunOptions& options) {
   const std::string& name = options.model;
-  const bool named =
-      (name.starts_with("fcn_") || name.starts_with("deeplabv3_")) && name.find_first_of("./") == name.npos;
+  const bool named = (name.starts_with("fcn_") || name.starts_with("deeplabv3_")) &&
+                     name.find_first_of("./") == name.npos && !std::filesystem::exists(name);
   return open_model(named ? "seeded:" + name : name, options.model_options());
 }
 

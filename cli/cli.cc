@@ -53,7 +53,8 @@ ModelOptions RunOptions::model_options(bool aux) const {
 }
 
 SessionOptions RunOptions::session_options() const {
-  return {.threads = threads, .memory_limit = memory_limit ? memory_limit : physical_memory()};
+  return {.threads = threads,
+          .memory_limit = memory_limit.empty() ? physical_memory() : parse_bytes(memory_limit)};
 }
 
 void add_run_options(CLI::App& verb, RunOptions& options) {
@@ -68,8 +69,7 @@ void add_run_options(CLI::App& verb, RunOptions& options) {
   verb.add_option("--force", options.force, "Prefer one implementation of the layers")
       ->check(CLI::IsMember(implementations));
   verb.add_option("--memory-limit", options.memory_limit,
-                  "Most memory for weights and activations, such as 500MB")
-      ->transform(CLI::AsSizeValue(false));
+                  "Most memory for weights and activations, such as 500MB");
 }
 
 Model open_model(const std::string& name, const ModelOptions& options) {
@@ -88,6 +88,23 @@ std::pair<int, int> parse_size(const std::string& text) {
     if (second.ec == std::errc() && second.ptr == end && in_range) return {width, height};
   }
   throw UsageError{atrous::text("size ", text, ": expected WIDTHxHEIGHT, each 1 to 16384")};
+}
+
+std::uint64_t parse_bytes(const std::string& text) {
+  constexpr std::pair<std::string_view, double> units[] = {{"", 1},         {"B", 1},       {"KB", 1e3},
+                                                           {"MB", 1e6},     {"GB", 1e9},    {"KiB", 0x1p10},
+                                                           {"MiB", 0x1p20}, {"GiB", 0x1p30}};
+  double number = 0;
+  const auto [end, error] =
+      std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
+  std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  unit.remove_prefix(std::min(unit.find_first_not_of(' '), unit.size()));
+  const auto known = std::ranges::find(units, unit, &std::pair<std::string_view, double>::first);
+  const double bytes = error == std::errc() && known != std::end(units) ? number * known->second : -1;
+  if (!(bytes >= 1 && bytes < 0x1p63))
+    throw UsageError{
+        atrous::text("memory-limit ", text, ": expected bytes such as 500MB or 2GiB, at most 8 EiB")};
+  return static_cast<std::uint64_t>(bytes);
 }
 
 // VmHWM and not getrusage: the latter still counts what the process was before exec.

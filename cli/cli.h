@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "layers/error.h"
 #include "runtime/model.h"
 #include "runtime/session.h"
 
@@ -33,7 +34,7 @@ struct RunOptions {
   std::string model;
   int threads = 0;
   std::string isa, force;
-  std::uint64_t memory_limit = 0;  // bytes; 0: the machine's memory
+  std::string memory_limit;  // as parse_bytes takes it; empty: the machine's memory
 
   ModelOptions model_options(bool aux = false) const;
   SessionOptions session_options() const;
@@ -45,6 +46,20 @@ Model open_model(const std::string& name, const ModelOptions&);
 
 // "520x480": width and height, each 1 to 16384. Throws UsageError.
 std::pair<int, int> parse_size(const std::string& text);
+
+// "500MB", "1.5 GiB", "4096": bytes; KB, MB, GB are powers of 1000, KiB, MiB, GiB of 1024. Throws UsageError.
+std::uint64_t parse_bytes(const std::string& text);
+
+// Runs a step of the library; its failures do not know which file they are about, so the name is put before
+// them.
+template <class Step>
+auto naming(const std::string& file, Step&& step) {
+  try {
+    return step();
+  } catch (const Error& error) {
+    fail(error.code(), file, ": ", error.what());
+  }
+}
 
 // The largest resident set this process has had, in bytes.
 std::uint64_t peak_resident_bytes();

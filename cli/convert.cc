@@ -22,7 +22,7 @@ std::string file_name(const std::string& path) { return path.substr(path.find_la
 
 int run(const Options& options) {
   const Checkpoint checkpoint = load_checkpoint(options.in);
-  Model model = make_model(checkpoint.state, checkpoint.metadata);
+  Model model = naming(options.in, [&] { return make_model(checkpoint.state, checkpoint.metadata); });
   apply_names(model, options.classes, options.palette);
 
   Metadata metadata = checkpoint.metadata.value_or(Metadata{});

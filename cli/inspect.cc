@@ -61,7 +61,7 @@ nlohmann::ordered_json describe_network(const Checkpoint& checkpoint, const Opti
 std::string in_words(const nlohmann::ordered_json& report) {
   std::ostringstream out;
   const auto line = [&](std::string_view name, const std::string& value) {
-    out << name << std::string(14 - name.size(), ' ') << value << '\n';
+    out << name << std::string(name.size() < 15 ? 16 - name.size() : 2, ' ') << value << '\n';
   };
   if (report["architecture"].is_null()) {
     line("architecture", "not one that atrous runs: " + report["reason"].get<std::string>());

@@ -1,21 +1,45 @@
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <sstream>
 
 #include "cli/cli.h"
 #include "layers/error.h"
 
 namespace {
 
+using namespace atrous::cli;
+
+struct Verb {
+  std::string_view name;
+  const char* what;
+  Action (*define)(CLI::App&);
+};
+
+constexpr Verb verbs[] = {
+    {"segment", "Segment photos: masks, overlays, labels, JSON", add_segment},
+    {"inspect", "Say what a checkpoint holds and what running it takes", add_inspect},
+    {"convert", "Turn a .pth checkpoint into .safetensors with everything needed to use it", add_convert},
+    {"bench", "Time a network", add_bench},
+    {"profile", "Time each layer of a network", add_profile},
+};
+
 int complain(const std::string& sentence, int status) {
   std::fprintf(stderr, "atrous: error: %s\n", sentence.c_str());
   return status;
 }
 
+// CLI11 would only say that a verb is missing.
+int complain_of_verb(std::string_view verb) {
+  std::string known;
+  for (const Verb& v : verbs) known += (known.empty() ? "" : ", ") + std::string(v.name);
+  return complain(atrous::text(verb, ": no such verb, expected one of ", known), 2);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  using namespace atrous::cli;
   // A reader that goes away (| head) is an error on write, not a death.
   std::signal(SIGPIPE, SIG_IGN);
 
@@ -25,20 +49,22 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", "atrous " ATROUS_VERSION);
   app.require_subcommand(1);
   Action action;
-  const auto add = [&](const char* name, const char* what, Action (*define)(CLI::App&)) {
-    CLI::App* verb = app.add_subcommand(name, what);
-    verb->parse_complete_callback([&action, run = define(*verb)] { action = run; });
-  };
-  add("segment", "Segment photos: masks, overlays, labels, JSON", add_segment);
-  add("inspect", "Say what a checkpoint holds and what running it takes", add_inspect);
-  add("convert", "Turn a .pth checkpoint into .safetensors with everything needed to use it", add_convert);
-  add("bench", "Time a network", add_bench);
-  add("profile", "Time each layer of a network", add_profile);
+  for (const Verb& v : verbs) {
+    CLI::App* verb = app.add_subcommand(std::string(v.name), v.what);
+    verb->parse_complete_callback([&action, run = v.define(*verb)] { action = run; });
+  }
 
+  if (argc > 1 && argv[1][0] != '-' && std::ranges::find(verbs, argv[1], &Verb::name) == std::end(verbs))
+    return complain_of_verb(argv[1]);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {  // --help, --version
-    return app.exit(success);
+    std::ostringstream said;
+    app.exit(success, said, said);
+    action = [text = said.str()] {
+      print(text);
+      return 0;
+    };
   } catch (const CLI::ParseError& error) {
     return complain(error.what(), 2);
   }

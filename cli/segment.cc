@@ -31,6 +31,7 @@ struct Options {
   bool no_contours = false;
 
   bool to_stdout() const { return output == "-"; }
+  bool prints_table() const { return !quiet && !to_stdout() && json != "-" && logits != "-"; }
   bool wants_mask() const { return to_stdout() ? mask || !any_picture() : !no_mask; }
   bool wants_overlay() const { return to_stdout() ? overlay : !no_overlay; }
   bool any_picture() const { return mask || overlay || labels || confidence || !cutout.empty(); }
@@ -69,6 +70,8 @@ void check(const Options& o, std::size_t inputs) {
   }
   if (o.json == "-" && o.logits == "-")
     throw UsageError{"--json - and --logits - cannot both go to standard output"};
+  if (!(o.style.alpha >= 0 && o.style.alpha <= 1))
+    throw UsageError{text("--alpha ", o.style.alpha, ": expected 0 to 1")};
   if (!o.logits.empty() && inputs != 1) throw UsageError{text("--logits takes one input, found ", inputs)};
 }
 
@@ -98,6 +101,7 @@ struct Job {
   const Options& options;
   const Model& model;
   Session& session;
+  OverlayOptions style;
   nlohmann::ordered_json report = nlohmann::json::array();
 
   void run(const Input&);
@@ -116,12 +120,11 @@ std::vector<std::string> Job::write_pictures(const Segmentation& s, const std::s
   const bool has_picture = !s.picture.pixels.empty();  // a tensor has none to lay colours on
   if (options.wants_mask()) write("mask", encode_png(colourise(s.labels, model.palette)));
   if (options.wants_overlay() && has_picture)
-    write("overlay", encode_png(overlay(s.picture, s.labels, model.palette, options.style)));
+    write("overlay", encode_png(overlay(s.picture, s.labels, model.palette, style)));
   if (options.labels) write("labels", encode_png(Image{s.labels.width, s.labels.height, 1, s.labels.labels}));
   if (options.confidence)
     write("confidence", encode_png(confidence_picture(s.confidence, s.labels.width, s.labels.height)));
   if (!options.cutout.empty()) {
-    if (!has_picture) throw UsageError{"--cutout needs a photo, not a tensor"};
     write("cutout-" + file_safe(options.cutout),
           encode_png(cutout(s.picture, s.labels, class_by_name(model, options.cutout))));
   }
@@ -130,7 +133,7 @@ std::vector<std::string> Job::write_pictures(const Segmentation& s, const std::s
 
 void Job::describe(const std::string& name, const Segmentation& s, const std::vector<std::string>& files) {
   const auto shares = class_shares(s);
-  if (options.json != "-" && !options.to_stdout() && !options.quiet) {
+  if (options.prints_table()) {
     Table table({"class", "share", "confidence"});
     for (const ClassShare& c : shares)
       table.add({model.classes[static_cast<std::size_t>(c.index)], fixed(100 * c.share, 2) + "%",
@@ -167,9 +170,13 @@ void Job::run(const Input& input) {
   const SegmentOptions how = segment_options(options, model);
   std::vector<Segmentation> results;
   if (is_npy(file)) {
-    results = segment(session, model, read_npy(file, name).view(), how);
+    const char* unfit = !options.cutout.empty() ? "--cutout" : options.overlay ? "--overlay" : nullptr;
+    if (unfit) fail(ErrorCode::invalid_argument, name, ": a tensor has no pixels for ", unfit);
+    const Tensor input = read_npy(file, name);
+    results = naming(name, [&] { return segment(session, model, input.view(), how); });
   } else {
-    results.push_back(segment(session, model, read_image(file, name, {.exif = !options.no_exif}), how));
+    const Image photo = read_image(file, name, {.exif = !options.no_exif});
+    results.push_back(naming(name, [&] { return segment(session, model, photo, how); }));
   }
   if (options.to_stdout() && results.size() != 1)
     throw UsageError{
@@ -196,6 +203,8 @@ int run(const Options& options) {
   Model model = open_model(options.run.model, options.run.model_options(options.aux));
   apply_names(model, options.classes, options.palette);
   if (!options.cutout.empty()) class_by_name(model, options.cutout);
+  OverlayOptions style = options.style;
+  style.background = style.background || !model.classes.front().ends_with("background");
   segment_options(options, model);  // a contradiction is found before any work is done
   if (folder_given) {
     std::error_code error;
@@ -204,9 +213,10 @@ int run(const Options& options) {
   }
 
   Session session(model.program, options.run.session_options());
-  Job job{options, model, session};
+  Job job{options, model, session, style};
   const bool several = inputs.size() > 1;
-  const bool progress = several && isatty(STDERR_FILENO) && (options.quiet || !isatty(STDOUT_FILENO));
+  const bool progress =
+      several && isatty(STDERR_FILENO) && !(options.prints_table() && isatty(STDOUT_FILENO));
   int failed = 0;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     if (progress) show_progress(i, inputs.size(), inputs[i].path);
@@ -283,11 +293,11 @@ Action add_segment(CLI::App& verb) {
       ->group(result);
   verb.add_option("--classes", o->classes, "Class names: a file with one name a line")->group(result);
   verb.add_option("--alpha", o->style.alpha, "How strong the overlay's colours are")
-      ->check(CLI::Range(0.f, 1.f))
       ->capture_default_str()
       ->group(result);
   verb.add_flag("--no-contours", o->no_contours, "No outlines on the overlay")->group(result);
-  verb.add_flag("--background", o->style.background, "Tint class 0 too")->group(result);
+  verb.add_flag("--background", o->style.background, "Tint class 0 too, though it is called background")
+      ->group(result);
 
   add_run_options(verb, o->run);
   verb.footer(

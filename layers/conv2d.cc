@@ -32,6 +32,11 @@ Shape output_shape(const Conv2d& layer, const Shape& in) {
   if (in.c != layer.in_channels())
     fail(ErrorCode::invalid_argument, "conv2d: expected ", layer.in_channels(), " input channels, found ",
          in.c);
+  if (layer.stride < 1 || layer.dilation < 1 || layer.padding < 0 || layer.groups < 1 ||
+      layer.out_channels() % layer.groups != 0)
+    fail(ErrorCode::invalid_argument, "conv2d: stride ", layer.stride, ", padding ", layer.padding,
+         ", dilation ", layer.dilation, " and ", layer.groups, " groups of ", layer.out_channels(),
+         " output channels make no layer");
   const auto extent = [&](std::int64_t size, std::int64_t kernel) {
     const std::int64_t padded = checked_add(size, 2 * layer.padding, "conv2d: padded size");
     const std::int64_t covered = layer.dilation * (kernel - 1) + 1;

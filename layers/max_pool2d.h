@@ -2,7 +2,8 @@
 //
 //   out[n, y, x, c] = max over ky, kx of in[n, y * stride - padding + ky, x * stride - padding + kx, c]
 //
-// Positions outside the picture do not take part (torch pads with minus infinity).
+// Positions outside the picture do not take part (torch pads with minus infinity). Values are taken to
+// be numbers: unlike torch's, the result beside a NaN is either.
 // Source: torch.nn.MaxPool2d, ceil_mode = False, dilation = 1.
 #pragma once
 

@@ -90,24 +90,23 @@ Module::Parameter Module::parameter(std::string_view name, const std::vector<std
 void Module::ignore(std::string_view name) const { builder_->report.read.insert(join(path_, name)); }
 
 Var conv2d(Module m, Var x, const ConvOptions& options) {
-  const auto weight = m.parameter("weight", {-1, -1, -1, -1});
+  const std::int64_t known = x.channels() > 0 ? x.channels() : -1, k = options.kernel;
+  const auto weight = m.parameter("weight", {-1, options.grouped ? -1 : known, k, k});
   const std::int64_t out = weight.shape[0], in = weight.shape[1];
-  Conv2d layer{.weight = {out, in, weight.shape[2], weight.shape[3], weight.data},
+  Conv2d layer{.weight = {out, in, k, k, weight.data},
                .bias = nullptr,
                .stride = options.stride,
-               .padding = options.padding == same_padding ? options.dilation * (weight.shape[2] - 1) / 2
-                                                          : options.padding,
+               .padding = options.padding == same_padding ? options.dilation * (k - 1) / 2 : options.padding,
                .dilation = options.dilation,
                .groups = 1};
-  if (x.channels() > 0 && in > 0) {
-    layer.groups = x.channels() / in;
-    if (x.channels() % in != 0 || layer.groups < 1 || out % layer.groups != 0)
+  if (options.grouped && known > 0 && in > 0) {
+    layer.groups = known / in;
+    if (known % in != 0 || out % layer.groups != 0)
       m.builder().report.misshaped.push_back(
-          text(m.path(), ".weight: expected ",
-               expected_text({out, x.channels(), weight.shape[2], weight.shape[3]}), ", found ",
-               shape_text(weight.shape)));
+          text(m.path(), ".weight: expected ", expected_text({out, known, k, k}),
+               " or an equal share of it per group, found ", shape_text(std::vector{out, in, k, k})));
   }
-  if (m.has("bias")) layer.bias = m.parameter("bias", {out > 0 ? out : -1}).data;
+  if (options.bias) layer.bias = m.parameter("bias", {out > 0 ? out : -1}).data;
   return append(*x.builder, m.path(), std::move(layer), {x.id}, out);
 }
 

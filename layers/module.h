@@ -77,11 +77,14 @@ class Module {
 constexpr std::int64_t same_padding = -1;
 
 struct ConvOptions {
+  std::int64_t kernel = 1;  // of a square kernel
   std::int64_t stride = 1, padding = same_padding, dilation = 1;
+  bool bias = false;
+  bool grouped = false;  // groups = channels of x / weight.shape[1]; otherwise these must be equal
 };
 
-// Keys: weight, and bias where the checkpoint has one. Channels, kernel size and groups are read from the
-// weight's shape: groups = channels of x / weight.shape[1].
+// Keys: weight, and bias where the module has one. The number of output channels is read from the weight's
+// shape.
 Var conv2d(Module, Var x, const ConvOptions& = {});
 
 // Keys: weight, bias, running_mean, running_var; num_batches_tracked is ignored. A negative variance is

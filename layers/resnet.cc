@@ -8,7 +8,9 @@ namespace atrous {
 
 Var bottleneck(Module m, Var x, std::int64_t stride, std::int64_t dilation) {
   Var out = relu(batch_norm(m["bn1"], conv2d(m["conv1"], x)));
-  out = relu(batch_norm(m["bn2"], conv2d(m["conv2"], out, {.stride = stride, .dilation = dilation})));
+  out = relu(batch_norm(
+      m["bn2"],
+      conv2d(m["conv2"], out, {.kernel = 3, .stride = stride, .dilation = dilation, .grouped = true})));
   out = batch_norm(m["bn3"], conv2d(m["conv3"], out));
   Var identity = x;
   if (m.has("downsample"))
@@ -17,8 +19,8 @@ Var bottleneck(Module m, Var x, std::int64_t stride, std::int64_t dilation) {
 }
 
 Var basic_block(Module m, Var x, std::int64_t stride) {
-  Var out = relu(batch_norm(m["bn1"], conv2d(m["conv1"], x, {.stride = stride})));
-  out = batch_norm(m["bn2"], conv2d(m["conv2"], out));
+  Var out = relu(batch_norm(m["bn1"], conv2d(m["conv1"], x, {.kernel = 3, .stride = stride})));
+  out = batch_norm(m["bn2"], conv2d(m["conv2"], out, {.kernel = 3}));
   Var identity = x;
   if (m.has("downsample"))
     identity = batch_norm(m["downsample"][1], conv2d(m["downsample"][0], x, {.stride = stride}));
@@ -53,7 +55,7 @@ Var basic_layer(Module m, Var x, std::int64_t stride) {
 }  // namespace
 
 ResnetFeatures resnet(Module m, Var x) {
-  x = relu(batch_norm(m["bn1"], conv2d(m["conv1"], x, {.stride = 2})));
+  x = relu(batch_norm(m["bn1"], conv2d(m["conv1"], x, {.kernel = 7, .stride = 2})));
   x = max_pool2d(m.path() + ".maxpool", x, {.kernel = 3, .stride = 2, .padding = 1});
   if (has_bottlenecks(m)) {
     x = bottleneck_layer(m["layer1"], x, 1, 1, 1);

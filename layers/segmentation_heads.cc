@@ -3,14 +3,14 @@
 namespace atrous {
 
 Var fcn_head(Module m, Var x) {
-  x = relu(batch_norm(m[1], conv2d(m[0], x)));
-  return conv2d(m[4], x);
+  x = relu(batch_norm(m[1], conv2d(m[0], x, {.kernel = 3})));
+  return conv2d(m[4], x, {.bias = true});
 }
 
 namespace {
 
 Var aspp_conv(Module m, Var x, std::int64_t dilation) {
-  return relu(batch_norm(m[1], conv2d(m[0], x, {.dilation = dilation})));
+  return relu(batch_norm(m[1], conv2d(m[0], x, {.kernel = 3, .dilation = dilation})));
 }
 
 Var aspp_pooling(Module m, Var x) {
@@ -32,8 +32,8 @@ Var aspp(Module m, Var x) {
 
 Var deeplab_head(Module m, Var x) {
   x = aspp(m[0], x);
-  x = relu(batch_norm(m[2], conv2d(m[1], x)));
-  return conv2d(m[4], x);
+  x = relu(batch_norm(m[2], conv2d(m[1], x, {.kernel = 3})));
+  return conv2d(m[4], x, {.bias = true});
 }
 
 }  // namespace atrous

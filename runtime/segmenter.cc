@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cmath>
 
 #include "layers/checked.h"
 #include "layers/cpu/channelwise.h"
@@ -88,6 +89,17 @@ void finish(Session& session, const Model& model, std::int64_t n, int height, in
   if (!options.logits) result.logits = {};
 }
 
+// A value that is no number spreads to every pixel that sees it, and argmax would still name a class there.
+void check_finite(ConstView input) {
+  for (std::int64_t p = 0; p < input.shape.pixels(); ++p)
+    for (std::int64_t c = 0; c < input.shape.c; ++c)
+      if (!std::isfinite(input.data[p * input.pitch + c])) {
+        const std::int64_t x = p % input.shape.w, y = p / input.shape.w % input.shape.h;
+        fail(ErrorCode::invalid_argument, "input: the value at image ", p / input.shape.w / input.shape.h,
+             ", channel ", c, ", row ", y, ", column ", x, " is ", input.data[p * input.pitch + c]);
+      }
+}
+
 }  // namespace
 
 Prepared prepare(const Image& photo, const Preprocessing& preprocessing, int threads) {
@@ -132,6 +144,7 @@ Segmentation segment(Session& session, const Model& model, const Image& photo,
 
 std::vector<Segmentation> segment(Session& session, const Model& model, ConstView input,
                                   const SegmentOptions& options) {
+  check_finite(input);
   Stopwatch watch;
   session.run(input);
   const double network_seconds = watch.lap() / static_cast<double>(input.shape.n);

@@ -55,31 +55,27 @@ void Session::run(ConstView input, const NodeObserver& observer) {
   const Plan& p = plan(input.shape);
   if (p.arena_bytes() > arena_.size()) {
     check_limit(p.arena_bytes(), scratch_.size());
-    last_ = {};
+    last_outputs_.clear();
     arena_ = Buffer();  // the old one first, so that both never exist together
     arena_ = Buffer(p.arena_bytes());
   }
-  last_ = input.shape;
 
+  last_outputs_.clear();
   const Graph& graph = program_->graph;
-  std::vector<ConstView> inputs;
-  inputs.reserve(8);
+  const auto view_of = [&](ValueId v) { return view_in(arena_, p.places[static_cast<std::size_t>(v)]); };
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
     if (p.in_place[i]) continue;
     const Node& node = graph.nodes[i];
-    inputs.clear();
-    for (ValueId v : node.inputs)
-      inputs.push_back(v == graph.input ? input
-                                        : ConstView(view_in(arena_, p.places[static_cast<std::size_t>(v)])));
-    const KernelCall call{inputs,
-                          view_in(arena_, p.places[static_cast<std::size_t>(node.output)]),
-                          {arena_.data() + p.activation_bytes, p.workspace[i]},
-                          threads_};
+    inputs_.clear();
+    for (ValueId v : node.inputs) inputs_.push_back(v == graph.input ? input : ConstView(view_of(v)));
+    const KernelCall call{
+        inputs_, view_of(node.output), {arena_.data() + p.activation_bytes, p.workspace[i]}, threads_};
     const auto start = std::chrono::steady_clock::now();
     program_->kernels[i]->run(call);
     if (observer)
       observer(i, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
+  for (const auto& [name, value] : graph.outputs) last_outputs_.push_back(view_of(value));
 }
 
 ConstView Session::output(std::string_view name) const {
@@ -87,10 +83,8 @@ ConstView Session::output(std::string_view name) const {
   const auto found =
       std::ranges::find(outputs, name, [](const auto& o) { return std::string_view(o.first); });
   if (found == outputs.end()) fail(ErrorCode::invalid_argument, "the network has no output named ", name);
-  const auto p = std::ranges::find(plans_, last_, &std::pair<Shape, Plan>::first);
-  if (last_ == Shape{} || p == plans_.end())
-    fail(ErrorCode::invalid_argument, "no output yet: the network has not run");
-  return view_in(arena_, p->second.places[static_cast<std::size_t>(found->second)]);
+  if (last_outputs_.empty()) fail(ErrorCode::invalid_argument, "no output yet: the network has not run");
+  return last_outputs_[static_cast<std::size_t>(found - outputs.begin())];
 }
 
 }  // namespace atrous

@@ -49,7 +49,8 @@ class Session {
   std::size_t memory_limit_;
   std::vector<std::pair<Shape, Plan>> plans_;  // most recently used last
   Buffer arena_, scratch_;
-  Shape last_;
+  std::vector<ConstView> inputs_;   // of the node that runs
+  std::vector<View> last_outputs_;  // of the last run, in the order of graph.outputs; empty before
 };
 
 }  // namespace atrous

@@ -9,9 +9,10 @@ The script is seeded and writes the same files each time. tests/golden.h reads t
     set KEY VALUE                    a setting of the layer
     tensor KEY D0 D1 ... : V V ...   row-major
 
-Maps are written as NHWC, one line each; weights keep torch's order. Inputs and weights of the convolutions are
-multiples of 1/8 and torch computes in double, so that the expected sums are exact and a test may ask for equality.
-Elsewhere torch computes in fp32, as it does for its users, and the last digit may differ.
+Maps are written as NHWC, one line each; weights keep torch's order. Inputs and weights of the convolutions
+are multiples of 1/8 and torch computes in double, so that the expected sums are exact and a test may ask for
+equality. Batch norm and means are computed in double as well. Elsewhere torch computes in fp32, as it does for
+its users, and the last digit may differ.
 """
 
 import pathlib
@@ -24,7 +25,7 @@ FOLDER = pathlib.Path(__file__).resolve().parent / "goldens"
 
 
 class File:
-    """One golden file, opened with a seed of its own so that cases added to one file leave the others alone."""
+    """One golden file, with a seed of its own: cases added to one file leave the others alone."""
 
     def __init__(self, name):
         self.path = FOLDER / (name + ".txt")
@@ -123,7 +124,8 @@ def conv_transpose2d():
         ("padding_crops_all_but_the_centre", (1, 2, 2, 2), 2, (5, 5), 1, 2, 0, 1, 1, True),
     ]
     with File("conv_transpose2d") as file:
-        for name, shape, outputs, kernel, stride, padding, output_padding, dilation, groups, has_bias in cases:
+        for case in cases:
+            name, shape, outputs, kernel, stride, padding, output_padding, dilation, groups, has_bias = case
             x = file.eighths(*shape)
             weight = file.eighths(shape[1], outputs // groups, *kernel)
             bias = file.eighths(outputs) if has_bias else None
@@ -151,16 +153,18 @@ def bilinear_kernel():
 
 def batch_norm():
     with File("batch_norm") as file:
-        for name, shape, eps in [("eps_1e-5", (2, 5, 3, 4), 1e-5), ("eps_1e-3", (1, 4, 2, 3), 1e-3),
-                                 ("variance_below_eps", (1, 3, 3, 2), 1e-3), ("one_channel", (1, 1, 1, 4), 1e-5)]:
+        for name, shape, eps in [("eps_1e-5", (2, 5, 3, 4), 1e-5),
+                                 ("eps_1e-3", (1, 4, 2, 3), 1e-3),
+                                 ("variance_below_eps", (1, 3, 3, 2), 1e-3),
+                                 ("one_channel", (1, 1, 1, 4), 1e-5)]:
             channels = shape[1]
             weight, bias, mean = file.normal(channels), file.normal(channels), file.normal(channels)
             variance = file.normal(channels).abs() + 0.05
             if name == "variance_below_eps":
                 variance = torch.tensor([1e-6, 1e-4, 0.0])
             x = file.normal(*shape)
-            y = F.batch_norm(x.double(), mean.double(), variance.double(), weight.double(), bias.double(), False, 0.1,
-                             eps)
+            y = F.batch_norm(x.double(), mean.double(), variance.double(), weight.double(), bias.double(),
+                             training=False, eps=eps)
             file.case(name, eps=eps)
             file.map("input", x)
             for key, values in [("weight", weight), ("bias", bias), ("running_mean", mean),
@@ -172,8 +176,9 @@ def batch_norm():
 def activations():
     functions = {"none": lambda v: v, "relu": F.relu, "relu6": F.relu6, "hardsigmoid": F.hardsigmoid,
                  "hardswish": F.hardswish, "sigmoid": torch.sigmoid}
-    knees = torch.tensor([-1e30, -120.0, -88.0, -30.0, -6.0, -3.0000002, -3.0, -2.9999998, -1.0, -1e-6, -0.0, 0.0, 1e-6,
-                          1.0, 2.9999998, 3.0, 3.0000002, 5.9999995, 6.0, 6.0000005, 30.0, 88.0, 120.0, 1e30])
+    knees = torch.tensor([-1e30, -120.0, -88.0, -30.0, -6.0, -3.0000002, -3.0, -2.9999998, -1.0, -1e-6, -0.0,
+                          0.0, 1e-6, 1.0, 2.9999998, 3.0, 3.0000002, 5.9999995, 6.0, 6.0000005, 30.0, 88.0,
+                          120.0, 1e30])
     with File("activation") as file:
         x = torch.cat([knees, 3 * file.normal(36)]).reshape(1, 3, 4, 5)
         for name, function in functions.items():
@@ -261,8 +266,9 @@ def resize():
             for mode, align in (("bilinear", False), ("bilinear", True), ("nearest", False)):
                 if mode == "nearest":
                     x = torch.arange(x.numel(), dtype=torch.float32).reshape(shape)
-                y = F.interpolate(x, size=size, mode=mode, align_corners=align if mode == "bilinear" else None)
-                file.case(f"{mode}{'_align_corners' if align else ''}_{name}", mode=mode, align_corners=int(align))
+                y = F.interpolate(x, size=size, mode=mode, align_corners=None if mode == "nearest" else align)
+                corners = "_align_corners" if align else ""
+                file.case(f"{mode}{corners}_{name}", mode=mode, align_corners=int(align))
                 file.map("input", x)
                 file.map("output", y)
         for width, out in treacherous_nearest_sizes(12):
@@ -275,7 +281,8 @@ def resize():
 def arithmetic():
     with File("arithmetic") as file:
         for operation, function in (("add", torch.add), ("mul", torch.mul)):
-            for name, shape, other in [("same", (2, 3, 3, 4), (2, 3, 3, 4)), ("repeated_1x1", (2, 3, 4, 3), (2, 3, 1, 1)),
+            for name, shape, other in [("same", (2, 3, 3, 4), (2, 3, 3, 4)),
+                                       ("repeated_1x1", (2, 3, 4, 3), (2, 3, 1, 1)),
                                        ("1x1_and_1x1", (2, 5, 1, 1), (2, 5, 1, 1))]:
                 a, b = file.normal(*shape), file.normal(*other)
                 file.case(f"{operation}_{name}", operation=operation)
@@ -308,8 +315,10 @@ def softmax():
 
 def argmax():
     with File("argmax") as file:
-        for name, x in (("21_classes", file.normal(2, 21, 3, 4)), ("one_class", file.normal(1, 1, 2, 2)),
-                        ("256_classes", file.normal(1, 256, 1, 2)), ("all_negative", -file.normal(1, 5, 3, 3).abs())):
+        for name, x in (("21_classes", file.normal(2, 21, 3, 4)),
+                        ("one_class", file.normal(1, 1, 2, 2)),
+                        ("256_classes", file.normal(1, 256, 1, 2)),
+                        ("all_negative", -file.normal(1, 5, 3, 3).abs())):
             file.case(name)
             file.map("input", x)
             file.tensor("labels", torch.argmax(x, dim=1))
@@ -317,8 +326,8 @@ def argmax():
 
 def main():
     FOLDER.mkdir(exist_ok=True)
-    for write in (conv2d, conv_transpose2d, bilinear_kernel, batch_norm, activations, max_pool2d, adaptive_avg_pool2d,
-                  resize, arithmetic, concat, softmax, argmax):
+    for write in (conv2d, conv_transpose2d, bilinear_kernel, batch_norm, activations, max_pool2d,
+                  adaptive_avg_pool2d, resize, arithmetic, concat, softmax, argmax):
         write()
 
 

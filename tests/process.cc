@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -63,6 +64,11 @@ Pipe make_pipe() {
     fine = fine && file >= 0 && ::dup2(file, STDOUT_FILENO) >= 0 && ::close(file) == 0;
   } else {
     fine = fine && ::dup2(out, STDOUT_FILENO) >= 0;
+  }
+  if (options.file_size_limit > 0) {
+    const rlimit limit{options.file_size_limit, options.file_size_limit};
+    std::signal(SIGXFSZ, SIG_IGN);  // write() fails instead
+    fine = fine && ::setrlimit(RLIMIT_FSIZE, &limit) == 0;
   }
   if (fine) ::execve(arguments[0], arguments.data(), environment.data());
   ::_exit(127);

@@ -1,6 +1,7 @@
 // Running a program the way a shell does, without a shell: an argument vector, bytes in, bytes out.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,6 +14,7 @@ struct ProcessOptions {
   std::string output_file = {};                                     // standard output goes to this file instead
   bool close_output = false;                                        // no standard output at all
   std::vector<std::pair<std::string, std::string>> environment = {};  // added to this process's
+  std::uint64_t file_size_limit = 0;  // bytes a file may grow to, as on a full disk; 0: any
   int timeout_seconds = 120;
 };
 

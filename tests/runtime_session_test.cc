@@ -113,7 +113,7 @@ TEST_CASE("a second run of a shape allocates nothing") {
     counting = true;
     session.run(input.view());
     counting = false;
-    CHECK(allocations == 0);
+    CHECK(allocations.load() == 0);
     CHECK(session.arena_bytes() == arena);
     CHECK(session.output().data == before);
   }
@@ -229,8 +229,8 @@ TEST_CASE("eight sessions at once on one program give what one gives alone") {
       }
     });
   for (std::thread& caller : callers) caller.join();
-  CHECK(wrong == 0);
-  CHECK(done == 8 * 2 * static_cast<int>(std::size(sizes)));
+  CHECK(wrong.load() == 0);
+  CHECK(done.load() == 8 * 2 * static_cast<int>(std::size(sizes)));
 }
 
 TEST_CASE("scratch memory grows as asked for and is kept") {

@@ -1,7 +1,6 @@
 // What a model file says beside its tensors: classes, colours, preprocessing, origin and a self-test. It
-// travels in the
-// `__metadata__` of a .safetensors file, where every value is a string; the structured ones are JSON inside
-// it.
+// travels in the `__metadata__` of a .safetensors file, where every value is a string; the structured ones
+// are JSON inside it.
 #pragma once
 
 #include <array>

@@ -1,9 +1,9 @@
 // The .safetensors format: https://huggingface.co/docs/safetensors and its README's "Format".
 //
 //   8 bytes        n, the length of the header, little-endian
-//   n bytes        the header, JSON: {"NAME": {"dtype": "F32", "shape": [21, 256, 1, 1], "data_offsets":
-//   [begin, end]},
-//                  ..., "__metadata__": {"key": "value", ...}}, padded with spaces
+//   n bytes        the header, JSON, padded with spaces:
+//                  {"NAME": {"dtype": "F32", "shape": [21, 256, 1, 1], "data_offsets": [begin, end]}, ...,
+//                  "__metadata__": {"key": "value", ...}}
 //   the rest       the tensors, row-major and little-endian; offsets count from here; no gaps, no overlaps
 #pragma once
 

@@ -22,16 +22,18 @@ HWY_INLINE V activate(D d, ActivationKind kind, V x) {
   switch (kind) {
     case ActivationKind::none:
       return x;
+    // The constant comes first: then a NaN in x stays one, on x86 too.
     case ActivationKind::relu:
-      return hn::Max(x, zero);
+      return hn::Max(zero, x);
     case ActivationKind::relu6:
-      return hn::Min(hn::Max(x, zero), six);
+      return hn::Min(six, hn::Max(zero, x));
     case ActivationKind::hardsigmoid:
-      return hn::Div(hn::Min(hn::Max(hn::Add(x, three), zero), six), six);
+      return hn::Div(hn::Min(six, hn::Max(zero, hn::Add(x, three))), six);
     case ActivationKind::hardswish:
-      return hn::Div(hn::Mul(x, hn::Min(hn::Max(hn::Add(x, three), zero), six)), six);
+      return hn::Div(hn::Mul(x, hn::Min(six, hn::Max(zero, hn::Add(x, three)))), six);
+    // Highway's Exp wraps around beyond 104; exp(-100) is below every fp32 sum with 1.
     case ActivationKind::sigmoid:
-      return hn::Div(one, hn::Add(one, hn::Exp(d, hn::Neg(x))));
+      return hn::Div(one, hn::Add(one, hn::Exp(d, hn::Min(hn::Set(d, 100.f), hn::Neg(x)))));
   }
   return x;
 }
