@@ -10,6 +10,8 @@ template <class... Cases>
 struct Match : Cases... {
   using Cases::operator()...;
 };
+template <class... Cases>
+Match(Cases...) -> Match<Cases...>;  // clang 14 does not deduce it
 
 const ConstView* residual(std::span<const ConstView> inputs) {
   return inputs.size() > 1 ? &inputs[1] : nullptr;

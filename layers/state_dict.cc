@@ -82,7 +82,7 @@ std::shared_ptr<const float> convert(const StateTensor& t, Convert&& to_value) {
   for (std::size_t i = 0; i < count; ++i) {
     Stored stored;
     std::memcpy(&stored, bytes.data() + i * sizeof(Stored), sizeof(Stored));
-    out[i] = to_value(stored);
+    out.get()[i] = to_value(stored);
   }
   return {out, out.get()};
 }

@@ -19,7 +19,8 @@ std::string pth_of(const StateDict& state) {
     std::vector<std::int64_t> strides(t.shape.size(), 1);
     for (std::size_t i = t.shape.size(); i-- > 1;) strides[i - 1] = strides[i] * t.shape[i];
     const std::string key = text(storages.size());
-    const auto storage = w::storage(key, t.elements(), t.dtype == DType::f32 ? "FloatStorage" : "LongStorage");
+    const auto storage =
+        w::storage(key, t.elements(), t.dtype == DType::f32 ? "FloatStorage" : "LongStorage");
     tensors.emplace_back(name, w::tensor(storage, 0, t.shape, strides));
     storages.emplace_back(key, w::bytes_of(t));
   }
@@ -51,8 +52,8 @@ TEST_CASE_FIXTURE(Bench, "convert keeps names and values exactly, from .safetens
   for (const char* source : {"net.pth", "net.safetensors"}) {
     CAPTURE(source);
     const std::string said = succeed({"convert", folder / source, folder / "out.safetensors"});
-    CHECK(said == text(folder.path(), "/out.safetensors: deeplabv3_resnet(1,1,1,1), 5 classes, ", state.size(),
-                       " tensors\n"));
+    CHECK(said == text(folder.path(), "/out.safetensors: deeplabv3_resnet(1,1,1,1), 5 classes, ",
+                       state.size(), " tensors\n"));
     CHECK(same_tensors(load_checkpoint(folder / "out.safetensors").state, state));
   }
 }
@@ -101,7 +102,8 @@ TEST_CASE_FIXTURE(Bench, "class names and colours given to convert travel with t
   write_text(folder / "names.txt", "sky\nroad\ntree\ncar\ndog\n");
   write_text(folder / "colours.txt", "1 2 3\n4 5 6\n7 8 9\n#102030\n250 0 0\n");
   const std::string out = folder / "out.safetensors";
-  succeed({"convert", checkpoint, out, "--classes", folder / "names.txt", "--palette", folder / "colours.txt"});
+  succeed(
+      {"convert", checkpoint, out, "--classes", folder / "names.txt", "--palette", folder / "colours.txt"});
   const auto metadata = load_checkpoint(out).metadata;
   REQUIRE(metadata);
   CHECK(metadata->classes == std::vector<std::string>{"sky", "road", "tree", "car", "dog"});
@@ -152,7 +154,8 @@ TEST_CASE_FIXTURE(Bench, "inspect says what the network is and takes") {
   CHECK(report["at"]["arena_bytes"] == plan.arena_bytes());
   CHECK(report["tensors"] == state.size());
   CHECK(report["parameters"] == count_parameters(state));
-  CHECK(report["dtypes"]["F32"].get<std::size_t>() + report["dtypes"]["I64"].get<std::size_t>() == state.size());
+  CHECK(report["dtypes"]["F32"].get<std::size_t>() + report["dtypes"]["I64"].get<std::size_t>() ==
+        state.size());
   CHECK(report["container"] == ".safetensors");
   CHECK(report["notes"] == Json::array());
   CHECK(report["sha256"] == sha256_of_file(checkpoint));

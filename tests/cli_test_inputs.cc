@@ -10,8 +10,8 @@ using namespace atrous::cli_testing;
 TEST_CASE_FIXTURE(Bench, "several photos give the results that each gives alone") {
   const std::string cat = write_photo("cat.png", photo(33, 57, 3));
   succeed(segment({dog, cat, "--labels", "-o", folder / "both"}));
-  CHECK(names_in(folder / "both") == Names{"cat.labels.png", "cat.mask.png", "cat.overlay.png", "dog.labels.png",
-                                           "dog.mask.png", "dog.overlay.png"});
+  CHECK(names_in(folder / "both") == Names{"cat.labels.png", "cat.mask.png", "cat.overlay.png",
+                                           "dog.labels.png", "dog.mask.png", "dog.overlay.png"});
   CHECK(read_text(folder / "both/cat.labels.png") == succeed(segment({cat, "-o", "-", "--labels"})));
   CHECK(read_text(folder / "both/dog.labels.png") == succeed(segment({dog, "-o", "-", "--labels"})));
 }
@@ -27,7 +27,8 @@ TEST_CASE_FIXTURE(Bench, "a folder means its pictures by extension, sorted, not 
   CHECK(names_in(folder / "out") == Names{"a.mask.png", "a.overlay.png", "b.mask.png", "b.overlay.png"});
 }
 
-TEST_CASE_FIXTURE(Bench, "a broken picture among good ones is named, the good ones are written, and the exit is 1") {
+TEST_CASE_FIXTURE(Bench,
+                  "a broken picture among good ones is named, the good ones are written, and the exit is 1") {
   std::filesystem::create_directory(folder / "in");
   write_photo("in/a.png", dog_photo);
   write_text(folder / "in/b.png", read_text(dog).substr(0, 100));
@@ -84,7 +85,8 @@ TEST_CASE_FIXTURE(Bench, "photos that would write the same files are refused by 
 }
 
 TEST_CASE_FIXTURE(Bench, "results of an earlier run are not taken as inputs") {
-  const Arguments all = segment({folder.path(), "--labels", "--confidence", "--cutout", "class 2", "--json", "-"});
+  const Arguments all =
+      segment({folder.path(), "--labels", "--confidence", "--cutout", "class 2", "--json", "-"});
   CHECK(Json::parse(succeed(all)).size() == 1);
   const Names after_first = names();
   CHECK(Json::parse(succeed(all)).size() == 1);
@@ -100,18 +102,20 @@ TEST_CASE_FIXTURE(Bench, "a result given by name is a photo like any other") {
 TEST_CASE_FIXTURE(Bench, "a .npy of several images gives numbered results at the input's size") {
   const Tensor batch = noise({3, 24, 40, 3});
   write_file(folder / "batch.npy", encode_npy(batch.view()));
-  const Json report = Json::parse(succeed(
-      segment({folder / "batch.npy", "--labels", "--json", "-", "--logits", folder / "out.npy", "-o", folder / "r"})));
+  const Json report = Json::parse(succeed(segment({folder / "batch.npy", "--labels", "--json", "-",
+                                                   "--logits", folder / "out.npy", "-o", folder / "r"})));
   REQUIRE(report.size() == 3);
   CHECK(report[1]["file"] == (folder / "batch.npy") + "[1]");
   CHECK(names_in(folder / "r") == Names{"batch.0.labels.png", "batch.0.mask.png", "batch.1.labels.png",
                                         "batch.1.mask.png", "batch.2.labels.png", "batch.2.mask.png"});
-  const auto results = atrous::segment(session, model, ConstView(batch.view()), {.resize = {}, .logits = true});
+  const auto results =
+      atrous::segment(session, model, ConstView(batch.view()), {.resize = {}, .logits = true});
   for (std::size_t n = 0; n < 3; ++n)
     CHECK(read_text(folder / text("r/batch.", n, ".labels.png")) == labels_png(results[n].labels));
   const Tensor logits = read_npy(read_file(folder / "out.npy", 1 << 20), "out.npy", 5);
   CHECK(logits.shape() == Shape{3, 24, 40, 5});
-  CHECK(std::memcmp(logits.view().pixel(2, 0, 0), results[2].logits.data(), 24 * 40 * 5 * sizeof(float)) == 0);
+  CHECK(std::memcmp(logits.view().pixel(2, 0, 0), results[2].logits.data(), 24 * 40 * 5 * sizeof(float)) ==
+        0);
 }
 
 TEST_CASE_FIXTURE(Bench, "a .npy of one image keeps its plain name") {
@@ -136,8 +140,8 @@ TEST_CASE_FIXTURE(Bench, "a tensor that has no cut-out does not stop the photos 
   write_photo("in/a.png", dog_photo);
   write_file(folder / "in/b.npy", encode_npy(noise({1, 24, 40, 3}).view()));
   write_photo("in/c.png", dog_photo);
-  const ProcessResult r = run_atrous(
-      segment({folder / "in", "--cutout", "class 2", "-q", "-o", folder / "out", "--json", folder / "all.json"}));
+  const ProcessResult r = run_atrous(segment(
+      {folder / "in", "--cutout", "class 2", "-q", "-o", folder / "out", "--json", folder / "all.json"}));
   CHECK(r.exit_code == 1);
   CHECK_MESSAGE(mentions(r.errors, "b.npy"), r.errors);
   CHECK(std::filesystem::exists(folder / "out/a.cutout-class_2.png"));

@@ -142,10 +142,11 @@ TEST_CASE("--help names every verb, and every verb's help its options and an exa
   const std::string all = succeed({"--help"});
   const std::pair<const char*, std::vector<const char*>> verbs[] = {
       {"segment",
-       {"--model", "--output", "--mask", "--no-mask", "--overlay", "--no-overlay", "--labels", "--confidence",
-        "--cutout", "--logits", "--json", "--quiet", "--resize", "--size", "--no-resize", "--center-crop", "--no-exif",
-        "--at", "--upsample", "--aux", "--palette", "--classes", "--alpha", "--no-contours", "--background",
-        "--threads", "--isa", "--force", "--memory-limit"}},
+       {"--model",      "--output",     "--mask",      "--no-mask",     "--overlay",     "--no-overlay",
+        "--labels",     "--confidence", "--cutout",    "--logits",      "--json",        "--quiet",
+        "--resize",     "--size",       "--no-resize", "--center-crop", "--no-exif",     "--at",
+        "--upsample",   "--aux",        "--palette",   "--classes",     "--alpha",       "--no-contours",
+        "--background", "--threads",    "--isa",       "--force",       "--memory-limit"}},
       {"inspect", {"--size", "--threads", "--tensors", "--json"}},
       {"convert", {"--classes", "--palette"}},
       {"bench", {"--size", "--batch", "--runs", "--warmup", "--format", "--threads", "--isa", "--force"}},

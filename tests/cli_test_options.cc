@@ -11,7 +11,8 @@ namespace {
 
 // The share of pixels that differ between two label pictures.
 double disagreement(const std::string& a, const std::string& b) {
-  const Image x = read_image(std::as_bytes(std::span(a)), "a"), y = read_image(std::as_bytes(std::span(b)), "b");
+  const Image x = read_image(std::as_bytes(std::span(a)), "a"),
+              y = read_image(std::as_bytes(std::span(b)), "b");
   if (x.pixels.size() != y.pixels.size()) return 1;
   std::size_t count = 0;
   for (std::size_t i = 0; i < x.pixels.size(); ++i) count += x.pixels[i] != y.pixels[i];
@@ -32,9 +33,10 @@ TEST_CASE_FIXTURE(Bench, "the number of threads changes no byte of labels, confi
   const std::string large = write_photo("large.png", photo(203, 117));
   const auto with = [&](const std::string& threads) {
     const std::string out = folder / "t" + threads;
-    succeed({"segment", large, "-m", checkpoint, "--size", "160x96", "--labels", "--confidence", "-q", "--threads",
-             threads, "-o", out, "--logits", out + ".npy"});
-    return read_text(out + "/large.labels.png") + read_text(out + "/large.confidence.png") + read_text(out + ".npy");
+    succeed({"segment", large, "-m", checkpoint, "--size", "160x96", "--labels", "--confidence", "-q",
+             "--threads", threads, "-o", out, "--logits", out + ".npy"});
+    return read_text(out + "/large.labels.png") + read_text(out + "/large.confidence.png") +
+           read_text(out + ".npy");
   };
   const std::string one = with("1");
   for (const char* threads : {"2", "3", "7", "0"}) CHECK_MESSAGE(with(threads) == one, "threads: ", threads);
@@ -45,7 +47,8 @@ TEST_CASE_FIXTURE(Bench, "every instruction set and the references label alike")
   const std::string expected_labels = succeed(labels);
   for (const Isa isa : supported_isas()) {
     CAPTURE(std::string(name_of(isa)));
-    CHECK(disagreement(succeed(labels + Arguments{"--isa", std::string(name_of(isa))}), expected_labels) < 0.001);
+    CHECK(disagreement(succeed(labels + Arguments{"--isa", std::string(name_of(isa))}), expected_labels) <
+          0.001);
   }
   for (const std::string_view name : cpu_implementations()) {
     CAPTURE(std::string(name));
@@ -65,16 +68,27 @@ TEST_CASE_FIXTURE(Bench, "the memory limit refuses with both numbers and leaves 
     succeed(segment({dog, "-o", "-", "--memory-limit", enough}));
 }
 
-TEST_CASE_FIXTURE(Bench, "nonsense for a number, a size or a choice is a usage error that names the option or value") {
+TEST_CASE_FIXTURE(Bench, "a size beyond the memory limit is refused before the photo is brought to it") {
+  const ProcessResult r = run_atrous(
+      {"segment", dog, "-m", checkpoint, "--threads", "1", "--size", "8000x8000", "--memory-limit", "100MB"});
+  CHECK(r.exit_code == 1);
+  CHECK(mentions(r.errors, "100000000"));
+  CHECK(r.peak_kilobytes < 400'000);  // the picture and the input alone would take 960 MB
+}
+
+TEST_CASE_FIXTURE(
+    Bench, "nonsense for a number, a size or a choice is a usage error that names the option or value") {
   const std::pair<const char*, std::vector<const char*>> nonsense[] = {
       {"--threads", {"2x", "-1", "1025", "", "2.5", "two", "99999999999999999999"}},
       {"--resize", {"0", "-3", "5x", "16385", "5 5"}},
       {"--center-crop", {"0", "-1", "24px", "99999999999"}},
       {"--size",
-       {"5", "0x5", "5x0", "5x", "x5", "5x5x5", "5x-5", "+5x5", "5X5", "5 x5", "99999999999x1", "16385x1", "1x16385"}},
+       {"5", "0x5", "5x0", "5x", "x5", "5x5x5", "5x-5", "+5x5", "5X5", "5 x5", "99999999999x1", "16385x1",
+        "1x16385"}},
       {"--alpha", {"1.5", "-0.1", "0.5x", "nan"}},
       {"--memory-limit",
-       {"-5", "-1KB", "5XB", "many", "", "MB", "0", "0x10", "nan", "inf", "1e3", "99999999999999999999", "99999999999GB"}},
+       {"-5", "-1KB", "5XB", "many", "", "MB", "0", "0x10", "nan", "inf", "1e3", "99999999999999999999",
+        "99999999999GB"}},
       {"--at", {"nowhere"}},
       {"--upsample", {"cubic"}},
       {"--isa", {"mmx", "AVX2 "}},
@@ -145,7 +159,8 @@ TEST_CASE_FIXTURE(Bench, "what is no checkpoint is refused by name and kind") {
   CHECK(names() == before);
 }
 
-TEST_CASE_FIXTURE(Bench, "a checkpoint that does not fit its network is refused with every key and both shapes") {
+TEST_CASE_FIXTURE(Bench,
+                  "a checkpoint that does not fit its network is refused with every key and both shapes") {
   StateDict broken;
   const StateDict whole = tiny_state("fcn");
   for (const auto& [name, tensor] : whole.entries()) {
@@ -161,8 +176,8 @@ TEST_CASE_FIXTURE(Bench, "a checkpoint that does not fit its network is refused 
   CHECK(r.output == "");
   CAPTURE(r.errors);
   CHECK(r.errors.starts_with("atrous: error: " + (folder / "broken.safetensors")));
-  for (const char* part : {"3 keys", "backbone.bn1.bias", "[8]", "[2, 4]", "backbone.layer3.0.conv2.weight: missing",
-                           "backbone.extra: unexpected"})
+  for (const char* part : {"3 keys", "backbone.bn1.bias", "[8]", "[2, 4]",
+                           "backbone.layer3.0.conv2.weight: missing", "backbone.extra: unexpected"})
     CHECK_MESSAGE(mentions(r.errors, part), "expected: ", part);
 }
 
@@ -188,7 +203,8 @@ TEST_CASE_FIXTURE(Bench, "a folder that may not be written is named") {
     return;
   }
   std::filesystem::create_directory(folder / "locked");
-  std::filesystem::permissions(folder / "locked", std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
+  std::filesystem::permissions(folder / "locked",
+                               std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
   refuse(1, segment({dog, "-q", "-o", folder / "locked"}), {"locked/dog.mask.png", "ermission denied"});
   std::filesystem::permissions(folder / "locked", std::filesystem::perms::owner_all);
 }

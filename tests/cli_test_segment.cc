@@ -1,4 +1,6 @@
 // atrous segment: what it writes.
+#include <libdeflate.h>
+
 #include "runtime/image_read.h"
 #include "runtime/palette.h"
 #include "runtime/pictures.h"
@@ -37,8 +39,8 @@ TEST_CASE_FIXTURE(Bench, "a relative photo's results lie beside it, in whatever 
 }
 
 TEST_CASE_FIXTURE(Bench, "without other options the model's resize rule holds: shorter side 520") {
-  const Json report = Json::parse(
-      succeed({"segment", dog, "-m", checkpoint, "--threads", "2", "--no-mask", "--no-overlay", "--json", "-"}));
+  const Json report = Json::parse(succeed(
+      {"segment", dog, "-m", checkpoint, "--threads", "2", "--no-mask", "--no-overlay", "--json", "-"}));
   CHECK(report[0]["input_width"] == 780);
   CHECK(report[0]["input_height"] == 520);
 }
@@ -56,8 +58,7 @@ TEST_CASE_FIXTURE(Bench, "-o - sends one picture to standard output and writes n
   const std::string mask = text_of(encode_png(colourise(s.labels, model.palette)));
   CHECK(succeed(segment({dog, "-o", "-"})) == mask);
   CHECK(succeed(segment({dog, "-o", "-", "--mask"})) == mask);
-  CHECK(succeed(segment({dog, "-o", "-", "--overlay"})) ==
-        overlay_png(dog_photo, s.labels, model.palette));
+  CHECK(succeed(segment({dog, "-o", "-", "--overlay"})) == overlay_png(dog_photo, s.labels, model.palette));
   CHECK(succeed(segment({dog, "-o", "-", "--labels"})) == labels_png(s.labels));
   CHECK(names() == Names{"dog.png", "net.safetensors"});
 }
@@ -90,12 +91,14 @@ TEST_CASE_FIXTURE(Bench, "a photo larger than a pipe's buffer comes in whole") {
 }
 
 TEST_CASE_FIXTURE(Bench, "every picture asked for is written, by the library's own bytes") {
-  const std::string said = succeed(segment({dog, "--labels", "--confidence", "--cutout", "class 2", "--no-overlay"}));
-  CHECK(names() == Names{"dog.confidence.png", "dog.cutout-class_2.png", "dog.labels.png", "dog.mask.png", "dog.png",
-                         "net.safetensors"});
+  const std::string said =
+      succeed(segment({dog, "--labels", "--confidence", "--cutout", "class 2", "--no-overlay"}));
+  CHECK(names() == Names{"dog.confidence.png", "dog.cutout-class_2.png", "dog.labels.png", "dog.mask.png",
+                         "dog.png", "net.safetensors"});
   const Segmentation s = expected();
   CHECK(read_text(folder / "dog.labels.png") == labels_png(s.labels));
-  CHECK(read_text(folder / "dog.confidence.png") == text_of(encode_png(confidence_picture(s.confidence, 48, 32))));
+  CHECK(read_text(folder / "dog.confidence.png") ==
+        text_of(encode_png(confidence_picture(s.confidence, 48, 32))));
   CHECK(read_text(folder / "dog.cutout-class_2.png") == text_of(encode_png(cutout(dog_photo, s.labels, 2))));
   for (const char* kind : {"labels", "confidence", "mask", "cutout-class_2"})
     CHECK(mentions(said, text("wrote ", folder.path(), "/dog.", kind, ".png")));
@@ -116,7 +119,8 @@ TEST_CASE_FIXTURE(Bench, "a cut-out is asked for by name or index; an unknown cl
   CHECK(by_name == text_of(encode_png(cutout(dog_photo, expected().labels, 2))));
   CHECK(succeed(segment({dog, "-o", "-", "--cutout", "2"})) == by_name);
   for (const char* unknown : {"zebra", "5", "-1", "2x", "Class 2"})
-    refuse(2, segment({dog, text("--cutout=", unknown)}), {unknown, "class 0, class 1, class 2, class 3, class 4"});
+    refuse(2, segment({dog, text("--cutout=", unknown)}),
+           {unknown, "class 0, class 1, class 2, class 3, class 4"});
   CHECK(names() == Names{"dog.png", "net.safetensors"});
 }
 
@@ -125,9 +129,11 @@ TEST_CASE_FIXTURE(Bench, "--logits writes N x C x H x W at the input's size, as 
   const auto file = read_file(folder / "out.npy", 1 << 20);
   CHECK(mentions(text_of(file), "'shape': (1, 5, 32, 48)"));
   const Tensor logits = read_npy(file, "out.npy", 5);
-  CHECK(same_bits(values(logits.view()), values(expected({.resize = no_resize, .logits = true}).logits.view())));
+  CHECK(same_bits(values(logits.view()),
+                  values(expected({.resize = no_resize, .logits = true}).logits.view())));
 
-  succeed({"segment", dog, "-m", checkpoint, "--threads", "1", "--size", "40x24", "--logits", folder / "small.npy"});
+  succeed({"segment", dog, "-m", checkpoint, "--threads", "1", "--size", "40x24", "--logits",
+           folder / "small.npy"});
   CHECK(read_npy(read_file(folder / "small.npy", 1 << 20), "small.npy", 5).shape() == Shape{1, 24, 40, 5});
 }
 
@@ -146,7 +152,8 @@ TEST_CASE_FIXTURE(Bench, "--json - prints one entry a photo, and nothing else") 
   const Json& first = report[0];
   Names keys;
   for (const auto& [key, value] : first.items()) keys.push_back(key);
-  CHECK(keys == Names{"file", "width", "height", "input_width", "input_height", "classes", "seconds", "written"});
+  CHECK(keys ==
+        Names{"file", "width", "height", "input_width", "input_height", "classes", "seconds", "written"});
   CHECK(first["file"] == dog);
   CHECK(first["width"] == 48);
   CHECK(first["height"] == 32);
@@ -188,14 +195,16 @@ TEST_CASE_FIXTURE(Bench, "colours come from the model, from voc, from hub or fro
   CHECK(mask_with(folder / "colours.txt") == text_of(encode_png(colourise(labels, mine))));
 }
 
-TEST_CASE_FIXTURE(Bench, "a palette or class file with another number of entries is a usage error with both numbers") {
+TEST_CASE_FIXTURE(
+    Bench, "a palette or class file with another number of entries is a usage error with both numbers") {
   write_text(folder / "three.txt", "1 1 1\n2 2 2\n3 3 3\n");
   refuse(2, segment({dog, "--palette", folder / "three.txt"}), {"three.txt", "expected 5", "found 3"});
   write_text(folder / "six.txt", "a\nb\nc\nd\ne\nf\n");
   refuse(2, segment({dog, "--classes", folder / "six.txt"}), {"six.txt", "expected 5", "found 6"});
 }
 
-TEST_CASE_FIXTURE(Bench, "a palette or class file that cannot be read or understood is a failure that names it") {
+TEST_CASE_FIXTURE(Bench,
+                  "a palette or class file that cannot be read or understood is a failure that names it") {
   refuse(1, segment({dog, "--palette", "vok"}), {"vok", "No such file"});
   refuse(1, segment({dog, "--classes", folder / "none.txt"}), {"none.txt", "No such file"});
   write_text(folder / "bad.txt", "1 1 1\n2 2\n3 3 3\n4 4 4\n5 5 5\n");
@@ -223,21 +232,22 @@ TEST_CASE_FIXTURE(Bench, "--alpha and --no-contours shape the overlay") {
         overlay_png(dog_photo, labels, hub_palette(5), {.contours = false}));
 }
 
-TEST_CASE_FIXTURE(Bench, "class 0 stays clear in the overlay where it is called background, unless --background") {
+TEST_CASE_FIXTURE(Bench,
+                  "class 0 stays clear in the overlay where it is called background, unless --background") {
   write_text(folder / "names.txt", "__background__\na\nb\nc\nd\n");
   const LabelMap labels = expected().labels;
   REQUIRE(std::ranges::count(labels.labels, 0) > 0);
   const Arguments how =
-      segment({dog, "-o", "-", "--overlay", "--palette", "hub", "--classes", folder / "names.txt"});
-  CHECK(succeed(how) == text_of(encode_png(overlay(dog_photo, labels, hub_palette(5)))));
-  CHECK(succeed(how + Arguments{"--background"}) == overlay_png(dog_photo, labels, hub_palette(5)));
+      segment({dog, "-o", "-", "--overlay", "--palette", "voc", "--classes", folder / "names.txt"});
+  CHECK(succeed(how) == text_of(encode_png(overlay(dog_photo, labels, voc_palette(5)))));
+  CHECK(succeed(how + Arguments{"--background"}) == overlay_png(dog_photo, labels, voc_palette(5)));
   CHECK(succeed(how) != succeed(how + Arguments{"--background"}));
 }
 
 TEST_CASE_FIXTURE(Bench, "--resize, --size, --no-resize and --center-crop decide what the network sees") {
   const auto input_of = [&](const Arguments& how) {
-    const Json r = Json::parse(succeed(Arguments{"segment", dog, "-m", checkpoint, "--threads", "1", "--no-mask",
-                                                 "--no-overlay", "--json", "-"} +
+    const Json r = Json::parse(succeed(Arguments{"segment", dog, "-m", checkpoint, "--threads", "1",
+                                                 "--no-mask", "--no-overlay", "--json", "-"} +
                                        how))[0];
     return text(r["input_width"], "x", r["input_height"], " on ", r["width"], "x", r["height"]);
   };
@@ -250,7 +260,8 @@ TEST_CASE_FIXTURE(Bench, "--resize, --size, --no-resize and --center-crop decide
 }
 
 TEST_CASE_FIXTURE(Bench, "--at input writes pictures of the network's input") {
-  const auto how = Arguments{"segment", dog, "-m", checkpoint, "--threads", "1", "--size", "40x24", "--at", "input"};
+  const auto how =
+      Arguments{"segment", dog, "-m", checkpoint, "--threads", "1", "--size", "40x24", "--at", "input"};
   const Segmentation s =
       expected({.resize = ResizeRule{ResizeRule::Kind::exact, 40, 24, 0}, .at_input = true});
   CHECK(succeed(how + Arguments{"-o", "-", "--labels"}) == labels_png(s.labels));
@@ -279,13 +290,28 @@ TEST_CASE_FIXTURE(Bench, "--aux gives the auxiliary head's labels, and an error 
 }
 
 TEST_CASE_FIXTURE(Bench, "the EXIF orientation is applied unless --no-exif") {
-  // A PNG's eXIf chunk cannot be left out by the decoder; the flag at least changes nothing where there is none.
-  CHECK(succeed(segment({dog, "-o", "-", "--no-exif"})) == succeed(segment({dog, "-o", "-"})));
+  // Orientation 6, the phone held upright: TIFF's header, one entry of the directory, no next directory.
+  const std::string chunk("eXIfII*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0", 30);
+  const auto big_endian = [](std::uint32_t v) {
+    return std::string{static_cast<char>(v >> 24), static_cast<char>(v >> 16), static_cast<char>(v >> 8),
+                       static_cast<char>(v)};
+  };
+  std::string png = read_text(dog);
+  constexpr std::size_t behind_header = 8 + 25;  // signature and IHDR
+  png.insert(behind_header, big_endian(static_cast<std::uint32_t>(chunk.size() - 4)) + chunk +
+                                big_endian(libdeflate_crc32(0, chunk.data(), chunk.size())));
+  write_text(folder / "phone.png", png);
+  const auto labels = [&](const Arguments& more) {
+    return succeed(segment({folder / "phone.png", "-o", "-", "--labels"}) + more);
+  };
+  const std::string upright = labels({}), as_stored = labels({"--no-exif"});
+  CHECK(read_image(std::as_bytes(std::span(upright)), "upright").width == 32);
+  CHECK(as_stored == labels_png(expected().labels));
 }
 
 TEST_CASE_FIXTURE(Bench, "seeded:NETWORK runs without a file") {
-  const Json report = Json::parse(succeed({"segment", dog, "-m", "seeded:fcn_resnet18", "--no-resize", "--no-mask",
-                                           "--no-overlay", "--json", "-"}));
+  const Json report = Json::parse(succeed({"segment", dog, "-m", "seeded:fcn_resnet18", "--no-resize",
+                                           "--no-mask", "--no-overlay", "--json", "-"}));
   const std::string first = report[0]["classes"][0]["name"];
   const auto known = voc_classes();
   CHECK(std::ranges::find(known, first) != known.end());

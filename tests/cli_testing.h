@@ -1,5 +1,5 @@
-// What the tests of the command line share: the program as a process, a bench of small files for it, and the library's
-// own answers to compare with.
+// What the tests of the command line share: the program as a process, a bench of small files for it, and the
+// library's own answers to compare with.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -117,7 +117,8 @@ struct Bench {
     return Arguments{"segment", "-m", checkpoint, "--threads", "1", "--no-resize"} + arguments;
   }
   // What the library says of the photo.
-  Segmentation expected(const SegmentOptions& options = {.resize = ResizeRule{ResizeRule::Kind::none, 0, 0, 0}}) {
+  Segmentation expected(const SegmentOptions& options = {
+                            .resize = ResizeRule{ResizeRule::Kind::none, 0, 0, 0}}) {
     return atrous::segment(session, model, dog_photo, options);
   }
   // Class 0 of the checkpoint is not called background, so overlays tint it like the others.

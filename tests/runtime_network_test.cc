@@ -99,8 +99,7 @@ TEST_CASE("metadata for another number of classes is refused with both numbers")
 }
 
 TEST_CASE("asking for an auxiliary head that is not there is an error") {
-  const StateDict state =
-      seeded_state("fcn_resnet(1,1,1,1)", {.classes = 2, .width = 4, .aux = false});
+  const StateDict state = seeded_state("fcn_resnet(1,1,1,1)", {.classes = 2, .width = 4, .aux = false});
   CHECK(mentions(sentence(ErrorCode::unsupported, [&] { make_model(state, std::nullopt, {.aux = true}); }),
                  "auxiliary"));
 }

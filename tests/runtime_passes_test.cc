@@ -115,7 +115,8 @@ TEST_CASE("folding leaves the state dict's own weights alone") {
 
 TEST_CASE("a batch norm stays where something else reads the convolution") {
   SUBCASE("another node") {
-    Graph g = chain({{"conv", conv(4, 4, 3, 1), {0}}, {"norm", norm(4), {1}}, {"relu", relu_layer, {1}}}, {2, 3});
+    Graph g =
+        chain({{"conv", conv(4, 4, 3, 1), {0}}, {"norm", norm(4), {1}}, {"relu", relu_layer, {1}}}, {2, 3});
     transform(g, fold_batch_norm);
     CHECK(names(g) == Names{"conv", "norm", "relu"});
   }
@@ -143,8 +144,8 @@ TEST_CASE("a sum becomes the residual of the convolution that runs later") {
   for (const bool swapped : {false, true}) {
     CAPTURE(swapped);
     const std::vector<ValueId> terms = swapped ? std::vector<ValueId>{2, 1} : std::vector<ValueId>{1, 2};
-    Graph g =
-        chain({{"early", conv(4, 4, 1, 1), {0}}, {"late", conv(4, 4, 3, 2), {0}}, {"add", Add{}, terms}}, {3});
+    Graph g = chain(
+        {{"early", conv(4, 4, 1, 1), {0}}, {"late", conv(4, 4, 3, 2), {0}}, {"add", Add{}, terms}}, {3});
     transform(g, fuse_residual, 1e-6);
     CHECK(names(g) == Names{"early", "late"});
     CHECK(g.nodes[1].inputs == std::vector<ValueId>{0, 1});
@@ -161,18 +162,20 @@ TEST_CASE("the graph's input can be the residual") {
 
 TEST_CASE("a sum stays where the later term is read elsewhere, is no convolution or has its activation") {
   SUBCASE("read elsewhere") {
-    Graph g = chain({{"early", conv(4, 4, 1, 1), {0}}, {"late", conv(4, 4, 3, 2), {0}}, {"add", Add{}, {1, 2}}},
-                    {3, 2});
+    Graph g = chain(
+        {{"early", conv(4, 4, 1, 1), {0}}, {"late", conv(4, 4, 3, 2), {0}}, {"add", Add{}, {1, 2}}}, {3, 2});
     transform(g, fuse_residual);
     CHECK(names(g) == Names{"early", "late", "add"});
   }
   SUBCASE("no convolution") {
-    Graph g = chain({{"conv", conv(4, 4, 1, 1), {0}}, {"relu", relu_layer, {0}}, {"add", Add{}, {1, 2}}}, {3});
+    Graph g =
+        chain({{"conv", conv(4, 4, 1, 1), {0}}, {"relu", relu_layer, {0}}, {"add", Add{}, {1, 2}}}, {3});
     transform(g, fuse_residual);
     CHECK(names(g) == Names{"conv", "relu", "add"});
   }
   SUBCASE("activated") {
-    Graph g = chain({{"conv", conv(4, 4, 1, 1), {0}}, {"relu", relu_layer, {1}}, {"add", Add{}, {0, 2}}}, {3});
+    Graph g =
+        chain({{"conv", conv(4, 4, 1, 1), {0}}, {"relu", relu_layer, {1}}, {"add", Add{}, {0, 2}}}, {3});
     transform(g, fuse_activation);
     transform(g, fuse_residual);
     CHECK(names(g) == Names{"conv", "add"});

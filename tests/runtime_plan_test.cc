@@ -9,7 +9,7 @@ using namespace atrous::runtime_testing;
 
 namespace {
 
-const Shape sizes[] = {{1, 1, 1, 3},   {1, 8, 8, 3},   {1, 33, 65, 3}, {2, 24, 40, 3},
+const Shape sizes[] = {{1, 1, 1, 3},    {1, 8, 8, 3},   {1, 33, 65, 3}, {2, 24, 40, 3},
                        {1, 65, 129, 3}, {3, 17, 17, 3}, {1, 1, 200, 3}};
 
 std::size_t index(ValueId v) { return static_cast<std::size_t>(v); }
@@ -74,7 +74,8 @@ class Arena {
     std::int64_t channel = 0;
     for (ValueId v : node.inputs) {
       const Plan::Place& in = plan_.places[index(v)];
-      if (in.pitch != out.pitch || in.offset != out.offset + static_cast<std::size_t>(channel) * sizeof(float))
+      if (in.pitch != out.pitch ||
+          in.offset != out.offset + static_cast<std::size_t>(channel) * sizeof(float))
         return false;
       channel += in.shape.c;
     }
@@ -86,8 +87,8 @@ class Arena {
   std::vector<ValueId> owners_;
 };
 
-// Bytes of the values that must exist at once, at the worst step. A concatenation done in place has no inputs of
-// its own.
+// Bytes of the values that must exist at once, at the worst step. A concatenation done in place has no inputs
+// of its own.
 std::size_t least_bytes(const Graph& graph, const Plan& plan) {
   std::vector<std::size_t> last(graph.values.size());
   for (std::size_t i = 0; i < graph.nodes.size(); ++i)
@@ -150,7 +151,8 @@ TEST_CASE("a concatenation stays a copy where something else reads one of its in
   Graph g;
   g.values = {{3}, {3}, {3}, {6}, {6}};
   g.input = 0;
-  g.nodes = {{"a", conv, {0}, 1}, {"b", conv, {0}, 2}, {"ab", Concat{}, {1, 2}, 3}, {"aa", Concat{}, {1, 1}, 4}};
+  g.nodes = {
+      {"a", conv, {0}, 1}, {"b", conv, {0}, 2}, {"ab", Concat{}, {1, 2}, 3}, {"aa", Concat{}, {1, 1}, 4}};
   g.outputs = {{"out", 3}, {"twice", 4}};
   const Program program = compile(g, {});
   const Plan plan = make_plan(program, {1, 4, 5, 3}, 1);
@@ -187,8 +189,9 @@ TEST_CASE("the activation bytes reported are what the values take, within a tent
       std::size_t end = 0;
       for (const Node& node : model.program->graph.nodes) {
         const Plan::Place& p = plan.places[index(node.output)];
-        end = std::max(end, p.offset + static_cast<std::size_t>((p.shape.pixels() - 1) * p.pitch + p.shape.c) *
-                                           sizeof(float));
+        end =
+            std::max(end, p.offset + static_cast<std::size_t>((p.shape.pixels() - 1) * p.pitch + p.shape.c) *
+                                         sizeof(float));
       }
       CHECK(plan.activation_bytes == (end + 63) / 64 * 64);
       const std::size_t least = least_bytes(model.program->graph, plan);

@@ -130,7 +130,8 @@ TEST_CASE_FIXTURE(Fixture, "labels are the argmax of the upsampled logits, and c
       double worst = 0;
       for (std::size_t p = 0; p < confidence.size(); ++p) {
         const float* pixel = logits.data() + 5 * p;
-        worst = std::max(worst, std::abs(static_cast<double>(confidence[p] - *std::max_element(pixel, pixel + 5))));
+        worst = std::max(worst,
+                         std::abs(static_cast<double>(confidence[p] - *std::max_element(pixel, pixel + 5))));
       }
       CHECK(confidence.size() == map.labels.size());
       CHECK(worst < 1e-5);
@@ -238,10 +239,12 @@ TEST_CASE_FIXTURE(Fixture, "sizes that make no picture are refused") {
 
 TEST_CASE_FIXTURE(Fixture, "the memory limit holds for upsampling too") {
   const Shape size{1, 32, 32, 3};
-  const std::size_t network = model.program->packed_bytes() + make_plan(*model.program, size, 1).arena_bytes();
+  const std::size_t network =
+      model.program->packed_bytes() + make_plan(*model.program, size, 1).arena_bytes();
   Session tight(model.program, {.threads = 1, .memory_limit = network + 100});
   tight.run(noise(size).view());
-  CHECK(mentions(sentence(ErrorCode::limit, [&] { label(tight, 0, 4000, 4000, nullptr); }), text(network + 100)));
+  CHECK(mentions(sentence(ErrorCode::limit, [&] { label(tight, 0, 4000, 4000, nullptr); }),
+                 text(network + 100)));
 }
 
 TEST_CASE("class shares count every pixel once, the most frequent class first") {

@@ -52,7 +52,8 @@ TEST_CASE("the self-test's input is its formula") {
   const Tensor input = self_test_input(5, 40);
   CHECK(input.shape() == Shape{1, 5, 40, 3});
   CHECK(input.view().at(0, 0, 0, 0) == -2.f);
-  CHECK(input.view().at(0, 3, 37, 2) == static_cast<float>((93 + 629 + 202 + 7 * (111 % 13)) % 256) / 64.f - 2.f);
+  CHECK(input.view().at(0, 3, 37, 2) ==
+        static_cast<float>((93 + 629 + 202 + 7 * (111 % 13)) % 256) / 64.f - 2.f);
 }
 
 TEST_CASE("a self-test holds on the network that made it, alone and through the metadata's strings") {
@@ -91,9 +92,10 @@ TEST_CASE("a self-test fails when any one tensor is scaled by a hundredth") {
   const Model model = model_of(state);
   Session session(model.program, {.threads = 1});
   const SelfTest test = make_self_test(session);
-  for (const char* name : {"backbone.conv1.weight", "backbone.bn1.bias", "backbone.layer2.0.downsample.1.running_mean",
-                           "backbone.layer4.0.conv3.weight", "classifier.0.convs.2.0.weight",
-                           "classifier.0.convs.4.1.weight", "classifier.4.weight", "classifier.4.bias"}) {
+  for (const char* name :
+       {"backbone.conv1.weight", "backbone.bn1.bias", "backbone.layer2.0.downsample.1.running_mean",
+        "backbone.layer4.0.conv3.weight", "classifier.0.convs.2.0.weight", "classifier.0.convs.4.1.weight",
+        "classifier.4.weight", "classifier.4.bias"}) {
     CAPTURE(name);
     const Model other = model_of(scaled(state, name, 1.01f));
     Session on_other(other.program, {.threads = 1});
@@ -106,8 +108,8 @@ TEST_CASE("a self-test fails on a network whose logits are not numbers") {
   const Model model = model_of(state);
   Session session(model.program, {.threads = 1});
   const SelfTest test = make_self_test(session);
-  // Products beyond what a float holds, of both signs, meet in the last sum: infinity minus infinity. (A fused
-  // multiply-add would not round the products, and stay infinite.)
+  // Products beyond what a float holds, of both signs, meet in the last sum: infinity minus infinity. (A
+  // fused multiply-add would not round the products, and stay infinite.)
   StateDict broken = scaled(state, "backbone.layer4.0.bn3.weight", 1e25f);
   broken = scaled(broken, "classifier.4.weight", 1e20f);
   const Model other = make_model(broken, std::nullopt, {.force = "reference", .threads = 1});
@@ -179,8 +181,9 @@ TEST_CASE("seeded networks have the blocks their names promise") {
 }
 
 TEST_CASE("seeded activations neither die nor explode in a deep network") {
-  const Model model = make_model(seeded_state("deeplabv3_resnet101", {.classes = 3, .width = 4, .aux = false}),
-                                 std::nullopt, {.threads = 1});
+  const Model model =
+      make_model(seeded_state("deeplabv3_resnet101", {.classes = 3, .width = 4, .aux = false}), std::nullopt,
+                 {.threads = 1});
   Session session(model.program, {.threads = 1});
   float largest = 0;
   for (const float v : run(session, noise({1, 33, 33, 3}).view())) largest = std::max(largest, std::abs(v));
@@ -189,12 +192,27 @@ TEST_CASE("seeded activations neither die nor explode in a deep network") {
 }
 
 TEST_CASE("names of seeded networks that do not exist are refused by name") {
-  for (const char* name :
-       {"", "resnet50", "fcn", "fcn_", "fcn_resnet", "fcn_resnet51", "fcn_resnet50x", " fcn_resnet50", "FCN_resnet50",
-        "deeplabv3_resnet()", "deeplabv3_resnet(1,1,1)", "deeplabv3_resnet(1,1,1,1", "deeplabv3_resnet(1,1,1,1,1)",
-        "deeplabv3_resnet(1,1,1,0)", "deeplabv3_resnet(1,1,1,-1)", "deeplabv3_resnet(1,1,1,101)",
-        "deeplabv3_resnet(1,1,1,99999999999)", "deeplabv3_resnet(1, 1,1,1)", "deeplabv3_resnet(1,1,1,1)x",
-        "deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_large"}) {
+  for (const char* name : {"",
+                           "resnet50",
+                           "fcn",
+                           "fcn_",
+                           "fcn_resnet",
+                           "fcn_resnet51",
+                           "fcn_resnet50x",
+                           " fcn_resnet50",
+                           "FCN_resnet50",
+                           "deeplabv3_resnet()",
+                           "deeplabv3_resnet(1,1,1)",
+                           "deeplabv3_resnet(1,1,1,1",
+                           "deeplabv3_resnet(1,1,1,1,1)",
+                           "deeplabv3_resnet(1,1,1,0)",
+                           "deeplabv3_resnet(1,1,1,-1)",
+                           "deeplabv3_resnet(1,1,1,101)",
+                           "deeplabv3_resnet(1,1,1,99999999999)",
+                           "deeplabv3_resnet(1, 1,1,1)",
+                           "deeplabv3_resnet(1,1,1,1)x",
+                           "deeplabv3_mobilenet_v3_large",
+                           "lraspp_mobilenet_v3_large"}) {
     CAPTURE(name);
     CHECK(mentions(sentence(ErrorCode::invalid_argument, [&] { seeded_state(name); }), name));
   }

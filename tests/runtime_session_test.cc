@@ -40,7 +40,7 @@ void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std
 
 namespace {
 
-const Shape sizes[] = {{1, 24, 40, 3}, {1, 1, 1, 3},  {2, 33, 17, 3}, {1, 64, 64, 3},
+const Shape sizes[] = {{1, 24, 40, 3}, {1, 1, 1, 3},   {2, 33, 17, 3}, {1, 64, 64, 3},
                        {3, 9, 9, 3},   {1, 40, 24, 3}, {1, 24, 40, 3}};
 
 }  // namespace
@@ -54,7 +54,8 @@ TEST_CASE("one session takes any size and batch, in any order, and gives a fresh
       const Tensor input = noise(size, 7);
       Session fresh(model.program, {.threads = 1});
       const auto expected = run(fresh, input.view());
-      CHECK(expected.size() == static_cast<std::size_t>(size.n * ((size.h + 7) / 8) * ((size.w + 7) / 8) * 5));
+      CHECK(expected.size() ==
+            static_cast<std::size_t>(size.n * ((size.h + 7) / 8) * ((size.w + 7) / 8) * 5));
       CHECK(same_bits(run(reused, input.view()), expected));
     }
 }
@@ -134,8 +135,7 @@ TEST_CASE("the memory limit counts weights, arena and scratch, and is exact") {
   const Model model = tiny_model("fcn");
   const Shape size{1, 40, 48, 3};
   const Tensor input = noise(size);
-  const std::size_t needed =
-      model.program->packed_bytes() + make_plan(*model.program, size, 1).arena_bytes();
+  const std::size_t needed = model.program->packed_bytes() + make_plan(*model.program, size, 1).arena_bytes();
 
   Session enough(model.program, {.threads = 1, .memory_limit = needed});
   CHECK(sentence(ErrorCode::limit, [&] { enough.run(input.view()); }) == "");
@@ -151,8 +151,7 @@ TEST_CASE("the memory limit counts weights, arena and scratch, and is exact") {
 TEST_CASE("a session that refused a size still runs a smaller one, and keeps its last output until then") {
   const Model model = tiny_model("fcn");
   const Shape small{1, 8, 8, 3};
-  const std::size_t limit =
-      model.program->packed_bytes() + make_plan(*model.program, small, 1).arena_bytes();
+  const std::size_t limit = model.program->packed_bytes() + make_plan(*model.program, small, 1).arena_bytes();
   Session session(model.program, {.threads = 1, .memory_limit = limit});
   const auto expected = run(session, noise(small).view());
   CHECK(sentence(ErrorCode::limit, [&] { session.run(noise({1, 64, 64, 3}).view()); }) != "");

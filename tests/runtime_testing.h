@@ -65,8 +65,9 @@ inline std::vector<float> run(Session& session, ConstView input, std::string_vie
 
 // Bit for bit: NaNs and signed zeros count.
 inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
-  return std::ranges::equal(
-      a, b, [](float x, float y) { return std::bit_cast<std::uint32_t>(x) == std::bit_cast<std::uint32_t>(y); });
+  return std::ranges::equal(a, b, [](float x, float y) {
+    return std::bit_cast<std::uint32_t>(x) == std::bit_cast<std::uint32_t>(y);
+  });
 }
 
 // The largest deviation as a share of the largest expected magnitude; huge for other sizes and for NaN.
