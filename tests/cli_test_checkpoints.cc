@@ -167,7 +167,8 @@ TEST_CASE_FIXTURE(Bench, "inspect lists every tensor when asked to") {
   const StateDict state = tiny_state("deeplabv3");
   CHECK(listed.size() == state.size());
   for (const auto& [name, tensor] : state.entries()) {
-    CHECK_MESSAGE(mentions(said, name + ' '), name);
+    const std::string line = name + ' ';
+    CHECK_MESSAGE(mentions(said, line), line);
     CHECK(listed[name]["dtype"] == name_of(tensor.dtype));
     CHECK(listed[name]["shape"] == Json(tensor.shape));
   }

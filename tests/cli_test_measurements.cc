@@ -151,10 +151,11 @@ TEST_CASE("--help names every verb, and every verb's help its options and an exa
       {"convert", {"--classes", "--palette"}},
       {"bench", {"--size", "--batch", "--runs", "--warmup", "--format", "--threads", "--isa", "--force"}},
       {"profile", {"--size", "--batch", "--runs", "--warmup", "--format", "--threads", "--isa", "--force"}}};
-  for (const auto& [verb, options] : verbs) {
+  for (const auto& entry : verbs) {
+    const char* verb = entry.first;
     CHECK(mentions(all, verb));
     const std::string help = succeed({verb, "--help"});
-    for (const char* option : options) CHECK_MESSAGE(mentions(help, option), verb, " ", option);
+    for (const char* option : entry.second) CHECK_MESSAGE(mentions(help, option), verb, " ", option);
     CHECK(mentions(help, text("atrous ", verb, " ")));
     CHECK(help == succeed({verb, "-h"}));
   }

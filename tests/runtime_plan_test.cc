@@ -160,6 +160,20 @@ TEST_CASE("a concatenation stays a copy where something else reads one of its in
   CHECK(Arena(program.graph, plan).first_conflict() == "");
 }
 
+TEST_CASE("an output made early is kept to the end") {
+  const auto weights = std::make_shared<Tensor>(noise({1, 1, 1, 9}));
+  const Conv2d conv{.weight = {3, 3, 1, 1, {weights, weights->data()}}, .bias = nullptr};
+  Graph g;
+  g.values = {{3}, {3}, {3}, {3}, {3}};
+  g.input = 0;
+  g.nodes = {{"early", conv, {0}, 1}, {"a", conv, {0}, 2}, {"b", conv, {2}, 3}, {"late", conv, {3}, 4}};
+  g.outputs = {{"early", 1}, {"out", 4}};
+  const Program program = compile(g, {});
+  const Plan plan = make_plan(program, {1, 4, 4, 3}, 1);
+  CHECK(Arena(program.graph, plan).first_conflict() == "");
+  CHECK(plan.activation_bytes == 3 * 4 * 4 * 3 * sizeof(float));  // early and two of the chain
+}
+
 TEST_CASE("concatenations of concatenations lie in place too") {
   const auto weights = std::make_shared<Tensor>(noise({1, 1, 1, 9}));
   const Conv2d conv{.weight = {3, 3, 1, 1, {weights, weights->data()}}, .bias = nullptr};

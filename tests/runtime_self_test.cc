@@ -22,10 +22,10 @@ StateDict scaled(const StateDict& state, std::string_view which, float factor) {
     StateTensor copy = tensor;
     if (name == which) {
       const auto count = static_cast<std::size_t>(tensor.elements());
-      std::shared_ptr<float[]> values(new float[count]);
+      const auto values = std::make_shared<std::vector<float>>(count);
       const auto before = to_float(tensor);
-      for (std::size_t i = 0; i < count; ++i) values[i] = before.get()[i] * factor;
-      copy.data = {values, reinterpret_cast<const std::byte*>(values.get())};
+      for (std::size_t i = 0; i < count; ++i) (*values)[i] = before.get()[i] * factor;
+      copy.data = {values, reinterpret_cast<const std::byte*>(values->data())};
     }
     out.add(name, copy);
   }
@@ -119,6 +119,16 @@ TEST_CASE("a self-test fails on a network whose logits are not numbers") {
   REQUIRE(std::ranges::all_of(logits, [](float v) { return std::isnan(v); }));
   const double found = run_self_test(on_other, test);
   CHECK_FALSE(found <= static_cast<double>(test.tolerance));
+}
+
+TEST_CASE("one expected value that is no number fails a self-test, wherever it stands") {
+  const Model model = tiny_model("fcn");
+  Session session(model.program, {.threads = 1});
+  for (const std::size_t at : {std::size_t{0}, std::size_t{5}, std::size_t{63}}) {
+    SelfTest test = make_self_test(session);
+    test.values.at(at) = std::numeric_limits<float>::quiet_NaN();
+    CHECK_FALSE(run_self_test(session, test) <= static_cast<double>(test.tolerance));
+  }
 }
 
 TEST_CASE("a self-test for a larger map than the network gives is a mismatch with both numbers") {

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <cstdint>
 #include <cstdlib>
 #include <new>
 #include <thread>
@@ -12,13 +13,31 @@
 using namespace atrous;
 using namespace atrous::runtime_testing;
 
+// AddressSanitizer checks operator new against delete; there it keeps its own, and nothing is counted.
+#if defined(__SANITIZE_ADDRESS__)
+#define ATROUS_COUNTS_ALLOCATIONS 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ATROUS_COUNTS_ALLOCATIONS 0
+#endif
+#endif
+#ifndef ATROUS_COUNTS_ALLOCATIONS
+#define ATROUS_COUNTS_ALLOCATIONS 1
+#endif
+
 namespace {
 
 std::atomic<bool> counting{false};
 std::atomic<int> allocations{0};
 
+}  // namespace
+
+#if ATROUS_COUNTS_ALLOCATIONS
+namespace {
+
 void* counted(std::size_t bytes, std::size_t alignment = 0) {
   if (counting) ++allocations;
+  if (bytes > PTRDIFF_MAX) throw std::bad_alloc();
   if (bytes == 0) bytes = 1;
   void* memory = alignment ? std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment)
                            : std::malloc(bytes);
@@ -37,6 +56,7 @@ void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+#endif
 
 namespace {
 
@@ -102,21 +122,23 @@ TEST_CASE("each image of a batch gets the answer it gets alone") {
 }
 
 TEST_CASE("a second run of a shape allocates nothing") {
+  if (!ATROUS_COUNTS_ALLOCATIONS) {
+    MESSAGE("skipped: AddressSanitizer does the allocating");
+    return;
+  }
   const Model model = tiny_model("deeplabv3");
   for (const int threads : {1, 2}) {
     CAPTURE(threads);
     Session session(model.program, {.threads = threads});
     const Tensor input = noise({1, 24, 40, 3});
-    session.run(input.view());
-    const std::size_t arena = session.arena_bytes();
-    const float* before = session.output().data;
     allocations = 0;
     counting = true;
     session.run(input.view());
+    const int at_first = allocations.exchange(0);
+    session.run(input.view());
     counting = false;
+    CHECK(at_first > 0);
     CHECK(allocations.load() == 0);
-    CHECK(session.arena_bytes() == arena);
-    CHECK(session.output().data == before);
   }
 }
 
