@@ -14,8 +14,8 @@ struct Input {
 // Files as given, folders replaced by the pictures in them (by extension, sorted, not recursively; results of
 // earlier runs left out). Results go to `folder`, or beside each picture where it is empty; standard input's
 // to the working folder. Of pictures that would share their results' names (dog.jpg, dog.png) all keep their
-// extension (dog.jpg.mask.png). UsageError when that does not help, when a path is neither file nor folder,
-// or when there is no picture at all.
+// extension (dog.jpg.mask.png). UsageError when that does not help, or when a folder holds no
+// picture. A path that does not exist is found when it is read.
 std::vector<Input> expand_inputs(const std::vector<std::string>& paths, const std::string& folder);
 
 // The bytes of a file, or of standard input for "-". Error(io, limit).

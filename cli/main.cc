@@ -25,16 +25,19 @@ constexpr Verb verbs[] = {
     {"profile", "Time each layer of a network", add_profile},
 };
 
-int complain(const std::string& sentence, int status) {
+// File names may hold anything; nothing in them may steer the terminal.
+int complain(std::string sentence, int status) {
+  std::ranges::replace_if(
+      sentence, [](unsigned char c) { return (c < 0x20 && c != '\n') || c == 0x7f; }, '?');
   std::fprintf(stderr, "atrous: error: %s\n", sentence.c_str());
   return status;
 }
 
-// CLI11 would only say that a verb is missing.
-int complain_of_verb(std::string_view verb) {
+// CLI11 would only say that a subcommand is required.
+int complain_of_verb(const std::string& what) {
   std::string known;
   for (const Verb& v : verbs) known += (known.empty() ? "" : ", ") + std::string(v.name);
-  return complain(atrous::text(verb, ": no such verb, expected one of ", known), 2);
+  return complain(atrous::text(what, known, " (atrous --help)"), 2);
 }
 
 }  // namespace
@@ -54,8 +57,9 @@ int main(int argc, char** argv) {
     verb->parse_complete_callback([&action, run = v.define(*verb)] { action = run; });
   }
 
-  if (argc > 1 && argv[1][0] != '-' && std::ranges::find(verbs, argv[1], &Verb::name) == std::end(verbs))
-    return complain_of_verb(argv[1]);
+  if (argc < 2) return complain_of_verb("expected a verb: ");
+  if (argv[1][0] != '-' && std::ranges::find(verbs, argv[1], &Verb::name) == std::end(verbs))
+    return complain_of_verb(std::string(argv[1]) + ": no such verb, expected one of ");
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {  // --help, --version

@@ -15,6 +15,7 @@
 #include "runtime/png.h"
 #include "runtime/segmenter.h"
 #include "weights_tools/file.h"
+#include "weights_tools/names.h"
 
 namespace atrous::cli {
 
@@ -32,7 +33,7 @@ struct Options {
 
   bool to_stdout() const { return output == "-"; }
   bool prints_table() const { return !quiet && !to_stdout() && json != "-" && logits != "-"; }
-  bool wants_mask() const { return to_stdout() ? mask || !any_picture() : !no_mask; }
+  bool wants_mask() const { return to_stdout() ? mask || (!any_picture() && !no_mask) : !no_mask; }
   bool wants_overlay() const { return to_stdout() ? overlay : !no_overlay; }
   bool any_picture() const { return mask || overlay || labels || confidence || !cutout.empty(); }
 };
@@ -92,6 +93,9 @@ Tensor stack(const std::vector<Segmentation>& results) {
   return all;
 }
 
+// A path as it may be shown: control characters in a file's name do not reach the terminal.
+std::string on_terminal(const std::string& path) { return is_clean_text(path) ? path : printable(path); }
+
 bool is_npy(std::span<const std::byte> file) {
   constexpr std::string_view magic = "\x93NUMPY";
   return file.size() >= magic.size() && std::memcmp(file.data(), magic.data(), magic.size()) == 0;
@@ -142,7 +146,7 @@ void Job::describe(const std::string& name, const Segmentation& s, const std::ve
     print(text(name, ": ", s.labels.width, "x", s.labels.height, ", network at ", s.input_width, "x",
                s.input_height, ", ", fixed(total * 1e3, 0), " ms (network ",
                fixed(s.network_seconds * 1e3, 0), ")\n", table.plain()));
-    for (const std::string& file : files) print(text("wrote ", file, '\n'));
+    for (const std::string& file : files) print(text("wrote ", on_terminal(file), '\n'));
   }
   if (options.json.empty()) return;
   nlohmann::ordered_json classes = nlohmann::json::array();
@@ -166,7 +170,7 @@ void Job::describe(const std::string& name, const Segmentation& s, const std::ve
 
 void Job::run(const Input& input) {
   const auto file = read_input(input.path);
-  const std::string name = input.path == "-" ? "standard input" : input.path;
+  const std::string name = input.path == "-" ? "standard input" : on_terminal(input.path);
   const SegmentOptions how = segment_options(options, model);
   std::vector<Segmentation> results;
   if (is_npy(file)) {
@@ -200,11 +204,12 @@ int run(const Options& options) {
   const bool folder_given = !options.output.empty() && !options.to_stdout();
   const auto inputs = expand_inputs(options.inputs, folder_given ? options.output : "");
   check(options, inputs.size());
+  const SessionOptions session_options = options.run.session_options();
   Model model = open_model(options.run.model, options.run.model_options(options.aux));
   apply_names(model, options.classes, options.palette);
   if (!options.cutout.empty()) class_by_name(model, options.cutout);
   OverlayOptions style = options.style;
-  style.background = style.background || !model.classes.front().ends_with("background");
+  style.background = style.background || model.classes.front().find("background") == std::string::npos;
   segment_options(options, model);  // a contradiction is found before any work is done
   if (folder_given) {
     std::error_code error;
@@ -212,7 +217,7 @@ int run(const Options& options) {
     if (error) fail(ErrorCode::io, options.output, ": ", error.message());
   }
 
-  Session session(model.program, options.run.session_options());
+  Session session(model.program, session_options);
   Job job{options, model, session, style};
   const bool several = inputs.size() > 1;
   const bool progress =
@@ -252,10 +257,13 @@ Action add_segment(CLI::App& verb) {
                   "Folder for the results (default: beside each photo), or - for standard output");
 
   const auto in = "What is written";
-  verb.add_flag("--mask", o->mask, "NAME.mask.png, the classes' colours (default)")->group(in);
-  verb.add_flag("--overlay", o->overlay, "NAME.overlay.png, the colours over the photo (default)")->group(in);
-  verb.add_flag("--no-mask", o->no_mask, "Do not write the mask")->group(in);
-  verb.add_flag("--no-overlay", o->no_overlay, "Do not write the overlay")->group(in);
+  CLI::Option* mask =
+      verb.add_flag("--mask", o->mask, "NAME.mask.png, the classes' colours (default)")->group(in);
+  CLI::Option* overlay =
+      verb.add_flag("--overlay", o->overlay, "NAME.overlay.png, the colours over the photo (default)")
+          ->group(in);
+  verb.add_flag("--no-mask", o->no_mask, "Do not write the mask")->excludes(mask)->group(in);
+  verb.add_flag("--no-overlay", o->no_overlay, "Do not write the overlay")->excludes(overlay)->group(in);
   verb.add_flag("--labels", o->labels, "NAME.labels.png, 8-bit class indices")->group(in);
   verb.add_flag("--confidence", o->confidence, "NAME.confidence.png, the label's probability, white is 1")
       ->group(in);

@@ -19,11 +19,8 @@ void combine(ConstView a, ConstView b, View out, Operation operation) {
       }
 }
 
-Shape combined_shape(const char* name, const Shape& a, const Shape& b) {
-  const bool same_map = (a.h == b.h && a.w == b.w) || repeated(b);
-  if (a.n != b.n || a.c != b.c || !same_map)
-    fail(ErrorCode::invalid_argument, name, ": ", a, " and ", b, " do not fit");
-  return a;
+void expect(bool fits, const char* name, const Shape& a, const Shape& b) {
+  if (!fits) fail(ErrorCode::invalid_argument, name, ": ", a, " and ", b, " do not fit");
 }
 
 }  // namespace
@@ -36,7 +33,14 @@ void mul_reference(const Mul&, ConstView a, ConstView b, View out) {
   combine(a, b, out, [](float l, float r) { return l * r; });
 }
 
-Shape output_shape(const Add&, const Shape& a, const Shape& b) { return combined_shape("add", a, b); }
-Shape output_shape(const Mul&, const Shape& a, const Shape& b) { return combined_shape("mul", a, b); }
+Shape output_shape(const Add&, const Shape& a, const Shape& b) {
+  expect(a == b, "add", a, b);
+  return a;
+}
+
+Shape output_shape(const Mul&, const Shape& a, const Shape& b) {
+  expect(a.n == b.n && a.c == b.c && ((a.h == b.h && a.w == b.w) || repeated(b)), "mul", a, b);
+  return a;
+}
 
 }  // namespace atrous

@@ -1,9 +1,12 @@
-// Add and Mul: two maps, element by element. The second may be 1x1 per image: then it is repeated over the
+// Add and Mul: two maps, element by element. Mul's second may be 1x1 per image: then it is repeated over the
 // map.
 //
-//   out[n, y, x, c] = a[n, y, x, c] (+ or *) b[n, y, x, c]      or      b[n, 0, 0, c]
+//   add:  out[n, y, x, c] = a[n, y, x, c] + b[n, y, x, c]
+//   mul:  out[n, y, x, c] = a[n, y, x, c] * b[n, y, x, c]      or      a[n, y, x, c] * b[n, 0, 0, c]
 //
-// Add joins a residual branch (He et al. 2016); Mul applies a gate (squeeze-and-excitation, LR-ASPP).
+// Add joins a residual branch (He et al. 2016); Mul applies a gate (squeeze-and-excitation, LR-ASPP). Add
+// takes equal shapes only, so that a graph pass may turn it into a convolution's residual without knowing
+// sizes.
 #pragma once
 
 #include "layers/tensor.h"

@@ -30,6 +30,8 @@ class Stopwatch {
 };
 
 ConstView image_of(ConstView batch, std::int64_t n) {
+  if (n < 0 || n >= batch.shape.n)
+    fail(ErrorCode::invalid_argument, "image ", n, " of a batch of ", batch.shape.n);
   return {batch.pixel(n, 0, 0), {1, batch.shape.h, batch.shape.w, batch.shape.c}, batch.pitch};
 }
 
@@ -59,6 +61,8 @@ Tensor transposed(ConstView low, std::int64_t factor, int height, int width) {
 // Labels and confidence of one map of logits, at its own or at another size.
 LabelMap label_map(Session& session, ConstView logits, int height, int width,
                    std::vector<float>* confidence) {
+  if (height < 1 || width < 1)
+    fail(ErrorCode::invalid_argument, "label map: ", width, "x", height, " has no pixels");
   LabelMap map{width, height, {}};
   const auto pixels = static_cast<std::size_t>(checked_product({height, width}, "label map"));
   map.labels.resize(pixels);
@@ -73,6 +77,12 @@ LabelMap label_map(Session& session, ConstView logits, int height, int width,
                    .workspace = session.scratch(bytes),
                    .threads = session.threads()});
   return map;
+}
+
+Shape input_shape(const ResizeRule& rule, const Image& photo) {
+  if (rule.center_crop > 0) return {1, rule.center_crop, rule.center_crop, 3};
+  const auto [width, height] = resized_size(rule, photo.width, photo.height);
+  return {1, height, width, 3};
 }
 
 // What follows the network, for one image of the last run.
@@ -127,6 +137,7 @@ Segmentation segment(Session& session, const Model& model, const Image& photo,
   Stopwatch watch;
   Preprocessing preprocessing = model.preprocessing;
   if (options.resize) preprocessing.resize = *options.resize;
+  session.reserve(input_shape(preprocessing.resize, photo));  // too large is known before anything is made
   Prepared prepared = prepare(photo, preprocessing, session.threads());
   const bool at_input = options.at_input || preprocessing.resize.center_crop > 0;
 

@@ -47,8 +47,11 @@ double run_self_test(Session& session, const SelfTest& test) {
   const ConstView logits = session.output();
   const std::int64_t elements = logits.shape.pixels() * logits.shape.c;
   double worst = 0;
+  if (test.indices.size() != test.values.size())
+    fail(ErrorCode::malformed, "self-test: ", test.indices.size(), " places and ", test.values.size(),
+         " values");
   for (std::size_t k = 0; k < test.indices.size(); ++k) {
-    if (test.indices[k] >= elements)
+    if (test.indices[k] < 0 || test.indices[k] >= elements)
       fail(ErrorCode::mismatch, "self-test: logit ", test.indices[k], " is asked for, the network gives ",
            elements);
     const double deviation = std::abs(nchw(logits, test.indices[k]) - test.values[k]);

@@ -15,7 +15,7 @@ Tensor self_test_input(int height, int width);
 SelfTest make_self_test(Session&, int height = 65, int width = 97, int count = 64);
 
 // The largest deviation from the expected logits, as a share of the largest absolute logit; the test holds
-// when it is at most test.tolerance. Error(mismatch) when the network gives a map of another size.
+// when it is at most test.tolerance. Error(mismatch) when the network gives a map too small for it.
 double run_self_test(Session&, const SelfTest& test);
 
 }  // namespace atrous

@@ -51,14 +51,19 @@ std::span<std::byte> Session::scratch(std::size_t bytes) {
   return {scratch_.data(), bytes};
 }
 
-void Session::run(ConstView input, const NodeObserver& observer) {
-  const Plan& p = plan(input.shape);
+const Plan& Session::reserve(const Shape& input) {
+  const Plan& p = plan(input);
   if (p.arena_bytes() > arena_.size()) {
     check_limit(p.arena_bytes(), scratch_.size());
     last_outputs_.clear();
     arena_ = Buffer();  // the old one first, so that both never exist together
     arena_ = Buffer(p.arena_bytes());
   }
+  return p;
+}
+
+void Session::run(ConstView input, const NodeObserver& observer) {
+  const Plan& p = reserve(input.shape);
 
   last_outputs_.clear();
   const Graph& graph = program_->graph;

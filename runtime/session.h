@@ -27,6 +27,9 @@ class Session {
   // exceed the memory limit.
   void run(ConstView input, const NodeObserver& = {});
 
+  // Makes the plan for an input shape and takes its memory, before there is an input. Errors as run().
+  const Plan& reserve(const Shape& input);
+
   // The low-resolution map that the last run made, valid until the next run. Names: "out", and "aux" where
   // the program has it; Error(invalid_argument) for others.
   ConstView output(std::string_view name = "out") const;

@@ -140,8 +140,9 @@ TEST_CASE_FIXTURE(Bench, "a tensor that has no cut-out does not stop the photos 
   write_photo("in/a.png", dog_photo);
   write_file(folder / "in/b.npy", encode_npy(noise({1, 24, 40, 3}).view()));
   write_photo("in/c.png", dog_photo);
-  const ProcessResult r = run_atrous(segment(
-      {folder / "in", "--cutout", "class 2", "-q", "-o", folder / "out", "--json", folder / "all.json"}));
+  const ProcessResult r =
+      run_atrous(segment({folder / "in/a.png", folder / "in/b.npy", folder / "in/c.png", "--cutout",
+                          "class 2", "-q", "-o", folder / "out", "--json", folder / "all.json"}));
   CHECK(r.exit_code == 1);
   CHECK_MESSAGE(mentions(r.errors, "b.npy"), r.errors);
   CHECK(std::filesystem::exists(folder / "out/a.cutout-class_2.png"));

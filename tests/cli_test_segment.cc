@@ -111,7 +111,9 @@ TEST_CASE_FIXTURE(Bench, "--no-mask and --no-overlay leave out what is written b
   succeed(segment({dog, "--no-overlay"}));
   CHECK(names() == Names{"dog.mask.png", "dog.png", "net.safetensors"});
   std::filesystem::remove(folder / "dog.mask.png");
-  succeed(segment({dog, "--no-mask", "--no-overlay", "--mask", "--overlay"}));
+  refuse(2, segment({dog, "--no-mask", "--mask"}), {"--mask", "--no-mask"});
+  refuse(2, segment({dog, "--no-overlay", "--overlay"}), {"--overlay", "--no-overlay"});
+  refuse(2, segment({dog, "-o", "-", "--no-mask"}), {"0 of 1"});
 }
 
 TEST_CASE_FIXTURE(Bench, "a cut-out is asked for by name or index; an unknown class lists those there are") {

@@ -60,7 +60,7 @@ TEST_CASE("activations equal torch's, at their knees and far out too") {
   CHECK(seen.size() == std::size(all_activations));
 }
 
-TEST_CASE("add and mul equal torch's, a 1x1 map being repeated") {
+TEST_CASE("add and mul equal torch's, a 1x1 map being repeated by mul") {
   for (const Golden& g : read_goldens("arithmetic")) {
     CAPTURE(g.name);
     const bool adds = g.text("operation") == "add";
@@ -76,6 +76,14 @@ TEST_CASE("add and mul equal torch's, a 1x1 map being repeated") {
     run(a.view());  // out may be a
     CHECK(difference(a.view(), expected.view()) == "");
   }
+}
+
+TEST_CASE("add takes equal shapes only") {
+  CHECK(contains(error_of(ErrorCode::invalid_argument,
+                          [] {
+                            output_shape(Add{}, {2, 3, 4, 5}, {2, 1, 1, 5});
+                          }),
+                 "[2, 3, 4, 5] and [2, 1, 1, 5]"));
 }
 
 TEST_CASE("add and mul refuse maps that do not fit and name both shapes") {

@@ -284,6 +284,8 @@ def arithmetic():
             for name, shape, other in [("same", (2, 3, 3, 4), (2, 3, 3, 4)),
                                        ("repeated_1x1", (2, 3, 4, 3), (2, 3, 1, 1)),
                                        ("1x1_and_1x1", (2, 5, 1, 1), (2, 5, 1, 1))]:
+                if operation == "add" and shape != other:
+                    continue  # Add takes equal shapes only
                 a, b = file.normal(*shape), file.normal(*other)
                 file.case(f"{operation}_{name}", operation=operation)
                 file.map("a", a)
