@@ -15,8 +15,8 @@ namespace {
 
 constexpr std::int64_t block_pixels = 192;   // output pixels of a task
 constexpr std::int64_t block_columns = 512;  // output channels of a task
-constexpr std::int64_t enough_tasks =
-    8;  // below this, tasks get fewer channels so that all threads have work
+constexpr std::int64_t enough_tasks = 8;     // with fewer, tasks get fewer channels, to feed all threads
+constexpr std::int64_t wide_dilation = 6;    // from here on taps in the padding are worth skipping
 
 std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 std::int64_t round_up(std::int64_t a, std::int64_t b) { return divide_up(a, b) * b; }
@@ -61,6 +61,17 @@ std::vector<Stretch> cut_into_stretches(const Conv2d& layer) {
         k += floats;
       }
   return stretches;
+}
+
+// Pixel i of a map in the order in which tasks take them: strips of `strip` rows, within a strip column by
+// column. With strip = 1 that is the order in memory.
+struct Position {
+  std::int64_t y, x;
+};
+Position position(std::int64_t i, const Shape& map, std::int64_t strip) {
+  const std::int64_t top = i / (strip * map.w) * strip, rows = std::min(strip, map.h - top);
+  const std::int64_t within = i - top * map.w;
+  return {top + within % rows, within / rows};
 }
 
 // Where an output pixel's first tap lies in the input, and where its results go.
@@ -204,8 +215,11 @@ void ImplicitGemm::run_task(const KernelCall& call, const Task& task, const Scra
   const View out = call.output;
   const bool has_residual = call.inputs.size() > 1;
   const std::int64_t pixels = task.last - task.first, columns_before = task.group * group_columns_;
+  // Pixels that share a tile skip the padding together, so at large dilations a tile is a patch, not a row of
+  // pixels.
+  const std::int64_t strip = layer_.dilation >= wide_dilation ? 3 : 1;
   for (std::int64_t i = 0; i < pixels; ++i) {
-    const std::int64_t y = (task.first + i) / out.shape.w, x = (task.first + i) % out.shape.w;
+    const auto [y, x] = position(task.first + i, out.shape, strip);
     scratch.places[i] = {y * layer_.stride - layer_.padding, x * layer_.stride - layer_.padding};
     scratch.c[i] = out.pixel(task.n, y, x) + columns_before;
     if (has_residual) scratch.residual[i] = call.inputs[1].pixel(task.n, y, x) + columns_before;
