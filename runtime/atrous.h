@@ -7,9 +7,9 @@
 //   atrous::Segmentation s = atrous::segment(session, model, atrous::read_image_file("dog.jpg"));
 //   atrous::write_file("dog.mask.png", atrous::encode_png(atrous::colourise(s.labels, model.palette)));
 //
-// A Model is immutable and may be shared among threads; each concurrent caller has a Session of its own, which owns the
-// memory of a run. The number of threads and a memory limit are options of the Session. A batch that is already
-// normalised, or the single steps (prepare, run, label), are in runtime/segmenter.h.
+// A Model is immutable and may be shared among threads; each concurrent caller has a Session of its own,
+// which owns the memory of a run. The number of threads and a memory limit are options of the Session. A
+// batch that is already normalised, or the single steps (prepare, run, label), are in runtime/segmenter.h.
 //
 // Every failure is an atrous::Error with a code and a sentence. The library never prints, exits or aborts.
 #pragma once
