@@ -5,7 +5,6 @@ PREFIX ?= /usr/local
 PHOTO ?=
 MODEL ?= seeded:deeplabv3_resnet18
 JOBS := $(shell nproc)
-GENERATOR := $(shell command -v ninja >/dev/null 2>&1 && echo -G Ninja)
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 # What building needs, and what the tests need beyond it.
@@ -24,12 +23,16 @@ help:
 	@echo "make asan      every test under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make format    clang-format on every source"
 
-# $(call install,packages): only those that are missing, so that a second run needs neither root nor a network.
+# $(call install_missing,packages): only those that are missing, so that a second run needs neither root nor a network.
 define install_missing
 	@missing=""; for p in $(1); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'install ok installed' || missing="$$missing $$p"; done; \
 	if [ -n "$$missing" ]; then echo "installing:$$missing"; \
-	  $(SUDO) apt-get update -q && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -q -y --no-install-recommends $$missing; fi
+	  $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; fi
 endef
+
+# $(call configure,folder,options): Ninja where present. Asked when the recipe runs, since deps may just have installed it, and
+# only for a new folder: a configured one keeps its generator.
+configure = cmake -S . -B $(1) $$([ -f $(1)/CMakeCache.txt ] || ! command -v ninja >/dev/null || echo -G Ninja) $(2)
 
 deps:
 	$(call install_missing,$(PACKAGES))
@@ -43,7 +46,7 @@ $(BUILD)/run/photo.ppm: tests/draw_photo.awk
 
 build: deps
 	@echo "building atrous in $(BUILD)"
-	@cmake -S . -B $(BUILD) $(GENERATOR) -DATROUS_TESTS=OFF >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }; rm -f $(BUILD).log
+	@$(call configure,$(BUILD),-DATROUS_TESTS=OFF) >/dev/null
 	@cmake --build $(BUILD) -j $(JOBS)
 
 run: build $(if $(PHOTO),,$(BUILD)/run/photo.ppm)
@@ -55,7 +58,7 @@ run: build $(if $(PHOTO),,$(BUILD)/run/photo.ppm)
 # The tests build beside the plain build, so that make run never waits for them.
 test: test-deps
 	@echo "building the tests in $(BUILD)-test"
-	@cmake -S . -B $(BUILD)-test $(GENERATOR) $(CONFIGURE) >/dev/null
+	@$(call configure,$(BUILD)-test,$(CONFIGURE)) >/dev/null
 	@cmake --build $(BUILD)-test -j $(JOBS)
 	ctest --test-dir $(BUILD)-test -j $(JOBS) --output-on-failure $(or $(CTEST),-LE full)
 

@@ -165,6 +165,13 @@ std::string Table::csv() const {
   return out;
 }
 
+// File names may hold anything; nothing in them may steer the terminal.
+void complain(std::string sentence) {
+  std::ranges::replace_if(
+      sentence, [](unsigned char c) { return (c < 0x20 && c != '\n') || c == 0x7f; }, '?');
+  std::fprintf(stderr, "atrous: error: %s\n", sentence.c_str());
+}
+
 void print(std::string_view text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
     fail(ErrorCode::io, "standard output: ", std::strerror(errno));

@@ -81,6 +81,9 @@ class Table {
 };
 std::string fixed(double value, int decimals);
 
+// "atrous: error: ..." on stderr.
+void complain(std::string sentence);
+
 // Writes to stdout; Error(io) when it is closed or full.
 void print(std::string_view text);
 

@@ -25,11 +25,8 @@ constexpr Verb verbs[] = {
     {"profile", "Time each layer of a network", add_profile},
 };
 
-// File names may hold anything; nothing in them may steer the terminal.
-int complain(std::string sentence, int status) {
-  std::ranges::replace_if(
-      sentence, [](unsigned char c) { return (c < 0x20 && c != '\n') || c == 0x7f; }, '?');
-  std::fprintf(stderr, "atrous: error: %s\n", sentence.c_str());
+int failed(std::string sentence, int status) {
+  complain(std::move(sentence));
   return status;
 }
 
@@ -37,7 +34,7 @@ int complain(std::string sentence, int status) {
 int complain_of_verb(const std::string& what) {
   std::string known;
   for (const Verb& v : verbs) known += (known.empty() ? "" : ", ") + std::string(v.name);
-  return complain(atrous::text(what, known, " (atrous --help)"), 2);
+  return failed(atrous::text(what, known, " (atrous --help)"), 2);
 }
 
 }  // namespace
@@ -70,15 +67,15 @@ int main(int argc, char** argv) {
       return 0;
     };
   } catch (const CLI::ParseError& error) {
-    return complain(error.what(), 2);
+    return failed(error.what(), 2);
   }
   try {
     return action();
   } catch (const UsageError& error) {
-    return complain(error.sentence, 2);
+    return failed(error.sentence, 2);
   } catch (const std::bad_alloc&) {
-    return complain("out of memory", 1);
+    return failed("out of memory", 1);
   } catch (const std::exception& error) {
-    return complain(error.what(), 1);
+    return failed(error.what(), 1);
   }
 }

@@ -176,8 +176,8 @@ void Job::run(const Input& input) {
   if (is_npy(file)) {
     const char* unfit = !options.cutout.empty() ? "--cutout" : options.overlay ? "--overlay" : nullptr;
     if (unfit) fail(ErrorCode::invalid_argument, name, ": a tensor has no pixels for ", unfit);
-    const Tensor input = read_npy(file, name);
-    results = naming(name, [&] { return segment(session, model, input.view(), how); });
+    const Tensor tensor = read_npy(file, name);
+    results = naming(name, [&] { return segment(session, model, tensor.view(), how); });
   } else {
     const Image photo = read_image(file, name, {.exif = !options.no_exif});
     results.push_back(naming(name, [&] { return segment(session, model, photo, how); }));
@@ -193,12 +193,12 @@ void Job::run(const Input& input) {
   }
 }
 
-// "[ 3/20] dog.jpg", rewritten in place; only where a person watches and nothing else is printed.
-void show_progress(std::size_t done, std::size_t all, const std::string& name) {
-  std::fprintf(stderr, "\r\033[K[%zu/%zu] %s", done, all, name.c_str());
-  if (done == all) std::fprintf(stderr, "\r\033[K");
+// "[3/20] dog.jpg", rewritten in place; only where a person watches and nothing else is printed.
+void show_progress(std::size_t number, std::size_t all, const std::string& name) {
+  std::fprintf(stderr, "\r\033[K[%zu/%zu] %s", number, all, name.c_str());
   std::fflush(stderr);
 }
+void clear_progress() { std::fputs("\r\033[K", stderr); }
 
 int run(const Options& options) {
   const bool folder_given = !options.output.empty() && !options.to_stdout();
@@ -208,6 +208,7 @@ int run(const Options& options) {
   Model model = open_model(options.run.model, options.run.model_options(options.aux));
   apply_names(model, options.classes, options.palette);
   if (!options.cutout.empty()) class_by_name(model, options.cutout);
+  // Where no class is the background (streets, say), class 0 is one like the others.
   OverlayOptions style = options.style;
   style.background = style.background || model.classes.front().find("background") == std::string::npos;
   segment_options(options, model);  // a contradiction is found before any work is done
@@ -224,17 +225,18 @@ int run(const Options& options) {
       several && isatty(STDERR_FILENO) && !(options.prints_table() && isatty(STDOUT_FILENO));
   int failed = 0;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    if (progress) show_progress(i, inputs.size(), inputs[i].path);
+    if (progress) show_progress(i + 1, inputs.size(), on_terminal(inputs[i].path));
     try {
       job.run(inputs[i]);
     } catch (const Error& error) {
       // One broken photo does not stop a folder: it is named, and the exit status tells.
       if (!several) throw;
-      std::fprintf(stderr, "%satrous: error: %s\n", progress ? "\r\033[K" : "", error.what());
+      if (progress) clear_progress();
+      complain(error.what());
       ++failed;
     }
   }
-  if (progress) show_progress(inputs.size(), inputs.size(), "");
+  if (progress) clear_progress();
   if (!options.json.empty()) {
     const std::string json = job.report.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + '\n';
     write_to(options.json, std::as_bytes(std::span(json)));

@@ -50,6 +50,15 @@ class TempFolder {
   std::filesystem::path path_;
 };
 
+// A row of a table of bad files: what is wrong with it, and the code and a part of the sentence it is refused
+// with.
+struct BadFile {
+  const char* defect;
+  Bytes bytes;
+  ErrorCode code;
+  const char* part;
+};
+
 struct Refusal {
   ErrorCode code = ErrorCode::invalid_argument;
   std::string sentence;

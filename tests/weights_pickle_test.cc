@@ -172,7 +172,7 @@ TEST_CASE("a pickle that is not data is refused by name") {
       {"\x96" + le64(1), "the opcode BYTEARRAY8"},
       {"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", "an integer of 10 bytes"},
   };
-  for (const Row& row : rows) {
+  for (const auto& row : rows) {
     CAPTURE(std::string(row.part));
     CHECK(refusal_of([&] { read(pickled(row.value)); }).sentence.find(row.part) != std::string::npos);
   }
@@ -180,13 +180,7 @@ TEST_CASE("a pickle that is not data is refused by name") {
 
 TEST_CASE("a malformed pickle is refused with a sentence") {
   using Code = ErrorCode;
-  struct Row {
-    const char* defect;
-    Bytes bytes;
-    Code code;
-    const char* part;
-  };
-  const Row rows[] = {
+  const BadFile rows[] = {
       {"empty", "", Code::malformed, "is empty"},
       {"no PROTO", "N.", Code::malformed, "does not begin with PROTO"},
       {"protocol 1", "\x80\x01N.", Code::unsupported, "protocol 1"},
@@ -250,7 +244,7 @@ TEST_CASE("a malformed pickle is refused with a sentence") {
        Code::limit, "more than 1000000 opcodes"},
       {"over 16 MiB", pickled(str(Bytes(std::size_t{16} << 20, 'x'))), Code::limit, "the limit is 16777216"},
   };
-  for (const Row& row : rows) {
+  for (const auto& row : rows) {
     CAPTURE(std::string(row.defect));
     check_refused([&] { read(row.bytes); }, row.code, row.part);
   }

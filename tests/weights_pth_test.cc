@@ -159,13 +159,7 @@ TEST_CASE("a bad zip checkpoint is refused with a sentence") {
   };
   const Bytes rebuild = global("torch._utils", "_rebuild_tensor_v2");
   constexpr std::int64_t huge = std::int64_t{1} << 62;
-  struct Row {
-    const char* defect;
-    Bytes bytes;
-    Code code;
-    const char* part;
-  };
-  const Row rows[] = {
+  const BadFile rows[] = {
       {"no data.pkl", zip({{"a/data/0", six}}), Code::malformed, "no data.pkl"},
       {"two data.pkl", zip({{"a/data.pkl", good}, {"b/data.pkl", good}}), Code::malformed,
        "two pickles: a/data.pkl and b/data.pkl"},
@@ -253,7 +247,7 @@ TEST_CASE("a bad zip checkpoint is refused with a sentence") {
        "1025 bytes, more than 1024"},
       {"key empty", pth_zip(pickled(dict({{"", "N"}})), {}), Code::malformed, "empty key"},
   };
-  for (const Row& row : rows) {
+  for (const auto& row : rows) {
     CAPTURE(std::string(row.defect));
     check_refused([&] { read(row.bytes); }, row.code, row.part);
   }
@@ -317,13 +311,7 @@ TEST_CASE("a bad legacy checkpoint is refused with a sentence") {
   const Bytes pickle = w(storage("0", 6, "FloatStorage", view_none));
   Bytes wrong_magic = legacy_magic;
   wrong_magic[5] = 'x';
-  struct Row {
-    const char* defect;
-    Bytes bytes;
-    Code code;
-    const char* part;
-  };
-  const Row rows[] = {
+  const BadFile rows[] = {
       {"wrong magic", wrong_magic + system_info(), Code::malformed, "magic number 0x1950a86a20f9469cfc6c"},
       {"cut within the magic", legacy_magic.substr(0, 9), Code::malformed, "magic number"},
       {"another pickle", pickled("K\1"), Code::malformed, "magic number"},
@@ -370,7 +358,7 @@ TEST_CASE("a bad legacy checkpoint is refused with a sentence") {
               {"0"}, stored(6, six)),
        Code::malformed, "reach element 2 of a storage with 2"},
   };
-  for (const Row& row : rows) {
+  for (const auto& row : rows) {
     CAPTURE(std::string(row.defect));
     check_refused([&] { read(row.bytes); }, row.code, row.part);
   }

@@ -102,13 +102,7 @@ TEST_CASE("a bad .safetensors file is refused with a sentence") {
                        R"(},"b":{"dtype":"U8","shape":[4],"data_offsets":)" + b + "}}",
                    data);
   };
-  struct Row {
-    const char* defect;
-    Bytes bytes;
-    Code code;
-    const char* part;
-  };
-  const Row rows[] = {
+  const BadFile rows[] = {
       {"too short", "1234567", Code::malformed, "at least 8 bytes, this one has 7"},
       {"header over 100 MB", le64(100'000'001) + "{", Code::limit, "100000001 bytes, the limit is 100000000"},
       {"header length of 64 bits", le64(~0ull) + "{", Code::limit, "18446744073709551615 bytes"},
@@ -189,7 +183,7 @@ TEST_CASE("a bad .safetensors file is refused with a sentence") {
       {"empty name", json(R"({"":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})"), Code::malformed,
        "empty key"},
   };
-  for (const Row& row : rows) {
+  for (const auto& row : rows) {
     CAPTURE(std::string(row.defect));
     check_refused([&] { read(row.bytes); }, row.code, row.part);
   }

@@ -71,13 +71,7 @@ TEST_CASE("a bad zip archive is refused with a sentence") {
     b[b.size() - 18] = 1;
     return b;
   }();
-  struct Row {
-    const char* defect;
-    Bytes bytes;
-    Code code;
-    const char* part;
-  };
-  const Row rows[] = {
+  const BadFile rows[] = {
       {"too short", "PK\3\4", Code::malformed, "at least 22 bytes"},
       {"no end record", good.substr(0, good.size() - 22) + Bytes(30, 'x'), Code::malformed, "no end record"},
       {"cut short", good.substr(0, good.size() - 1), Code::malformed, "no end record"},
@@ -150,7 +144,7 @@ TEST_CASE("a bad zip archive is refused with a sentence") {
        "disagree on the number of entries: 1 and 2"},
   };
   const TempFolder folder;
-  for (const Row& row : rows) {
+  for (const auto& row : rows) {
     CAPTURE(std::string(row.defect));
     const std::string path = folder.save("bad", row.bytes);
     check_refused([&] { read_all(path); }, row.code, row.part);
