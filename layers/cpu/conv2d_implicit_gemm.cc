@@ -65,19 +65,14 @@ std::vector<Stretch> cut_into_stretches(const Conv2d& layer) {
 
 // Pixel i of a map in the order in which tasks take them: strips of `strip` rows, within a strip column by
 // column. With strip = 1 that is the order in memory.
-struct Position {
+struct Pixel {
   std::int64_t y, x;
 };
-Position position(std::int64_t i, const Shape& map, std::int64_t strip) {
+Pixel position(std::int64_t i, const Shape& map, std::int64_t strip) {
   const std::int64_t top = i / (strip * map.w) * strip, rows = std::min(strip, map.h - top);
   const std::int64_t within = i - top * map.w;
   return {top + within % rows, within / rows};
 }
-
-// Where an output pixel's first tap lies in the input, and where its results go.
-struct PixelPlace {
-  std::int64_t y, x;
-};
 
 class ImplicitGemm final : public Kernel {
  public:
@@ -109,17 +104,16 @@ class ImplicitGemm final : public Kernel {
   };
   struct Scratch {
     float* a;                // [pixels][tile_pitch]
-    PixelPlace* places;      // [pixels]
+    Pixel* places;           // [pixels], in the input, of each output pixel's first tap
     float** c;               // [pixels]
     const float** residual;  // [pixels]
   };
 
   std::int64_t most_pixels() const { return round_up(block_pixels, tile_.rows); }
   std::size_t thread_bytes() const {
-    const std::size_t per_pixel = tile_pitch * sizeof(float) + sizeof(PixelPlace) + 2 * sizeof(float*);
+    const std::size_t per_pixel = tile_pitch * sizeof(float) + sizeof(Pixel) + 2 * sizeof(float*);
     return (static_cast<std::size_t>(most_pixels()) * per_pixel + 63) / 64 * 64;
   }
-  std::int64_t panel_floats() const { return depth_ * tile_.columns; }
   // The packed weights are [group][stretch][panel][k of the stretch][column].
   const float* weights(std::int64_t group, const Stretch& s, std::int64_t panel) const {
     const auto* base = reinterpret_cast<const float*>(weights_.data());
@@ -129,8 +123,8 @@ class ImplicitGemm final : public Kernel {
   void pack(int threads);
   Scratch scratch(std::byte* at) const;
   void run_task(const KernelCall&, const Task&, const Scratch&) const;
-  bool touches(ConstView in, const Stretch&, const PixelPlace* places, std::int64_t rows) const;
-  void gather(ConstView in, const Task&, const Stretch&, const PixelPlace* places, std::int64_t rows,
+  bool touches(ConstView in, const Stretch&, const Pixel* places, std::int64_t rows) const;
+  void gather(ConstView in, const Task&, const Stretch&, const Pixel* places, std::int64_t rows,
               float* a) const;
 
   Conv2d layer_;  // without its weights once they are packed
@@ -176,8 +170,8 @@ ImplicitGemm::Scratch ImplicitGemm::scratch(std::byte* at) const {
   Scratch s;
   s.a = reinterpret_cast<float*>(at);
   at += pixels * tile_pitch * sizeof(float);
-  s.places = reinterpret_cast<PixelPlace*>(at);
-  at += pixels * sizeof(PixelPlace);
+  s.places = reinterpret_cast<Pixel*>(at);
+  at += pixels * sizeof(Pixel);
   s.c = reinterpret_cast<float**>(at);
   s.residual = reinterpret_cast<const float**>(at + pixels * sizeof(float*));
   return s;
@@ -264,7 +258,7 @@ void ImplicitGemm::run_task(const KernelCall& call, const Task& task, const Scra
 }
 
 // Whether any tap of the stretch reads the picture for any of these pixels.
-bool ImplicitGemm::touches(ConstView in, const Stretch& stretch, const PixelPlace* places,
+bool ImplicitGemm::touches(ConstView in, const Stretch& stretch, const Pixel* places,
                            std::int64_t rows) const {
   if (layer_.padding == 0) return true;
   for (const Segment& s : stretch.segments)
@@ -276,7 +270,7 @@ bool ImplicitGemm::touches(ConstView in, const Stretch& stretch, const PixelPlac
 }
 
 // Copies what lies under the stretch's taps to the rows of `a`, zeros for the padding.
-void ImplicitGemm::gather(ConstView in, const Task& task, const Stretch& stretch, const PixelPlace* places,
+void ImplicitGemm::gather(ConstView in, const Task& task, const Stretch& stretch, const Pixel* places,
                           std::int64_t rows, float* a) const {
   const std::int64_t first_channel = task.group * layer_.weight.d1;
   const auto copy = [](float* to, const float* from, std::int64_t floats) {

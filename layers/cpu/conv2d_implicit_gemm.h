@@ -1,6 +1,5 @@
 // Conv2d for every kernel size, stride, dilation and group count, as a matrix product that is never laid out
-// in memory
-// ("implicit GEMM").
+// in memory ("implicit GEMM").
 //
 //   pixels x (taps * channels)   times   (taps * channels) x output channels
 //
