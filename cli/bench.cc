@@ -181,7 +181,7 @@ int profile(const Options& options) {
     }
     const double s = median(seconds[i]);
     in_nodes += s;
-    row(nodes[i].name, name_of(nodes[i].layer), shape, model.program->kernels[i]->name(), s,
+    row(nodes[i].name, name_of(nodes[i].layer), shape, plan.kernels[i]->name(), s,
         static_cast<double>(macs(nodes[i], shapes)) / 1e9, plan.workspace[i]);
   }
   row("upsample + argmax", "", text(width, 'x', height), "bands", std::max(0.0, total - in_nodes), 0, 0);

@@ -42,6 +42,10 @@ inline std::int64_t checked_product(std::initializer_list<std::int64_t> dims, st
   return checked_product<std::initializer_list<std::int64_t>>(dims, what);
 }
 
+// Quotient and multiple rounded up, of sizes whose products are known to fit.
+constexpr std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) { return divide_up(a, b) * b; }
+
 // A value as another integer type, or Error(limit) if it does not fit.
 template <std::integral To, std::integral From>
 To checked_cast(From value, std::string_view what) {

@@ -23,7 +23,7 @@ void conv2d_reference(const Conv2d& layer, ConstView in, const ConstView* residu
               for (std::int64_t i = 0; i < w.d1; ++i) sum += pixel[i] * w.at(o, i, ky, kx);
             }
           }
-          if (residual) sum += residual->at(n, y, x, o);
+          if (residual) sum += residual_pixel(*residual, n, y, x)[o];
           out.at(n, y, x, o) = activate(layer.activation, sum);
         }
 }

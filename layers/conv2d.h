@@ -42,8 +42,9 @@ struct Conv2d {
   std::shared_ptr<const float> bias;  // [out_channels], or null for none
   std::int64_t stride = 1, padding = 0, dilation = 1, groups = 1;
 
-  // What graph passes fuse behind the sum, in this order: the residual, when the node has a second input of
-  // the output's shape, is added; then the activation is applied.
+  // What graph passes fuse behind the sum, in this order: the residual, when the node has a second input, is
+  // added; then the activation is applied. The residual has the output's shape, or is 1x1 per image and
+  // repeated over the map.
   ActivationKind activation = ActivationKind::none;
 
   std::int64_t out_channels() const { return weight.d0; }
@@ -57,7 +58,14 @@ Shape output_shape(const Conv2d&, const Shape& in);
 // Multiply-accumulates of the direct algorithm for this input, padding taps included.
 std::int64_t macs(const Conv2d&, const Shape& in);
 
-// The definition above, in plain loops. `residual` is null or has out's shape.
+// The residual of output pixel (n, y, x).
+inline const float* residual_pixel(const ConstView& residual, std::int64_t n, std::int64_t y,
+                                   std::int64_t x) {
+  const bool repeated = residual.shape.h == 1 && residual.shape.w == 1;
+  return repeated ? residual.pixel(n, 0, 0) : residual.pixel(n, y, x);
+}
+
+// The definition above, in plain loops. `residual` is null or as above; it may be the same view as out.
 void conv2d_reference(const Conv2d&, ConstView in, const ConstView* residual, View out);
 
 }  // namespace atrous

@@ -39,9 +39,9 @@ Shape output_shape(const Layer& layer, std::span<const Shape> in) {
   return std::visit(Match{
                         [&](const Conv2d& l) {
                           const Shape out = output_shape(l, in[0]);
-                          if (in.size() > 1 && in[1] != out)
+                          if (in.size() > 1 && in[1] != out && in[1] != Shape{out.n, 1, 1, out.c})
                             fail(ErrorCode::invalid_argument, "conv2d: expected a residual of ", out,
-                                 ", found ", in[1]);
+                                 " or of one pixel, found ", in[1]);
                           return out;
                         },
                         [&](const BatchNorm& l) {

@@ -57,6 +57,41 @@ bool plain(const Node& node) {
   return std::get<Conv2d>(node.layer).activation == ActivationKind::none && node.inputs.size() == 1;
 }
 
+bool pointwise(const Conv2d& conv) {
+  return conv.weight.kernel_h == 1 && conv.weight.kernel_w == 1 && conv.stride == 1 && conv.padding == 0 &&
+         conv.groups == 1;
+}
+
+// Whether the value is 1x1 for every input of the graph.
+bool single_pixel(const Graph& graph, const std::vector<std::size_t>& by, ValueId value) {
+  while (by[static_cast<std::size_t>(value)] != nowhere) {
+    const Node& node = graph.nodes[by[static_cast<std::size_t>(value)]];
+    if (const auto* pool = std::get_if<AdaptiveAvgPool2d>(&node.layer))
+      return pool->out_h == 1 && pool->out_w == 1;
+    const auto* conv = std::get_if<Conv2d>(&node.layer);
+    const bool keeps_size = conv ? pointwise(*conv)
+                                 : std::holds_alternative<Activation>(node.layer) ||
+                                       std::holds_alternative<BatchNorm>(node.layer);
+    if (!keeps_size) return false;
+    value = node.inputs[0];
+  }
+  return false;
+}
+
+// The weights of input channels [first, first + count); with `without`, of all others.
+Filter input_channels(const Filter& w, std::int64_t first, std::int64_t count, bool without) {
+  const std::int64_t taps = w.kernel_h * w.kernel_w;
+  Filter part{w.d0, without ? w.d1 - count : count, w.kernel_h, w.kernel_w, nullptr};
+  std::shared_ptr<float[]> data(new float[static_cast<std::size_t>(part.elements())]);
+  float* to = data.get();
+  for (std::int64_t o = 0; o < w.d0; ++o)
+    for (std::int64_t i = 0; i < w.d1; ++i)
+      if ((i >= first && i < first + count) != without)
+        to = std::copy_n(w.data.get() + (o * w.d1 + i) * taps, taps, to);
+  part.data = {data, data.get()};
+  return part;
+}
+
 }  // namespace
 
 void fold_batch_norm(Graph& graph) {
@@ -69,6 +104,40 @@ void fold_batch_norm(Graph& graph) {
     conv->output = node.output;
     return true;
   });
+}
+
+void hoist_repeated_pixel(Graph& graph) {
+  const auto by = producers(graph);
+  const auto readers = count_readers(graph);
+  for (Node& node : graph.nodes) {
+    auto* conv = std::get_if<Conv2d>(&node.layer);
+    if (!conv || !pointwise(*conv) || !plain(node)) continue;
+    const auto joined = static_cast<std::size_t>(node.inputs[0]);
+    if (by[joined] == nowhere || readers[joined] != 1) continue;
+    Node& concat = graph.nodes[by[joined]];
+    if (!std::holds_alternative<Concat>(concat.layer) || concat.inputs.size() < 2) continue;
+    std::int64_t first = 0;
+    for (std::size_t i = 0; i < concat.inputs.size(); ++i) {
+      const auto v = static_cast<std::size_t>(concat.inputs[i]);
+      const std::int64_t count = graph.values[v].channels;
+      Node* resize = by[v] == nowhere ? nullptr : &graph.nodes[by[v]];
+      if (resize && std::holds_alternative<Resize>(resize->layer) && readers[v] == 1 &&
+          single_pixel(graph, by, resize->inputs[0])) {
+        // The node that repeated the pixel becomes the one that convolves it.
+        Conv2d of_pixel{.weight = input_channels(conv->weight, first, count, false), .bias = nullptr};
+        conv->weight = input_channels(conv->weight, first, count, true);
+        resize->name = node.name + ".pixel";
+        resize->layer = std::move(of_pixel);
+        resize->inputs.resize(1);
+        graph.values[v].channels = conv->out_channels();
+        graph.values[joined].channels -= count;
+        concat.inputs.erase(concat.inputs.begin() + static_cast<std::ptrdiff_t>(i));
+        node.inputs.push_back(resize->output);
+        break;
+      }
+      first += count;
+    }
+  }
 }
 
 void fuse_residual(Graph& graph) {
@@ -104,6 +173,7 @@ void fuse_activation(Graph& graph) {
 
 void optimise(Graph& graph) {
   fold_batch_norm(graph);
+  hoist_repeated_pixel(graph);
   fuse_residual(graph);
   fuse_activation(graph);
 }

@@ -9,6 +9,12 @@ namespace atrous {
 // weight[o] *= scale[o], bias[o] = bias[o] * scale[o] + shift[o]. Products in double, rounded once.
 void fold_batch_norm(Graph&);
 
+// A 1x1 convolution of a concatenation one of whose inputs is a single pixel repeated over the map, like
+// ASPP's image pooling: that input's part of the sum is the same everywhere. It is computed once per image,
+// by a convolution of the pixel, and added as a residual; nothing is repeated or concatenated for it. Runs
+// behind fold_batch_norm.
+void hoist_repeated_pixel(Graph&);
+
 // An Add behind a Conv2d becomes the convolution's residual (its second input); of two convolutions the one
 // that runs later takes the other's output. The sum must have no other way to be read.
 void fuse_residual(Graph&);

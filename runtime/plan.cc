@@ -1,6 +1,7 @@
 #include "runtime/plan.h"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 
 #include "layers/checked.h"
@@ -45,7 +46,49 @@ void lay_concatenations(const Graph& graph, std::vector<Slice>& slices, std::vec
   }
 }
 
-// A concatenation of concatenations: follow slices of slices to the value that owns the memory.
+// A convolution that is the last to read its residual writes its output over it, provided that the two look
+// alike in memory: neither is a slice of something else.
+void lay_over_residuals(const Graph& graph, std::vector<Slice>& slices, const std::vector<Shape>& shapes) {
+  std::vector<std::size_t> last_reader(graph.values.size());
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i)
+    for (ValueId v : graph.nodes[i].inputs) last_reader[index(v)] = i;
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    const Node& node = graph.nodes[i];
+    if (!std::holds_alternative<Conv2d>(node.layer) || node.inputs.size() < 2) continue;
+    const ValueId residual = node.inputs[1];
+    if (residual == graph.input || residual == node.inputs[0] || is_output(graph, residual) ||
+        last_reader[index(residual)] != i || shapes[index(residual)] != shapes[index(node.output)])
+      continue;
+    const std::size_t root = slices[index(residual)].root;
+    if (shapes[root].c == shapes[index(residual)].c && slices[index(node.output)].root == index(node.output))
+      slices[index(node.output)].root = root;
+  }
+}
+
+// The cheapest kernel whose workspace can be held to `allowance`, or else the one that needs least. Cheapest
+// for one image: an image gets the same answer alone and in a batch.
+const Kernel& choose(const std::vector<std::unique_ptr<Kernel>>& kernels, std::span<const Shape> in,
+                     const Shape& out, int threads, std::size_t allowance) {
+  std::vector<Shape> in_of_one(in.begin(), in.end());
+  for (Shape& s : in_of_one) s.n = 1;
+  const Shape out_of_one{1, out.h, out.w, out.c};
+  const Kernel* best = nullptr;
+  double least_cost = 0;
+  for (const auto& kernel : kernels) {
+    const double cost = kernel->cost(in_of_one, out_of_one);
+    if (best && cost >= least_cost) continue;
+    if (kernel->least_workspace_bytes(in, out, threads) > allowance) continue;
+    best = kernel.get();
+    least_cost = cost;
+  }
+  if (best) return *best;
+  return **std::ranges::min_element(kernels, {}, [&](const std::unique_ptr<Kernel>& kernel) {
+    return kernel->least_workspace_bytes(in, out, threads);
+  });
+}
+
+// A concatenation of concatenations, a sum laid over a sum: follow slices of slices to the value that owns
+// the memory.
 void resolve(std::vector<Slice>& slices) {
   for (std::size_t v = 0; v < slices.size(); ++v)
     while (slices[v].root != slices[slices[v].root].root) {
@@ -106,7 +149,7 @@ std::size_t place(std::vector<Block>& blocks) {
 
 }  // namespace
 
-Plan make_plan(const Program& program, const Shape& input, int threads) {
+Plan make_plan(const Program& program, const Shape& input, int threads, std::size_t memory_limit) {
   const Graph& graph = program.graph;
   const std::vector<Shape> shapes = infer_shapes(graph, input);
   Plan plan;
@@ -116,6 +159,7 @@ Plan make_plan(const Program& program, const Shape& input, int threads) {
   std::vector<Slice> slices(graph.values.size());
   for (std::size_t v = 0; v < slices.size(); ++v) slices[v].root = v;
   lay_concatenations(graph, slices, plan.in_place, shapes);
+  lay_over_residuals(graph, slices, shapes);
   resolve(slices);
 
   std::vector<Block> blocks = lifetimes(graph, slices, shapes);
@@ -128,12 +172,20 @@ Plan make_plan(const Program& program, const Shape& input, int threads) {
                       shapes[root].c};
   }
 
+  const std::size_t taken = program.packed_bytes() + plan.activation_bytes;
+  const std::size_t allowance = memory_limit == 0      ? std::numeric_limits<std::size_t>::max()
+                                : memory_limit > taken ? memory_limit - taken
+                                                       : 0;
   std::vector<Shape> in;
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
     const Node& node = graph.nodes[i];
     in.clear();
     for (ValueId v : node.inputs) in.push_back(shapes[index(v)]);
-    plan.workspace.push_back(program.kernels[i]->workspace_bytes(in, shapes[index(node.output)], threads));
+    const Shape& out = shapes[index(node.output)];
+    const Kernel& kernel = choose(program.kernels[i], in, out, threads, allowance);
+    plan.kernels.push_back(&kernel);
+    plan.workspace.push_back(std::max(std::min(kernel.workspace_bytes(in, out, threads), allowance) / 64 * 64,
+                                      kernel.least_workspace_bytes(in, out, threads)));
     plan.workspace_bytes = std::max(plan.workspace_bytes, plan.workspace.back());
     plan.macs = checked_add(plan.macs, macs(node, shapes), "plan: multiply-accumulates");
   }

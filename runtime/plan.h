@@ -2,8 +2,11 @@
 //
 // All activations share one arena. A value occupies its bytes from the node that writes it to the last node
 // that reads it; after that others may have them. The branches of a concatenation are laid into its output,
-// so that concatenating costs nothing. The kernels' workspace, as large as the greediest needs, lies behind
-// the activations.
+// so that concatenating costs nothing, and a convolution writes over its residual where nobody reads that
+// afterwards. The kernels' workspace, as large as the greediest needs, lies behind the activations.
+//
+// Of every node's kernels the cheapest one for its shapes is taken. A memory limit bounds the workspace: then
+// the cheapest that runs within it, or if none does the most modest.
 #pragma once
 
 #include <cstddef>
@@ -21,6 +24,7 @@ struct Plan {
   };
   std::vector<Place> places;           // by ValueId; the graph's input has a shape but no place
   std::vector<bool> in_place;          // by node: nothing to run, its inputs already lie in its output
+  std::vector<const Kernel*> kernels;  // by node: the program's one that runs
   std::vector<std::size_t> workspace;  // by node
   std::size_t activation_bytes = 0, workspace_bytes = 0;
   std::int64_t macs = 0;  // of the direct algorithm
@@ -29,6 +33,8 @@ struct Plan {
 };
 
 // Error(invalid_argument) when the network cannot take the shape, Error(limit) when sizes overflow.
-Plan make_plan(const Program&, const Shape& input, int threads);
+// memory_limit: bytes for weights, activations and workspace together, or 0 for none; what cannot be kept is
+// for the caller to refuse.
+Plan make_plan(const Program&, const Shape& input, int threads, std::size_t memory_limit = 0);
 
 }  // namespace atrous

@@ -22,7 +22,7 @@ Program compile(Graph graph, const CpuOptions& options) {
   optimise(graph);
   Program program{std::move(graph), {}, options.isa};
   for (Node& node : program.graph.nodes) {
-    program.kernels.push_back(make_cpu_kernel(node, options));
+    program.kernels.push_back(make_cpu_kernels(node, options));
     release_weights(node.layer);
   }
   return program;
@@ -30,7 +30,7 @@ Program compile(Graph graph, const CpuOptions& options) {
 
 std::size_t Program::packed_bytes() const {
   std::size_t bytes = 0;
-  for (const auto& kernel : kernels) bytes += kernel->packed_bytes();
+  for (const auto& of_node : kernels) bytes += of_node.front()->packed_bytes();
   return bytes;
 }
 

@@ -1,4 +1,5 @@
-// A graph made ready to run: optimised, an implementation chosen and its weights packed for every node.
+// A graph made ready to run: optimised, and the weights packed for every node. Which of a node's kernels runs
+// is decided when the input's size is known (plan.h).
 #pragma once
 
 #include <memory>
@@ -10,8 +11,8 @@
 namespace atrous {
 
 struct Program {
-  Graph graph;                                   // optimised; its convolutions no longer hold their weights
-  std::vector<std::unique_ptr<Kernel>> kernels;  // one per node
+  Graph graph;  // optimised; its convolutions no longer hold their weights
+  std::vector<std::vector<std::unique_ptr<Kernel>>> kernels;  // by node: at least one, sharing its weights
   Isa isa;
 
   std::size_t packed_bytes() const;

@@ -28,7 +28,7 @@ const Plan& Session::plan(const Shape& input) {
   if (found != plans_.end()) {
     std::rotate(found, found + 1, plans_.end());
   } else {
-    Plan made = make_plan(*program_, input, threads_);
+    Plan made = make_plan(*program_, input, threads_, memory_limit_);
     if (plans_.size() == most_plans) plans_.erase(plans_.begin());
     plans_.emplace_back(input, std::move(made));
   }
@@ -43,6 +43,7 @@ void Session::check_limit(std::size_t arena, std::size_t scratch) const {
 }
 
 std::span<std::byte> Session::scratch(std::size_t bytes) {
+  if (bytes <= idle_workspace_.size()) return idle_workspace_.first(bytes);
   if (bytes > scratch_.size()) {
     check_limit(arena_.size(), bytes);
     scratch_ = Buffer();
@@ -56,6 +57,7 @@ const Plan& Session::reserve(const Shape& input) {
   if (p.arena_bytes() > arena_.size()) {
     check_limit(p.arena_bytes(), scratch_.size());
     last_outputs_.clear();
+    idle_workspace_ = {};
     arena_ = Buffer();  // the old one first, so that both never exist together
     arena_ = Buffer(p.arena_bytes());
   }
@@ -66,6 +68,7 @@ void Session::run(ConstView input, const NodeObserver& observer) {
   const Plan& p = reserve(input.shape);
 
   last_outputs_.clear();
+  idle_workspace_ = {};
   const Graph& graph = program_->graph;
   const auto view_of = [&](ValueId v) { return view_in(arena_, p.places[static_cast<std::size_t>(v)]); };
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
@@ -76,11 +79,12 @@ void Session::run(ConstView input, const NodeObserver& observer) {
     const KernelCall call{
         inputs_, view_of(node.output), {arena_.data() + p.activation_bytes, p.workspace[i]}, threads_};
     const auto start = std::chrono::steady_clock::now();
-    program_->kernels[i]->run(call);
+    p.kernels[i]->run(call);
     if (observer)
       observer(i, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   for (const auto& [name, value] : graph.outputs) last_outputs_.push_back(view_of(value));
+  idle_workspace_ = {arena_.data() + p.activation_bytes, p.workspace_bytes};
 }
 
 ConstView Session::output(std::string_view name) const {

@@ -23,8 +23,8 @@ class Session {
   explicit Session(std::shared_ptr<const Program>, const SessionOptions& = {});
 
   // input: [n, h, w, 3], normalised. Afterwards output() gives the logits. The plan is made at the first run
-  // of a shape and kept; nothing is allocated in later runs of it. Error(limit) when weights and arena would
-  // exceed the memory limit.
+  // of a shape and kept; later runs of it allocate no more than small tables. Near the memory limit it takes
+  // kernels that need less workspace; Error(limit) when weights and arena would exceed it even so.
   void run(ConstView input, const NodeObserver& = {});
 
   // Makes the plan for an input shape and takes its memory, before there is an input. Errors as run().
@@ -37,7 +37,8 @@ class Session {
   // The plan for an input shape, made if need be.
   const Plan& plan(const Shape& input);
 
-  // Memory for steps around the network (upsampling), kept and grown as asked for; counts against the limit.
+  // Memory for steps around the network (upsampling), until the next run or scratch: the kernels' workspace
+  // where that is large enough, otherwise a buffer that is kept and counts against the limit.
   std::span<std::byte> scratch(std::size_t bytes);
 
   const Program& program() const { return *program_; }
@@ -52,8 +53,9 @@ class Session {
   std::size_t memory_limit_;
   std::vector<std::pair<Shape, Plan>> plans_;  // most recently used last
   Buffer arena_, scratch_;
-  std::vector<ConstView> inputs_;   // of the node that runs
-  std::vector<View> last_outputs_;  // of the last run, in the order of graph.outputs; empty before
+  std::span<std::byte> idle_workspace_;  // in the arena, behind the outputs of the last run
+  std::vector<ConstView> inputs_;        // of the node that runs
+  std::vector<View> last_outputs_;       // of the last run, in the order of graph.outputs; empty before
 };
 
 }  // namespace atrous

@@ -40,6 +40,10 @@ constexpr ActivationKind all_activations[] = {ActivationKind::none,      Activat
                                               ActivationKind::relu6,     ActivationKind::hardsigmoid,
                                               ActivationKind::hardswish, ActivationKind::sigmoid};
 
+std::unique_ptr<Kernel> implicit_gemm(const Conv2d& layer, Isa isa, int threads) {
+  return make_conv2d_implicit_gemm(std::make_shared<PackedConv2d>(layer, isa, threads));
+}
+
 struct Setup {
   Conv2d layer;
   Slice in, residual;
@@ -89,7 +93,7 @@ bool agrees_with_reference(const Problem& p, int threads = 1) {
   for (Isa isa : supported_isas()) {
     INFO(text(p));
     CAPTURE(name_of(isa));
-    const auto kernel = make_conv2d_implicit_gemm(s.layer, isa, threads);
+    const auto kernel = implicit_gemm(s.layer, isa, threads);
     Slice out(s.out, p.beside_out, p.beside_out / 2);
     run_hostile(*kernel, s.inputs, out.view(), threads);
     const std::string wrong = difference(out.view(), expected.view(), tolerance(p.activation));
@@ -250,7 +254,7 @@ TEST_CASE("the implicit GEMM's activations equal torch's, at their knees and far
       for (Isa isa : supported_isas()) {
         CAPTURE(g.name);
         CAPTURE(name_of(isa));
-        run_hostile(*make_conv2d_implicit_gemm(identity, isa, 1), {in.view()}, out.view(), 1);
+        run_hostile(*implicit_gemm(identity, isa, 1), {in.view()}, out.view(), 1);
         CHECK(difference(out.view(), expected.view(), 1e-6) == "");
       }
     }
@@ -268,7 +272,7 @@ TEST_CASE("the sigmoid of a very negative number is 0 on every instruction set")
   Tensor out(in.shape());
   for (Isa isa : supported_isas()) {
     CAPTURE(name_of(isa));
-    run_hostile(*make_conv2d_implicit_gemm(identity, isa, 1), {in.view()}, out.view(), 1);
+    run_hostile(*implicit_gemm(identity, isa, 1), {in.view()}, out.view(), 1);
     CHECK(difference(out.view(), expected.view(), 1e-6) == "");
   }
 }
@@ -342,12 +346,12 @@ TEST_CASE("the implicit GEMM gives the same bits for any number of threads and f
     for (Isa isa : supported_isas()) {
       INFO(text(p));
       CAPTURE(name_of(isa));
-      const auto kernel = make_conv2d_implicit_gemm(s.layer, isa, 1);
+      const auto kernel = implicit_gemm(s.layer, isa, 1);
       Tensor first(s.out), again(s.out);
       run_hostile(*kernel, s.inputs, first.view(), 1);
       for (int threads : {1, 2, 3, 7, 7}) {
         CAPTURE(threads);
-        const auto packed_by_threads = make_conv2d_implicit_gemm(s.layer, isa, threads);
+        const auto packed_by_threads = implicit_gemm(s.layer, isa, threads);
         run_hostile(*packed_by_threads, s.inputs, again.view(), threads);
         CHECK(same_bits(first.view(), again.view()));
       }
@@ -363,7 +367,7 @@ TEST_CASE("on random floats the implicit GEMM stays within rounding of the refer
     conv2d_reference(s.layer, s.inputs[0], &s.inputs[1], expected.view());
     for (Isa isa : supported_isas()) {
       CAPTURE(name_of(isa));
-      run_hostile(*make_conv2d_implicit_gemm(s.layer, isa, 2), s.inputs, out.view(), 2);
+      run_hostile(*implicit_gemm(s.layer, isa, 2), s.inputs, out.view(), 2);
       CHECK(difference(out.view(), expected.view(), 2e-5) == "");
     }
   }
@@ -374,7 +378,7 @@ TEST_CASE("the implicit GEMM runs inputs of any size with one packing of the wei
   const Setup first = set_up(p, Draw::whole, Draw::sixteenths);
   for (Isa isa : supported_isas()) {
     CAPTURE(name_of(isa));
-    const auto kernel = make_conv2d_implicit_gemm(first.layer, isa, 1);
+    const auto kernel = implicit_gemm(first.layer, isa, 1);
     CHECK(kernel->name() == "implicit_gemm");
     CHECK(kernel->packed_bytes() >= 12 * 20 * 9 * sizeof(float));
     for (std::int64_t size : {1, 2, 5, 17, 30, 5}) {
@@ -394,7 +398,7 @@ TEST_CASE("many threads may run one kernel at once, each with its own views and 
   const Setup s = set_up(p, Draw::floats, Draw::floats);
   for (Isa isa : supported_isas()) {
     CAPTURE(name_of(isa));
-    const auto kernel = make_conv2d_implicit_gemm(s.layer, isa, 1);
+    const auto kernel = implicit_gemm(s.layer, isa, 1);
     Tensor expected(s.out);
     run_hostile(*kernel, s.inputs, expected.view(), 1);
     std::vector<Tensor> outputs;
@@ -409,7 +413,7 @@ TEST_CASE("many threads may run one kernel at once, each with its own views and 
 
 TEST_CASE("the workspace depends on the number of threads and not on the map") {
   const Setup s = set_up(square(5, 12, 20, 3), Draw::whole, Draw::whole);
-  const auto kernel = make_conv2d_implicit_gemm(s.layer, supported_isas().front(), 1);
+  const auto kernel = implicit_gemm(s.layer, supported_isas().front(), 1);
   const Shape small[] = {{1, 5, 5, 12}}, large[] = {{4, 500, 500, 12}};
   const auto one = kernel->workspace_bytes(small, {1, 5, 5, 20}, 1);
   CHECK(one > 0);

@@ -4,7 +4,7 @@
 
 #include "layers/cpu/channelwise.h"
 #include "layers/cpu/conv2d_implicit_gemm.h"
-#include "layers/error.h"
+#include "layers/cpu/conv2d_winograd.h"
 
 namespace atrous {
 
@@ -29,46 +29,59 @@ class ReferenceKernel final : public Kernel {
   Layer layer_;
 };
 
+// A layer for which kernels are made. Those of a convolution share its packed weights.
+class Subject {
+ public:
+  Subject(const Layer& layer, const CpuOptions& options) : layer(layer), options(options) {}
+  const Layer& layer;
+  const CpuOptions& options;
+
+  const std::shared_ptr<const PackedConv2d>& packed() {
+    if (!packed_)
+      packed_ = std::make_shared<const PackedConv2d>(std::get<Conv2d>(layer), options.isa, options.threads);
+    return packed_;
+  }
+
+ private:
+  std::shared_ptr<const PackedConv2d> packed_;
+};
+
 struct Implementation {
   std::string_view name;
   // Null when it does not accept the layer.
-  std::unique_ptr<Kernel> (*make)(const Layer&, const CpuOptions&);
+  std::unique_ptr<Kernel> (*make)(Subject&);
 };
 
-constexpr Implementation reference{"reference",
-                                   [](const Layer& layer, const CpuOptions&) -> std::unique_ptr<Kernel> {
-                                     return std::make_unique<ReferenceKernel>(layer);
+constexpr Implementation reference{"reference", [](Subject& s) -> std::unique_ptr<Kernel> {
+                                     return std::make_unique<ReferenceKernel>(s.layer);
                                    }};
 
 constexpr Implementation conv2d_list[] = {
-    {"implicit_gemm",
-     [](const Layer& layer, const CpuOptions& o) {
-       return make_conv2d_implicit_gemm(std::get<Conv2d>(layer), o.isa, o.threads);
-     }},
+    {"winograd_6x6", [](Subject& s) { return make_conv2d_winograd(s.packed(), 6); }},
+    {"winograd_4x4", [](Subject& s) { return make_conv2d_winograd(s.packed(), 4); }},
+    {"winograd_3x3", [](Subject& s) { return make_conv2d_winograd(s.packed(), 3); }},
+    {"winograd_2x2", [](Subject& s) { return make_conv2d_winograd(s.packed(), 2); }},
+    {"implicit_gemm", [](Subject& s) { return make_conv2d_implicit_gemm(s.packed()); }},
     reference,
 };
 
 constexpr Implementation max_pool2d_list[] = {
     {"channelwise",
-     [](const Layer& layer, const CpuOptions& o) {
-       return make_max_pool2d_channelwise(std::get<MaxPool2d>(layer), o.isa);
-     }},
+     [](Subject& s) { return make_max_pool2d_channelwise(std::get<MaxPool2d>(s.layer), s.options.isa); }},
     reference,
 };
 
 constexpr Implementation adaptive_avg_pool2d_list[] = {
     {"channelwise",
-     [](const Layer& layer, const CpuOptions& o) {
-       return make_adaptive_avg_pool2d_channelwise(std::get<AdaptiveAvgPool2d>(layer), o.isa);
+     [](Subject& s) {
+       return make_adaptive_avg_pool2d_channelwise(std::get<AdaptiveAvgPool2d>(s.layer), s.options.isa);
      }},
     reference,
 };
 
 constexpr Implementation resize_list[] = {
     {"channelwise",
-     [](const Layer& layer, const CpuOptions& o) {
-       return make_resize_channelwise(std::get<Resize>(layer), o.isa);
-     }},
+     [](Subject& s) { return make_resize_channelwise(std::get<Resize>(s.layer), s.options.isa); }},
     reference,
 };
 
@@ -84,15 +97,21 @@ std::span<const Implementation> implementations(const Layer& layer) {
 
 }  // namespace
 
-std::unique_ptr<Kernel> make_cpu_kernel(const Node& node, const CpuOptions& options) {
+std::vector<std::unique_ptr<Kernel>> make_cpu_kernels(const Node& node, const CpuOptions& options) {
   const auto list = implementations(node.layer);
+  Subject subject(node.layer, options);
+  std::vector<std::unique_ptr<Kernel>> kernels;
+  const auto make = [&](const Implementation& i) {
+    if (auto kernel = i.make(subject)) kernels.push_back(std::move(kernel));
+  };
   if (!options.force.empty())
     for (const Implementation& i : list)
-      if (i.name == options.force)
-        if (auto kernel = i.make(node.layer, options)) return kernel;
-  for (const Implementation& i : list)
-    if (auto kernel = i.make(node.layer, options)) return kernel;
-  fail(ErrorCode::unsupported, node.name, ": no implementation accepts this ", name_of(node.layer));
+      if (i.name == options.force) make(i);
+  if (kernels.empty())
+    for (const Implementation& i : list)
+      if (i.name != reference.name) make(i);
+  if (kernels.empty()) make(reference);
+  return kernels;
 }
 
 std::vector<std::string_view> cpu_implementations(const Layer& layer) {

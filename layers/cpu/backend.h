@@ -1,5 +1,6 @@
-// The CPU back end: for every kind of layer an ordered list of implementations. The first that accepts the
-// problem wins; every list ends in the layer's reference.
+// The CPU back end: for every kind of layer an ordered list of implementations, ending in the layer's
+// reference. All that accept a layer are made, and share its weights; which of them runs is decided when the
+// sizes are known, by what each says it costs. The reference runs where no other accepts, or when forced.
 #pragma once
 
 #include <memory>
@@ -15,14 +16,14 @@ namespace atrous {
 
 struct CpuOptions {
   Isa isa = supported_isas().front();
-  std::string force = {};  // an implementation's name: tried first for every layer that has one of that name
+  std::string force = {};  // an implementation's name: the only one for every layer that it accepts
   int threads = 1;         // for packing weights
 };
 
-// Packs the node's weights; the node is not needed afterwards.
-std::unique_ptr<Kernel> make_cpu_kernel(const Node&, const CpuOptions&);
+// At least one, in the order of the list. Packs the node's weights; the node is not needed afterwards.
+std::vector<std::unique_ptr<Kernel>> make_cpu_kernels(const Node&, const CpuOptions&);
 
-// The names of a layer's implementations, in their order: "implicit_gemm", "reference".
+// The names of a layer's implementations, in their order: "winograd_6x6", ..., "reference".
 std::vector<std::string_view> cpu_implementations(const Layer&);
 
 // All names, each once, for messages and completion.

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "layers/checked.h"
-#include "layers/cpu/gemm_tile.h"
 
 namespace atrous {
 
@@ -17,51 +16,6 @@ constexpr std::int64_t block_pixels = 192;   // output pixels of a task
 constexpr std::int64_t block_columns = 512;  // output channels of a task
 constexpr std::int64_t enough_tasks = 8;     // with fewer, tasks get fewer channels, to feed all threads
 constexpr std::int64_t wide_dilation = 6;    // from here on taps in the padding are worth skipping
-
-std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-std::int64_t round_up(std::int64_t a, std::int64_t b) { return divide_up(a, b) * b; }
-
-// Input floats that lie under one or several horizontally neighbouring taps, side by side in memory.
-struct Segment {
-  std::int64_t dy, dx;         // from the output pixel's first tap, in input pixels
-  std::int64_t first, floats;  // channels of one tap: [first, first + floats); of several taps: all of them
-  std::int64_t taps;           // how many neighbouring pixels
-  std::int64_t at;             // place in the stretch
-};
-
-// A stretch of k: what one call of the tile sums.
-struct Stretch {
-  std::int64_t first_k, depth;
-  std::vector<Segment> segments;
-};
-
-// k runs over taps, then channels. Wide taps are cut evenly into stretches of their own, so that a whole
-// stretch may be skipped in the padding; narrow ones share a stretch.
-std::vector<Stretch> cut_into_stretches(const Conv2d& layer) {
-  const Filter& w = layer.weight;
-  const std::int64_t channels = w.d1;
-  const bool wide = 2 * channels >= tile_depth;
-  const std::int64_t piece = wide ? divide_up(channels, divide_up(channels, tile_depth)) : channels;
-  std::vector<Stretch> stretches;
-  std::int64_t k = 0;
-  for (std::int64_t ky = 0; ky < w.kernel_h; ++ky)
-    for (std::int64_t kx = 0; kx < w.kernel_w; ++kx)
-      for (std::int64_t first = 0; first < channels; first += piece) {
-        const std::int64_t floats = std::min(piece, channels - first);
-        if (stretches.empty() || wide || stretches.back().depth + floats > tile_depth)
-          stretches.push_back({k, 0, {}});
-        Stretch& s = stretches.back();
-        const bool continues = !s.segments.empty() && kx > 0 && layer.dilation == 1 && layer.groups == 1 &&
-                               !wide && s.segments.back().dy == ky;
-        if (continues)
-          ++s.segments.back().taps;
-        else
-          s.segments.push_back({ky * layer.dilation, kx * layer.dilation, first, floats, 1, s.depth});
-        s.depth += floats;
-        k += floats;
-      }
-  return stretches;
-}
 
 // Pixel i of a map in the order in which tasks take them: strips of `strip` rows, within a strip column by
 // column. With strip = 1 that is the order in memory.
@@ -76,25 +30,17 @@ Pixel position(std::int64_t i, const Shape& map, std::int64_t strip) {
 
 class ImplicitGemm final : public Kernel {
  public:
-  ImplicitGemm(const Conv2d& layer, Isa isa, int threads)
-      : layer_(layer),
-        tile_(gemm_tile(isa)),
-        stretches_(cut_into_stretches(layer)),
-        depth_(layer.weight.d1 * layer.weight.kernel_h * layer.weight.kernel_w),
-        group_columns_(layer.out_channels() / layer.groups),
-        panels_(divide_up(group_columns_, tile_.columns)) {
-    pack(threads);
-    layer_.weight.data.reset();
-    layer_.bias.reset();
-  }
+  explicit ImplicitGemm(std::shared_ptr<const PackedConv2d> packed)
+      : packed_(std::move(packed)), layer_(packed_->layer()), tile_(packed_->tile()) {}
 
   std::string_view name() const override { return "implicit_gemm"; }
-  std::size_t packed_bytes() const override { return weights_.size() + bias_.size(); }
+  std::size_t packed_bytes() const override { return packed_->bytes(); }
 
   std::size_t workspace_bytes(std::span<const Shape>, const Shape&, int threads) const override {
     return static_cast<std::size_t>(threads) * thread_bytes();
   }
 
+  double cost(std::span<const Shape> inputs, const Shape& output) const override;
   void run(const KernelCall& call) const override;
 
  private:
@@ -114,56 +60,17 @@ class ImplicitGemm final : public Kernel {
     const std::size_t per_pixel = tile_pitch * sizeof(float) + sizeof(Pixel) + 2 * sizeof(float*);
     return (static_cast<std::size_t>(most_pixels()) * per_pixel + 63) / 64 * 64;
   }
-  // The packed weights are [group][stretch][panel][k of the stretch][column].
-  const float* weights(std::int64_t group, const Stretch& s, std::int64_t panel) const {
-    const auto* base = reinterpret_cast<const float*>(weights_.data());
-    return base + (group * depth_ + s.first_k) * panels_ * tile_.columns + panel * s.depth * tile_.columns;
-  }
 
-  void pack(int threads);
   Scratch scratch(std::byte* at) const;
   void run_task(const KernelCall&, const Task&, const Scratch&) const;
   bool touches(ConstView in, const Stretch&, const Pixel* places, std::int64_t rows) const;
   void gather(ConstView in, const Task&, const Stretch&, const Pixel* places, std::int64_t rows,
               float* a) const;
 
-  Conv2d layer_;  // without its weights once they are packed
-  GemmTile tile_;
-  std::vector<Stretch> stretches_;
-  std::int64_t depth_, group_columns_, panels_;  // of one group
-  Buffer weights_, bias_;
+  std::shared_ptr<const PackedConv2d> packed_;
+  const Conv2d& layer_;
+  const GemmTile& tile_;
 };
-
-void ImplicitGemm::pack(int threads) {
-  const std::int64_t width = panels_ * tile_.columns;
-  weights_ = Buffer(static_cast<std::size_t>(checked_product(
-      {layer_.groups, depth_, width, static_cast<std::int64_t>(sizeof(float))}, "conv2d: packed weights")));
-  bias_ = Buffer(static_cast<std::size_t>(layer_.groups * width) * sizeof(float));
-  auto* packed = reinterpret_cast<float*>(weights_.data());
-  auto* bias = reinterpret_cast<float*>(bias_.data());
-  const Filter& w = layer_.weight;
-  const std::int64_t taps = w.kernel_h * w.kernel_w, jobs = layer_.groups * panels_;
-
-#pragma omp parallel for num_threads(threads) schedule(static)
-  for (std::int64_t job = 0; job < jobs; ++job) {
-    const std::int64_t group = job / panels_, panel = job % panels_;
-    for (const Stretch& s : stretches_) {
-      float* to = packed + (weights(group, s, panel) - packed);
-      for (std::int64_t k = 0; k < s.depth; ++k) {
-        const std::int64_t tap = (s.first_k + k) / w.d1, i = (s.first_k + k) % w.d1;
-        for (std::int64_t j = 0; j < tile_.columns; ++j) {
-          const std::int64_t column = panel * tile_.columns + j, o = group * group_columns_ + column;
-          *to++ = column < group_columns_ ? w.data.get()[(o * w.d1 + i) * taps + tap] : 0.f;
-        }
-      }
-    }
-    for (std::int64_t j = 0; j < tile_.columns; ++j) {
-      const std::int64_t column = panel * tile_.columns + j;
-      const bool exists = column < group_columns_ && layer_.bias;
-      bias[group * width + column] = exists ? layer_.bias.get()[group * group_columns_ + column] : 0.f;
-    }
-  }
-}
 
 ImplicitGemm::Scratch ImplicitGemm::scratch(std::byte* at) const {
   const auto pixels = static_cast<std::size_t>(most_pixels());
@@ -185,10 +92,11 @@ void ImplicitGemm::run(const KernelCall& call) const {
   const std::int64_t block = std::min(
       most_pixels(), round_up(divide_up(pixels, wanted > 2 ? round_up(wanted, 4) : wanted), tile_.rows));
   const std::int64_t blocks = divide_up(pixels, block);
-  std::int64_t chunk = std::min(panels_, block_columns / tile_.columns);
-  while (chunk > 1 && out.n * blocks * layer_.groups * divide_up(panels_, chunk) < enough_tasks)
+  const std::int64_t panels = packed_->panels();
+  std::int64_t chunk = std::min(panels, block_columns / tile_.columns);
+  while (chunk > 1 && out.n * blocks * layer_.groups * divide_up(panels, chunk) < enough_tasks)
     chunk = (chunk + 1) / 2;
-  const std::int64_t chunks = divide_up(panels_, chunk);
+  const std::int64_t chunks = divide_up(panels, chunk);
   const std::int64_t tasks = out.n * blocks * layer_.groups * chunks;
 
 #pragma omp parallel for num_threads(call.threads) schedule(dynamic)
@@ -197,7 +105,7 @@ void ImplicitGemm::run(const KernelCall& call) const {
                        b = t / chunks / layer_.groups % blocks;
     const Task task{
         t / chunks / layer_.groups / blocks, b * block, std::min((b + 1) * block, pixels), g, c * chunk,
-        std::min((c + 1) * chunk, panels_)};
+        std::min((c + 1) * chunk, panels)};
     run_task(
         call, task,
         scratch(call.workspace.data() + static_cast<std::size_t>(omp_get_thread_num()) * thread_bytes()));
@@ -207,8 +115,8 @@ void ImplicitGemm::run(const KernelCall& call) const {
 void ImplicitGemm::run_task(const KernelCall& call, const Task& task, const Scratch& scratch) const {
   const ConstView in = call.inputs[0];
   const View out = call.output;
-  const bool has_residual = call.inputs.size() > 1;
-  const std::int64_t pixels = task.last - task.first, columns_before = task.group * group_columns_;
+  const ConstView* residual = call.inputs.size() > 1 ? &call.inputs[1] : nullptr;
+  const std::int64_t pixels = task.last - task.first, columns_before = task.group * packed_->group_columns();
   // Pixels that share a tile skip the padding together, so at large dilations a tile is a patch, not a row of
   // pixels.
   const std::int64_t strip = layer_.dilation >= wide_dilation ? 3 : 1;
@@ -216,14 +124,13 @@ void ImplicitGemm::run_task(const KernelCall& call, const Task& task, const Scra
     const auto [y, x] = position(task.first + i, out.shape, strip);
     scratch.places[i] = {y * layer_.stride - layer_.padding, x * layer_.stride - layer_.padding};
     scratch.c[i] = out.pixel(task.n, y, x) + columns_before;
-    if (has_residual) scratch.residual[i] = call.inputs[1].pixel(task.n, y, x) + columns_before;
+    if (residual) scratch.residual[i] = residual_pixel(*residual, task.n, y, x) + columns_before;
   }
 
-  const auto* bias = reinterpret_cast<const float*>(bias_.data()) + task.group * panels_ * tile_.columns;
   const std::int64_t row_groups = divide_up(pixels, tile_.rows);
   bool started[block_pixels] = {}, active[block_pixels] = {};
-  for (const Stretch& stretch : stretches_) {
-    const bool last = &stretch == &stretches_.back();
+  for (const Stretch& stretch : packed_->stretches()) {
+    const bool last = &stretch == &packed_->stretches().back();
     for (std::int64_t g = 0; g < row_groups; ++g) {
       const std::int64_t first = g * tile_.rows, rows = std::min<std::int64_t>(tile_.rows, pixels - first);
       active[g] = touches(in, stretch, scratch.places + first, rows);
@@ -232,14 +139,15 @@ void ImplicitGemm::run_task(const KernelCall& call, const Task& task, const Scra
     for (std::int64_t panel = task.first_panel; panel < task.last_panel; ++panel) {
       const std::int64_t column = panel * tile_.columns;
       TileCall t{.a = nullptr,
-                 .b = weights(task.group, stretch, panel),
+                 .pitch = tile_pitch,
+                 .b = packed_->weights(task.group, stretch, panel),
+                 .next = nullptr,
                  .c = nullptr,
-                 .residual = nullptr,
-                 .bias = bias + column,
+                 .begin = nullptr,
+                 .bias = packed_->bias(task.group, panel),
                  .column = column,
-                 .columns = std::min<std::int64_t>(tile_.columns, group_columns_ - column),
+                 .columns = std::min<std::int64_t>(tile_.columns, packed_->group_columns() - column),
                  .depth = 0,
-                 .accumulate = false,
                  .finish = last,
                  .activation = layer_.activation};
       for (std::int64_t g = 0; g < row_groups; ++g) {
@@ -247,9 +155,8 @@ void ImplicitGemm::run_task(const KernelCall& call, const Task& task, const Scra
         const std::int64_t first = g * tile_.rows, rows = std::min<std::int64_t>(tile_.rows, pixels - first);
         t.a = scratch.a + first * tile_pitch;
         t.c = scratch.c + first;
-        t.residual = has_residual ? scratch.residual + first : nullptr;
+        t.begin = started[g] ? t.c : residual ? scratch.residual + first : nullptr;
         t.depth = active[g] ? stretch.depth : 0;
-        t.accumulate = started[g];
         tile_.run[rows](t);
       }
     }
@@ -298,10 +205,28 @@ void ImplicitGemm::gather(ConstView in, const Task& task, const Stretch& stretch
     }
 }
 
+double ImplicitGemm::cost(std::span<const Shape> inputs, const Shape& out) const {
+  const Filter& w = layer_.weight;
+  // Taps of all outputs along an axis, or of those only that do not read padding.
+  const auto taps = [&](std::int64_t size, std::int64_t in_size, std::int64_t kernel) {
+    std::int64_t count = 0;
+    for (std::int64_t tap = 0; tap < kernel && layer_.dilation >= wide_dilation; ++tap)
+      for (std::int64_t i = 0; i < size; ++i) {
+        const std::int64_t at = i * layer_.stride - layer_.padding + tap * layer_.dilation;
+        count += at >= 0 && at < in_size ? 1 : 0;
+      }
+    return static_cast<double>(layer_.dilation >= wide_dilation ? count : size * kernel);
+  };
+  constexpr double per_row_of_taps = 1.05;  // tiles at the edge of the padding do not skip all of it
+  return per_row_of_taps * static_cast<double>(out.n) * taps(out.h, inputs[0].h, w.kernel_h) *
+         taps(out.w, inputs[0].w, w.kernel_w) * static_cast<double>(w.d1) *
+         static_cast<double>(layer_.groups * packed_->panels() * tile_.columns);
+}
+
 }  // namespace
 
-std::unique_ptr<Kernel> make_conv2d_implicit_gemm(const Conv2d& layer, Isa isa, int threads) {
-  return std::make_unique<ImplicitGemm>(layer, isa, threads);
+std::unique_ptr<Kernel> make_conv2d_implicit_gemm(std::shared_ptr<const PackedConv2d> packed) {
+  return std::make_unique<ImplicitGemm>(std::move(packed));
 }
 
 }  // namespace atrous

@@ -13,13 +13,12 @@
 // and every output is summed in the order of k: the result is bitwise the same for any number of threads.
 #pragma once
 
-#include "layers/conv2d.h"
-#include "layers/cpu/isa.h"
+#include "layers/cpu/packed_conv2d.h"
 #include "layers/kernel.h"
 
 namespace atrous {
 
-// Takes any Conv2d. `threads` packs the weights.
-std::unique_ptr<Kernel> make_conv2d_implicit_gemm(const Conv2d&, Isa, int threads);
+// Takes any Conv2d.
+std::unique_ptr<Kernel> make_conv2d_implicit_gemm(std::shared_ptr<const PackedConv2d>);
 
 }  // namespace atrous

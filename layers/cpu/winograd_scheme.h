@@ -1,0 +1,196 @@
+// Winograd's minimal filtering along one axis: m neighbouring outputs of a convolution with three taps from
+// fewer than 3 m multiplications.
+//
+//   y[i] = sum over k of w[k] * x[i + k]        as        y = A ((G w) * (B x)),  * element by element
+//
+// G, B and A hold small constants, the same for all channels, so that on a map the three transforms cost
+// little and the products, summed over channels, are matrix products. Applied along both axes, a tile of
+// m x m outputs takes n * n products where the direct sum takes 9 * m * m:
+//
+//   tile     2x2   3x3   4x4   5x5   6x6
+//   n * n     16    25    36    49    64
+//   saved   2.25  3.24     4  4.59  5.06
+//
+// f2 .. f6 (Toom-Cook: Lavin & Gray 2016, "Fast Algorithms for Convolutional Neural Networks"). The
+// coefficients of a product of polynomials, w of degree 2 and one of degree m - 1, are found from its values
+// at n = m + 2 points; filtering is the transpose of that. Every scheme uses the first n points of one list,
+//
+//   infinity, 0, 1, -1, 2, -2, 1/2, -1/2
+//
+// so that tiles of different sizes share the transformed weights: a map is covered by the largest tiles and
+// its rim by smaller ones, and nothing is computed outside it.
+//
+// z1, z2, z3: the whole input has only m pixels, all else is padding. Then y is a tridiagonal Toeplitz matrix
+// of w times x, and the zeros save products: 1, 3 and 4 instead of 3, 4 and 5. (With m + 1 products for 2 and
+// 3 that is minimal: I, U and L, which the three weights multiply, do not commute.) This is what remains of
+// an atrous convolution whose taps reach to the rim of the map, as in ASPP.
+//   z2: w1 (x0 + x1), (w2 - w1) x1, (w0 - w1) x0; y0 is the sum of the first two, y1 of first and third.
+//   z3: with m = (1, 0, -1), e = (0, 1, 0), n = (1, 0, 1), all three matrices are combinations of four of
+//       rank one: (n + 3/2 e)(n + 3/2 e)', (n - 3/2 e)(n - 3/2 e)', (m + e/2)(m - e/2)', (m - e/2)(m + e/2)'.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+namespace atrous::winograd {
+
+enum class Scheme { f2, f3, f4, f5, f6, z1, z2, z3 };
+constexpr int scheme_count = 8;
+
+// Points of all schemes are numbered in one list: 0 .. 7 those of f6, 8 .. 10 of z2, 11 .. 14 of z3. A scheme
+// uses consecutive ones; those of smaller schemes of its family come first in it.
+constexpr int point_count = 15;
+constexpr int most_points = 8, most_outputs = 6;  // of one scheme
+
+struct SchemeInfo {
+  int outputs, inputs, points;
+  int first_point;
+  int first_input;  // how many inputs before the first tap's are not read: they lie in the padding
+};
+constexpr SchemeInfo info(Scheme s) {
+  constexpr SchemeInfo all[] = {{2, 4, 4, 0, 0}, {3, 5, 5, 0, 0}, {4, 6, 6, 0, 0}, {5, 7, 7, 0, 0},
+                                {6, 8, 8, 0, 0}, {1, 1, 1, 8, 1}, {2, 2, 3, 8, 1}, {3, 3, 4, 11, 1}};
+  return all[static_cast<int>(s)];
+}
+
+template <int kRows, int kColumns>
+struct Matrix {
+  static constexpr int rows = kRows, columns = kColumns;
+  double at[kRows][kColumns] = {};
+};
+
+constexpr double finite_points[] = {0, 1, -1, 2, -2, 0.5, -0.5};
+
+// f(m): y = A ((G w) * (B x)), for n = m + 2 points, infinity first.
+template <int m>
+struct ToomCook {
+  static constexpr int n = m + 2;
+  Matrix<n, 3> filter;  // G: w at each point
+  Matrix<n, n> input;   // B: transposed interpolation
+  Matrix<m, n> output;  // A: transposed evaluation
+};
+
+template <int m>
+constexpr ToomCook<m> toom_cook() {
+  constexpr int n = m + 2, finite = n - 1;
+  ToomCook<m> t;
+  t.filter.at[0][2] = 1;
+  t.output.at[m - 1][0] = 1;
+  for (int j = 0; j < finite; ++j) {
+    const double x = finite_points[j];
+    t.filter.at[j + 1][0] = 1;
+    t.filter.at[j + 1][1] = x;
+    t.filter.at[j + 1][2] = x * x;
+    double power = 1;
+    for (int i = 0; i < m; ++i, power *= x) t.output.at[i][j + 1] = power;
+  }
+  // Coefficients, lowest first, of prod (t - point); for j >= 0 without point j and over its value there.
+  for (int j = -1; j < finite; ++j) {
+    double c[n] = {1};
+    double scale = 1;
+    for (int i = 0, degree = 0; i < finite; ++i) {
+      if (i == j) continue;
+      for (int d = ++degree; d > 0; --d) c[d] = c[d - 1] - finite_points[i] * c[d];
+      c[0] *= -finite_points[i];
+      if (j >= 0) scale *= finite_points[j] - finite_points[i];
+    }
+    for (int d = 0; d < n; ++d) t.input.at[j + 1][d] = c[d] / scale;
+  }
+  return t;
+}
+
+struct Z1 {
+  Matrix<1, 3> filter{{{0, 1, 0}}};
+  Matrix<1, 1> input{{{1}}};
+  Matrix<1, 1> output{{{1}}};
+};
+struct Z2 {
+  Matrix<3, 3> filter{{{0, 1, 0}, {0, -1, 1}, {1, -1, 0}}};
+  Matrix<3, 2> input{{{1, 1}, {0, 1}, {1, 0}}};
+  Matrix<2, 3> output{{{1, 1, 0}, {1, 0, 1}}};
+};
+struct Z3 {
+  Matrix<4, 3> filter{{{2 / 48., 3 / 48., 2 / 48.},
+                       {-2 / 48., 3 / 48., -2 / 48.},
+                       {2 / 16., 1 / 16., -2 / 16.},
+                       {-2 / 16., 1 / 16., 2 / 16.}}};
+  Matrix<4, 3> input{{{2, 3, 2}, {2, -3, 2}, {2, -1, -2}, {2, 1, -2}}};
+  Matrix<3, 4> output{{{2, 2, 2, 2}, {3, -3, 1, -1}, {2, 2, -2, -2}}};
+};
+
+template <Scheme>
+constexpr auto matrices = Z1{};
+template <>
+inline constexpr auto matrices<Scheme::f2> = toom_cook<2>();
+template <>
+inline constexpr auto matrices<Scheme::f3> = toom_cook<3>();
+template <>
+inline constexpr auto matrices<Scheme::f4> = toom_cook<4>();
+template <>
+inline constexpr auto matrices<Scheme::f5> = toom_cook<5>();
+template <>
+inline constexpr auto matrices<Scheme::f6> = toom_cook<6>();
+template <>
+inline constexpr auto matrices<Scheme::z2> = Z2{};
+template <>
+inline constexpr auto matrices<Scheme::z3> = Z3{};
+
+// The row of G of a scheme's point.
+constexpr std::array<float, 3> filter_row(Scheme scheme, int point) {
+  const auto row = [&](const auto& matrix) {
+    const auto& r = matrix.at[point];
+    return std::array{static_cast<float>(r[0]), static_cast<float>(r[1]), static_cast<float>(r[2])};
+  };
+  switch (scheme) {
+    case Scheme::z1:
+    case Scheme::z2:
+      return row(matrices<Scheme::z2>.filter);
+    case Scheme::z3:
+      return row(matrices<Scheme::z3>.filter);
+    default:
+      return row(matrices<Scheme::f6>.filter);
+  }
+}
+
+// Two neighbouring rows whose sum or difference has many zeros (of points p and -p: even and odd powers) are
+// cheaper computed as even + odd and even - odd. In the result such rows hold even and odd part.
+template <class M>
+struct Halved {
+  M matrix;
+  std::array<bool, M::rows> pair{};  // rows r and r + 1 are halves
+};
+
+template <class M>
+constexpr int nonzero(const M& m, int row) {
+  int count = 0;
+  for (int c = 0; c < M::columns; ++c) count += m.at[row][c] != 0;
+  return count;
+}
+
+template <class M>
+constexpr Halved<M> halve_rows(const M& m) {
+  Halved<M> h{m, {}};
+  for (int r = 0; r + 1 < M::rows; ++r) {
+    M half = m;
+    for (int c = 0; c < M::columns; ++c) {
+      half.at[r][c] = (m.at[r][c] + m.at[r + 1][c]) / 2;
+      half.at[r + 1][c] = (m.at[r][c] - m.at[r + 1][c]) / 2;
+    }
+    if (nonzero(half, r) + nonzero(half, r + 1) + 2 >= nonzero(m, r) + nonzero(m, r + 1)) continue;
+    for (int i = r; i < r + 2; ++i)
+      for (int c = 0; c < M::columns; ++c) h.matrix.at[i][c] = half.at[i][c];
+    h.pair[static_cast<std::size_t>(r)] = true;
+    ++r;
+  }
+  return h;
+}
+
+template <class M>
+constexpr Matrix<M::columns, M::rows> transposed(const M& m) {
+  Matrix<M::columns, M::rows> t;
+  for (int r = 0; r < M::rows; ++r)
+    for (int c = 0; c < M::columns; ++c) t.at[c][r] = m.at[r][c];
+  return t;
+}
+
+}  // namespace atrous::winograd
