@@ -1,13 +1,15 @@
-"""Times atrous against ONNX Runtime on the same checkpoints and input, interleaved, and prints a table of ratios.
+"""Times atrous against ONNX Runtime and torch on the same checkpoints and input, interleaved, and prints a table of ratios.
 
-usage: compare.py ATROUS [--models deeplabv3_resnet50,...] [--threads 1,2] [--rounds 3] [--runs 3] [--work FOLDER]
+usage: compare.py ATROUS [--models deeplabv3_resnet50,...] [--threads 1,2] [--rounds 3] [--runs 3] [--no-torch] [--work FOLDER]
 
 Needs Debian's python3-torch and python3-torchvision (they make the checkpoints and export them), nodejs and npm; the
 first run installs onnxruntime-node into FOLDER (default: a folder in the system's temporary one, kept for the next time).
 
-Each round runs both programs once, each `runs` times after one warm-up, so that a machine that slows down slows both.
-atrous: network, upsampling and argmax. ONNX Runtime: its run alone, which ends with the upsampled logits.
-Figures are medians over all rounds; ratio is ONNX Runtime's time over ours, above 1 when atrous is faster.
+Each round runs every program once, each `runs` times after one warm-up, so that a machine that slows down slows all.
+atrous: network, upsampling and argmax. ONNX Runtime: its run alone, which ends with the upsampled logits. torch: the
+traced and frozen module. Figures are medians over all rounds; a ratio is a peer's time over ours, above 1 when atrous
+is faster. "to first result" is, for atrous, the whole process `atrous segment` from a .safetensors; for ONNX Runtime,
+making the session and running it once. MB are peak resident memory of the timed processes.
 """
 import argparse
 import json
@@ -16,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 import numpy as np
 import torch
@@ -61,13 +64,40 @@ def call(*command, **options):
     return done.stdout
 
 
+def to_first_result(command):
+    start = time.monotonic()
+    call(*command)
+    return 1e3 * (time.monotonic() - start)
+
+
+def load_torch(name, paths):
+    model = getattr(segmentation, name)(weights=None, weights_backbone=None, num_classes=21, aux_loss=False)
+    model.load_state_dict(torch.load(paths["pth"]))
+    x = torch.from_numpy(np.load(paths["npy"]))
+    with torch.no_grad():
+        return torch.jit.freeze(torch.jit.trace(Out(model).eval(), x, check_trace=False)), x
+
+
+def run_torch(model, x, threads, runs):
+    torch.set_num_threads(int(threads))
+    milliseconds = []
+    with torch.no_grad():
+        for i in range(1 + runs):
+            start = time.monotonic()
+            model(x)
+            milliseconds.append(1e3 * (time.monotonic() - start))
+    return statistics.median(milliseconds[1:])
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("atrous")
-    parser.add_argument("--models", default="fcn_resnet50,fcn_resnet101,deeplabv3_resnet50,deeplabv3_resnet101")
+    parser.add_argument("--models", default="fcn_resnet50,fcn_resnet101,deeplabv3_resnet50,deeplabv3_resnet101,"
+                        "deeplabv3_mobilenet_v3_large,lraspp_mobilenet_v3_large")
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--no-torch", action="store_true")
     parser.add_argument("--work", default=os.path.join(tempfile.gettempdir(), "atrous-peers"))
     options = parser.parse_args()
     os.makedirs(options.work, exist_ok=True)
@@ -75,31 +105,47 @@ def main():
         call("npm", "install", "--ignore-scripts", "--prefix", options.work, ORT)
     environment = {**os.environ, "NODE_PATH": f"{options.work}/node_modules"}
 
-    print("| model, 520x520 | threads | atrous ms | ONNX Runtime ms | ratio | atrous MB | ONNX Runtime MB | logits differ by |")
-    print("|---|---:|---:|---:|---:|---:|---:|---:|")
+    print("| 520x520, fp32 | threads | atrous ms | ONNX Runtime ms | ratio | torch ms | ratio | "
+          "to first result, atrous ms | ONNX Runtime ms | atrous MB | ONNX Runtime MB | logits differ by |")
+    print("|---|" + "---:|" * 11)
     for name in options.models.split(","):
         paths = prepare(name, options.work)
-        logits = f"{options.work}/atrous.npy"
-        call(options.atrous, "segment", paths["npy"], "-m", paths["pth"], "--logits", logits, "--no-mask", "-q")
+        safetensors, logits = f"{options.work}/{name}.safetensors", f"{options.work}/atrous.npy"
+        if not os.path.exists(safetensors):
+            call(options.atrous, "convert", paths["pth"], safetensors)
+        call(options.atrous, "segment", paths["npy"], "-m", safetensors, "--logits", logits, "--no-mask", "-q")
         ours = np.load(logits)
+        traced = None if options.no_torch else load_torch(name, paths)
         for threads in options.threads.split(","):
-            times = {"atrous": [], "ort": []}
-            peak = {}
+            times = {"atrous": [], "ort": [], "torch": [], "first": [], "ort first": []}
+            peak = {"atrous": [], "ort": []}
             for _ in range(options.rounds):
-                mine = json.loads(call(options.atrous, "bench", paths["pth"], "--threads", threads, "--warmup", 1, "--runs",
+                mine = json.loads(call(options.atrous, "bench", safetensors, "--threads", threads, "--warmup", 1, "--runs",
                                        options.runs, "-o", "json"))
                 times["atrous"].append(mine["median_ms"])
-                peak["atrous"] = mine["peak_resident_bytes"]
+                peak["atrous"].append(mine["peak_resident_bytes"] / 1e6)
+                times["first"].append(to_first_result([options.atrous, "segment", paths["npy"], "-m", safetensors,
+                                                       "--threads", threads, "-o", options.work, "-q"]))
                 theirs = json.loads(call("node", f"{HERE}/ort.js", paths["onnx"], paths["npy"], f"{options.work}/ort.bin",
                                          threads, 1, options.runs, env=environment))
                 times["ort"].append(statistics.median(theirs["ms"]))
-                peak["ort"] = theirs["peak_resident_bytes"]
+                times["ort first"].append(theirs["load_ms"] + theirs["first_ms"])
+                peak["ort"].append(theirs["peak_resident_bytes"] / 1e6)
+                if traced:
+                    times["torch"].append(run_torch(*traced, threads, options.runs))
             reference = np.fromfile(f"{options.work}/ort.bin", np.float32).reshape(ours.shape)
             deviation = np.abs(ours - reference).max() / np.abs(reference).max()
-            a, o = statistics.median(times["atrous"]), statistics.median(times["ort"])
-            ratio = statistics.median(t / m for m, t in zip(times["atrous"], times["ort"]))
-            print(f"| {name} | {threads} | {a:.0f} | {o:.0f} | {ratio:.2f} | {peak['atrous'] / 1e6:.0f} | "
-                  f"{peak['ort'] / 1e6:.0f} | {deviation:.0e} |", flush=True)
+            if not deviation < 1e-3:
+                sys.exit(f"{name}: the logits differ by {deviation:.1e} of the largest")
+            middle = {key: statistics.median(values) for key, values in times.items() if values}
+
+            def ratio(peer):
+                return statistics.median(t / m for m, t in zip(times["atrous"], times[peer]))
+
+            torch_cells = f"{middle['torch']:.0f} | {ratio('torch'):.2f}" if traced else "|"
+            print(f"| {name} | {threads} | {middle['atrous']:.0f} | {middle['ort']:.0f} | {ratio('ort'):.2f} | {torch_cells} | "
+                  f"{middle['first']:.0f} | {middle['ort first']:.0f} | {max(peak['atrous']):.0f} | {max(peak['ort']):.0f} | "
+                  f"{deviation:.0e} |", flush=True)
 
 
 if __name__ == "__main__":

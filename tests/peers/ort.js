@@ -1,5 +1,5 @@
 // usage: node ort.js MODEL.onnx INPUT.npy OUTPUT.bin THREADS WARMUP RUNS
-// Runs ONNX Runtime and prints {"first_ms", "ms": [...], "peak_resident_bytes"}; writes the last output's floats.
+// Runs ONNX Runtime and prints {"load_ms", "first_ms", "ms": [...], "peak_resident_bytes"}; writes the last output's floats.
 const fs = require('fs');
 const ort = require('onnxruntime-node');
 
@@ -15,8 +15,10 @@ function readNpy(path) {
 }
 
 (async () => {
+  const begin = performance.now();
   const session = await ort.InferenceSession.create(model, {
     intraOpNumThreads: Number(threads), interOpNumThreads: 1, executionMode: 'sequential', graphOptimizationLevel: 'all'});
+  const loaded = performance.now();
   const feeds = {[session.inputNames[0]]: readNpy(input)};
   const times = [];
   let last;
@@ -28,6 +30,6 @@ function readNpy(path) {
   const logits = last[session.outputNames[0]].data;
   fs.writeFileSync(output, Buffer.from(logits.buffer, logits.byteOffset, logits.byteLength));
   console.log(JSON.stringify({
-    first_ms: times[0], ms: times.slice(1 + Number(warmup)),
+    load_ms: loaded - begin, first_ms: times[0], ms: times.slice(1 + Number(warmup)),
     peak_resident_bytes: 1024 * Number(/VmHWM:\s*(\d+)/.exec(fs.readFileSync('/proc/self/status', 'latin1'))[1])}));
 })();
