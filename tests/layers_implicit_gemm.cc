@@ -277,6 +277,91 @@ TEST_CASE("the sigmoid of a very negative number is 0 on every instruction set")
   }
 }
 
+namespace {
+
+// Problems of one and of several stretches, with taps in the padding.
+std::vector<Problem> problems_with_residual() {
+  std::vector<Problem> all = {square(7, 21, 37, 3),         square(5, 640, 21, 1),
+                              square(4, 300, 33, 3),        square(6, 60, 9, 3),
+                              square(13, 16, 16, 3, 1, 36), square(9, 130, 40, 3, 1, 12),
+                              square(9, 12, 8, 3, 1, 4, 4), square(15, 20, 30, 3, 2)};
+  for (Problem& p : all) {
+    p.n = 2;
+    p.bias = p.residual = true;
+    p.activation = ActivationKind::relu;
+  }
+  return all;
+}
+
+// Runs with a workspace full of NaN and the output as it is.
+void run_on_top(const Kernel& kernel, const std::vector<ConstView>& inputs, View output, int threads) {
+  std::vector<Shape> shapes;
+  for (const ConstView& in : inputs) shapes.push_back(in.shape);
+  const Buffer workspace(kernel.workspace_bytes(shapes, output.shape, threads));
+  std::memset(workspace.data(), 0xff, workspace.size());
+  kernel.run({.inputs = inputs,
+              .output = output,
+              .workspace = {workspace.data(), workspace.size()},
+              .threads = threads});
+}
+
+}  // namespace
+
+TEST_CASE("a residual of one pixel per image is repeated over the map") {
+  for (const Problem& p : problems_with_residual()) {
+    const Setup s = set_up(p, Draw::whole, Draw::sixteenths);
+    for (std::int64_t beside : {0, 3}) {
+      Random random(p.seed + 1);
+      const Slice pixels({s.out.n, 1, 1, s.out.c}, beside, beside);
+      fill(pixels.view(), random, Draw::sixteenths);
+      const ConstView residual = pixels.view();
+      Tensor expected(s.out), out(s.out);
+      conv2d_reference(s.layer, s.inputs[0], &residual, expected.view());
+      for (Isa isa : supported_isas()) {
+        INFO(text(p));
+        CAPTURE(name_of(isa));
+        run_hostile(*implicit_gemm(s.layer, isa, 1), {s.inputs[0], residual}, out.view(), 1);
+        CHECK(difference(out.view(), expected.view()) == "");
+      }
+    }
+  }
+}
+
+TEST_CASE("the residual may be the very view that the output is written to") {
+  for (const Problem& p : problems_with_residual()) {
+    const Setup s = set_up(p, Draw::whole, Draw::sixteenths);
+    Tensor expected(s.out);
+    conv2d_reference(s.layer, s.inputs[0], &s.inputs[1], expected.view());
+    for (Isa isa : supported_isas())
+      for (std::int64_t beside : {0, 5})
+        for (int threads : {1, 3}) {
+          INFO(text(p));
+          CAPTURE(name_of(isa));
+          const Slice out(s.out, beside, beside);
+          for (std::int64_t i = 0; i < s.out.pixels(); ++i)
+            std::copy_n(s.inputs[1].data + i * s.inputs[1].pitch, s.out.c,
+                        out.view().data + i * out.view().pitch);
+          run_on_top(*implicit_gemm(s.layer, isa, 1), {s.inputs[0], out.view()}, out.view(), threads);
+          CHECK(difference(out.view(), expected.view()) == "");
+          CHECK(out.strangers_untouched());
+        }
+  }
+}
+
+TEST_CASE("a residual of a single pixel may be the output of a single pixel") {
+  Problem p = square(1, 300, 33, 3);
+  p.residual = true;
+  const Setup s = set_up(p, Draw::whole, Draw::sixteenths);
+  Tensor expected(s.out), out(s.out);
+  conv2d_reference(s.layer, s.inputs[0], &s.inputs[1], expected.view());
+  for (Isa isa : supported_isas()) {
+    CAPTURE(name_of(isa));
+    std::copy_n(s.inputs[1].data, s.out.c, out.data());
+    run_on_top(*implicit_gemm(s.layer, isa, 1), {s.inputs[0], out.view()}, out.view(), 1);
+    CHECK(difference(out.view(), expected.view()) == "");
+  }
+}
+
 TEST_CASE("a pixel that sees only padding gets bias, residual and activation all the same") {
   // Padding 5 round a kernel of 3: the outer rows and columns of the result see no pixel at all.
   for (std::int64_t channels : {2, 130}) {

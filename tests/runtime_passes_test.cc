@@ -140,6 +140,151 @@ TEST_CASE("a batch norm behind anything but a bare convolution stays") {
   CHECK(names(g) == Names{"norm0", "conv", "norm1", "relu", "norm2"});
 }
 
+namespace {
+
+// ASPP in small: a map beside a pixel that is repeated over it, concatenated and convolved.
+Graph pooling(const Conv2d& project, const AdaptiveAvgPool2d& pool = {1, 1}) {
+  Graph g = chain({{"map", conv(4, 4, 3, 1), {0}},
+                   {"pool", pool, {0}},
+                   {"conv", conv(4, 4, 1, 2), {2}},
+                   {"relu", relu_layer, {3}},
+                   {"repeat", Resize{}, {4, 1}},
+                   {"concat", Concat{}, {1, 5}},
+                   {"project", project, {6}}},
+                  {7});
+  g.values[6].channels = 8;
+  return g;
+}
+
+const Names unchanged{"map", "pool", "conv", "relu", "repeat", "concat", "project"};
+
+}  // namespace
+
+TEST_CASE("a pixel repeated over a map is convolved once per image and added as a residual") {
+  for (const bool bias : {false, true}) {
+    CAPTURE(bias);
+    Graph g = pooling(conv(4, 8, 1, 3, bias));
+    transform(g, hoist_repeated_pixel, 1e-5);
+    CHECK(names(g) == Names{"map", "pool", "conv", "relu", "project.pixel", "concat", "project"});
+    CHECK(g.nodes[4].inputs == std::vector<ValueId>{4});
+    CHECK(g.nodes[5].inputs == std::vector<ValueId>{1});
+    CHECK(g.nodes[6].inputs == std::vector<ValueId>{6, 5});
+    CHECK(g.values[6].channels == 4);
+    CHECK(std::get<Conv2d>(g.nodes[4].layer).in_channels() == 4);
+    CHECK(std::get<Conv2d>(g.nodes[6].layer).in_channels() == 4);
+    CHECK((std::get<Conv2d>(g.nodes[6].layer).bias != nullptr) == bias);
+    CHECK(std::get<Conv2d>(g.nodes[4].layer).bias == nullptr);
+  }
+}
+
+TEST_CASE("the repeated pixel may be any of the concatenated values") {
+  for (const std::vector<ValueId>& order :
+       {std::vector<ValueId>{5, 1, 6}, std::vector<ValueId>{1, 5, 6}, std::vector<ValueId>{1, 6, 5}}) {
+    Graph g = chain({{"map", conv(4, 4, 3, 1), {0}},
+                     {"pool", AdaptiveAvgPool2d{1, 1}, {0}},
+                     {"norm", norm(4), {2}},
+                     {"conv", conv(4, 4, 1, 2), {3}},
+                     {"repeat", Resize{}, {4, 1}},
+                     {"other", conv(4, 4, 1, 4), {0}},
+                     {"concat", Concat{}, order},
+                     {"project", conv(4, 12, 1, 3), {7}}},
+                    {8});
+    g.values[7].channels = 12;
+    transform(g, hoist_repeated_pixel, 1e-5);
+    CHECK(g.nodes[4].name == "project.pixel");
+    CHECK(g.nodes[6].inputs.size() == 2);
+    CHECK(g.nodes[7].inputs == std::vector<ValueId>{7, 5});
+  }
+}
+
+TEST_CASE("of two repeated pixels one becomes the residual, the other stays concatenated") {
+  Graph g = chain({{"pool", AdaptiveAvgPool2d{1, 1}, {0}},
+                   {"repeat1", Resize{}, {1, 0}},
+                   {"conv", conv(4, 4, 1, 1), {1}},
+                   {"repeat2", Resize{}, {3, 0}},
+                   {"concat", Concat{}, {2, 4}},
+                   {"project", conv(4, 8, 1, 3), {5}}},
+                  {6});
+  g.values[5].channels = 8;
+  transform(g, hoist_repeated_pixel, 1e-5);
+  CHECK(names(g) == Names{"pool", "project.pixel", "conv", "repeat2", "concat", "project"});
+}
+
+TEST_CASE("a repeated pixel stays where the projection sees more than a pixel or has more to add") {
+  SUBCASE("3x3") {
+    Graph g = pooling(conv(4, 8, 3, 3));
+    transform(g, hoist_repeated_pixel);
+    CHECK(names(g) == unchanged);
+  }
+  SUBCASE("strided") {
+    Conv2d strided = conv(4, 8, 1, 3);
+    strided.stride = 2;
+    Graph g = pooling(strided);
+    transform(g, hoist_repeated_pixel);
+    CHECK(names(g) == unchanged);
+  }
+  SUBCASE("grouped") {
+    Conv2d grouped = conv(4, 4, 1, 3);
+    grouped.groups = 2;
+    Graph g = pooling(grouped);
+    transform(g, hoist_repeated_pixel);
+    CHECK(names(g) == unchanged);
+  }
+  SUBCASE("activated") {
+    Conv2d activated = conv(4, 8, 1, 3);
+    activated.activation = ActivationKind::relu6;
+    Graph g = pooling(activated);
+    transform(g, hoist_repeated_pixel);
+    CHECK(names(g) == unchanged);
+  }
+  SUBCASE("with a residual") {
+    Graph g = pooling(conv(4, 8, 1, 3));
+    g.nodes[6].inputs.push_back(1);
+    transform(g, hoist_repeated_pixel);
+    CHECK(names(g) == unchanged);
+  }
+}
+
+TEST_CASE(
+    "a repeated pixel stays where something else reads it or the concatenation, and more pixels always") {
+  SUBCASE("the pixel") {
+    Graph g = pooling(conv(4, 8, 1, 3));
+    g.outputs.emplace_back("repeated", 5);
+    transform(g, hoist_repeated_pixel);
+    CHECK(names(g) == unchanged);
+  }
+  SUBCASE("the concatenation") {
+    Graph g = pooling(conv(4, 8, 1, 3));
+    g.outputs.emplace_back("concatenated", 6);
+    transform(g, hoist_repeated_pixel);
+    CHECK(names(g) == unchanged);
+  }
+  SUBCASE("2x2 pixels") {
+    Graph g = pooling(conv(4, 8, 1, 3), {2, 2});
+    transform(g, hoist_repeated_pixel);
+    CHECK(names(g) == unchanged);
+  }
+  SUBCASE("a map of any size") {
+    Graph g = pooling(conv(4, 8, 1, 3));
+    g.nodes[1].layer = conv(4, 4, 3, 5);
+    transform(g, hoist_repeated_pixel);
+    CHECK(names(g) == Names{"map", "pool", "conv", "relu", "repeat", "concat", "project"});
+  }
+}
+
+TEST_CASE(
+    "the pixel's convolution takes the folded batch norm's scale, the projection its shift and the "
+    "activation") {
+  Graph g = pooling(conv(4, 8, 1, 3));
+  g.nodes.push_back({"norm", norm(4), {7}, 8});
+  g.nodes.push_back({"swish", Activation{ActivationKind::hardswish}, {8}, 9});
+  g.values.resize(10, {4});
+  g.outputs[0].second = 9;
+  transform(g, optimise, 1e-5);
+  CHECK(names(g) == Names{"map", "pool", "conv", "project.pixel", "concat", "project"});
+  CHECK(std::get<Conv2d>(g.nodes[5].layer).activation == ActivationKind::hardswish);
+}
+
 TEST_CASE("a sum becomes the residual of the convolution that runs later") {
   for (const bool swapped : {false, true}) {
     CAPTURE(swapped);
@@ -233,7 +378,8 @@ TEST_CASE("the networks optimise to convolutions, pooling, resizing and concaten
       CHECK_MESSAGE(left.contains(name_of(node.layer)), node.name, " is still a ", name_of(node.layer));
       found += std::holds_alternative<Conv2d>(node.layer);
     }
-    CHECK(found == convolutions);
+    // ASPP's projection is two: one of the maps, one of the pooled pixel.
+    CHECK(found == convolutions + (network.starts_with("deeplab") ? 1 : 0));
     CHECK(deviation(by_references(graph, input), before) < 1e-5);
   }
 }

@@ -1,0 +1,976 @@
+// The Winograd kernels: the schemes along one axis, how tiles cover a map, and whole convolutions against the
+// definition in double precision, for every instruction set of this machine.
+//
+// Winograd rounds where the direct sum of small whole numbers does not, so results are compared within a
+// bound. What a sum of n random products varies by is the root of the sum of their squares; errors are
+// measured against the largest of these of a map, which does not shrink where the terms happen to cancel.
+#include <doctest/doctest.h>
+
+#include <functional>
+#include <thread>
+
+#include "layers/checked.h"
+#include "layers/cpu/conv2d_implicit_gemm.h"
+#include "layers/cpu/conv2d_winograd.h"
+#include "layers/cpu/winograd_scheme.h"
+#include "layers/cpu/winograd_tiles.h"
+#include "tests/layers_testing.h"
+
+using namespace atrous;
+using winograd::Axis;
+using winograd::AxisTile;
+using winograd::info;
+using winograd::matrices;
+using winograd::Scheme;
+
+namespace {
+
+constexpr int tile_sizes[] = {2, 3, 4, 6};
+constexpr Scheme all_schemes[] = {Scheme::f2, Scheme::f3, Scheme::f4, Scheme::f5,
+                                  Scheme::f6, Scheme::z1, Scheme::z2, Scheme::z3};
+
+bool for_whole_maps(Scheme s) { return s == Scheme::z1 || s == Scheme::z2 || s == Scheme::z3; }
+
+double uniform(Random& random) {
+  return static_cast<double>(pick(random, -(1 << 30), 1 << 30)) / static_cast<double>(1 << 30);
+}
+
+std::vector<double> uniform(Random& random, std::int64_t count) {
+  std::vector<double> values;
+  for (std::int64_t i = 0; i < count; ++i) values.push_back(uniform(random));
+  return values;
+}
+
+// matrix * x
+template <class M>
+std::vector<double> product(const M& m, const std::vector<double>& x) {
+  std::vector<double> y(static_cast<std::size_t>(M::rows));
+  for (int r = 0; r < M::rows; ++r)
+    for (int c = 0; c < M::columns; ++c)
+      y[static_cast<std::size_t>(r)] += m.at[r][c] * x.at(static_cast<std::size_t>(c));
+  return y;
+}
+
+// Calls f with each scheme as a constant.
+template <class F>
+void for_each_scheme(F&& f) {
+  f(std::integral_constant<Scheme, Scheme::f2>());
+  f(std::integral_constant<Scheme, Scheme::f3>());
+  f(std::integral_constant<Scheme, Scheme::f4>());
+  f(std::integral_constant<Scheme, Scheme::f5>());
+  f(std::integral_constant<Scheme, Scheme::f6>());
+  f(std::integral_constant<Scheme, Scheme::z1>());
+  f(std::integral_constant<Scheme, Scheme::z2>());
+  f(std::integral_constant<Scheme, Scheme::z3>());
+}
+
+// What a scheme makes of its inputs: A ((G w) * (B x)).
+std::vector<double> filtered(Scheme scheme, const std::vector<double>& w, const std::vector<double>& x) {
+  std::vector<double> y;
+  for_each_scheme([&](auto constant) {
+    if (constant() != scheme) return;
+    const auto& m = matrices<constant()>;
+    std::vector<double> points = product(m.filter, w);
+    const std::vector<double> inputs = product(m.input, x);
+    for (std::size_t p = 0; p < points.size(); ++p) points[p] *= inputs[p];
+    y = product(m.output, points);
+  });
+  return y;
+}
+
+}  // namespace
+
+TEST_CASE("every scheme computes the sum over three taps, those for whole maps with zeros around them") {
+  Random random(1);
+  for (Scheme scheme : all_schemes) {
+    CAPTURE(static_cast<int>(scheme));
+    const auto [outputs, inputs, points, first_point, first_input] = info(scheme);
+    for (int round = 0; round < 100; ++round) {
+      const auto w = uniform(random, 3), x = uniform(random, inputs);
+      const auto y = filtered(scheme, w, x);
+      REQUIRE(y.size() == static_cast<std::size_t>(outputs));
+      for (int i = 0; i < outputs; ++i) {
+        double expected = 0;
+        for (int k = 0; k < 3; ++k) {
+          const int at = i + k - first_input;
+          if (at >= 0 && at < inputs)
+            expected += w[static_cast<std::size_t>(k)] * x[static_cast<std::size_t>(at)];
+        }
+        CHECK(std::abs(y[static_cast<std::size_t>(i)] - expected) < 1e-12);
+      }
+    }
+  }
+}
+
+TEST_CASE("a scheme of m outputs takes m + 2 products, those for whole maps one, three and four") {
+  int next_point = 0;
+  for_each_scheme([&](auto scheme) {
+    CAPTURE(static_cast<int>(scheme()));
+    constexpr auto s = info(scheme());
+    const auto& m = matrices<scheme()>;
+    CHECK(m.filter.rows == s.points);
+    CHECK(m.filter.columns == 3);
+    CHECK(m.input.rows == s.points);
+    CHECK(m.input.columns == s.inputs);
+    CHECK(m.output.rows == s.outputs);
+    CHECK(m.output.columns == s.points);
+    CHECK(s.points <= winograd::most_points);
+    CHECK(s.outputs <= winograd::most_outputs);
+    if (for_whole_maps(scheme())) {
+      CHECK(s.inputs == s.outputs);
+      CHECK(s.points == (s.outputs == 1 ? 1 : s.outputs + 1));
+    } else {
+      CHECK(s.inputs == s.outputs + 2);
+      CHECK(s.points == s.outputs + 2);
+    }
+    next_point = std::max(next_point, s.first_point + s.points);
+  });
+  CHECK(next_point == winograd::point_count);
+}
+
+TEST_CASE("schemes of one family share the transformed weights, those with fewer points the first of them") {
+  for_each_scheme([&](auto small) {
+    for_each_scheme([&](auto large) {
+      constexpr auto s = info(small()), l = info(large());
+      if (s.first_point != l.first_point || s.points > l.points) return;
+      CAPTURE(static_cast<int>(small()));
+      CAPTURE(static_cast<int>(large()));
+      for (int p = 0; p < s.points; ++p)
+        for (int k = 0; k < 3; ++k)
+          CHECK(matrices<small()>.filter.at[p][k] == matrices<large()>.filter.at[p][k]);
+    });
+  });
+}
+
+namespace {
+
+// matrix * x by way of the halves.
+template <class M>
+std::vector<double> by_halves(const M& m, const std::vector<double>& x) {
+  const auto h = winograd::halve_rows(m);
+  std::vector<double> y = product(h.matrix, x);
+  for (std::size_t r = 0; r < y.size(); ++r)
+    if (r + 1 < y.size() && h.pair[r]) {
+      const double even = y[r], odd = y[r + 1];
+      y[r] = even + odd, y[r + 1] = even - odd;
+    }
+  return y;
+}
+
+// matrix * x by way of the halves of its transpose.
+template <class M>
+std::vector<double> by_halved_columns(const M& m, std::vector<double> x) {
+  const auto h = winograd::halve_rows(transposed(m));
+  for (std::size_t r = 0; r < x.size(); ++r)
+    if (r + 1 < x.size() && h.pair[r]) {
+      const double sum = x[r] + x[r + 1], difference = x[r] - x[r + 1];
+      x[r] = sum, x[r + 1] = difference;
+    }
+  return product(transposed(h.matrix), x);
+}
+
+template <class M>
+int pairs(const M& m) {
+  const auto h = winograd::halve_rows(m);
+  return static_cast<int>(std::ranges::count(h.pair, true));
+}
+
+bool close(const std::vector<double>& a, const std::vector<double>& b, double bound) {
+  return std::ranges::equal(a, b, [&](double x, double y) { return std::abs(x - y) <= bound; });
+}
+
+}  // namespace
+
+TEST_CASE("halving rows changes how a transform is computed, not what") {
+  Random random(2);
+  for_each_scheme([&](auto scheme) {
+    CAPTURE(static_cast<int>(scheme()));
+    const auto& m = matrices<scheme()>;
+    for (int round = 0; round < 20; ++round) {
+      const auto w = uniform(random, 3), x = uniform(random, m.input.columns),
+                 products = uniform(random, m.output.columns);
+      CHECK(close(by_halves(m.filter, w), product(m.filter, w), 1e-13));
+      CHECK(close(by_halves(m.input, x), product(m.input, x), 1e-13));
+      CHECK(close(by_halved_columns(m.output, products), product(m.output, products), 1e-12));
+    }
+  });
+}
+
+TEST_CASE("the points 1 and -1, 2 and -2, 1/2 and -1/2 are computed by halves") {
+  const auto& f6 = matrices<Scheme::f6>;
+  CHECK(pairs(f6.filter) == 3);
+  CHECK(pairs(f6.input) == 3);
+  CHECK(pairs(transposed(f6.output)) == 3);
+  CHECK(pairs(matrices<Scheme::z1>.input) == 0);
+}
+
+namespace {
+
+struct AxisProblem {
+  std::int64_t images, size, input_size, padding, dilation;
+  int largest_tile;
+};
+
+std::ostream& operator<<(std::ostream& out, const AxisProblem& p) {
+  return out << "AxisProblem{" << p.images << ", " << p.size << ", " << p.input_size << ", " << p.padding
+             << ", " << p.dilation << ", " << p.largest_tile << "}";
+}
+
+Axis cover(const AxisProblem& p) {
+  return winograd::cover(p.images, p.size, p.input_size, p.padding, p.dilation, p.largest_tile);
+}
+
+// Many axes; the output's size is what a kernel of three taps leaves of the padded input.
+void for_each_axis(const std::function<void(const AxisProblem&)>& f) {
+  for (int largest : tile_sizes)
+    for (std::int64_t dilation : {1, 2, 3, 4, 6, 12, 24, 36})
+      for (std::int64_t padding :
+           {std::int64_t{0}, dilation - 1, dilation, dilation + 1, 2 * dilation, 3 * dilation + 5})
+        for (std::int64_t input_size : {1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 19, 20, 25, 26, 33, 73}) {
+          const std::int64_t size = input_size + 2 * (padding - dilation);
+          if (size < 1) continue;
+          for (std::int64_t images : {1, 3}) f({images, size, input_size, padding, dilation, largest});
+        }
+}
+
+// Whether all taps of a tile's outputs but those that the scheme reads lie in the padding.
+bool surrounded_by_padding(const AxisProblem& p, const AxisTile& t) {
+  const std::int64_t first_tap = t.first_output - p.padding,
+                     last_tap = first_tap + (t.outputs + 1) * p.dilation;
+  return first_tap < 0 && last_tap >= p.input_size;
+}
+
+// "" if the tiles cover the axis and read what they must.
+std::string fault(const AxisProblem& p, const Axis& axis) {
+  std::vector<int> covered(static_cast<std::size_t>(p.images * p.size));
+  for (const AxisTile& t : axis.tiles) {
+    const auto s = info(t.scheme);
+    if (t.image < 0 || t.image >= p.images) return "a tile of no image";
+    if (t.outputs < 1 || t.outputs > s.outputs) return "more outputs than the scheme has";
+    for (std::int64_t i = 0; i < t.outputs; ++i) {
+      const std::int64_t y = t.first_output + i * p.dilation;
+      if (y < 0 || y >= p.size) return text("output ", y, " does not exist");
+      ++covered[static_cast<std::size_t>(t.image * p.size + y)];
+    }
+    if (t.first_input != t.first_output - p.padding + s.first_input * p.dilation)
+      return "inputs that are not under the outputs' taps";
+    if (for_whole_maps(t.scheme)) {
+      if (t.outputs != s.outputs) return "a whole map of fewer outputs than the scheme has";
+      if (!surrounded_by_padding(p, t)) return "a scheme for whole maps reads pixels around it";
+    } else {
+      if (s.outputs > p.largest_tile) return "a tile larger than the largest";
+      const std::int64_t after = t.first_output + t.outputs * p.dilation;
+      const bool alone = t.first_output < p.dilation && after >= p.size;
+      if (t.outputs < s.outputs && t.scheme != Scheme::f2) return "a tile larger than its outputs";
+      if (t.outputs == 1 && !alone && p.largest_tile > 2) return "a rim of one output";
+      if (alone && t.outputs <= 3 && surrounded_by_padding(p, t)) return "a whole map not taken as one";
+    }
+  }
+  if (std::ranges::any_of(covered, [](int times) { return times != 1; }))
+    return "an output that is not covered once";
+  return "";
+}
+
+// "" if the numbers that go with the tiles are right.
+std::string miscount(const Axis& axis) {
+  std::int64_t products = 0;
+  int points = 0;
+  std::vector<int> families;
+  for (Scheme s : axis.schemes) {
+    if (axis.first_point(s) != points) return "points that do not follow one another";
+    families.push_back(info(s).first_point);
+    points += info(s).points;
+    if (std::ranges::none_of(axis.tiles, [&](const AxisTile& t) { return t.scheme == s; }))
+      return "a scheme that no tile uses";
+  }
+  if (points != axis.points) return "not as many points as the schemes have";
+  std::ranges::sort(families);
+  if (std::ranges::adjacent_find(families) != families.end()) return "two schemes of one family";
+
+  for (int p = 0; p < axis.points; ++p)
+    if (axis.rank(p, 0) != 0) return "a first tile that has tiles before it";
+  for (std::size_t i = 0; i < axis.tiles.size(); ++i) {
+    const Scheme s = axis.tiles[i].scheme;
+    const int first = axis.first_point(s), last = first + info(s).points;
+    if (last > axis.points) return "a tile with more points than the axis";
+    products += info(s).points;
+    for (int p = 0; p < axis.points; ++p) {
+      const auto at = static_cast<std::int64_t>(i);
+      if (axis.rank(p, at + 1) - axis.rank(p, at) != (p >= first && p < last ? 1 : 0))
+        return "a rank that does not count the tiles before";
+    }
+  }
+  return products == axis.products ? "" : "products that are not the points of all tiles";
+}
+
+}  // namespace
+
+TEST_CASE("tiles cover every output of an axis once and read the inputs under its taps") {
+  for_each_axis([](const AxisProblem& p) {
+    const std::string wrong = fault(p, cover(p));
+    CHECK_MESSAGE(wrong.empty(), text(p, ": ", wrong));
+  });
+}
+
+TEST_CASE("an axis counts its points, its products and the tiles before each tile") {
+  for_each_axis([](const AxisProblem& p) {
+    const std::string wrong = miscount(cover(p));
+    CHECK_MESSAGE(wrong.empty(), text(p, ": ", wrong));
+  });
+}
+
+TEST_CASE("the tiles of an axis together compute its convolution") {
+  Random random(3);
+  for_each_axis([&](const AxisProblem& p) {
+    if (p.images > 1) return;
+    const auto w = uniform(random, 3), x = uniform(random, p.input_size);
+    const auto input = [&](std::int64_t at) {
+      return at >= 0 && at < p.input_size ? x[static_cast<std::size_t>(at)] : 0.0;
+    };
+    double worst = 0;
+    for (const AxisTile& t : cover(p).tiles) {
+      std::vector<double> inputs;
+      for (int i = 0; i < info(t.scheme).inputs; ++i) inputs.push_back(input(t.first_input + i * p.dilation));
+      const auto y = filtered(t.scheme, w, inputs);
+      for (std::int64_t i = 0; i < t.outputs; ++i) {
+        double expected = 0;
+        for (std::int64_t k = 0; k < 3; ++k)
+          expected +=
+              w[static_cast<std::size_t>(k)] * input(t.first_output - p.padding + (i + k) * p.dilation);
+        worst = std::max(worst, std::abs(y[static_cast<std::size_t>(i)] - expected));
+      }
+    }
+    CHECK_MESSAGE(worst < 1e-12, text(p));
+  });
+}
+
+TEST_CASE("every image of a batch is covered alike") {
+  for_each_axis([](const AxisProblem& p) {
+    if (p.images == 1) return;
+    AxisProblem of_one = p;
+    of_one.images = 1;
+    const Axis one = cover(of_one), all = cover(p);
+    REQUIRE(all.tiles.size() == static_cast<std::size_t>(p.images) * one.tiles.size());
+    CHECK(all.schemes == one.schemes);
+    bool alike = true;
+    for (std::size_t i = 0; i < all.tiles.size(); ++i) {
+      const AxisTile &a = all.tiles[i], &b = one.tiles[i % one.tiles.size()];
+      alike = alike && a.image == static_cast<std::int64_t>(i / one.tiles.size()) && a.scheme == b.scheme &&
+              a.first_input == b.first_input && a.first_output == b.first_output && a.outputs == b.outputs;
+    }
+    CHECK_MESSAGE(alike, text(p));
+  });
+}
+
+namespace {
+
+enum class Residual { none, whole, one_pixel, in_place };
+
+struct Problem {
+  std::int64_t n = 1, h = 1, w = 1, in = 16, out = 1, padding = 1, dilation = 1;
+  bool bias = false;
+  Residual residual = Residual::none;
+  ActivationKind activation = ActivationKind::none;
+  // Channels of wider tensors before and after the slice that is read or written.
+  std::int64_t beside_in = 0, beside_residual = 0, beside_out = 0;
+  Draw draw = Draw::floats;
+  std::uint64_t seed = 1;
+};
+
+std::ostream& operator<<(std::ostream& out, const Problem& p) {
+  return out << "Problem{.n = " << p.n << ", .h = " << p.h << ", .w = " << p.w << ", .in = " << p.in
+             << ", .out = " << p.out << ", .padding = " << p.padding << ", .dilation = " << p.dilation
+             << ", .bias = " << p.bias << ", .residual = Residual(" << static_cast<int>(p.residual)
+             << "), .activation = ActivationKind::" << name_of(p.activation)
+             << ", .beside_in = " << p.beside_in << ", .beside_residual = " << p.beside_residual
+             << ", .beside_out = " << p.beside_out << ", .draw = Draw(" << static_cast<int>(p.draw)
+             << "), .seed = " << p.seed << "}";
+}
+
+struct Setup {
+  Conv2d layer;
+  Slice in, residual;
+  Shape out;
+  Residual kind;
+
+  // Where the residual is the output itself that holds a copy of it.
+  std::vector<ConstView> inputs(View output) const {
+    if (kind == Residual::none) return {in.view()};
+    if (kind != Residual::in_place) return {in.view(), residual.view()};
+    for (std::int64_t p = 0; p < output.shape.pixels(); ++p)
+      std::copy_n(residual.view().data + p * residual.view().pitch, output.shape.c,
+                  output.data + p * output.pitch);
+    return {in.view(), output};
+  }
+};
+
+Setup set_up(const Problem& p) {
+  Random random(p.seed);
+  const Draw draw_weights = p.draw == Draw::whole ? Draw::sixteenths : p.draw;
+  const auto weight = drawn(p.out * p.in * 9, random, draw_weights);
+  const auto bias = p.bias ? drawn(p.out, random, draw_weights) : nullptr;
+  const Conv2d layer{.weight = {p.out, p.in, 3, 3, weight},
+                     .bias = bias,
+                     .padding = p.padding,
+                     .dilation = p.dilation,
+                     .activation = p.activation};
+  const Shape in{p.n, p.h, p.w, p.in}, out = output_shape(layer, in), pixel{out.n, 1, 1, out.c};
+  Setup s{layer, Slice(in, p.beside_in, p.beside_in / 2),
+          Slice(p.residual == Residual::one_pixel ? pixel : out, p.beside_residual / 2, p.beside_residual),
+          out, p.residual};
+  fill(s.in.view(), random, p.draw);
+  fill(s.residual.view(), random, draw_weights);
+  return s;
+}
+
+// The convolution in double precision, and the largest root of the sum of an output's squared terms.
+struct Expected {
+  Shape shape;
+  std::vector<double> values;  // dense
+  double scale;
+};
+
+Expected by_definition(const Setup& s) {
+  const Filter& w = s.layer.weight;
+  const auto outputs = static_cast<std::size_t>(w.d0);
+  std::vector<double> weights(9 * static_cast<std::size_t>(w.d1) * outputs);  // [ky][kx][i][o]
+  for (std::int64_t o = 0; o < w.d0; ++o)
+    for (std::int64_t i = 0; i < w.d1; ++i)
+      for (std::int64_t tap = 0; tap < 9; ++tap)
+        weights[static_cast<std::size_t>((tap * w.d1 + i) * w.d0 + o)] = w.at(o, i, tap / 3, tap % 3);
+
+  Expected e{s.out, {}, 0};
+  const ConstView in = s.in.view(), residual = s.residual.view();
+  std::vector<double> sums(outputs), squares(outputs);
+  for (std::int64_t n = 0; n < s.out.n; ++n)
+    for (std::int64_t y = 0; y < s.out.h; ++y)
+      for (std::int64_t x = 0; x < s.out.w; ++x) {
+        std::ranges::fill(sums, 0);
+        std::ranges::fill(squares, 0);
+        for (std::int64_t tap = 0; tap < 9; ++tap) {
+          const std::int64_t in_y = y - s.layer.padding + tap / 3 * s.layer.dilation,
+                             in_x = x - s.layer.padding + tap % 3 * s.layer.dilation;
+          if (in_y < 0 || in_y >= in.shape.h || in_x < 0 || in_x >= in.shape.w) continue;
+          for (std::int64_t i = 0; i < w.d1; ++i) {
+            const double value = in.at(n, in_y, in_x, i);
+            const double* row = weights.data() + (tap * w.d1 + i) * w.d0;
+            for (std::size_t o = 0; o < outputs; ++o) {
+              const double term = value * row[o];
+              sums[o] += term;
+              squares[o] += term * term;
+            }
+          }
+        }
+        for (std::size_t o = 0; o < outputs; ++o) {
+          const auto channel = static_cast<std::int64_t>(o);
+          double sum = sums[o];
+          if (s.layer.bias) sum += s.layer.bias.get()[o];
+          if (s.kind != Residual::none) sum += residual_pixel(residual, n, y, x)[channel];
+          e.values.push_back(activate(s.layer.activation, static_cast<float>(sum)));
+          e.scale = std::max(e.scale, std::sqrt(squares[o]));
+        }
+      }
+  return e;
+}
+
+// The largest error as a share of the scale; huge where something is not a number.
+double error_of(ConstView found, const Expected& expected) {
+  if (found.shape != expected.shape) return 1e30;
+  double worst = 0;
+  auto e = expected.values.begin();
+  for (std::int64_t p = 0; p < found.shape.pixels(); ++p)
+    for (std::int64_t c = 0; c < found.shape.c; ++c) {
+      const double error = std::abs(found.data[p * found.pitch + c] - *e++);
+      if (!(error <= 1e30)) return 1e30;
+      worst = std::max(worst, error);
+    }
+  return worst / std::max(expected.scale, 1e-3);
+}
+
+// A workspace full of NaN between guards that no kernel may write to.
+class Workspace {
+ public:
+  explicit Workspace(std::size_t bytes) : memory_(guard + bytes + guard), bytes_(bytes) {
+    std::memset(memory_.data(), 0xff, memory_.size());
+  }
+  std::span<std::byte> span() const { return {memory_.data() + guard, bytes_}; }
+  bool kept_within() const {
+    const auto untouched = [](std::byte b) { return b == std::byte{0xff}; };
+    return std::all_of(memory_.data(), memory_.data() + guard, untouched) &&
+           std::all_of(memory_.data() + guard + bytes_, memory_.data() + memory_.size(), untouched);
+  }
+
+ private:
+  static constexpr std::size_t guard = 4096;
+  Buffer memory_;
+  std::size_t bytes_;
+};
+
+std::size_t least_bytes(const Kernel& kernel, const Setup& s, int threads) {
+  return kernel.least_workspace_bytes(std::vector<Shape>{s.in.view().shape}, s.out, threads);
+}
+std::size_t best_bytes(const Kernel& kernel, const Setup& s, int threads) {
+  return kernel.workspace_bytes(std::vector<Shape>{s.in.view().shape}, s.out, threads);
+}
+
+// Runs into an output full of NaN. Returns whether the workspace was enough.
+bool run_within(const Kernel& kernel, const Setup& s, View output, int threads, std::size_t bytes) {
+  for (std::int64_t p = 0; p < output.shape.pixels(); ++p)
+    std::fill_n(output.data + p * output.pitch, output.shape.c, not_a_number);
+  const auto inputs = s.inputs(output);
+  const Workspace workspace(bytes);
+  kernel.run({.inputs = inputs, .output = output, .workspace = workspace.span(), .threads = threads});
+  return workspace.kept_within();
+}
+
+std::unique_ptr<Kernel> winograd_kernel(const Conv2d& layer, Isa isa, int largest_tile, int threads = 1) {
+  return make_conv2d_winograd(std::make_shared<PackedConv2d>(layer, isa, threads), largest_tile);
+}
+
+// How much larger than in a direct sum a rounding error of the products comes out of a scheme: for random w
+// and x of variance 1 the products at point p vary by |G_p| |B_p|, output i by the root of 3, and A weighs
+// the products. The largest and the root mean square of a tile's outputs; along two axes it is the square.
+struct Amplification {
+  double largest = 0, mean = 0;
+};
+
+Amplification amplification(Scheme scheme) {
+  Amplification a;
+  for_each_scheme([&](auto constant) {
+    if (constant() != scheme) return;
+    const auto& m = matrices<constant()>;
+    const auto squares = [](const auto& matrix, int row) {
+      double sum = 0;
+      for (int c = 0; c < matrix.columns; ++c) sum += matrix.at[row][c] * matrix.at[row][c];
+      return sum;
+    };
+    for (int i = 0; i < m.output.rows; ++i) {
+      double variance = 0;
+      for (int p = 0; p < m.output.columns; ++p)
+        variance += m.output.at[i][p] * m.output.at[i][p] * squares(m.filter, p) * squares(m.input, p) / 3;
+      a.largest = std::max(a.largest, std::sqrt(variance));
+      a.mean += variance / m.output.rows;
+    }
+  });
+  a.mean = std::sqrt(a.mean);
+  return a;
+}
+
+// Each addition to a running sum rounds it by at most 2^-24 of what it has come to, 0.4 times that on
+// average; on the way to n random terms that makes 0.4 * 2^-24 * sqrt(n / 2) of the scale.
+double rounding(std::int64_t channels) {
+  return 0.4 * 0x1p-24 * std::sqrt(static_cast<double>(channels) / 2 + 10);
+}
+
+// The greatest error of a map's outputs, as a share of the scale: seven standard deviations.
+double bound(int largest_tile, std::int64_t channels) {
+  double largest = 0;
+  for (Scheme s : all_schemes)
+    if (for_whole_maps(s) || info(s).outputs <= largest_tile)
+      largest = std::max(largest, amplification(s).largest);
+  return 7 * largest * largest * rounding(channels);
+}
+
+// Checks one problem with all tile sizes on every instruction set; returns whether all was well.
+bool agrees_with_definition(const Problem& p, int threads = 1) {
+  const Setup s = set_up(p);
+  const Expected expected = by_definition(s);
+  bool good = true;
+  for (Isa isa : supported_isas()) {
+    const auto packed = std::make_shared<PackedConv2d>(s.layer, isa, threads);
+    for (int largest : tile_sizes) {
+      const auto kernel = make_conv2d_winograd(packed, largest);
+      Slice out(s.out, p.beside_out, p.beside_out / 2);
+      const bool kept = run_within(*kernel, s, out.view(), threads, best_bytes(*kernel, s, threads));
+      const double error = error_of(out.view(), expected);
+      const bool well = kept && error <= bound(largest, p.in) && out.strangers_untouched();
+      CHECK_MESSAGE(well, text(p, " on ", name_of(isa), " with ", kernel->name(), ": error ", error,
+                               kept ? "" : ", wrote beside its workspace"));
+      good = good && well;
+    }
+  }
+  return good;
+}
+
+Problem square(std::int64_t size, std::int64_t in, std::int64_t out, std::int64_t dilation = 1) {
+  return {.h = size, .w = size, .in = in, .out = out, .padding = dilation, .dilation = dilation};
+}
+
+struct Named {
+  std::string name;
+  Problem problem;
+};
+
+std::vector<Named> named_problems() {
+  return {
+      {"one pixel", square(1, 16, 1)},
+      {"one pixel, dilation 36", square(1, 37, 5, 36)},
+      {"a row", {.h = 1, .w = 37, .in = 16, .out = 7}},
+      {"a column", {.h = 37, .w = 1, .in = 16, .out = 7}},
+      {"a row of one tile", {.h = 1, .w = 6, .in = 17, .out = 33}},
+      {"two pixels", {.h = 2, .w = 1, .in = 16, .out = 5}},
+      {"two by three", {.h = 2, .w = 3, .in = 16, .out = 5}},
+      {"resnet 3x3", square(14, 32, 32)},
+      {"resnet layer3, dilation 2", square(13, 48, 40, 2)},
+      {"resnet layer4, dilation 4", square(11, 24, 24, 4)},
+      {"a sub-grid of three pixels in the padding", square(9, 33, 21, 3)},
+      {"sub-grids of three and two pixels", square(8, 33, 21, 3)},
+      {"sub-grids of two pixels and one", square(9, 16, 21, 6)},
+      {"aspp rate 12", square(9, 33, 21, 12)},
+      {"aspp rate 12, sub-grids of one pixel and two", square(17, 16, 16, 12)},
+      {"aspp rate 24", square(28, 16, 9, 24)},
+      {"aspp rate 36, larger than the map", square(13, 16, 16, 36)},
+      {"aspp rate 36, one axis inside",
+       {.h = 5, .w = 40, .in = 16, .out = 16, .padding = 36, .dilation = 36}},
+      {"rows of whole maps, columns of tiles",
+       {.h = 4, .w = 29, .in = 16, .out = 9, .padding = 4, .dilation = 4}},
+      {"no padding", {.h = 8, .w = 7, .in = 17, .out = 6, .padding = 0}},
+      {"no padding, dilation 3", {.h = 11, .w = 9, .in = 17, .out = 6, .padding = 0, .dilation = 3}},
+      {"padding one less than the dilation",
+       {.h = 9, .w = 6, .in = 17, .out = 6, .padding = 3, .dilation = 4}},
+      {"padding wider than the dilation", {.h = 3, .w = 4, .in = 17, .out = 6, .padding = 5}},
+      {"padding wider than a dilation of 3",
+       {.h = 3, .w = 4, .in = 17, .out = 6, .padding = 7, .dilation = 3}},
+      {"channels of one chunk", square(5, 256, 5)},
+      {"channels one less than a chunk", square(5, 255, 5)},
+      {"channels one more than a chunk", square(5, 257, 5)},
+      {"channels of two uneven chunks", square(7, 300, 33)},
+      {"channels of two chunks and one", square(4, 513, 32)},
+      {"600 channels", square(3, 600, 9, 2)},
+      {"channels that are no whole vectors", square(7, 37, 31)},
+      {"31 output channels", square(8, 16, 31)},
+      {"33 output channels", square(8, 16, 33)},
+      {"70 output channels", square(8, 19, 70)},
+      {"257 output channels", square(6, 16, 257)},
+      {"a batch of three", {.n = 3, .h = 7, .w = 9, .in = 21, .out = 34}},
+      {"a dilated batch of three",
+       {.n = 3, .h = 10, .w = 7, .in = 18, .out = 11, .padding = 4, .dilation = 4}},
+  };
+}
+
+}  // namespace
+
+TEST_CASE("Winograd's kernels equal the definition on every named shape") {
+  for (const auto& [name, problem] : named_problems()) {
+    CAPTURE(name);
+    agrees_with_definition(problem);
+  }
+}
+
+TEST_CASE("Winograd's kernels equal the definition on maps of every size up to 20") {
+  for (std::int64_t size = 1; size <= 20; ++size)
+    for (std::int64_t dilation : {1, 2, 3}) {
+      Problem p = square(size, 16, 5, dilation);
+      p.w = 21 - size;
+      agrees_with_definition(p);
+    }
+}
+
+TEST_CASE("whole numbers come out of Winograd's kernels as they do of the definition") {
+  for (auto [name, p] : named_problems()) {
+    CAPTURE(name);
+    p.draw = Draw::whole;
+    agrees_with_definition(p);
+  }
+}
+
+TEST_CASE("2x2 tiles are exact on whole numbers: their constants are powers of two") {
+  for (std::int64_t dilation : {1, 2, 4}) {
+    Problem p = square(11, 40, 9, dilation);
+    p.draw = Draw::whole;
+    const Setup s = set_up(p);
+    Tensor expected(s.out), out(s.out);
+    conv2d_reference(s.layer, s.in.view(), nullptr, expected.view());
+    for (Isa isa : supported_isas()) {
+      CAPTURE(name_of(isa));
+      const auto kernel = winograd_kernel(s.layer, isa, 2);
+      CHECK(run_within(*kernel, s, out.view(), 1, best_bytes(*kernel, s, 1)));
+      // A sub-grid of three pixels in the padding takes thirds.
+      CHECK(difference(out.view(), expected.view(), dilation == 4 ? 1e-5 : 0) == "");
+    }
+  }
+}
+
+TEST_CASE("Winograd's kernels add bias and residual, then apply the activation, on every named shape") {
+  for (auto [name, p] : named_problems()) {
+    CAPTURE(name);
+    p.bias = true;
+    p.residual = Residual::whole;
+    p.activation = ActivationKind::relu;
+    p.beside_in = 3, p.beside_residual = 5, p.beside_out = 7;
+    agrees_with_definition(p);
+  }
+}
+
+TEST_CASE("Winograd's kernels take a residual of the map, of one pixel repeated, and in the output's place") {
+  for (Residual residual : {Residual::whole, Residual::one_pixel, Residual::in_place})
+    for (const Problem& base :
+         {square(8, 21, 37), square(9, 300, 33, 2), square(10, 16, 70, 4), square(7, 33, 5, 36)}) {
+      Problem p = base;
+      p.n = 2;
+      p.residual = residual;
+      agrees_with_definition(p);
+      p.beside_residual = 3, p.beside_out = 6;
+      p.bias = true;
+      p.activation = ActivationKind::relu6;
+      agrees_with_definition(p);
+    }
+}
+
+TEST_CASE("Winograd's kernels apply every activation, with and without bias and residual") {
+  for (ActivationKind kind :
+       {ActivationKind::none, ActivationKind::relu, ActivationKind::relu6, ActivationKind::hardsigmoid,
+        ActivationKind::hardswish, ActivationKind::sigmoid})
+    for (bool bias : {false, true})
+      for (Residual residual : {Residual::none, Residual::whole}) {
+        Problem p = square(7, 21, 37, 2);
+        p.bias = bias, p.residual = residual, p.activation = kind;
+        p.draw = Draw::whole;
+        agrees_with_definition(p);
+      }
+}
+
+TEST_CASE("an output that sees only padding gets bias, residual and activation all the same") {
+  for (std::int64_t channels : {16, 270}) {
+    Problem p{.h = 4, .w = 14, .in = channels, .out = 11, .padding = 9};
+    p.bias = true;
+    p.residual = Residual::whole;
+    p.activation = ActivationKind::relu6;
+    agrees_with_definition(p);
+  }
+}
+
+TEST_CASE("Winograd's kernels equal the definition on random problems") {
+  Random random(20241117);
+  for (int i = 0; i < 250; ++i) {
+    Problem p;
+    p.n = pick_of(random, {1, 1, 1, 2, 3});
+    p.h = pick(random, 1, 20), p.w = pick(random, 1, 20);
+    p.in = pick_of(random, {16, 17, 24, 31, 37, 64, 100, 255, 256, 257, 300, 513});
+    if (p.in > 200) p.h = std::min<std::int64_t>(p.h, 7);
+    p.out = pick_of(random, {1, 5, 8, 16, 31, 32, 33, 48, 70});
+    p.dilation = pick_of(random, {1, 1, 1, 2, 2, 3, 4, 6, 12, 24, 36});
+    // Some padding, at least so much that the kernel fits.
+    const std::int64_t missing = 2 * p.dilation + 1 - std::min(p.h, p.w);
+    p.padding = std::max({std::int64_t{0}, (missing + 1) / 2,
+                          pick_of(random, {p.dilation, p.dilation, p.dilation, std::int64_t{0},
+                                           p.dilation - 1, std::min(p.dilation + 2, std::int64_t{8})})});
+    p.bias = pick(random, 0, 1) == 1;
+    p.residual = pick_of(random, {Residual::none, Residual::whole, Residual::one_pixel, Residual::in_place});
+    p.activation = pick_of(random, {ActivationKind::none, ActivationKind::relu, ActivationKind::relu6});
+    p.beside_in = pick_of(random, {0, 0, 1, 4}), p.beside_residual = pick_of(random, {0, 3});
+    p.beside_out = pick_of(random, {0, 0, 2, 5});
+    p.draw = pick_of(random, {Draw::whole, Draw::floats});
+    p.seed = random();
+    // Now and then with threads: on a busy machine they cost more than the sums.
+    if (!agrees_with_definition(p, i % 10 == 0 ? 3 : 1)) break;
+  }
+}
+
+namespace {
+
+std::vector<Problem> problems_for_bits() {
+  std::vector<Problem> all = {square(13, 40, 70),    square(9, 300, 33, 2), square(11, 513, 40, 4),
+                              square(21, 37, 5, 12), square(25, 24, 100),   square(6, 300, 600)};
+  all[3].n = 3;
+  for (Problem& p : all) {
+    p.bias = true;
+    p.residual = Residual::in_place;
+    p.activation = ActivationKind::hardswish;
+  }
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("Winograd's kernels give the same bits for any number of threads") {
+  for (const Problem& p : problems_for_bits()) {
+    const Setup s = set_up(p);
+    for (Isa isa : supported_isas())
+      for (int largest : {6, 2}) {
+        INFO(text(p));
+        CAPTURE(name_of(isa));
+        CAPTURE(largest);
+        Tensor first(s.out), again(s.out);
+        const auto kernel = winograd_kernel(s.layer, isa, largest);
+        CHECK(run_within(*kernel, s, first.view(), 1, best_bytes(*kernel, s, 1)));
+        for (int threads : {2, 3, 7}) {
+          CAPTURE(threads);
+          const auto packed_by_threads = winograd_kernel(s.layer, isa, largest, threads);
+          CHECK(run_within(*packed_by_threads, s, again.view(), threads, best_bytes(*kernel, s, threads)));
+          CHECK(same_bits(first.view(), again.view()));
+        }
+      }
+  }
+}
+
+TEST_CASE("Winograd's kernels give the same bits in any workspace from the least to the best") {
+  for (const Problem& p : problems_for_bits()) {
+    const Setup s = set_up(p);
+    for (Isa isa : supported_isas())
+      for (int threads : {1, 3}) {
+        INFO(text(p));
+        CAPTURE(name_of(isa));
+        CAPTURE(threads);
+        const auto kernel = winograd_kernel(s.layer, isa, 6);
+        const std::size_t least = least_bytes(*kernel, s, threads), best = best_bytes(*kernel, s, threads);
+        CHECK(least <= best);
+        Tensor expected(s.out), out(s.out);
+        CHECK(run_within(*kernel, s, expected.view(), threads, best));
+        for (std::size_t step = 0; step < 8; ++step) {
+          const std::size_t bytes = (least + (std::max(best, least) - least) * step / 8) / 64 * 64;
+          CAPTURE(bytes);
+          CHECK(run_within(*kernel, s, out.view(), threads, bytes));
+          CHECK(same_bits(out.view(), expected.view()));
+        }
+      }
+  }
+}
+
+TEST_CASE("a map too large for one block of tiles, or for one pass over the channels, gives the same bits") {
+  for (const Problem& p : {square(96, 256, 32), square(66, 768, 20)}) {
+    const Setup s = set_up(p);
+    Tensor expected(s.out), out(s.out), direct(s.out);
+    const Isa isa = supported_isas().front();
+    const auto kernel = winograd_kernel(s.layer, isa, 6);
+    CHECK(run_within(*kernel, s, expected.view(), 1, best_bytes(*kernel, s, 1)));
+    CHECK(run_within(*kernel, s, out.view(), 1, least_bytes(*kernel, s, 1)));
+    CHECK(same_bits(out.view(), expected.view()));
+    CHECK(run_within(*kernel, s, out.view(), 2, best_bytes(*kernel, s, 2)));
+    CHECK(same_bits(out.view(), expected.view()));
+    run_hostile(*make_conv2d_implicit_gemm(std::make_shared<PackedConv2d>(s.layer, isa, 1)), {s.in.view()},
+                direct.view(), 1);
+    // Products of two uniform numbers vary by a ninth, and there are nine taps. Both round.
+    const Expected nearly{
+        s.out, {direct.values().begin(), direct.values().end()}, std::sqrt(static_cast<double>(p.in))};
+    CHECK(error_of(out.view(), nearly) < 2 * bound(6, p.in));
+  }
+}
+
+TEST_CASE("an image gets the same bits alone and in a batch") {
+  for (Problem p : {square(13, 20, 40), square(10, 270, 9, 4), square(6, 16, 33, 12)}) {
+    p.n = 3;
+    const Setup s = set_up(p);
+    for (Isa isa : supported_isas())
+      for (int largest : tile_sizes) {
+        INFO(text(p));
+        CAPTURE(name_of(isa));
+        CAPTURE(largest);
+        const auto kernel = winograd_kernel(s.layer, isa, largest);
+        Tensor together(s.out);
+        CHECK(run_within(*kernel, s, together.view(), 2, best_bytes(*kernel, s, 2)));
+        for (std::int64_t n = 0; n < p.n; ++n) {
+          const Shape one{1, p.h, p.w, p.in}, one_out{1, s.out.h, s.out.w, s.out.c};
+          Tensor alone(one_out);
+          run_hostile(*kernel, {{s.in.view().pixel(n, 0, 0), one, s.in.view().pitch}}, alone.view(), 1);
+          CHECK(same_bits(ConstView{together.view().pixel(n, 0, 0), one_out, s.out.c}, alone.view()));
+        }
+      }
+  }
+}
+
+TEST_CASE("one kernel runs maps of any size, and many threads run it at once") {
+  const Problem base = square(9, 70, 40, 2);
+  const Setup first = set_up(base);
+  for (Isa isa : supported_isas()) {
+    CAPTURE(name_of(isa));
+    const auto kernel = winograd_kernel(first.layer, isa, 6);
+    std::vector<Setup> setups;
+    std::vector<Tensor> expected, found;
+    for (std::int64_t size : {1, 3, 9, 14}) {
+      Problem p = base;
+      p.h = size, p.w = size + 2;
+      setups.push_back(set_up(p));
+      const Setup& s = setups.back();
+      const Expected by = by_definition(s);
+      expected.emplace_back(s.out);
+      found.emplace_back(s.out);
+      run_within(*kernel, s, expected.back().view(), 1, best_bytes(*kernel, s, 1));
+      CHECK(error_of(expected.back().view(), by) <= bound(6, p.in));
+    }
+    std::vector<std::thread> callers;
+    for (std::size_t i = 0; i < setups.size(); ++i)
+      callers.emplace_back(
+          [&, i] { run_within(*kernel, setups[i], found[i].view(), 1, best_bytes(*kernel, setups[i], 1)); });
+    for (std::thread& caller : callers) caller.join();
+    for (std::size_t i = 0; i < setups.size(); ++i) CHECK(same_bits(found[i].view(), expected[i].view()));
+  }
+}
+
+TEST_CASE("Winograd takes 3x3 convolutions of stride 1, one group and at least 16 input channels") {
+  Random random(4);
+  const auto accepts = [&](std::int64_t in, std::int64_t kernel_h, std::int64_t kernel_w, std::int64_t stride,
+                           std::int64_t groups) {
+    const std::int64_t out = 6;
+    const Conv2d layer{.weight = {out, in / groups, kernel_h, kernel_w,
+                                  drawn(out * in / groups * kernel_h * kernel_w, random, Draw::whole)},
+                       .bias = nullptr,
+                       .stride = stride,
+                       .groups = groups};
+    int accepted = 0;
+    for (Isa isa : supported_isas())
+      for (int largest : tile_sizes) accepted += winograd_kernel(layer, isa, largest) != nullptr;
+    CHECK((accepted == 0 || accepted == static_cast<int>(supported_isas().size() * std::size(tile_sizes))));
+    return accepted > 0;
+  };
+  CHECK(accepts(16, 3, 3, 1, 1));
+  CHECK(accepts(300, 3, 3, 1, 1));
+  CHECK_FALSE(accepts(16, 3, 3, 2, 1));
+  CHECK_FALSE(accepts(16, 5, 5, 1, 1));
+  CHECK_FALSE(accepts(16, 1, 1, 1, 1));
+  CHECK_FALSE(accepts(16, 3, 1, 1, 1));
+  CHECK_FALSE(accepts(16, 1, 3, 1, 1));
+  CHECK_FALSE(accepts(32, 3, 3, 1, 2));
+  CHECK_FALSE(accepts(15, 3, 3, 1, 1));
+  CHECK_FALSE(accepts(1, 3, 3, 1, 1));
+}
+
+TEST_CASE("Winograd's kernels are named by their tiles and share one packing with the direct kernel") {
+  const Setup s = set_up(square(4, 16, 5));
+  const auto packed = std::make_shared<PackedConv2d>(s.layer, supported_isas().front(), 1);
+  CHECK(make_conv2d_winograd(packed, 2)->name() == "winograd_2x2");
+  CHECK(make_conv2d_winograd(packed, 3)->name() == "winograd_3x3");
+  CHECK(make_conv2d_winograd(packed, 4)->name() == "winograd_4x4");
+  CHECK(make_conv2d_winograd(packed, 6)->name() == "winograd_6x6");
+  CHECK(make_conv2d_winograd(packed, 6)->packed_bytes() == make_conv2d_implicit_gemm(packed)->packed_bytes());
+}
+
+TEST_CASE("larger tiles cost less on large maps, and every one less than the direct sum") {
+  const Setup s = set_up(square(4, 256, 64));
+  const auto packed = std::make_shared<PackedConv2d>(s.layer, supported_isas().front(), 1);
+  const Shape in[] = {{1, 72, 72, 256}}, out{1, 72, 72, 64};
+  double before = make_conv2d_implicit_gemm(packed)->cost(in, out);
+  for (int largest : tile_sizes) {
+    const double cost = make_conv2d_winograd(packed, largest)->cost(in, out);
+    CHECK(cost > 0);
+    CHECK(cost < before);
+    before = cost;
+  }
+}
+
+TEST_CASE("the rounding of Winograd's kernels is what the constants of their tiles make of that of a sum") {
+  for (std::int64_t channels : {64, 512}) {
+    const Setup s = set_up(square(24, channels, 12));
+    const Expected expected = by_definition(s);
+    for (Isa isa : supported_isas())
+      for (int largest : tile_sizes) {
+        CAPTURE(name_of(isa));
+        CAPTURE(largest);
+        Tensor out(s.out);
+        const auto kernel = winograd_kernel(s.layer, isa, largest);
+        CHECK(run_within(*kernel, s, out.view(), 1, best_bytes(*kernel, s, 1)));
+        double squares = 0;
+        for (std::size_t i = 0; i < expected.values.size(); ++i) {
+          const double error = out.data()[i] - expected.values[i];
+          squares += error * error;
+        }
+        const double average =
+            std::sqrt(squares / static_cast<double>(expected.values.size())) / expected.scale;
+        // All tiles of a 24x24 map are of the largest size.
+        const double mean = amplification(static_cast<Scheme>(largest - 2)).mean;
+        CHECK(average < 1.2 * mean * mean * rounding(channels));
+        CHECK(average < 1e-5);
+        CHECK(error_of(out.view(), expected) < bound(largest, channels));
+      }
+  }
+}
