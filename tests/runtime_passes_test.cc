@@ -217,12 +217,14 @@ TEST_CASE("an activation stays where something else reads the convolution, and a
   CHECK(names(twice) == Names{"conv", "sigmoid"});
 }
 
-TEST_CASE("the networks optimise to convolutions, pooling, resizing and concatenation") {
-  const std::set<std::string_view> left{"conv2d", "max_pool2d", "adaptive_avg_pool2d", "resize", "concat"};
-  for (const std::string network : {"fcn_resnet18", "fcn_resnet(1,2,1,1)", "deeplabv3_resnet(2,1,1,2)"}) {
+TEST_CASE("the networks optimise to convolutions, pooling, resizing, concatenation and gates") {
+  const std::set<std::string_view> left{"conv2d", "max_pool2d", "adaptive_avg_pool2d",
+                                        "resize", "concat",     "mul"};
+  for (const std::string network : {"fcn_resnet18", "fcn_resnet(1,2,1,1)", "deeplabv3_resnet(2,1,1,2)",
+                                    "deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_small"}) {
     CAPTURE(network);
     const StateDict state = seeded_state(network, {.classes = 3, .width = 4});
-    Graph graph = build_network(state, {.aux = true}).graph;
+    Graph graph = build_network(state, {.aux = !network.starts_with("lraspp")}).graph;
     std::size_t convolutions = 0;
     for (const auto& [name, tensor] : state.entries()) convolutions += tensor.shape.size() == 4;
     const Tensor input = noise({1, 21, 18, 3});

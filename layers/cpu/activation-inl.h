@@ -19,6 +19,7 @@ template <class D, class V = hwy::HWY_NAMESPACE::Vec<D>>
 HWY_INLINE V activate(D d, ActivationKind kind, V x) {
   namespace hn = hwy::HWY_NAMESPACE;
   const V zero = hn::Zero(d), one = hn::Set(d, 1.f), three = hn::Set(d, 3.f), six = hn::Set(d, 6.f);
+  const V sixth = hn::Set(d, 1.f / 6);  // a division takes several times as long, and differs in the last bit
   switch (kind) {
     case ActivationKind::none:
       return x;
@@ -28,9 +29,9 @@ HWY_INLINE V activate(D d, ActivationKind kind, V x) {
     case ActivationKind::relu6:
       return hn::Min(six, hn::Max(zero, x));
     case ActivationKind::hardsigmoid:
-      return hn::Div(hn::Min(six, hn::Max(zero, hn::Add(x, three))), six);
+      return hn::Mul(hn::Min(six, hn::Max(zero, hn::Add(x, three))), sixth);
     case ActivationKind::hardswish:
-      return hn::Div(hn::Mul(x, hn::Min(six, hn::Max(zero, hn::Add(x, three)))), six);
+      return hn::Mul(hn::Mul(x, hn::Min(six, hn::Max(zero, hn::Add(x, three)))), sixth);
     // Highway's Exp wraps around beyond 104; exp(-100) is below every fp32 sum with 1.
     case ActivationKind::sigmoid:
       return hn::Div(one, hn::Add(one, hn::Exp(d, hn::Min(hn::Set(d, 100.f), hn::Neg(x)))));

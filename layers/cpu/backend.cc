@@ -3,7 +3,11 @@
 #include <algorithm>
 
 #include "layers/cpu/channelwise.h"
+#include "layers/cpu/conv2d_depthwise.h"
+#include "layers/cpu/conv2d_few_channels.h"
 #include "layers/cpu/conv2d_implicit_gemm.h"
+#include "layers/cpu/conv2d_pointwise.h"
+#include "layers/cpu/elementwise.h"
 #include "layers/error.h"
 
 namespace atrous {
@@ -41,6 +45,14 @@ constexpr Implementation reference{"reference",
                                    }};
 
 constexpr Implementation conv2d_list[] = {
+    {"depthwise", [](const Layer& layer,
+                     const CpuOptions& o) { return make_conv2d_depthwise(std::get<Conv2d>(layer), o.isa); }},
+    {"pointwise", [](const Layer& layer,
+                     const CpuOptions& o) { return make_conv2d_pointwise(std::get<Conv2d>(layer), o.isa); }},
+    {"few_channels",
+     [](const Layer& layer, const CpuOptions& o) {
+       return make_conv2d_few_channels(std::get<Conv2d>(layer), o.isa);
+     }},
     {"implicit_gemm",
      [](const Layer& layer, const CpuOptions& o) {
        return make_conv2d_implicit_gemm(std::get<Conv2d>(layer), o.isa, o.threads);
@@ -72,6 +84,26 @@ constexpr Implementation resize_list[] = {
     reference,
 };
 
+constexpr Implementation activation_list[] = {
+    {"elementwise",
+     [](const Layer& layer, const CpuOptions& o) {
+       return make_activation_elementwise(std::get<Activation>(layer), o.isa);
+     }},
+    reference,
+};
+
+constexpr Implementation add_list[] = {
+    {"elementwise", [](const Layer& layer,
+                       const CpuOptions& o) { return make_add_elementwise(std::get<Add>(layer), o.isa); }},
+    reference,
+};
+
+constexpr Implementation mul_list[] = {
+    {"elementwise", [](const Layer& layer,
+                       const CpuOptions& o) { return make_mul_elementwise(std::get<Mul>(layer), o.isa); }},
+    reference,
+};
+
 constexpr Implementation reference_list[] = {reference};
 
 std::span<const Implementation> implementations(const Layer& layer) {
@@ -79,6 +111,9 @@ std::span<const Implementation> implementations(const Layer& layer) {
   if (std::holds_alternative<MaxPool2d>(layer)) return max_pool2d_list;
   if (std::holds_alternative<AdaptiveAvgPool2d>(layer)) return adaptive_avg_pool2d_list;
   if (std::holds_alternative<Resize>(layer)) return resize_list;
+  if (std::holds_alternative<Activation>(layer)) return activation_list;
+  if (std::holds_alternative<Add>(layer)) return add_list;
+  if (std::holds_alternative<Mul>(layer)) return mul_list;
   return reference_list;
 }
 
