@@ -64,7 +64,8 @@ def call(*command, **options):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("atrous")
-    parser.add_argument("--models", default="fcn_resnet50,fcn_resnet101,deeplabv3_resnet50,deeplabv3_resnet101")
+    parser.add_argument("--models", default="fcn_resnet50,fcn_resnet101,deeplabv3_resnet50,"
+                        "deeplabv3_resnet101,deeplabv3_mobilenet_v3_large,lraspp_mobilenet_v3_large")
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--runs", type=int, default=3)
