@@ -22,7 +22,7 @@ const ConstView* residual(std::span<const ConstView> inputs) {
 std::string_view name_of(const Layer& layer) {
   constexpr std::string_view names[] = {
       "conv2d", "conv_transpose2d", "batch_norm", "activation", "max_pool2d", "adaptive_avg_pool2d",
-      "resize", "concat",           "add",        "mul",        "softmax"};
+      "resize", "concat",           "add",        "mul",        "softmax",    "expand_depthwise"};
   static_assert(std::size(names) == std::variant_size_v<Layer>);
   return names[layer.index()];
 }
@@ -87,6 +87,7 @@ std::int64_t macs(const Node& node, std::span<const Shape> shapes) {
   return std::visit(Match{
                         [&](const Conv2d& l) { return macs(l, in); },
                         [&](const ConvTranspose2d& l) { return macs(l, in); },
+                        [&](const ExpandDepthwise& l) { return macs(l, in); },
                         [](const auto&) -> std::int64_t { return 0; },
                     },
                     node.layer);
@@ -105,6 +106,7 @@ void run_reference(const Layer& layer, std::span<const ConstView> in, View out) 
                  [&](const Add& l) { add_reference(l, in[0], in[1], out); },
                  [&](const Mul& l) { mul_reference(l, in[0], in[1], out); },
                  [&](const Softmax& l) { softmax_reference(l, in[0], out); },
+                 [&](const ExpandDepthwise& l) { expand_depthwise_reference(l, in[0], out); },
              },
              layer);
 }

@@ -102,10 +102,64 @@ void fuse_activation(Graph& graph) {
   });
 }
 
+namespace {
+
+bool is_pointwise(const Conv2d& conv) {
+  return conv.weight.kernel_h == 1 && conv.weight.kernel_w == 1 && conv.stride == 1 && conv.padding == 0 &&
+         conv.groups == 1;
+}
+
+bool is_depthwise(const Conv2d& conv) {
+  return conv.groups == conv.in_channels() && conv.groups == conv.out_channels();
+}
+
+}  // namespace
+
+void classify_before_resize(Graph& graph) {
+  const auto by = producers(graph);
+  const auto readers = count_readers(graph);
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    auto* conv = std::get_if<Conv2d>(&graph.nodes[i].layer);
+    if (!conv || !plain(graph.nodes[i]) || !is_pointwise(*conv) ||
+        conv->out_channels() >= conv->in_channels())
+      continue;
+    const auto grown = static_cast<std::size_t>(graph.nodes[i].inputs[0]);
+    if (by[grown] == nowhere || readers[grown] != 1) continue;
+    Node &resize = graph.nodes[by[grown]], &after = graph.nodes[i];
+    const auto* how = std::get_if<Resize>(&resize.layer);
+    // The two change places; the value between them keeps its number and gets the convolution's channels.
+    if (!how) continue;
+    after.inputs[0] = resize.inputs[0];
+    resize.inputs[0] = static_cast<ValueId>(grown);
+    std::swap(resize.output, after.output);
+    graph.values[grown].channels = conv->out_channels();
+    std::swap(resize, after);
+  }
+}
+
+void fuse_expansion(Graph& graph) {
+  const auto by = producers(graph);
+  const auto readers = count_readers(graph);
+  std::vector<bool> dropped(graph.nodes.size());
+  for (Node& node : graph.nodes) {
+    const auto* depthwise = std::get_if<Conv2d>(&node.layer);
+    if (!depthwise || !is_depthwise(*depthwise) || node.inputs.size() != 1) continue;
+    const Node* before = sole_convolution(graph, by, readers, node.inputs[0]);
+    if (!before || before->inputs.size() != 1 || !is_pointwise(std::get<Conv2d>(before->layer))) continue;
+    dropped[by[static_cast<std::size_t>(node.inputs[0])]] = true;
+    node.inputs = before->inputs;
+    node.layer = ExpandDepthwise{std::get<Conv2d>(before->layer), *depthwise};
+  }
+  std::size_t i = 0;
+  std::erase_if(graph.nodes, [&](const Node&) { return dropped[i++]; });
+}
+
 void optimise(Graph& graph) {
   fold_batch_norm(graph);
+  classify_before_resize(graph);
   fuse_residual(graph);
   fuse_activation(graph);
+  fuse_expansion(graph);
 }
 
 }  // namespace atrous

@@ -39,7 +39,8 @@ std::vector<Sample> samples() {
           {Concat{}, {map, map, map}},
           {Add{}, {map, map}},
           {Mul{}, {map, pixel}},
-          {Softmax{}, {map}}};
+          {Softmax{}, {map}},
+          {ExpandDepthwise{pointwise, depthwise}, {map}}};
 }
 
 // Whether one of the specialised kernels is made for a layer; the others take everything.

@@ -43,8 +43,9 @@ struct Setup {
 Setup set_up(const Problem& p, Draw draw_inputs, Draw draw_weights) {
   Random random(p.seed);
   const auto weight = drawn(p.channels * p.kernel_h * p.kernel_w, random, draw_weights);
+  const auto bias = p.bias ? drawn(p.channels, random, draw_weights) : nullptr;
   const Conv2d layer{.weight = {p.channels, 1, p.kernel_h, p.kernel_w, weight},
-                     .bias = p.bias ? drawn(p.channels, random, draw_weights) : nullptr,
+                     .bias = bias,
                      .stride = p.stride,
                      .padding = p.padding,
                      .dilation = p.dilation,
@@ -95,9 +96,8 @@ Problem same_size(std::int64_t h, std::int64_t w, std::int64_t channels, std::in
 TEST_CASE("only convolutions of one filter per channel are taken for depthwise") {
   const auto accepted = [](std::int64_t in, std::int64_t out, std::int64_t groups) {
     Random random(1);
-    const Conv2d layer{.weight = {out, in / groups, 1, 1, drawn(out * in / groups, random, Draw::whole)},
-                       .bias = nullptr,
-                       .groups = groups};
+    const auto weight = drawn(out * in / groups, random, Draw::whole);
+    const Conv2d layer{.weight = {out, in / groups, 1, 1, weight}, .bias = nullptr, .groups = groups};
     return make_conv2d_depthwise(layer, supported_isas().front()) != nullptr;
   };
   CHECK(accepted(6, 6, 6));

@@ -32,9 +32,10 @@ struct Setup {
 
 Setup set_up(const Problem& p, Draw draw_inputs, Draw draw_weights) {
   Random random(1);
-  const std::int64_t weights = p.out * p.in.c * p.kernel_h * p.kernel_w;
-  const Conv2d layer{.weight = {p.out, p.in.c, p.kernel_h, p.kernel_w, drawn(weights, random, draw_weights)},
-                     .bias = drawn(p.out, random, draw_weights),
+  const auto weight = drawn(p.out * p.in.c * p.kernel_h * p.kernel_w, random, draw_weights),
+             bias = drawn(p.out, random, draw_weights);
+  const Conv2d layer{.weight = {p.out, p.in.c, p.kernel_h, p.kernel_w, weight},
+                     .bias = bias,
                      .stride = p.stride,
                      .padding = p.padding,
                      .activation = p.activation};
@@ -67,11 +68,11 @@ TEST_CASE("only undilated, ungrouped convolutions of few channels and several ta
   Random random(1);
   const auto accepted = [&](std::int64_t channels, std::int64_t kernel, std::int64_t dilation,
                             std::int64_t groups) {
-    const Conv2d layer{
-        .weight = {4, channels / groups, kernel, kernel, drawn(4 * channels * 9, random, Draw::whole)},
-        .bias = nullptr,
-        .dilation = dilation,
-        .groups = groups};
+    const auto weight = drawn(4 * channels * 9, random, Draw::whole);
+    const Conv2d layer{.weight = {4, channels / groups, kernel, kernel, weight},
+                       .bias = nullptr,
+                       .dilation = dilation,
+                       .groups = groups};
     return make_conv2d_few_channels(layer, supported_isas().front()) != nullptr;
   };
   CHECK(accepted(3, 3, 1, 1));

@@ -34,9 +34,9 @@ struct Setup {
 
 Setup set_up(const Problem& p, Draw draw_inputs, Draw draw_weights) {
   Random random(1);
-  const Conv2d layer{.weight = {p.out, p.in.c, 1, 1, drawn(p.out * p.in.c, random, draw_weights)},
-                     .bias = p.bias ? drawn(p.out, random, draw_weights) : nullptr,
-                     .activation = p.activation};
+  const auto weight = drawn(p.out * p.in.c, random, draw_weights);
+  const auto bias = p.bias ? drawn(p.out, random, draw_weights) : nullptr;
+  const Conv2d layer{.weight = {p.out, p.in.c, 1, 1, weight}, .bias = bias, .activation = p.activation};
   const Shape out = output_shape(layer, p.in);
   Setup s{layer, Slice(p.in, p.beside, p.beside), Slice(out, 2 * p.beside, p.beside), {}, out};
   fill(s.in.view(), random, draw_inputs);
@@ -64,7 +64,8 @@ void check(const Problem& p, int threads = 1, double tolerance = 0) {
 
 TEST_CASE("only 1x1 convolutions without stride, padding and groups are taken for pointwise") {
   Random random(1);
-  const Conv2d plain{.weight = {4, 4, 1, 1, drawn(64, random, Draw::whole)}, .bias = nullptr};
+  const auto weight = drawn(64, random, Draw::whole);
+  const Conv2d plain{.weight = {4, 4, 1, 1, weight}, .bias = nullptr};
   const auto accepted = [](const Conv2d& layer) {
     return make_conv2d_pointwise(layer, supported_isas().front()) != nullptr;
   };

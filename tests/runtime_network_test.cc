@@ -82,6 +82,17 @@ TEST_CASE("compiling keeps weights only in their packed form") {
       CHECK(conv->weight.data == nullptr);
       CHECK(conv->bias == nullptr);
     }
+  const Model mobile = make_model(tiny_mobilenet_state("lraspp"), std::nullopt, {.threads = 1});
+  int pairs = 0;
+  for (const Node& node : mobile.program->graph.nodes)
+    if (const auto* pair = std::get_if<ExpandDepthwise>(&node.layer)) {
+      ++pairs;
+      for (const Conv2d* conv : {&pair->expand, &pair->depthwise}) {
+        CHECK(conv->weight.data == nullptr);
+        CHECK(conv->bias == nullptr);
+      }
+    }
+  CHECK(pairs > 0);
   const StateDict state = tiny_state("fcn");
   std::size_t convolution_bytes = 0;
   for (const auto& [name, tensor] : state.entries())

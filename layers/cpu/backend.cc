@@ -8,6 +8,7 @@
 #include "layers/cpu/conv2d_implicit_gemm.h"
 #include "layers/cpu/conv2d_pointwise.h"
 #include "layers/cpu/elementwise.h"
+#include "layers/cpu/expand_depthwise_banded.h"
 #include "layers/error.h"
 
 namespace atrous {
@@ -22,6 +23,8 @@ class ReferenceKernel final : public Kernel {
   std::size_t packed_bytes() const override {
     if (const auto* conv = std::get_if<Conv2d>(&layer_)) return floats(conv->weight);
     if (const auto* conv = std::get_if<ConvTranspose2d>(&layer_)) return floats(conv->weight);
+    if (const auto* pair = std::get_if<ExpandDepthwise>(&layer_))
+      return floats(pair->expand.weight) + floats(pair->depthwise.weight);
     return 0;
   }
   void run(const KernelCall& call) const override { run_reference(layer_, call.inputs, call.output); }
@@ -104,6 +107,14 @@ constexpr Implementation mul_list[] = {
     reference,
 };
 
+constexpr Implementation expand_depthwise_list[] = {
+    {"banded",
+     [](const Layer& layer, const CpuOptions& o) {
+       return make_expand_depthwise_banded(std::get<ExpandDepthwise>(layer), o.isa);
+     }},
+    reference,
+};
+
 constexpr Implementation reference_list[] = {reference};
 
 std::span<const Implementation> implementations(const Layer& layer) {
@@ -114,6 +125,7 @@ std::span<const Implementation> implementations(const Layer& layer) {
   if (std::holds_alternative<Activation>(layer)) return activation_list;
   if (std::holds_alternative<Add>(layer)) return add_list;
   if (std::holds_alternative<Mul>(layer)) return mul_list;
+  if (std::holds_alternative<ExpandDepthwise>(layer)) return expand_depthwise_list;
   return reference_list;
 }
 
@@ -138,8 +150,8 @@ std::vector<std::string_view> cpu_implementations(const Layer& layer) {
 
 std::vector<std::string_view> cpu_implementations() {
   std::vector<std::string_view> names;
-  for (const Layer& layer :
-       {Layer(Conv2d{}), Layer(MaxPool2d{}), Layer(AdaptiveAvgPool2d{}), Layer(Resize{}), Layer(Add{})})
+  for (const Layer& layer : {Layer(Conv2d{}), Layer(MaxPool2d{}), Layer(AdaptiveAvgPool2d{}), Layer(Resize{}),
+                             Layer(Add{}), Layer(ExpandDepthwise{})})
     for (std::string_view name : cpu_implementations(layer))
       if (std::ranges::find(names, name) == names.end()) names.push_back(name);
   return names;

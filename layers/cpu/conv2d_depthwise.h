@@ -1,7 +1,4 @@
-// Depthwise convolution along the channels: in NHWC neighbouring floats belong to neighbouring channels, so a
-// vector of weights meets a vector of pixels. A block of pixels side by side shares every load of the
-// weights, and its sums stay in registers over all taps; bias, residual and activation are applied before the
-// one store.
+// Depthwise convolution, one filter per channel: rows of output pixels as depthwise_row.h does them.
 #pragma once
 
 #include <memory>

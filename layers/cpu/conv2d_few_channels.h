@@ -1,7 +1,7 @@
-// Convolutions of pictures: the first layer of a network, with three input channels. A tap alone would be too little
-// to work on, but in NHWC the taps of a kernel's row lie side by side in memory, so a kernel of k rows is k stretches
-// of kernel_w * channels floats. The rows that an output row needs are copied once, with their padding; then the
-// pixels' stretches overlap in that copy and row_tile.h reads them where they lie.
+// Convolutions of pictures: the first layer of a network, with three input channels. A tap alone would be too
+// little to work on, but in NHWC the taps of a kernel's row lie side by side in memory, so a kernel of k rows
+// is k stretches of kernel_w * channels floats. The rows that an output row needs are copied once, with their
+// padding; then the pixels' stretches overlap in that copy and row_tile.h reads them where they lie.
 #pragma once
 
 #include <memory>

@@ -58,11 +58,10 @@ HWY_INLINE void store_some(V v, float* to, std::int64_t count) {
 template <int kRows, int kVectors>
 void tile(const RowTileCall& t) {
   const D d;
-  V sum[kRows][kVectors];
-  for (int v = 0; v < kVectors; ++v) {
-    const V bias = hn::Load(d, t.bias + v * lanes);
-    for (int r = 0; r < kRows; ++r) sum[r][v] = bias;
-  }
+  constexpr int kSums = kRows * kVectors, kLast = kVectors - 1;
+  V sum[kSums];
+  HWY_UNROLL(32)
+  for (int i = 0; i < kSums; ++i) sum[i] = hn::Load(d, t.bias + i % kVectors * lanes);
   // Four rows share an address register: the pitch, its double and its triple are offsets.
   constexpr int kGroups = (kRows + 3) / 4;
   const std::int64_t pitch = t.a_pitch;
@@ -73,29 +72,34 @@ void tile(const RowTileCall& t) {
     for (std::int64_t k = 0; k < t.depth; ++k) {
       V weights[kVectors];
       for (int v = 0; v < kVectors; ++v) weights[v] = hn::Load(d, b + v * lanes);
+      HWY_UNROLL(32)
       for (int r = 0; r < kRows; ++r) {
         const V pixel = hn::Set(d, a[r / 4][r % 4 * pitch]);
-        for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::MulAdd(pixel, weights[v], sum[r][v]);
+        for (int v = 0; v < kVectors; ++v)
+          sum[r * kVectors + v] = hn::MulAdd(pixel, weights[v], sum[r * kVectors + v]);
       }
       for (int g = 0; g < kGroups; ++g) ++a[g];
       b += kVectors * lanes;
     }
   }
-  constexpr int kLast = kVectors - 1;
   const std::int64_t left = t.columns - kLast * lanes;
-  if (t.residual)
-    for (int r = 0; r < kRows; ++r) {
-      const float* from = t.residual + r * t.residual_pitch;
-      for (int v = 0; v < kLast; ++v) sum[r][v] = hn::Add(sum[r][v], hn::LoadU(d, from + v * lanes));
-      sum[r][kLast] = hn::Add(sum[r][kLast], load_some(from + kLast * lanes, left));
+  if (t.residual) {
+    HWY_UNROLL(32)
+    for (int i = 0; i < kSums; ++i) {
+      const int v = i % kVectors;
+      const float* from = t.residual + i / kVectors * t.residual_pitch + v * lanes;
+      sum[i] = hn::Add(sum[i], v < kLast ? hn::LoadU(d, from) : load_some(from, left));
     }
-  if (t.activation != ActivationKind::none)
-    for (int r = 0; r < kRows; ++r)
-      for (int v = 0; v < kVectors; ++v) sum[r][v] = activate(d, t.activation, sum[r][v]);
-  for (int r = 0; r < kRows; ++r) {
-    float* to = t.c + r * t.c_pitch;
-    for (int v = 0; v < kLast; ++v) hn::StoreU(sum[r][v], d, to + v * lanes);
-    store_some(sum[r][kLast], to + kLast * lanes, left);
+  }
+  activate_all(d, t.activation, sum);
+  HWY_UNROLL(32)
+  for (int i = 0; i < kSums; ++i) {
+    const int v = i % kVectors;
+    float* to = t.c + i / kVectors * t.c_pitch + v * lanes;
+    if (v < kLast)
+      hn::StoreU(sum[i], d, to);
+    else
+      store_some(sum[i], to, left);
   }
 }
 
