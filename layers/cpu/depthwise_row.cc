@@ -126,15 +126,14 @@ struct Inner {
 template <int kWidth, int kStride, int kDilation, class D>
 void run_sliding(D d, const DepthwiseRow& r, Inner inner, TapRange rows) {
   over_channels<1>(d, r.channels, [&](std::int64_t c, auto) HWY_ATTR {
-    const auto run = [&](auto pixels, std::int64_t x) HWY_ATTR {
-      if (x >= inner.first && x + pixels <= inner.last)
-        sliding_block<kWidth, kStride, kDilation, pixels, false>(d, r, x, c, rows);
-      else
-        sliding_block<kWidth, kStride, kDilation, pixels, true>(d, r, x, c, rows);
-    };
     std::int64_t x = 0;
-    for (; x + many <= r.out_width; x += many) run(std::integral_constant<int, many>(), x);
-    for (; x < r.out_width; x += few) run(std::integral_constant<int, few>(), std::min(x, r.out_width - few));
+    for (; x + many <= r.out_width; x += many)
+      if (x >= inner.first && x + many <= inner.last)
+        sliding_block<kWidth, kStride, kDilation, many, false>(d, r, x, c, rows);
+      else
+        sliding_block<kWidth, kStride, kDilation, many, true>(d, r, x, c, rows);
+    for (; x < r.out_width; x += few)
+      sliding_block<kWidth, kStride, kDilation, few, true>(d, r, std::min(x, r.out_width - few), c, rows);
   });
 }
 
@@ -168,8 +167,8 @@ void run_row(D d, const DepthwiseRow& r) {
   const Inner inner{std::min((l.padding + l.stride - 1) / l.stride, r.out_width),
                     room < 0 ? 0 : std::min(room / l.stride + 1, r.out_width)};
   const TapRange rows = taps_inside(l, l.weight.kernel_h, r.y, r.in_height);
-  // Narrow networks can do without copies of the code for their short vectors.
-  if constexpr (hn::MaxLanes(D()) == hn::MaxLanes(hn::ScalableTag<float>())) {
+  // Narrow networks and machines without vectors can do without copies of the code for them.
+  if constexpr (hn::MaxLanes(D()) > 1 && hn::MaxLanes(D()) == hn::MaxLanes(hn::ScalableTag<float>())) {
     const auto is = [&](std::int64_t width, std::int64_t stride, std::int64_t dilation) {
       return taps == width && l.stride == stride && l.dilation == dilation && r.out_width >= few;
     };
