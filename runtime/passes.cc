@@ -113,6 +113,20 @@ bool is_depthwise(const Conv2d& conv) {
   return conv.groups == conv.in_channels() && conv.groups == conv.out_channels();
 }
 
+// Whether a value is 1x1 for every size of the input: behind a global mean and layers that keep the size.
+bool is_per_image(const Graph& graph, const std::vector<std::size_t>& by, ValueId value) {
+  for (;;) {
+    const std::size_t i = by[static_cast<std::size_t>(value)];
+    if (i == nowhere) return false;
+    const Node& node = graph.nodes[i];
+    if (const auto* pool = std::get_if<AdaptiveAvgPool2d>(&node.layer))
+      return pool->out_h == 1 && pool->out_w == 1;
+    const auto* conv = std::get_if<Conv2d>(&node.layer);
+    if (!(conv && is_pointwise(*conv)) && !std::holds_alternative<Activation>(node.layer)) return false;
+    value = node.inputs[0];
+  }
+}
+
 }  // namespace
 
 void classify_before_resize(Graph& graph) {
@@ -154,12 +168,33 @@ void fuse_expansion(Graph& graph) {
   std::erase_if(graph.nodes, [&](const Node&) { return dropped[i++]; });
 }
 
+void fold_gate(Graph& graph) {
+  const auto by = producers(graph);
+  const auto readers = count_readers(graph);
+  std::vector<bool> dropped(graph.nodes.size());
+  for (Node& node : graph.nodes) {
+    const auto* conv = std::get_if<Conv2d>(&node.layer);
+    if (!conv || !is_pointwise(*conv)) continue;
+    const auto gated = static_cast<std::size_t>(node.inputs[0]);
+    if (by[gated] == nowhere || readers[gated] != 1) continue;
+    const Node& mul = graph.nodes[by[gated]];
+    if (!std::holds_alternative<Mul>(mul.layer) || !is_per_image(graph, by, mul.inputs[1])) continue;
+    dropped[by[gated]] = true;
+    node.inputs[0] = mul.inputs[0];
+    node.inputs.insert(node.inputs.begin() + 1, mul.inputs[1]);
+    node.layer = GatedConv2d{*conv};
+  }
+  std::size_t i = 0;
+  std::erase_if(graph.nodes, [&](const Node&) { return dropped[i++]; });
+}
+
 void optimise(Graph& graph) {
   fold_batch_norm(graph);
   classify_before_resize(graph);
   fuse_residual(graph);
   fuse_activation(graph);
   fuse_expansion(graph);
+  fold_gate(graph);
 }
 
 }  // namespace atrous

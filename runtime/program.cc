@@ -20,6 +20,8 @@ void release_weights(Layer& layer) {
   } else if (auto* pair = std::get_if<ExpandDepthwise>(&layer)) {
     release(pair->expand);
     release(pair->depthwise);
+  } else if (auto* gated = std::get_if<GatedConv2d>(&layer)) {
+    release(gated->conv);
   }
 }
 

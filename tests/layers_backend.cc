@@ -40,14 +40,16 @@ std::vector<Sample> samples() {
           {Add{}, {map, map}},
           {Mul{}, {map, pixel}},
           {Softmax{}, {map}},
-          {ExpandDepthwise{pointwise, depthwise}, {map}}};
+          {ExpandDepthwise{pointwise, depthwise}, {map}},
+          {GatedConv2d{pointwise}, {map, pixel}},
+          {GatedConv2d{pointwise}, {map, pixel, map}}};
 }
 
 // Whether one of the specialised kernels is made for a layer; the others take everything.
 bool accepts(const Layer& layer, std::string_view implementation) {
   const auto* conv = std::get_if<Conv2d>(&layer);
   if (implementation == "depthwise") return conv->groups == conv->out_channels();
-  if (implementation == "pointwise") return conv->weight.kernel_h == 1;
+  if (implementation == "pointwise") return !conv || conv->weight.kernel_h == 1;
   if (implementation == "few_channels") return conv->in_channels() <= 4;
   return true;
 }

@@ -341,14 +341,58 @@ TEST_CASE(
   }
 }
 
+namespace {
+
+// A squeeze-excitation on value 2, and whatever reads it.
+std::vector<Node> excitation(ValueId gated_by, std::vector<Node> rest) {
+  std::vector<Node> nodes{{"mean", AdaptiveAvgPool2d{1, 1}, {2}},
+                          {"fc", conv(8, 8, 1, 11, true), {3}},
+                          {"gate", Activation{ActivationKind::hardsigmoid}, {4}},
+                          {"mul", Mul{}, {2, gated_by}}};
+  nodes.insert(nodes.end(), rest.begin(), rest.end());
+  return nodes;
+}
+
+}  // namespace
+
 TEST_CASE(
-    "the networks optimise to convolutions, pooling, resizing, concatenation, gates and LR-ASPP's sum") {
-  const std::set<std::string_view> left{"conv2d", "max_pool2d", "adaptive_avg_pool2d", "resize",
-                                        "concat", "mul",        "expand_depthwise",    "add"};
+    "a gate becomes part of the 1x1 convolution that reads what it gates, residual and activation too") {
+  Graph g = small_map_first(excitation(5, {{"project", conv(4, 8, 1, 7, true), {6}}}), {7});
+  transform(g, optimise, 1e-6);
+  CHECK(names(g) == Names{"halve", "widen", "mean", "fc", "project"});
+  CHECK(g.nodes[4].inputs.size() == 2);
+
+  Graph with = small_map_first(
+      excitation(5, {{"project", conv(4, 8, 1, 7), {6}}, {"add", Add{}, {7, 1}}, {"relu", relu_layer, {8}}}),
+      {9});
+  transform(with, optimise, 1e-6);
+  CHECK(names(with) == Names{"halve", "widen", "mean", "fc", "project"});
+  CHECK(with.nodes[4].inputs == std::vector<ValueId>{2, 5, 1});
+}
+
+TEST_CASE(
+    "a product stays where its second factor is a map, or where others read it, or the kernel is larger") {
+  const auto stays = [](std::vector<Node> rest, std::vector<ValueId> outputs) {
+    Graph g = small_map_first(std::move(rest), std::move(outputs));
+    transform(g, fold_gate);
+    CHECK(std::ranges::count(names(g), "mul") == 1);
+  };
+  SUBCASE("a map times itself") { stays(excitation(2, {{"project", conv(4, 8, 1, 7), {6}}}), {7}); }
+  SUBCASE("another reader") {
+    stays(excitation(5, {{"project", conv(4, 8, 1, 7), {6}}, {"relu", relu_layer, {6}}}), {7, 8});
+  }
+  SUBCASE("a 3x3 convolution") { stays(excitation(5, {{"project", conv(4, 8, 3, 7), {6}}}), {7}); }
+}
+
+TEST_CASE("the networks optimise to convolutions, pooling, resizing, concatenation and LR-ASPP's sum") {
+  const std::set<std::string_view> left{"conv2d", "max_pool2d",   "adaptive_avg_pool2d", "resize",
+                                        "concat", "gated_conv2d", "expand_depthwise",    "add"};
   for (const std::string network : {"fcn_resnet18", "fcn_resnet(1,2,1,1)", "deeplabv3_resnet(2,1,1,2)",
                                     "deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_small"}) {
     CAPTURE(network);
-    const StateDict state = seeded_state(network, {.classes = 3, .width = 4});
+    // As narrow as leaves every block of a MobileNetV3 but the first its expansion.
+    const StateDict state =
+        seeded_state(network, {.classes = 3, .width = mentions(network, "mobile") ? 16 : 4});
     Graph graph = build_network(state, {.aux = !network.starts_with("lraspp")}).graph;
     std::size_t convolutions = 0;
     for (const auto& [name, tensor] : state.entries()) convolutions += tensor.shape.size() == 4;
@@ -359,6 +403,7 @@ TEST_CASE(
     for (const Node& node : graph.nodes) {
       CHECK_MESSAGE(left.contains(name_of(node.layer)), node.name, " is still a ", name_of(node.layer));
       found += std::holds_alternative<Conv2d>(node.layer);
+      found += std::holds_alternative<GatedConv2d>(node.layer);
       found += 2 * std::holds_alternative<ExpandDepthwise>(node.layer);
       CHECK(std::holds_alternative<Add>(node.layer) == (node.name == "classifier.low_classifier.add"));
     }

@@ -25,6 +25,7 @@ class ReferenceKernel final : public Kernel {
     if (const auto* conv = std::get_if<ConvTranspose2d>(&layer_)) return floats(conv->weight);
     if (const auto* pair = std::get_if<ExpandDepthwise>(&layer_))
       return floats(pair->expand.weight) + floats(pair->depthwise.weight);
+    if (const auto* gated = std::get_if<GatedConv2d>(&layer_)) return floats(gated->conv.weight);
     return 0;
   }
   void run(const KernelCall& call) const override { run_reference(layer_, call.inputs, call.output); }
@@ -115,6 +116,14 @@ constexpr Implementation expand_depthwise_list[] = {
     reference,
 };
 
+constexpr Implementation gated_conv2d_list[] = {
+    {"pointwise",
+     [](const Layer& layer, const CpuOptions& o) {
+       return make_gated_conv2d_pointwise(std::get<GatedConv2d>(layer), o.isa);
+     }},
+    reference,
+};
+
 constexpr Implementation reference_list[] = {reference};
 
 std::span<const Implementation> implementations(const Layer& layer) {
@@ -126,6 +135,7 @@ std::span<const Implementation> implementations(const Layer& layer) {
   if (std::holds_alternative<Add>(layer)) return add_list;
   if (std::holds_alternative<Mul>(layer)) return mul_list;
   if (std::holds_alternative<ExpandDepthwise>(layer)) return expand_depthwise_list;
+  if (std::holds_alternative<GatedConv2d>(layer)) return gated_conv2d_list;
   return reference_list;
 }
 

@@ -62,7 +62,7 @@ class FewChannelsConv2d final : public Kernel {
                   .segments = layer_.weight.kernel_h,
                   .to_next_segment = pixels * channels(),
                   .depth = layer_.weight.kernel_w * channels(),
-                  .b = columns_.weights(group),
+                  .b = columns_.weights() + columns_.offset(group),
                   .bias = columns_.bias(group),
                   .c = out.pixel(n, y, 0) + group.first,
                   .c_pitch = out.pitch,

@@ -18,54 +18,101 @@ constexpr std::int64_t enough_tasks = 8;
 
 std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
-class PointwiseConv2d final : public Kernel {
- public:
-  PointwiseConv2d(const Conv2d& layer, Isa isa)
-      : tiles_(row_tiles(isa)), activation_(layer.activation), columns_(layer, tiles_) {}
+bool accepts(const Conv2d& layer) {
+  const Filter& w = layer.weight;
+  return w.kernel_h == 1 && w.kernel_w == 1 && layer.stride == 1 && layer.padding == 0 && layer.groups == 1 &&
+         w.d1 <= most_channels;
+}
 
-  std::string_view name() const override { return "pointwise"; }
-  std::size_t packed_bytes() const override { return columns_.bytes(); }
+struct Pointwise {
+  Pointwise(const Conv2d& layer, Isa isa)
+      : tiles(row_tiles(isa)), activation(layer.activation), columns(layer, tiles) {}
 
-  void run(const KernelCall& call) const override {
-    const ConstView in = call.inputs[0];
-    const ConstView* residual = call.inputs.size() > 1 ? &call.inputs[1] : nullptr;
+  // `weights` are the packed ones or a copy of them that was changed.
+  void run(ConstView in, const float* weights, const ConstView* residual, View out, int threads) const {
     const std::int64_t pixels = in.shape.pixels();
     // Multiples of 24, which every tile divides.
     const std::int64_t most = std::clamp(block_floats / in.shape.c / 24 * 24, std::int64_t{24}, block_pixels);
     const std::int64_t block = std::min(most, divide_up(divide_up(pixels, enough_tasks), 24) * 24);
     const std::int64_t blocks = divide_up(pixels, block);
-#pragma omp parallel for num_threads(call.threads) schedule(dynamic)
+#pragma omp parallel for num_threads(threads) schedule(dynamic)
     for (std::int64_t b = 0; b < blocks; ++b) {
       const std::int64_t first = b * block, count = std::min(block, pixels - first);
-      for (const PackedColumns::Group& group : columns_.groups())
-        tiles_.run({.a = in.data + first * in.pitch,
-                    .a_pitch = in.pitch,
-                    .depth = in.shape.c,
-                    .b = columns_.weights(group),
-                    .bias = columns_.bias(group),
-                    .c = call.output.data + first * call.output.pitch + group.first,
-                    .c_pitch = call.output.pitch,
-                    .residual = residual ? residual->data + first * residual->pitch + group.first : nullptr,
-                    .residual_pitch = residual ? residual->pitch : 0,
-                    .columns = group.columns,
-                    .activation = activation_},
-                   group.vectors, count);
+      for (const PackedColumns::Group& group : columns.groups())
+        tiles.run({.a = in.data + first * in.pitch,
+                   .a_pitch = in.pitch,
+                   .depth = in.shape.c,
+                   .b = weights + columns.offset(group),
+                   .bias = columns.bias(group),
+                   .c = out.data + first * out.pitch + group.first,
+                   .c_pitch = out.pitch,
+                   .residual = residual ? residual->data + first * residual->pitch + group.first : nullptr,
+                   .residual_pitch = residual ? residual->pitch : 0,
+                   .columns = group.columns,
+                   .activation = activation},
+                  group.vectors, count);
+    }
+  }
+
+  RowTiles tiles;
+  ActivationKind activation;
+  PackedColumns columns;
+};
+
+class PointwiseConv2d final : public Kernel {
+ public:
+  PointwiseConv2d(const Conv2d& layer, Isa isa) : pointwise_(layer, isa) {}
+  std::string_view name() const override { return "pointwise"; }
+  std::size_t packed_bytes() const override { return pointwise_.columns.bytes(); }
+
+  void run(const KernelCall& call) const override {
+    pointwise_.run(call.inputs[0], pointwise_.columns.weights(),
+                   call.inputs.size() > 1 ? &call.inputs[1] : nullptr, call.output, call.threads);
+  }
+
+ private:
+  Pointwise pointwise_;
+};
+
+// Multiplies the weights by each image's gate: there are far fewer of them than numbers in the map.
+class GatedPointwiseConv2d final : public Kernel {
+ public:
+  GatedPointwiseConv2d(const Conv2d& layer, Isa isa) : pointwise_(layer, isa) {}
+  std::string_view name() const override { return "pointwise"; }
+  std::size_t packed_bytes() const override { return pointwise_.columns.bytes(); }
+
+  std::size_t workspace_bytes(std::span<const Shape>, const Shape&, int) const override {
+    return pointwise_.columns.weight_bytes();
+  }
+
+  void run(const KernelCall& call) const override {
+    auto* weights = reinterpret_cast<float*>(call.workspace.data());
+    const auto image = [](ConstView v, std::int64_t n) {
+      return ConstView{v.pixel(n, 0, 0), {1, v.shape.h, v.shape.w, v.shape.c}, v.pitch};
+    };
+    for (std::int64_t n = 0; n < call.output.shape.n; ++n) {
+      pointwise_.columns.scale(call.inputs[1].pixel(n, 0, 0), weights);
+      const ConstView in = image(call.inputs[0], n);
+      const View out{
+          call.output.pixel(n, 0, 0), {1, in.shape.h, in.shape.w, call.output.shape.c}, call.output.pitch};
+      const bool has_residual = call.inputs.size() > 2;
+      const ConstView residual = has_residual ? image(call.inputs[2], n) : ConstView{};
+      pointwise_.run(in, weights, has_residual ? &residual : nullptr, out, call.threads);
     }
   }
 
  private:
-  RowTiles tiles_;
-  ActivationKind activation_;
-  PackedColumns columns_;
+  Pointwise pointwise_;
 };
 
 }  // namespace
 
 std::unique_ptr<Kernel> make_conv2d_pointwise(const Conv2d& layer, Isa isa) {
-  const Filter& w = layer.weight;
-  const bool accepted = w.kernel_h == 1 && w.kernel_w == 1 && layer.stride == 1 && layer.padding == 0 &&
-                        layer.groups == 1 && w.d1 <= most_channels;
-  return accepted ? std::make_unique<PointwiseConv2d>(layer, isa) : nullptr;
+  return accepts(layer) ? std::make_unique<PointwiseConv2d>(layer, isa) : nullptr;
+}
+
+std::unique_ptr<Kernel> make_gated_conv2d_pointwise(const GatedConv2d& layer, Isa isa) {
+  return accepts(layer.conv) ? std::make_unique<GatedPointwiseConv2d>(layer.conv, isa) : nullptr;
 }
 
 }  // namespace atrous

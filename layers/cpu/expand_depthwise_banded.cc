@@ -97,7 +97,7 @@ class BandedExpandDepthwise final : public Kernel {
       tiles_.run({.a = in.pixel(n, first_row, 0),
                   .a_pitch = in.pitch,
                   .depth = in.shape.c,
-                  .b = columns_.weights(group),
+                  .b = columns_.weights() + columns_.offset(group),
                   .bias = columns_.bias(group),
                   .c = buffer + group.first - chunk.first,
                   .c_pitch = chunk.channels,

@@ -5,9 +5,9 @@
 namespace atrous {
 
 PackedColumns::PackedColumns(const Conv2d& layer, const RowTiles& tiles)
-    : depth_(layer.weight.d1 * layer.weight.kernel_h * layer.weight.kernel_w) {
+    : depth_(layer.weight.d1 * layer.weight.kernel_h * layer.weight.kernel_w), lanes_(tiles.lanes) {
   const Filter& w = layer.weight;
-  const std::int64_t outputs = w.d0, lanes = tiles.lanes;
+  const std::int64_t outputs = w.d0, lanes = lanes_;
   std::int64_t vectors = (outputs + lanes - 1) / lanes;
   weights_ = Tensor({1, 1, depth_, vectors * lanes});
   bias_ = Tensor::zeros({1, 1, 1, vectors * lanes});
@@ -28,6 +28,13 @@ PackedColumns::PackedColumns(const Conv2d& layer, const RowTiles& tiles)
         for (std::int64_t i = 0; i < w.d1; ++i)
           for (std::int64_t column = 0; column < g.vectors * lanes; ++column)
             *to++ = column < g.columns ? w.at(g.first + column, i, ky, kx) : 0.f;
+}
+
+void PackedColumns::scale(const float* factors, float* to) const {
+  const float* from = weights_.data();
+  for (const Group& g : groups_)
+    for (std::int64_t k = 0; k < depth_; ++k)
+      for (std::int64_t column = 0; column < g.vectors * lanes_; ++column) *to++ = *from++ * factors[k];
 }
 
 }  // namespace atrous

@@ -25,12 +25,17 @@ class PackedColumns {
   PackedColumns(const Conv2d&, const RowTiles&);
 
   std::span<const Group> groups() const { return groups_; }
-  const float* weights(const Group& g) const { return weights_.data() + depth_ * g.first; }
+  const float* weights() const { return weights_.data(); }
+  std::int64_t offset(const Group& g) const { return depth_ * g.first; }  // of the group's weights
   const float* bias(const Group& g) const { return bias_.data() + g.first; }
-  std::size_t bytes() const { return weights_.values().size_bytes() + bias_.values().size_bytes(); }
+  std::size_t weight_bytes() const { return weights_.values().size_bytes(); }
+  std::size_t bytes() const { return weight_bytes() + bias_.values().size_bytes(); }
+
+  // Of a 1x1 convolution: the weights of each input channel times its factor, laid out as the packed ones.
+  void scale(const float* factors, float* to) const;
 
  private:
-  std::int64_t depth_;
+  std::int64_t depth_, lanes_;
   std::vector<Group> groups_;
   Tensor weights_, bias_;
 };
