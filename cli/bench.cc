@@ -19,9 +19,9 @@ struct Options {
 };
 
 void add_options(CLI::App& verb, Options& options) {
-  verb.add_option(
-          "model", options.run.model,
-          "Checkpoint, or a network by name with random weights: deeplabv3_resnet50, fcn_resnet101, ...")
+  verb.add_option("model", options.run.model,
+                  "Checkpoint, or a network by name with random weights: deeplabv3_resnet50, "
+                  "lraspp_mobilenet_v3_large, ...")
       ->required();
   verb.add_option("--size", options.size, "Input size, WIDTHxHEIGHT")->capture_default_str();
   verb.add_option("--batch", options.batch, "Images per run")
@@ -57,8 +57,9 @@ Tensor random_input(const Shape& shape) {
 // exists.
 Model open_bench_model(const RunOptions& options) {
   const std::string& name = options.model;
-  const bool named = (name.starts_with("fcn_") || name.starts_with("deeplabv3_")) &&
-                     name.find_first_of("./") == name.npos && !std::filesystem::exists(name);
+  const bool named =
+      (name.starts_with("fcn_") || name.starts_with("deeplabv3_") || name.starts_with("lraspp_")) &&
+      name.find_first_of("./") == name.npos && !std::filesystem::exists(name);
   return open_model(named ? "seeded:" + name : name, options.model_options());
 }
 
@@ -200,6 +201,7 @@ Action add_bench(CLI::App& verb) {
       "Times the network with upsampling and argmax, without files. GFLOP/s count the direct algorithm.\n\n"
       "Examples:\n"
       "  atrous bench deeplabv3_resnet50 --threads 1\n"
+      "  atrous bench lraspp_mobilenet_v3_large\n"
       "  atrous bench fcn_resnet101_coco-7ecb50ca.pth --size 640x480 -o json");
   return [options] { return bench(*options); };
 }

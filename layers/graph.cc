@@ -13,16 +13,24 @@ struct Match : Cases... {
 template <class... Cases>
 Match(Cases...) -> Match<Cases...>;  // clang 14 does not deduce it
 
-const ConstView* residual(std::span<const ConstView> inputs) {
-  return inputs.size() > 1 ? &inputs[1] : nullptr;
+// The residual is the last input, if it is there.
+const ConstView* residual(std::span<const ConstView> inputs, std::size_t place) {
+  return inputs.size() > place ? &inputs[place] : nullptr;
+}
+
+void expect_residual(std::span<const Shape> inputs, std::size_t place, const Shape& out) {
+  if (inputs.size() > place && inputs[place] != out && inputs[place] != Shape{out.n, 1, 1, out.c})
+    fail(ErrorCode::invalid_argument, "conv2d: expected a residual of ", out, " or of one pixel, found ",
+         inputs[place]);
 }
 
 }  // namespace
 
 std::string_view name_of(const Layer& layer) {
   constexpr std::string_view names[] = {
-      "conv2d", "conv_transpose2d", "batch_norm", "activation", "max_pool2d", "adaptive_avg_pool2d",
-      "resize", "concat",           "add",        "mul",        "softmax"};
+      "conv2d",      "conv_transpose2d", "batch_norm", "activation", "max_pool2d", "adaptive_avg_pool2d",
+      "resize",      "concat",           "add",        "mul",        "softmax",    "expand_depthwise",
+      "gated_conv2d"};
   static_assert(std::size(names) == std::variant_size_v<Layer>);
   return names[layer.index()];
 }
@@ -39,9 +47,12 @@ Shape output_shape(const Layer& layer, std::span<const Shape> in) {
   return std::visit(Match{
                         [&](const Conv2d& l) {
                           const Shape out = output_shape(l, in[0]);
-                          if (in.size() > 1 && in[1] != out && in[1] != Shape{out.n, 1, 1, out.c})
-                            fail(ErrorCode::invalid_argument, "conv2d: expected a residual of ", out,
-                                 " or of one pixel, found ", in[1]);
+                          expect_residual(in, 1, out);
+                          return out;
+                        },
+                        [&](const GatedConv2d& l) {
+                          const Shape out = output_shape(l, in[0], in[1]);
+                          expect_residual(in, 2, out);
                           return out;
                         },
                         [&](const BatchNorm& l) {
@@ -87,6 +98,8 @@ std::int64_t macs(const Node& node, std::span<const Shape> shapes) {
   return std::visit(Match{
                         [&](const Conv2d& l) { return macs(l, in); },
                         [&](const ConvTranspose2d& l) { return macs(l, in); },
+                        [&](const ExpandDepthwise& l) { return macs(l, in); },
+                        [&](const GatedConv2d& l) { return macs(l, in); },
                         [](const auto&) -> std::int64_t { return 0; },
                     },
                     node.layer);
@@ -94,7 +107,7 @@ std::int64_t macs(const Node& node, std::span<const Shape> shapes) {
 
 void run_reference(const Layer& layer, std::span<const ConstView> in, View out) {
   std::visit(Match{
-                 [&](const Conv2d& l) { conv2d_reference(l, in[0], residual(in), out); },
+                 [&](const Conv2d& l) { conv2d_reference(l, in[0], residual(in, 1), out); },
                  [&](const ConvTranspose2d& l) { conv_transpose2d_reference(l, in[0], out); },
                  [&](const BatchNorm& l) { batch_norm_reference(l, in[0], out); },
                  [&](const Activation& l) { activation_reference(l, in[0], out); },
@@ -105,6 +118,8 @@ void run_reference(const Layer& layer, std::span<const ConstView> in, View out) 
                  [&](const Add& l) { add_reference(l, in[0], in[1], out); },
                  [&](const Mul& l) { mul_reference(l, in[0], in[1], out); },
                  [&](const Softmax& l) { softmax_reference(l, in[0], out); },
+                 [&](const ExpandDepthwise& l) { expand_depthwise_reference(l, in[0], out); },
+                 [&](const GatedConv2d& l) { gated_conv2d_reference(l, in[0], in[1], residual(in, 2), out); },
              },
              layer);
 }

@@ -17,6 +17,8 @@
 #include "layers/concat.h"
 #include "layers/conv2d.h"
 #include "layers/conv_transpose2d.h"
+#include "layers/expand_depthwise.h"
+#include "layers/gated_conv2d.h"
 #include "layers/max_pool2d.h"
 #include "layers/resize.h"
 #include "layers/softmax.h"
@@ -25,7 +27,7 @@
 namespace atrous {
 
 using Layer = std::variant<Conv2d, ConvTranspose2d, BatchNorm, Activation, MaxPool2d, AdaptiveAvgPool2d,
-                           Resize, Concat, Add, Mul, Softmax>;
+                           Resize, Concat, Add, Mul, Softmax, ExpandDepthwise, GatedConv2d>;
 std::string_view name_of(const Layer&);  // "conv2d", "max_pool2d", ...
 
 using ValueId = int;

@@ -12,7 +12,7 @@ namespace atrous {
 
 struct KernelCall {
   std::span<const ConstView> inputs;
-  View output;  // may be the very view of the residual, a convolution's second input; else overlaps no input
+  View output;  // overlaps no input, but may be the very view of an ungrouped convolution's residual
   std::span<std::byte> workspace;  // aligned to 64 bytes, contents arbitrary
   int threads = 1;
 };

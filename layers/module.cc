@@ -62,6 +62,11 @@ bool Module::has(std::string_view name) const {
   });
 }
 
+std::int64_t Module::size(std::string_view name, std::size_t dimension, std::int64_t otherwise) const {
+  const StateTensor* tensor = builder_->state.find(join(path_, name));
+  return tensor && dimension < tensor->shape.size() ? tensor->shape[dimension] : otherwise;
+}
+
 Module::Parameter Module::parameter(std::string_view name, const std::vector<std::int64_t>& expected) const {
   const std::string key = join(path_, name);
   KeyReport& report = builder_->report;
@@ -91,14 +96,15 @@ void Module::ignore(std::string_view name) const { builder_->report.read.insert(
 
 Var conv2d(Module m, Var x, const ConvOptions& options) {
   const std::int64_t known = x.channels() > 0 ? x.channels() : -1, k = options.kernel;
-  const auto weight = m.parameter("weight", {-1, options.grouped ? -1 : known, k, k});
+  const auto weight = options.depthwise ? m.parameter("weight", {known, 1, k, k})
+                                        : m.parameter("weight", {-1, options.grouped ? -1 : known, k, k});
   const std::int64_t out = weight.shape[0], in = weight.shape[1];
   Conv2d layer{.weight = {out, in, k, k, weight.data},
                .bias = nullptr,
                .stride = options.stride,
                .padding = options.padding == same_padding ? options.dilation * (k - 1) / 2 : options.padding,
                .dilation = options.dilation,
-               .groups = 1};
+               .groups = options.depthwise ? out : 1};
   if (options.grouped && known > 0 && in > 0) {
     layer.groups = known / in;
     if (known % in != 0 || out % layer.groups != 0)
@@ -141,9 +147,11 @@ std::string derived_name(Var x, std::string_view suffix) {
 
 }  // namespace
 
-Var relu(Var x) {
-  return append(*x.builder, derived_name(x, "relu"), Activation{ActivationKind::relu}, {x.id}, x.channels());
+Var activation(Var x, ActivationKind kind) {
+  return append(*x.builder, derived_name(x, name_of(kind)), Activation{kind}, {x.id}, x.channels());
 }
+
+Var relu(Var x) { return activation(x, ActivationKind::relu); }
 
 Var max_pool2d(std::string name, Var x, const MaxPool2d& layer) {
   return append(*x.builder, std::move(name), layer, {x.id}, x.channels());
@@ -169,12 +177,21 @@ Var concat(std::string name, const std::vector<Var>& parts) {
   return append(*parts.front().builder, std::move(name), Concat{}, std::move(ids), known ? channels : 0);
 }
 
-Var add(Var a, Var b) {
+namespace {
+
+// What add and mul have in common.
+Var combine(Var a, Var b, std::string_view name, std::string_view done, Layer layer) {
   Builder& builder = *a.builder;
   if (a.channels() > 0 && b.channels() > 0 && a.channels() != b.channels())
     builder.report.misshaped.push_back(
-        text(derived_name(a, "add"), ": ", a.channels(), " channels cannot be added to ", b.channels()));
-  return append(builder, derived_name(a, "add"), Add{}, {a.id, b.id}, a.channels());
+        text(derived_name(a, name), ": ", a.channels(), " channels cannot be ", done, " ", b.channels()));
+  return append(builder, derived_name(a, name), std::move(layer), {a.id, b.id}, a.channels());
 }
+
+}  // namespace
+
+Var add(Var a, Var b) { return combine(a, b, "add", "added to", Add{}); }
+
+Var mul(Var a, Var gate) { return combine(a, gate, "mul", "multiplied by", Mul{}); }
 
 }  // namespace atrous

@@ -56,6 +56,10 @@ class Module {
   // Whether the state dict has any key under `name`.
   bool has(std::string_view name) const;
 
+  // The size of tensor path.name along a dimension, or `otherwise` where there is no such tensor or
+  // dimension.
+  std::int64_t size(std::string_view name, std::size_t dimension, std::int64_t otherwise) const;
+
   // The tensor path.name, whose shape must equal `expected`, where -1 stands for any size. Floats, all
   // finite. What is wrong goes to the report; then data is null and shape is `expected` with 0 for -1.
   struct Parameter {
@@ -80,7 +84,8 @@ struct ConvOptions {
   std::int64_t kernel = 1;  // of a square kernel
   std::int64_t stride = 1, padding = same_padding, dilation = 1;
   bool bias = false;
-  bool grouped = false;  // groups = channels of x / weight.shape[1]; otherwise these must be equal
+  bool grouped = false;    // groups = channels of x / weight.shape[1]; otherwise these must be equal
+  bool depthwise = false;  // groups = channels of x = channels out
 };
 
 // Keys: weight, and bias where the module has one. The number of output channels is read from the weight's
@@ -91,11 +96,13 @@ Var conv2d(Module, Var x, const ConvOptions& = {});
 // reported.
 Var batch_norm(Module, Var x, double eps = 1e-5);
 
+Var activation(Var x, ActivationKind);
 Var relu(Var x);
 Var max_pool2d(std::string name, Var x, const MaxPool2d&);
 Var adaptive_avg_pool2d(std::string name, Var x, const AdaptiveAvgPool2d&);
 Var resize_like(std::string name, Var x, Var size_of, const Resize&);
 Var concat(std::string name, const std::vector<Var>&);
 Var add(Var a, Var b);
+Var mul(Var a, Var gate);
 
 }  // namespace atrous

@@ -1,6 +1,7 @@
 #include "layers/segmentation.h"
 
 #include "layers/error.h"
+#include "layers/mobilenet.h"
 #include "layers/module.h"
 #include "layers/resnet.h"
 #include "layers/segmentation_heads.h"
@@ -9,24 +10,50 @@ namespace atrous {
 
 namespace {
 
-enum class Head { fcn, deeplabv3 };
+enum class BackboneKind { resnet, mobilenet_v3 };
+enum class Head { fcn, deeplabv3, lraspp };
 
-Head recognise(const Module& m) {
-  if (m["backbone"].has("conv1") && m["backbone"].has("layer1")) {
-    if (m["classifier"][0].has("convs")) return Head::deeplabv3;
-    if (m["classifier"][0].has("weight")) return Head::fcn;
-    fail(ErrorCode::unsupported,
-         "a ResNet backbone without a head that atrous knows: no classifier.0.weight (FCN) and no ",
-         "classifier.0.convs (DeepLabV3)");
-  }
-  if (m["classifier"].has("cbr"))
-    fail(ErrorCode::unsupported, "this looks like LR-ASPP on MobileNetV3, which atrous does not run yet");
-  if (m["backbone"].has("0"))
-    fail(ErrorCode::unsupported, "this looks like a MobileNetV3 backbone, which atrous does not run yet");
+BackboneKind recognise_backbone(const Module& m) {
+  const Module backbone = m["backbone"];
+  if (backbone.has("conv1") && backbone.has("layer1")) return BackboneKind::resnet;
+  if (backbone[0].has("0") && backbone[1].has("block")) return BackboneKind::mobilenet_v3;
   const auto& entries = m.builder().state.entries();
-  fail(ErrorCode::unsupported, "not a segmentation network that atrous knows: no backbone.conv1 among ",
-       entries.size(), " tensors",
+  fail(ErrorCode::unsupported,
+       "not a segmentation network that atrous knows: no backbone.conv1 (ResNet) and no ",
+       "backbone.0.0 (MobileNetV3) among ", entries.size(), " tensors",
        entries.empty() ? std::string() : ", the first being " + entries.front().first);
+}
+
+Head recognise_head(const Module& m, BackboneKind backbone) {
+  const Module classifier = m["classifier"];
+  if (classifier[0].has("convs")) return Head::deeplabv3;
+  if (classifier[0].has("weight")) return Head::fcn;
+  if (classifier.has("cbr") && backbone == BackboneKind::mobilenet_v3) return Head::lraspp;
+  fail(ErrorCode::unsupported, "a ", backbone == BackboneKind::resnet ? "ResNet" : "MobileNetV3",
+       " backbone without a head that atrous knows for it: no classifier.0.weight (FCN), no ",
+       "classifier.0.convs (DeepLabV3)",
+       backbone == BackboneKind::resnet ? "" : " and no classifier.cbr (LR-ASPP)");
+}
+
+std::string_view prefix(Head head) {
+  return head == Head::fcn ? "fcn_" : head == Head::deeplabv3 ? "deeplabv3_" : "lraspp_";
+}
+
+constexpr std::int64_t lraspp_output_stride = 8;  // that of its low-level map
+
+// The map that the head sees, and one from earlier on that the auxiliary head and LR-ASPP see too.
+struct Features {
+  Var early, last;
+  std::int64_t output_stride;  // of last
+};
+
+Features build_backbone(BackboneKind kind, Module m, Var x) {
+  if (kind == BackboneKind::resnet) {
+    const ResnetFeatures f = resnet(m, x);
+    return {f.layer3, f.layer4, f.output_stride};
+  }
+  const MobilenetFeatures f = mobilenet_v3(m, x);
+  return {f.low, f.high, f.output_stride};
 }
 
 // Every disagreement in one message, the most telling kind first.
@@ -49,26 +76,29 @@ void check(const StateDict& state, const KeyReport& report, bool aux_was_read) {
 Network build_network(const StateDict& state, const NetworkOptions& options) {
   Builder builder{state, {}, {}};
   const Module m(builder);
-  const Head head = recognise(m);
+  const BackboneKind backbone = recognise_backbone(m);
+  const Head head = recognise_head(m, backbone);
 
   Network network;
-  network.architecture = (head == Head::fcn ? "fcn_" : "deeplabv3_") + resnet_name(m["backbone"]);
+  network.architecture = text(prefix(head), backbone == BackboneKind::resnet ? resnet_name(m["backbone"])
+                                                                             : mobilenet_name(m["backbone"]));
   network.has_aux = m.has("aux_classifier");
   if (options.aux && !network.has_aux)
     fail(ErrorCode::unsupported, network.architecture,
          ": this checkpoint has no auxiliary head (no aux_classifier keys)");
 
-  const Var x = graph_input(builder, 3);
-  const ResnetFeatures features = resnet(m["backbone"], x);
-  const Var out = head == Head::fcn ? fcn_head(m["classifier"], features.layer4)
-                                    : deeplab_head(m["classifier"], features.layer4);
+  const Features features = build_backbone(backbone, m["backbone"], graph_input(builder, 3));
+  const Module classifier = m["classifier"];
+  const Var out = head == Head::fcn         ? fcn_head(classifier, features.last)
+                  : head == Head::deeplabv3 ? deeplab_head(classifier, features.last)
+                                            : lraspp_head(classifier, features.early, features.last);
   builder.graph.outputs.emplace_back("out", out.id);
   if (options.aux)
-    builder.graph.outputs.emplace_back("aux", fcn_head(m["aux_classifier"], features.layer3).id);
+    builder.graph.outputs.emplace_back("aux", fcn_head(m["aux_classifier"], features.early).id);
 
   check(state, builder.report, options.aux);
   network.classes = out.channels();
-  network.output_stride = features.output_stride;
+  network.output_stride = head == Head::lraspp ? lraspp_output_stride : features.output_stride;
   network.graph = std::move(builder.graph);
   return network;
 }

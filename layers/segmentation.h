@@ -20,9 +20,10 @@ struct Network {
   bool has_aux = false;  // whether the checkpoint carries an auxiliary head
 };
 
-// Recognises FCN and DeepLabV3 on a ResNet of any depth and width from the names and shapes, as torchvision's
-// models/segmentation/fcn.py and deeplabv3.py define them, and builds the graph. aux_classifier.* is checked
-// where it is asked for and ignored otherwise.
+// Recognises FCN and DeepLabV3 on a ResNet of any depth and width or on a MobileNetV3 of any width, and
+// LR-ASPP on the latter, from the names and shapes, as torchvision's models/segmentation/fcn.py, deeplabv3.py
+// and lraspp.py define them, and builds the graph. aux_classifier.* is checked where it is asked for and
+// ignored otherwise.
 //
 // Error(unsupported): a network that atrous does not know (named where it can be guessed), or options.aux
 // without one. Error(mismatch): every missing, unexpected, misshaped or unusable key, listed in one message.

@@ -36,4 +36,14 @@ Var deeplab_head(Module m, Var x) {
   return conv2d(m[4], x, {.bias = true});
 }
 
+Var lraspp_head(Module m, Var low, Var high) {
+  const Module cbr = m["cbr"], scale = m["scale"];
+  Var x = relu(batch_norm(cbr[1], conv2d(cbr[0], high)));
+  const Var mean = adaptive_avg_pool2d(scale[0].path(), high, {.out_h = 1, .out_w = 1});
+  x = mul(x, activation(conv2d(scale[1], mean), ActivationKind::sigmoid));
+  x = resize_like(m.path() + ".resize", x, low, {.mode = ResizeMode::bilinear, .align_corners = false});
+  return add(conv2d(m["low_classifier"], low, {.bias = true}),
+             conv2d(m["high_classifier"], x, {.bias = true}));
+}
+
 }  // namespace atrous

@@ -1,4 +1,5 @@
-// What turns a backbone's features into logits: FCNHead and DeepLabHead, as torchvision builds them.
+// What turns a backbone's features into logits: FCNHead, DeepLabHead and LRASPPHead, as torchvision builds
+// them.
 #pragma once
 
 #include "layers/module.h"
@@ -22,5 +23,12 @@ Var aspp(Module, Var x);
 // DeepLabHead: ASPP, 3x3 convolution, batch norm, relu, 1x1 convolution to the classes. Keys 0 (the ASPP), 1,
 // 2, 4.
 Var deeplab_head(Module, Var x);
+
+// LRASPPHead, lite reduced ASPP (Howard et al. 2019, "Searching for MobileNetV3", section 6.4). The
+// high-level map is reduced by a 1x1 convolution with batch norm and relu (cbr) and gated by its own global
+// mean through a 1x1 convolution and a sigmoid (scale); the result grows to the size of the low-level map,
+// and the classes are the sum of a 1x1 convolution of each (low_classifier, high_classifier). Keys cbr.0,
+// cbr.1, scale.1, low_classifier, high_classifier. torchvision/models/segmentation/lraspp.py.
+Var lraspp_head(Module, Var low, Var high);
 
 }  // namespace atrous

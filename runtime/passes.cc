@@ -57,9 +57,13 @@ bool plain(const Node& node) {
   return std::get<Conv2d>(node.layer).activation == ActivationKind::none && node.inputs.size() == 1;
 }
 
-bool pointwise(const Conv2d& conv) {
+bool is_pointwise(const Conv2d& conv) {
   return conv.weight.kernel_h == 1 && conv.weight.kernel_w == 1 && conv.stride == 1 && conv.padding == 0 &&
          conv.groups == 1;
+}
+
+bool is_depthwise(const Conv2d& conv) {
+  return conv.groups == conv.in_channels() && conv.groups == conv.out_channels();
 }
 
 // Whether the value is 1x1 for every input of the graph.
@@ -69,7 +73,7 @@ bool single_pixel(const Graph& graph, const std::vector<std::size_t>& by, ValueI
     if (const auto* pool = std::get_if<AdaptiveAvgPool2d>(&node.layer))
       return pool->out_h == 1 && pool->out_w == 1;
     const auto* conv = std::get_if<Conv2d>(&node.layer);
-    const bool keeps_size = conv ? pointwise(*conv)
+    const bool keeps_size = conv ? is_pointwise(*conv)
                                  : std::holds_alternative<Activation>(node.layer) ||
                                        std::holds_alternative<BatchNorm>(node.layer);
     if (!keeps_size) return false;
@@ -111,7 +115,7 @@ void hoist_repeated_pixel(Graph& graph) {
   const auto readers = count_readers(graph);
   for (Node& node : graph.nodes) {
     auto* conv = std::get_if<Conv2d>(&node.layer);
-    if (!conv || !pointwise(*conv) || !plain(node)) continue;
+    if (!conv || !is_pointwise(*conv) || !plain(node)) continue;
     const auto joined = static_cast<std::size_t>(node.inputs[0]);
     if (by[joined] == nowhere || readers[joined] != 1) continue;
     Node& concat = graph.nodes[by[joined]];
@@ -171,11 +175,73 @@ void fuse_activation(Graph& graph) {
   });
 }
 
+void classify_before_resize(Graph& graph) {
+  const auto by = producers(graph);
+  const auto readers = count_readers(graph);
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    auto* conv = std::get_if<Conv2d>(&graph.nodes[i].layer);
+    if (!conv || !plain(graph.nodes[i]) || !is_pointwise(*conv) ||
+        conv->out_channels() >= conv->in_channels())
+      continue;
+    const auto grown = static_cast<std::size_t>(graph.nodes[i].inputs[0]);
+    if (by[grown] == nowhere || readers[grown] != 1) continue;
+    Node &resize = graph.nodes[by[grown]], &after = graph.nodes[i];
+    const auto* how = std::get_if<Resize>(&resize.layer);
+    // The two change places; the value between them keeps its number and gets the convolution's channels.
+    if (!how) continue;
+    after.inputs[0] = resize.inputs[0];
+    resize.inputs[0] = static_cast<ValueId>(grown);
+    std::swap(resize.output, after.output);
+    graph.values[grown].channels = conv->out_channels();
+    std::swap(resize, after);
+  }
+}
+
+void fuse_expansion(Graph& graph) {
+  const auto by = producers(graph);
+  const auto readers = count_readers(graph);
+  std::vector<bool> dropped(graph.nodes.size());
+  for (Node& node : graph.nodes) {
+    const auto* depthwise = std::get_if<Conv2d>(&node.layer);
+    if (!depthwise || !is_depthwise(*depthwise) || node.inputs.size() != 1) continue;
+    const Node* before = sole_convolution(graph, by, readers, node.inputs[0]);
+    if (!before || before->inputs.size() != 1 || !is_pointwise(std::get<Conv2d>(before->layer))) continue;
+    dropped[by[static_cast<std::size_t>(node.inputs[0])]] = true;
+    node.inputs = before->inputs;
+    node.layer = ExpandDepthwise{std::get<Conv2d>(before->layer), *depthwise};
+  }
+  std::size_t i = 0;
+  std::erase_if(graph.nodes, [&](const Node&) { return dropped[i++]; });
+}
+
+void fold_gate(Graph& graph) {
+  const auto by = producers(graph);
+  const auto readers = count_readers(graph);
+  std::vector<bool> dropped(graph.nodes.size());
+  for (Node& node : graph.nodes) {
+    const auto* conv = std::get_if<Conv2d>(&node.layer);
+    if (!conv || !is_pointwise(*conv)) continue;
+    const auto gated = static_cast<std::size_t>(node.inputs[0]);
+    if (by[gated] == nowhere || readers[gated] != 1) continue;
+    const Node& mul = graph.nodes[by[gated]];
+    if (!std::holds_alternative<Mul>(mul.layer) || !single_pixel(graph, by, mul.inputs[1])) continue;
+    dropped[by[gated]] = true;
+    node.inputs[0] = mul.inputs[0];
+    node.inputs.insert(node.inputs.begin() + 1, mul.inputs[1]);
+    node.layer = GatedConv2d{*conv};
+  }
+  std::size_t i = 0;
+  std::erase_if(graph.nodes, [&](const Node&) { return dropped[i++]; });
+}
+
 void optimise(Graph& graph) {
   fold_batch_norm(graph);
   hoist_repeated_pixel(graph);
+  classify_before_resize(graph);
   fuse_residual(graph);
   fuse_activation(graph);
+  fuse_expansion(graph);
+  fold_gate(graph);
 }
 
 }  // namespace atrous

@@ -22,6 +22,18 @@ void fuse_residual(Graph&);
 // An Activation behind a Conv2d that nobody else reads becomes the convolution's own.
 void fuse_activation(Graph&);
 
+// A bilinear resize commutes with a 1x1 convolution, since its weights sum to one: where that makes fewer
+// channels out of more, and nobody else reads the resized map, the convolution runs first, on the small map.
+void classify_before_resize(Graph&);
+
+// A 1x1 convolution that only a depthwise one reads makes one layer with it, ExpandDepthwise. Run behind the
+// passes above, which know Conv2d alone.
+void fuse_expansion(Graph&);
+
+// A Mul by a gate (a map of one pixel per image) that only a 1x1 convolution reads makes one layer with it,
+// GatedConv2d. Run behind the passes above likewise.
+void fold_gate(Graph&);
+
 // All of them, in the order that lets each find what it looks for.
 void optimise(Graph&);
 

@@ -46,16 +46,19 @@ void lay_concatenations(const Graph& graph, std::vector<Slice>& slices, std::vec
   }
 }
 
-// A convolution that is the last to read its residual writes its output over it, provided that the two look
-// alike in memory: neither is a slice of something else.
+// An ungrouped convolution that is the last to read its residual writes its output over it, provided that the
+// two look alike in memory: neither is a slice of something else.
 void lay_over_residuals(const Graph& graph, std::vector<Slice>& slices, const std::vector<Shape>& shapes) {
   std::vector<std::size_t> last_reader(graph.values.size());
   for (std::size_t i = 0; i < graph.nodes.size(); ++i)
     for (ValueId v : graph.nodes[i].inputs) last_reader[index(v)] = i;
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
     const Node& node = graph.nodes[i];
-    if (!std::holds_alternative<Conv2d>(node.layer) || node.inputs.size() < 2) continue;
-    const ValueId residual = node.inputs[1];
+    const auto* gated = std::get_if<GatedConv2d>(&node.layer);
+    const auto* conv = gated ? &gated->conv : std::get_if<Conv2d>(&node.layer);
+    const std::size_t place = gated ? 2 : 1;
+    if (!conv || conv->groups > 1 || node.inputs.size() <= place) continue;
+    const ValueId residual = node.inputs[place];
     if (residual == graph.input || residual == node.inputs[0] || is_output(graph, residual) ||
         last_reader[index(residual)] != i || shapes[index(residual)] != shapes[index(node.output)])
       continue;

@@ -6,13 +6,22 @@ namespace atrous {
 
 namespace {
 
+template <class Convolution>
+void release(Convolution& conv) {
+  conv.weight.data.reset();
+  conv.bias.reset();
+}
+
 void release_weights(Layer& layer) {
   if (auto* conv = std::get_if<Conv2d>(&layer)) {
-    conv->weight.data.reset();
-    conv->bias.reset();
+    release(*conv);
   } else if (auto* transposed = std::get_if<ConvTranspose2d>(&layer)) {
-    transposed->weight.data.reset();
-    transposed->bias.reset();
+    release(*transposed);
+  } else if (auto* pair = std::get_if<ExpandDepthwise>(&layer)) {
+    release(pair->expand);
+    release(pair->depthwise);
+  } else if (auto* gated = std::get_if<GatedConv2d>(&layer)) {
+    release(gated->conv);
   }
 }
 

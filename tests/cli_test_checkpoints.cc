@@ -72,7 +72,7 @@ TEST_CASE_FIXTURE(Bench, "convert stores all that is needed to use the network")
   CHECK(run_self_test(session, *metadata->self_test) <= static_cast<double>(metadata->self_test->tolerance));
 }
 
-TEST_CASE_FIXTURE(Bench, "a converted checkpoint segments as its source does, to the byte") {
+TEST_CASE_FIXTURE(Bench, "a converted .pth segments as its source does, to the byte") {
   write_text(folder / "net.pth", pth_of(tiny_state("deeplabv3")));
   succeed({"convert", folder / "net.pth", folder / "out.safetensors"});
   const auto logits_from = [&](const std::string& network) {
@@ -192,7 +192,7 @@ TEST_CASE_FIXTURE(Bench, "inspect of a state dict that is no network says so and
   CHECK(report["parameters"] == 8 * 3 * 7 * 7);
 }
 
-TEST_CASE_FIXTURE(Bench, "inspect tells how it got at the tensors") {
+TEST_CASE_FIXTURE(Bench, "inspect tells how it got at the tensors of a .pth") {
   StateDict prefixed;
   const StateDict state = tiny_state("fcn");
   for (const auto& [name, tensor] : state.entries()) prefixed.add("module." + name, tensor);

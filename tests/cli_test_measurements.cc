@@ -82,7 +82,15 @@ TEST_CASE_FIXTURE(Bench, "profile names the implementation of every layer, and i
     const std::string layer = row["layer"], how = row["implementation"];
     CHECK(row["node"] == nodes[i].name);
     CHECK(layer == name_of(nodes[i].layer));
-    CHECK(how == (layer == "conv2d" ? "implicit_gemm" : layer == "concat" ? "in place" : "channelwise"));
+    const auto* conv = std::get_if<Conv2d>(&nodes[i].layer);
+    const bool pointwise = conv && conv->weight.kernel_h == 1 && conv->stride == 1;
+    const bool sums_in_fewer = how.starts_with("winograd") && conv && conv->weight.kernel_h == 3;
+    CHECK(how == (sums_in_fewer                      ? how
+                  : pointwise                        ? "pointwise"
+                  : conv && conv->in_channels() == 3 ? "few_channels"
+                  : conv                             ? "implicit_gemm"
+                  : layer == "concat"                ? "in place"
+                                                     : "channelwise"));
     CHECK(row["output"].get<std::string>().starts_with("[1, "));
     gmac += row["gmac"].get<double>();
   }
@@ -119,12 +127,15 @@ TEST_CASE_FIXTURE(Bench, "bench and profile refuse nonsense") {
     refuse(1, {verb, "resnet50"}, {"resnet50"});
     refuse(1, {verb, "fcn_resnet999"}, {"fcn_resnet999", "resnet50"});
     refuse(1, {verb, "deeplabv3_resnet(1,1,1)"}, {"deeplabv3_resnet(1,1,1)"});
+    refuse(1, {verb, "lraspp_resnet50"}, {"lraspp_resnet50", "mobilenet_v3_large"});
   }
 }
 
 TEST_CASE_FIXTURE(Bench, "a network's name means random weights, unless a file is called so") {
   CHECK(Json::parse(succeed(Arguments{"bench", "fcn_resnet18", "-o", "json"} + quick))["architecture"] ==
         "fcn_resnet18");
+  for (const char* name : {"deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_large"})
+    CHECK(Json::parse(succeed(Arguments{"bench", name, "-o", "json"} + quick))["architecture"] == name);
   std::filesystem::copy_file(checkpoint, folder / "fcn_resnet18");
   const std::string report =
       succeed(Arguments{"bench", "fcn_resnet18", "-o", "json"} + quick, {.folder = folder.path()});

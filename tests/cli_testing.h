@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -49,7 +50,9 @@ inline Arguments operator+(Arguments a, const Arguments& b) {
 inline ProcessResult run_atrous(const Arguments& arguments, ProcessOptions options = {}) {
   // Idle threads sleep: test machines run several tests at once.
   options.environment.emplace_back("OMP_WAIT_POLICY", "passive");
-  return testing::run_process(Arguments{ATROUS_CLI} + arguments, options);
+  // Another build of the program may be tested in place of the usual one.
+  const char* other = std::getenv("ATROUS_CLI");
+  return testing::run_process(Arguments{other ? other : ATROUS_CLI} + arguments, options);
 }
 
 inline std::string joined(const Arguments& arguments) {

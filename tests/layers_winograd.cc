@@ -742,7 +742,7 @@ TEST_CASE("an output that sees only padding gets bias, residual and activation a
 
 TEST_CASE("Winograd's kernels equal the definition on random problems") {
   Random random(20241117);
-  for (int i = 0; i < 250; ++i) {
+  for (int i = 0; i < 160; ++i) {
     Problem p;
     p.n = pick_of(random, {1, 1, 1, 2, 3});
     p.h = pick(random, 1, 20), p.w = pick(random, 1, 20);
@@ -814,11 +814,11 @@ TEST_CASE("Winograd's kernels give the same bits in any workspace from the least
         CAPTURE(threads);
         const auto kernel = winograd_kernel(s.layer, isa, 6);
         const std::size_t least = least_bytes(*kernel, s, threads), best = best_bytes(*kernel, s, threads);
-        CHECK(least <= best);
+        REQUIRE(least <= best);
         Tensor expected(s.out), out(s.out);
         CHECK(run_within(*kernel, s, expected.view(), threads, best));
-        for (std::size_t step = 0; step < 8; ++step) {
-          const std::size_t bytes = (least + (std::max(best, least) - least) * step / 8) / 64 * 64;
+        for (std::size_t step = 0; step < 5; ++step) {
+          const std::size_t bytes = (least + (best - least) * step / 5) / 64 * 64;
           CAPTURE(bytes);
           CHECK(run_within(*kernel, s, out.view(), threads, bytes));
           CHECK(same_bits(out.view(), expected.view()));

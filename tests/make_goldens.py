@@ -11,8 +11,11 @@ The script is seeded and writes the same files each time. tests/golden.h reads t
 
 Maps are written as NHWC, one line each; weights keep torch's order. Inputs and weights of the convolutions
 are multiples of 1/8 and torch computes in double, so that the expected sums are exact and a test may ask for
-equality. Batch norm and means are computed in double as well. Elsewhere torch computes in fp32, as it does for
-its users, and the last digit may differ.
+equality. Batch norm, means and whole networks are computed in double as well. Elsewhere torch computes in fp32,
+as it does for its users, and the last digit may differ.
+
+mobilenet.txt needs Debian's python3-torchvision. It holds no weights: they are a formula of their names, which
+tests/layers_mobilenet.cc knows too.
 """
 
 import pathlib
@@ -326,10 +329,67 @@ def argmax():
             file.tensor("labels", torch.argmax(x, dim=1))
 
 
+def formula(key, count):
+    """`count` numbers in [0, 1) that depend on the key: FNV-1a of it seeds a linear congruential generator."""
+    state = 2166136261
+    for byte in key.encode():
+        state = (state ^ byte) * 16777619 % 2**32
+    values = []
+    for _ in range(count):
+        state = (state * 1664525 + 1013904223) % 2**32
+        values.append((state >> 8) / 2**24)
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def formula_parameter(key, shape):
+    u = formula(key, int(numpy.prod(shape))).reshape(shape)
+    if len(shape) == 4:
+        return (2 * u - 1) * (6 / (shape[1] * shape[2] * shape[3])) ** 0.5
+    if key.endswith("running_var"):
+        return 0.5 + u
+    return 0.7 + 0.6 * u if key.endswith("weight") else 0.4 * u - 0.2
+
+
+def mobilenet():
+    """Every feature of narrow networks, and their logits; of large maps a sample."""
+    from torchvision.models import mobilenetv3
+    from torchvision.models.segmentation import deeplabv3, fcn, lraspp
+    with File("mobilenet") as file:
+        for arch, head, width in (("large", "lraspp", 0.1), ("large", "deeplabv3", 0.25), ("small", "lraspp", 0.2)):
+            blocks, last = mobilenetv3._mobilenet_v3_conf("mobilenet_v3_" + arch, width_mult=width, dilated=True)
+            backbone = mobilenetv3.MobileNetV3(blocks, last).features
+            low, high = backbone[4 if arch == "large" else 2], backbone[-1]
+            classifier, auxiliary = lraspp.LRASPPHead(low.out_channels, high.out_channels, 5, 12), None
+            if head == "deeplabv3":
+                classifier = torch.nn.Sequential(
+                    deeplabv3.ASPP(high.out_channels, [12, 24, 36], 6), torch.nn.Conv2d(6, 6, 3, padding=1, bias=False),
+                    torch.nn.BatchNorm2d(6), torch.nn.ReLU(), torch.nn.Conv2d(6, 5, 1))
+                auxiliary = fcn.FCNHead(low.out_channels, 5)
+            model = torch.nn.ModuleDict({"backbone": backbone, "classifier": classifier})
+            if auxiliary:
+                model["aux_classifier"] = auxiliary
+            model.double().eval()
+            shapes = {key: list(value.shape) for key, value in model.state_dict().items() if value.dim() > 0}
+            model.load_state_dict({key: formula_parameter(key, shape) for key, shape in shapes.items()}, strict=False)
+            file.case(f"{head}_{arch}", **{key: "x".join(map(str, shape)) for key, shape in shapes.items()})
+            x = (4 * formula("input", 72 * 88 * 3) - 2).reshape(1, 72, 88, 3).permute(0, 3, 1, 2)
+            maps = {}
+            with torch.no_grad():
+                for index, feature in enumerate(backbone):
+                    maps[f"feature{index}"] = x = feature(x)
+                low, high = maps[f"feature{4 if arch == 'large' else 2}"], x
+                maps["out"] = classifier({"low": low, "high": high}) if head == "lraspp" else classifier(high)
+                if auxiliary:
+                    maps["aux"] = auxiliary(low)
+            for key, value in maps.items():
+                flat = value.permute(0, 2, 3, 1).flatten()
+                file.tensor(key, flat[::max(1, len(flat) // 120)])
+
+
 def main():
     FOLDER.mkdir(exist_ok=True)
     for write in (conv2d, conv_transpose2d, bilinear_kernel, batch_norm, activations, max_pool2d,
-                  adaptive_avg_pool2d, resize, arithmetic, concat, softmax, argmax):
+                  adaptive_avg_pool2d, resize, arithmetic, concat, softmax, argmax, mobilenet):
         write()
 
 

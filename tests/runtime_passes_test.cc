@@ -362,12 +362,183 @@ TEST_CASE("an activation stays where something else reads the convolution, and a
   CHECK(names(twice) == Names{"conv", "sigmoid"});
 }
 
-TEST_CASE("the networks optimise to convolutions, pooling, resizing and concatenation") {
-  const std::set<std::string_view> left{"conv2d", "max_pool2d", "adaptive_avg_pool2d", "resize", "concat"};
-  for (const std::string network : {"fcn_resnet18", "fcn_resnet(1,2,1,1)", "deeplabv3_resnet(2,1,1,2)"}) {
+namespace {
+
+// Value 1 is made from the input by striding, at half its size; value 2 from that with 8 channels.
+Graph small_map_first(std::vector<Node> rest, std::vector<ValueId> outputs) {
+  Conv2d halve = conv(4, 4, 3, 5);
+  halve.stride = 2;
+  std::vector<Node> nodes{{"halve", halve, {0}}, {"widen", conv(8, 4, 1, 6), {1}}};
+  nodes.insert(nodes.end(), rest.begin(), rest.end());
+  Graph g = chain(std::move(nodes), std::move(outputs));
+  for (const Node& n : g.nodes) {
+    std::int64_t& channels = g.values[static_cast<std::size_t>(n.output)].channels;
+    if (const auto* c = std::get_if<Conv2d>(&n.layer))
+      channels = c->out_channels();
+    else
+      channels = g.values[static_cast<std::size_t>(n.inputs[0])].channels;
+  }
+  return g;
+}
+
+const Resize bilinear{.mode = ResizeMode::bilinear, .align_corners = false};
+
+}  // namespace
+
+TEST_CASE("a 1x1 convolution to fewer channels runs before a bilinear resize, biases and all") {
+  Graph g = small_map_first({{"grow", bilinear, {2, 0}}, {"classify", conv(3, 8, 1, 7, true), {3}}}, {4});
+  transform(g, classify_before_resize, 1e-6);
+  CHECK(names(g) == Names{"halve", "widen", "classify", "grow"});
+  CHECK(g.nodes[3].inputs[1] == 0);  // still grows to the input's size
+  CHECK(g.values[static_cast<std::size_t>(g.nodes[2].output)].channels == 3);
+  for (bool align : {false, true}) {
+    Graph aligned = small_map_first({{"grow", Resize{ResizeMode::bilinear, align}, {2, 0}},
+                                     {"classify", conv(3, 8, 1, 7), {3}},
+                                     {"relu", relu_layer, {4}}},
+                                    {5});
+    transform(aligned, optimise, 1e-6);
+    CHECK(names(aligned) == Names{"halve", "widen", "classify", "grow", "relu"});
+  }
+}
+
+TEST_CASE("a convolution stays behind a resize where changing places would not do or not pay") {
+  const auto stays = [](std::vector<Node> rest, std::vector<ValueId> outputs) {
+    Graph g = small_map_first(std::move(rest), std::move(outputs));
+    const Names before = names(g);
+    transform(g, classify_before_resize);
+    CHECK(names(g) == before);
+  };
+  SUBCASE("as many channels or more") {
+    stays({{"grow", bilinear, {2, 0}}, {"classify", conv(8, 8, 1, 7), {3}}}, {4});
+  }
+  SUBCASE("a larger kernel") {
+    stays({{"grow", bilinear, {2, 0}}, {"classify", conv(3, 8, 3, 7), {3}}}, {4});
+  }
+  SUBCASE("a padded one") {
+    Conv2d padded = conv(3, 8, 1, 7);
+    padded.padding = 1;
+    stays({{"grow", bilinear, {2, 0}}, {"classify", padded, {3}}}, {4});
+  }
+  SUBCASE("a strided one") {
+    Conv2d strided = conv(3, 8, 1, 7);
+    strided.stride = 2;
+    stays({{"grow", bilinear, {2, 0}}, {"classify", strided, {3}}}, {4});
+  }
+  SUBCASE("an activation within") {
+    Conv2d activated = conv(3, 8, 1, 7);
+    activated.activation = ActivationKind::relu;
+    stays({{"grow", bilinear, {2, 0}}, {"classify", activated, {3}}}, {4});
+  }
+  SUBCASE("the resized map is an output") {
+    stays({{"grow", bilinear, {2, 0}}, {"classify", conv(3, 8, 1, 7), {3}}}, {4, 3});
+  }
+  SUBCASE("another node reads it") {
+    stays({{"grow", bilinear, {2, 0}}, {"classify", conv(3, 8, 1, 7), {3}}, {"relu", relu_layer, {3}}},
+          {4, 5});
+  }
+}
+
+TEST_CASE("a 1x1 convolution and the depthwise one behind it become one layer, with their activations") {
+  const auto taps = drawn(72, 8), bias = drawn(8, 9);
+  const Conv2d depthwise{
+      .weight = {8, 1, 3, 3, taps}, .bias = bias, .padding = 2, .dilation = 2, .groups = 8};
+  Graph g = small_map_first({{"swish", Activation{ActivationKind::hardswish}, {2}},
+                             {"depthwise", depthwise, {3}},
+                             {"relu", relu_layer, {4}},
+                             {"project", conv(4, 8, 1, 7), {5}}},
+                            {6});
+  transform(g, optimise, 1e-6);
+  CHECK(names(g) == Names{"halve", "depthwise", "project"});
+  const auto& pair = std::get<ExpandDepthwise>(g.nodes[1].layer);
+  CHECK(pair.expand.activation == ActivationKind::hardswish);
+  CHECK(pair.depthwise.activation == ActivationKind::relu);
+  CHECK(pair.depthwise.dilation == 2);
+}
+
+TEST_CASE(
+    "a depthwise convolution stays alone where another node reads what it reads, or a residual is in the "
+    "way") {
+  const auto taps = drawn(72, 8);
+  const Conv2d depthwise{.weight = {8, 1, 3, 3, taps}, .bias = nullptr, .padding = 1, .groups = 8};
+  SUBCASE("another reader") {
+    Graph g = small_map_first({{"depthwise", depthwise, {2}}, {"relu", relu_layer, {2}}}, {3, 4});
+    transform(g, fuse_expansion);
+    CHECK(names(g) == Names{"halve", "widen", "depthwise", "relu"});
+  }
+  SUBCASE("a residual of the depthwise convolution") {
+    Graph g = small_map_first(
+        {{"other", conv(8, 4, 1, 3), {1}}, {"depthwise", depthwise, {2}}, {"add", Add{}, {4, 3}}}, {5});
+    transform(g, fuse_residual, 1e-6);
+    transform(g, fuse_expansion);
+    CHECK(names(g) == Names{"halve", "widen", "other", "depthwise"});
+  }
+  SUBCASE("a residual of the 1x1 convolution") {
+    Graph g = small_map_first(
+        {{"wide", conv(8, 4, 1, 3), {1}}, {"add", Add{}, {3, 2}}, {"depthwise", depthwise, {4}}}, {5});
+    transform(g, fuse_residual, 1e-6);
+    transform(g, fuse_expansion);
+    CHECK(names(g) == Names{"halve", "widen", "wide", "depthwise"});
+  }
+  SUBCASE("a larger kernel before it") {
+    Graph g = small_map_first({{"wide", conv(8, 8, 3, 3), {2}}, {"depthwise", depthwise, {3}}}, {4});
+    transform(g, fuse_expansion);
+    CHECK(names(g) == Names{"halve", "widen", "wide", "depthwise"});
+  }
+}
+
+namespace {
+
+// A squeeze-excitation on value 2, and whatever reads it.
+std::vector<Node> excitation(ValueId gated_by, std::vector<Node> rest) {
+  std::vector<Node> nodes{{"mean", AdaptiveAvgPool2d{1, 1}, {2}},
+                          {"fc", conv(8, 8, 1, 11, true), {3}},
+                          {"gate", Activation{ActivationKind::hardsigmoid}, {4}},
+                          {"mul", Mul{}, {2, gated_by}}};
+  nodes.insert(nodes.end(), rest.begin(), rest.end());
+  return nodes;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "a gate becomes part of the 1x1 convolution that reads what it gates, residual and activation too") {
+  Graph g = small_map_first(excitation(5, {{"project", conv(4, 8, 1, 7, true), {6}}}), {7});
+  transform(g, optimise, 1e-6);
+  CHECK(names(g) == Names{"halve", "widen", "mean", "fc", "project"});
+  CHECK(g.nodes[4].inputs.size() == 2);
+
+  Graph with = small_map_first(
+      excitation(5, {{"project", conv(4, 8, 1, 7), {6}}, {"add", Add{}, {7, 1}}, {"relu", relu_layer, {8}}}),
+      {9});
+  transform(with, optimise, 1e-6);
+  CHECK(names(with) == Names{"halve", "widen", "mean", "fc", "project"});
+  CHECK(with.nodes[4].inputs == std::vector<ValueId>{2, 5, 1});
+}
+
+TEST_CASE(
+    "a product stays where its second factor is a map, or where others read it, or the kernel is larger") {
+  const auto stays = [](std::vector<Node> rest, std::vector<ValueId> outputs) {
+    Graph g = small_map_first(std::move(rest), std::move(outputs));
+    transform(g, fold_gate);
+    CHECK(std::ranges::count(names(g), "mul") == 1);
+  };
+  SUBCASE("a map times itself") { stays(excitation(2, {{"project", conv(4, 8, 1, 7), {6}}}), {7}); }
+  SUBCASE("another reader") {
+    stays(excitation(5, {{"project", conv(4, 8, 1, 7), {6}}, {"relu", relu_layer, {6}}}), {7, 8});
+  }
+  SUBCASE("a 3x3 convolution") { stays(excitation(5, {{"project", conv(4, 8, 3, 7), {6}}}), {7}); }
+}
+
+TEST_CASE("the networks optimise to convolutions, pooling, resizing, concatenation and LR-ASPP's sum") {
+  const std::set<std::string_view> left{"conv2d", "max_pool2d",   "adaptive_avg_pool2d", "resize",
+                                        "concat", "gated_conv2d", "expand_depthwise",    "add"};
+  for (const std::string network : {"fcn_resnet18", "fcn_resnet(1,2,1,1)", "deeplabv3_resnet(2,1,1,2)",
+                                    "deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_small"}) {
     CAPTURE(network);
-    const StateDict state = seeded_state(network, {.classes = 3, .width = 4});
-    Graph graph = build_network(state, {.aux = true}).graph;
+    // As narrow as leaves every block of a MobileNetV3 but the first its expansion.
+    const StateDict state =
+        seeded_state(network, {.classes = 3, .width = mentions(network, "mobile") ? 16 : 4});
+    Graph graph = build_network(state, {.aux = !network.starts_with("lraspp")}).graph;
     std::size_t convolutions = 0;
     for (const auto& [name, tensor] : state.entries()) convolutions += tensor.shape.size() == 4;
     const Tensor input = noise({1, 21, 18, 3});
@@ -377,6 +548,9 @@ TEST_CASE("the networks optimise to convolutions, pooling, resizing and concaten
     for (const Node& node : graph.nodes) {
       CHECK_MESSAGE(left.contains(name_of(node.layer)), node.name, " is still a ", name_of(node.layer));
       found += std::holds_alternative<Conv2d>(node.layer);
+      found += std::holds_alternative<GatedConv2d>(node.layer);
+      found += 2 * std::holds_alternative<ExpandDepthwise>(node.layer);
+      CHECK(std::holds_alternative<Add>(node.layer) == (node.name == "classifier.low_classifier.add"));
     }
     // ASPP's projection is two: one of the maps, one of the pooled pixel.
     CHECK(found == convolutions + (network.starts_with("deeplab") ? 1 : 0));
@@ -385,9 +559,11 @@ TEST_CASE("the networks optimise to convolutions, pooling, resizing and concaten
 }
 
 TEST_CASE("optimising a second time changes nothing") {
-  Graph graph = build_network(tiny_state("deeplabv3")).graph;
-  optimise(graph);
-  const auto once = names(graph);
-  optimise(graph);
-  CHECK(names(graph) == once);
+  for (const StateDict& state : {tiny_state("deeplabv3"), tiny_mobilenet_state("lraspp")}) {
+    Graph graph = build_network(state).graph;
+    optimise(graph);
+    const auto once = names(graph);
+    optimise(graph);
+    CHECK(names(graph) == once);
+  }
 }

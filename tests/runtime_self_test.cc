@@ -190,6 +190,41 @@ TEST_CASE("seeded networks have the blocks their names promise") {
   CHECK(build_network(seeded_state("fcn_resnet18", {.classes = 7, .width = 4})).classes == 7);
 }
 
+TEST_CASE("seeded MobileNetV3 networks have torchvision's shapes at a width of 64") {
+  // The parameter counts that torchvision publishes, batch norms' statistics left out.
+  const std::pair<const char*, std::int64_t> published[] = {{"lraspp_mobilenet_v3_large", 3221538},
+                                                            {"deeplabv3_mobilenet_v3_large", 11029328}};
+  for (const auto& [name, parameters] : published) {
+    CAPTURE(name);
+    const StateDict state = seeded_state(name);
+    std::int64_t found = 0;
+    for (const auto& [key, tensor] : state.entries())
+      if (!mentions(key, ".running_") && !key.ends_with("num_batches_tracked")) found += tensor.elements();
+    CHECK(found == parameters);
+    CHECK(build_network(state).architecture == name);
+  }
+  CHECK(build_network(seeded_state("lraspp_mobilenet_v3_small")).architecture == "lraspp_mobilenet_v3_small");
+  CHECK(build_network(seeded_state("fcn_mobilenet_v3_small", {.classes = 2, .width = 16})).architecture ==
+        "fcn_mobilenet_v3_small(8,144)");
+}
+
+TEST_CASE("seeded activations neither die nor explode in a MobileNetV3") {
+  for (const char* name :
+       {"lraspp_mobilenet_v3_large", "deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_small"})
+    for (std::int64_t width : {8, 64}) {
+      CAPTURE(name);
+      CAPTURE(width);
+      const Model model = make_model(seeded_state(name, {.classes = 3, .width = width, .aux = false}),
+                                     std::nullopt, {.threads = 1});
+      Session session(model.program, {.threads = 1});
+      const auto logits = run(session, noise({1, 65, 65, 3}).view());
+      float largest = 0;
+      for (const float v : logits) largest = std::max(largest, std::abs(v));
+      CHECK(largest > 0.1f);
+      CHECK(largest < 100.f);
+    }
+}
+
 TEST_CASE("seeded activations neither die nor explode in a deep network") {
   const Model model =
       make_model(seeded_state("deeplabv3_resnet101", {.classes = 3, .width = 4, .aux = false}), std::nullopt,
@@ -221,8 +256,11 @@ TEST_CASE("names of seeded networks that do not exist are refused by name") {
                            "deeplabv3_resnet(1,1,1,99999999999)",
                            "deeplabv3_resnet(1, 1,1,1)",
                            "deeplabv3_resnet(1,1,1,1)x",
-                           "deeplabv3_mobilenet_v3_large",
-                           "lraspp_mobilenet_v3_large"}) {
+                           "lraspp_resnet50",
+                           "lraspp_",
+                           "mobilenet_v3_large",
+                           "lraspp_mobilenet_v3",
+                           "deeplabv3_mobilenet_v3_largest"}) {
     CAPTURE(name);
     CHECK(mentions(sentence(ErrorCode::invalid_argument, [&] { seeded_state(name); }), name));
   }

@@ -22,6 +22,12 @@ inline StateDict tiny_state(std::string_view head, std::uint64_t seed = 1) {
                       {.classes = 5, .width = 8, .aux = true, .seed = seed});
 }
 
+// The narrowest MobileNetV3-Large there is, with five classes.
+inline StateDict tiny_mobilenet_state(std::string_view head, std::uint64_t seed = 1) {
+  return seeded_state(std::string(head) + "_mobilenet_v3_large",
+                      {.classes = 5, .width = 8, .aux = true, .seed = seed});
+}
+
 inline Model tiny_model(std::string_view head, ModelOptions options = {.threads = 1}) {
   return make_model(tiny_state(head), std::nullopt, options);
 }

@@ -2,9 +2,10 @@
 
 usage: torchvision_parity.py ATROUS tiny|preprocessing|full
 
-tiny           narrow ResNets in torchvision's own classes, FCN and DeepLabV3, odd sizes, both containers, aux
+tiny           narrow ResNets and MobileNetV3s in torchvision's own classes, FCN, DeepLabV3 and LR-ASPP, odd sizes, both
+               containers, aux
 preprocessing  resize and crop of a PNG against Pillow + torchvision, to the bit
-full           the four ResNet models as published, seeded weights, 520x520 and odd sizes, batches of 1 and 3
+full           the six models as published, seeded weights, 520x520 and odd sizes, batches of 1 and 3
 
 The bars: logits within 1e-4 of the largest absolute logit, label maps at least 99.99% equal.
 Needs Debian's python3-torch and python3-torchvision; exits 77 (skipped) without them.
@@ -24,10 +25,12 @@ except ImportError as error:
     print(f"skipped: {error}")
     sys.exit(77)
 
+from torchvision.models import mobilenetv3
 from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 from torchvision.models.segmentation.deeplabv3 import ASPP, DeepLabV3
 from torchvision.models.segmentation.fcn import FCN, FCNHead
+from torchvision.models.segmentation.lraspp import LRASPP
 from torchvision.transforms import functional as F
 
 ATROUS = sys.argv[1]
@@ -95,19 +98,42 @@ def narrow(block, blocks, head, classes, aux, dilate=(False, True, True)):
     auxiliary = FCNHead(out // 2, classes) if aux else None
     if head == "fcn":
         return FCN(backbone, FCNHead(out, classes), auxiliary)
-    deeplab = torch.nn.Sequential(ASPP(out, [12, 24, 36], 24), torch.nn.Conv2d(24, 24, 3, padding=1, bias=False),
-                                  torch.nn.BatchNorm2d(24), torch.nn.ReLU(), torch.nn.Conv2d(24, classes, 1))
-    return DeepLabV3(backbone, deeplab, auxiliary)
+    return DeepLabV3(backbone, narrow_deeplab_head(out, classes), auxiliary)
+
+
+def narrow_deeplab_head(channels, classes):
+    return torch.nn.Sequential(ASPP(channels, [12, 24, 36], 24), torch.nn.Conv2d(24, 24, 3, padding=1, bias=False),
+                               torch.nn.BatchNorm2d(24), torch.nn.ReLU(), torch.nn.Conv2d(24, classes, 1))
+
+
+def narrow_mobilenet(arch, width, head, classes, reduced_tail=False):
+    """A torchvision segmentation network on a MobileNetV3 of another width; DeepLabV3 has an auxiliary head."""
+    blocks, last = mobilenetv3._mobilenet_v3_conf("mobilenet_v3_" + arch, width_mult=width, dilated=True,
+                                                  reduced_tail=reduced_tail)
+    features = mobilenetv3.MobileNetV3(blocks, last).features
+    low = 4 if arch == "large" else 2
+    low_channels, high_channels = features[low].out_channels, features[-1].out_channels
+    names = ("low", "high") if head == "lraspp" else ("aux", "out")
+    backbone = IntermediateLayerGetter(features, {str(low): names[0], str(len(features) - 1): names[1]})
+    if head == "lraspp":
+        return LRASPP(backbone, low_channels, high_channels, classes, inter_channels=20)
+    return DeepLabV3(backbone, narrow_deeplab_head(high_channels, classes), FCNHead(low_channels, classes))
 
 
 def tiny(folder):
     torch.manual_seed(1)
     checkpoint = f"{folder}/tiny.pth"
-    cases = [("fcn, Bottlenecks", Bottleneck, (1, 2, 2, 2), "fcn", 21, True, (False, True, True)),
-             ("deeplabv3, Bottlenecks", Bottleneck, (2, 1, 3, 2), "deeplabv3", 5, True, (False, True, True)),
-             ("fcn, BasicBlocks", BasicBlock, (2, 1, 1, 2), "fcn", 3, False, (False, False, False))]
-    for what, block, blocks, head, classes, aux, dilate in cases:
-        model = with_realistic_statistics(narrow(block, blocks, head, classes, aux, dilate))
+    dilated, strided = (False, True, True), (False, False, False)
+    cases = [("fcn, Bottlenecks", narrow(Bottleneck, (1, 2, 2, 2), "fcn", 21, True, dilated), True),
+             ("deeplabv3, Bottlenecks", narrow(Bottleneck, (2, 1, 3, 2), "deeplabv3", 5, True, dilated), True),
+             ("fcn, BasicBlocks", narrow(BasicBlock, (2, 1, 1, 2), "fcn", 3, False, strided), False),
+             ("lraspp, MobileNetV3-Large", narrow_mobilenet("large", .25, "lraspp", 21), False),
+             ("lraspp, MobileNetV3-Large, widened", narrow_mobilenet("large", 1.1, "lraspp", 2), False),
+             ("deeplabv3, MobileNetV3-Large", narrow_mobilenet("large", .1, "deeplabv3", 7), True),
+             ("lraspp, MobileNetV3-Small", narrow_mobilenet("small", .5, "lraspp", 4), False),
+             ("deeplabv3, MobileNetV3-Small, reduced tail", narrow_mobilenet("small", .3, "deeplabv3", 3, True), True)]
+    for what, model, aux in cases:
+        with_realistic_statistics(model)
         for zipped in (True, False):
             torch.save(model.state_dict(), checkpoint, _use_new_zipfile_serialization=zipped)
             for shape in ((1, 3, 1, 1), (1, 3, 33, 65), (3, 3, 64, 96), (1, 3, 97, 50)):
@@ -120,16 +146,20 @@ def full(folder):
     torch.manual_seed(2)
     torch.set_num_threads(os.cpu_count())
     checkpoint = f"{folder}/full.pth"
-    for name in ("fcn_resnet50", "fcn_resnet101", "deeplabv3_resnet50", "deeplabv3_resnet101"):
+    for name in ("fcn_resnet50", "fcn_resnet101", "deeplabv3_resnet50", "deeplabv3_resnet101",
+                 "deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_large"):
+        has_aux = not name.startswith("lraspp")
+        options = {"aux_loss": True} if has_aux else {}
         model = with_realistic_statistics(
-            getattr(segmentation, name)(weights=None, weights_backbone=None, num_classes=21, aux_loss=True))
+            getattr(segmentation, name)(weights=None, weights_backbone=None, num_classes=21, **options))
         torch.save(model.state_dict(), checkpoint)
         shapes = [(1, 520, 520), (1, 1, 1), (1, 33, 65), (3, 224, 224), (1, 375, 500), (1, 641, 513)]
-        if name.endswith("resnet50"):
+        if not name.endswith("resnet101"):
             shapes.append((3, 520, 520))
         for n, h, w in shapes:
             compare(name, model, checkpoint, torch.randn(n, 3, h, w), folder)
-        compare(name, model, checkpoint, torch.randn(1, 3, 224, 224), folder, "aux")
+        if has_aux:
+            compare(name, model, checkpoint, torch.randn(1, 3, 224, 224), folder, "aux")
 
 
 def preprocessing(folder):

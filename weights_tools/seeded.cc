@@ -1,8 +1,10 @@
 #include "weights_tools/seeded.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <span>
 
 #include "layers/checked.h"
 
@@ -74,15 +76,33 @@ class Writer {
   StateDict state_;
 };
 
+// The columns of torchvision's _mobilenet_v3_conf that are sizes.
+struct MobileBlock {
+  std::int64_t kernel, expanded, out;
+  bool excites;
+};
+constexpr MobileBlock mobilenet_v3_large[] = {
+    {3, 16, 16, false},  {3, 64, 24, false},  {3, 72, 24, false},  {5, 72, 40, true},   {5, 120, 40, true},
+    {5, 120, 40, true},  {3, 240, 80, false}, {3, 200, 80, false}, {3, 184, 80, false}, {3, 184, 80, false},
+    {3, 480, 112, true}, {3, 672, 112, true}, {5, 672, 160, true}, {5, 960, 160, true}, {5, 960, 160, true}};
+constexpr MobileBlock mobilenet_v3_small[] = {{3, 16, 16, true},  {3, 72, 24, false}, {3, 88, 24, false},
+                                              {5, 96, 40, true},  {5, 240, 40, true}, {5, 240, 40, true},
+                                              {5, 120, 48, true}, {5, 144, 48, true}, {5, 288, 96, true},
+                                              {5, 576, 96, true}, {5, 576, 96, true}};
+
+enum class Head { fcn, deeplabv3, lraspp };
+
 struct Architecture {
-  bool deeplab = false, bottlenecks = true;
+  Head head{};
+  std::span<const MobileBlock> mobile_blocks = {};  // of a MobileNetV3; empty for a ResNet
+  bool bottlenecks = true;
   std::array<int, 4> blocks{};
 };
 
 [[noreturn]] void unknown(std::string_view name) {
   fail(ErrorCode::invalid_argument, "seeded network ", name,
-       ": expected fcn_ or deeplabv3_ and resnet18, resnet34, ",
-       "resnet50, resnet101, resnet152 or resnet(a,b,c,d)");
+       ": expected fcn_ or deeplabv3_ and resnet18, resnet34, resnet50, resnet101, resnet152 or ",
+       "resnet(a,b,c,d), or fcn_, deeplabv3_ or lraspp_ and mobilenet_v3_large or mobilenet_v3_small");
 }
 
 // "(2,2,3,2)"
@@ -106,8 +126,18 @@ Architecture parse(std::string_view name) {
     rest.remove_prefix(prefix.size());
     return true;
   };
-  a.deeplab = skip("deeplabv3_");
-  if ((!a.deeplab && !skip("fcn_")) || !skip("resnet")) unknown(name);
+  if (skip("deeplabv3_"))
+    a.head = Head::deeplabv3;
+  else if (skip("lraspp_"))
+    a.head = Head::lraspp;
+  else if (!skip("fcn_"))
+    unknown(name);
+  if (rest == "mobilenet_v3_large" || rest == "mobilenet_v3_small") {
+    a.mobile_blocks = rest == "mobilenet_v3_large" ? std::span<const MobileBlock>(mobilenet_v3_large)
+                                                   : std::span<const MobileBlock>(mobilenet_v3_small);
+    return a;
+  }
+  if (a.head == Head::lraspp || !skip("resnet")) unknown(name);
   a.bottlenecks = rest != "18" && rest != "34";
   if (rest == "18")
     a.blocks = {2, 2, 2, 2};
@@ -141,8 +171,9 @@ std::int64_t write_block(Writer& w, const std::string& m, bool bottleneck, std::
   return out;
 }
 
+// Channels of the maps that heads see: the auxiliary head and LR-ASPP the early one too.
 struct Features {
-  std::int64_t layer3, layer4;
+  std::int64_t early, last;
 };
 
 Features write_resnet(Writer& w, const Architecture& a, std::int64_t width) {
@@ -153,9 +184,64 @@ Features write_resnet(Writer& w, const Architecture& a, std::int64_t width) {
     for (int block = 0; block < a.blocks[static_cast<std::size_t>(layer)]; ++block)
       channels = write_block(w, text("backbone.layer", layer + 1, '.', block), a.bottlenecks, channels,
                              width << layer, block == 0, layer == 0 ? 1 : 2);
-    (layer == 2 ? features.layer3 : features.layer4) = channels;
+    (layer == 2 ? features.early : features.last) = channels;
   }
   return features;
+}
+
+// torchvision's _make_divisible: a multiple of 8, and not less than nine tenths.
+std::int64_t divisible_by_8(double channels) {
+  const std::int64_t rounded = std::max<std::int64_t>(8, static_cast<std::int64_t>(channels + 4) / 8 * 8);
+  return static_cast<double>(rounded) < 0.9 * channels ? rounded + 8 : rounded;
+}
+
+// Writes one inverted residual and returns its output channels.
+std::int64_t write_mobile_block(Writer& w, const std::string& m, const MobileBlock& block, std::int64_t in,
+                                double multiplier) {
+  const std::int64_t expanded = divisible_by_8(static_cast<double>(block.expanded) * multiplier),
+                     out = divisible_by_8(static_cast<double>(block.out) * multiplier);
+  int index = 0;
+  const auto next = [&] { return text(m, ".block.", index++); };
+  const auto conv_norm = [&](std::int64_t outputs, std::int64_t inputs, std::int64_t kernel,
+                             Range gain = {0.8f, 1.2f}) {
+    const std::string module = next();
+    w.conv_norm(module + ".0", module + ".1", outputs, inputs, kernel, gain);
+  };
+  if (expanded != in) conv_norm(expanded, in, 1);
+  conv_norm(expanded, 1, block.kernel);
+  if (block.excites) {
+    const std::string module = next();
+    const std::int64_t squeezed = divisible_by_8(static_cast<double>(expanded / 4));
+    w.conv(module + ".fc1", squeezed, expanded, 1, true);
+    w.conv(module + ".fc2", expanded, squeezed, 1, true);
+  }
+  const float ungated = block.excites ? 2 : 1;  // a gate lets about half pass
+  const Range gain = out == in ? quiet : Range{0.8f, 1.2f};
+  conv_norm(out, expanded, 1, {ungated * gain.low, ungated * gain.high});
+  return out;
+}
+
+Features write_mobilenet(Writer& w, std::span<const MobileBlock> blocks, double multiplier) {
+  std::int64_t channels = divisible_by_8(16 * multiplier);
+  w.conv_norm("backbone.0.0", "backbone.0.1", channels, 3, 3);
+  Features features{};
+  int feature = 0;
+  for (const MobileBlock& block : blocks) {
+    channels = write_mobile_block(w, text("backbone.", ++feature), block, channels, multiplier);
+    // Feature 4 of Large and 2 of Small: the first at an eighth of the picture.
+    if (feature == (blocks.data() == mobilenet_v3_large ? 4 : 2)) features.early = channels;
+  }
+  const std::string last = text("backbone.", feature + 1);
+  features.last = 6 * channels;
+  w.conv_norm(last + ".0", last + ".1", features.last, channels, 1);
+  return features;
+}
+
+void write_lraspp_head(Writer& w, const Features& features, std::int64_t width, std::int64_t classes) {
+  w.conv_norm("classifier.cbr.0", "classifier.cbr.1", width, features.last, 1);
+  w.conv("classifier.scale.1", width, features.last, 1);
+  w.conv("classifier.low_classifier", classes, features.early, 1, true);
+  w.conv("classifier.high_classifier", classes, width, 1, true);
 }
 
 void write_fcn_head(Writer& w, const std::string& m, std::int64_t in, std::int64_t classes) {
@@ -184,12 +270,18 @@ StateDict seeded_state(std::string_view architecture, const SeededOptions& optio
          "seeded network: expected a width of 4 to 256 and 1 to 256 classes, found ", options.width, " and ",
          options.classes);
   Writer w(options.seed);
-  const Features features = write_resnet(w, a, options.width);
-  if (a.deeplab)
-    write_deeplab_head(w, "classifier", features.layer4, 4 * options.width, options.classes);
+  const bool mobile = !a.mobile_blocks.empty();
+  const Features features = mobile
+                                ? write_mobilenet(w, a.mobile_blocks, static_cast<double>(options.width) / 64)
+                                : write_resnet(w, a, options.width);
+  if (a.head == Head::lraspp)
+    write_lraspp_head(w, features, 2 * options.width, options.classes);
+  else if (a.head == Head::deeplabv3)
+    write_deeplab_head(w, "classifier", features.last, 4 * options.width, options.classes);
   else
-    write_fcn_head(w, "classifier", features.layer4, options.classes);
-  if (options.aux) write_fcn_head(w, "aux_classifier", features.layer3, options.classes);
+    write_fcn_head(w, "classifier", features.last, options.classes);
+  if (options.aux && a.head != Head::lraspp)
+    write_fcn_head(w, "aux_classifier", features.early, options.classes);
   return w.take();
 }
 

@@ -12,14 +12,17 @@ namespace atrous {
 
 struct SeededOptions {
   std::int64_t classes = 21;
-  std::int64_t width = 64;  // channels of the stem; everything else scales with it, 64 being torchvision's
-  bool aux = true;          // as torchvision's checkpoints have it
+  // Channels of a ResNet's stem; everything else scales with it, 64 being torchvision's. For a MobileNetV3
+  // the width multiplier is a 64th of it.
+  std::int64_t width = 64;
+  bool aux = true;  // as torchvision's checkpoints have it, all but LR-ASPP's
   std::uint64_t seed = 1;
 };
 
 // architecture: "fcn_" or "deeplabv3_" and "resnet18", "resnet34", "resnet50", "resnet101", "resnet152" or
-// "resnet(2,2,3,2)", the blocks of a Bottleneck ResNet. The same arguments give the same bytes on every
-// machine. Error(invalid_argument) for other names.
+// "resnet(2,2,3,2)", the blocks of a Bottleneck ResNet; or these or "lraspp_" and "mobilenet_v3_large" or
+// "mobilenet_v3_small". The same arguments give the same bytes on every machine. Error(invalid_argument) for
+// other names.
 StateDict seeded_state(std::string_view architecture, const SeededOptions& = {});
 
 }  // namespace atrous

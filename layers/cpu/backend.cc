@@ -3,8 +3,13 @@
 #include <algorithm>
 
 #include "layers/cpu/channelwise.h"
+#include "layers/cpu/conv2d_depthwise.h"
+#include "layers/cpu/conv2d_few_channels.h"
 #include "layers/cpu/conv2d_implicit_gemm.h"
+#include "layers/cpu/conv2d_pointwise.h"
 #include "layers/cpu/conv2d_winograd.h"
+#include "layers/cpu/elementwise.h"
+#include "layers/cpu/expand_depthwise_banded.h"
 
 namespace atrous {
 
@@ -18,6 +23,9 @@ class ReferenceKernel final : public Kernel {
   std::size_t packed_bytes() const override {
     if (const auto* conv = std::get_if<Conv2d>(&layer_)) return floats(conv->weight);
     if (const auto* conv = std::get_if<ConvTranspose2d>(&layer_)) return floats(conv->weight);
+    if (const auto* pair = std::get_if<ExpandDepthwise>(&layer_))
+      return floats(pair->expand.weight) + floats(pair->depthwise.weight);
+    if (const auto* gated = std::get_if<GatedConv2d>(&layer_)) return floats(gated->conv.weight);
     return 0;
   }
   void run(const KernelCall& call) const override { run_reference(layer_, call.inputs, call.output); }
@@ -36,9 +44,12 @@ class Subject {
   const Layer& layer;
   const CpuOptions& options;
 
+  template <class L>
+  const L& as() const {
+    return std::get<L>(layer);
+  }
   const std::shared_ptr<const PackedConv2d>& packed() {
-    if (!packed_)
-      packed_ = std::make_shared<const PackedConv2d>(std::get<Conv2d>(layer), options.isa, options.threads);
+    if (!packed_) packed_ = std::make_shared<const PackedConv2d>(as<Conv2d>(), options.isa, options.threads);
     return packed_;
   }
 
@@ -50,6 +61,7 @@ struct Implementation {
   std::string_view name;
   // Null when it does not accept the layer.
   std::unique_ptr<Kernel> (*make)(Subject&);
+  bool alone = false;  // where it accepts it always wins, and no others are made
 };
 
 constexpr Implementation reference{"reference", [](Subject& s) -> std::unique_ptr<Kernel> {
@@ -57,6 +69,10 @@ constexpr Implementation reference{"reference", [](Subject& s) -> std::unique_pt
                                    }};
 
 constexpr Implementation conv2d_list[] = {
+    {"depthwise", [](Subject& s) { return make_conv2d_depthwise(s.as<Conv2d>(), s.options.isa); }, true},
+    {"pointwise", [](Subject& s) { return make_conv2d_pointwise(s.as<Conv2d>(), s.options.isa); }, true},
+    {"few_channels", [](Subject& s) { return make_conv2d_few_channels(s.as<Conv2d>(), s.options.isa); },
+     true},
     {"winograd_6x6", [](Subject& s) { return make_conv2d_winograd(s.packed(), 6); }},
     {"winograd_4x4", [](Subject& s) { return make_conv2d_winograd(s.packed(), 4); }},
     {"winograd_3x3", [](Subject& s) { return make_conv2d_winograd(s.packed(), 3); }},
@@ -66,22 +82,47 @@ constexpr Implementation conv2d_list[] = {
 };
 
 constexpr Implementation max_pool2d_list[] = {
-    {"channelwise",
-     [](Subject& s) { return make_max_pool2d_channelwise(std::get<MaxPool2d>(s.layer), s.options.isa); }},
+    {"channelwise", [](Subject& s) { return make_max_pool2d_channelwise(s.as<MaxPool2d>(), s.options.isa); }},
     reference,
 };
 
 constexpr Implementation adaptive_avg_pool2d_list[] = {
     {"channelwise",
      [](Subject& s) {
-       return make_adaptive_avg_pool2d_channelwise(std::get<AdaptiveAvgPool2d>(s.layer), s.options.isa);
+       return make_adaptive_avg_pool2d_channelwise(s.as<AdaptiveAvgPool2d>(), s.options.isa);
      }},
     reference,
 };
 
 constexpr Implementation resize_list[] = {
-    {"channelwise",
-     [](Subject& s) { return make_resize_channelwise(std::get<Resize>(s.layer), s.options.isa); }},
+    {"channelwise", [](Subject& s) { return make_resize_channelwise(s.as<Resize>(), s.options.isa); }},
+    reference,
+};
+
+constexpr Implementation activation_list[] = {
+    {"elementwise",
+     [](Subject& s) { return make_activation_elementwise(s.as<Activation>(), s.options.isa); }},
+    reference,
+};
+
+constexpr Implementation add_list[] = {
+    {"elementwise", [](Subject& s) { return make_add_elementwise(s.as<Add>(), s.options.isa); }},
+    reference,
+};
+
+constexpr Implementation mul_list[] = {
+    {"elementwise", [](Subject& s) { return make_mul_elementwise(s.as<Mul>(), s.options.isa); }},
+    reference,
+};
+
+constexpr Implementation expand_depthwise_list[] = {
+    {"banded",
+     [](Subject& s) { return make_expand_depthwise_banded(s.as<ExpandDepthwise>(), s.options.isa); }},
+    reference,
+};
+
+constexpr Implementation gated_conv2d_list[] = {
+    {"pointwise", [](Subject& s) { return make_gated_conv2d_pointwise(s.as<GatedConv2d>(), s.options.isa); }},
     reference,
 };
 
@@ -92,6 +133,11 @@ std::span<const Implementation> implementations(const Layer& layer) {
   if (std::holds_alternative<MaxPool2d>(layer)) return max_pool2d_list;
   if (std::holds_alternative<AdaptiveAvgPool2d>(layer)) return adaptive_avg_pool2d_list;
   if (std::holds_alternative<Resize>(layer)) return resize_list;
+  if (std::holds_alternative<Activation>(layer)) return activation_list;
+  if (std::holds_alternative<Add>(layer)) return add_list;
+  if (std::holds_alternative<Mul>(layer)) return mul_list;
+  if (std::holds_alternative<ExpandDepthwise>(layer)) return expand_depthwise_list;
+  if (std::holds_alternative<GatedConv2d>(layer)) return gated_conv2d_list;
   return reference_list;
 }
 
@@ -109,7 +155,10 @@ std::vector<std::unique_ptr<Kernel>> make_cpu_kernels(const Node& node, const Cp
       if (i.name == options.force) make(i);
   if (kernels.empty())
     for (const Implementation& i : list)
-      if (i.name != reference.name) make(i);
+      if (i.name != reference.name) {
+        make(i);
+        if (i.alone && !kernels.empty()) break;
+      }
   if (kernels.empty()) make(reference);
   return kernels;
 }
@@ -122,8 +171,8 @@ std::vector<std::string_view> cpu_implementations(const Layer& layer) {
 
 std::vector<std::string_view> cpu_implementations() {
   std::vector<std::string_view> names;
-  for (const Layer& layer :
-       {Layer(Conv2d{}), Layer(MaxPool2d{}), Layer(AdaptiveAvgPool2d{}), Layer(Resize{}), Layer(Add{})})
+  for (const Layer& layer : {Layer(Conv2d{}), Layer(MaxPool2d{}), Layer(AdaptiveAvgPool2d{}), Layer(Resize{}),
+                             Layer(Add{}), Layer(ExpandDepthwise{})})
     for (std::string_view name : cpu_implementations(layer))
       if (std::ranges::find(names, name) == names.end()) names.push_back(name);
   return names;

@@ -1,0 +1,15 @@
+// Depthwise convolution, one filter per channel: rows of output pixels as depthwise_row.h does them.
+#pragma once
+
+#include <memory>
+
+#include "layers/conv2d.h"
+#include "layers/cpu/isa.h"
+#include "layers/kernel.h"
+
+namespace atrous {
+
+// Any kernel size, stride, padding and dilation. Null unless groups = input channels = output channels.
+std::unique_ptr<Kernel> make_conv2d_depthwise(const Conv2d&, Isa);
+
+}  // namespace atrous

@@ -1,0 +1,18 @@
+// Convolutions of pictures: the first layer of a network, with three input channels. A tap alone would be too
+// little to work on, but in NHWC the taps of a kernel's row lie side by side in memory, so a kernel of k rows
+// is k stretches of kernel_w * channels floats. The rows that an output row needs are copied once, with their
+// padding; then the pixels' stretches overlap in that copy and row_tile.h reads them where they lie.
+#pragma once
+
+#include <memory>
+
+#include "layers/conv2d.h"
+#include "layers/cpu/isa.h"
+#include "layers/kernel.h"
+
+namespace atrous {
+
+// Null unless the convolution is ungrouped, undilated, larger than 1x1 and has at most 4 input channels.
+std::unique_ptr<Kernel> make_conv2d_few_channels(const Conv2d&, Isa);
+
+}  // namespace atrous

@@ -1,0 +1,128 @@
+// The kernel for pictures against the reference, for every instruction set of this machine, on numbers whose
+// sums are exact in any order.
+#include "layers/cpu/conv2d_few_channels.h"
+
+#include <doctest/doctest.h>
+
+#include "tests/layers_testing.h"
+
+using namespace atrous;
+
+namespace {
+
+struct Problem {
+  Shape in{1, 9, 11, 3};
+  std::int64_t out = 16, kernel_h = 3, kernel_w = 3, stride = 2, padding = 1;
+  bool residual = false;
+  std::int64_t beside = 0;  // strange channels on either side of input, residual and output
+  ActivationKind activation = ActivationKind::none;
+};
+
+std::ostream& operator<<(std::ostream& out, const Problem& p) {
+  return out << p.in << " to " << p.out << ", kernel " << p.kernel_h << "x" << p.kernel_w << "/" << p.stride
+             << ", padding " << p.padding << ", residual " << p.residual << ", beside " << p.beside;
+}
+
+struct Setup {
+  Conv2d layer;
+  Slice in, residual;
+  std::vector<ConstView> inputs;
+  Shape out;
+};
+
+Setup set_up(const Problem& p, Draw draw_inputs, Draw draw_weights) {
+  Random random(1);
+  const auto weight = drawn(p.out * p.in.c * p.kernel_h * p.kernel_w, random, draw_weights),
+             bias = drawn(p.out, random, draw_weights);
+  const Conv2d layer{.weight = {p.out, p.in.c, p.kernel_h, p.kernel_w, weight},
+                     .bias = bias,
+                     .stride = p.stride,
+                     .padding = p.padding,
+                     .activation = p.activation};
+  const Shape out = output_shape(layer, p.in);
+  Setup s{layer, Slice(p.in, p.beside, p.beside), Slice(out, p.beside, 2 * p.beside), {}, out};
+  fill(s.in.view(), random, draw_inputs);
+  fill(s.residual.view(), random, draw_weights);
+  s.inputs.push_back(s.in.view());
+  if (p.residual) s.inputs.push_back(s.residual.view());
+  return s;
+}
+
+void check(const Problem& p, int threads = 1, double tolerance = 0) {
+  const Setup s = set_up(p, Draw::whole, Draw::sixteenths);
+  Tensor expected(s.out);
+  conv2d_reference(s.layer, s.inputs[0], p.residual ? &s.inputs[1] : nullptr, expected.view());
+  for (Isa isa : supported_isas()) {
+    INFO(text(p));
+    CAPTURE(name_of(isa));
+    Slice out(s.out, 2 * p.beside, p.beside);
+    run_hostile(*make_conv2d_few_channels(s.layer, isa), s.inputs, out.view(), threads);
+    CHECK(difference(out.view(), expected.view(), tolerance) == "");
+    CHECK(out.strangers_untouched());
+  }
+}
+
+}  // namespace
+
+TEST_CASE("only undilated, ungrouped convolutions of few channels and several taps are taken for pictures") {
+  Random random(1);
+  const auto accepted = [&](std::int64_t channels, std::int64_t kernel, std::int64_t dilation,
+                            std::int64_t groups) {
+    const auto weight = drawn(4 * channels * 9, random, Draw::whole);
+    const Conv2d layer{.weight = {4, channels / groups, kernel, kernel, weight},
+                       .bias = nullptr,
+                       .dilation = dilation,
+                       .groups = groups};
+    return make_conv2d_few_channels(layer, supported_isas().front()) != nullptr;
+  };
+  CHECK(accepted(3, 3, 1, 1));
+  CHECK(accepted(4, 3, 1, 1));
+  CHECK_FALSE(accepted(5, 3, 1, 1));
+  CHECK_FALSE(accepted(3, 1, 1, 1));
+  CHECK_FALSE(accepted(3, 3, 2, 1));
+  CHECK_FALSE(accepted(4, 3, 1, 2));
+}
+
+TEST_CASE("the kernel for pictures equals the reference exactly on stems of every kind") {
+  for (std::int64_t channels : {1, 2, 3, 4})
+    for (std::int64_t kernel : {2, 3, 5, 7})
+      for (std::int64_t stride : {1, 2, 4})
+        for (std::int64_t out : {5, 16, 40}) {
+          Problem p{.in = {1, 12, 31, channels}, .out = out, .kernel_h = kernel, .kernel_w = kernel};
+          p.stride = stride, p.padding = kernel / 2;
+          check(p);
+        }
+}
+
+TEST_CASE("the kernel for pictures equals the reference exactly on maps and paddings of any size") {
+  for (std::int64_t h : {1, 2, 5})
+    for (std::int64_t w : {1, 2, 3, 7, 24, 25, 50})
+      for (std::int64_t padding : {1, 3, 6}) {
+        check({.in = {2, h, w, 3}, .padding = padding});
+        check({.in = {1, h, w, 3}, .kernel_h = 1, .kernel_w = 3, .stride = 1, .padding = padding});
+        check({.in = {1, h, w, 3}, .kernel_h = 3, .kernel_w = 1, .stride = 3, .padding = padding});
+      }
+  check({.in = {1, 8, 9, 3}, .padding = 0});
+}
+
+TEST_CASE("the kernel for pictures adds residuals, activates, and reads and writes slices") {
+  for (ActivationKind kind : {ActivationKind::relu, ActivationKind::hardswish})
+    for (std::int64_t beside : {0, 2})
+      check({.in = {2, 9, 33, 3}, .out = 21, .residual = true, .beside = beside, .activation = kind}, 2,
+            1e-6);
+}
+
+TEST_CASE("the kernel for pictures gives the same bits for any number of threads") {
+  const Setup s = set_up({.in = {2, 37, 50, 3}, .out = 24, .kernel_h = 7, .kernel_w = 7, .padding = 3},
+                         Draw::floats, Draw::floats);
+  for (Isa isa : supported_isas()) {
+    CAPTURE(name_of(isa));
+    const auto kernel = make_conv2d_few_channels(s.layer, isa);
+    Tensor first(s.out), again(s.out);
+    run_hostile(*kernel, s.inputs, first.view(), 1);
+    for (int threads : {1, 2, 3, 7}) {
+      run_hostile(*kernel, s.inputs, again.view(), threads);
+      CHECK(same_bits(first.view(), again.view()));
+    }
+  }
+}
