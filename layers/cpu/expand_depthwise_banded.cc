@@ -6,6 +6,7 @@
 
 #include "layers/checked.h"
 #include "layers/cpu/depthwise_row.h"
+#include "layers/cpu/packed_columns.h"
 #include "layers/cpu/row_tile.h"
 
 namespace atrous {
