@@ -108,16 +108,16 @@ class Winograd final : public Kernel {
   void with_offsets(const Cover&, const Block&, std::int64_t row_tile, std::int64_t column_tile,
                     std::int64_t pitch, Use&& use) const;
 
-  std::int64_t depth(std::int64_t chunk) const {
-    return std::min(chunk_, layer_.in_channels() - chunk * chunk_);
-  }
+  // Chunks differ by one channel at most, so that none is narrower than a vector.
+  std::int64_t first_channel(std::int64_t chunk) const { return layer_.in_channels() * chunk / chunks_; }
+  std::int64_t depth(std::int64_t chunk) const { return first_channel(chunk + 1) - first_channel(chunk); }
 
   std::shared_ptr<const PackedConv2d> packed_;
   const Conv2d& layer_;
   const GemmTile& tile_;
   winograd::Transforms transforms_;
   int largest_tile_;
-  std::int64_t chunks_, chunk_;                     // of input channels
+  std::int64_t chunks_, chunk_;                     // of input channels: how many, the widest
   std::int64_t panels_per_block_, block_, blocks_;  // of output channels
 };
 
@@ -223,21 +223,21 @@ void Winograd::transform_input(const Cover& cover, const Block& block, ConstView
                                const Workspace& w) const {
   const AxisTile &row = cover.rows.tiles[static_cast<std::size_t>(row_tile)],
                  &column = cover.columns.tiles[static_cast<std::size_t>(column_tile)];
-  const float* pixels[winograd::most_inputs * winograd::most_inputs];
+  const float* pixels[winograd::most_inputs * winograd::most_inputs] = {};
   for (int i = 0; i < info(row.scheme).inputs; ++i)
     for (int j = 0; j < info(column.scheme).inputs; ++j) {
       const std::int64_t y = row.first_input + i * layer_.dilation,
                          x = column.first_input + j * layer_.dilation;
       const bool inside = y >= 0 && y < in.shape.h && x >= 0 && x < in.shape.w;
       pixels[i * winograd::most_inputs + j] =
-          inside ? in.pixel(row.image, y, x) + first_chunk * chunk_ : nullptr;
+          inside ? in.pixel(row.image, y, x) + first_channel(first_chunk) : nullptr;
     }
   with_offsets(cover, block, row_tile, column_tile, input_pitch(), [&](const std::int64_t* offsets) {
     for (std::int64_t chunk = first_chunk; chunk < last_chunk; ++chunk) {
       transforms_.input({row.scheme, column.scheme, pixels, depth(chunk),
                          w.inputs + (chunk - first_chunk) * w.input_chunk, offsets});
       for (const float*& pixel : pixels)
-        if (pixel) pixel += chunk_;
+        if (pixel) pixel += depth(chunk);
     }
   });
 }
@@ -252,7 +252,7 @@ void Winograd::transform_weights(const Cover& cover, std::int64_t vertical, std:
       const float* taps[9];
       std::int64_t count = depth(chunk) - k;
       for (std::int64_t tap = 0; tap < 9; ++tap) {
-        const auto rows = packed_->rows(0, panel, tap * layer_.in_channels() + chunk * chunk_ + k);
+        const auto rows = packed_->rows(0, panel, tap * layer_.in_channels() + first_channel(chunk) + k);
         taps[tap] = rows.first;
         count = std::min(count, rows.count);
       }
