@@ -175,10 +175,11 @@ Plan make_plan(const Program& program, const Shape& input, int threads, std::siz
                       shapes[root].c};
   }
 
-  const std::size_t taken = program.packed_bytes() + plan.activation_bytes;
-  const std::size_t allowance = memory_limit == 0      ? std::numeric_limits<std::size_t>::max()
-                                : memory_limit > taken ? memory_limit - taken
-                                                       : 0;
+  for (const Node& node : graph.nodes)
+    plan.macs = checked_add(plan.macs, macs(node, shapes), "plan: multiply-accumulates");
+  const std::size_t taken = checked_add(program.packed_bytes(), plan.activation_bytes, "plan: memory");
+  const std::size_t allowance = memory_limit == 0 ? std::numeric_limits<std::size_t>::max()
+                                                  : memory_limit - std::min(memory_limit, taken);
   std::vector<Shape> in;
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
     const Node& node = graph.nodes[i];
@@ -190,7 +191,6 @@ Plan make_plan(const Program& program, const Shape& input, int threads, std::siz
     plan.workspace.push_back(std::max(std::min(kernel.workspace_bytes(in, out, threads), allowance) / 64 * 64,
                                       kernel.least_workspace_bytes(in, out, threads)));
     plan.workspace_bytes = std::max(plan.workspace_bytes, plan.workspace.back());
-    plan.macs = checked_add(plan.macs, macs(node, shapes), "plan: multiply-accumulates");
   }
   return plan;
 }

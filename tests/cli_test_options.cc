@@ -60,7 +60,7 @@ TEST_CASE_FIXTURE(Bench, "the memory limit refuses with both numbers and leaves 
   const std::string said = refuse(1, segment({dog, "--memory-limit", "1MB"}), {"dog.png", "1000000"});
   const Model plain = tiny_model("deeplabv3");  // without the auxiliary head
   const std::size_t needed =
-      plain.program->packed_bytes() + make_plan(*plain.program, {1, 32, 48, 3}, 1).arena_bytes();
+      plain.program->packed_bytes() + make_plan(*plain.program, {1, 32, 48, 3}, 1, 1).arena_bytes();
   CHECK_MESSAGE(mentions(said, text(needed)), said);
   CHECK(names() == Names{"dog.png", "net.safetensors"});
   refuse(1, segment({dog, "--memory-limit", text(needed - 1)}), {text(needed), text(needed - 1)});

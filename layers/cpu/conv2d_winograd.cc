@@ -125,14 +125,16 @@ Winograd::Blocking Winograd::best_blocking(const Cover& cover) const {
   const auto row_tiles = static_cast<std::int64_t>(cover.rows.tiles.size()),
              column_tiles = static_cast<std::int64_t>(cover.columns.tiles.size());
   Blocking b{row_tiles, 1};
-  const std::int64_t chunk_bytes = cover.rows.products * cover.columns.products * input_pitch() * float_bytes;
+  const std::int64_t chunk_bytes =
+      checked_product({cover.rows.products, cover.columns.products, input_pitch(), float_bytes},
+                      "conv2d: Winograd's transformed inputs");
   const std::int64_t few = std::max<std::int64_t>(1, divide_up(enough_tiles, column_tiles));
   if (chunk_bytes > pass_bytes / 2) {
     const std::int64_t blocks =
         std::min(divide_up(chunk_bytes, pass_bytes / 2), std::max<std::int64_t>(1, row_tiles / few));
     b.rows = divide_up(row_tiles, blocks);
   }
-  const std::int64_t part = chunk_bytes * b.rows / row_tiles;
+  const std::int64_t part = chunk_bytes / row_tiles * b.rows;
   b.pass = std::clamp<std::int64_t>(pass_bytes / std::max<std::int64_t>(1, part), 1, chunks_);
   b.pass = divide_up(chunks_, divide_up(chunks_, b.pass));
   return b;
@@ -377,7 +379,8 @@ void Winograd::run(const KernelCall& call) const {
 
 double Winograd::cost(std::span<const Shape> in, const Shape& out) const {
   const Cover cover(*this, in[0], out);
-  const double products = static_cast<double>(cover.rows.products * cover.columns.products),
+  const double products =
+                   static_cast<double>(cover.rows.products) * static_cast<double>(cover.columns.products),
                points = static_cast<double>(cover.rows.points * cover.columns.points),
                inputs = static_cast<double>(layer_.in_channels()),
                outputs = static_cast<double>(packed_->panels() * tile_.columns);

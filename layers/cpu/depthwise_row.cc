@@ -167,8 +167,9 @@ void run_row(D d, const DepthwiseRow& r) {
   const Inner inner{std::min((l.padding + l.stride - 1) / l.stride, r.out_width),
                     room < 0 ? 0 : std::min(room / l.stride + 1, r.out_width)};
   const TapRange rows = taps_inside(l, l.weight.kernel_h, r.y, r.in_height);
-  // Narrow networks and machines without vectors can do without copies of the code for them.
-  if constexpr (hn::MaxLanes(D()) > 1 && hn::MaxLanes(D()) == hn::MaxLanes(hn::ScalableTag<float>())) {
+  // Narrow networks and machines of long ago can do without copies of the code for them.
+  if constexpr (HWY_TARGET != HWY_SSE4 && hn::MaxLanes(D()) > 1 &&
+                hn::MaxLanes(D()) == hn::MaxLanes(hn::ScalableTag<float>())) {
     const auto is = [&](std::int64_t width, std::int64_t stride, std::int64_t dilation) {
       return taps == width && l.stride == stride && l.dilation == dilation && r.out_width >= few;
     };

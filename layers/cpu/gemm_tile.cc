@@ -32,7 +32,7 @@ HWY_INLINE void unroll(std::integer_sequence<int, kI...>, F&& f) {
 
 // All of the panel's columns exist.
 template <int kRows>
-HWY_INLINE void whole_tile(const TileCall& t) {
+HWY_NOINLINE void whole_tile(const TileCall& t) {
   constexpr auto rows = std::make_integer_sequence<int, kRows>();
   const D d;
   V left[kRows], right[kRows];

@@ -213,6 +213,17 @@ HWY_INLINE void store_first(V value, float* to, std::int64_t count) {
   std::copy_n(values, count, to);
 }
 
+// Not worth a copy in the code of every scheme.
+HWY_NOINLINE V rarer_activation(ActivationKind kind, V x) {
+  return atrous::HWY_NAMESPACE::activate(D(), kind, x);
+}
+
+HWY_INLINE V activate(ActivationKind kind, V x) {
+  if (kind == ActivationKind::none) return x;
+  if (kind == ActivationKind::relu) return hn::Max(hn::Zero(D()), x);
+  return rarer_activation(kind, x);
+}
+
 void output(const OutputTransform& t) {
   const D d;
   const int columns = info(t.horizontal).points;
@@ -239,8 +250,7 @@ void output(const OutputTransform& t) {
           V value = hn::Add(out[x], bias);
           if (t.residual)
             value = hn::Add(value, load_first(t.residual[y * most_outputs + x] + c, t.channels - c));
-          store_first(atrous::HWY_NAMESPACE::activate(d, t.activation, value),
-                      t.pixels[y * most_outputs + x] + c, t.channels - c);
+          store_first(activate(t.activation, value), t.pixels[y * most_outputs + x] + c, t.channels - c);
         }
       }
     });
