@@ -33,8 +33,8 @@ struct Plan {
 };
 
 // Error(invalid_argument) when the network cannot take the shape, Error(limit) when sizes overflow.
-// memory_limit: bytes for weights, activations and workspace together, or 0 for none. Where it cannot be kept, the
-// plan is the one that needs least, for the caller to refuse.
+// memory_limit: bytes for weights, activations and workspace together, or 0 for none. Where it cannot be
+// kept, the plan is the one that needs least, for the caller to refuse.
 Plan make_plan(const Program&, const Shape& input, int threads, std::size_t memory_limit = 0);
 
 }  // namespace atrous
