@@ -29,6 +29,9 @@ std::vector<Sample> samples() {
           {depthwise, {map, map}},
           {pointwise, {map}},
           {pointwise, {map, map}},
+          {depthwise, {map, pixel}},
+          {pointwise, {map, pixel}},
+          {fused, {wide, pixel}},
           {fused, {wide, map}},
           {ConvTranspose2d{.weight = {6, 6, 3, 3, weight}, .bias = nullptr, .stride = 2}, {map}},
           {BatchNorm{{1, 2, 3, 4, 5, 6}, {6, 5, 4, 3, 2, 1}}, {map}},
@@ -42,7 +45,8 @@ std::vector<Sample> samples() {
           {Softmax{}, {map}},
           {ExpandDepthwise{pointwise, depthwise}, {map}},
           {GatedConv2d{pointwise}, {map, pixel}},
-          {GatedConv2d{pointwise}, {map, pixel, map}}};
+          {GatedConv2d{pointwise}, {map, pixel, map}},
+          {GatedConv2d{pointwise}, {map, pixel, pixel}}};
 }
 
 // Whether one of the specialised kernels is made for a layer; the others take everything.

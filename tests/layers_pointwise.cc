@@ -132,7 +132,8 @@ TEST_CASE("the pointwise kernel gives the same bits for any number of threads an
       run_hostile(*kernel, s.inputs, first.view(), 1);
       for (int threads : {1, 2, 3, 7}) {
         CAPTURE(threads);
-        run_hostile(*kernel, s.inputs, again.view(), threads);
+        const auto packed_by_threads = make_conv2d_pointwise(s.layer, isa, threads);
+        run_hostile(*packed_by_threads, s.inputs, again.view(), threads);
         CHECK(same_bits(first.view(), again.view()));
       }
       // One row of pixels alone: other blocks, the same sums.
@@ -144,5 +145,25 @@ TEST_CASE("the pointwise kernel gives the same bits for any number of threads an
       run_hostile(*kernel, inputs, out.view(), 1);
       CHECK(same_bits(out.view(), ConstView{first.data(), out.shape(), s.out.c}));
     }
+  }
+}
+
+TEST_CASE("the pointwise kernel may write over its residual, with pixels left over by its tiles or not") {
+  for (const Shape& in : {Shape{1, 4, 6, 40}, Shape{2, 5, 7, 40}, Shape{1, 1, 3, 40}, Shape{1, 33, 33, 24}}) {
+    CAPTURE(in);
+    const Setup s = set_up({.in = in, .out = 72, .residual = true}, Draw::floats, Draw::floats);
+    for (Isa isa : supported_isas())
+      for (int threads : {1, 3}) {
+        CAPTURE(name_of(isa));
+        CAPTURE(threads);
+        const auto kernel = make_conv2d_pointwise(s.layer, isa);
+        Tensor apart(s.out), over(s.out);
+        run_hostile(*kernel, s.inputs, apart.view(), threads);
+        for (std::int64_t p = 0; p < s.out.pixels(); ++p)
+          std::copy_n(s.inputs[1].data + p * s.inputs[1].pitch, s.out.c, over.data() + p * s.out.c);
+        const ConstView inputs[] = {s.inputs[0], over.view()};
+        kernel->run({.inputs = inputs, .output = over.view(), .workspace = {}, .threads = threads});
+        CHECK(same_bits(over.view(), apart.view()));
+      }
   }
 }

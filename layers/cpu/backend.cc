@@ -70,7 +70,9 @@ constexpr Implementation reference{"reference", [](Subject& s) -> std::unique_pt
 
 constexpr Implementation conv2d_list[] = {
     {"depthwise", [](Subject& s) { return make_conv2d_depthwise(s.as<Conv2d>(), s.options.isa); }, true},
-    {"pointwise", [](Subject& s) { return make_conv2d_pointwise(s.as<Conv2d>(), s.options.isa); }, true},
+    {"pointwise",
+     [](Subject& s) { return make_conv2d_pointwise(s.as<Conv2d>(), s.options.isa, s.options.threads); },
+     true},
     {"few_channels", [](Subject& s) { return make_conv2d_few_channels(s.as<Conv2d>(), s.options.isa); },
      true},
     {"winograd_6x6", [](Subject& s) { return make_conv2d_winograd(s.packed(), 6); }},
@@ -122,7 +124,10 @@ constexpr Implementation expand_depthwise_list[] = {
 };
 
 constexpr Implementation gated_conv2d_list[] = {
-    {"pointwise", [](Subject& s) { return make_gated_conv2d_pointwise(s.as<GatedConv2d>(), s.options.isa); }},
+    {"pointwise",
+     [](Subject& s) {
+       return make_gated_conv2d_pointwise(s.as<GatedConv2d>(), s.options.isa, s.options.threads);
+     }},
     reference,
 };
 

@@ -11,6 +11,9 @@
 // Blocking, per task: up to 192 pixels x 512 output channels; k in stretches of at most 256. The output tile
 // accumulates in place between stretches. Tasks depend on the shape alone, never on the number of threads,
 // and every output is summed in the order of k: the result is bitwise the same for any number of threads.
+//
+// Measured (Zen 4 with AVX-512, 117 GFLOP/s, one thread): 98 to 107 GFLOP/s on ResNet's 1x1 layers of 1024
+// and 2048 channels, 98 on its 3x3/2.
 #pragma once
 
 #include "layers/cpu/packed_conv2d.h"

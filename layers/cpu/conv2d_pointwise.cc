@@ -29,8 +29,8 @@ bool accepts(const Conv2d& layer) {
 }
 
 struct Pointwise {
-  Pointwise(const Conv2d& layer, Isa isa)
-      : tiles(row_tiles(isa)), activation(layer.activation), columns(layer, tiles) {}
+  Pointwise(const Conv2d& layer, Isa isa, int threads)
+      : tiles(row_tiles(isa)), activation(layer.activation), columns(layer, tiles, threads) {}
 
   // Of all pixels of all images; a residual that is repeated over its image needs them one by one. `weights`
   // are the packed ones or a copy of them that was changed.
@@ -67,7 +67,7 @@ struct Pointwise {
 
 class PointwiseConv2d final : public Kernel {
  public:
-  PointwiseConv2d(const Conv2d& layer, Isa isa) : pointwise_(layer, isa) {}
+  PointwiseConv2d(const Conv2d& layer, Isa isa, int threads) : pointwise_(layer, isa, threads) {}
   std::string_view name() const override { return "pointwise"; }
   std::size_t packed_bytes() const override { return pointwise_.columns.bytes(); }
 
@@ -91,7 +91,7 @@ class PointwiseConv2d final : public Kernel {
 // Multiplies the weights by each image's gate: there are far fewer of them than numbers in the map.
 class GatedPointwiseConv2d final : public Kernel {
  public:
-  GatedPointwiseConv2d(const Conv2d& layer, Isa isa) : pointwise_(layer, isa) {}
+  GatedPointwiseConv2d(const Conv2d& layer, Isa isa, int threads) : pointwise_(layer, isa, threads) {}
   std::string_view name() const override { return "pointwise"; }
   std::size_t packed_bytes() const override { return pointwise_.columns.bytes(); }
 
@@ -116,12 +116,12 @@ class GatedPointwiseConv2d final : public Kernel {
 
 }  // namespace
 
-std::unique_ptr<Kernel> make_conv2d_pointwise(const Conv2d& layer, Isa isa) {
-  return accepts(layer) ? std::make_unique<PointwiseConv2d>(layer, isa) : nullptr;
+std::unique_ptr<Kernel> make_conv2d_pointwise(const Conv2d& layer, Isa isa, int threads) {
+  return accepts(layer) ? std::make_unique<PointwiseConv2d>(layer, isa, threads) : nullptr;
 }
 
-std::unique_ptr<Kernel> make_gated_conv2d_pointwise(const GatedConv2d& layer, Isa isa) {
-  return accepts(layer.conv) ? std::make_unique<GatedPointwiseConv2d>(layer.conv, isa) : nullptr;
+std::unique_ptr<Kernel> make_gated_conv2d_pointwise(const GatedConv2d& layer, Isa isa, int threads) {
+  return accepts(layer.conv) ? std::make_unique<GatedPointwiseConv2d>(layer.conv, isa, threads) : nullptr;
 }
 
 }  // namespace atrous

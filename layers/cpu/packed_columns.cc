@@ -4,7 +4,7 @@
 
 namespace atrous {
 
-PackedColumns::PackedColumns(const Conv2d& layer, const RowTiles& tiles)
+PackedColumns::PackedColumns(const Conv2d& layer, const RowTiles& tiles, int threads)
     : depth_(layer.weight.d1 * layer.weight.kernel_h * layer.weight.kernel_w), lanes_(tiles.lanes) {
   const Filter& w = layer.weight;
   const std::int64_t outputs = w.d0, lanes = lanes_;
@@ -21,13 +21,15 @@ PackedColumns::PackedColumns(const Conv2d& layer, const RowTiles& tiles)
     vectors -= taken;
   }
 
-  float* to = weights_.data();
-  for (const Group& g : groups_)
+#pragma omp parallel for num_threads(threads) schedule(dynamic)
+  for (const Group& g : groups_) {
+    float* to = weights_.data() + offset(g);
     for (std::int64_t ky = 0; ky < w.kernel_h; ++ky)
       for (std::int64_t kx = 0; kx < w.kernel_w; ++kx)
         for (std::int64_t i = 0; i < w.d1; ++i)
           for (std::int64_t column = 0; column < g.vectors * lanes; ++column)
             *to++ = column < g.columns ? w.at(g.first + column, i, ky, kx) : 0.f;
+  }
 }
 
 void PackedColumns::scale(const float* factors, float* to) const {

@@ -22,7 +22,7 @@ class PackedColumns {
 
   // Of an ungrouped convolution. A group's weights are [kernel_h][kernel_w][input channel][column], zeros in
   // columns that do not exist.
-  PackedColumns(const Conv2d&, const RowTiles&);
+  PackedColumns(const Conv2d&, const RowTiles&, int threads = 1);
 
   std::span<const Group> groups() const { return groups_; }
   const float* weights() const { return weights_.data(); }
