@@ -8,7 +8,7 @@
 
 #include "layers/cpu/conv2d_depthwise.h"
 #include "tests/golden.h"
-#include "tests/layers_testing.h"
+#include "tests/layers_conv2d_testing.h"
 
 using namespace atrous;
 
@@ -33,38 +33,29 @@ std::ostream& operator<<(std::ostream& out, const Problem& p) {
              << ", .seed = " << p.seed << "}";
 }
 
-struct Setup {
-  Conv2d layer;
-  Slice in, residual;
-  std::vector<ConstView> inputs;
-  Shape out;
-};
-
-Setup set_up(const Problem& p, Draw draw_inputs, Draw draw_weights) {
-  Random random(p.seed);
-  const auto weight = drawn(p.channels * p.kernel_h * p.kernel_w, random, draw_weights);
-  const auto bias = p.bias ? drawn(p.channels, random, draw_weights) : nullptr;
-  const Conv2d layer{.weight = {p.channels, 1, p.kernel_h, p.kernel_w, weight},
-                     .bias = bias,
-                     .stride = p.stride,
-                     .padding = p.padding,
-                     .dilation = p.dilation,
-                     .groups = p.channels,
-                     .activation = p.activation};
-  const Shape in{p.n, p.h, p.w, p.channels}, out = output_shape(layer, in);
-  Setup s{layer, Slice(in, p.beside, p.beside), Slice(out, 2 * p.beside, p.beside), {}, out};
-  fill(s.in.view(), random, draw_inputs);
-  fill(s.residual.view(), random, draw_weights);
-  s.inputs.push_back(s.in.view());
-  if (p.residual) s.inputs.push_back(s.residual.view());
-  return s;
+DrawnConv2d set_up(const Problem& p, Draw draw_inputs, Draw draw_weights) {
+  return draw_convolution({.weight = {p.channels, 1, p.kernel_h, p.kernel_w, nullptr},
+                           .bias = nullptr,
+                           .stride = p.stride,
+                           .padding = p.padding,
+                           .dilation = p.dilation,
+                           .groups = p.channels,
+                           .activation = p.activation},
+                          {p.n, p.h, p.w, p.channels},
+                          {.bias = p.bias,
+                           .residual = p.residual,
+                           .before_in = p.beside,
+                           .after_in = p.beside,
+                           .before_residual = 2 * p.beside,
+                           .after_residual = p.beside,
+                           .seed = p.seed},
+                          draw_inputs, draw_weights);
 }
 
 // Checks one problem on every instruction set; returns whether all was well.
 bool agrees_with_reference(const Problem& p, int threads = 1, double tolerance = 0) {
-  const Setup s = set_up(p, Draw::whole, Draw::sixteenths);
-  Tensor expected(s.out);
-  conv2d_reference(s.layer, s.inputs[0], p.residual ? &s.inputs[1] : nullptr, expected.view());
+  const DrawnConv2d s = set_up(p, Draw::whole, Draw::sixteenths);
+  const Tensor expected = by_reference(s);
   bool good = true;
   for (Isa isa : supported_isas()) {
     INFO(text(p));
@@ -215,7 +206,7 @@ TEST_CASE("the depthwise kernel equals the reference on random problems") {
 TEST_CASE("the depthwise kernel gives the same bits for any number of threads") {
   for (Problem p : {same_size(33, 33, 40, 5, 1, 2), same_size(21, 30, 24, 3, 2, 1)}) {
     p.n = 2, p.residual = true, p.activation = ActivationKind::hardswish;
-    const Setup s = set_up(p, Draw::floats, Draw::floats);
+    const DrawnConv2d s = set_up(p, Draw::floats, Draw::floats);
     for (Isa isa : supported_isas()) {
       CAPTURE(name_of(isa));
       const auto kernel = make_conv2d_depthwise(s.layer, isa);
@@ -234,7 +225,7 @@ TEST_CASE("a depthwise sum does not depend on where in its row a pixel lies") {
   // A map that repeats every four pixels: pixels of a full block, of the block that overlaps it, and single
   // ones at the border of a slice must agree to the bit where they see the same.
   Problem p = same_size(5, 24, 20, 3, 1, 1);
-  const Setup s = set_up(p, Draw::floats, Draw::floats);
+  const DrawnConv2d s = set_up(p, Draw::floats, Draw::floats);
   const View in = s.in.view();
   for (std::int64_t y = 0; y < p.h; ++y)
     for (std::int64_t x = 4; x < p.w; ++x) std::copy_n(in.pixel(0, y, x - 4), p.channels, in.pixel(0, y, x));

@@ -4,7 +4,7 @@
 
 #include <doctest/doctest.h>
 
-#include "tests/layers_testing.h"
+#include "tests/layers_conv2d_testing.h"
 
 using namespace atrous;
 
@@ -23,35 +23,24 @@ std::ostream& operator<<(std::ostream& out, const Problem& p) {
              << ", padding " << p.padding << ", residual " << p.residual << ", beside " << p.beside;
 }
 
-struct Setup {
-  Conv2d layer;
-  Slice in, residual;
-  std::vector<ConstView> inputs;
-  Shape out;
-};
-
-Setup set_up(const Problem& p, Draw draw_inputs, Draw draw_weights) {
-  Random random(1);
-  const auto weight = drawn(p.out * p.in.c * p.kernel_h * p.kernel_w, random, draw_weights),
-             bias = drawn(p.out, random, draw_weights);
-  const Conv2d layer{.weight = {p.out, p.in.c, p.kernel_h, p.kernel_w, weight},
-                     .bias = bias,
-                     .stride = p.stride,
-                     .padding = p.padding,
-                     .activation = p.activation};
-  const Shape out = output_shape(layer, p.in);
-  Setup s{layer, Slice(p.in, p.beside, p.beside), Slice(out, p.beside, 2 * p.beside), {}, out};
-  fill(s.in.view(), random, draw_inputs);
-  fill(s.residual.view(), random, draw_weights);
-  s.inputs.push_back(s.in.view());
-  if (p.residual) s.inputs.push_back(s.residual.view());
-  return s;
+DrawnConv2d set_up(const Problem& p, Draw draw_inputs, Draw draw_weights) {
+  return draw_convolution({.weight = {p.out, p.in.c, p.kernel_h, p.kernel_w, nullptr},
+                           .bias = nullptr,
+                           .stride = p.stride,
+                           .padding = p.padding,
+                           .activation = p.activation},
+                          p.in,
+                          {.residual = p.residual,
+                           .before_in = p.beside,
+                           .after_in = p.beside,
+                           .before_residual = p.beside,
+                           .after_residual = 2 * p.beside},
+                          draw_inputs, draw_weights);
 }
 
 void check(const Problem& p, int threads = 1, double tolerance = 0) {
-  const Setup s = set_up(p, Draw::whole, Draw::sixteenths);
-  Tensor expected(s.out);
-  conv2d_reference(s.layer, s.inputs[0], p.residual ? &s.inputs[1] : nullptr, expected.view());
+  const DrawnConv2d s = set_up(p, Draw::whole, Draw::sixteenths);
+  const Tensor expected = by_reference(s);
   for (Isa isa : supported_isas()) {
     INFO(text(p));
     CAPTURE(name_of(isa));
@@ -113,8 +102,8 @@ TEST_CASE("the kernel for pictures adds residuals, activates, and reads and writ
 }
 
 TEST_CASE("the kernel for pictures gives the same bits for any number of threads") {
-  const Setup s = set_up({.in = {2, 37, 50, 3}, .out = 24, .kernel_h = 7, .kernel_w = 7, .padding = 3},
-                         Draw::floats, Draw::floats);
+  const DrawnConv2d s = set_up({.in = {2, 37, 50, 3}, .out = 24, .kernel_h = 7, .kernel_w = 7, .padding = 3},
+                               Draw::floats, Draw::floats);
   for (Isa isa : supported_isas()) {
     CAPTURE(name_of(isa));
     const auto kernel = make_conv2d_few_channels(s.layer, isa);

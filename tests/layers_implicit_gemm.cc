@@ -9,7 +9,7 @@
 
 #include "layers/cpu/conv2d_implicit_gemm.h"
 #include "tests/golden.h"
-#include "tests/layers_testing.h"
+#include "tests/layers_conv2d_testing.h"
 
 using namespace atrous;
 
@@ -44,36 +44,23 @@ std::unique_ptr<Kernel> implicit_gemm(const Conv2d& layer, Isa isa, int threads)
   return make_conv2d_implicit_gemm(std::make_shared<PackedConv2d>(layer, isa, threads));
 }
 
-struct Setup {
-  Conv2d layer;
-  Slice in, residual;
-  std::vector<ConstView> inputs;
-  Shape out;
-};
-
-Setup set_up(const Problem& p, Draw draw_inputs, Draw draw_weights) {
-  Random random(p.seed);
-  const std::int64_t per_group = p.in / p.groups;
-  const auto weight = drawn(p.out * per_group * p.kernel_h * p.kernel_w, random, draw_weights);
-  const auto bias = p.bias ? drawn(p.out, random, draw_weights) : nullptr;
-  const Conv2d layer{.weight = {p.out, per_group, p.kernel_h, p.kernel_w, weight},
-                     .bias = bias,
-                     .stride = p.stride,
-                     .padding = p.padding,
-                     .dilation = p.dilation,
-                     .groups = p.groups,
-                     .activation = p.activation};
-  const Shape in{p.n, p.h, p.w, p.in}, out = output_shape(layer, in);
-  Setup s{layer,
-          Slice(in, p.beside_in, p.beside_in / 2),
-          Slice(out, p.beside_residual / 2, p.beside_residual),
-          {},
-          out};
-  fill(s.in.view(), random, draw_inputs);
-  fill(s.residual.view(), random, draw_weights);
-  s.inputs.push_back(s.in.view());
-  if (p.residual) s.inputs.push_back(s.residual.view());
-  return s;
+DrawnConv2d set_up(const Problem& p, Draw draw_inputs, Draw draw_weights) {
+  return draw_convolution({.weight = {p.out, p.in / p.groups, p.kernel_h, p.kernel_w, nullptr},
+                           .bias = nullptr,
+                           .stride = p.stride,
+                           .padding = p.padding,
+                           .dilation = p.dilation,
+                           .groups = p.groups,
+                           .activation = p.activation},
+                          {p.n, p.h, p.w, p.in},
+                          {.bias = p.bias,
+                           .residual = p.residual,
+                           .before_in = p.beside_in,
+                           .after_in = p.beside_in / 2,
+                           .before_residual = p.beside_residual / 2,
+                           .after_residual = p.beside_residual,
+                           .seed = p.seed},
+                          draw_inputs, draw_weights);
 }
 
 // relu, relu6 and the hard ones do to a float what the reference does; only exp is computed another way.
@@ -86,9 +73,8 @@ double tolerance(ActivationKind kind) {
 
 // Checks one problem on every instruction set; returns whether all was well.
 bool agrees_with_reference(const Problem& p, int threads = 1) {
-  const Setup s = set_up(p, Draw::whole, Draw::sixteenths);
-  Tensor expected(s.out);
-  conv2d_reference(s.layer, s.inputs[0], p.residual ? &s.inputs[1] : nullptr, expected.view());
+  const DrawnConv2d s = set_up(p, Draw::whole, Draw::sixteenths);
+  const Tensor expected = by_reference(s);
   bool good = true;
   for (Isa isa : supported_isas()) {
     INFO(text(p));
@@ -309,7 +295,7 @@ void run_on_top(const Kernel& kernel, const std::vector<ConstView>& inputs, View
 
 TEST_CASE("a residual of one pixel per image is repeated over the map") {
   for (const Problem& p : problems_with_residual()) {
-    const Setup s = set_up(p, Draw::whole, Draw::sixteenths);
+    const DrawnConv2d s = set_up(p, Draw::whole, Draw::sixteenths);
     for (std::int64_t beside : {0, 3}) {
       Random random(p.seed + 1);
       const Slice pixels({s.out.n, 1, 1, s.out.c}, beside, beside);
@@ -329,7 +315,7 @@ TEST_CASE("a residual of one pixel per image is repeated over the map") {
 
 TEST_CASE("the residual may be the very view that the output is written to") {
   for (const Problem& p : problems_with_residual()) {
-    const Setup s = set_up(p, Draw::whole, Draw::sixteenths);
+    const DrawnConv2d s = set_up(p, Draw::whole, Draw::sixteenths);
     Tensor expected(s.out);
     conv2d_reference(s.layer, s.inputs[0], &s.inputs[1], expected.view());
     for (Isa isa : supported_isas())
@@ -351,7 +337,7 @@ TEST_CASE("the residual may be the very view that the output is written to") {
 TEST_CASE("a residual of a single pixel may be the output of a single pixel") {
   Problem p = square(1, 300, 33, 3);
   p.residual = true;
-  const Setup s = set_up(p, Draw::whole, Draw::sixteenths);
+  const DrawnConv2d s = set_up(p, Draw::whole, Draw::sixteenths);
   Tensor expected(s.out), out(s.out);
   conv2d_reference(s.layer, s.inputs[0], &s.inputs[1], expected.view());
   for (Isa isa : supported_isas()) {
@@ -427,7 +413,7 @@ TEST_CASE("the implicit GEMM gives the same bits for any number of threads and f
   for (Problem p : problems) {
     p.bias = p.residual = true;
     p.activation = ActivationKind::hardswish;
-    const Setup s = set_up(p, Draw::floats, Draw::floats);
+    const DrawnConv2d s = set_up(p, Draw::floats, Draw::floats);
     for (Isa isa : supported_isas()) {
       INFO(text(p));
       CAPTURE(name_of(isa));
@@ -447,7 +433,7 @@ TEST_CASE("the implicit GEMM gives the same bits for any number of threads and f
 TEST_CASE("on random floats the implicit GEMM stays within rounding of the reference") {
   for (Problem p : {square(10, 96, 40, 3, 1, 2), square(6, 700, 24, 1)}) {
     p.bias = p.residual = true;
-    const Setup s = set_up(p, Draw::floats, Draw::floats);
+    const DrawnConv2d s = set_up(p, Draw::floats, Draw::floats);
     Tensor expected(s.out), out(s.out);
     conv2d_reference(s.layer, s.inputs[0], &s.inputs[1], expected.view());
     for (Isa isa : supported_isas()) {
@@ -460,7 +446,7 @@ TEST_CASE("on random floats the implicit GEMM stays within rounding of the refer
 
 TEST_CASE("the implicit GEMM runs inputs of any size with one packing of the weights") {
   Problem p = square(5, 12, 20, 3);
-  const Setup first = set_up(p, Draw::whole, Draw::sixteenths);
+  const DrawnConv2d first = set_up(p, Draw::whole, Draw::sixteenths);
   for (Isa isa : supported_isas()) {
     CAPTURE(name_of(isa));
     const auto kernel = implicit_gemm(first.layer, isa, 1);
@@ -468,7 +454,7 @@ TEST_CASE("the implicit GEMM runs inputs of any size with one packing of the wei
     CHECK(kernel->packed_bytes() >= 12 * 20 * 9 * sizeof(float));
     for (std::int64_t size : {1, 2, 5, 17, 30, 5}) {
       p.h = size, p.w = size + 1;
-      const Setup s = set_up(p, Draw::whole, Draw::sixteenths);
+      const DrawnConv2d s = set_up(p, Draw::whole, Draw::sixteenths);
       Tensor expected(s.out), out(s.out);
       conv2d_reference(first.layer, s.inputs[0], nullptr, expected.view());
       run_hostile(*kernel, s.inputs, out.view(), 2);
@@ -480,7 +466,7 @@ TEST_CASE("the implicit GEMM runs inputs of any size with one packing of the wei
 TEST_CASE("many threads may run one kernel at once, each with its own views and workspace") {
   Problem p = square(9, 70, 40, 3, 1, 2);
   p.bias = p.residual = true;
-  const Setup s = set_up(p, Draw::floats, Draw::floats);
+  const DrawnConv2d s = set_up(p, Draw::floats, Draw::floats);
   for (Isa isa : supported_isas()) {
     CAPTURE(name_of(isa));
     const auto kernel = implicit_gemm(s.layer, isa, 1);
@@ -497,7 +483,7 @@ TEST_CASE("many threads may run one kernel at once, each with its own views and 
 }
 
 TEST_CASE("the workspace depends on the number of threads and not on the map") {
-  const Setup s = set_up(square(5, 12, 20, 3), Draw::whole, Draw::whole);
+  const DrawnConv2d s = set_up(square(5, 12, 20, 3), Draw::whole, Draw::whole);
   const auto kernel = implicit_gemm(s.layer, supported_isas().front(), 1);
   const Shape small[] = {{1, 5, 5, 12}}, large[] = {{4, 500, 500, 12}};
   const auto one = kernel->workspace_bytes(small, {1, 5, 5, 20}, 1);

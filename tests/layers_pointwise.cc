@@ -6,7 +6,7 @@
 
 #include <doctest/doctest.h>
 
-#include "tests/layers_testing.h"
+#include "tests/layers_conv2d_testing.h"
 
 using namespace atrous;
 
@@ -25,31 +25,21 @@ std::ostream& operator<<(std::ostream& out, const Problem& p) {
              << name_of(p.activation) << ", beside " << p.beside;
 }
 
-struct Setup {
-  Conv2d layer;
-  Slice in, residual;
-  std::vector<ConstView> inputs;
-  Shape out;
-};
-
-Setup set_up(const Problem& p, Draw draw_inputs, Draw draw_weights) {
-  Random random(1);
-  const auto weight = drawn(p.out * p.in.c, random, draw_weights);
-  const auto bias = p.bias ? drawn(p.out, random, draw_weights) : nullptr;
-  const Conv2d layer{.weight = {p.out, p.in.c, 1, 1, weight}, .bias = bias, .activation = p.activation};
-  const Shape out = output_shape(layer, p.in);
-  Setup s{layer, Slice(p.in, p.beside, p.beside), Slice(out, 2 * p.beside, p.beside), {}, out};
-  fill(s.in.view(), random, draw_inputs);
-  fill(s.residual.view(), random, draw_weights);
-  s.inputs.push_back(s.in.view());
-  if (p.residual) s.inputs.push_back(s.residual.view());
-  return s;
+DrawnConv2d set_up(const Problem& p, Draw draw_inputs, Draw draw_weights) {
+  return draw_convolution(
+      {.weight = {p.out, p.in.c, 1, 1, nullptr}, .bias = nullptr, .activation = p.activation}, p.in,
+      {.bias = p.bias,
+       .residual = p.residual,
+       .before_in = p.beside,
+       .after_in = p.beside,
+       .before_residual = 2 * p.beside,
+       .after_residual = p.beside},
+      draw_inputs, draw_weights);
 }
 
 void check(const Problem& p, int threads = 1, double tolerance = 0) {
-  const Setup s = set_up(p, Draw::whole, Draw::sixteenths);
-  Tensor expected(s.out);
-  conv2d_reference(s.layer, s.inputs[0], p.residual ? &s.inputs[1] : nullptr, expected.view());
+  const DrawnConv2d s = set_up(p, Draw::whole, Draw::sixteenths);
+  const Tensor expected = by_reference(s);
   for (Isa isa : supported_isas()) {
     INFO(text(p));
     CAPTURE(name_of(isa));
@@ -124,7 +114,7 @@ TEST_CASE("the pointwise kernel gives the same bits for any number of threads an
   for (const Problem& p :
        {Problem{.in = {2, 33, 33, 40}, .out = 72, .residual = true},
         Problem{.in = {1, 5, 7, 300}, .out = 21, .activation = ActivationKind::hardswish}}) {
-    const Setup s = set_up(p, Draw::floats, Draw::floats);
+    const DrawnConv2d s = set_up(p, Draw::floats, Draw::floats);
     for (Isa isa : supported_isas()) {
       CAPTURE(name_of(isa));
       const auto kernel = make_conv2d_pointwise(s.layer, isa);
@@ -151,7 +141,7 @@ TEST_CASE("the pointwise kernel gives the same bits for any number of threads an
 TEST_CASE("the pointwise kernel may write over its residual, with pixels left over by its tiles or not") {
   for (const Shape& in : {Shape{1, 4, 6, 40}, Shape{2, 5, 7, 40}, Shape{1, 1, 3, 40}, Shape{1, 33, 33, 24}}) {
     CAPTURE(in);
-    const Setup s = set_up({.in = in, .out = 72, .residual = true}, Draw::floats, Draw::floats);
+    const DrawnConv2d s = set_up({.in = in, .out = 72, .residual = true}, Draw::floats, Draw::floats);
     for (Isa isa : supported_isas())
       for (int threads : {1, 3}) {
         CAPTURE(name_of(isa));
