@@ -1,0 +1,43 @@
+// An evaluation as a web page: one folder that can be opened from disk or sent to somebody, without a
+// network or a framework.
+//
+//   FOLDER/index.html    summary, classes, confusion matrix, precision-recall curves, every image's scores
+//   FOLDER/images/...    the photo as it was, truth, prediction and error map as indexed PNG
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+
+#include "runtime/evaluation.h"
+#include "runtime/image.h"
+
+namespace atrous {
+
+struct ReportImage {
+  std::string name;                       // as ImageScore's
+  std::span<const std::byte> photo_file;  // its bytes: JPEG and PNG are copied, others written as PNG
+  const Image& photo;                     // decoded and upright
+  const LabelMap& truth;                  // at the size they were compared at
+  const LabelMap& prediction;
+  int ignore = 255;
+};
+
+// Every file appears whole or not at all (weights_tools/file.h). Error(io) as there.
+class Report {
+ public:
+  // Makes the folder and its parents. Palette and classes: by index, for the pictures.
+  Report(std::string folder, Palette palette);
+
+  // Writes one image's pictures; may be called from one thread at a time.
+  void add(const ReportImage&);
+
+  // Writes index.html. Images without pictures (of a resumed run whose folder is gone) are listed without.
+  void finish(const Evaluation&);
+
+ private:
+  std::string folder_;
+  Palette palette_;
+};
+
+}  // namespace atrous
