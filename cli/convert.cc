@@ -7,6 +7,7 @@
 #include "runtime/palette.h"
 #include "runtime/self_test.h"
 #include "weights_tools/checkpoint.h"
+#include "weights_tools/half.h"
 #include "weights_tools/safetensors.h"
 #include "weights_tools/sha256.h"
 
@@ -16,13 +17,18 @@ namespace {
 
 struct Options {
   std::string in, out, classes, palette;
+  int resize = 0;
+  bool no_resize = false, half = false;
 };
 
 std::string file_name(const std::string& path) { return path.substr(path.find_last_of('/') + 1); }
 
 int run(const Options& options) {
   const Checkpoint checkpoint = load_checkpoint(options.in);
-  Model model = naming(options.in, [&] { return make_model(checkpoint.state, checkpoint.metadata); });
+  const StateDict state = options.half
+                              ? naming(options.in, [&] { return in_half_precision(checkpoint.state); })
+                              : checkpoint.state;
+  Model model = naming(options.in, [&] { return make_model(state, checkpoint.metadata); });
   apply_names(model, options.classes, options.palette);
 
   Metadata metadata = checkpoint.metadata.value_or(Metadata{});
@@ -30,12 +36,15 @@ int run(const Options& options) {
   metadata.classes = model.classes;
   metadata.palette = model.palette;
   metadata.preprocessing = model.preprocessing;
+  if (options.no_resize) metadata.preprocessing.resize = {.kind = ResizeRule::Kind::none, .width = 0};
+  if (options.resize > 0)
+    metadata.preprocessing.resize = {.kind = ResizeRule::Kind::shorter_side, .width = options.resize};
   metadata.source = file_name(options.in);
   metadata.source_sha256 = sha256_of_file(options.in);
   Session session(model.program);
   metadata.self_test = make_self_test(session);
 
-  write_safetensors(options.out, checkpoint.state, to_strings(metadata));
+  write_safetensors(options.out, state, to_strings(metadata));
   for (const std::string& note : checkpoint.notes) print(note + '\n');
   print(text(options.out, ": ", model.architecture, ", ", model.classes.size(), " classes, ",
              checkpoint.state.size(), " tensors\n"));
@@ -50,13 +59,18 @@ Action add_convert(CLI::App& verb) {
   verb.add_option("out", options->out, "File to write, .safetensors")->required();
   verb.add_option("--classes", options->classes, "Class names to store: a file, one name a line");
   verb.add_option("--palette", options->palette, "Colours to store: voc, hub or a file, one colour a line");
+  CLI::Option* resize =
+      verb.add_option("--resize", options->resize, "Shorter side to store (default: the source's, or 520)")
+          ->check(CLI::Range(1, 16384));
+  verb.add_flag("--no-resize", options->no_resize, "Store that photos are not resized")->excludes(resize);
+  verb.add_flag("--half", options->half,
+                "Store fp32 tensors in half precision: half the bytes, rounded to 11 bits");
   verb.footer(
-      "Names and values stay exactly as they are, so torchvision can load the result; beside them go "
-      "classes, colours,\n"
-      "preprocessing, the source's sha256 and a self-test.\n\n"
+      "Names and values stay exactly as they are (but for --half), so torchvision can load the result;\n"
+      "beside them go classes, colours, preprocessing, the source's sha256 and a self-test.\n\n"
       "Examples:\n"
       "  atrous convert deeplabv3_resnet101_coco-586e9e4e.pth deeplabv3_resnet101.safetensors\n"
-      "  atrous convert camvid.pth camvid.safetensors --classes camvid.txt --palette camvid-colours.txt");
+      "  atrous convert camvid.pth camvid.safetensors --half --classes camvid.txt --palette colours.txt");
   return [options] { return run(*options); };
 }
 

@@ -4,6 +4,7 @@
 #include "runtime/palette.h"
 #include "runtime/threads.h"
 #include "weights_tools/checkpoint.h"
+#include "weights_tools/default_model.h"
 
 namespace atrous {
 
@@ -15,6 +16,14 @@ std::vector<std::string> default_classes(std::int64_t count) {
   names.clear();
   for (std::int64_t i = 0; i < count; ++i) names.push_back(text("class ", i));
   return names;
+}
+
+Model make_named_model(Checkpoint checkpoint, const std::string& name, const ModelOptions& options) {
+  try {
+    return make_model(std::move(checkpoint.state), checkpoint.metadata, options);
+  } catch (const Error& error) {
+    fail(error.code(), name, ": ", error.what());
+  }
 }
 
 }  // namespace
@@ -46,12 +55,15 @@ Model make_model(StateDict state, const std::optional<Metadata>& metadata, const
 }
 
 Model load_model(const std::string& path, const ModelOptions& options) {
-  Checkpoint checkpoint = load_checkpoint(path);
-  try {
-    return make_model(std::move(checkpoint.state), checkpoint.metadata, options);
-  } catch (const Error& error) {
-    fail(error.code(), path, ": ", error.what());
-  }
+  return make_named_model(load_checkpoint(path), path, options);
+}
+
+Model load_model(std::span<const std::byte> file, const std::string& name, const ModelOptions& options) {
+  return make_named_model(load_checkpoint(file, name), name, options);
+}
+
+Model load_default_model(const ModelOptions& options) {
+  return load_model(default_model_file(), "the default model", options);
 }
 
 }  // namespace atrous

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,13 @@ struct Model {
 // the VOC names for 21 classes, the VOC palette, ImageNet's mean and std, shorter side 520. Error(io,
 // malformed, unsupported, mismatch) as load_checkpoint and build_network.
 Model load_model(const std::string& path, const ModelOptions& = {});
+
+// The network compiled into the library (weights_tools/default_model.h): 11 classes of street scenes.
+// Error(unsupported) in a build without it.
+Model load_default_model(const ModelOptions& = {});
+
+// From a checkpoint in memory. `name` stands for the path in errors.
+Model load_model(std::span<const std::byte> file, const std::string& name, const ModelOptions& = {});
 
 // From a state dict already in memory. Moved in, so that its tensors can be released as they are packed.
 // Error(mismatch) when the metadata names another number of classes than the head has.

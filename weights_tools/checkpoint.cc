@@ -124,6 +124,15 @@ Checkpoint load(const InputFile& file) {
   return out;
 }
 
+Checkpoint load_named(const InputFile& file) {
+  try {
+    return load(file);
+  } catch (const Error& e) {
+    if (e.code() == ErrorCode::io) throw;  // those name the path themselves
+    throw Error(e.code(), file.path() + ": " + e.what());
+  }
+}
+
 }  // namespace
 
 std::string_view name_of(Container container) {
@@ -138,14 +147,10 @@ std::string_view name_of(Container container) {
   return "?";
 }
 
-Checkpoint load_checkpoint(const std::string& path) {
-  const InputFile file(path);
-  try {
-    return load(file);
-  } catch (const Error& e) {
-    if (e.code() == ErrorCode::io) throw;  // those name the path themselves
-    throw Error(e.code(), path + ": " + e.what());
-  }
+Checkpoint load_checkpoint(const std::string& path) { return load_named(InputFile(path)); }
+
+Checkpoint load_checkpoint(std::span<const std::byte> bytes, const std::string& name) {
+  return load_named(InputFile(bytes, name));
 }
 
 }  // namespace atrous

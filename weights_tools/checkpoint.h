@@ -1,7 +1,9 @@
 // A checkpoint of any kind atrous reads, recognised by its content.
 #pragma once
 
+#include <cstddef>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,5 +29,8 @@ struct Checkpoint {
 // those of pth.h, safetensors.h and metadata.h; Error(unsupported) names what else the file is (a web page,
 // an image, ...); Error(malformed) for a checkpoint without tensors.
 Checkpoint load_checkpoint(const std::string& path);
+
+// The same of bytes in memory; `name` stands for the path. The tensors are copies.
+Checkpoint load_checkpoint(std::span<const std::byte> bytes, const std::string& name);
 
 }  // namespace atrous

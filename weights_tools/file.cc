@@ -74,13 +74,22 @@ InputFile::InputFile(const std::string& path) : path_(path) {
   }
 }
 
-InputFile::~InputFile() { ::close(descriptor_); }
+InputFile::InputFile(std::span<const std::byte> bytes, std::string name)
+    : path_(std::move(name)), bytes_(bytes), size_(bytes.size()) {}
+
+InputFile::~InputFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
 
 void InputFile::read(std::uint64_t offset, std::span<std::byte> out) const {
   const std::uint64_t wanted = out.size();
   if (offset > size_ || wanted > size_ - offset)
     fail(ErrorCode::io, path_, ": ", wanted, " bytes wanted at offset ", offset, ", but the file has ",
          size_);
+  if (descriptor_ < 0) {
+    std::ranges::copy(bytes_.subspan(static_cast<std::size_t>(offset), out.size()), out.begin());
+    return;
+  }
   while (!out.empty()) {
     const ssize_t got =
         ::pread(descriptor_, out.data(), std::min(out.size(), piece), static_cast<off_t>(offset));

@@ -14,10 +14,13 @@ namespace atrous {
 // a directory, a FIFO or a device; Error(limit) with both numbers for one larger than `cap` bytes.
 std::vector<std::byte> read_file(const std::string& path, std::uint64_t cap);
 
-// A regular file open for reading at offsets. Same refusals as read_file, no cap.
+// A regular file open for reading at offsets, or bytes in memory that are read as if they were one. Same
+// refusals as read_file, no cap.
 class InputFile {
  public:
   explicit InputFile(const std::string& path);
+  // The bytes stay the caller's; `name` stands for the path.
+  InputFile(std::span<const std::byte> bytes, std::string name);
   ~InputFile();
   InputFile(const InputFile&) = delete;
   InputFile& operator=(const InputFile&) = delete;
@@ -29,7 +32,8 @@ class InputFile {
 
  private:
   std::string path_;
-  int descriptor_ = -1;
+  int descriptor_ = -1;  // of a file; -1 for bytes in memory
+  std::span<const std::byte> bytes_;
   std::uint64_t size_ = 0;
 };
 
