@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/cli.h"
+#include "cli/models.h"
 #include "layers/error.h"
 #include "runtime/segmenter.h"
 
@@ -22,8 +23,11 @@ void add_options(CLI::App& verb, Options& options) {
   verb.add_option("model", options.run.model,
                   "Checkpoint, or a network by name with random weights: deeplabv3_resnet50, "
                   "lraspp_mobilenet_v3_large, ...")
+      ->type_name("MODEL")
       ->required();
-  verb.add_option("--size", options.size, "Input size, WIDTHxHEIGHT")->capture_default_str();
+  verb.add_option("--size", options.size, "Input size, WIDTHxHEIGHT")
+      ->type_name("WIDTHxHEIGHT")
+      ->capture_default_str();
   verb.add_option("--batch", options.batch, "Images per run")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();

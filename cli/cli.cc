@@ -11,7 +11,6 @@
 #include <limits>
 
 #include "layers/error.h"
-#include "weights_tools/seeded.h"
 
 namespace atrous::cli {
 
@@ -69,13 +68,8 @@ void add_run_options(CLI::App& verb, RunOptions& options) {
   verb.add_option("--force", options.force, "Prefer one implementation of the layers")
       ->check(CLI::IsMember(implementations));
   verb.add_option("--memory-limit", options.memory_limit,
-                  "Most memory for weights and activations, such as 500MB");
-}
-
-Model open_model(const std::string& name, const ModelOptions& options) {
-  constexpr std::string_view seeded = "seeded:";
-  if (!name.starts_with(seeded)) return load_model(name, options);
-  return make_model(seeded_state(std::string_view(name).substr(seeded.size())), std::nullopt, options);
+                  "Most memory for weights and activations, such as 500MB")
+      ->type_name("BYTES");
 }
 
 std::pair<int, int> parse_size(const std::string& text) {

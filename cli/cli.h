@@ -28,10 +28,11 @@ Action add_convert(CLI::App&);
 Action add_inspect(CLI::App&);
 Action add_bench(CLI::App&);
 Action add_profile(CLI::App&);
+Action add_completion(CLI::App&);
 
 // Options of every verb that runs a network.
 struct RunOptions {
-  std::string model;
+  std::string model = "default";  // as open_model (cli/models.h) takes it
   int threads = 0;
   std::string isa, force;
   std::string memory_limit;  // as parse_bytes takes it; empty: the machine's memory
@@ -40,9 +41,6 @@ struct RunOptions {
   SessionOptions session_options() const;
 };
 void add_run_options(CLI::App&, RunOptions&);
-
-// A checkpoint file, or "seeded:ARCHITECTURE" for random weights.
-Model open_model(const std::string& name, const ModelOptions&);
 
 // "520x480": width and height, each 1 to 16384. Throws UsageError.
 std::pair<int, int> parse_size(const std::string& text);

@@ -2,6 +2,7 @@
 #include <sstream>
 
 #include "cli/cli.h"
+#include "cli/models.h"
 #include "cli/names.h"
 #include "layers/error.h"
 #include "runtime/palette.h"
@@ -9,7 +10,6 @@
 #include "weights_tools/checkpoint.h"
 #include "weights_tools/half.h"
 #include "weights_tools/safetensors.h"
-#include "weights_tools/sha256.h"
 
 namespace atrous::cli {
 
@@ -24,7 +24,7 @@ struct Options {
 std::string file_name(const std::string& path) { return path.substr(path.find_last_of('/') + 1); }
 
 int run(const Options& options) {
-  const Checkpoint checkpoint = load_checkpoint(options.in);
+  const Checkpoint checkpoint = open_checkpoint(options.in);
   const StateDict state = options.half
                               ? naming(options.in, [&] { return in_half_precision(checkpoint.state); })
                               : checkpoint.state;
@@ -40,7 +40,7 @@ int run(const Options& options) {
   if (options.resize > 0)
     metadata.preprocessing.resize = {.kind = ResizeRule::Kind::shorter_side, .width = options.resize};
   metadata.source = file_name(options.in);
-  metadata.source_sha256 = sha256_of_file(options.in);
+  metadata.source_sha256 = sha256_of_model(options.in);
   Session session(model.program);
   metadata.self_test = make_self_test(session);
 
@@ -55,10 +55,14 @@ int run(const Options& options) {
 
 Action add_convert(CLI::App& verb) {
   auto options = std::make_shared<Options>();
-  verb.add_option("in", options->in, "Checkpoint: .pth (zip or legacy) or .safetensors")->required();
-  verb.add_option("out", options->out, "File to write, .safetensors")->required();
-  verb.add_option("--classes", options->classes, "Class names to store: a file, one name a line");
-  verb.add_option("--palette", options->palette, "Colours to store: voc, hub or a file, one colour a line");
+  verb.add_option("in", options->in, "Checkpoint: .pth (zip or legacy), .safetensors, or a model's name")
+      ->type_name("MODEL")
+      ->required();
+  verb.add_option("out", options->out, "File to write, .safetensors")->type_name("FILE")->required();
+  verb.add_option("--classes", options->classes, "Class names to store: a file, one name a line")
+      ->type_name("FILE");
+  verb.add_option("--palette", options->palette, "Colours to store: voc, hub or a file, one colour a line")
+      ->type_name("FILE");
   CLI::Option* resize =
       verb.add_option("--resize", options->resize, "Shorter side to store (default: the source's, or 520)")
           ->check(CLI::Range(1, 16384));

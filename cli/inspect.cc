@@ -3,10 +3,10 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/cli.h"
+#include "cli/models.h"
 #include "layers/error.h"
 #include "runtime/threads.h"
 #include "weights_tools/checkpoint.h"
-#include "weights_tools/sha256.h"
 
 namespace atrous::cli {
 
@@ -90,13 +90,13 @@ std::string in_words(const nlohmann::ordered_json& report) {
 }
 
 int run(const Options& options) {
-  const Checkpoint checkpoint = load_checkpoint(options.file);
+  const Checkpoint checkpoint = open_checkpoint(options.file);
   nlohmann::ordered_json report{{"file", options.file}};
   report.update(describe_network(checkpoint, options));
   report.update(describe_tensors(checkpoint.state));
   report["container"] = name_of(checkpoint.container);
   report["notes"] = checkpoint.notes;
-  report["sha256"] = sha256_of_file(options.file);
+  report["sha256"] = sha256_of_model(options.file);
   if (options.json) {
     if (options.tensors)
       for (const auto& [name, tensor] : checkpoint.state.entries())
@@ -117,8 +117,11 @@ int run(const Options& options) {
 
 Action add_inspect(CLI::App& verb) {
   auto options = std::make_shared<Options>();
-  verb.add_option("file", options->file, "Checkpoint: .pth or .safetensors")->required();
+  verb.add_option("model", options->file, "Checkpoint: .pth, .safetensors, or a model's name")
+      ->type_name("MODEL")
+      ->required();
   verb.add_option("--size", options->size, "Input size for work and memory, WIDTHxHEIGHT")
+      ->type_name("WIDTHxHEIGHT")
       ->capture_default_str();
   verb.add_option("--threads", options->threads, "Threads the memory is predicted for; 0 for all")
       ->check(CLI::Range(0, 1024));

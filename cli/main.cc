@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "cli/cli.h"
+#include "cli/suggest.h"
 #include "layers/error.h"
 
 namespace {
@@ -26,6 +27,7 @@ constexpr Verb verbs[] = {
     {"convert", "Turn a .pth checkpoint into .safetensors with everything needed to use it", add_convert},
     {"bench", "Time a network", add_bench},
     {"profile", "Time each layer of a network", add_profile},
+    {"completion", "Print a script that completes atrous's command lines in bash or zsh", add_completion},
 };
 
 int failed(std::string sentence, int status) {
@@ -41,11 +43,30 @@ void spin_briefly(char** argv) {
   if (setenv("GOMP_SPINCOUNT", "1000", 0) == 0) execv("/proc/self/exe", argv);
 }  // where that cannot be done, it goes on as it is
 
-// CLI11 would only say that a subcommand is required.
-int complain_of_verb(const std::string& what) {
-  std::string known;
-  for (const Verb& v : verbs) known += (known.empty() ? "" : ", ") + std::string(v.name);
-  return failed(atrous::text(what, known, " (atrous --help)"), 2);
+// CLI11 would only say that a subcommand is required. word: the mistaken verb, or empty for none at all.
+int complain_of_verb(const std::string& word) {
+  std::string all;
+  std::vector<std::string> known;
+  for (const Verb& v : verbs) {
+    known.emplace_back(v.name);
+    all += (all.empty() ? "" : ", ") + known.back();
+  }
+  const std::string what =
+      word.empty() ? "expected a verb" : word + ": no such verb" + suggestion(word, known);
+  return failed(atrous::text(what, "; there are ", all, " (atrous --help)"), 2);
+}
+
+// CLI11's sentence about what it did not expect, and the option that may have been meant.
+std::string unexpected(const CLI::App& app, const CLI::ParseError& error) {
+  std::string sentence = error.what();
+  for (const CLI::App* verb : app.get_subcommands()) {
+    std::vector<std::string> known;
+    for (const CLI::Option* option : verb->get_options())
+      for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+    for (const std::string& word : verb->remaining())
+      if (word.starts_with("--")) return sentence + suggestion(word.substr(0, word.find('=')), known);
+  }
+  return sentence;
 }
 
 }  // namespace
@@ -60,15 +81,21 @@ int main(int argc, char** argv) {
       "atrous");
   app.set_version_flag("--version", "atrous " ATROUS_VERSION);
   app.require_subcommand(1);
+  app.get_formatter()->label("SUBCOMMAND", "VERB ...");
+  app.footer(
+      "atrous VERB --help lists a verb's options.\n\n"
+      "Examples:\n"
+      "  atrous segment street.jpg                        the network for streets that is built in\n"
+      "  atrous segment dog.jpg -m deeplabv3_resnet101    torchvision's, downloaded at its first use");
   Action action;
   for (const Verb& v : verbs) {
-    CLI::App* verb = app.add_subcommand(std::string(v.name), v.what);
+    CLI::App* verb = app.add_subcommand(std::string(v.name), v.what)->group("Verbs");
     verb->parse_complete_callback([&action, run = v.define(*verb)] { action = run; });
   }
 
-  if (argc < 2) return complain_of_verb("expected a verb: ");
+  if (argc < 2) return complain_of_verb("");
   if (argv[1][0] != '-' && std::ranges::find(verbs, argv[1], &Verb::name) == std::end(verbs))
-    return complain_of_verb(std::string(argv[1]) + ": no such verb, expected one of ");
+    return complain_of_verb(argv[1]);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {  // --help, --version
@@ -79,7 +106,7 @@ int main(int argc, char** argv) {
       return 0;
     };
   } catch (const CLI::ParseError& error) {
-    return failed(error.what(), 2);
+    return failed(unexpected(app, error), 2);
   }
   try {
     return action();

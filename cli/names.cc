@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "cli/cli.h"
+#include "cli/suggest.h"
 #include "layers/error.h"
 #include "runtime/palette.h"
 #include "weights_tools/file.h"
@@ -68,7 +69,8 @@ std::uint8_t class_by_name(const Model& model, const std::string& name) {
     return static_cast<std::uint8_t>(index);
   std::string known;
   for (const std::string& c : model.classes) known += (known.empty() ? "" : ", ") + c;
-  throw UsageError{atrous::text("class ", name, ": the model knows ", known)};
+  throw UsageError{
+      atrous::text("class ", name, ": the model knows ", known, suggestion(name, model.classes))};
 }
 
 std::string file_safe(const std::string& name) {

@@ -7,6 +7,7 @@
 
 #include "cli/cli.h"
 #include "cli/inputs.h"
+#include "cli/models.h"
 #include "cli/names.h"
 #include "layers/error.h"
 #include "runtime/image_read.h"
@@ -251,12 +252,16 @@ Action add_segment(CLI::App& verb) {
   auto o = std::make_shared<Options>();
   verb.add_option("photos", o->inputs,
                   "Photos (JPEG, PNG, BMP, PNM), folders, - for standard input, or .npy tensors")
+      ->type_name("PHOTO")
       ->required();
   verb.add_option("-m,--model", o->run.model,
-                  "Checkpoint: .pth or .safetensors; or seeded:NETWORK for random weights")
-      ->required();
+                  "default (streets), a name that atrous fetch --list knows, a .pth or .safetensors file, or "
+                  "seeded:NETWORK for random weights")
+      ->type_name("MODEL")
+      ->capture_default_str();
   verb.add_option("-o,--output", o->output,
-                  "Folder for the results (default: beside each photo), or - for standard output");
+                  "Folder for the results (default: beside each photo), or - for standard output")
+      ->type_name("FOLDER");
 
   const auto in = "What is written";
   CLI::Option* mask =
@@ -271,17 +276,21 @@ Action add_segment(CLI::App& verb) {
       ->group(in);
   verb.add_option("--cutout", o->cutout,
                   "NAME.cutout-CLASS.png, the photo where CLASS is, transparent elsewhere")
+      ->type_name("CLASS")
       ->group(in);
   verb.add_option("--logits", o->logits, "The logits at the input's size, N x C x H x W, .npy or -")
+      ->type_name("FILE")
       ->group(in);
-  verb.add_option("--json", o->json, "What the table says, as JSON, to a file or -")->group(in);
+  verb.add_option("--json", o->json, "What the table says, as JSON, to a file or -")
+      ->type_name("FILE")
+      ->group(in);
   verb.add_flag("-q,--quiet", o->quiet, "No table")->group(in);
 
   const auto how = "The photo on its way in";
   verb.add_option("--resize", o->resize, "Shorter side (default: the model's, 520)")
       ->check(CLI::Range(1, 16384))
       ->group(how);
-  verb.add_option("--size", o->size, "Exactly WIDTHxHEIGHT")->group(how);
+  verb.add_option("--size", o->size, "Exactly WIDTHxHEIGHT")->type_name("WIDTHxHEIGHT")->group(how);
   verb.add_flag("--no-resize", o->no_resize, "As it is")->group(how);
   verb.add_option("--center-crop", o->center_crop, "Then this square of the middle")
       ->check(CLI::Range(1, 16384))
@@ -300,8 +309,11 @@ Action add_segment(CLI::App& verb) {
       ->group(result);
   verb.add_flag("--aux", o->aux, "The auxiliary head's answer")->group(result);
   verb.add_option("--palette", o->palette, "Colours: voc, hub, or a file with one colour a line")
+      ->type_name("FILE")
       ->group(result);
-  verb.add_option("--classes", o->classes, "Class names: a file with one name a line")->group(result);
+  verb.add_option("--classes", o->classes, "Class names: a file with one name a line")
+      ->type_name("FILE")
+      ->group(result);
   verb.add_option("--alpha", o->style.alpha, "How strong the overlay's colours are")
       ->capture_default_str()
       ->group(result);
