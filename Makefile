@@ -3,7 +3,7 @@
 BUILD ?= build
 PREFIX ?= /usr/local
 PHOTO ?=
-MODEL ?= seeded:deeplabv3_resnet18
+MODEL ?= default
 JOBS := $(shell nproc)
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
@@ -15,7 +15,7 @@ FORMAT_PACKAGES := clang-format
 .PHONY: help run test test-full build deps test-deps install format format-check asan clean
 
 help:
-	@echo "make run       install what is missing, build, segment a picture (PHOTO=my.jpg MODEL=checkpoint.pth: your own)"
+	@echo "make run       install what is missing, build, segment a street (your own: PHOTO=my.jpg MODEL=deeplabv3_resnet101)"
 	@echo "make test      install what is missing, build, run every test (full-size parity apart: make test-full)"
 	@echo "make build     build only"
 	@echo "make install   install under PREFIX ($(PREFIX))"
@@ -40,20 +40,26 @@ deps:
 test-deps: deps
 	$(call install_missing,$(TEST_PACKAGES))
 
-$(BUILD)/run/photo.ppm: tests/draw_photo.awk
-	@mkdir -p $(BUILD)/run
-	@LC_ALL=C awk -f tests/draw_photo.awk > $@.part && mv $@.part $@
-
 build: deps
 	@echo "building atrous in $(BUILD)"
 	@$(call configure,$(BUILD),-DATROUS_TESTS=OFF) >/dev/null
 	@cmake --build $(BUILD) -j $(JOBS)
 
-run: build $(if $(PHOTO),,$(BUILD)/run/photo.ppm)
-	@if [ "$(MODEL)" = "seeded:deeplabv3_resnet18" ]; then \
-	  echo; echo "No model given: this network has random weights, so its classes mean nothing. It shows that everything works."; \
-	  echo "For a real one: make run PHOTO=my.jpg MODEL=checkpoint.pth (README.md says where checkpoints come from)."; fi
-	@echo; $(BUILD)/atrous segment $(or $(PHOTO),$(BUILD)/run/photo.ppm) -m $(MODEL) -o $(BUILD)/run
+# The street is drawn (tests/street/street.py), so its true labels are known and the result can be graded.
+run: build
+	@mkdir -p $(BUILD)/run
+	@echo
+ifeq ($(PHOTO),)
+	@cp tests/street/street.png $(BUILD)/run/
+	@$(BUILD)/atrous segment $(BUILD)/run/street.png -m $(MODEL) --sheet \
+	  $(if $(filter default,$(MODEL)),--truth tests/street/street.labels.png)
+	@echo; echo "The photo beside them: $(BUILD)/run/street.png. All in one picture: $(BUILD)/run/street.sheet.png."
+	@echo "Your own: make run PHOTO=my.jpg, or with torchvision's network, downloaded once, that knows people, animals"
+	@echo "and vehicles: make run PHOTO=my.jpg MODEL=deeplabv3_resnet101"
+else
+	@$(if $(filter default,$(MODEL)),echo "The default network knows streets only. For people\, animals\, vehicles: MODEL=deeplabv3_resnet101"; echo)
+	@$(BUILD)/atrous segment '$(PHOTO)' -m $(MODEL) --sheet -o $(BUILD)/run
+endif
 
 # The tests build beside the plain build, so that make run never waits for them.
 test: test-deps

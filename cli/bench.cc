@@ -152,7 +152,8 @@ int profile(const Options& options) {
   for (int i = 0; i < options.warmup; ++i) run_once(session, input.view());
   for (int i = 0; i < options.runs; ++i)
     totals.push_back(timed([&] {
-      run_once(session, input.view(), [&](std::size_t node, double s) { seconds[node].push_back(s); });
+      run_once(session, input.view(),
+               [&](std::size_t node, double s, ConstView) { seconds[node].push_back(s); });
     }));
 
   const Plan& plan = session.plan(input.shape());

@@ -28,6 +28,7 @@ Action add_convert(CLI::App&);
 Action add_inspect(CLI::App&);
 Action add_bench(CLI::App&);
 Action add_profile(CLI::App&);
+Action add_verify(CLI::App&);
 Action add_completion(CLI::App&);
 
 // Options of every verb that runs a network.

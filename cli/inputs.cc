@@ -28,7 +28,7 @@ bool is_picture(const fs::path& path) {
 // dog.mask.png, dog.cutout-cat.png: what an earlier run wrote into the same folder.
 bool is_result(const fs::path& path) {
   const std::string kind = path.stem().extension().string();
-  constexpr const char* known[] = {".mask", ".overlay", ".labels", ".confidence"};
+  constexpr const char* known[] = {".mask", ".overlay", ".labels", ".sheet", ".confidence"};
   return std::ranges::find(known, kind) != std::end(known) || kind.starts_with(".cutout-");
 }
 

@@ -25,6 +25,7 @@ constexpr Verb verbs[] = {
     {"segment", "Segment photos: masks, overlays, labels, JSON", add_segment},
     {"inspect", "Say what a checkpoint holds and what running it takes", add_inspect},
     {"convert", "Turn a .pth checkpoint into .safetensors with everything needed to use it", add_convert},
+    {"verify", "Check a model against its self-test, another model, logits or other kernels", add_verify},
     {"bench", "Time a network", add_bench},
     {"profile", "Time each layer of a network", add_profile},
     {"completion", "Print a script that completes atrous's command lines in bash or zsh", add_completion},

@@ -11,6 +11,9 @@
 #include "cli/names.h"
 #include "layers/error.h"
 #include "runtime/image_read.h"
+#include "runtime/label_read.h"
+#include "runtime/lettering.h"
+#include "runtime/metrics.h"
 #include "runtime/npy.h"
 #include "runtime/pictures.h"
 #include "runtime/png.h"
@@ -25,10 +28,12 @@ namespace {
 struct Options {
   RunOptions run;
   std::vector<std::string> inputs;
-  std::string output, at = "photo", size, palette, classes, upsample = "bilinear", cutout, logits, json;
-  int resize = 0, center_crop = 0;
+  std::string output, at = "photo", size, palette, classes, upsample = "bilinear", cutout, logits, json,
+                      truth;
+  int resize = 0, center_crop = 0, ignore = 255;
   bool no_resize = false, no_exif = false, aux = false, quiet = false;
   bool mask = false, overlay = false, labels = false, confidence = false, no_mask = false, no_overlay = false;
+  bool sheet = false, legend = false, indexed = false;
   OverlayOptions style;
   bool no_contours = false;
 
@@ -36,7 +41,9 @@ struct Options {
   bool prints_table() const { return !quiet && !to_stdout() && json != "-" && logits != "-"; }
   bool wants_mask() const { return to_stdout() ? mask || (!any_picture() && !no_mask) : !no_mask; }
   bool wants_overlay() const { return to_stdout() ? overlay : !no_overlay; }
-  bool any_picture() const { return mask || overlay || labels || confidence || !cutout.empty(); }
+  bool any_picture() const {
+    return mask || overlay || labels || indexed || sheet || confidence || !cutout.empty();
+  }
 };
 
 std::optional<ResizeRule> resize_rule(const Options& o, const Model& model) {
@@ -64,7 +71,8 @@ SegmentOptions segment_options(const Options& o, const Model& model) {
 
 void check(const Options& o, std::size_t inputs) {
   if (o.to_stdout()) {
-    const int pictures = o.wants_mask() + o.overlay + o.labels + o.confidence + !o.cutout.empty();
+    const int pictures =
+        o.wants_mask() + o.overlay + (o.labels || o.indexed) + o.sheet + o.confidence + !o.cutout.empty();
     if (inputs != 1 || pictures != 1)
       throw UsageError{
           text("-o -: one picture of one photo can go to standard output, not ", pictures, " of ", inputs)};
@@ -75,6 +83,8 @@ void check(const Options& o, std::size_t inputs) {
   if (!(o.style.alpha >= 0 && o.style.alpha <= 1))
     throw UsageError{text("--alpha ", o.style.alpha, ": expected 0 to 1")};
   if (!o.logits.empty() && inputs != 1) throw UsageError{text("--logits takes one input, found ", inputs)};
+  if (!o.truth.empty() && inputs != 1)
+    throw UsageError{text("--truth takes one input, found ", inputs, "; atrous eval compares many")};
 }
 
 void write_to(const std::string& path, std::span<const std::byte> bytes) {
@@ -108,25 +118,55 @@ struct Job {
   Session& session;
   OverlayOptions style;
   nlohmann::ordered_json report = nlohmann::json::array();
+  // The picture's own truth and how the labels compare with it, where asked for.
+  std::optional<LabelMap> truth = {};
+  Metrics against_truth = {};
 
   void run(const Input&);
-
- private:
-  std::vector<std::string> write_pictures(const Segmentation&, const std::string& stem) const;
-  void describe(const std::string& name, const Segmentation&, const std::vector<std::string>& files);
+  std::vector<std::string> write_pictures(const Segmentation&, const std::vector<ClassShare>&,
+                                          const std::string& stem) const;
+  void compare(const Segmentation&);
+  Image sheet_of(const Segmentation&, std::span<const LegendEntry>) const;
+  std::string in_words(const std::string& name, const Segmentation&, const std::vector<ClassShare>&,
+                       const std::vector<std::string>& files) const;
+  nlohmann::ordered_json in_json(const std::string& name, const Segmentation&, const std::vector<ClassShare>&,
+                                 const std::vector<std::string>& files) const;
+  const std::string& class_name(int c) const { return model.classes[static_cast<std::size_t>(c)]; }
 };
 
-std::vector<std::string> Job::write_pictures(const Segmentation& s, const std::string& stem) const {
+Image Job::sheet_of(const Segmentation& s, std::span<const LegendEntry> legend) const {
+  std::vector<Panel> panels{{s.picture, "photo"}};
+  // Void is drawn as white, whatever its number.
+  if (truth) {
+    LabelMap drawn = *truth;
+    Palette colours = model.palette;
+    colours.resize(256, {255, 255, 255});
+    panels.push_back({colourise(drawn, colours), "truth"});
+  }
+  panels.push_back({colourise(s.labels, model.palette), "mask"});
+  panels.push_back({overlay(s.picture, s.labels, model.palette, style), "overlay"});
+  return sheet(panels, legend);
+}
+
+std::vector<std::string> Job::write_pictures(const Segmentation& s, const std::vector<ClassShare>& shares,
+                                             const std::string& stem) const {
   std::vector<std::string> files;
   const auto write = [&](const std::string& kind, const std::vector<std::byte>& png) {
     files.push_back(options.to_stdout() ? "-" : stem + '.' + kind + ".png");
     write_to(files.back(), png);
   };
+  const auto legend = legend_of(shares, model.classes, model.palette);
   const bool has_picture = !s.picture.pixels.empty();  // a tensor has none to lay colours on
   if (options.wants_mask()) write("mask", encode_png(colourise(s.labels, model.palette)));
-  if (options.wants_overlay() && has_picture)
-    write("overlay", encode_png(overlay(s.picture, s.labels, model.palette, style)));
-  if (options.labels) write("labels", encode_png(Image{s.labels.width, s.labels.height, 1, s.labels.labels}));
+  if (options.wants_overlay() && has_picture) {
+    const Image tinted = overlay(s.picture, s.labels, model.palette, style);
+    write("overlay", encode_png(options.legend ? with_legend(tinted, legend) : tinted));
+  }
+  if (options.sheet) write("sheet", encode_png(sheet_of(s, legend)));
+  if (options.indexed)
+    write("labels", encode_png(s.labels, model.palette));
+  else if (options.labels)
+    write("labels", encode_png(Image{s.labels.width, s.labels.height, 1, s.labels.labels}));
   if (options.confidence)
     write("confidence", encode_png(confidence_picture(s.confidence, s.labels.width, s.labels.height)));
   if (!options.cutout.empty()) {
@@ -136,37 +176,75 @@ std::vector<std::string> Job::write_pictures(const Segmentation& s, const std::s
   return files;
 }
 
-void Job::describe(const std::string& name, const Segmentation& s, const std::vector<std::string>& files) {
-  const auto shares = class_shares(s);
-  if (options.prints_table()) {
-    Table table({"class", "share", "confidence"});
-    for (const ClassShare& c : shares)
-      table.add({model.classes[static_cast<std::size_t>(c.index)], fixed(100 * c.share, 2) + "%",
-                 fixed(c.confidence, 3)});
-    const double total = s.prepare_seconds + s.network_seconds + s.label_seconds;
-    print(text(name, ": ", s.labels.width, "x", s.labels.height, ", network at ", s.input_width, "x",
-               s.input_height, ", ", fixed(total * 1e3, 0), " ms (network ",
-               fixed(s.network_seconds * 1e3, 0), ")\n", table.plain()));
-    for (const std::string& file : files) print(text("wrote ", on_terminal(file), '\n'));
+std::string ratio_text(const Ratio& ratio) { return ratio ? fixed(*ratio, 3) : "-"; }
+
+std::string Job::in_words(const std::string& name, const Segmentation& s,
+                          const std::vector<ClassShare>& shares,
+                          const std::vector<std::string>& files) const {
+  Table table(truth ? std::vector<std::string>{"class", "share", "confidence", "IoU"}
+                    : std::vector<std::string>{"class", "share", "confidence"});
+  for (const ClassShare& c : shares) {
+    std::vector<std::string> row{class_name(c.index), fixed(100 * c.share, 2) + "%",
+                                 c.pixels ? fixed(c.confidence, 3) : "-"};
+    if (truth) row.push_back(ratio_text(against_truth.classes[static_cast<std::size_t>(c.index)].iou));
+    table.add(std::move(row));
   }
-  if (options.json.empty()) return;
+  const double total = s.prepare_seconds + s.network_seconds + s.label_seconds;
+  std::string said = text(name, ": ", s.labels.width, "x", s.labels.height, ", network at ", s.input_width,
+                          "x", s.input_height, ", ", fixed(total * 1e3, 0), " ms (network ",
+                          fixed(s.network_seconds * 1e3, 0), ")\n", table.plain());
+  if (truth)
+    said += text("against ", on_terminal(options.truth), ": mean IoU ", ratio_text(against_truth.mean_iou),
+                 ", pixel accuracy ", ratio_text(against_truth.pixel_accuracy), '\n');
+  for (const std::string& file : files) said += text("wrote ", on_terminal(file), '\n');
+  return said;
+}
+
+nlohmann::ordered_json Job::in_json(const std::string& name, const Segmentation& s,
+                                    const std::vector<ClassShare>& shares,
+                                    const std::vector<std::string>& files) const {
+  const auto number = [](const Ratio& r) {
+    return r ? nlohmann::ordered_json(*r) : nlohmann::ordered_json();
+  };
   nlohmann::ordered_json classes = nlohmann::json::array();
-  for (const ClassShare& c : shares)
+  for (const ClassShare& c : shares) {
     classes.push_back({{"index", c.index},
-                       {"name", model.classes[static_cast<std::size_t>(c.index)]},
+                       {"name", class_name(c.index)},
                        {"pixels", c.pixels},
                        {"share", c.share},
                        {"confidence", c.confidence}});
-  report.push_back(
-      {{"file", name},
-       {"width", s.labels.width},
-       {"height", s.labels.height},
-       {"input_width", s.input_width},
-       {"input_height", s.input_height},
-       {"classes", classes},
-       {"seconds",
-        {{"prepare", s.prepare_seconds}, {"network", s.network_seconds}, {"label", s.label_seconds}}},
-       {"written", files}});
+    if (truth) classes.back()["iou"] = number(against_truth.classes[static_cast<std::size_t>(c.index)].iou);
+  }
+  nlohmann::ordered_json out{
+      {"file", name},
+      {"width", s.labels.width},
+      {"height", s.labels.height},
+      {"input_width", s.input_width},
+      {"input_height", s.input_height},
+      {"classes", classes},
+      {"seconds",
+       {{"prepare", s.prepare_seconds}, {"network", s.network_seconds}, {"label", s.label_seconds}}},
+      {"written", files}};
+  if (truth)
+    out["truth"] = {{"file", options.truth},
+                    {"mean_iou", number(against_truth.mean_iou)},
+                    {"pixel_accuracy", number(against_truth.pixel_accuracy)}};
+  return out;
+}
+
+// The classes of the label map, the most frequent first, and behind them those that only the truth has.
+std::vector<ClassShare> with_missed(std::vector<ClassShare> shares, const Metrics& metrics) {
+  for (std::size_t c = 0; c < metrics.classes.size(); ++c)
+    if (metrics.classes[c].truth_pixels > 0 && metrics.classes[c].predicted_pixels == 0)
+      shares.push_back({.index = static_cast<int>(c)});
+  return shares;
+}
+
+void Job::compare(const Segmentation& s) {
+  truth = read_labels_file(options.truth);
+  ConfusionMatrix confusion(static_cast<int>(model.classes.size()));
+  naming(options.truth, [&] { confusion.add(*truth, s.labels, options.ignore); });
+  against_truth = compute_metrics(confusion);
 }
 
 void Job::run(const Input& input) {
@@ -175,7 +253,10 @@ void Job::run(const Input& input) {
   const SegmentOptions how = segment_options(options, model);
   std::vector<Segmentation> results;
   if (is_npy(file)) {
-    const char* unfit = !options.cutout.empty() ? "--cutout" : options.overlay ? "--overlay" : nullptr;
+    const char* unfit = !options.cutout.empty() ? "--cutout"
+                        : options.overlay       ? "--overlay"
+                        : options.sheet         ? "--sheet"
+                                                : nullptr;
     if (unfit) fail(ErrorCode::invalid_argument, name, ": a tensor has no pixels for ", unfit);
     const Tensor tensor = read_npy(file, name);
     results = naming(name, [&] { return segment(session, model, tensor.view(), how); });
@@ -189,8 +270,13 @@ void Job::run(const Input& input) {
   if (!options.logits.empty()) write_to(options.logits, encode_npy(stack(results).view()));
   for (std::size_t n = 0; n < results.size(); ++n) {
     const std::string suffix = results.size() > 1 ? text('.', n) : "";
-    const auto files = write_pictures(results[n], input.stem + suffix);
-    describe(name + (results.size() > 1 ? text('[', n, ']') : ""), results[n], files);
+    const std::string title = name + (results.size() > 1 ? text('[', n, ']') : "");
+    if (!options.truth.empty()) compare(results[n]);
+    auto shares = class_shares(results[n]);
+    const auto files = write_pictures(results[n], shares, input.stem + suffix);
+    if (truth) shares = with_missed(std::move(shares), against_truth);
+    if (options.prints_table()) print(in_words(title, results[n], shares, files));
+    if (!options.json.empty()) report.push_back(in_json(title, results[n], shares, files));
   }
 }
 
@@ -272,6 +358,12 @@ Action add_segment(CLI::App& verb) {
   verb.add_flag("--no-mask", o->no_mask, "Do not write the mask")->excludes(mask)->group(in);
   verb.add_flag("--no-overlay", o->no_overlay, "Do not write the overlay")->excludes(overlay)->group(in);
   verb.add_flag("--labels", o->labels, "NAME.labels.png, 8-bit class indices")->group(in);
+  verb.add_flag("--indexed", o->indexed,
+                "NAME.labels.png as an indexed PNG in the classes' colours, as VOC's are")
+      ->group(in);
+  verb.add_flag("--sheet", o->sheet, "NAME.sheet.png, photo, mask and overlay side by side, with a legend")
+      ->group(in);
+  verb.add_flag("--legend", o->legend, "A legend below the overlay")->group(in);
   verb.add_flag("--confidence", o->confidence, "NAME.confidence.png, the label's probability, white is 1")
       ->group(in);
   verb.add_option("--cutout", o->cutout,
@@ -285,6 +377,15 @@ Action add_segment(CLI::App& verb) {
       ->type_name("FILE")
       ->group(in);
   verb.add_flag("-q,--quiet", o->quiet, "No table")->group(in);
+
+  const auto compared = "Compared with the truth";
+  verb.add_option("--truth", o->truth, "The photo's true labels, a PNG of class indices: IoU is printed")
+      ->type_name("FILE")
+      ->group(compared);
+  verb.add_option("--ignore", o->ignore, "The label that is void there")
+      ->check(CLI::Range(0, 255))
+      ->capture_default_str()
+      ->group(compared);
 
   const auto how = "The photo on its way in";
   verb.add_option("--resize", o->resize, "Shorter side (default: the model's, 520)")
@@ -324,7 +425,7 @@ Action add_segment(CLI::App& verb) {
   add_run_options(verb, o->run);
   verb.footer(
       "Examples:\n"
-      "  atrous segment dog.jpg -m deeplabv3_resnet101_coco-586e9e4e.pth\n"
+      "  atrous segment dog.jpg -m deeplabv3_resnet101\n"
       "  atrous segment photos/ -m fcn_resnet50.safetensors -o results --labels --json results/all.json");
   return [o] {
     o->style.contours = !o->no_contours;

@@ -81,7 +81,8 @@ void Session::run(ConstView input, const NodeObserver& observer) {
     const auto start = std::chrono::steady_clock::now();
     p.kernels[i]->run(call);
     if (observer)
-      observer(i, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+      observer(i, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(),
+               call.output);
   }
   for (const auto& [name, value] : graph.outputs) last_outputs_.push_back(view_of(value));
   idle_workspace_ = {arena_.data() + p.activation_bytes, p.workspace_bytes};

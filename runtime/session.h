@@ -14,8 +14,9 @@ struct SessionOptions {
   std::size_t memory_limit = 0;  // bytes for weights and arena together; 0: none
 };
 
-// What ran, for profiles: called after each node.
-using NodeObserver = std::function<void(std::size_t node, double seconds)>;
+// What ran, for profiles and comparisons: called after each node, with its output, which later nodes may
+// overwrite.
+using NodeObserver = std::function<void(std::size_t node, double seconds, ConstView output)>;
 
 // Not for two threads at once; the program it runs is const and may be shared by many.
 class Session {

@@ -113,12 +113,11 @@ TEST_CASE_FIXTURE(Bench, "contradictions are usage errors") {
 }
 
 TEST_CASE_FIXTURE(Bench, "what is missing or unknown on the command line is named") {
-  refuse(2, {"segment", dog}, {"--model"});
   refuse(2, {"segment", "-m", checkpoint}, {"photos"});
   refuse(2, {"segment", dog, "-m"}, {"--model"});
   refuse(2, segment({dog, "--colour"}), {"--colour"});
   refuse(2, {}, {});
-  refuse(2, {"inspect"}, {"file"});
+  refuse(2, {"inspect"}, {"model"});
   refuse(2, {"convert", checkpoint}, {"out"});
   refuse(2, {"bench"}, {"model"});
   refuse(2, {"profile", checkpoint, checkpoint}, {"net.safetensors"});

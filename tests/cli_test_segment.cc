@@ -2,6 +2,8 @@
 #include <libdeflate.h>
 
 #include "runtime/image_read.h"
+#include "runtime/label_read.h"
+#include "runtime/metrics.h"
 #include "runtime/palette.h"
 #include "runtime/pictures.h"
 #include "runtime/resize.h"
@@ -318,4 +320,76 @@ TEST_CASE_FIXTURE(Bench, "seeded:NETWORK runs without a file") {
   const auto known = voc_classes();
   CHECK(std::ranges::find(known, first) != known.end());
   refuse(1, {"segment", dog, "-m", "seeded:vgg16"}, {"vgg16", "resnet50"});
+}
+
+TEST_CASE_FIXTURE(Bench, "--indexed writes the labels as an indexed PNG in the classes' colours") {
+  succeed(segment({dog, "--indexed", "--no-mask", "--no-overlay", "-q"}));
+  const Segmentation s = expected();
+  CHECK(read_text(folder / "dog.labels.png") == text_of(encode_png(s.labels, model.palette)));
+  CHECK(read_labels_file(folder / "dog.labels.png") == s.labels);
+  succeed(segment({dog, "--labels", "--no-mask", "--no-overlay", "-q"}));
+  CHECK(read_labels_file(folder / "dog.labels.png") == s.labels);
+}
+
+TEST_CASE_FIXTURE(Bench, "--legend adds a legend below the overlay, which stays as it is") {
+  succeed(segment({dog, "--no-mask", "-q"}));
+  const Image plain = read_image_file(folder / "dog.overlay.png");
+  succeed(segment({dog, "--no-mask", "--legend", "-q"}));
+  const Image with = read_image_file(folder / "dog.overlay.png");
+  CHECK(with.height > plain.height);
+  REQUIRE(with.width >= plain.width);
+  for (int y = 0; y < plain.height; ++y)
+    CHECK(std::equal(plain.row(y), plain.row(y) + plain.row_bytes(), with.row(y)));
+}
+
+TEST_CASE_FIXTURE(Bench,
+                  "--sheet sets photo, mask and overlay side by side, and the truth where it is given") {
+  succeed(segment({dog, "--sheet", "-q"}));
+  const Image three = read_image_file(folder / "dog.sheet.png");
+  CHECK(three.width >= 3 * dog_photo.width);
+  CHECK(three.height > dog_photo.height);
+  write_text(folder / "true.png", labels_png(expected().labels));
+  succeed(segment({dog, "--sheet", "-q", "--truth", folder / "true.png"}));
+  CHECK(read_image_file(folder / "dog.sheet.png").width > three.width);
+  // A sheet is a result: a folder that holds one is segmented without it.
+  CHECK(!mentions(succeed(segment({folder.path(), "--no-mask", "--no-overlay"})), "sheet"));
+}
+
+TEST_CASE_FIXTURE(Bench, "--truth prints each class's IoU, the mean and the pixel accuracy") {
+  LabelMap truth = expected().labels;
+  write_text(folder / "true.png", labels_png(truth));
+  CHECK(mentions(succeed(segment({dog, "--truth", folder / "true.png"})),
+                 "true.png: mean IoU 1.000, pixel accuracy 1.000\n"));
+  // Half of the picture is void, in the other half everything is class 4.
+  for (std::size_t i = 0; i < truth.labels.size(); ++i) truth.labels[i] = i % 2 ? 200 : 4;
+  write_text(folder / "true.png", labels_png(truth));
+  const Json report =
+      Json::parse(succeed(segment({dog, "--no-mask", "--no-overlay", "--truth", folder / "true.png",
+                                   "--ignore", "200", "--json", "-"})))[0];
+  ConfusionMatrix confusion(5);
+  confusion.add(truth, expected().labels, 200);
+  const Metrics metrics = compute_metrics(confusion);
+  CHECK(report["truth"]["mean_iou"] == *metrics.mean_iou);
+  CHECK(report["truth"]["pixel_accuracy"] == *metrics.pixel_accuracy);
+  bool listed = false;  // a class that only the truth has is listed too
+  for (const auto& c : report["classes"])
+    if (c["index"] == 4) {
+      listed = true;
+      CHECK(c["iou"] == *metrics.classes[4].iou);
+    }
+  CHECK(listed);
+}
+
+TEST_CASE_FIXTURE(Bench, "a truth that does not fit is refused by name") {
+  LabelMap truth = expected().labels;
+  truth.labels[50] = 7;
+  write_text(folder / "true.png", labels_png(truth));
+  refuse(1, segment({dog, "--truth", folder / "true.png"}), {"true.png", "7"});
+  LabelMap small{8, 8, std::vector<std::uint8_t>(64)};
+  write_text(folder / "small.png", labels_png(small));
+  refuse(1, segment({dog, "--truth", folder / "small.png"}), {"small.png", "8", "48"});
+  refuse(1, segment({dog, "--truth", dog}), {"dog.png"});
+  refuse(1, segment({dog, "--truth", folder / "none.png"}), {"none.png", "No such file"});
+  refuse(2, segment({dog, folder / "small.png", "--truth", folder / "true.png"}), {"--truth", "2"});
+  refuse(2, segment({dog, "--truth", folder / "true.png", "--ignore", "256"}), {"--ignore"});
 }

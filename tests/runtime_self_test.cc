@@ -15,23 +15,6 @@ using namespace atrous::runtime_testing;
 
 namespace {
 
-// The state dict with one tensor's values multiplied.
-StateDict scaled(const StateDict& state, std::string_view which, float factor) {
-  StateDict out;
-  for (const auto& [name, tensor] : state.entries()) {
-    StateTensor copy = tensor;
-    if (name == which) {
-      const auto count = static_cast<std::size_t>(tensor.elements());
-      const auto values = std::make_shared<std::vector<float>>(count);
-      const auto before = to_float(tensor);
-      for (std::size_t i = 0; i < count; ++i) (*values)[i] = before.get()[i] * factor;
-      copy.data = {values, reinterpret_cast<const std::byte*>(values->data())};
-    }
-    out.add(name, copy);
-  }
-  return out;
-}
-
 Model model_of(const StateDict& state) { return make_model(state, std::nullopt, {.threads = 1}); }
 
 std::string digest(const StateDict& state) {

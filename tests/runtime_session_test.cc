@@ -275,7 +275,7 @@ TEST_CASE("the auxiliary head answers beside the main one and does not change it
   CHECK_FALSE(same_bits(values(b.output("aux")), expected));
 }
 
-TEST_CASE("the observer hears of every node that ran, in order") {
+TEST_CASE("the observer hears of every node that ran, in order, and sees what it gave") {
   const Model model = tiny_model("deeplabv3");
   Session session(model.program, {.threads = 1});
   const Tensor input = noise({1, 9, 9, 3});
@@ -283,11 +283,14 @@ TEST_CASE("the observer hears of every node that ran, in order") {
   std::vector<std::size_t> expected, heard;
   for (std::size_t i = 0; i < in_place.size(); ++i)
     if (!in_place[i]) expected.push_back(i);
-  session.run(input.view(), [&](std::size_t node, double seconds) {
+  std::vector<float> last;
+  session.run(input.view(), [&](std::size_t node, double seconds, ConstView output) {
     heard.push_back(node);
     CHECK(seconds >= 0);
+    last = values(output);
   });
   CHECK(heard == expected);
+  CHECK(same_bits(last, values(session.output())));
 }
 
 TEST_CASE("the number of threads does not change a bit") {

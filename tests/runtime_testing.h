@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,6 +31,23 @@ inline StateDict tiny_mobilenet_state(std::string_view head, std::uint64_t seed 
 
 inline Model tiny_model(std::string_view head, ModelOptions options = {.threads = 1}) {
   return make_model(tiny_state(head), std::nullopt, options);
+}
+
+// The state dict with one tensor's values multiplied.
+inline StateDict scaled(const StateDict& state, std::string_view which, float factor) {
+  StateDict out;
+  for (const auto& [name, tensor] : state.entries()) {
+    StateTensor copy = tensor;
+    if (name == which) {
+      const auto count = static_cast<std::size_t>(tensor.elements());
+      const auto values = std::make_shared<std::vector<float>>(count);
+      const auto before = to_float(tensor);
+      for (std::size_t i = 0; i < count; ++i) (*values)[i] = before.get()[i] * factor;
+      copy.data = {values, reinterpret_cast<const std::byte*>(values->data())};
+    }
+    out.add(name, copy);
+  }
+  return out;
 }
 
 // Uniform in -2..2, about what a normalised photo holds.

@@ -137,3 +137,16 @@ TEST_CASE("a checkpoint with any one byte changed loads or is refused") {
       }
   CHECK(refused > 1000);
 }
+
+TEST_CASE("a checkpoint in memory loads as its file does, under the name it is given") {
+  const TempFolder folder;
+  const Bytes whole = pth({"w"});
+  const Checkpoint from_file = load_checkpoint(folder.save("a", whole));
+  const Checkpoint from_memory = load_checkpoint(as_bytes(whole), "the download");
+  CHECK(bytes_of(*from_memory.state.find("w")) == bytes_of(*from_file.state.find("w")));
+  CHECK(from_memory.container == Container::pth_zip);
+  check_refused([&] { load_checkpoint(as_bytes("<html>"), "the download"); }, ErrorCode::unsupported,
+                "the download: is a web page");
+  check_refused([&] { load_checkpoint({}, "the download"); }, ErrorCode::unsupported,
+                "the download: is empty");
+}

@@ -103,3 +103,15 @@ TEST_CASE("SHA-256 does not depend on how the bytes are cut") {
     CHECK(once.finish() == bytewise.finish());
   }
 }
+
+TEST_CASE("bytes in memory are read as a file is") {
+  const std::string bytes = "atrous";
+  const InputFile file(as_bytes(bytes), "the embedded file");
+  CHECK(file.size() == 6);
+  CHECK(file.path() == "the embedded file");
+  std::array<std::byte, 3> part;
+  file.read(3, part);
+  CHECK(as_text(part) == "ous");
+  check_refused([&] { file.read(4, part); }, ErrorCode::io, "the embedded file: 3 bytes wanted at offset 4");
+  InputFile({}, "nothing").read(0, {});
+}

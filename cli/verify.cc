@@ -1,0 +1,217 @@
+// atrous verify MODEL
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "cli/cli.h"
+#include "cli/models.h"
+#include "layers/error.h"
+#include "runtime/compare.h"
+#include "runtime/npy.h"
+#include "runtime/segmenter.h"
+#include "runtime/self_test.h"
+#include "weights_tools/file.h"
+
+namespace atrous::cli {
+
+namespace {
+
+struct Options {
+  RunOptions run;
+  std::string reference, device, input, size = "97x65";
+  double tolerance = 1e-4;
+  bool all = false, json = false;
+};
+
+constexpr std::uint64_t most_npy_bytes = std::uint64_t{4} << 30;
+
+// What one check found; the exit status is 1 where one does not hold.
+struct Finding {
+  std::string sentence;
+  bool holds = true;
+  nlohmann::ordered_json json;
+};
+
+std::string scientific(double value) {
+  std::ostringstream out;
+  out << std::setprecision(2) << std::scientific << value;
+  return out.str();
+}
+
+Finding run_stored_test(const Model& model, const Options& options, const SelfTest& test) {
+  Session session(model.program, options.run.session_options());
+  const double deviation = run_self_test(session, test);
+  const double tolerance = static_cast<double>(test.tolerance);
+  const bool holds = deviation <= tolerance;
+  return {text("self-test: ", test.values.size(), " logits at ", test.width, "x", test.height,
+               ", largest deviation ", scientific(deviation), " of the largest logit, tolerance ",
+               scientific(tolerance), holds ? ": holds" : ": FAILS"),
+          holds,
+          {{"check", "self-test"}, {"deviation", deviation}, {"tolerance", tolerance}, {"holds", holds}}};
+}
+
+Tensor input_of(const Options& options) {
+  if (!options.input.empty()) return read_npy(read_file(options.input, most_npy_bytes), options.input);
+  const auto [width, height] = parse_size(options.size);
+  return self_test_input(height, width);
+}
+
+nlohmann::ordered_json in_json(const Difference& d) {
+  const auto number = [](double v) {
+    return std::isfinite(v) ? nlohmann::ordered_json(v) : nlohmann::ordered_json();
+  };
+  return {{"max_abs", number(d.max_abs)}, {"relative", number(d.relative)}, {"cosine", number(d.cosine)}};
+}
+
+// Layer by layer against another session on the same input. Prints the table of layers up to the first that
+// diverges, or of all.
+Finding compare_with(const std::string& what, const Model& model, const Model& other,
+                     const Options& options) {
+  Session examined(model.program, options.run.session_options()),
+      reference(other.program, options.run.session_options());
+  const Tensor input = input_of(options);
+  const auto layers = naming(what, [&] { return compare_layers(examined, reference, input.view()); });
+  const auto diverges = std::ranges::find_if(
+      layers, [&](const LayerDifference& l) { return !(l.difference.relative <= options.tolerance); });
+  const bool holds = diverges == layers.end();
+  Table table({"layer", "kind", "output", "max abs", "relative", "cosine"});
+  nlohmann::ordered_json rows = nlohmann::json::array();
+  for (const LayerDifference& l : layers) {
+    const auto& d = l.difference;
+    rows.push_back({{"layer", l.node}, {"kind", l.layer}});
+    rows.back().update(in_json(d));
+    table.add({l.node, std::string(l.layer), text(l.shape), scientific(d.max_abs), scientific(d.relative),
+               fixed(d.cosine, 9)});
+  }
+  const auto worst =
+      std::ranges::max_element(layers, {}, [](const auto& l) { return l.difference.relative; });
+  std::string sentence = options.all ? table.plain() : "";
+  if (holds)
+    sentence += text("against ", what, ": ", layers.size(), " layers, largest relative deviation ",
+                     scientific(worst == layers.end() ? 0 : worst->difference.relative), " (",
+                     worst == layers.end() ? "none" : worst->node, "), tolerance ",
+                     scientific(options.tolerance), ": holds");
+  else
+    sentence +=
+        text("against ", what, ": the first layer that diverges is ", diverges->node, " (", diverges->layer,
+             "): max abs ", scientific(diverges->difference.max_abs), ", relative ",
+             scientific(diverges->difference.relative), ", cosine ", fixed(diverges->difference.cosine, 9),
+             ", tolerance ", scientific(options.tolerance), ": FAILS");
+  nlohmann::ordered_json json{
+      {"check", what}, {"layers", rows}, {"tolerance", options.tolerance}, {"holds", holds}};
+  json["first_divergence"] = holds ? nlohmann::ordered_json() : nlohmann::ordered_json(diverges->node);
+  return {sentence, holds, json};
+}
+
+// Against logits at the input's size, as `atrous segment --logits` or torch gives them.
+Finding compare_with_logits(const Model& model, const Options& options) {
+  const auto classes = static_cast<std::int64_t>(model.classes.size());
+  const Tensor expected = read_npy(read_file(options.reference, most_npy_bytes), options.reference, classes);
+  const Shape shape = expected.shape();
+  const Tensor input = options.input.empty()
+                           ? self_test_input(static_cast<int>(shape.h), static_cast<int>(shape.w))
+                           : input_of(options);
+  Session session(model.program, options.run.session_options());
+  session.run(input.view());
+  Difference worst;
+  for (std::int64_t n = 0; n < input.shape().n; ++n) {
+    const Tensor logits = full_logits(session, model, n, static_cast<int>(input.shape().h),
+                                      static_cast<int>(input.shape().w), Upsampling::bilinear);
+    if (n >= shape.n || logits.shape().h != shape.h || logits.shape().w != shape.w)
+      fail(ErrorCode::mismatch, options.reference, ": holds logits ", shape, ", the input is ",
+           input.shape());
+    const ConstView reference{expected.view().pixel(n, 0, 0), logits.shape(), expected.view().pitch};
+    const Difference d = difference(logits.view(), reference);
+    if (!(d.relative <= worst.relative)) worst = d;
+  }
+  const bool holds = worst.relative <= options.tolerance;
+  nlohmann::ordered_json json{
+      {"check", options.reference}, {"tolerance", options.tolerance}, {"holds", holds}};
+  json.update(in_json(worst));
+  return {text("against ", options.reference, ": max abs ", scientific(worst.max_abs), ", relative ",
+               scientific(worst.relative), ", cosine ", fixed(worst.cosine, 9), ", tolerance ",
+               scientific(options.tolerance), holds ? ": holds" : ": FAILS"),
+          holds, json};
+}
+
+Finding compare_devices(const Model& model, const Options& options) {
+  ModelOptions other = options.run.model_options();
+  if (options.device == "reference")
+    other.force = options.device;
+  else
+    other.isa = isa_from_name(options.device);
+  return compare_with("device " + options.device, model, open_model(options.run.model, other), options);
+}
+
+int run(const Options& options) {
+  if (!options.input.empty() && options.reference.empty() && options.device.empty())
+    throw UsageError{"--input needs --reference or --device to compare on it"};
+  Checkpoint checkpoint = open_checkpoint(options.run.model);
+  const auto metadata = checkpoint.metadata;
+  const Model model = naming(options.run.model, [&] {
+    return make_model(std::move(checkpoint.state), metadata, options.run.model_options());
+  });
+  std::vector<Finding> findings;
+  if (metadata && metadata->self_test)
+    findings.push_back(run_stored_test(model, options, *metadata->self_test));
+  if (options.reference.ends_with(".npy"))
+    findings.push_back(compare_with_logits(model, options));
+  else if (!options.reference.empty())
+    findings.push_back(compare_with(options.reference, model,
+                                    open_model(options.reference, options.run.model_options()), options));
+  if (!options.device.empty()) findings.push_back(compare_devices(model, options));
+  if (findings.empty())
+    fail(ErrorCode::unsupported, options.run.model,
+         ": holds no self-test (atrous convert stores one); --reference or --device compare it with "
+         "something");
+
+  nlohmann::ordered_json report = nlohmann::json::array();
+  for (const Finding& f : findings) {
+    if (!options.json) print(f.sentence + '\n');
+    report.push_back(f.json);
+  }
+  if (options.json) print(report.dump(2) + '\n');
+  return std::ranges::all_of(findings, &Finding::holds) ? 0 : 1;
+}
+
+}  // namespace
+
+Action add_verify(CLI::App& verb) {
+  auto o = std::make_shared<Options>();
+  verb.add_option("model", o->run.model, "Checkpoint: .pth, .safetensors, or a model's name")
+      ->type_name("MODEL")
+      ->required();
+  verb.add_option("--reference", o->reference,
+                  "Another model of the same architecture, compared layer by layer; or logits, .npy, N x C x "
+                  "H x W at the "
+                  "input's size")
+      ->type_name("MODEL");
+  std::vector<std::string> devices{"reference"};
+  for (const Isa isa : supported_isas()) devices.emplace_back(name_of(isa));
+  verb.add_option("--device", o->device,
+                  "The same model on another back end, layer by layer: an instruction set, or the plain "
+                  "loops that define "
+                  "each layer")
+      ->check(CLI::IsMember(devices));
+  verb.add_option("--input", o->input,
+                  "Normalised input to compare on, .npy, N x 3 x H x W (default: a formula's)")
+      ->type_name("FILE");
+  verb.add_option("--size", o->size, "Size of the formula's input")
+      ->type_name("WIDTHxHEIGHT")
+      ->capture_default_str();
+  verb.add_option("--tolerance", o->tolerance,
+                  "Most that a value may deviate, as a share of the layer's largest")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  verb.add_flag("--all", o->all, "List every layer");
+  verb.add_flag("--json", o->json, "Print JSON");
+  add_run_options(verb, o->run);
+  verb.footer(
+      "Runs the self-test stored in the file, if there is one. Exit status 1 where a check fails.\n\n"
+      "Examples:\n"
+      "  atrous verify default\n"
+      "  atrous verify camvid.safetensors --reference camvid.pth --all\n"
+      "  atrous verify deeplabv3_resnet50.safetensors --device reference");
+  return [o] { return run(*o); };
+}
+
+}  // namespace atrous::cli
