@@ -140,17 +140,17 @@ Legend lay_out(std::span<const LegendEntry> entries, int room, int scale) {
   Legend legend;
   legend.scale = scale;
   if (entries.empty()) return legend;
-  std::vector<Column> sizes;
-  for (const LegendEntry& e : entries) {
-    Column size;
-    const std::string value = shortened(e.value, longest_value * scale, scale);
-    size.value = text_width(value, scale);
-    const int text_room = room - 2 * margin * scale - size.width(scale);
-    const std::string text = shortened(e.text, std::min(text_room, longest_text * scale), scale);
-    size.text = text_width(text, scale);
-    legend.cramped = legend.cramped || (text != e.text && text_room < longest_text * scale);
-    legend.entries.push_back({e.colour, text, value});
-    sizes.push_back(size);
+  legend.entries.assign(entries.begin(), entries.end());
+  std::vector<Column> sizes(entries.size());
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    auto& [colour, text, value] = legend.entries[i];
+    value = shortened(value, longest_value * scale, scale);
+    sizes[i].value = text_width(value, scale);
+    const int text_room = room - 2 * margin * scale - sizes[i].width(scale);
+    std::string cut = shortened(text, std::min(text_room, longest_text * scale), scale);
+    legend.cramped = legend.cramped || (cut != text && text_room < longest_text * scale);
+    text = std::move(cut);
+    sizes[i].text = text_width(text, scale);
   }
   legend.columns = choose_columns(sizes, room, scale);
   legend.width = width_of(legend.columns, scale);
@@ -236,26 +236,26 @@ bool panels_fit(std::span<const Panel> panels, int height) {
 
 Sheet lay_out_sheet(std::span<const Panel> panels, std::span<const LegendEntry> entries, int height) {
   Sheet s;
-  std::vector<int> widths;
+  s.cells.resize(panels.size());
   std::int64_t all = 0;
-  for (const Panel& p : panels) {
-    widths.push_back(static_cast<int>(width_at(p.picture, height)));
-    all += widths.back();
+  for (std::size_t i = 0; i < panels.size(); ++i) {
+    s.cells[i].picture_width = static_cast<int>(width_at(panels[i].picture, height));
+    all += s.cells[i].picture_width;
   }
   const int natural = natural_scale(all, height);
   const auto captions_fit = [&](int scale) {
     for (std::size_t i = 0; i < panels.size(); ++i)
-      if (text_width(panels[i].caption, scale) > room_beside(widths[i], height)) return false;
+      if (text_width(panels[i].caption, scale) > room_beside(s.cells[i].picture_width, height)) return false;
     return true;
   };
   s.scale = natural;
   while (s.scale > least_scale(natural) && !captions_fit(s.scale)) --s.scale;
   std::int64_t x = margin * s.scale;
   for (std::size_t i = 0; i < panels.size(); ++i) {
-    std::string caption = shortened(panels[i].caption, room_beside(widths[i], height), s.scale);
-    const int width = std::max(widths[i], text_width(caption, s.scale));
-    s.cells.push_back({checked_cast<int>(x, "sheet"), widths[i], std::move(caption)});
-    x += width + margin * s.scale;
+    Sheet::Cell& cell = s.cells[i];
+    cell.x = checked_cast<int>(x, "sheet");
+    cell.caption = shortened(panels[i].caption, room_beside(cell.picture_width, height), s.scale);
+    x += std::max(cell.picture_width, text_width(cell.caption, s.scale)) + margin * s.scale;
   }
   s.legend = lay_out_below(checked_cast<int>(x, "sheet"), height, entries, s.scale);
   s.width = std::max<std::int64_t>(x, s.legend.width);
@@ -274,7 +274,7 @@ int text_width(std::string_view text, int scale) {
   check_scale(scale);
   std::int64_t width = 0;
   while (!text.empty()) width += glyph_of(next_code_point(text)).width + (text.empty() ? 0 : 1);
-  return checked_cast<int>(checked_multiply<std::int64_t>(width, scale, "text"), "text");
+  return checked_cast<int>(width * scale, "text");
 }
 
 std::string shortened(std::string_view text, int width, int scale) {
@@ -285,7 +285,7 @@ std::string shortened(std::string_view text, int width, int scale) {
   for (std::string_view rest = text; !rest.empty();) {
     taken += glyph_of(next_code_point(rest)).width;
     if (taken * scale > width)
-      return dots * scale > width ? std::string() : std::string(text.substr(0, cut)) + std::string(ellipsis);
+      return dots * scale > width ? std::string() : std::string(text.substr(0, cut)).append(ellipsis);
     ++taken;
     if ((taken + dots) * scale <= width) cut = text.size() - rest.size();
   }
@@ -312,8 +312,7 @@ std::vector<LegendEntry> legend_of(const std::vector<ClassShare>& shares,
            " names and ", palette.size(), " colours");
     const auto index = static_cast<std::size_t>(c.index);
     const long tenths = std::lround(1000 * c.share);
-    std::string percent = "<0.1%";
-    if (tenths > 0) percent = std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + "%";
+    std::string percent = tenths > 0 ? text(tenths / 10, ".", tenths % 10, "%") : "<0.1%";
     entries.push_back({palette[index], classes[index], std::move(percent)});
   }
   return entries;

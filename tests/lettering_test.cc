@@ -313,6 +313,14 @@ TEST_CASE("a legend's letters grow with the picture's longer side") {
   CHECK(many.height <= 3000);
 }
 
+TEST_CASE("letters are made smaller before names are shortened") {
+  const auto swatch_pixels = [](const std::string& name) {
+    return count(with_legend(white(250, 900), entries(3, name)), {1, 255, 1});
+  };
+  CHECK(swatch_pixels("name") == 16 * 16);
+  CHECK(swatch_pixels("a rather long name of a class") == 7 * 7);
+}
+
 TEST_CASE("names of any length leave room for the values and the other entries") {
   const auto legend = entries(256, std::string(256, 'w'));
   for (const int side : {1, 150, 900}) {
