@@ -157,13 +157,13 @@ constexpr std::string_view marks = "`'^~:o.,`'^:`'^:.~`'^~:..`'^:'..`'^~:o.,`'^:
 struct Accent {
   char mark;
   int width, row;                     // its first row, counted from the top of a capital
-  std::array<std::uint8_t, 2> shape;  // bit x, as in Glyph
+  std::array<std::uint8_t, 2> shape;  // pixel x is bit x: the drawing mirrored
 };
 // Above a small letter they stand two rows lower.
 constexpr Accent accents[] = {
-    {'`', 2, -3, {0b01, 0b10}},   {'\'', 2, -3, {0b10, 0b01}},  // mirrored: bit 0 is on the left
-    {'^', 3, -3, {0b010, 0b101}}, {'~', 5, -3, {0b10010, 0b01101}}, {':', 3, -2, {0b101, 0b000}},
-    {'o', 2, -3, {0b11, 0b11}},   {',', 2, 7, {0b10, 0b01}},
+    {'`', 2, -3, {0b01, 0b10}},       {'\'', 2, -3, {0b10, 0b01}},  {'^', 3, -3, {0b010, 0b101}},
+    {'~', 5, -3, {0b10010, 0b01101}}, {':', 3, -2, {0b101, 0b000}}, {'o', 2, -3, {0b11, 0b11}},
+    {',', 2, 7, {0b10, 0b01}},
 };
 
 Glyph plain(const Drawn& drawn) {
