@@ -28,6 +28,9 @@ Action add_convert(CLI::App&);
 Action add_inspect(CLI::App&);
 Action add_bench(CLI::App&);
 Action add_profile(CLI::App&);
+#if ATROUS_HAS_FETCH
+Action add_fetch(CLI::App&);
+#endif
 
 // Options of every verb that runs a network.
 struct RunOptions {

@@ -26,6 +26,9 @@ constexpr Verb verbs[] = {
     {"convert", "Turn a .pth checkpoint into .safetensors with everything needed to use it", add_convert},
     {"bench", "Time a network", add_bench},
     {"profile", "Time each layer of a network", add_profile},
+#if ATROUS_HAS_FETCH
+    {"fetch", "Download torchvision's checkpoints, or find those downloaded before", add_fetch},
+#endif
 };
 
 int failed(std::string sentence, int status) {
