@@ -220,7 +220,7 @@ TEST_CASE_FIXTURE(Home, "a fetch that was killed is resumed by the next") {
 TEST_CASE_FIXTURE(Home, "two programs that fetch the same file share one download") {
   const HttpServer at([&](const HttpRequest& request) {
     HttpAnswer answer = answer_with(request, content);
-    answer.milliseconds = 100;
+    answer.milliseconds = 300;
     return answer;
   });
   std::vector<ProcessResult> results(2);
@@ -249,6 +249,15 @@ TEST_CASE_FIXTURE(
   const HttpServer empty([](const HttpRequest&) { return HttpAnswer{.status = 404}; });
   refuse(1, {"fetch", empty.url("/" + file)}, {empty.url("/" + file), "no such file", "404"}, environment());
   CHECK(names_in(cache) == Names{});
+}
+
+TEST_CASE_FIXTURE(Home, "a fetch without standard output does not print into the file") {
+  const HttpServer at = server();
+  ProcessOptions closed = environment();
+  closed.close_output = true;
+  refuse(1, {"fetch", "-q", at.url("/" + file)}, {"standard output"}, closed);
+  CHECK(read_text(cache + '/' + file) == content);
+  CHECK(names_in(cache) == Names{file});
 }
 
 TEST_CASE_FIXTURE(Home, "a full disk keeps what arrived under the part's name only") {

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "layers/error.h"
+#include "weights_tools/descriptor.h"
 #include "weights_tools/names.h"
 
 namespace atrous {
@@ -25,44 +27,14 @@ namespace {
   fail(ErrorCode::io, what, ": ", std::generic_category().message(error));
 }
 
-class Descriptor {
- public:
-  explicit Descriptor(int value = -1) : value_(value) {}
-  ~Descriptor() { close(); }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-
-  int get() const { return value_; }
-  bool open() const { return value_ >= 0; }
-  void reset(int value) {
-    close();
-    value_ = value;
-  }
-  void close() {
-    if (value_ >= 0) ::close(std::exchange(value_, -1));
-  }
-  // A process that has closed its standard input or output gets these numbers for its next files; they are
-  // where curl's own are put.
-  void leave_standard() {
-    if (value_ > STDERR_FILENO) return;
-    const int moved = ::fcntl(value_, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    if (moved < 0) fail_errno("cannot move a descriptor", errno);
-    reset(moved);
-  }
-
- private:
-  int value_;
-};
-
 struct Pipe {
   Descriptor read, write;
   Pipe() {
     std::array<int, 2> ends{};
     if (::pipe2(ends.data(), O_CLOEXEC) != 0) fail_errno("cannot make a pipe", errno);
-    read.reset(ends[0]);
-    write.reset(ends[1]);
-    read.leave_standard();
-    write.leave_standard();
+    read = Descriptor(ends[0]);
+    write = Descriptor(ends[1]);
+    if (!read.open() || !write.open()) fail_errno("cannot make a pipe", errno);
   }
 };
 
@@ -159,9 +131,9 @@ std::span<const std::byte> read_some(Descriptor& from, std::vector<std::byte>& i
   return std::span(into).first(static_cast<std::size_t>(got));
 }
 
-// "curl: (6) Could not resolve host: x" without the first two words.
+// The first line, "curl: (6) Could not resolve host: x", without the first two words.
 std::string words_of(std::string said) {
-  while (!said.empty() && (said.back() == '\n' || said.back() == '\r')) said.pop_back();
+  said.erase(std::min(said.find('\n'), said.size()));
   const auto code = said.find(") ");
   if (said.starts_with("curl: (") && code != std::string::npos) said.erase(0, code + 2);
   return printable(said);

@@ -140,7 +140,7 @@ class Transfer {
            job_.url.starts_with("https://") ? "https" : "http or https", " (", words, ")");
     if (!started_)
       fail(ErrorCode::io, job_.file(), ": cannot fetch it from ", authority_of(job_.url), " (", words, "); ",
-           "without a connection, ", job_.by_hand());
+           "if there is no connection, ", job_.by_hand());
     const std::string all = total_ > 0 ? text(total_) : "an unknown number of";
     const std::string next = job_.prefix.empty() ? "without a sha256 to check, it has to start over"
                                                  : "what arrived is kept, and fetching it again resumes";

@@ -21,12 +21,20 @@ namespace {
   fail(ErrorCode::io, path, ": cannot ", action, ": ", std::generic_category().message(error));
 }
 
-int open_part(const std::string& path) {
+Descriptor open_part(const std::string& path) {
   // O_NONBLOCK: a FIFO in its place must not keep us waiting.
-  const int descriptor =
-      ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_APPEND, 0666);
-  if (descriptor < 0) fail_errno(path, "create", errno);
+  Descriptor descriptor(
+      ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_APPEND, 0666));
+  if (!descriptor.open()) fail_errno(path, "create", errno);
   return descriptor;
+}
+
+// Of a regular file.
+struct stat status_of(const Descriptor& descriptor, const std::string& path) {
+  struct stat status {};
+  if (::fstat(descriptor.get(), &status) != 0) fail_errno(path, "examine", errno);
+  if (!S_ISREG(status.st_mode)) fail(ErrorCode::io, path, ": is not a regular file");
+  return status;
 }
 
 void lock(int descriptor, const std::string& path, const std::function<void()>& waiting) {
@@ -45,41 +53,30 @@ bool still_named(const struct stat& opened, const std::string& path) {
 }  // namespace
 
 PartFile::PartFile(std::string path, const std::function<void()>& waiting) : path_(std::move(path)) {
-  std::function<void()> once = waiting;
-  for (;;) {
-    descriptor_ = open_part(path_);
-    try {
-      struct stat status {};
-      if (::fstat(descriptor_, &status) != 0) fail_errno(path_, "examine", errno);
-      if (!S_ISREG(status.st_mode)) fail(ErrorCode::io, path_, ": is not a regular file");
-      lock(descriptor_, path_, once);
-      once = nullptr;
-      // Again: it may have grown while we waited.
-      if (::fstat(descriptor_, &status) != 0) fail_errno(path_, "examine", errno);
-      size_ = static_cast<std::uint64_t>(status.st_size);
-      if (still_named(status, path_)) return;
-    } catch (...) {
-      ::close(descriptor_);
-      throw;
-    }
-    ::close(descriptor_);
+  for (bool first = true;; first = false) {
+    Descriptor opened = open_part(path_);
+    status_of(opened, path_);
+    lock(opened.get(), path_, first ? waiting : nullptr);
+    const struct stat status = status_of(opened, path_);  // it may have grown while we waited
+    if (!still_named(status, path_)) continue;
+    size_ = static_cast<std::uint64_t>(status.st_size);
+    descriptor_ = std::move(opened);
+    return;
   }
 }
 
 PartFile::~PartFile() {
-  if (descriptor_ < 0) return;
-  if (size_ == 0) ::unlink(path_.c_str());
-  ::close(descriptor_);
+  if (descriptor_.open() && size_ == 0) ::unlink(path_.c_str());
 }
 
 void PartFile::clear() {
-  if (::ftruncate(descriptor_, 0) != 0) fail_errno(path_, "truncate", errno);
+  if (::ftruncate(descriptor_.get(), 0) != 0) fail_errno(path_, "truncate", errno);
   size_ = 0;
 }
 
 void PartFile::append(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
-    const ssize_t put = ::write(descriptor_, bytes.data(), bytes.size());
+    const ssize_t put = ::write(descriptor_.get(), bytes.data(), bytes.size());
     if (put < 0 && errno == EINTR) continue;
     if (put < 0) fail_errno(path_, "write", errno);
     size_ += static_cast<std::uint64_t>(put);
@@ -90,9 +87,9 @@ void PartFile::append(std::span<const std::byte> bytes) {
 std::string PartFile::sha256() const { return sha256_of_file(path_); }
 
 void PartFile::commit(const std::string& destination) {
-  if (::fsync(descriptor_) != 0) fail_errno(path_, "write", errno);
+  if (::fsync(descriptor_.get()) != 0) fail_errno(path_, "write", errno);
   if (::rename(path_.c_str(), destination.c_str()) != 0) fail_errno(destination, "replace", errno);
-  ::close(std::exchange(descriptor_, -1));
+  descriptor_.close();
 }
 
 }  // namespace atrous

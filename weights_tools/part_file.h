@@ -7,6 +7,8 @@
 #include <span>
 #include <string>
 
+#include "weights_tools/descriptor.h"
+
 namespace atrous {
 
 class PartFile {
@@ -28,7 +30,7 @@ class PartFile {
 
  private:
   std::string path_;
-  int descriptor_ = -1;
+  Descriptor descriptor_;
   std::uint64_t size_ = 0;
 };
 
