@@ -175,18 +175,16 @@ std::string size_text(const ResizeRule& rule, bool at_original) {
   return "?";
 }
 
-Evaluation empty_evaluation(const Model& model, const Comparison& comparison, const EvaluateOptions& options) {
+Evaluation empty_evaluation(const Model& model, const Comparison& comparison,
+                            const EvaluateOptions& options) {
   Evaluation e;
   e.model = options.model;
   e.architecture = model.architecture;
   e.dataset = options.dataset;
   e.size = size_text(comparison.preprocessing.resize, options.at_original);
   e.classes = model.classes;
-  e.palette = model.palette;
-  if (comparison.classes > comparison.model_classes) {
-    e.classes.emplace_back("void");
-    e.palette.push_back(white);
-  }
+  if (comparison.classes > comparison.model_classes) e.classes.emplace_back("void");
+  e.palette = evaluation_palette(model, options.void_class);
   e.confusion = ConfusionMatrix(comparison.classes);
   if (options.scores) e.scores = ScoreHistogram(comparison.model_classes);
   return e;
@@ -356,7 +354,7 @@ void Run::take_failure(const Job& job) {
   try {
     std::rethrow_exception(job.error);
   } catch (const std::bad_alloc&) {
-    sentence = "out of memory";
+    sentence = sample(job).photo + ": out of memory";
   } catch (const std::exception& error) {
     sentence = error.what();
   }
@@ -419,6 +417,12 @@ Evaluation Run::run() {
 }
 
 }  // namespace
+
+Palette evaluation_palette(const Model& model, bool void_class) {
+  Palette palette = model.palette;
+  if (void_class && std::ranges::find(model.classes, "void") == model.classes.end()) palette.push_back(white);
+  return palette;
+}
 
 ClassLookup identity_lookup() {
   ClassLookup same;

@@ -11,6 +11,7 @@
 #include <array>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "runtime/dataset.h"
@@ -34,9 +35,10 @@ struct EvaluateOptions {
   // Where label maps are compared: at the network's input size, the truth resized to it by nearest and
   // cropped with the photo, as torchvision's reference does; or at the photo's own size, the truth untouched.
   bool at_original = false;
-  bool scores = true;       // the softmax histogram too, for average precision and cross-entropy
-  bool void_class = false;  // void is a class of its own, "void", that is predicted only by a model that has it
-  bool strict = false;      // the first broken image ends the run
+  bool scores = true;  // the softmax histogram too, for average precision and cross-entropy
+  bool void_class =
+      false;            // void is a class of its own, "void", that is predicted only by a model that has it
+  bool strict = false;  // the first broken image ends the run
   ClassLookup classes = identity_lookup();
 
   std::string model, dataset;  // as Evaluation shows them
@@ -47,11 +49,11 @@ struct EvaluateOptions {
 };
 
 struct EvaluateProgress {
-  std::size_t done = 0, all = 0;          // images
-  std::size_t done_here = 0;              // without those of an earlier, interrupted run
-  double seconds = 0;                     // of this run so far
-  const std::string& name;                // of the image that was just done
-  const std::string* failure = nullptr;   // and what was wrong with it
+  std::size_t done = 0, all = 0;         // images
+  std::size_t done_here = 0;             // without those of an earlier, interrupted run
+  double seconds = 0;                    // of this run so far
+  const std::string& name;               // of the image that was just done
+  const std::string* failure = nullptr;  // and what was wrong with it
 };
 
 // Called from the scoring thread, one at a time, in the dataset's order; what they throw ends the run.
@@ -61,6 +63,9 @@ struct EvaluateCallbacks {
   // Asked by the caller's thread before each image: true ends the run after those under way.
   std::function<bool()> stop;
 };
+
+// The colours of the classes that are compared: the model's, and white where void is one more.
+Palette evaluation_palette(const Model&, bool void_class);
 
 // A run that was stopped returns what it has so far: images and failed are fewer than the dataset's samples.
 // Its state, if it was asked to keep one, goes on with the same options to exactly the numbers of a run

@@ -27,6 +27,8 @@ constexpr std::int64_t largest_count = std::int64_t{1} << 44;
 // Names and sentences may hold any bytes; what is no UTF-8 is replaced.
 std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
+std::string digest(const std::string& body) { return sha256_of_bytes(std::as_bytes(std::span(body))); }
+
 std::string hex(double value) {
   char digits[40];
   return {digits, std::to_chars(digits, digits + sizeof digits, value, std::chars_format::hex).ptr};
@@ -90,9 +92,9 @@ struct Reader {
   }
 
   std::int64_t integer(const Json& json, std::int64_t low, std::int64_t high, std::string_view what) const {
-    const bool fits = json.is_number_integer() &&
-                      (!json.is_number_unsigned() ||
-                       json.get<std::uint64_t>() <= static_cast<std::uint64_t>(largest_count));
+    const bool fits =
+        json.is_number_integer() && (!json.is_number_unsigned() ||
+                                     json.get<std::uint64_t>() <= static_cast<std::uint64_t>(largest_count));
     const std::int64_t value = fits ? json.get<std::int64_t>() : -1;
     if (!fits || value < low || value > high)
       refuse(what, " is ", printable(dump(json)), ", expected ", low, " to ", high);
@@ -123,8 +125,7 @@ struct Reader {
   // As many counts as there are.
   void counts(const Json& json, const char* key, std::vector<std::int64_t>& into) const {
     const Json& values = list(json, key);
-    if (values.size() != into.size())
-      refuse(key, " has ", values.size(), " entries, expected ", into.size());
+    if (values.size() != into.size()) refuse(key, " has ", values.size(), " entries, expected ", into.size());
     std::ranges::transform(values, into.begin(),
                            [&](const Json& v) { return integer(v, 0, largest_count, key); });
   }
@@ -134,8 +135,7 @@ struct Reader {
     s.name = std::move(name);
     s.width = static_cast<int>(integer(member(json, "width"), 1, 65535, "width"));
     s.height = static_cast<int>(integer(member(json, "height"), 1, 65535, "height"));
-    s.pixels =
-        integer(member(json, "pixels"), 0, static_cast<std::int64_t>(s.width) * s.height, "pixels");
+    s.pixels = integer(member(json, "pixels"), 0, static_cast<std::int64_t>(s.width) * s.height, "pixels");
     s.pixel_accuracy = ratio(json, "pixel_accuracy");
     s.mean_iou = ratio(json, "mean_iou");
     s.mean_dice = ratio(json, "mean_dice");
@@ -150,8 +150,7 @@ struct Reader {
 
   void images(const Json& state, const std::vector<std::string>& names, Evaluation& e) const {
     const Json& all = list(state, "images");
-    if (all.size() > names.size())
-      refuse("counts ", all.size(), " images, the dataset has ", names.size());
+    if (all.size() > names.size()) refuse("counts ", all.size(), " images, the dataset has ", names.size());
     for (std::size_t i = 0; i < all.size(); ++i) {
       if (!all[i].is_object() || !all[i].contains("failed")) {
         e.images.push_back(image(all[i], names[i], e.confusion.classes));
@@ -179,11 +178,10 @@ struct Reader {
     };
     const auto* begin = reinterpret_cast<const char*>(file.data());
     Json json = Json::parse(begin, begin + file.size(), refuse_depth, false);
-    if (!json.is_object() || !json.contains("atrous_evaluation"))
-      refuse("is not the state of an evaluation");
+    if (!json.is_object() || !json.contains("atrous_evaluation")) refuse("is not the state of an evaluation");
     if (json["atrous_evaluation"] != format_version)
       refuse("is of version ", printable(dump(json["atrous_evaluation"])), ", expected ", format_version);
-    if (member(json, "sha256") != sha256_of_bytes(std::as_bytes(std::span(dump(member(json, "state"))))))
+    if (member(json, "sha256") != digest(dump(member(json, "state"))))
       refuse("is damaged: its sha256 does not fit");
     return json;
   }
@@ -193,13 +191,15 @@ struct Reader {
       const Json a = i < found.size() ? found[i] : Json(), b = i < expected.size() ? expected[i] : Json();
       if (a == b) continue;
       const Json& named = b.is_null() ? a : b;
-      if (!named.is_array() || named.size() != 2 || !named[0].is_string()) refuse("identity is no list of pairs");
+      if (!named.is_array() || named.size() != 2 || !named[0].is_string())
+        refuse("identity is no list of pairs");
       const auto value = [&](const Json& pair) {
         const bool same = pair.is_array() && pair.size() == 2 && pair[0] == named[0];
         return same ? printable(pair[1].is_string() ? pair[1].get<std::string>() : dump(pair[1])) : "nothing";
       };
-      fail(ErrorCode::mismatch, path, ": is the state of another run: ", printable(named[0].get<std::string>()),
-           " was ", value(a), ", is ", value(b));
+      fail(ErrorCode::mismatch, path,
+           ": is the state of another run: ", printable(named[0].get<std::string>()), " was ", value(a),
+           ", is ", value(b));
     }
   }
 };
@@ -214,9 +214,8 @@ void save_evaluation(const std::string& path, const RunIdentity& identity,
                       {"scores", to_json(e.scores)},
                       {"images", images_json(names, e)}};
   const std::string body = dump(state);
-  const std::string file =
-      text("{\"atrous_evaluation\": ", format_version, ", \"sha256\": \"",
-           sha256_of_bytes(std::as_bytes(std::span(body))), "\",\n\"state\": ", body, "}\n");
+  const std::string file = text("{\"atrous_evaluation\": ", format_version, ", \"sha256\": \"", digest(body),
+                                "\",\n\"state\": ", body, "}\n");
   write_file(path, std::as_bytes(std::span(file)));
 }
 
