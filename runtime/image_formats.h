@@ -1,5 +1,5 @@
 // The decoders behind read_image, one a format. Each gets the whole file, checks its header against the
-// limits before it allocates, and returns RGB. Not for use outside: call read_image.
+// limits before it allocates, and returns RGB. Not for use outside: call read_image or read_labels.
 #pragma once
 
 #include <cstddef>
@@ -41,6 +41,9 @@ bool is_bmp(std::span<const std::byte>);
 bool is_pnm(std::span<const std::byte>);  // P1 to P7
 
 Decoded read_png(const Bytes&, std::int64_t max_pixels);
+// The samples of a grey PNG, the indices of a palette one, each of 1 to 8 bits, as stored: one channel.
+// Indices may lie beyond the palette. Error(unsupported) for other PNGs.
+Image read_png_indices(const Bytes&, std::int64_t max_pixels);
 Decoded read_jpeg(const Bytes&, std::int64_t max_pixels);
 Image read_bmp(const Bytes&, std::int64_t max_pixels);
 Image read_pnm(const Bytes&, std::int64_t max_pixels);

@@ -47,8 +47,9 @@ struct ConfusionMatrix {
   std::int64_t predicted_pixels(int c) const;  // TP + FP
   std::int64_t pixels() const;
 
-  // Pixels whose truth is `ignore` are not counted. Error(invalid_argument) for maps of different sizes and,
-  // naming the first such pixel, for any other truth or any prediction that is no class.
+  // Pixels whose truth is `ignore` are not counted, whatever is predicted there. Error(invalid_argument) for
+  // maps of different sizes and, naming the first such pixel, where any other truth or its prediction is no
+  // class; then nothing is counted.
   void add(const LabelMap& truth, const LabelMap& prediction, int ignore = 255);
   void add(const ConfusionMatrix&);  // Error(invalid_argument) for another number of classes
   bool operator==(const ConfusionMatrix&) const = default;
@@ -65,12 +66,14 @@ struct ScoreHistogram {
   std::int64_t pixels = 0;
 
   ScoreHistogram() = default;
-  explicit ScoreHistogram(int classes);
+  explicit ScoreHistogram(int classes);  // of zeros; Error(invalid_argument) outside 1..256
 
   // logits: [1, h, w, classes] at the truth's size. Pixels whose truth is `ignore` or at least `classes`
   // (void counted as a class of its own) are left out. The same bits for any number of threads.
+  // Error(invalid_argument) for another shape and, naming the first such pixel, for logits whose
+  // cross-entropy is not finite (NaN, an infinite one); then nothing is counted.
   void add(ConstView logits, const LabelMap& truth, int ignore = 255, int threads = 1);
-  void add(const ScoreHistogram&);
+  void add(const ScoreHistogram&);  // Error(invalid_argument) for another number of classes
   bool operator==(const ScoreHistogram&) const = default;
 };
 
@@ -106,7 +109,7 @@ struct ImageScore {
   bool operator==(const ImageScore&) const = default;
 };
 
-// Of one picture's own matrix (and histogram, where there is one).
+// Of one picture's own matrix (and histogram, where there is one); the seconds are the caller's to fill in.
 ImageScore score_image(std::string name, int width, int height, const ConfusionMatrix&,
                        const ScoreHistogram* = nullptr);
 
@@ -124,6 +127,9 @@ struct Metrics {
   Ratio cross_entropy;  // mean over pixels
 };
 
+// The histogram may have fewer classes than the matrix (no void counted as a class of its own): the others
+// have no average precision. Error(invalid_argument) for one with more, and for an image's class that the
+// matrix does not have.
 Metrics compute_metrics(const ConfusionMatrix&, const ScoreHistogram* = nullptr,
                         std::span<const ImageScore> = {});
 

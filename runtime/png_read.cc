@@ -259,10 +259,23 @@ void expand_bytes(const Header& h, const std::uint8_t* row, int count, std::uint
   }
 }
 
-void expand(const Parts& parts, const std::uint8_t* row, int count, std::uint8_t* out,
+// Grey samples or palette indices of at most 8 bits, as they are.
+void expand_raw(unsigned depth, const std::uint8_t* row, int count, std::uint8_t* out) {
+  if (depth == 8) {
+    std::copy_n(row, count, out);
+    return;
+  }
+  for (int x = 0; x < count; ++x)
+    out[x] = static_cast<std::uint8_t>(packed_sample(row, static_cast<std::size_t>(x), depth));
+}
+
+// To RGB for three channels, to raw samples for one.
+void expand(const Parts& parts, const std::uint8_t* row, int count, std::uint8_t* out, int channels,
             std::string_view name) {
   const Header& h = parts.header;
-  if (h.colour == indexed)
+  if (channels == 1)
+    expand_raw(h.depth, row, count, out);
+  else if (h.colour == indexed)
     expand_indexed(h, parts.palette, row, count, out, name);
   else if (h.depth < 8)
     expand_packed_grey(h.depth, row, count, out);
@@ -278,7 +291,8 @@ std::span<std::uint8_t> decode_pass(const Parts& parts, const Pass& pass, std::s
   if (width == 0) return filtered;
   const std::size_t bytes = h.row_bytes(width), step = std::max<std::size_t>(1, h.bits() / 8);
   const std::vector<std::uint8_t> zeros(bytes);
-  std::vector<std::uint8_t> pixels(static_cast<std::size_t>(width) * 3);
+  const auto channels = static_cast<std::size_t>(out.channels);
+  std::vector<std::uint8_t> pixels(static_cast<std::size_t>(width) * channels);
   const std::uint8_t* above = zeros.data();
   for (int j = 0; j < height; ++j) {
     const auto row = filtered.subspan(1, bytes);
@@ -287,15 +301,32 @@ std::span<std::uint8_t> decode_pass(const Parts& parts, const Pass& pass, std::s
     filtered = filtered.subspan(1 + bytes);
     std::uint8_t* to = out.row(pass.y0 + j * pass.dy);
     if (pass.dx == 1) {
-      expand(parts, row.data(), width, to, name);
+      expand(parts, row.data(), width, to, out.channels, name);
       continue;
     }
-    expand(parts, row.data(), width, pixels.data(), name);
+    expand(parts, row.data(), width, pixels.data(), out.channels, name);
     for (int i = 0; i < width; ++i)
-      std::copy_n(pixels.data() + 3 * static_cast<std::size_t>(i), 3,
-                  to + 3 * static_cast<std::size_t>(pass.x0 + i * pass.dx));
+      std::copy_n(pixels.data() + channels * static_cast<std::size_t>(i), channels,
+                  to + channels * static_cast<std::size_t>(pass.x0 + i * pass.dx));
   }
   return filtered;
+}
+
+Image decode_passes(const Parts& parts, int channels, std::string_view name) {
+  if (parts.header.colour == indexed && parts.palette.empty())
+    fail(ErrorCode::malformed, name, ": a palette PNG without a palette");
+  std::vector<std::uint8_t> filtered = inflate(parts, name);
+  Image image = make_image(parts.header.width, parts.header.height, channels);
+  std::span<std::uint8_t> rest = filtered;
+  for (const Pass& pass : passes(parts.header)) rest = decode_pass(parts, pass, rest, image, name);
+  return image;
+}
+
+std::string_view colour_name(unsigned colour) {
+  return colour == rgb          ? "RGB"
+         : colour == rgb_alpha  ? "RGBA"
+         : colour == grey_alpha ? "grey with alpha"
+                                : "grey";
 }
 
 }  // namespace
@@ -306,14 +337,17 @@ bool is_png(std::span<const std::byte> file) {
 
 Decoded read_png(const Bytes& file, std::int64_t max_pixels) {
   const Parts parts = read_chunks(file, max_pixels);
-  if (parts.header.colour == indexed && parts.palette.empty())
-    fail(ErrorCode::malformed, file.name, ": a palette PNG without a palette");
-  std::vector<std::uint8_t> filtered = inflate(parts, file.name);
-  Decoded decoded{make_image(parts.header.width, parts.header.height, 3), parts.orientation};
-  std::span<std::uint8_t> rest = filtered;
-  for (const Pass& pass : passes(parts.header))
-    rest = decode_pass(parts, pass, rest, decoded.image, file.name);
-  return decoded;
+  return {decode_passes(parts, 3, file.name), parts.orientation};
+}
+
+Image read_png_indices(const Bytes& file, std::int64_t max_pixels) {
+  const Parts parts = read_chunks(file, max_pixels);
+  const Header& h = parts.header;
+  if ((h.colour != grey && h.colour != indexed) || h.depth > 8)
+    fail(ErrorCode::unsupported, file.name,
+         ": expected labels as a palette or grey PNG of at most 8 bits, found ", colour_name(h.colour),
+         " of ", h.depth, " bits a sample");
+  return decode_passes(parts, 1, file.name);
 }
 
 }  // namespace atrous::formats
