@@ -20,7 +20,8 @@ std::string_view trimmed(std::string_view text) {
 
 // What a line says after its number: the text behind a colon, else the last column.
 std::string_view name_in(std::string_view rest) {
-  if (const std::string_view spaced = trimmed(rest); spaced.starts_with(':')) return trimmed(spaced.substr(1));
+  if (const std::string_view spaced = trimmed(rest); spaced.starts_with(':'))
+    return trimmed(spaced.substr(1));
   rest = trimmed(rest);
   const std::size_t tab = rest.rfind('\t');
   return tab == rest.npos ? rest : trimmed(rest.substr(tab + 1));
@@ -29,27 +30,35 @@ std::string_view name_in(std::string_view rest) {
 }  // namespace
 
 std::vector<std::string> camvid_classes() {
-  return {"sky",  "building", "pole",  "road", "pavement",   "tree",
-          "sign", "fence",    "car",   "pedestrian", "bicyclist"};
+  return {"sky",  "building", "pole", "road",       "pavement", "tree",
+          "sign", "fence",    "car",  "pedestrian", "bicyclist"};
 }
 
 Palette camvid_palette() {
-  return {{128, 128, 128}, {128, 0, 0},    {192, 192, 128}, {128, 64, 128}, {60, 40, 222}, {128, 128, 0},
-          {192, 128, 128}, {64, 64, 128},  {64, 0, 128},    {64, 64, 0},    {0, 128, 192}};
+  return {{128, 128, 128}, {128, 0, 0},   {192, 192, 128}, {128, 64, 128}, {60, 40, 222}, {128, 128, 0},
+          {192, 128, 128}, {64, 64, 128}, {64, 0, 128},    {64, 64, 0},    {0, 128, 192}};
 }
 
 const std::vector<CityscapesClass>& cityscapes_classes() {
-  static const std::vector<CityscapesClass> classes{
-      {"road", 7, {128, 64, 128}},          {"sidewalk", 8, {244, 35, 232}},
-      {"building", 11, {70, 70, 70}},       {"wall", 12, {102, 102, 156}},
-      {"fence", 13, {190, 153, 153}},       {"pole", 17, {153, 153, 153}},
-      {"traffic light", 19, {250, 170, 30}}, {"traffic sign", 20, {220, 220, 0}},
-      {"vegetation", 21, {107, 142, 35}},   {"terrain", 22, {152, 251, 152}},
-      {"sky", 23, {70, 130, 180}},          {"person", 24, {220, 20, 60}},
-      {"rider", 25, {255, 0, 0}},           {"car", 26, {0, 0, 142}},
-      {"truck", 27, {0, 0, 70}},            {"bus", 28, {0, 60, 100}},
-      {"train", 31, {0, 80, 100}},          {"motorcycle", 32, {0, 0, 230}},
-      {"bicycle", 33, {119, 11, 32}}};
+  static const std::vector<CityscapesClass> classes{{"road", 7, {128, 64, 128}},
+                                                    {"sidewalk", 8, {244, 35, 232}},
+                                                    {"building", 11, {70, 70, 70}},
+                                                    {"wall", 12, {102, 102, 156}},
+                                                    {"fence", 13, {190, 153, 153}},
+                                                    {"pole", 17, {153, 153, 153}},
+                                                    {"traffic light", 19, {250, 170, 30}},
+                                                    {"traffic sign", 20, {220, 220, 0}},
+                                                    {"vegetation", 21, {107, 142, 35}},
+                                                    {"terrain", 22, {152, 251, 152}},
+                                                    {"sky", 23, {70, 130, 180}},
+                                                    {"person", 24, {220, 20, 60}},
+                                                    {"rider", 25, {255, 0, 0}},
+                                                    {"car", 26, {0, 0, 142}},
+                                                    {"truck", 27, {0, 0, 70}},
+                                                    {"bus", 28, {0, 60, 100}},
+                                                    {"train", 31, {0, 80, 100}},
+                                                    {"motorcycle", 32, {0, 0, 230}},
+                                                    {"bicycle", 33, {119, 11, 32}}};
   return classes;
 }
 

@@ -75,8 +75,8 @@ void refuse_missing(const DatasetRequest& request, const Missing& missing, std::
        " photos have none (", request.kind.name, ": ", request.kind.layout, ")");
 }
 
-LabelMap look_up(LabelMap map, const std::array<std::uint8_t, 256>& lookup, const std::array<bool, 256>& known,
-                 std::string_view kind, const std::string& path) {
+LabelMap look_up(LabelMap map, const std::array<std::uint8_t, 256>& lookup,
+                 const std::array<bool, 256>& known, std::string_view kind, const std::string& path) {
   for (std::size_t i = 0; i < map.labels.size(); ++i) {
     std::uint8_t& label = map.labels[i];
     if (!known[label]) {
@@ -117,7 +117,9 @@ bool is_folder(const std::string& path) {
   return fs::is_directory(path, ignored);
 }
 
-std::string join(const std::string& folder, std::string_view name) { return (fs::path(folder) / name).string(); }
+std::string join(const std::string& folder, std::string_view name) {
+  return (fs::path(folder) / name).string();
+}
 
 const Extensions& photo_extensions() {
   static const Extensions extensions{".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".pnm"};
@@ -141,8 +143,8 @@ Files files_in(const DatasetRequest& request, const std::string& folder, const E
       fail(ErrorCode::limit, folder, ": more than ", sample_limit, " pictures");
     const auto [entry, added] = files.emplace(std::move(*stem), join(folder, name));
     if (!added)
-      fail(ErrorCode::malformed, folder, ": both ", fs::path(entry->second).filename().string(), " and ", name,
-           " are there, and either could be meant");
+      fail(ErrorCode::malformed, folder, ": both ", fs::path(entry->second).filename().string(), " and ",
+           name, " are there, and either could be meant");
   });
   return files;
 }
@@ -152,7 +154,8 @@ std::vector<std::string> folders_in(const DatasetRequest& request, const std::st
   each_name(request, folder, [&](const std::string& name) {
     if (name.starts_with('.') || !is_folder(join(folder, name))) return;
     if (!is_plain_name(name))
-      fail(ErrorCode::malformed, folder, ": the folder name ", printable(name), " has bytes that are no text");
+      fail(ErrorCode::malformed, folder, ": the folder name ", printable(name),
+           " has bytes that are no text");
     names.push_back(name);
   });
   std::ranges::sort(names);
@@ -175,8 +178,7 @@ std::vector<std::string> read_set(const DatasetRequest& request, const std::stri
            printable(name));
     if (!seen.insert(name).second)
       fail(ErrorCode::malformed, path, ": line ", number, ": ", name, " is listed twice");
-    if (names.size() == sample_limit)
-      fail(ErrorCode::limit, path, ": more than ", sample_limit, " pictures");
+    if (names.size() == sample_limit) fail(ErrorCode::limit, path, ": more than ", sample_limit, " pictures");
     names.emplace_back(name);
   }
   if (names.empty()) fail(ErrorCode::malformed, path, ": lists no pictures");

@@ -74,8 +74,8 @@ Dataset open_pairs(const DatasetRequest& request) {
     return dataset;
   }
   const Files photos = photos_beside_labels(request);
-  dataset.samples = pair_up(request, stems(photos), photos, request.root,
-                            labels_for_photos(request, photos), request.options.labels);
+  dataset.samples = pair_up(request, stems(photos), photos, request.root, labels_for_photos(request, photos),
+                            request.options.labels);
   return dataset;
 }
 

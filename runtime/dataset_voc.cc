@@ -17,8 +17,8 @@ std::string find_kit(const DatasetRequest& request, std::string_view year) {
 }
 
 // The pictures of a set; without a list, all that have a label map.
-std::vector<std::string> names_of(const DatasetRequest& request, const std::string& lists, const Files& labels,
-                                  std::string& set) {
+std::vector<std::string> names_of(const DatasetRequest& request, const std::string& lists,
+                                  const Files& labels, std::string& set) {
   if (!is_folder(lists) && request.options.set.empty()) return stems(labels);
   set = request.set();
   return read_set(request, join(lists, set + ".txt"));
