@@ -10,6 +10,8 @@
 #include "cli/eval_output.h"
 #include "cli/names.h"
 #include "layers/error.h"
+#include "runtime/class_map.h"
+#include "runtime/dataset_classes.h"
 #include "runtime/evaluate.h"
 #include "weights_tools/file.h"
 #include "weights_tools/names.h"
@@ -95,7 +97,7 @@ std::string describe(const Dataset& dataset, std::size_t all) {
 // What the dataset calls its classes, where the model has no names of its own.
 void take_names(Model& model, const Dataset& dataset) {
   for (std::size_t c = 0; c < model.classes.size(); ++c)
-    if (model.classes[c] != text("class ", c)) return;
+    if (!is_unnamed(model.classes[c], c)) return;
   if (dataset.classes.size() != model.classes.size()) return;
   model.classes = dataset.classes;
   if (dataset.palette.size() == model.classes.size()) model.palette = dataset.palette;
@@ -181,17 +183,16 @@ int stopped(const Options& o, std::size_t done, std::size_t all) {
 }
 
 EvaluateOptions evaluate_options(const Options& o) {
-  EvaluateOptions options{.session = o.run.session_options(),
-                          .resize = resize_rule(o),
-                          .exif = !o.no_exif,
-                          .at_original = o.at == "original",
-                          .scores = !o.no_scores,
-                          .void_class = o.void_class,
-                          .strict = o.strict,
-                          .model = file_name(o.run.model),
-                          .dataset = "",
-                          .state = o.resume,
-                          .identity = {}};
+  EvaluateOptions options;
+  options.session = o.run.session_options();
+  options.resize = resize_rule(o);
+  options.exif = !o.no_exif;
+  options.at_original = o.at == "original";
+  options.scores = !o.no_scores;
+  options.void_class = o.void_class;
+  options.strict = o.strict;
+  options.model = file_name(o.run.model);
+  options.state = o.resume;
   if (!o.resume.empty()) options.identity = identity(o);
   return options;
 }
@@ -209,6 +210,7 @@ int run(const Options& o) {
   Model model = open_model(o.run.model, o.run.model_options());
   take_names(model, dataset);
   apply_names(model, o.classes, o.palette);
+  if (!o.map.empty()) options.classes = read_class_map_file(o.map, dataset.classes, model.classes);
 
   std::optional<Report> report;
   if (!o.report.empty()) report.emplace(o.report, evaluation_palette(model, options.void_class));

@@ -4,7 +4,6 @@
 #include <chrono>
 #include <exception>
 #include <filesystem>
-#include <numeric>
 #include <thread>
 
 #include "layers/checked.h"
@@ -24,7 +23,6 @@ namespace atrous {
 namespace {
 
 constexpr std::size_t images_ahead = 3, images_behind = 2;
-constexpr std::uint8_t void_label = 255;  // in truth that has been mapped to the model's classes
 constexpr Colour white{255, 255, 255};
 
 using Clock = std::chrono::steady_clock;
@@ -35,39 +33,30 @@ double seconds_since(Clock::time_point start) {
 // How truth is made comparable.
 struct Comparison {
   int model_classes = 0, classes = 0;  // with void, where it is one of its own
-  int void_index = no_label;           // the class that void is, if any
-  int ignore = no_label;               // in mapped truth
+  int void_index = ClassMap::void_label;
+  int ignore = ClassMap::void_label;  // in truth that has been mapped, or no_label: everything counts
+  ClassMap map;
   Preprocessing preprocessing;
-  std::array<int, 256> lookup{};  // from the dataset's labels; no_label: not to be found in a truth
 };
 
 Comparison make_comparison(const Model& model, const Dataset& dataset, const EvaluateOptions& options) {
   Comparison c;
   c.preprocessing = model.preprocessing;
   if (options.resize) c.preprocessing.resize = *options.resize;
-  const bool crops = c.preprocessing.resize.center_crop > 0;
-  if (options.at_original && crops)
-    fail(ErrorCode::invalid_argument, "evaluation: a centre crop of ", c.preprocessing.resize.center_crop,
+  const int side = c.preprocessing.resize.center_crop;
+  if (options.at_original && side > 0)
+    fail(ErrorCode::invalid_argument, "evaluation: a centre crop of ", side,
          " cannot be compared at the photos' own size");
+  c.map = options.classes ? *options.classes : default_class_map(dataset.classes, model.classes);
   c.model_classes = c.classes = static_cast<int>(model.classes.size());
   if (options.void_class) {
     const auto own = std::ranges::find(model.classes, "void");
     c.void_index = static_cast<int>(own - model.classes.begin());
     c.classes += own == model.classes.end();
+    if (side == 0) c.ignore = no_label;  // a crop may reach beyond the picture
   }
-  // Where nothing is left out, 255 is a label like the others: wrong in a truth unless it is a class.
-  const bool maps_to_void = std::ranges::count(options.classes, no_label) > 0;
-  if (crops || (!options.void_class && (dataset.ignore != no_label || maps_to_void))) c.ignore = void_label;
   if (c.classes > (c.ignore == no_label ? 256 : 255))
-    fail(ErrorCode::limit, "evaluation: ", c.classes, " classes leave no label for void, at most ",
-         c.ignore == no_label ? 256 : 255, " do");
-  const int empty = c.void_index != no_label ? c.void_index : c.ignore;
-  for (int raw = 0; raw < 256; ++raw) {
-    const int mapped = options.classes[static_cast<std::size_t>(raw)];
-    const bool is_void = raw == dataset.ignore || mapped == no_label;
-    const bool known = mapped >= 0 && mapped < c.model_classes;
-    c.lookup[static_cast<std::size_t>(raw)] = is_void ? empty : known ? mapped : no_label;
-  }
+    fail(ErrorCode::limit, "evaluation: ", c.classes, " classes leave no label for what is left out");
   return c;
 }
 
@@ -98,16 +87,11 @@ void attempt(Job& job, const std::string& file, Step&& step) {
   }
 }
 
-LabelMap map_truth(LabelMap truth, const Comparison& comparison, const DatasetSample& sample) {
-  for (std::size_t p = 0; p < truth.labels.size(); ++p) {
-    const int mapped = comparison.lookup[truth.labels[p]];
-    if (mapped == no_label) {
-      const auto width = static_cast<std::size_t>(truth.width);
-      fail(ErrorCode::malformed, sample.label, ": the label ", int{truth.labels[p]}, " at row ", p / width,
-           ", column ", p % width, " is none of the model's ", comparison.model_classes, " classes");
-    }
-    truth.labels[p] = static_cast<std::uint8_t>(mapped);
-  }
+LabelMap map_truth(LabelMap truth, const Comparison& comparison, int ignore, const DatasetSample& sample) {
+  truth = apply(comparison.map, std::move(truth), ignore, sample.label);
+  if (comparison.void_index != ClassMap::void_label)
+    std::ranges::replace(truth.labels, std::uint8_t{ClassMap::void_label},
+                         static_cast<std::uint8_t>(comparison.void_index));
   return truth;
 }
 
@@ -118,7 +102,7 @@ LabelMap crop(LabelMap truth, int side) {
   const Image inside = center_crop(everywhere, side);
   Image cut = center_crop({truth.width, truth.height, 1, std::move(truth.labels)}, side);
   for (std::size_t p = 0; p < cut.pixels.size(); ++p)
-    if (inside.pixels[p] == 0) cut.pixels[p] = void_label;
+    if (inside.pixels[p] == 0) cut.pixels[p] = ClassMap::void_label;
   return {side, side, std::move(cut.pixels)};
 }
 
@@ -212,7 +196,8 @@ RunIdentity Run::identity() const {
   const auto digest = [](const std::string& s) { return sha256_of_bytes(std::as_bytes(std::span(s))); };
   std::string names, lookup, classes;
   for (const std::string& name : names_) names += name + '\n';
-  for (const int label : comparison_.lookup) lookup += text(label, ' ');
+  for (std::size_t raw = 0; raw < comparison_.map.to.size(); ++raw)
+    lookup += comparison_.map.known[raw] ? text(int{comparison_.map.to[raw]}, ' ') : "- ";
   for (const std::string& name : model_.classes) classes += name + '\n';
   RunIdentity all = options_.identity;
   all.insert(all.end(), {{"samples", text(names_.size(), ", sha256 ", digest(names))},
@@ -255,7 +240,7 @@ void Run::decode_one(Job& job) const {
   const ReadOptions how{.exif = options_.exif};
   job.file = read_file(s.photo, how.max_file_bytes);
   job.photo = read_image(job.file, s.photo, how);
-  job.truth = map_truth(dataset_.truth(s), comparison_, s);
+  job.truth = map_truth(dataset_.truth(s), comparison_, dataset_.ignore, s);
   if (job.truth.width != job.photo.width || job.truth.height != job.photo.height)
     fail(ErrorCode::malformed, s.label, ": expected labels of ", job.photo.width, "x", job.photo.height,
          " as the photo has, found ", job.truth.width, "x", job.truth.height);
@@ -422,12 +407,6 @@ Palette evaluation_palette(const Model& model, bool void_class) {
   Palette palette = model.palette;
   if (void_class && std::ranges::find(model.classes, "void") == model.classes.end()) palette.push_back(white);
   return palette;
-}
-
-ClassLookup identity_lookup() {
-  ClassLookup same;
-  std::iota(same.begin(), same.end(), 0);
-  return same;
 }
 
 Evaluation evaluate(const Model& model, const Dataset& dataset, const EvaluateOptions& options,

@@ -8,12 +8,11 @@
 // bitwise the same for any number of threads and any timing.
 #pragma once
 
-#include <array>
 #include <functional>
 #include <optional>
-#include <span>
 #include <string>
 
+#include "runtime/class_map.h"
 #include "runtime/dataset.h"
 #include "runtime/evaluation.h"
 #include "runtime/evaluation_state.h"
@@ -22,11 +21,6 @@
 #include "runtime/session.h"
 
 namespace atrous {
-
-// The dataset's class -> the model's, or no_label where it counts as void. Truth that is neither a class of
-// the model nor void is an error of its image.
-using ClassLookup = std::array<int, 256>;
-ClassLookup identity_lookup();
 
 struct EvaluateOptions {
   SessionOptions session;            // threads are the network's; decoding and scoring take one each
@@ -39,7 +33,7 @@ struct EvaluateOptions {
   bool void_class =
       false;            // void is a class of its own, "void", that is predicted only by a model that has it
   bool strict = false;  // the first broken image ends the run
-  ClassLookup classes = identity_lookup();
+  std::optional<ClassMap> classes;  // empty: default_class_map()
 
   std::string model, dataset;  // as Evaluation shows them
 
@@ -72,9 +66,9 @@ Palette evaluation_palette(const Model&, bool void_class);
 // that was never stopped (but for seconds). The state is also kept when the run ends with an error.
 //
 // A broken image is listed in Evaluation::failed. Error as the first of them when strict, Error(malformed)
-// when no image could be evaluated; Error(invalid_argument) for a dataset without samples, or a crop compared
-// at the photo's own size; Error(limit) for classes that leave no label for void; Error(io), Error(mismatch),
-// Error(malformed) for a state that cannot be used or written.
+// when no image could be evaluated; Error(mismatch) of default_class_map(); Error(invalid_argument) for a
+// dataset without samples, or a crop compared at the photo's own size; Error(limit) for classes that leave no
+// label for void; Error(io), Error(mismatch), Error(malformed) for a state that cannot be used or written.
 Evaluation evaluate(const Model&, const Dataset&, const EvaluateOptions& = {}, const EvaluateCallbacks& = {});
 
 }  // namespace atrous
