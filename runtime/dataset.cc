@@ -13,13 +13,21 @@ namespace {
 
 constexpr DatasetKind kinds[]{
     {"voc", "JPEGImages/*.jpg, SegmentationClass/*.png, ImageSets/Segmentation/SET.txt"},
+    {"pascal-context",
+     "JPEGImages/*.jpg, SegmentationClassContext/*.png, ImageSets/SegmentationContext/SET.txt, "
+     "59_labels.txt"},
+    {"pascal-context-60",
+     "JPEGImages/*.jpg, SegmentationClassContext/*.png, ImageSets/SegmentationContext/SET.txt, "
+     "59_labels.txt"},
     {"camvid", "SET/*.png, SETannot/*.png"},
+    {"cityscapes", "leftImg8bit/SET/CITY/*_leftImg8bit.png, gtFine/SET/CITY/*_gtFine_labelIds.png"},
+    {"ade20k", "images/validation/*.jpg, annotations/validation/*.png, objectInfo150.txt"},
+    {"coco-stuff", "images/SET2017/*.jpg, annotations or stuffthingmaps/SET2017/*.png, labels.txt"},
     {"pairs", "photos in one folder, label maps NAME.png or NAME.labels.png in another or the same"},
 };
 constexpr Dataset (*openers[])(const DatasetRequest&){
-    open_voc,
-    open_camvid,
-    open_pairs,
+    open_voc,        open_pascal_context, open_pascal_context_60, open_camvid,
+    open_cityscapes, open_ade20k,         open_coco_stuff,        open_pairs,
 };
 static_assert(std::size(kinds) == std::size(openers));
 
@@ -51,6 +59,7 @@ Dataset open_dataset(std::string_view kind, const std::string& root, const Datas
   if (dataset.samples.empty())
     fail(ErrorCode::malformed, root, ": no photos (", found->name, ": ", found->layout, ")");
   refuse_repeated_names(dataset, root);
+  if (!dataset.truth) read_truth_from_labels(dataset);
   return dataset;
 }
 

@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "layers/error.h"
+#include "runtime/dataset_classes.h"
 #include "runtime/label_read.h"
 #include "weights_tools/bytes.h"
 #include "weights_tools/file.h"
@@ -206,6 +207,11 @@ std::vector<std::string> stems(const Files& files) {
   std::vector<std::string> names;
   for (const auto& [stem, path] : files) names.push_back(stem);
   return names;
+}
+
+std::vector<std::string> read_names_file(const std::string& path, std::size_t classes, int first) {
+  const std::vector<std::byte> bytes = read_file(path, std::uint64_t{1} << 20);
+  return read_class_names(as_text(bytes), path, classes, first);
 }
 
 Dataset make_dataset(const DatasetRequest& request, std::vector<std::string> classes, Palette palette) {

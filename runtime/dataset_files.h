@@ -58,12 +58,15 @@ std::vector<DatasetSample> pair_up(const DatasetRequest&, const std::vector<std:
                                    const std::string& label_folder);
 std::vector<std::string> stems(const Files&);
 
-// A dataset without samples, whose truth() reads a label PNG and goes through the table, which is still
-// empty.
+// The class names that a dataset ships: runtime/dataset_classes.h.
+std::vector<std::string> read_names_file(const std::string& path, std::size_t classes, int first);
+
+// A dataset without samples, whose table from raw labels to classes is still empty.
 Dataset make_dataset(const DatasetRequest&, std::vector<std::string> classes, Palette = {});
 void map_range(Dataset&, int first_raw, int count, int first_class);
 void map_void(Dataset&, int raw);
-// To be called when the table is complete.
+// Gives it a truth() that reads the label PNG and goes through the table as it is now. open_dataset() does so
+// for all that have none of their own.
 void read_truth_from_labels(Dataset&);
 
 }  // namespace atrous

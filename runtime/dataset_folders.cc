@@ -19,6 +19,11 @@ void pair_folders(const DatasetRequest& request, const std::string& photos, cons
                             files_in(request, labels, label_extensions()), labels);
 }
 
+std::string full_name(const std::string& set, const std::map<std::string, std::string>& names) {
+  const auto found = names.find(set);
+  return found == names.end() ? set : found->second;
+}
+
 // `pairs` of two files.
 DatasetSample single_pair(const DatasetRequest& request) {
   const std::string& labels = request.options.labels;
@@ -60,6 +65,35 @@ Dataset open_camvid(const DatasetRequest& request) {
   map_void(dataset, 11);
   const std::string photos = join(request.root, dataset.set);
   pair_folders(request, photos, photos + "annot", dataset);
+  return dataset;
+}
+
+Dataset open_ade20k(const DatasetRequest& request) {
+  constexpr std::size_t classes = 150;
+  const std::string list = join(request.root, "objectInfo150.txt");
+  Dataset dataset =
+      make_dataset(request, is_file(list) ? read_names_file(list, classes, 1) : unnamed_classes(classes));
+  dataset.set = full_name(request.set(), {{"val", "validation"}, {"train", "training"}});
+  map_void(dataset, 0);
+  map_range(dataset, 1, classes, 0);
+  pair_folders(request, join(join(request.root, "images"), dataset.set),
+               join(join(request.root, "annotations"), dataset.set), dataset);
+  return dataset;
+}
+
+Dataset open_coco_stuff(const DatasetRequest& request) {
+  constexpr std::size_t classes = 182;
+  const std::string list = join(request.root, "labels.txt");
+  // The list begins with "0: unlabeled", so that it counts one further than the pixels do.
+  Dataset dataset =
+      make_dataset(request, is_file(list) ? read_names_file(list, classes, 1) : unnamed_classes(classes));
+  dataset.set = full_name(request.set(), {{"val", "val2017"}, {"train", "train2017"}});
+  map_range(dataset, 0, classes, 0);
+  map_void(dataset, 255);
+  // The archive of label maps unpacks as stuffthingmaps or straight into annotations.
+  const std::string own = join(join(request.root, "stuffthingmaps"), dataset.set);
+  const std::string labels = is_folder(own) ? own : join(join(request.root, "annotations"), dataset.set);
+  pair_folders(request, join(join(request.root, "images"), dataset.set), labels, dataset);
   return dataset;
 }
 

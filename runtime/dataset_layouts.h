@@ -1,5 +1,5 @@
-// One function for each layout; runtime/dataset.h says what each is. They leave the checks that all share
-// (no samples, names that occur twice) to open_dataset().
+// One function for each layout; runtime/dataset.h says what each is. They leave to open_dataset() what all
+// share: refusing no samples and names that occur twice, and truth() by way of label PNGs.
 #pragma once
 
 #include "runtime/dataset_files.h"
@@ -7,7 +7,12 @@
 namespace atrous {
 
 Dataset open_voc(const DatasetRequest&);
+Dataset open_pascal_context(const DatasetRequest&);
+Dataset open_pascal_context_60(const DatasetRequest&);
 Dataset open_camvid(const DatasetRequest&);
+Dataset open_cityscapes(const DatasetRequest&);
+Dataset open_ade20k(const DatasetRequest&);
+Dataset open_coco_stuff(const DatasetRequest&);
 Dataset open_pairs(const DatasetRequest&);
 
 }  // namespace atrous

@@ -1,5 +1,6 @@
-// PASCAL VOC's development kit.
+// PASCAL VOC's development kit, and PASCAL-Context, which lies in that of 2010.
 #include "layers/error.h"
+#include "runtime/dataset_classes.h"
 #include "runtime/dataset_layouts.h"
 #include "runtime/palette.h"
 
@@ -45,5 +46,28 @@ Dataset open_voc(const DatasetRequest& request) {
   open_kit(request, find_kit(request, "VOC2012"), "SegmentationClass", "Segmentation", dataset);
   return dataset;
 }
+
+namespace {
+
+// Names come from the list that the 59 classes are published with, which begins at 1, or not at all: other
+// tools make label maps of the same classes in another order.
+Dataset open_context(const DatasetRequest& request, int first_class) {
+  const std::string kit = find_kit(request, "VOC2010"), list = join(kit, "59_labels.txt");
+  const int classes = 60 - first_class;
+  const auto count = static_cast<std::size_t>(classes);
+  std::vector<std::string> names =
+      is_file(list) ? read_names_file(list, count, first_class) : unnamed_classes(count);
+  if (first_class == 0) names[0] = "background";
+  Dataset dataset = make_dataset(request, names);
+  map_void(dataset, 0);
+  map_range(dataset, first_class, classes, 0);
+  open_kit(request, kit, "SegmentationClassContext", "SegmentationContext", dataset);
+  return dataset;
+}
+
+}  // namespace
+
+Dataset open_pascal_context(const DatasetRequest& request) { return open_context(request, 1); }
+Dataset open_pascal_context_60(const DatasetRequest& request) { return open_context(request, 0); }
 
 }  // namespace atrous
