@@ -194,20 +194,18 @@ Run::Run(const Model& model, const Dataset& dataset, const EvaluateOptions& opti
 
 RunIdentity Run::identity() const {
   const auto digest = [](const std::string& s) { return sha256_of_bytes(std::as_bytes(std::span(s))); };
-  std::string names, lookup, classes;
+  std::string names, lookup;
   for (const std::string& name : names_) names += name + '\n';
   for (std::size_t raw = 0; raw < comparison_.map.to.size(); ++raw)
     lookup += comparison_.map.known[raw] ? text(int{comparison_.map.to[raw]}, ' ') : "- ";
-  for (const std::string& name : model_.classes) classes += name + '\n';
   RunIdentity all = options_.identity;
   all.insert(all.end(), {{"samples", text(names_.size(), ", sha256 ", digest(names))},
-                         {"size", size_text(comparison_.preprocessing.resize, options_.at_original)},
-                         {"at original", options_.at_original ? "yes" : "no"},
+                         {"network input", size_text(comparison_.preprocessing.resize, false)},
+                         {"compared at", options_.at_original ? "original" : "input"},
                          {"scores", options_.scores ? "yes" : "no"},
-                         {"void class", options_.void_class ? "yes" : "no"},
+                         {"void", options_.void_class ? text("class ", comparison_.void_index) : "left out"},
                          {"ignored label", text(dataset_.ignore)},
                          {"EXIF orientation", options_.exif ? "applied" : "ignored"},
-                         {"classes", text(comparison_.classes, ", sha256 ", digest(classes))},
                          {"class map", "sha256 " + digest(lookup)},
                          {"instruction set", std::string(name_of(model_.program->isa))}});
   return all;

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
@@ -186,21 +186,30 @@ struct Reader {
     return json;
   }
 
-  void compare(const Json& found, const Json& expected) const {
-    for (std::size_t i = 0; i < std::max(found.size(), expected.size()); ++i) {
-      const Json a = i < found.size() ? found[i] : Json(), b = i < expected.size() ? expected[i] : Json();
-      if (a == b) continue;
-      const Json& named = b.is_null() ? a : b;
-      if (!named.is_array() || named.size() != 2 || !named[0].is_string())
-        refuse("identity is no list of pairs");
-      const auto value = [&](const Json& pair) {
-        const bool same = pair.is_array() && pair.size() == 2 && pair[0] == named[0];
-        return same ? printable(pair[1].is_string() ? pair[1].get<std::string>() : dump(pair[1])) : "nothing";
-      };
-      fail(ErrorCode::mismatch, path,
-           ": is the state of another run: ", printable(named[0].get<std::string>()), " was ", value(a),
-           ", is ", value(b));
+  // {"model": "a sha256", ...}
+  std::map<std::string, std::string> pairs(const Json& identity) const {
+    std::map<std::string, std::string> all;
+    for (const Json& pair : identity) {
+      if (!pair.is_array() || pair.size() != 2 || !pair[0].is_string() || !pair[1].is_string())
+        refuse("identity has an entry that is no pair of texts");
+      all.emplace(pair[0].get<std::string>(), pair[1].get<std::string>());
     }
+    return all;
+  }
+
+  void compare(const Json& found, const Json& expected) const {
+    const auto was = pairs(found), is = pairs(expected);
+    const auto value = [](const auto& all, const std::string& what) {
+      const auto at = all.find(what);
+      return at == all.end() ? "nothing" : at->second;
+    };
+    for (const auto& all : {is, was})
+      for (const auto& [what, ignored] : all) {
+        const std::string before = value(was, what), now = value(is, what);
+        if (before != now)
+          fail(ErrorCode::mismatch, path, ": is the state of another run: ", printable(what), " was ",
+               printable(before), ", is ", printable(now));
+      }
   }
 };
 

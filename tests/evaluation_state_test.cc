@@ -134,12 +134,12 @@ TEST_CASE_FIXTURE(Resumable, "the state of another run is refused, naming what d
     CHECK_MESSAGE(mentions(said, what), said);
   };
   differs("model was one, is two", [](EvaluateOptions& o) { o.identity[0].second = "two"; });
-  differs("set", [](EvaluateOptions& o) { o.identity[1].first = "folder"; });
+  differs("folder was nothing, is val", [](EvaluateOptions& o) { o.identity[1].first = "folder"; });
   differs("set was val, is nothing", [](EvaluateOptions& o) { o.identity.pop_back(); });
-  differs("size was shorter side 40", [](EvaluateOptions& o) { o.resize->width = 44; });
-  differs("original", [](EvaluateOptions& o) { o.at_original = true; });
+  differs("network input was shorter side 40", [](EvaluateOptions& o) { o.resize->width = 44; });
+  differs("compared at was input, is original", [](EvaluateOptions& o) { o.at_original = true; });
   differs("scores was yes, is no", [](EvaluateOptions& o) { o.scores = false; });
-  differs("void class was no, is yes", [](EvaluateOptions& o) { o.void_class = true; });
+  differs("void was left out, is class 5", [](EvaluateOptions& o) { o.void_class = true; });
   differs("EXIF", [](EvaluateOptions& o) { o.exif = false; });
   differs("class map",
           [&](EvaluateOptions& o) { o.classes = read_class_map("* = 4\n", "map", {}, model.classes); });
