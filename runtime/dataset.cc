@@ -23,11 +23,12 @@ constexpr DatasetKind kinds[]{
     {"cityscapes", "leftImg8bit/SET/CITY/*_leftImg8bit.png, gtFine/SET/CITY/*_gtFine_labelIds.png"},
     {"ade20k", "images/validation/*.jpg, annotations/validation/*.png, objectInfo150.txt"},
     {"coco-stuff", "images/SET2017/*.jpg, annotations or stuffthingmaps/SET2017/*.png, labels.txt"},
+    {"coco-voc", "annotations/instances_SET2017.json, SET2017/*.jpg or images/SET2017/*.jpg"},
     {"pairs", "photos in one folder, label maps NAME.png or NAME.labels.png in another or the same"},
 };
 constexpr Dataset (*openers[])(const DatasetRequest&){
-    open_voc,        open_pascal_context, open_pascal_context_60, open_camvid,
-    open_cityscapes, open_ade20k,         open_coco_stuff,        open_pairs,
+    open_voc,    open_pascal_context, open_pascal_context_60, open_camvid, open_cityscapes,
+    open_ade20k, open_coco_stuff,     open_coco_voc,          open_pairs,
 };
 static_assert(std::size(kinds) == std::size(openers));
 

@@ -14,7 +14,7 @@
 // - coco-stuff       0..181 themselves, COCO's id less one, 255 void; 11 of them occur nowhere.
 //                    https://github.com/nightrome/cocostuff
 // - coco-voc         COCO's instances of the 20 classes that PASCAL VOC has too, as torchvision's published
-//                    weights were measured: runtime/dataset_coco.h
+//                    weights were measured: runtime/coco_instances.h
 // - pairs            0..254 themselves, 255 void.
 #pragma once
 

@@ -13,6 +13,7 @@ Dataset open_camvid(const DatasetRequest&);
 Dataset open_cityscapes(const DatasetRequest&);
 Dataset open_ade20k(const DatasetRequest&);
 Dataset open_coco_stuff(const DatasetRequest&);
+Dataset open_coco_voc(const DatasetRequest&);
 Dataset open_pairs(const DatasetRequest&);
 
 }  // namespace atrous

@@ -49,7 +49,7 @@ struct VocTree : DatasetTree {
 }  // namespace
 
 TEST_CASE("a dataset's kind is one of those listed") {
-  CHECK(dataset_kinds().size() == 8);
+  CHECK(dataset_kinds().size() == 9);
   const std::string said = sentence([] { open_dataset("kitti", "/"); });
   CHECK(said.starts_with("no kind of dataset is called kitti; there are voc, "));
   for (const DatasetKind& kind : dataset_kinds()) CHECK(contains(said, kind.name));
