@@ -56,6 +56,33 @@ SessionOptions RunOptions::session_options() const {
           .memory_limit = memory_limit.empty() ? physical_memory() : parse_bytes(memory_limit)};
 }
 
+std::optional<ResizeRule> SizeOptions::rule() const {
+  if (no_resize + (resize > 0) + !size.empty() > 1)
+    throw UsageError{"--resize, --size and --no-resize exclude each other"};
+  if (no_resize) return ResizeRule{.kind = ResizeRule::Kind::none, .width = 0};
+  if (resize > 0) return ResizeRule{.kind = ResizeRule::Kind::shorter_side, .width = resize};
+  if (size.empty()) return std::nullopt;
+  const auto [width, height] = parse_size(size);
+  return ResizeRule{.kind = ResizeRule::Kind::exact, .width = width, .height = height};
+}
+
+void add_size_options(CLI::App& verb, SizeOptions& options, const std::string& group) {
+  verb.add_option("--resize", options.resize,
+                  "Shorter side (default: the model's: 520, the default model's 360)")
+      ->check(CLI::Range(1, 16384))
+      ->group(group);
+  verb.add_option("--size", options.size, "Exactly WIDTHxHEIGHT")->type_name("WIDTHxHEIGHT")->group(group);
+  verb.add_flag("--no-resize", options.no_resize, "As it is")->group(group);
+}
+
+void add_model_option(CLI::App& verb, RunOptions& options) {
+  verb.add_option("-m,--model", options.model,
+                  "default (streets), a name that atrous fetch --list knows, a .pth or .safetensors file, or "
+                  "seeded:NETWORK for random weights")
+      ->type_name("MODEL")
+      ->capture_default_str();
+}
+
 void add_run_options(CLI::App& verb, RunOptions& options) {
   verb.add_option("--threads", options.threads, "Threads; 0 for all this process may use")
       ->check(CLI::Range(0, 1024))
