@@ -237,9 +237,11 @@ Action add_eval(CLI::App& verb) {
   std::string kinds;
   for (const DatasetKind& kind : dataset_kinds())
     kinds += (kinds.empty() ? "" : ", ") + std::string(kind.name);
-  verb.add_option("--dataset", o->dataset, "KIND FOLDER, of pairs PHOTOS and LABELS; kinds: " + kinds)
+  verb.add_option("--dataset", o->dataset,
+                  "Its kind and folder; of pairs those of photos and labels: " + kinds)
       ->required()
       ->expected(2, 3)
+      ->type_name("KIND FOLDER [LABELS]")
       ->group(data);
   verb.add_option("--set", o->set, "Which of its sets (default: val)")->group(data);
   verb.add_option("--map", o->map, "Which of its classes are which of the model's: a file")->group(data);
