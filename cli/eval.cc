@@ -103,12 +103,12 @@ void take_names(Model& model, const Dataset& dataset) {
   if (dataset.palette.size() == model.classes.size()) model.palette = dataset.palette;
 }
 
-RunIdentity identity(const Options& o) {
+RunIdentity identity(const Options& o, const Dataset& dataset) {
   const std::string& model = o.run.model;
   RunIdentity all{{"model", model.starts_with("seeded:") ? model : "sha256 " + sha256_of_file(model)},
-                  {"dataset", o.dataset[0]},
+                  {"dataset", dataset.kind},
                   {"folder", o.dataset[1]},
-                  {"set", o.set},
+                  {"set", dataset.set},
                   {"implementation", o.run.force}};
   if (o.dataset.size() > 2) all.emplace_back("labels", o.dataset[2]);
   return all;
@@ -193,7 +193,6 @@ EvaluateOptions evaluate_options(const Options& o) {
   options.strict = o.strict;
   options.model = file_name(o.run.model);
   options.state = o.resume;
-  if (!o.resume.empty()) options.identity = identity(o);
   return options;
 }
 
@@ -210,6 +209,7 @@ int run(const Options& o) {
   Model model = open_model(o.run.model, o.run.model_options());
   take_names(model, dataset);
   apply_names(model, o.classes, o.palette);
+  if (!o.resume.empty()) options.identity = identity(o, dataset);
   if (!o.map.empty()) options.classes = read_class_map_file(o.map, dataset.classes, model.classes);
 
   std::optional<Report> report;

@@ -366,8 +366,7 @@ void Run::save() {
 Evaluation Run::run() {
   std::exception_ptr stopped;
   {
-    std::jthread decoding([this] { decode(); });
-    std::jthread scoring([this] { score(); });
+    std::jthread decoding, scoring;
     // However this block is left, the threads must come to an end before they are joined.
     struct End {
       Run& run;
@@ -377,6 +376,8 @@ Evaluation Run::run() {
       }
     } const end{*this};
     try {
+      scoring = std::jthread([this] { score(); });
+      decoding = std::jthread([this] { decode(); });
       segment_all();
     } catch (...) {
       stopped = std::current_exception();

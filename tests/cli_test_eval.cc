@@ -218,7 +218,7 @@ TEST_CASE_FIXTURE(EvalBench, "eval takes names and colours for its classes") {
   write_text(folder / "names.txt", "sky\nroad\ncar, parked\ntree\npole\n");
   CHECK(json({"--classes", folder / "names.txt"})["classes"][1]["name"] == "road");
   CHECK(mentions(succeed(eval({"--classes", folder / "names.txt", "--csv", "-"})), "2,\"car, parked\","));
-  refuse(2, eval({"--palette", folder / "names.txt"}), {"names.txt"});
+  refuse(1, eval({"--palette", folder / "names.txt"}), {"names.txt", "line 1"});
 }
 
 TEST_CASE_FIXTURE(EvalBench, "a broken image is one complaint, counted at the end, and no failure") {
