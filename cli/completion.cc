@@ -38,7 +38,7 @@ Values values_of(const CLI::Option& option) {
     values.files = type == "MODEL";
     return values;
   }
-  if (type == "KIND FOLDER") {
+  if (type.starts_with("KIND FOLDER")) {
     values.choices = dataset_names();
     values.files = true;
     return values;

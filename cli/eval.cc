@@ -95,12 +95,12 @@ void take_names(Model& model, const Dataset& dataset) {
   if (dataset.palette.size() == model.classes.size()) model.palette = dataset.palette;
 }
 
-RunIdentity identity(const Options& o) {
+RunIdentity identity(const Options& o, const Dataset& dataset) {
   const std::string& model = o.run.model;
   RunIdentity all{{"model", model.starts_with("seeded:") ? model : "sha256 " + sha256_of_model(model)},
-                  {"dataset", o.dataset[0]},
+                  {"dataset", dataset.kind},
                   {"folder", o.dataset[1]},
-                  {"set", o.set},
+                  {"set", dataset.set},
                   {"implementation", o.run.force}};
   if (o.dataset.size() > 2) all.emplace_back("labels", o.dataset[2]);
   return all;
@@ -185,7 +185,6 @@ EvaluateOptions evaluate_options(const Options& o) {
   options.strict = o.strict;
   options.model = file_name(o.run.model);
   options.state = o.resume;
-  if (!o.resume.empty()) options.identity = identity(o);
   return options;
 }
 
@@ -202,6 +201,7 @@ int run(const Options& o) {
   Model model = open_model(o.run.model, o.run.model_options());
   take_names(model, dataset);
   apply_names(model, o.classes, o.palette);
+  if (!o.resume.empty()) options.identity = identity(o, dataset);
   if (!o.map.empty()) options.classes = read_class_map_file(o.map, dataset.classes, model.classes);
 
   std::optional<Report> report;
@@ -227,10 +227,11 @@ Action add_eval(CLI::App& verb) {
   std::string kinds;
   for (const DatasetKind& kind : dataset_kinds())
     kinds += (kinds.empty() ? "" : ", ") + std::string(kind.name);
-  verb.add_option("--dataset", o->dataset, "KIND FOLDER, of pairs PHOTOS and LABELS; kinds: " + kinds)
-      ->type_name("KIND FOLDER")
+  verb.add_option("--dataset", o->dataset,
+                  "Its kind and folder; of pairs those of photos and labels: " + kinds)
       ->required()
       ->expected(2, 3)
+      ->type_name("KIND FOLDER [LABELS]")
       ->group(data);
   verb.add_option("--set", o->set, "Which of its sets (default: val)")->type_name("NAME")->group(data);
   verb.add_option("--map", o->map, "Which of its classes are which of the model's: a file")
