@@ -1,5 +1,4 @@
 #include <doctest/doctest.h>
-#include <libdeflate.h>
 
 #include <algorithm>
 #include <array>
@@ -7,74 +6,12 @@
 #include "runtime/image_formats.h"
 #include "runtime/image_read.h"
 #include "runtime/png.h"
-#include "tests/image_helpers.h"
+#include "tests/image_bytes.h"
 
 using namespace atrous;
 using namespace atrous::testing;
 
 namespace {
-
-FileBytes be16(std::size_t v) { return bytes({static_cast<int>(v >> 8 & 255), static_cast<int>(v & 255)}); }
-FileBytes be32(std::size_t v) { return be16(v >> 16) + be16(v & 0xffff); }
-FileBytes le16(std::size_t v) { return bytes({static_cast<int>(v & 255), static_cast<int>(v >> 8 & 255)}); }
-FileBytes le32(std::size_t v) { return le16(v & 0xffff) + le16(v >> 16); }
-
-const FileBytes png_signature = bytes({0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'});
-
-FileBytes chunk(std::string_view type, const FileBytes& data) {
-  const FileBytes covered = bytes(type) + data;
-  return be32(data.size()) + covered + be32(libdeflate_crc32(0, covered.data(), covered.size()));
-}
-
-FileBytes png_header(std::size_t width, std::size_t height, int depth, int colour, int interlace = 0) {
-  return chunk("IHDR", be32(width) + be32(height) + bytes({depth, colour, 0, 0, interlace}));
-}
-
-// A zlib stream of one stored block.
-FileBytes zlib(const FileBytes& data) {
-  return bytes({0x78, 1, 1}) + le16(data.size()) + le16(~data.size() & 0xffff) + data +
-         be32(libdeflate_adler32(1, data.data(), data.size()));
-}
-
-FileBytes png(const FileBytes& chunks) { return png_signature + chunks + chunk("IEND", {}); }
-
-// A 2x1 grey PNG of 8 bits with the chunks given before its data.
-FileBytes grey_png(const FileBytes& before = {}, const FileBytes& filtered = bytes({0, 10, 20})) {
-  return png(png_header(2, 1, 8, 0) + before + chunk("IDAT", zlib(filtered)));
-}
-
-FileBytes exif(int orientation, bool big_endian = false) {
-  if (big_endian)
-    return bytes("MM") + be16(42) + be32(8) + be16(1) + be16(0x112) + be16(3) + be32(1) +
-           be16(static_cast<std::size_t>(orientation)) + be16(0) + be32(0);
-  return bytes("II") + le16(42) + le32(8) + le16(1) + le16(0x112) + le16(3) + le32(1) +
-         le32(static_cast<std::size_t>(orientation)) + le32(0);
-}
-
-FileBytes segment(int marker, const FileBytes& data) {
-  return bytes({0xff, marker}) + be16(data.size() + 2) + data;
-}
-
-// The pieces of an 8x8 grey JPEG of middle grey: each Huffman table has the one code 0, for "no bits" and
-// "end of block".
-const FileBytes soi = bytes({0xff, 0xd8}), eoi = bytes({0xff, 0xd9});
-const FileBytes quantisation = segment(0xdb, bytes({0}) + FileBytes(64, std::byte{1}));
-FileBytes huffman(int table) { return segment(0xc4, bytes({table, 1}) + FileBytes(15) + bytes({0})); }
-FileBytes frame(int marker, std::size_t width, std::size_t height, int precision = 8) {
-  return segment(marker, bytes({precision}) + be16(height) + be16(width) + bytes({1, 1, 0x11, 0}));
-}
-const FileBytes tables = quantisation + huffman(0) + huffman(0x10);
-const FileBytes scan = segment(0xda, bytes({1, 1, 0, 0, 63, 0}));
-const FileBytes coded = bytes({0x3f});
-FileBytes grey_jpeg(const FileBytes& before = {}) {
-  return soi + before + tables + frame(0xc0, 8, 8) + scan + coded + eoi;
-}
-
-FileBytes bmp(std::size_t width, std::size_t height, std::size_t bits, std::size_t compression,
-              const FileBytes& rest) {
-  return bytes("BM") + le32(0) + le32(0) + le32(54) + le32(40) + le32(width) + le32(height) + le16(1) +
-         le16(bits) + le32(compression) + FileBytes(20) + rest;
-}
 
 struct Bad {
   const char* what;

@@ -3,10 +3,14 @@
 make_images.py pictures DIR    inputs, what Pillow makes of them, and cases.txt, a line a case
 make_images.py normalise DIR   the same for torchvision's transforms
 make_images.py decode DIR      reads back what the test wrote: ours_*.png -> raw samples, ours.npy -> again.npy
+make_images.py awkward DIR FROM  what Pillow makes of every file below FROM, and awkward.tsv, a line a file:
+                               path, format, mode, orientation, width, height, file of the upright RGB samples, the same
+                               of the samples as stored; or path and the reason why Pillow refuses it
 """
 import os
 import random
 import sys
+import warnings
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -163,5 +167,39 @@ def decode(folder):
     np.save(os.path.join(folder, "again.npy"), np.ascontiguousarray(array * 2))
 
 
+def samples(image):
+    """RGB, and for 16-bit grey the high byte, where convert() would clip at 255."""
+    if image.mode.startswith("I"):
+        return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[:, :, None], 3, 2)
+    return np.asarray(image.convert("RGB"))
+
+
+def awkward(folder, source):
+    warnings.simplefilter("ignore")
+    lines = []
+
+    def store(array, suffix):
+        name = f"{len(lines)}.{suffix}"
+        array.tofile(os.path.join(folder, name))
+        return name
+
+    for parent, _, names in sorted(os.walk(source)):
+        for path in (os.path.join(parent, name) for name in sorted(names)):
+            try:
+                with Image.open(path) as image:
+                    image.load()
+                    orientation = image.getexif().get(0x0112, 1)
+                    stored = samples(image)
+                    upright = samples(ImageOps.exif_transpose(image))
+            except Exception as reason:  # of many types, struct.error and SyntaxError among them
+                lines.append((path, f"{type(reason).__name__}: {reason}".replace("\n", " ").replace(path, "")))
+                continue
+            size = upright.shape[1], upright.shape[0]
+            files = (store(upright, "raw"),) * 2 if orientation == 1 else (store(upright, "upright"), store(stored, "stored"))
+            lines.append((path, image.format, image.mode, orientation) + size + files)
+    with open(os.path.join(folder, "awkward.tsv"), "w") as out:
+        out.write("".join("\t".join(map(str, line)) + "\n" for line in lines))
+
+
 if __name__ == "__main__":
-    {"pictures": pictures, "normalise": normalise, "decode": decode}[sys.argv[1]](sys.argv[2])
+    {"pictures": pictures, "normalise": normalise, "decode": decode, "awkward": awkward}[sys.argv[1]](*sys.argv[2:])
