@@ -303,7 +303,7 @@ TEST_CASE_FIXTURE(EvalBench, "the state of another eval is refused") {
 }
 
 TEST_CASE_FIXTURE(EvalBench, "nonsense for eval is refused, naming it") {
-  refuse(2, {"eval"}, {"--model"});
+  refuse(2, {"eval"}, {"--dataset"});
   refuse(2, {"eval", "-m", checkpoint}, {"--dataset"});
   refuse(2, {"eval", "-m", checkpoint, "--dataset", "voc"}, {"--dataset"});
   refuse(1, {"eval", "-m", checkpoint, "--dataset", "vos", folder.path()}, {"vos", "voc", "pairs"});
