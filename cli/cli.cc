@@ -69,7 +69,7 @@ std::optional<ResizeRule> SizeOptions::rule() const {
 void add_size_options(CLI::App& verb, SizeOptions& options, const std::string& group) {
   verb.add_option("--resize", options.resize,
                   "Shorter side (default: the model's: 520, the default model's 360)")
-      ->check(CLI::Range(1, 16384))
+      ->check(whole_number(1, 16384))
       ->group(group);
   verb.add_option("--size", options.size, "Exactly WIDTHxHEIGHT")->type_name("WIDTHxHEIGHT")->group(group);
   verb.add_flag("--no-resize", options.no_resize, "As it is")->group(group);
@@ -85,7 +85,7 @@ void add_model_option(CLI::App& verb, RunOptions& options) {
 
 void add_run_options(CLI::App& verb, RunOptions& options) {
   verb.add_option("--threads", options.threads, "Threads; 0 for all this process may use")
-      ->check(CLI::Range(0, 1024))
+      ->check(whole_number(0, 1024))
       ->capture_default_str();
   std::vector<std::string> isas, implementations;
   for (Isa isa : supported_isas()) isas.emplace_back(name_of(isa));
@@ -97,6 +97,18 @@ void add_run_options(CLI::App& verb, RunOptions& options) {
   verb.add_option("--memory-limit", options.memory_limit,
                   "Most memory for weights and activations, such as 500MB")
       ->type_name("BYTES");
+}
+
+CLI::Validator whole_number(int low, int high) {
+  const auto check = [low, high](const std::string& given) -> std::string {
+    int value = 0;
+    const char* const end = given.data() + given.size();
+    const auto parsed = std::from_chars(given.data(), end, value);
+    const bool plain = given == "0" || !given.starts_with('0');
+    if (parsed.ec == std::errc() && parsed.ptr == end && plain && value >= low && value <= high) return "";
+    return text("expected a whole number from ", low, " to ", high, ", found ", given);
+  };
+  return CLI::Validator(check, text(low, "..", high));
 }
 
 std::pair<int, int> parse_size(const std::string& text) {

@@ -59,6 +59,9 @@ struct SizeOptions {
 void add_size_options(CLI::App&, SizeOptions&, const std::string& group);
 void add_model_option(CLI::App&, RunOptions&);  // -m, the default model unless given
 
+// An option's check: digits that give low to high. CLI11 alone would take 010 for eight.
+CLI::Validator whole_number(int low, int high);
+
 // "520x480": width and height, each 1 to 16384. Throws UsageError.
 std::pair<int, int> parse_size(const std::string& text);
 

@@ -27,7 +27,7 @@ struct Values {
   std::vector<std::string> choices;  // and these
 };
 
-// An option's type as CLI11 describes it: "TEXT:{photo,input}", "INT:INT in [0 - 1024]", or what type_name()
+// An option's type as CLI11 describes it: "TEXT:{photo,input}", "INT:0..1024", or what type_name()
 // set.
 Values values_of(const CLI::Option& option) {
   Values values;

@@ -243,7 +243,7 @@ Action add_eval(CLI::App& verb) {
   verb.add_flag("--void-class", o->void_class, "Count void as a class of its own, instead of not at all")
       ->group(data);
   verb.add_option("--limit", o->limit, "Only the first so many images")
-      ->check(CLI::Range(1, 1'000'000))
+      ->check(whole_number(1, 1'000'000))
       ->group(data);
 
   const auto how = "How it is compared";

@@ -371,14 +371,14 @@ Action add_segment(CLI::App& verb) {
       ->type_name("FILE")
       ->group(compared);
   verb.add_option("--ignore", o->ignore, "The label that is void there")
-      ->check(CLI::Range(0, 255))
+      ->check(whole_number(0, 255))
       ->capture_default_str()
       ->group(compared);
 
   const auto how = "The photo on its way in";
   add_size_options(verb, o->size, how);
   verb.add_option("--center-crop", o->center_crop, "Then this square of the middle")
-      ->check(CLI::Range(1, 16384))
+      ->check(whole_number(1, 16384))
       ->group(how);
   verb.add_flag("--no-exif", o->no_exif, "Ignore the EXIF orientation")->group(how);
 
