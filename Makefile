@@ -73,7 +73,7 @@ test-full:
 	$(MAKE) test CTEST="-L full"
 
 asan:
-	$(MAKE) test BUILD=$(BUILD)-asan CONFIGURE="-DATROUS_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=RelWithDebInfo"
+	$(MAKE) test BUILD=$(BUILD)-asan CONFIGURE="-DATROUS_SANITIZE=address,undefined"
 
 install: build
 	$(if $(DESTDIR),,$(if $(shell [ -w $(PREFIX) ] && echo y),,$(SUDO))) cmake --install $(BUILD) --prefix $(PREFIX)
