@@ -34,6 +34,7 @@ struct Options {
   bool no_exif = false, aux = false, quiet = false;
   bool mask = false, overlay = false, labels = false, confidence = false, no_mask = false, no_overlay = false;
   bool sheet = false, legend = false, indexed = false;
+  bool skip_broken = false;
   OverlayOptions style;
   bool no_contours = false;
 
@@ -113,6 +114,7 @@ struct Job {
   // The picture's own truth and how the labels compare with it, where asked for.
   std::optional<LabelMap> truth = {};
   Metrics against_truth = {};
+  bool segmented = false;  // the picture at work: what fails from then on is not its fault
 
   void run(const Input&);
   std::vector<std::string> write_pictures(const Segmentation&, const std::vector<ClassShare>&,
@@ -240,6 +242,7 @@ void Job::compare(const Segmentation& s) {
 }
 
 void Job::run(const Input& input) {
+  segmented = false;
   const auto file = read_input(input.path);
   const std::string name = input.path == "-" ? "standard input" : on_terminal(input.path);
   const SegmentOptions how = segment_options(options, model);
@@ -259,6 +262,7 @@ void Job::run(const Input& input) {
   if (options.to_stdout() && results.size() != 1)
     throw UsageError{
         text("-o -: ", name, " holds ", results.size(), " images, one can go to standard output")};
+  segmented = true;
   if (!options.logits.empty()) write_to(options.logits, encode_npy(stack(results).view()));
   for (std::size_t n = 0; n < results.size(); ++n) {
     const std::string suffix = results.size() > 1 ? text('.', n) : "";
@@ -302,7 +306,12 @@ int run(const Options& options) {
   const bool several = inputs.size() > 1;
   const bool progress =
       several && isatty(STDERR_FILENO) && !(options.prints_table() && isatty(STDOUT_FILENO));
-  int failed = 0;
+  std::size_t broken = 0, unwritten = 0;
+  const auto name_and_go_on = [&](const std::string& sentence) {
+    if (progress) clear_progress();
+    complain(sentence);
+    ++(job.segmented ? unwritten : broken);
+  };
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     if (progress) show_progress(i + 1, inputs.size(), on_terminal(inputs[i].path));
     try {
@@ -310,9 +319,10 @@ int run(const Options& options) {
     } catch (const Error& error) {
       // One broken photo does not stop a folder: it is named, and the exit status tells.
       if (!several) throw;
-      if (progress) clear_progress();
-      complain(error.what());
-      ++failed;
+      name_and_go_on(error.what());
+    } catch (const std::bad_alloc&) {
+      if (!several) throw;
+      name_and_go_on(on_terminal(inputs[i].path) + ": out of memory");
     }
   }
   if (progress) clear_progress();
@@ -320,7 +330,10 @@ int run(const Options& options) {
     const std::string json = job.report.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + '\n';
     write_to(options.json, std::as_bytes(std::span(json)));
   }
-  if (failed > 0) fail(ErrorCode::io, failed, " of ", inputs.size(), " pictures failed");
+  if (broken + unwritten == 0) return 0;
+  const std::string sentence = text(broken + unwritten, " of ", inputs.size(), " pictures failed");
+  if (!options.skip_broken || unwritten > 0 || broken == inputs.size()) fail(ErrorCode::io, sentence);
+  complain(sentence);
   return 0;
 }
 
@@ -381,6 +394,10 @@ Action add_segment(CLI::App& verb) {
       ->check(whole_number(1, 16384))
       ->group(how);
   verb.add_flag("--no-exif", o->no_exif, "Ignore the EXIF orientation")->group(how);
+  verb.add_flag("--skip-broken", o->skip_broken,
+                "Of several photos, those that cannot be read or segmented are named and left out, with exit "
+                "status 0")
+      ->group(how);
 
   const auto result = "The result";
   verb.add_option("--at", o->at, "Label map at the photo's size or the network's input size")
