@@ -1,19 +1,14 @@
-#include <unistd.h>
+#include "cli/application.h"
 
 #include <algorithm>
-#include <csignal>
-#include <cstdio>
-#include <cstdlib>
-#include <exception>
 #include <sstream>
 
-#include "cli/cli.h"
 #include "cli/suggest.h"
 #include "layers/error.h"
 
-namespace {
+namespace atrous::cli {
 
-using namespace atrous::cli;
+namespace {
 
 struct Verb {
   std::string_view name;
@@ -31,21 +26,8 @@ constexpr Verb verbs[] = {
     {"completion", "Print a script that completes atrous's command lines in bash or zsh", add_completion},
 };
 
-int failed(std::string sentence, int status) {
-  complain(std::move(sentence));
-  return status;
-}
-
-// libgomp's threads spin for long where they wait for each other. On a machine with something else to do that
-// costs a network of many small layers twenty times its time, and a short spin costs nothing measurable. The
-// library reads this setting before main, so the program starts itself once more.
-void spin_briefly(char** argv) {
-  if (std::getenv("GOMP_SPINCOUNT") || std::getenv("OMP_WAIT_POLICY")) return;
-  if (setenv("GOMP_SPINCOUNT", "1000", 0) == 0) execv("/proc/self/exe", argv);
-}  // where that cannot be done, it goes on as it is
-
 // CLI11 would only say that a subcommand is required. word: the mistaken verb, or empty for none at all.
-int complain_of_verb(const std::string& word) {
+[[noreturn]] void complain_of_verb(const std::string& word) {
   std::string all;
   std::vector<std::string> known;
   for (const Verb& v : verbs) {
@@ -54,7 +36,7 @@ int complain_of_verb(const std::string& word) {
   }
   const std::string what =
       word.empty() ? "expected a verb" : word + ": no such verb" + suggestion(word, known);
-  return failed(atrous::text(what, "; there are ", all, " (atrous --help)"), 2);
+  throw UsageError{text(what, "; there are ", all, " (atrous --help)")};
 }
 
 // CLI11's sentence about what it did not expect, and the option that may have been meant.
@@ -72,50 +54,41 @@ std::string unexpected(const CLI::App& app, const CLI::ParseError& error) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  spin_briefly(argv);
-  // A reader that goes away (| head) is an error on write, not a death.
-  std::signal(SIGPIPE, SIG_IGN);
-
-  CLI::App app(
+Action parse(int argc, const char* const* argv) {
+  const auto app = std::make_shared<CLI::App>(
       "Semantic segmentation without a framework: a photo and a torchvision checkpoint in, a mask out.",
       "atrous");
-  app.set_version_flag("--version", "atrous " ATROUS_VERSION);
-  app.require_subcommand(1);
-  app.get_formatter()->label("SUBCOMMAND", "VERB ...");
-  app.footer(
+  app->set_version_flag("--version", "atrous " ATROUS_VERSION);
+  app->require_subcommand(1);
+  app->get_formatter()->label("SUBCOMMAND", "VERB ...");
+  app->footer(
       "atrous VERB --help lists a verb's options.\n\n"
       "Examples:\n"
       "  atrous segment street.jpg                        the network for streets that is built in\n"
       "  atrous segment dog.jpg -m deeplabv3_resnet101    torchvision's, downloaded at its first use");
   Action action;
   for (const Verb& v : verbs) {
-    CLI::App* verb = app.add_subcommand(std::string(v.name), v.what)->group("Verbs");
+    CLI::App* verb = app->add_subcommand(std::string(v.name), v.what)->group("Verbs");
     verb->parse_complete_callback([&action, run = v.define(*verb)] { action = run; });
   }
 
-  if (argc < 2) return complain_of_verb("");
+  if (argc < 2) complain_of_verb("");
   if (argv[1][0] != '-' && std::ranges::find(verbs, argv[1], &Verb::name) == std::end(verbs))
-    return complain_of_verb(argv[1]);
+    complain_of_verb(argv[1]);
   try {
-    app.parse(argc, argv);
+    app->parse(argc, argv);
   } catch (const CLI::Success& success) {  // --help, --version
     std::ostringstream said;
-    app.exit(success, said, said);
-    action = [text = said.str()] {
+    app->exit(success, said, said);
+    return [text = said.str()] {
       print(text);
       return 0;
     };
   } catch (const CLI::ParseError& error) {
-    return failed(unexpected(app, error), 2);
+    throw UsageError{unexpected(*app, error)};
   }
-  try {
-    return action();
-  } catch (const UsageError& error) {
-    return failed(error.sentence, 2);
-  } catch (const std::bad_alloc&) {
-    return failed("out of memory", 1);
-  } catch (const std::exception& error) {
-    return failed(error.what(), 1);
-  }
+  // A verb may look at the application when it runs, as completion does.
+  return [app, action] { return action(); };
 }
+
+}  // namespace atrous::cli
