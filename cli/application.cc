@@ -18,6 +18,9 @@ struct Verb {
 
 constexpr Verb verbs[] = {
     {"segment", "Segment photos: masks, overlays, labels, JSON", add_segment},
+#if ATROUS_HAS_EVALUATION
+    {"eval", "Measure a model on a dataset: IoU and its kin, by class and over all", add_eval},
+#endif
     {"inspect", "Say what a checkpoint holds and what running it takes", add_inspect},
     {"convert", "Turn a .pth checkpoint into .safetensors with everything needed to use it", add_convert},
     {"verify", "Check a model against its self-test, another model, logits or other kernels", add_verify},

@@ -24,6 +24,7 @@ using Action = std::function<int()>;
 
 // Each adds its verb to the application and returns what it does.
 Action add_segment(CLI::App&);
+Action add_eval(CLI::App&);  // not in the minimal program
 Action add_convert(CLI::App&);
 Action add_inspect(CLI::App&);
 Action add_bench(CLI::App&);

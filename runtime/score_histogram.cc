@@ -33,18 +33,18 @@ void check_class(const ScoreHistogram& h, int c) {
 
 // Counts the scores of one pixel; returns its cross-entropy, which is not finite where the logits are not.
 double count_pixel(const float* logits, int classes, std::size_t truth, ScoreHistogram& counts) {
-  std::array<float, most_classes> e;
+  std::array<double, most_classes> e;
   const float largest = *std::max_element(logits, logits + classes);
   double sum = 0;
   for (int c = 0; c < classes; ++c) {
     const auto i = static_cast<std::size_t>(c);
-    e[i] = std::exp(logits[c] - largest);
+    e[i] = std::exp(double{logits[c]} - double{largest});
     sum += e[i];
   }
   const double cross_entropy = std::log(sum) - (double{logits[truth]} - double{largest});
   if (!std::isfinite(cross_entropy)) return cross_entropy;
 
-  const float to_bins = static_cast<float>(ScoreHistogram::bins / sum);
+  const double to_bins = ScoreHistogram::bins / sum;
   for (int c = 0; c < classes; ++c) {
     const auto i = static_cast<std::size_t>(c);
     const auto bin = static_cast<std::size_t>(std::min(static_cast<int>(e[i] * to_bins), counts.bins - 1));

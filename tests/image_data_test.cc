@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "runtime/image_read.h"
+#include "runtime/label_read.h"
 #include "runtime/png.h"
 #include "tests/image_helpers.h"
 
@@ -44,6 +45,9 @@ TEST_CASE("every awkward file is read or refused in one sentence that names it")
     const std::string said = sentence([&] { check(read_image_file(path), path); });
     CHECK((said.empty() || said.starts_with(path + ": ")));
     CHECK(!contains(said, "\n"));
+    const std::string as_labels = sentence([&] { check(read_labels_file(path), path); });
+    CHECK((as_labels.empty() || as_labels.starts_with(path + ": ")));
+    CHECK(!contains(as_labels, "\n"));
   }
 }
 

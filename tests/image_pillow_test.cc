@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "runtime/image_read.h"
+#include "runtime/label_read.h"
 #include "runtime/npy.h"
 #include "runtime/palette.h"
 #include "runtime/png.h"
@@ -41,9 +42,9 @@ struct TemporaryFolder {
   std::string operator/(const std::string& name) const { return path + "/" + name; }
 };
 
-void make_images(const std::string& what, const TemporaryFolder& folder) {
-  const std::string command =
-      python + " '" + ATROUS_SOURCE_DIR + "/tests/make_images.py' " + what + " '" + folder.path + "'";
+void make_images(const std::string& what, const TemporaryFolder& folder, const std::string& data = "") {
+  const std::string command = python + " '" + ATROUS_SOURCE_DIR + "/tests/make_images.py' " + what + " '" +
+                              folder.path + "'" + (data.empty() ? "" : " '" + data + "'");
   REQUIRE(std::system(command.c_str()) == 0);
 }
 
@@ -96,6 +97,15 @@ void check_picture(const TemporaryFolder& folder, const Case& c) {
   }
 }
 
+void check_labels(const TemporaryFolder& folder, const std::string& source, const Case& c) {
+  CAPTURE(source);
+  CAPTURE(c.numbers);
+  const Image expected = raw_picture(folder / c.expected, c.numbers[0], c.numbers[1], 1);
+  LabelMap labels = read_labels_file(source);
+  if (c.verb == "nearest") labels = resize_nearest(labels, c.numbers[0], c.numbers[1]);
+  CHECK(labels == LabelMap{expected.width, expected.height, expected.pixels});
+}
+
 void check_torchvision(const TemporaryFolder& folder, const Case& c) {
   CAPTURE(c.source);
   CAPTURE(c.numbers);
@@ -123,6 +133,27 @@ TEST_CASE("pictures are read and resized to the bit as Pillow does it") {
   const TemporaryFolder folder;
   make_images("pictures", folder);
   for (const Case& c : cases(folder)) check_picture(folder, c);
+}
+
+TEST_CASE("labels are read and resized to the bit as Pillow does it") {
+  if (!has_python_module("PIL, numpy")) {
+    std::puts("skipped: python3-pil is not installed");
+    return;
+  }
+  const TemporaryFolder folder;
+  make_images("labels", folder);
+  for (const Case& c : cases(folder)) check_labels(folder, folder / c.source, c);
+}
+
+TEST_CASE("annotations of VOC and CamVid, and PngSuite's grey and palettes, are read as Pillow reads them") {
+  const std::string data = std::string(ATROUS_SOURCE_DIR) + "/../shared/data";
+  if (!std::filesystem::is_directory(data) || !has_python_module("PIL, numpy")) {
+    std::puts("skipped: ../shared/data is absent, or python3-pil is not installed");
+    return;
+  }
+  const TemporaryFolder folder;
+  make_images("annotations", folder, data);
+  for (const Case& c : cases(folder)) check_labels(folder, data + "/" + c.source, c);
 }
 
 TEST_CASE("photos are resized, cropped and normalised to the bit as torchvision does it") {

@@ -1,5 +1,4 @@
 #include <doctest/doctest.h>
-#include <libdeflate.h>
 
 #include <algorithm>
 #include <array>
@@ -8,35 +7,12 @@
 #include "runtime/image_read.h"
 #include "runtime/png.h"
 #include "tests/image_helpers.h"
+#include "tests/png_helpers.h"
 
 using namespace atrous;
 using namespace atrous::testing;
 
 namespace {
-
-FileBytes be16(std::size_t v) { return bytes({static_cast<int>(v >> 8 & 255), static_cast<int>(v & 255)}); }
-FileBytes be32(std::size_t v) { return be16(v >> 16) + be16(v & 0xffff); }
-FileBytes le16(std::size_t v) { return bytes({static_cast<int>(v & 255), static_cast<int>(v >> 8 & 255)}); }
-FileBytes le32(std::size_t v) { return le16(v & 0xffff) + le16(v >> 16); }
-
-const FileBytes png_signature = bytes({0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'});
-
-FileBytes chunk(std::string_view type, const FileBytes& data) {
-  const FileBytes covered = bytes(type) + data;
-  return be32(data.size()) + covered + be32(libdeflate_crc32(0, covered.data(), covered.size()));
-}
-
-FileBytes png_header(std::size_t width, std::size_t height, int depth, int colour, int interlace = 0) {
-  return chunk("IHDR", be32(width) + be32(height) + bytes({depth, colour, 0, 0, interlace}));
-}
-
-// A zlib stream of one stored block.
-FileBytes zlib(const FileBytes& data) {
-  return bytes({0x78, 1, 1}) + le16(data.size()) + le16(~data.size() & 0xffff) + data +
-         be32(libdeflate_adler32(1, data.data(), data.size()));
-}
-
-FileBytes png(const FileBytes& chunks) { return png_signature + chunks + chunk("IEND", {}); }
 
 // A 2x1 grey PNG of 8 bits with the chunks given before its data.
 FileBytes grey_png(const FileBytes& before = {}, const FileBytes& filtered = bytes({0, 10, 20})) {

@@ -3,6 +3,9 @@
 make_images.py pictures DIR    inputs, what Pillow makes of them, and cases.txt, a line a case
 make_images.py normalise DIR   the same for torchvision's transforms
 make_images.py decode DIR      reads back what the test wrote: ours_*.png -> raw samples, ours.npy -> again.npy
+make_images.py labels DIR      label maps, and what they are resized
+make_images.py annotations DIR DATA   what Pillow reads of the label PNGs and PngSuite in the data folder, which cases.txt
+                               names by their paths in it
 """
 import os
 import random
@@ -155,6 +158,57 @@ def normalise(folder):
     cases.close()
 
 
+def plain(image):
+    """The samples; of one bit as 0 and 1, where Pillow hands NumPy a True made of 255."""
+    return np.where(np.asarray(image), 1, 0).astype(np.uint8) if image.mode == "1" else np.asarray(image)
+
+
+def labels(folder):
+    cases = Cases(folder)
+    rng = np.random.RandomState(5)
+    for bits in (1, 2, 4, 8):
+        image = Image.fromarray(rng.randint(0, 2**bits, (17, 31)).astype(np.uint8), "P")
+        image.putpalette(rng.bytes(3 * 2**bits))
+        for interlaced in (False, True):
+            name = f"indices{bits}{interlaced}.png"
+            image.save(cases.path(name), bits=bits, interlace=interlaced)
+            cases.add("labels", name, Image.open(cases.path(name)), 31, 17)
+    grey = Image.fromarray(rng.randint(0, 256, (17, 31)).astype(np.uint8), "L")
+    grey.save(cases.path("grey.png"))
+    cases.add("labels", "grey.png", grey, 31, 17)
+    bit = grey.convert("1")
+    bit.save(cases.path("bit.png"))
+    cases.add("labels", "bit.png", plain(bit), 31, 17)
+
+    # Long thin maps meet many centres that lie on, or a rounding beside, the border between two pixels.
+    random.seed(2)
+    sizes = [((random.randint(1, 3000), 1), (random.randint(1, 3000), 1)) for _ in range(150)]
+    sizes += [((1, random.randint(1, 3000)), (1, random.randint(1, 3000))) for _ in range(50)]
+    sizes += [((500, 375), target) for target in ((520, 520), (693, 520), (250, 188), (499, 376), (1, 1), (167, 125))]
+    for i, (size, target) in enumerate(sizes):
+        image = Image.fromarray(np.random.RandomState(i).randint(0, 256, size[::-1]).astype(np.uint8), "L")
+        image.save(cases.path(f"nearest{i}.png"))
+        cases.add("nearest", f"nearest{i}.png", image.resize(target, Image.NEAREST), *target)
+    cases.close()
+
+
+def annotations(folder, data):
+    cases = Cases(folder)
+    for inside in ("voc/SegmentationClass", "camvid/valannot", "camvid/testannot"):
+        for name in sorted(os.listdir(os.path.join(data, inside))):
+            image = Image.open(os.path.join(data, inside, name))
+            cases.add("labels", f"{inside}/{name}", image, *image.size)
+    primary = "awkward/pngsuite/primary"
+    for name in sorted(os.listdir(os.path.join(data, primary))):
+        with open(os.path.join(data, primary, name), "rb") as file:
+            depth, colour = file.read(26)[24:]
+        if colour in (0, 3) and depth <= 8:
+            spread = {2: 85, 4: 17}.get(depth, 1) if colour == 0 else 1  # of grey samples over 0..255, in Pillow
+            samples = plain(Image.open(os.path.join(data, primary, name)))
+            cases.add("labels", f"{primary}/{name}", samples // spread, *samples.shape[::-1])
+    cases.close()
+
+
 def decode(folder):
     for name in sorted(os.listdir(folder)):
         if name.startswith("ours_") and name.endswith(".png"):
@@ -164,4 +218,5 @@ def decode(folder):
 
 
 if __name__ == "__main__":
-    {"pictures": pictures, "normalise": normalise, "decode": decode}[sys.argv[1]](sys.argv[2])
+    commands = (pictures, normalise, decode, labels, annotations)
+    {command.__name__: command for command in commands}[sys.argv[1]](*sys.argv[2:])

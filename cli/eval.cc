@@ -1,0 +1,293 @@
+// atrous eval -m MODEL --dataset KIND ROOT
+#include <unistd.h>
+
+#include <charconv>
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+
+#include "cli/cli.h"
+#include "cli/eval_output.h"
+#include "cli/names.h"
+#include "layers/error.h"
+#include "runtime/class_map.h"
+#include "runtime/dataset_classes.h"
+#include "runtime/evaluate.h"
+#include "weights_tools/file.h"
+#include "weights_tools/names.h"
+#include "weights_tools/sha256.h"
+
+namespace atrous::cli {
+
+namespace {
+
+struct Options {
+  RunOptions run;
+  std::vector<std::string> dataset;  // kind, root and, of pairs, the labels
+  std::string set, map, ignore, at = "input", size, classes, palette;
+  std::string json, csv, images_csv, report, resume;
+  int resize = 0, limit = 0;
+  bool no_resize = false, no_exif = false, void_class = false, no_scores = false;
+  bool strict = false, quiet = false;
+
+  std::vector<std::string> outputs() const {
+    std::vector<std::string> all;
+    for (const std::string& path : {json, csv, images_csv})
+      if (!path.empty()) all.push_back(path);
+    return all;
+  }
+  bool prints_table() const { return !quiet && std::ranges::count(outputs(), "-") == 0; }
+};
+
+std::optional<ResizeRule> resize_rule(const Options& o) {
+  if (o.no_resize + (o.resize > 0) + !o.size.empty() > 1)
+    throw UsageError{"--resize, --size and --no-resize exclude each other"};
+  if (o.no_resize) return ResizeRule{.kind = ResizeRule::Kind::none, .width = 0};
+  if (o.resize > 0) return ResizeRule{.kind = ResizeRule::Kind::shorter_side, .width = o.resize};
+  if (o.size.empty()) return std::nullopt;
+  const auto [width, height] = parse_size(o.size);
+  return ResizeRule{.kind = ResizeRule::Kind::exact, .width = width, .height = height};
+}
+
+// A file that cannot be written is found before the hours it takes to fill it.
+void check_outputs(const Options& o) {
+  std::vector<std::string> paths = o.outputs();
+  if (std::ranges::count(paths, "-") > 1)
+    throw UsageError{"--json, --csv and --images-csv: one of them can go to standard output"};
+  if (!o.resume.empty()) paths.push_back(o.resume);
+  for (const std::string& path : paths) {
+    if (path == "-") continue;
+    std::error_code ignored;
+    if (std::filesystem::is_directory(path, ignored)) fail(ErrorCode::io, path, ": is a directory");
+    const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+    if (!folder.empty() && !std::filesystem::is_directory(folder, ignored))
+      fail(ErrorCode::io, path, ": there is no folder ", printable(folder.string()));
+  }
+}
+
+int parse_ignore(const std::string& text) {
+  if (text == "none") return no_label;
+  int label = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, label);
+  if (error != std::errc() || stop != end || label < 0 || label > 255)
+    throw UsageError{atrous::text("--ignore ", text, ": expected a label of 0 to 255, or none")};
+  return label;
+}
+
+std::string file_name(const std::string& path) { return path.substr(path.find_last_of('/') + 1); }
+
+Dataset open(const Options& o) {
+  if (o.dataset.size() == 3 && o.dataset[0] != "pairs")
+    throw UsageError{text("--dataset ", o.dataset[0], " takes one folder, only pairs takes two")};
+  Dataset dataset = open_dataset(o.dataset[0], o.dataset[1],
+                                 {.set = o.set, .labels = o.dataset.size() > 2 ? o.dataset[2] : ""});
+  if (!o.ignore.empty()) dataset.ignore = parse_ignore(o.ignore);
+  return dataset;
+}
+
+// "voc, val: first 20 of 1449 images"
+std::string describe(const Dataset& dataset, std::size_t all) {
+  const std::string set = dataset.set.empty() ? "" : ", " + dataset.set;
+  const std::string first =
+      dataset.samples.size() < all ? text("first ", dataset.samples.size(), " of ") : "";
+  return text(dataset.kind, set, ": ", first, all, " images");
+}
+
+// What the dataset calls its classes, where the model has no names of its own.
+void take_names(Model& model, const Dataset& dataset) {
+  for (std::size_t c = 0; c < model.classes.size(); ++c)
+    if (!is_unnamed(model.classes[c], c)) return;
+  if (dataset.classes.size() != model.classes.size()) return;
+  model.classes = dataset.classes;
+  if (dataset.palette.size() == model.classes.size()) model.palette = dataset.palette;
+}
+
+RunIdentity identity(const Options& o) {
+  const std::string& model = o.run.model;
+  RunIdentity all{{"model", model.starts_with("seeded:") ? model : "sha256 " + sha256_of_file(model)},
+                  {"dataset", o.dataset[0]},
+                  {"folder", o.dataset[1]},
+                  {"set", o.set},
+                  {"implementation", o.run.force}};
+  if (o.dataset.size() > 2) all.emplace_back("labels", o.dataset[2]);
+  return all;
+}
+
+// ---- while it runs
+
+volatile std::sig_atomic_t stopping_signal = 0;
+
+// The first one ends the run in order, the second at once.
+void stop_on_signals() {
+  struct sigaction action {};
+  action.sa_handler = [](int signal) { stopping_signal = signal; };
+  action.sa_flags = static_cast<int>(SA_RESETHAND);
+  for (const int signal : {SIGINT, SIGTERM}) sigaction(signal, &action, nullptr);
+}
+
+std::string remaining(const EvaluateProgress& p) {
+  const double each = p.seconds / static_cast<double>(p.done_here);
+  const double left = each * static_cast<double>(p.all - p.done);
+  const std::string time = left < 120 ? fixed(left, 0) + " s" : fixed(left / 60, 0) + " min";
+  return text(fixed(1 / each, each < 1 ? 1 : 2), " images/s, ", time, " left");
+}
+
+// "[ 17/101] 0001TP_008550  12.3 images/s, 7 s left", rewritten in place.
+void show_progress(const EvaluateProgress& p) {
+  const std::string all = std::to_string(p.all), done = std::to_string(p.done);
+  std::fprintf(stderr, "\r\033[K[%*s/%s] %s  %s", static_cast<int>(all.size()), done.c_str(), all.c_str(),
+               printable(p.name).c_str(), remaining(p).c_str());
+  std::fflush(stderr);
+}
+
+EvaluateCallbacks callbacks(const Options& o, Report* report) {
+  const bool watched = isatty(STDERR_FILENO) && !o.quiet;
+  const auto progress = [watched](const EvaluateProgress& p) {
+    if (p.failure) {
+      if (watched) std::fputs("\r\033[K", stderr);
+      complain(*p.failure);
+    }
+    if (watched && p.done < p.all) show_progress(p);
+    if (watched && p.done == p.all) std::fputs("\r\033[K", stderr);
+  };
+  EvaluateCallbacks all{.progress = progress, .image = {}, .stop = [] { return stopping_signal != 0; }};
+  if (report) all.image = [report](const ReportImage& image) { report->add(image); };
+  return all;
+}
+
+// ---- afterwards
+
+void write_to(const std::string& path, const std::string& content) {
+  if (path == "-")
+    print(content);
+  else if (!path.empty())
+    write_file(path, std::as_bytes(std::span(content)));
+}
+
+void write_outputs(const Options& o, const Evaluation& evaluation, Report* report) {
+  if (!o.json.empty()) write_to(o.json, evaluation_json(evaluation));
+  if (!o.csv.empty()) write_to(o.csv, classes_csv(evaluation));
+  if (!o.images_csv.empty()) write_to(o.images_csv, images_csv(evaluation));
+  if (report) report->finish(evaluation);
+  if (o.prints_table()) print(evaluation_table(evaluation));
+}
+
+// As a shell reports a program that a signal ended.
+int stopped(const Options& o, std::size_t done, std::size_t all) {
+  if (isatty(STDERR_FILENO)) std::fputs("\r\033[K", stderr);
+  complain(text(
+      "stopped after ", done, " of ", all, " images; ",
+      o.resume.empty() ? "nothing is kept without --resume FILE" : "the same command goes on from there"));
+  return 128 + stopping_signal;
+}
+
+EvaluateOptions evaluate_options(const Options& o) {
+  EvaluateOptions options;
+  options.session = o.run.session_options();
+  options.resize = resize_rule(o);
+  options.exif = !o.no_exif;
+  options.at_original = o.at == "original";
+  options.scores = !o.no_scores;
+  options.void_class = o.void_class;
+  options.strict = o.strict;
+  options.model = file_name(o.run.model);
+  options.state = o.resume;
+  if (!o.resume.empty()) options.identity = identity(o);
+  return options;
+}
+
+int run(const Options& o) {
+  check_outputs(o);
+  if (!o.ignore.empty()) parse_ignore(o.ignore);
+  EvaluateOptions options = evaluate_options(o);  // a contradiction is found before any work is done
+  Dataset dataset = open(o);
+  const std::size_t listed = dataset.samples.size();
+  if (o.limit > 0 && static_cast<std::size_t>(o.limit) < listed)
+    dataset.samples.resize(static_cast<std::size_t>(o.limit));
+  options.dataset = describe(dataset, listed);
+
+  Model model = open_model(o.run.model, o.run.model_options());
+  take_names(model, dataset);
+  apply_names(model, o.classes, o.palette);
+  if (!o.map.empty()) options.classes = read_class_map_file(o.map, dataset.classes, model.classes);
+
+  std::optional<Report> report;
+  if (!o.report.empty()) report.emplace(o.report, evaluation_palette(model, options.void_class));
+  Report* const pages = report ? &*report : nullptr;
+  stop_on_signals();
+  const Evaluation evaluation = evaluate(model, dataset, options, callbacks(o, pages));
+  const std::size_t done = evaluation.images.size() + evaluation.failed.size();
+  if (done < dataset.samples.size()) return stopped(o, done, dataset.samples.size());
+  write_outputs(o, evaluation, pages);
+  if (!evaluation.failed.empty())
+    complain(text(evaluation.failed.size(), " of ", dataset.samples.size(), " images failed"));
+  return 0;
+}
+
+}  // namespace
+
+Action add_eval(CLI::App& verb) {
+  auto o = std::make_shared<Options>();
+  verb.add_option("-m,--model", o->run.model,
+                  "Checkpoint: .pth or .safetensors; or seeded:NETWORK for random weights")
+      ->required();
+
+  const auto data = "The dataset";
+  std::string kinds;
+  for (const DatasetKind& kind : dataset_kinds())
+    kinds += (kinds.empty() ? "" : ", ") + std::string(kind.name);
+  verb.add_option("--dataset", o->dataset, "KIND FOLDER, of pairs PHOTOS and LABELS; kinds: " + kinds)
+      ->required()
+      ->expected(2, 3)
+      ->group(data);
+  verb.add_option("--set", o->set, "Which of its sets (default: val)")->group(data);
+  verb.add_option("--map", o->map, "Which of its classes are which of the model's: a file")->group(data);
+  verb.add_option("--ignore", o->ignore, "The label that is void, or none (default: the dataset's)")
+      ->group(data);
+  verb.add_flag("--void-class", o->void_class, "Count void as a class of its own, instead of not at all")
+      ->group(data);
+  verb.add_option("--limit", o->limit, "Only the first so many images")
+      ->check(CLI::Range(1, 1'000'000))
+      ->group(data);
+
+  const auto how = "How it is compared";
+  verb.add_option("--at", o->at, "Label maps at the network's input size, or the photo's original size")
+      ->check(CLI::IsMember({"input", "original"}))
+      ->capture_default_str()
+      ->group(how);
+  verb.add_option("--resize", o->resize, "Shorter side of the network's input (default: the model's, 520)")
+      ->check(CLI::Range(1, 16384))
+      ->group(how);
+  verb.add_option("--size", o->size, "Exactly WIDTHxHEIGHT")->group(how);
+  verb.add_flag("--no-resize", o->no_resize, "Photos as they are")->group(how);
+  verb.add_flag("--no-exif", o->no_exif, "Ignore the EXIF orientation")->group(how);
+  verb.add_flag("--no-scores", o->no_scores,
+                "Label maps only: no average precision, no cross-entropy; quicker")
+      ->group(how);
+  verb.add_flag("--strict", o->strict, "The first broken image ends the run, with exit status 1")->group(how);
+  verb.add_option("--resume", o->resume,
+                  "Keep the state of the run in this file, and go on from it where it exists")
+      ->group(how);
+
+  const auto out = "What is written";
+  verb.add_option("--json", o->json, "Everything, as JSON, to a file or -")->group(out);
+  verb.add_option("--csv", o->csv, "A row per class, to a file or -")->group(out);
+  verb.add_option("--images-csv", o->images_csv, "A row per image, to a file or -")->group(out);
+  verb.add_option("--report", o->report, "A folder with a web page and pictures of every image")->group(out);
+  verb.add_option("--classes", o->classes, "Class names: a file with one name a line")->group(out);
+  verb.add_option("--palette", o->palette, "Colours: voc, hub, or a file with one colour a line")->group(out);
+  verb.add_flag("-q,--quiet", o->quiet, "No table and no progress")->group(out);
+
+  add_run_options(verb, o->run);
+  verb.footer(
+      "A broken image is named, counted and left out; the exit status is 0 all the same, unless --strict.\n"
+      "Interrupted (Ctrl-C), the run ends after the images under way, with exit status 130.\n\n"
+      "Examples:\n"
+      "  atrous eval -m fcn_resnet50_coco-1167a1af.pth --dataset voc VOCdevkit/VOC2012 --resume voc.state\n"
+      "  atrous eval -m camvid.safetensors --dataset pairs val valannot --ignore 11 --no-resize --json "
+      "camvid.json");
+  return [o] { return run(*o); };
+}
+
+}  // namespace atrous::cli

@@ -1,0 +1,167 @@
+#include "cli/eval_output.h"
+
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+#include "cli/cli.h"
+
+namespace atrous::cli {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string cell(const Ratio& ratio) { return ratio ? fixed(*ratio, 4) : "-"; }
+
+Json json(const Ratio& ratio) { return ratio ? Json(*ratio) : Json(nullptr); }
+
+// The shortest digits that give the same double; nothing where there is none.
+std::string exact(const Ratio& ratio) {
+  char digits[40];
+  return ratio ? std::string(digits, std::to_chars(digits, digits + sizeof digits, *ratio).ptr) : "";
+}
+
+std::string class_table(const Evaluation& e, const Metrics& metrics) {
+  Table table({"class", "IoU", "Dice", "precision", "recall", "AP", "pixels"});
+  bool absent = false;
+  for (std::size_t c = 0; c < metrics.classes.size(); ++c) {
+    const ClassMetrics& m = metrics.classes[c];
+    table.add({e.classes[c], cell(m.iou), cell(m.dice), cell(m.precision), cell(m.recall),
+               cell(m.average_precision), std::to_string(m.truth_pixels)});
+    const bool without_score = e.scores.classes > static_cast<int>(c) && !m.average_precision;
+    absent = absent || !m.iou || !m.precision || !m.recall || without_score;
+  }
+  return table.plain() +
+         (absent ? "-: absent; there are no such pixels in the labels, or none were predicted\n" : "");
+}
+
+std::string summary_table(const Metrics& m) {
+  const std::pair<const char*, Ratio> lines[] = {{"pixel accuracy", m.pixel_accuracy},
+                                                 {"mean accuracy", m.mean_recall},
+                                                 {"mean IoU", m.mean_iou},
+                                                 {"frequency-weighted IoU", m.frequency_weighted_iou},
+                                                 {"mean Dice", m.mean_dice},
+                                                 {"mean precision", m.mean_precision},
+                                                 {"mean average precision", m.mean_average_precision},
+                                                 {"mean IoU per image", m.image_mean_iou},
+                                                 {"cross-entropy", m.cross_entropy}};
+  Table table({"over all", ""});
+  for (const auto& [what, value] : lines) table.add({what, cell(value)});
+  return table.plain();
+}
+
+Json summary_json(const Metrics& m) {
+  return {{"pixels", m.pixels},
+          {"pixel_accuracy", json(m.pixel_accuracy)},
+          {"mean_accuracy", json(m.mean_recall)},
+          {"mean_iou", json(m.mean_iou)},
+          {"mean_dice", json(m.mean_dice)},
+          {"mean_precision", json(m.mean_precision)},
+          {"mean_average_precision", json(m.mean_average_precision)},
+          {"frequency_weighted_iou", json(m.frequency_weighted_iou)},
+          {"micro_iou", json(m.micro_iou)},
+          {"micro_dice", json(m.micro_dice)},
+          {"image_mean_iou", json(m.image_mean_iou)},
+          {"image_mean_dice", json(m.image_mean_dice)},
+          {"image_pixel_accuracy", json(m.image_pixel_accuracy)},
+          {"cross_entropy", json(m.cross_entropy)}};
+}
+
+Json classes_json(const Evaluation& e, const Metrics& metrics) {
+  Json classes = Json::array();
+  for (std::size_t c = 0; c < metrics.classes.size(); ++c) {
+    const ClassMetrics& m = metrics.classes[c];
+    classes.push_back({{"index", c},
+                       {"name", e.classes[c]},
+                       {"iou", json(m.iou)},
+                       {"dice", json(m.dice)},
+                       {"precision", json(m.precision)},
+                       {"recall", json(m.recall)},
+                       {"average_precision", json(m.average_precision)},
+                       {"iou_per_image", json(m.iou_per_image)},
+                       {"truth_pixels", m.truth_pixels},
+                       {"predicted_pixels", m.predicted_pixels},
+                       {"correct_pixels", m.correct_pixels}});
+  }
+  return classes;
+}
+
+Json matrix_json(const ConfusionMatrix& m) {
+  Json rows = Json::array();
+  for (int truth = 0; truth < m.classes; ++truth) {
+    Json row = Json::array();
+    for (int prediction = 0; prediction < m.classes; ++prediction) row.push_back(m.at(truth, prediction));
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+Json image_json(const ImageScore& s) {
+  Json iou = Json::array();
+  for (const auto& [c, value] : s.iou) iou.push_back({{"class", c}, {"iou", value}});
+  return {{"name", s.name},
+          {"width", s.width},
+          {"height", s.height},
+          {"pixels", s.pixels},
+          {"pixel_accuracy", json(s.pixel_accuracy)},
+          {"mean_iou", json(s.mean_iou)},
+          {"mean_dice", json(s.mean_dice)},
+          {"cross_entropy", json(s.cross_entropy)},
+          {"iou", std::move(iou)},
+          {"seconds", s.seconds}};
+}
+
+}  // namespace
+
+std::string evaluation_table(const Evaluation& e) {
+  const Metrics metrics = e.metrics();
+  return text(e.model, " (", e.architecture, ") on ", e.dataset, "; compared at ", e.size, '\n',
+              class_table(e, metrics), '\n', summary_table(metrics), '\n', e.images.size(), " images, ",
+              metrics.pixels, " pixels, in ", fixed(e.seconds, 1), " s\n");
+}
+
+std::string evaluation_json(const Evaluation& e) {
+  const Metrics metrics = e.metrics();
+  Json failed = Json::array(), images = Json::array();
+  for (const auto& [name, what] : e.failed) failed.push_back({{"name", name}, {"error", what}});
+  for (const ImageScore& s : e.images) images.push_back(image_json(s));
+  const Json all = {{"model", e.model},
+                    {"architecture", e.architecture},
+                    {"dataset", e.dataset},
+                    {"size", e.size},
+                    {"seconds", e.seconds},
+                    {"images", e.images.size()},
+                    {"failed", std::move(failed)},
+                    {"summary", summary_json(metrics)},
+                    {"classes", classes_json(e, metrics)},
+                    {"confusion_matrix", matrix_json(e.confusion)},
+                    {"per_image", std::move(images)}};
+  return all.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
+}
+
+std::string classes_csv(const Evaluation& e) {
+  const Metrics metrics = e.metrics();
+  Table table({"index", "name", "iou", "dice", "precision", "recall", "average_precision", "iou_per_image",
+               "truth_pixels", "predicted_pixels", "correct_pixels"});
+  for (std::size_t c = 0; c < metrics.classes.size(); ++c) {
+    const ClassMetrics& m = metrics.classes[c];
+    table.add({std::to_string(c), e.classes[c], exact(m.iou), exact(m.dice), exact(m.precision),
+               exact(m.recall), exact(m.average_precision), exact(m.iou_per_image),
+               std::to_string(m.truth_pixels), std::to_string(m.predicted_pixels),
+               std::to_string(m.correct_pixels)});
+  }
+  return table.csv();
+}
+
+std::string images_csv(const Evaluation& e) {
+  Table table({"name", "width", "height", "pixels", "pixel_accuracy", "mean_iou", "mean_dice",
+               "cross_entropy", "seconds", "error"});
+  for (const ImageScore& s : e.images)
+    table.add({s.name, std::to_string(s.width), std::to_string(s.height), std::to_string(s.pixels),
+               exact(s.pixel_accuracy), exact(s.mean_iou), exact(s.mean_dice), exact(s.cross_entropy),
+               exact(s.seconds), ""});
+  for (const auto& [name, what] : e.failed) table.add({name, "", "", "", "", "", "", "", "", what});
+  return table.csv();
+}
+
+}  // namespace atrous::cli

@@ -1,0 +1,31 @@
+// What an evaluation found, for people (a table) and for programs (JSON, CSV).
+//
+// JSON, with every number to the last digit and null where a ratio does not exist:
+//
+//   model, architecture, dataset, size   strings
+//   seconds                              of the whole run
+//   images                               how many were evaluated
+//   failed                               [{name, error}]
+//   summary                              {pixels, pixel_accuracy, mean_accuracy, mean_iou, mean_dice,
+//                                        mean_precision, mean_average_precision, frequency_weighted_iou,
+//                                        micro_iou, micro_dice, image_mean_iou, image_mean_dice,
+//                                        image_pixel_accuracy, cross_entropy}
+//   classes                              [{index, name, iou, dice, precision, recall, average_precision,
+//                                        iou_per_image, truth_pixels, predicted_pixels, correct_pixels}]
+//   confusion_matrix                     [truth][prediction], pixels
+//   per_image                            [{name, width, height, pixels, pixel_accuracy, mean_iou, mean_dice,
+//                                        cross_entropy, iou: [{class, iou}], seconds}]
+#pragma once
+
+#include <string>
+
+#include "runtime/evaluation.h"
+
+namespace atrous::cli {
+
+std::string evaluation_table(const Evaluation&);
+std::string evaluation_json(const Evaluation&);
+std::string classes_csv(const Evaluation&);  // a row per class, its columns named as in the JSON
+std::string images_csv(const Evaluation&);   // a row per image, then those that failed
+
+}  // namespace atrous::cli
