@@ -2,6 +2,8 @@
 
 /usr/bin/python3 make_seeds.py     needs python3-numpy, python3-pil, python3-torch
 
+Those of pth_legacy differ from run to run: torch names their storages by address.
+
 Files that fuzzing has found lie beside them; they are named by their defect and not made here.
 """
 import io
@@ -236,6 +238,29 @@ def words():
         seed("cli_arguments", name, line)
 
 
+def datasets():
+    segmentation = [[1, 1, 6.5, 1.2, 6, 7, 2, 5.4], [0, 0, 3, 4]]
+    runs = {"counts": [3, 4, 5, 6, 6], "size": [4, 6]}
+    compressed = {"counts": "355640", "size": [4, 6]}
+    annotations = [
+        {"id": i, "image_id": 7, "category_id": category, "iscrowd": i % 2, "segmentation": mask, "bbox": [0, 0, 1, 1]}
+        for i, (category, mask) in enumerate(((1, segmentation), (18, runs), (2, compressed), (90, [])))
+    ]
+    images = [{"id": 7, "file_name": "a.jpg", "width": 6, "height": 4, "url": "x"}, {"id": 9, "file_name": "b.jpg", "width": 3, "height": 3}]
+    categories = [{"id": 1, "name": "person"}, {"id": 18, "name": "dog"}]
+    seed("coco_annotations", "instances", json.dumps({"info": {}, "images": images, "annotations": annotations, "categories": categories}))
+    seed("coco_annotations", "polygon", json.dumps({"images": images, "annotations": annotations[:1]}))
+    seed("coco_annotations", "runs", b"\x05\x03" + b"355640")
+    score = {"width": 4, "height": 3, "pixels": 10, "pixel_accuracy": "1.8p-1", "mean_iou": None, "mean_dice": "0p+0"}
+    score |= {"cross_entropy": "inf", "iou": [[0, "1p-1"], [1, "0p+0"]], "seconds": "1p-3"}
+    state = {"identity": [["model", "m"]], "seconds": "1.8p+1", "confusion": [4, 1, 2, 3], "scores": None, "images": [score, {"failed": "why"}]}
+    seed("evaluation_state", "state", json.dumps(state))
+    seed("evaluation_state", "empty", json.dumps(state | {"confusion": [0, 0, 0, 0], "images": []}))
+    seed("evaluation_state", "file", json.dumps({"atrous_evaluation": 1, "sha256": "0" * 64, "state": state}))
+    seed("dataset_lists", "map", "# streets\nroad = 3\nsidewalk = ignore\n2 = traffic light\n* = 0\nperson = person\n")
+    seed("dataset_lists", "names", "2007_000032\n2007_000033\r\n\nroad\n")
+
+
 def drawn():
     """Inputs that targets take apart themselves: only their length is of interest."""
     for target, count, size in (("convolution", 24, 40), ("checkpoint", 16, 64), ("png_round_trip", 8, 60)):
@@ -257,4 +282,5 @@ if __name__ == "__main__":
     photos()
     npys()
     words()
+    datasets()
     drawn()

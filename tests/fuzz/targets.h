@@ -9,7 +9,10 @@ namespace atrous::fuzz {
 
 void checkpoint(Bytes);
 void cli_arguments(Bytes);
+void coco_annotations(Bytes);
 void convolution(Bytes);
+void dataset_lists(Bytes);
+void evaluation_state(Bytes);
 void image(Bytes);
 void labels(Bytes);
 void metadata(Bytes);
@@ -28,7 +31,10 @@ struct Target {
 constexpr Target targets[] = {
     {"checkpoint", checkpoint},
     {"cli_arguments", cli_arguments},
+    {"coco_annotations", coco_annotations},
     {"convolution", convolution},
+    {"dataset_lists", dataset_lists},
+    {"evaluation_state", evaluation_state},
     {"image", image},
     {"labels", labels},
     {"metadata", metadata},
