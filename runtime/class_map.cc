@@ -7,6 +7,7 @@
 
 #include "layers/error.h"
 #include "runtime/dataset_classes.h"
+#include "runtime/lines.h"
 #include "weights_tools/bytes.h"
 #include "weights_tools/file.h"
 #include "weights_tools/names.h"
@@ -79,12 +80,6 @@ std::optional<std::size_t> contradiction(const Names& dataset, const Names& mode
   return std::nullopt;
 }
 
-std::string_view trimmed(std::string_view text) {
-  const std::size_t begin = text.find_first_not_of(" \t\r");
-  if (begin == text.npos) return {};
-  return text.substr(begin, text.find_last_not_of(" \t\r") - begin + 1);
-}
-
 // Reads one file: which of two lists a word names, and what has been given.
 class MapReader {
  public:
@@ -93,10 +88,9 @@ class MapReader {
     map_.to.fill(ClassMap::void_label);
   }
 
-  void line(std::string_view text) {
-    ++line_;
-    text = trimmed(text);
-    if (text.empty() || text.front() == '#') return;
+  void line(std::size_t number, std::string_view text) {
+    line_ = number;
+    if (text.front() == '#') return;
     const std::size_t sign = text.rfind('=');
     if (sign == text.npos) refuse("expected LABEL = CLASS, found ", printable(text));
     const std::string_view label = trimmed(text.substr(0, sign)), cls = trimmed(text.substr(sign + 1));
@@ -183,11 +177,7 @@ ClassMap read_class_map(std::string_view content, std::string_view file, const N
                         const Names& model) {
   check_model(model);
   MapReader reader(file, dataset, model);
-  while (!content.empty()) {
-    const std::size_t end = std::min(content.find('\n'), content.size());
-    reader.line(content.substr(0, end));
-    content.remove_prefix(std::min(end + 1, content.size()));
-  }
+  each_line(content, [&](std::size_t number, std::string_view line) { reader.line(number, line); });
   return reader.finish();
 }
 

@@ -349,8 +349,9 @@ LabelMap draw_coco_truth(const CocoInstances& all, std::size_t index) {
   std::vector<std::uint8_t> columns(static_cast<std::size_t>(image.width) *
                                     static_cast<std::size_t>(image.height));
   Work work;
-  for (const CocoInstance& instance :
-       std::ranges::equal_range(all.instances, image.id, {}, &CocoInstance::image)) {
+  auto found = std::ranges::lower_bound(all.instances, image.id, {}, &CocoInstance::image);
+  for (; found != all.instances.end() && found->image == image.id; ++found) {
+    const CocoInstance& instance = *found;
     try {
       for (const CocoSpan& span : spans_of(instance, image, work)) {
         work.take(span.end - span.begin);

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "layers/error.h"
+#include "runtime/lines.h"
 #include "weights_tools/names.h"
 
 namespace atrous {
@@ -11,12 +12,6 @@ namespace atrous {
 namespace {
 
 constexpr std::size_t name_limit = 256;
-
-std::string_view trimmed(std::string_view text) {
-  const std::size_t begin = text.find_first_not_of(" \t\r");
-  if (begin == text.npos) return {};
-  return text.substr(begin, text.find_last_not_of(" \t\r") - begin + 1);
-}
 
 // What a line says after its number: the text behind a colon, else the last column.
 std::string_view name_in(std::string_view rest) {
@@ -76,25 +71,22 @@ std::vector<std::string> read_class_names(std::string_view content, std::string_
                                           int first) {
   std::vector<std::string> names = unnamed_classes(count);
   std::vector<bool> named(count);
-  for (std::size_t line_number = 1; !content.empty(); ++line_number) {
-    const std::size_t end = std::min(content.find('\n'), content.size());
-    const std::string_view line = trimmed(content.substr(0, end));
-    content.remove_prefix(std::min(end + 1, content.size()));
+  each_line(content, [&](std::size_t line_number, std::string_view line) {
     int number = 0;
     const auto [rest, error] = std::from_chars(line.data(), line.data() + line.size(), number);
-    if (error != std::errc{} || number < first) continue;
+    if (error != std::errc{} || number < first) return;
     const auto index = static_cast<std::size_t>(static_cast<std::int64_t>(number) - first);
-    if (index >= count) continue;
+    if (index >= count) return;
     std::string_view name = name_in(line.substr(static_cast<std::size_t>(rest - line.data())));
     name = trimmed(name.substr(0, name.find_first_of(",;")));
-    if (name.empty()) continue;
+    if (name.empty()) return;
     if (name.size() > name_limit || !is_clean_text(name))
       fail(ErrorCode::malformed, file, ": line ", line_number, ": ", printable(name), " is no class's name");
     if (named[index])
       fail(ErrorCode::malformed, file, ": line ", line_number, ": class ", number, " is named twice");
     named[index] = true;
     names[index] = name;
-  }
+  });
   return names;
 }
 

@@ -9,6 +9,7 @@
 #include "layers/error.h"
 #include "runtime/dataset_classes.h"
 #include "runtime/label_read.h"
+#include "runtime/lines.h"
 #include "weights_tools/bytes.h"
 #include "weights_tools/file.h"
 #include "weights_tools/names.h"
@@ -53,12 +54,6 @@ void each_name(const DatasetRequest& request, const std::string& folder, Use use
     use(entries->path().filename().string());
   }
   if (error) fail(ErrorCode::io, folder, ": cannot be listed: ", error.message());
-}
-
-std::string_view trimmed(std::string_view line) {
-  const std::size_t begin = line.find_first_not_of(" \t\r");
-  if (begin == line.npos) return {};
-  return line.substr(begin, line.find_last_not_of(" \t\r") - begin + 1);
 }
 
 struct Missing {
@@ -168,12 +163,7 @@ std::vector<std::string> read_set(const DatasetRequest& request, const std::stri
   const std::vector<std::byte> bytes = read_file(path, list_bytes);
   std::vector<std::string> names;
   std::set<std::string_view> seen;
-  std::string_view rest = as_text(bytes);
-  for (std::size_t number = 1; !rest.empty(); ++number) {
-    const std::size_t end = std::min(rest.find('\n'), rest.size());
-    const std::string_view name = trimmed(rest.substr(0, end));
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    if (name.empty()) continue;
+  each_line(as_text(bytes), [&](std::size_t number, std::string_view name) {
     if (!is_plain_name(name))
       fail(ErrorCode::malformed, path, ": line ", number, ": expected the name of a picture, found ",
            printable(name));
@@ -181,7 +171,7 @@ std::vector<std::string> read_set(const DatasetRequest& request, const std::stri
       fail(ErrorCode::malformed, path, ": line ", number, ": ", name, " is listed twice");
     if (names.size() == sample_limit) fail(ErrorCode::limit, path, ": more than ", sample_limit, " pictures");
     names.emplace_back(name);
-  }
+  });
   if (names.empty()) fail(ErrorCode::malformed, path, ": lists no pictures");
   return names;
 }
