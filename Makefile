@@ -7,8 +7,8 @@ MODEL ?= default
 JOBS := $(shell nproc)
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-# What building needs, and what the tests need beyond it.
-PACKAGES := g++ cmake make ninja-build libhwy-dev libstb-dev libdeflate-dev libcli11-dev nlohmann-json3-dev
+# What building and downloading checkpoints need, and what the tests need beyond it.
+PACKAGES := g++ cmake make ninja-build libhwy-dev libstb-dev libdeflate-dev libcli11-dev nlohmann-json3-dev curl ca-certificates
 TEST_PACKAGES := doctest-dev python3 python3-numpy python3-pil python3-torch python3-torchvision
 FORMAT_PACKAGES := clang-format
 FUZZ_PACKAGES := clang libomp-dev libclang-rt-14-dev

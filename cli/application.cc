@@ -26,6 +26,9 @@ constexpr Verb verbs[] = {
     {"verify", "Check a model against its self-test, another model, logits or other kernels", add_verify},
     {"bench", "Time a network", add_bench},
     {"profile", "Time each layer of a network", add_profile},
+#if ATROUS_HAS_FETCH
+    {"fetch", "Download torchvision's checkpoints, or find those downloaded before", add_fetch},
+#endif
     {"completion", "Print a script that completes atrous's command lines in bash or zsh", add_completion},
 };
 

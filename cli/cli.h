@@ -29,6 +29,9 @@ Action add_convert(CLI::App&);
 Action add_inspect(CLI::App&);
 Action add_bench(CLI::App&);
 Action add_profile(CLI::App&);
+#if ATROUS_HAS_FETCH
+Action add_fetch(CLI::App&);
+#endif
 Action add_verify(CLI::App&);
 Action add_completion(CLI::App&);
 

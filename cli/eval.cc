@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "cli/cli.h"
+#include "cli/models.h"
 #include "cli/eval_output.h"
 #include "cli/names.h"
 #include "layers/error.h"

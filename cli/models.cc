@@ -8,9 +8,6 @@
 #include "weights_tools/seeded.h"
 #include "weights_tools/sha256.h"
 
-#ifndef ATROUS_HAS_FETCH
-#define ATROUS_HAS_FETCH 0
-#endif
 #if ATROUS_HAS_FETCH
 #include "cli/cache.h"
 #include "weights_tools/catalogue.h"
@@ -22,18 +19,20 @@ namespace {
 
 constexpr std::string_view default_name = "default", seeded_prefix = "seeded:";
 
+// The path of a published checkpoint, downloaded where it is not there yet; nothing for other names.
 #if ATROUS_HAS_FETCH
-bool is_published(const std::string& name) { return find_published(name) != nullptr; }
-#else
-bool is_published(const std::string&) { return false; }
-std::string fetch_checkpoint(const std::string& name) {
-  fail(ErrorCode::unsupported, name, ": this atrous was built without downloads: give a file");
+std::optional<std::string> published_path(const std::string& name) {
+  if (!find_published(name)) return std::nullopt;
+  const auto cached = cached_checkpoint(name);
+  return cached ? cached : fetch_checkpoint(name);
 }
+#else
+std::optional<std::string> published_path(const std::string&) { return std::nullopt; }
 #endif
 
 // The file that a name or path stands for; not for the default nor for seeded weights.
 std::string path_of(const std::string& name) {
-  if (is_published(name)) return fetch_checkpoint(name);
+  if (const auto path = published_path(name)) return *path;
   std::error_code ignored;
   if (name.find('/') == name.npos && !std::filesystem::exists(name, ignored)) {
     const std::string near = suggestion(name, model_names());

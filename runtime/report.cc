@@ -43,7 +43,9 @@ LabelMap error_map(const LabelMap& truth, const LabelMap& prediction, int ignore
 std::string_view copied_extension(std::span<const std::byte> file) {
   constexpr std::string_view exif = "eXIf";
   if (formats::is_jpeg(file)) return ".jpg";
-  if (formats::is_png(file) && std::ranges::search(file, std::as_bytes(std::span(exif))).empty())
+  const auto same = [](std::byte byte, char letter) { return byte == static_cast<std::byte>(letter); };
+  if (formats::is_png(file) &&
+      std::search(file.begin(), file.end(), exif.begin(), exif.end(), same) == file.end())
     return ".png";
   return {};
 }

@@ -16,7 +16,8 @@ namespace atrous {
 
 struct ReportImage {
   std::string name;                       // as ImageScore's
-  std::span<const std::byte> photo_file;  // its bytes: JPEG and PNG are copied, others written as PNG
+  std::span<const std::byte> photo_file;  // its bytes: JPEG and PNG are copied, others (and PNG with EXIF,
+                                          // which not every browser turns upright) written anew as PNG
   const Image& photo;                     // decoded and upright
   const LabelMap& truth;                  // at the size they were compared at
   const LabelMap& prediction;
@@ -26,13 +27,17 @@ struct ReportImage {
 // Every file appears whole or not at all (weights_tools/file.h). Error(io) as there.
 class Report {
  public:
-  // Makes the folder and its parents. Palette and classes: by index, for the pictures.
+  // Makes the folder and its parents. The palette, by class, is for the pictures.
   Report(std::string folder, Palette palette);
 
-  // Writes one image's pictures; may be called from one thread at a time.
+  // Writes one image's pictures, over those of an earlier run; may be called from one thread at a time.
+  // Files are named after the image, whatever its name holds (runtime/report_data.h). Void pixels of the
+  // truth are light grey; labels beyond the palette are grey. Error(invalid_argument) where truth and
+  // prediction differ in size.
   void add(const ReportImage&);
 
-  // Writes index.html. Images without pictures (of a resumed run whose folder is gone) are listed without.
+  // Writes index.html. Pictures are those that lie in the folder; an image without all four (of a resumed run
+  // whose folder is gone) is listed without.
   void finish(const Evaluation&);
 
  private:
