@@ -9,7 +9,8 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 # What building and downloading checkpoints need, and what the tests need beyond it.
 PACKAGES := g++ cmake make ninja-build libhwy-dev libstb-dev libdeflate-dev libcli11-dev nlohmann-json3-dev curl ca-certificates
-TEST_PACKAGES := doctest-dev python3 python3-numpy python3-pil python3-torch python3-torchvision
+TEST_PACKAGES := doctest-dev python3 python3-numpy python3-pil python3-torch python3-torchvision python3-sklearn \
+  python3-selenium chromium chromium-driver zsh
 FORMAT_PACKAGES := clang-format
 FUZZ_PACKAGES := clang libomp-dev libclang-rt-14-dev
 
@@ -74,7 +75,7 @@ test-full:
 	$(MAKE) test CTEST="-L full"
 
 asan:
-	$(MAKE) test BUILD=$(BUILD)-asan CONFIGURE="-DATROUS_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=RelWithDebInfo"
+	$(MAKE) test BUILD=$(BUILD)-asan CONFIGURE="-DATROUS_SANITIZE=address,undefined"
 
 # clang compiles with the sanitizers and libFuzzer; what is found stays in the build folder.
 fuzz: deps

@@ -145,6 +145,7 @@ ProcessResult run_process(const std::vector<std::string>& arguments, const Proce
 
   ProcessResult result;
   std::string_view input = options.input;
+  int signal_left = options.signal_at_errors;
   using Clock = std::chrono::steady_clock;
   const auto deadline = Clock::now() + std::chrono::seconds(options.timeout_seconds);
   while (out.read.get() >= 0 || err.read.get() >= 0) {
@@ -160,6 +161,7 @@ ProcessResult run_process(const std::vector<std::string>& arguments, const Proce
     if (::poll(waits.data(), waits.size(), static_cast<int>(left)) <= 0) continue;
     if (waits[0].revents) drain(out.read, result.output);
     if (waits[1].revents) drain(err.read, result.errors);
+    if (signal_left != 0 && !result.errors.empty()) ::kill(child, std::exchange(signal_left, 0));
     if (waits[2].revents) feed(in.write, input);
   }
 

@@ -15,6 +15,7 @@ struct ProcessOptions {
   bool close_output = false;     // no standard output at all
   std::vector<std::pair<std::string, std::string>> environment = {};  // added to this process's
   std::uint64_t file_size_limit = 0;  // bytes a file may grow to, as on a full disk; 0: any
+  int signal_at_errors = 0;           // sent once, as soon as something is on standard error; 0: none
   int timeout_seconds = 120;
 };
 
