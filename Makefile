@@ -12,8 +12,9 @@ PACKAGES := g++ cmake make ninja-build libhwy-dev libstb-dev libdeflate-dev libc
 TEST_PACKAGES := doctest-dev python3 python3-numpy python3-pil python3-torch python3-torchvision python3-sklearn \
   python3-selenium chromium chromium-driver zsh
 FORMAT_PACKAGES := clang-format
+FUZZ_PACKAGES := clang libomp-dev libclang-rt-14-dev
 
-.PHONY: help run test test-full build deps test-deps install format format-check asan clean
+.PHONY: help run test test-full build deps test-deps install format format-check asan fuzz clean
 
 help:
 	@echo "make run       install what is missing, build, segment a street (your own: PHOTO=my.jpg MODEL=deeplabv3_resnet101)"
@@ -22,6 +23,7 @@ help:
 	@echo "make install   install under PREFIX ($(PREFIX))"
 	@echo "make deps      install what building needs (Debian)"
 	@echo "make asan      every test under AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "make fuzz      every reader and the convolutions on made-up inputs (SECONDS_EACH=60, TARGETS=\"image pickle\")"
 	@echo "make format    clang-format on every source"
 
 # $(call install_missing,packages): only those that are missing, so that a second run needs neither root nor a network.
@@ -75,6 +77,14 @@ test-full:
 asan:
 	$(MAKE) test BUILD=$(BUILD)-asan CONFIGURE="-DATROUS_SANITIZE=address,undefined"
 
+# clang compiles with the sanitizers and libFuzzer; what is found stays in the build folder.
+fuzz: deps
+	$(call install_missing,$(FUZZ_PACKAGES))
+	@echo "building the fuzz targets in $(BUILD)-fuzz"
+	@$(call configure,$(BUILD)-fuzz,-DATROUS_FUZZ=ON -DCMAKE_CXX_COMPILER=clang++) >/dev/null
+	@cmake --build $(BUILD)-fuzz -j $(JOBS)
+	SECONDS_EACH=$(or $(SECONDS_EACH),60) tests/fuzz/run $(BUILD)-fuzz $(TARGETS)
+
 install: build
 	$(if $(DESTDIR),,$(if $(shell [ -w $(PREFIX) ] && echo y),,$(SUDO))) cmake --install $(BUILD) --prefix $(PREFIX)
 
@@ -87,4 +97,4 @@ format-check:
 	git ls-files '*.h' '*.cc' | xargs clang-format --dry-run --Werror
 
 clean:
-	rm -rf $(BUILD) $(BUILD)-test $(BUILD)-asan $(BUILD)-asan-test
+	rm -rf $(BUILD) $(BUILD)-test $(BUILD)-asan $(BUILD)-asan-test $(BUILD)-fuzz

@@ -74,6 +74,14 @@ TEST_CASE("every float survives its nine digits") {
   }
 }
 
+TEST_CASE("a negative zero stays negative") {
+  Metadata m;
+  m.preprocessing.mean = {-0.f, 0.f, 1.f};
+  const auto back = metadata_from_strings(to_strings(m))->preprocessing.mean;
+  CHECK(std::signbit(back[0]));
+  CHECK_FALSE(std::signbit(back[1]));
+}
+
 TEST_CASE("every resize rule comes back") {
   for (const ResizeRule rule :
        {ResizeRule{.kind = ResizeRule::Kind::none}, ResizeRule{.width = 256, .center_crop = 224},

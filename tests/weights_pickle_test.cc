@@ -272,6 +272,8 @@ TEST_CASE("a malformed pickle is refused with a sentence") {
       {"number cut short", proto + "J\1\2", Code::malformed, "ends within BININT"},
       {"GLOBAL without newline", proto + "cos", Code::malformed, "ends within a module name"},
       {"GLOBAL too long", pickled(global(Bytes(300, 'a'), "b")), Code::limit, "more than 256 bytes"},
+      {"STACK_GLOBAL too long", pickled(str("torch") + str(Bytes(300, 'a') + "Storage") + "\x93"),
+       Code::limit, "a name of 307 bytes, more than 256"},
       {"a list in itself", pickled(Bytes("]q\0h\0a", 6)), Code::malformed, "a list that contains itself"},
       {"a dict in itself", pickled(Bytes("}q\0Nh\0s", 7)), Code::malformed, "a dict that contains itself"},
       {"a list in a tuple in itself",

@@ -195,6 +195,8 @@ TEST_CASE("a bad zip checkpoint is refused with a sentence") {
       {"id with a number for a key",
        id(str("storage") + global("torch", "FloatStorage") + "K\1" + str("cpu") + "K\6"), Code::malformed,
        "a storage's key is an integer"},
+      {"id with a long key", one(tensor(storage(Bytes(300, 'k'), 6), 0, {1}, {1}), {}), Code::limit,
+       "a storage's key has 300 bytes, more than 256"},
       {"tensor of a string", one(tensor(str("x"), 0, {1}, {1}), {}), Code::malformed,
        "w: the tensor is made of a string"},
       {"too few arguments", one(rebuild + "NN\x86R", {}), Code::malformed,

@@ -134,6 +134,10 @@ void Machine::push_stack_global() {
   if (name.kind != Kind::string || module.kind != Kind::string)
     fail(ErrorCode::malformed, "the pickle's STACK_GLOBAL names something by ", name_of(name.kind),
          ", not by strings");
+  // One long string in the memo could otherwise be looked at again and again; GLOBAL's names end at 256 too.
+  constexpr std::uint32_t longest = 256;
+  if (const std::uint32_t length = std::max(name.text.length, module.text.length); length > longest)
+    fail(ErrorCode::limit, "the pickle's STACK_GLOBAL has a name of ", length, " bytes, more than ", longest);
   PickleNode node;
   node.text = name.text;
   push_global(input_.text(module.text.offset, module.text.length),
