@@ -10,15 +10,19 @@
 
 namespace atrous {
 
+class DeviceQueue;  // device.h
+
 struct KernelCall {
   std::span<const ConstView> inputs;
   View output;  // overlaps no input, but may be the very view of an ungrouped convolution's residual
   std::span<std::byte> workspace;  // aligned to 64 bytes, contents arbitrary
   int threads = 1;
+  DeviceQueue* queue = nullptr;  // where a device's kernel puts its work; null for the processor's
 };
 
 // Immutable once made: any number of threads may run it at once, each with its own views and workspace.
-// The result is bitwise the same for any number of threads and any size of workspace.
+// The result is bitwise the same for any number of threads and any size of workspace. A kernel of a device
+// (device.h) returns when its work is put into the call's queue, and everything it is given lies there.
 class Kernel {
  public:
   virtual ~Kernel() = default;

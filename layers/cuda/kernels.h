@@ -1,0 +1,58 @@
+// The kernels written here, one .cu file per layer. Each function puts one piece of work on the stream and
+// returns. Maps of halves are computed in fp32 and rounded once, at the end. Where a kernel writes a map, it
+// writes zeros between the last channel and the next pixel.
+#pragma once
+
+#include <cstdint>
+
+#include "layers/activation.h"
+#include "layers/conv2d.h"
+#include "layers/conv_transpose2d.h"
+#include "layers/cuda/cuda.h"
+#include "layers/max_pool2d.h"
+#include "layers/resize.h"
+
+namespace atrous::cuda {
+
+// The way in: 8-bit RGB through a table of 3 x 256 floats (device memory both) to one image of three
+// channels.
+void normalise(cudaStream_t, const std::uint8_t* rgb, const float* table, Map out);
+// fp32 with any pitch (device memory) to a map, and a map to dense fp32.
+void pack(cudaStream_t, const float* from, int from_pitch, Map to);
+void unpack(cudaStream_t, Map from, float* to);
+
+// Convolutions of any kind. weight: fp32 [kernel_h, kernel_w, in_channels / groups, out_channels]; bias fp32
+// or null; residual null or as in conv2d.h.
+struct ConvolutionWeights {
+  const float* weight = nullptr;
+  const float* bias = nullptr;
+  int kernel_h = 0, kernel_w = 0, stride = 1, padding = 0, dilation = 1, groups = 1;
+  ActivationKind activation = ActivationKind::none;
+};
+void conv2d_direct(cudaStream_t, const ConvolutionWeights&, Map in, const Map* residual, Map out);
+// groups = channels; weight: fp32 [kernel_h, kernel_w, channels rounded up to the map's pitch].
+void conv2d_depthwise(cudaStream_t, const ConvolutionWeights&, Map in, const Map* residual, Map out);
+// weight: fp32 [kernel_h, kernel_w, in_channels, out_channels / groups].
+void conv_transpose2d(cudaStream_t, const ConvolutionWeights&, Map in, Map out);
+
+// out = activation(in + bias + residual), what a convolution elsewhere left undone; bias fp32 or null,
+// residual null or as in conv2d.h. out may be in.
+void epilogue(cudaStream_t, const float* bias, const Map* residual, ActivationKind, Map in, Map out);
+
+void batch_norm(cudaStream_t, const float* scale, const float* shift, Map in, Map out);
+void activation(cudaStream_t, ActivationKind, Map in, Map out);  // out may be in
+void add(cudaStream_t, Map a, Map b, Map out);
+void mul(cudaStream_t, Map a, Map b, Map out);  // b of one pixel per image is repeated
+void softmax(cudaStream_t, Map in, Map out);
+void max_pool2d(cudaStream_t, const MaxPool2d&, Map in, Map out);
+void adaptive_avg_pool2d(cudaStream_t, Map in, Map out);
+void resize(cudaStream_t, const Resize&, Map in, Map out);
+// in, at `channel` of out, at any pitch: a concatenation is one of these for each input.
+void copy_channels(cudaStream_t, Map in, Map out, int channel);
+
+// Labels and, unless null, confidences (device memory) of one image at height x width: see
+// cpu/upsample_argmax.h. At most 256 classes.
+void upsample_argmax(cudaStream_t, Map logits, int height, int width, std::uint8_t* labels,
+                     float* confidence);
+
+}  // namespace atrous::cuda
