@@ -65,6 +65,7 @@ struct Context {
   Context(const Context&) = delete;
 
   Precision precision() const { return options.precision; }
+  void make_current() const;  // the device is a setting of each thread
   bool half() const { return options.precision == Precision::fp16; }
 };
 
@@ -83,6 +84,7 @@ struct Map {
   long long pixels() const { return 1LL * n * h * w; }
 };
 Map map_of(const ConstView&, const Context&);
+Map image_of(Map, std::int64_t n);  // image n alone
 inline Map map_of(const View& v, const Context& context) { return map_of(ConstView(v), context); }
 
 }  // namespace atrous::cuda
