@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
@@ -48,12 +49,31 @@ std::string resolve_link(const std::string& path) {
   return target.empty() ? path : target.string();
 }
 
+// Ends with a slash; empty for the working folder.
+std::string folder_of(const std::string& path) { return path.substr(0, path.rfind('/') + 1); }
+
 // A name in the folder of `path`, short whatever the length of `path`'s own.
 std::string temporary_name(const std::string& path) {
   static std::atomic<unsigned> counter{0};
-  const auto folder_end = path.rfind('/');
-  const std::string folder = folder_end == std::string::npos ? "" : path.substr(0, folder_end + 1);
-  return text(folder, ".atrous-", ::getpid(), "-", counter.fetch_add(1), ".tmp");
+  return text(folder_of(path), ".atrous-", ::getpid(), "-", counter.fetch_add(1), ".tmp");
+}
+
+// Under this name the system knows a file that has none. No allocation: its caller holds an open descriptor.
+std::array<char, 32> name_in_proc(int descriptor) {
+  std::array<char, 32> name{};
+  std::snprintf(name.data(), name.size(), "/proc/self/fd/%d", descriptor);
+  return name;
+}
+
+// A file without a name in the folder of `path`, which is gone when the process is, however that ends. -1
+// where there can be none, for whatever reason: the attempt to create a named one then says why, or succeeds.
+int open_unnamed(const std::string& path) {
+  const std::string folder = folder_of(path);
+  const int descriptor =
+      ::open(folder.empty() ? "." : folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+  if (descriptor < 0 || ::access(name_in_proc(descriptor).data(), F_OK) == 0) return descriptor;
+  ::close(descriptor);  // without /proc it could never be given a name
+  return -1;
 }
 
 }  // namespace
@@ -115,6 +135,8 @@ OutputFile::OutputFile(std::string path) : path_(std::move(path)) {
   path_ = resolve_link(path_);
   struct stat status {};
   if (::stat(path_.c_str(), &status) == 0) refuse_unusual(path_, status.st_mode);
+  descriptor_ = open_unnamed(path_);
+  if (descriptor_ >= 0) return;
   do {
     temporary_ = temporary_name(path_);
     descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
@@ -139,10 +161,24 @@ void OutputFile::write(std::span<const std::byte> bytes) {
 
 void OutputFile::commit() {
   if (descriptor_ < 0) fail(ErrorCode::invalid_argument, path_, ": committed twice");
+  if (temporary_.empty()) give_name();
   // Network file systems report a full disk only here.
   if (::close(std::exchange(descriptor_, -1)) != 0) fail_errno(path_, "close", errno);
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_errno(path_, "replace", errno);
   temporary_.clear();
+}
+
+// A link never replaces a file, only a rename does; so a file without a name takes a temporary one on its
+// way.
+void OutputFile::give_name() {
+  std::string name;
+  int linked = 0;
+  do {
+    name = temporary_name(path_);
+    linked = ::linkat(AT_FDCWD, name_in_proc(descriptor_).data(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW);
+  } while (linked != 0 && errno == EEXIST);
+  if (linked != 0) fail_errno(path_, "create a file beside it", errno);
+  temporary_ = std::move(name);
 }
 
 void write_file(const std::string& path, std::span<const std::byte> bytes) {

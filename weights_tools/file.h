@@ -1,4 +1,4 @@
-// Files, whole: read under a cap, written beside and renamed. Every output of atrous goes through OutputFile.
+// Files, whole: read under a cap, written aside and renamed. Every output of atrous goes through OutputFile.
 #pragma once
 
 #include <cstddef>
@@ -37,9 +37,10 @@ class InputFile {
   std::uint64_t size_ = 0;
 };
 
-// A file that appears whole or not at all: bytes go to a temporary file in the same folder, commit() renames
-// it over `path`. Without commit() the destructor removes it. Error(io) names the path and the system's
-// reason.
+// A file that appears whole or not at all: bytes go to a file in the same folder that has no name until
+// commit() renames it over `path`. Without commit() nothing is left of it, not even where the process is
+// killed. On a file system that has only files with names it is a temporary one, which the destructor removes
+// and a kill leaves. Error(io) names the path and the system's reason.
 class OutputFile {
  public:
   explicit OutputFile(std::string path);
@@ -51,7 +52,9 @@ class OutputFile {
   void commit();
 
  private:
-  std::string path_, temporary_;
+  void give_name();
+
+  std::string path_, temporary_;  // temporary_: empty while the file has no name
   int descriptor_ = -1;
 };
 
