@@ -32,6 +32,7 @@ class Error : public std::runtime_error {
 template <class... Parts>
 std::string text(const Parts&... parts) {
   std::ostringstream out;
+  out.exceptions(std::ios::badbit);  // without it a stream that runs out of memory cuts the text short
   (out << ... << parts);
   return std::move(out).str();
 }

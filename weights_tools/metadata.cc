@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string_view>
 
 #include "layers/error.h"
@@ -30,11 +31,28 @@ std::string number(float value) {
   return {digits, std::to_chars(digits, digits + sizeof digits, value, std::chars_format::general, 9).ptr};
 }
 
+// A JSON list of `one` of each value. Lists and objects are put together as text, not as trees:
+// nlohmann-json's destructor takes nested values apart with the help of a vector, so it allocates, and where
+// it cannot it ends the process.
+template <class Range, class One>
+std::string list_of(const Range& values, One&& one) {
+  std::string out = "[";
+  for (const auto& v : values) out += (out.size() > 1 ? "," : "") + one(v);
+  return out + "]";
+}
+
 template <class Range>
 std::string numbers(const Range& values) {
-  std::string out = "[";
-  for (const float v : values) out += (out.size() > 1 ? "," : "") + number(v);
-  return out + "]";
+  return list_of(values, [](float v) { return number(v); });
+}
+
+std::string integers(std::span<const std::int64_t> values) {
+  return list_of(values, [](std::int64_t v) { return text(v); });
+}
+
+std::string colours(const Palette& palette) {
+  return list_of(palette,
+                 [](const Colour& c) { return integers(std::vector<std::int64_t>(c.begin(), c.end())); });
 }
 
 std::string_view name_of(ResizeRule::Kind kind) {
@@ -49,16 +67,18 @@ std::string_view name_of(ResizeRule::Kind kind) {
   return "?";
 }
 
+// Keys in the order of the alphabet.
 std::string resize_text(const ResizeRule& r) {
-  Json json = {{"kind", name_of(r.kind)}};
-  if (r.kind != ResizeRule::Kind::none) json["width"] = r.width;
-  if (r.kind == ResizeRule::Kind::exact) json["height"] = r.height;
-  if (r.center_crop != 0) json["center_crop"] = r.center_crop;
-  return json.dump();
+  std::string out = "{";
+  if (r.center_crop != 0) out += text("\"center_crop\":", r.center_crop, ",");
+  if (r.kind == ResizeRule::Kind::exact) out += text("\"height\":", r.height, ",");
+  out += text("\"kind\":\"", name_of(r.kind), "\"");
+  if (r.kind != ResizeRule::Kind::none) out += text(",\"width\":", r.width);
+  return out + "}";
 }
 
 std::string self_test_text(const SelfTest& t) {
-  return text("{\"height\":", t.height, ",\"width\":", t.width, ",\"indices\":", Json(t.indices).dump(),
+  return text("{\"height\":", t.height, ",\"width\":", t.width, ",\"indices\":", integers(t.indices),
               ",\"values\":", numbers(t.values), ",\"largest\":", number(t.largest),
               ",\"tolerance\":", number(t.tolerance), "}");
 }
@@ -69,7 +89,27 @@ std::string self_test_text(const SelfTest& t) {
   fail(ErrorCode::malformed, "metadata: ", what, " ", problem);
 }
 
-Json parse(const std::string& value, std::string_view what) {
+// From the leaves, which leaves the destructor nothing to take apart.
+void dismantle(Json& json) {
+  if (!json.is_structured()) return;
+  for (Json& child : json) dismantle(child);
+  json.clear();
+}
+
+// A parsed value that is taken apart without an allocation.
+class Parsed {
+ public:
+  explicit Parsed(Json&& json) : json_(std::move(json)) {}
+  ~Parsed() { dismantle(json_); }
+  Parsed(const Parsed&) = delete;
+  Parsed& operator=(const Parsed&) = delete;
+  const Json& get() const { return json_; }
+
+ private:
+  Json json_;
+};
+
+Parsed parse(const std::string& value, std::string_view what) {
   if (value.size() > value_limit)
     fail_metadata(what, text("has ", value.size(), " bytes, more than ", value_limit));
   const auto refuse_depth = [what](int depth, Json::parse_event_t, Json&) {
@@ -78,7 +118,7 @@ Json parse(const std::string& value, std::string_view what) {
   };
   Json json = Json::parse(value, refuse_depth, false);
   if (json.is_discarded()) fail_metadata(what, "is not JSON");
-  return json;
+  return Parsed(std::move(json));
 }
 
 void check_name(std::string_view value, std::string_view what) {
@@ -121,7 +161,8 @@ const Json& member(const Json& json, const char* key, std::string_view what) {
 
 std::vector<std::string> read_classes(const std::string& value) {
   std::vector<std::string> out;
-  const Json json = parse(value, "classes");
+  const Parsed parsed = parse(value, "classes");
+  const Json& json = parsed.get();
   for (const Json& name : array(json, class_limit, "classes")) {
     if (!name.is_string()) fail_metadata("classes", "has an entry that is not a string");
     out.push_back(name.get<std::string>());
@@ -132,7 +173,8 @@ std::vector<std::string> read_classes(const std::string& value) {
 
 Palette read_palette(const std::string& value) {
   Palette out;
-  const Json json = parse(value, "palette");
+  const Parsed parsed = parse(value, "palette");
+  const Json& json = parsed.get();
   for (const Json& colour : array(json, class_limit, "palette")) {
     if (!colour.is_array() || colour.size() != 3)
       fail_metadata("palette", "has an entry that is not three numbers");
@@ -145,13 +187,15 @@ Palette read_palette(const std::string& value) {
 }
 
 std::array<float, 3> read_three(const std::string& value, std::string_view what) {
-  const Json json = parse(value, what);
+  const Parsed parsed = parse(value, what);
+  const Json& json = parsed.get();
   if (!json.is_array() || json.size() != 3) fail_metadata(what, "is not three numbers");
   return {finite(json[0], what), finite(json[1], what), finite(json[2], what)};
 }
 
 ResizeRule read_resize(const std::string& value) {
-  const Json json = parse(value, "resize");
+  const Parsed parsed = parse(value, "resize");
+  const Json& json = parsed.get();
   const Json& kind = member(json, "kind", "resize");
   ResizeRule out;
   const auto kinds = {ResizeRule::Kind::none, ResizeRule::Kind::shorter_side, ResizeRule::Kind::exact};
@@ -167,7 +211,8 @@ ResizeRule read_resize(const std::string& value) {
 
 SelfTest read_self_test(const std::string& value) {
   constexpr std::string_view what = "self_test";
-  const Json json = parse(value, what);
+  const Parsed parsed = parse(value, what);
+  const Json& json = parsed.get();
   SelfTest out;
   out.height = size(member(json, "height", what), "self_test height");
   out.width = size(member(json, "width", what), "self_test width");
@@ -237,8 +282,8 @@ Strings to_strings(const Metadata& m) {
   for (const std::string& name : m.classes) check_name(name, "a class");
   Strings out{{"atrous.format", std::string(format_version)},
               {"architecture", m.architecture},
-              {"classes", Json(m.classes).dump()},
-              {"palette", Json(m.palette).dump()},
+              {"classes", list_of(m.classes, [](const std::string& name) { return Json(name).dump(); })},
+              {"palette", colours(m.palette)},
               {"mean", numbers(m.preprocessing.mean)},
               {"std", numbers(m.preprocessing.std)},
               {"resize", resize_text(m.preprocessing.resize)},

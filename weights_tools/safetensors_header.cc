@@ -184,6 +184,12 @@ bool HeaderReader::end_array() {
   return true;
 }
 
+std::string list_of(const std::vector<std::int64_t>& values) {
+  std::string out = "[";
+  for (const std::int64_t v : values) out += text(out.size() > 1 ? "," : "", v);
+  return out + "]";
+}
+
 std::string quoted(const std::string& s) {
   try {
     return Json(s).dump();
@@ -207,6 +213,8 @@ SafetensorsHeader parse_safetensors_header(std::span<const std::byte> json) {
   return reader.take();
 }
 
+// As text from the start, not as a tree: nlohmann-json's destructor takes nested values apart with the help
+// of a vector, so it allocates, and where it cannot it ends the process.
 std::string format_safetensors_header(const SafetensorsHeader& header) {
   std::string out = "{";
   if (!header.metadata.empty()) {
@@ -217,7 +225,7 @@ std::string format_safetensors_header(const SafetensorsHeader& header) {
   }
   for (const SafetensorsEntry& e : header.entries)
     out += text(out.size() > 1 ? "," : "", quoted(e.name), ":{\"dtype\":\"", name_of(e.dtype),
-                "\",\"shape\":", Json(e.shape).dump(), ",\"data_offsets\":[", e.begin, ",", e.end, "]}");
+                "\",\"shape\":", list_of(e.shape), ",\"data_offsets\":[", e.begin, ",", e.end, "]}");
   return out + "}";
 }
 
