@@ -72,16 +72,23 @@ struct Job {
   double network_seconds = 0;
 };
 
-// Does one step of an image; after an error there are no more. `file` is put before sentences that do not
-// say yet what they are about.
+// Does a step; `file` is put before sentences that do not say yet what they are about.
+template <class Step>
+void name_failure(const std::string& file, Step&& step) {
+  try {
+    step();
+  } catch (const Error& error) {
+    if (file.empty()) throw;
+    fail(error.code(), file, ": ", error.what());
+  }
+}
+
+// Does one step of an image; after an error there are no more. Throws nothing, out of memory or not.
 template <class Step>
 void attempt(Job& job, const std::string& file, Step&& step) {
   if (job.error) return;
   try {
-    step();
-  } catch (const Error& error) {
-    const std::string prefix = file.empty() ? "" : file + ": ";
-    job.error = std::make_exception_ptr(Error(error.code(), prefix + error.what()));
+    name_failure(file, step);
   } catch (...) {
     job.error = std::current_exception();
   }
@@ -139,7 +146,7 @@ class Run {
   Evaluation result_;
   Session session_;
   BoundedQueue<Job> decoded_{images_ahead}, segmented_{images_behind};
-  std::exception_ptr fatal_;  // of the scoring thread
+  std::exception_ptr decoding_failure_, scoring_failure_;  // what ended a thread before its time
   const Clock::time_point start_ = Clock::now();
   Clock::time_point saved_ = Clock::now();
   double seconds_before_ = 0;  // of earlier runs
@@ -214,13 +221,18 @@ RunIdentity Run::identity() const {
 // ---- the decode thread
 
 void Run::decode() {
-  for (std::size_t i = first_; i < dataset_.samples.size(); ++i) {
-    Job job;
-    job.index = i;
-    attempt(job, "", [&] { decode_one(job); });
-    if (!decoded_.push(std::move(job))) return;
+  try {
+    for (std::size_t i = first_; i < dataset_.samples.size(); ++i) {
+      Job job;
+      job.index = i;
+      attempt(job, "", [&] { decode_one(job); });
+      if (!decoded_.push(std::move(job))) return;
+    }
+    decoded_.end();
+  } catch (...) {
+    decoding_failure_ = std::current_exception();
+    decoded_.abandon();
   }
-  decoded_.end();
 }
 
 // The network's input alone would not fit: known before the photo is brought to that size.
@@ -288,7 +300,7 @@ void Run::score() {
   try {
     while (std::optional<Job> job = segmented_.pop()) score_one(*job);
   } catch (...) {
-    fatal_ = std::current_exception();
+    scoring_failure_ = std::current_exception();
     decoded_.abandon();
     segmented_.abandon();
   }
@@ -315,9 +327,11 @@ void Run::count(const Job& job, const ConfusionMatrix& confusion, const ScoreHis
                                  options_.scores ? &scores : nullptr);
   score.seconds = job.network_seconds;
   show(job);
+  // First what may run out of memory: the state is kept after a failure too, and each image is in all or
+  // none.
+  result_.images.push_back(std::move(score));
   result_.confusion.add(confusion);
   if (options_.scores) result_.scores.add(scores);
-  result_.images.push_back(std::move(score));
   tell(job, nullptr);
 }
 
@@ -364,10 +378,9 @@ void Run::save() {
 // ---- all of it
 
 Evaluation Run::run() {
-  std::exception_ptr stopped;
+  std::exception_ptr failure;
   {
-    std::jthread decoding([this] { decode(); });
-    std::jthread scoring([this] { score(); });
+    std::jthread decoding, scoring;
     // However this block is left, the threads must come to an end before they are joined.
     struct End {
       Run& run;
@@ -377,19 +390,22 @@ Evaluation Run::run() {
       }
     } const end{*this};
     try {
+      decoding = std::jthread([this] { decode(); });
+      scoring = std::jthread([this] { score(); });
       segment_all();
     } catch (...) {
-      stopped = std::current_exception();
+      failure = std::current_exception();
     }
   }
-  if (!fatal_) fatal_ = stopped;
-  if (fatal_) {
+  for (const std::exception_ptr& of_thread : {decoding_failure_, scoring_failure_})
+    if (of_thread) failure = of_thread;
+  if (failure) {
     // What has been counted is worth keeping; that it could not be kept is not what went wrong first.
     try {
       if (!options_.state.empty() && done() > first_) save();
-    } catch (const Error&) {
+    } catch (const std::exception&) {
     }
-    std::rethrow_exception(fatal_);
+    std::rethrow_exception(failure);
   }
   if (!options_.state.empty()) save();
   result_.seconds = seconds_before_ + seconds_since(start_);

@@ -84,7 +84,9 @@ void Session::run(ConstView input, const NodeObserver& observer) {
       observer(i, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(),
                call.output);
   }
-  for (const auto& [name, value] : graph.outputs) last_outputs_.push_back(view_of(value));
+  std::vector<View> outputs;  // all of them or none
+  for (const auto& [name, value] : graph.outputs) outputs.push_back(view_of(value));
+  last_outputs_ = std::move(outputs);
   idle_workspace_ = {arena_.data() + p.activation_bytes, p.workspace_bytes};
 }
 
