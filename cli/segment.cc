@@ -34,6 +34,7 @@ struct Options {
   bool no_resize = false, no_exif = false, aux = false, quiet = false;
   bool mask = false, overlay = false, labels = false, confidence = false, no_mask = false, no_overlay = false;
   bool sheet = false, legend = false, indexed = false;
+  bool skip_broken = false;
   OverlayOptions style;
   bool no_contours = false;
 
@@ -121,6 +122,7 @@ struct Job {
   // The picture's own truth and how the labels compare with it, where asked for.
   std::optional<LabelMap> truth = {};
   Metrics against_truth = {};
+  bool segmented = false;  // the picture at work: what fails from then on is not its fault
 
   void run(const Input&);
   std::vector<std::string> write_pictures(const Segmentation&, const std::vector<ClassShare>&,
@@ -248,6 +250,7 @@ void Job::compare(const Segmentation& s) {
 }
 
 void Job::run(const Input& input) {
+  segmented = false;
   const auto file = read_input(input.path);
   const std::string name = input.path == "-" ? "standard input" : on_terminal(input.path);
   const SegmentOptions how = segment_options(options, model);
@@ -267,6 +270,7 @@ void Job::run(const Input& input) {
   if (options.to_stdout() && results.size() != 1)
     throw UsageError{
         text("-o -: ", name, " holds ", results.size(), " images, one can go to standard output")};
+  segmented = true;
   if (!options.logits.empty()) write_to(options.logits, encode_npy(stack(results).view()));
   for (std::size_t n = 0; n < results.size(); ++n) {
     const std::string suffix = results.size() > 1 ? text('.', n) : "";
@@ -310,17 +314,23 @@ int run(const Options& options) {
   const bool several = inputs.size() > 1;
   const bool progress =
       several && isatty(STDERR_FILENO) && !(options.prints_table() && isatty(STDOUT_FILENO));
-  int failed = 0;
+  std::size_t broken = 0;
+  // One broken photo does not stop a folder: it is named, and the exit status tells. Results that cannot be
+  // written do: the next ones could not be either.
+  const auto go_on_after = [&](const std::string& sentence) {
+    if (progress) clear_progress();
+    if (!several || job.segmented) throw;
+    complain(sentence);
+    ++broken;
+  };
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     if (progress) show_progress(i + 1, inputs.size(), on_terminal(inputs[i].path));
     try {
       job.run(inputs[i]);
     } catch (const Error& error) {
-      // One broken photo does not stop a folder: it is named, and the exit status tells.
-      if (!several) throw;
-      if (progress) clear_progress();
-      complain(error.what());
-      ++failed;
+      go_on_after(error.what());
+    } catch (const std::bad_alloc&) {
+      go_on_after(on_terminal(inputs[i].path) + ": out of memory");
     }
   }
   if (progress) clear_progress();
@@ -328,7 +338,10 @@ int run(const Options& options) {
     const std::string json = job.report.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + '\n';
     write_to(options.json, std::as_bytes(std::span(json)));
   }
-  if (failed > 0) fail(ErrorCode::io, failed, " of ", inputs.size(), " pictures failed");
+  if (broken == 0) return 0;
+  const std::string sentence = text(broken, " of ", inputs.size(), " pictures failed");
+  if (!options.skip_broken || broken == inputs.size()) fail(ErrorCode::io, sentence);
+  complain(sentence);
   return 0;
 }
 
@@ -397,6 +410,9 @@ Action add_segment(CLI::App& verb) {
       ->check(CLI::Range(1, 16384))
       ->group(how);
   verb.add_flag("--no-exif", o->no_exif, "Ignore the EXIF orientation")->group(how);
+  verb.add_flag("--skip-broken", o->skip_broken,
+                "Exit with status 0 though some of several photos, which are named, could not be segmented")
+      ->group(how);
 
   const auto result = "The result";
   verb.add_option("--at", o->at, "Label map at the photo's size or the network's input size")

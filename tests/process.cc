@@ -144,6 +144,7 @@ ProcessResult run_process(const std::vector<std::string>& arguments, const Proce
   ::fcntl(in.write.get(), F_SETFL, O_NONBLOCK);
 
   ProcessResult result;
+  bool signalled = false;
   std::string_view input = options.input;
   using Clock = std::chrono::steady_clock;
   const auto deadline = Clock::now() + std::chrono::seconds(options.timeout_seconds);
@@ -159,6 +160,9 @@ ProcessResult run_process(const std::vector<std::string>& arguments, const Proce
                                 pollfd{in.write.get(), POLLOUT, 0}};
     if (::poll(waits.data(), waits.size(), static_cast<int>(left)) <= 0) continue;
     if (waits[0].revents) drain(out.read, result.output);
+    if (options.close_after > 0 && result.output.size() >= options.close_after) out.read.close();
+    if (options.signal != 0 && !signalled && !result.output.empty())
+      signalled = ::kill(child, options.signal) == 0;
     if (waits[1].revents) drain(err.read, result.errors);
     if (waits[2].revents) feed(in.write, input);
   }

@@ -1,6 +1,7 @@
 // Running a program the way a shell does, without a shell: an argument vector, bytes in, bytes out.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -16,6 +17,9 @@ struct ProcessOptions {
   std::vector<std::pair<std::string, std::string>> environment = {};  // added to this process's
   std::uint64_t file_size_limit = 0;  // bytes a file may grow to, as on a full disk; 0: any
   int timeout_seconds = 120;
+  std::size_t close_after =
+      0;           // bytes of its output that are read, at least, before the pipe is closed; 0: all
+  int signal = 0;  // sent once the program has printed something; 0: none
 };
 
 struct ProcessResult {
