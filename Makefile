@@ -11,8 +11,9 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PACKAGES := g++ cmake make ninja-build libhwy-dev libstb-dev libdeflate-dev libcli11-dev nlohmann-json3-dev curl ca-certificates
 TEST_PACKAGES := doctest-dev python3 python3-numpy python3-pil python3-torch python3-torchvision
 FORMAT_PACKAGES := clang-format
+TSAN_PACKAGES := clang libomp-dev doctest-dev
 
-.PHONY: help run test test-full build deps test-deps install format format-check asan clean
+.PHONY: help run test test-full build deps test-deps install format format-check asan tsan clean
 
 help:
 	@echo "make run       install what is missing, build, segment a street (your own: PHOTO=my.jpg MODEL=deeplabv3_resnet101)"
@@ -21,6 +22,7 @@ help:
 	@echo "make install   install under PREFIX ($(PREFIX))"
 	@echo "make deps      install what building needs (Debian)"
 	@echo "make asan      every test under AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "make tsan      the load tests under ThreadSanitizer"
 	@echo "make format    clang-format on every source"
 
 # $(call install_missing,packages): only those that are missing, so that a second run needs neither root nor a network.
@@ -74,6 +76,10 @@ test-full:
 asan:
 	$(MAKE) test BUILD=$(BUILD)-asan CONFIGURE="-DATROUS_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=RelWithDebInfo"
 
+tsan: deps
+	$(call install_missing,$(TSAN_PACKAGES))
+	sh tests/tsan/run $(BUILD)-tsan
+
 install: build
 	$(if $(DESTDIR),,$(if $(shell [ -w $(PREFIX) ] && echo y),,$(SUDO))) cmake --install $(BUILD) --prefix $(PREFIX)
 
@@ -86,4 +92,4 @@ format-check:
 	git ls-files '*.h' '*.cc' | xargs clang-format --dry-run --Werror
 
 clean:
-	rm -rf $(BUILD) $(BUILD)-test $(BUILD)-asan $(BUILD)-asan-test
+	rm -rf $(BUILD) $(BUILD)-test $(BUILD)-asan $(BUILD)-asan-test $(BUILD)-tsan

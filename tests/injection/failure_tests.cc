@@ -248,6 +248,16 @@ const ResizeRule as_it_is{.kind = ResizeRule::Kind::none, .width = 0};
 
 }  // namespace
 
+// A stream that cannot grow would rather end there.
+TEST_CASE("a sentence that there is no memory for is not cut short") {
+  check_every_failure({.run =
+                           [] {
+                             return text("a sentence longer than any short string: ", 12345, " and ",
+                                         std::string(600, 'x'), ", ", 0.5, " at its end");
+                           }},
+                      Kind::allocation);
+}
+
 TEST_CASE_FIXTURE(Folders, "a zip checkpoint that cannot be loaded says so") {
   check_every_failure(loading(save("a.pth", weights::pth_zip(small_pickle(), {{"0", six}}))));
 }
