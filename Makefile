@@ -9,11 +9,13 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 # What building and downloading checkpoints need, and what the tests need beyond it.
 PACKAGES := g++ cmake make ninja-build libhwy-dev libstb-dev libdeflate-dev libcli11-dev nlohmann-json3-dev curl ca-certificates
-TEST_PACKAGES := doctest-dev python3 python3-numpy python3-pil python3-torch python3-torchvision
+TEST_PACKAGES := doctest-dev python3 python3-numpy python3-pil python3-torch python3-torchvision python3-sklearn \
+  python3-selenium chromium chromium-driver zsh
 FORMAT_PACKAGES := clang-format
 TSAN_PACKAGES := clang libomp-dev doctest-dev
+FUZZ_PACKAGES := clang libomp-dev libclang-rt-14-dev
 
-.PHONY: help run test test-full build deps test-deps install format format-check asan tsan clean
+.PHONY: help run test test-full build deps test-deps install format format-check asan tsan fuzz clean
 
 help:
 	@echo "make run       install what is missing, build, segment a street (your own: PHOTO=my.jpg MODEL=deeplabv3_resnet101)"
@@ -23,6 +25,7 @@ help:
 	@echo "make deps      install what building needs (Debian)"
 	@echo "make asan      every test under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make tsan      the load tests under ThreadSanitizer"
+	@echo "make fuzz      every reader and the convolutions on made-up inputs (SECONDS_EACH=60, TARGETS=\"image pickle\")"
 	@echo "make format    clang-format on every source"
 
 # $(call install_missing,packages): only those that are missing, so that a second run needs neither root nor a network.
@@ -74,7 +77,15 @@ test-full:
 	$(MAKE) test CTEST="-L full"
 
 asan:
-	$(MAKE) test BUILD=$(BUILD)-asan CONFIGURE="-DATROUS_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=RelWithDebInfo"
+	$(MAKE) test BUILD=$(BUILD)-asan CONFIGURE="-DATROUS_SANITIZE=address,undefined"
+
+# clang compiles with the sanitizers and libFuzzer; what is found stays in the build folder.
+fuzz: deps
+	$(call install_missing,$(FUZZ_PACKAGES))
+	@echo "building the fuzz targets in $(BUILD)-fuzz"
+	@$(call configure,$(BUILD)-fuzz,-DATROUS_FUZZ=ON -DCMAKE_CXX_COMPILER=clang++) >/dev/null
+	@cmake --build $(BUILD)-fuzz -j $(JOBS)
+	SECONDS_EACH=$(or $(SECONDS_EACH),60) tests/fuzz/run $(BUILD)-fuzz $(TARGETS)
 
 tsan: deps
 	$(call install_missing,$(TSAN_PACKAGES))
@@ -92,4 +103,4 @@ format-check:
 	git ls-files '*.h' '*.cc' | xargs clang-format --dry-run --Werror
 
 clean:
-	rm -rf $(BUILD) $(BUILD)-test $(BUILD)-asan $(BUILD)-asan-test $(BUILD)-tsan
+	rm -rf $(BUILD) $(BUILD)-test $(BUILD)-asan $(BUILD)-asan-test $(BUILD)-fuzz $(BUILD)-tsan

@@ -29,13 +29,13 @@ void add_options(CLI::App& verb, Options& options) {
       ->type_name("WIDTHxHEIGHT")
       ->capture_default_str();
   verb.add_option("--batch", options.batch, "Images per run")
-      ->check(CLI::Range(1, 1024))
+      ->check(whole_number(1, 1024))
       ->capture_default_str();
   verb.add_option("--runs", options.runs, "Counted runs")
-      ->check(CLI::Range(1, 100000))
+      ->check(whole_number(1, 100000))
       ->capture_default_str();
   verb.add_option("--warmup", options.warmup, "Runs before them")
-      ->check(CLI::Range(0, 1000))
+      ->check(whole_number(0, 1000))
       ->capture_default_str();
   verb.add_option("-o,--format", options.format, "md, json or csv")
       ->check(CLI::IsMember({"md", "json", "csv"}));

@@ -9,6 +9,7 @@
 
 #include "cli/cli.h"
 #include "cli/progress.h"
+#include "cli/suggest.h"
 #include "layers/error.h"
 #include "weights_tools/catalogue.h"
 #include "weights_tools/fetch.h"
@@ -61,10 +62,14 @@ Source source_of_url(const std::string& url) {
 Source source_of_name(const std::string& name, const std::string& mirror) {
   const PublishedCheckpoint* published = find_published(name);
   if (!published) {
-    std::string known;
-    for (const auto& p : published_checkpoints()) known += (known.empty() ? "" : ", ") + std::string(p.name);
-    throw UsageError{
-        atrous::text(printable(name), ": no published checkpoint, expected a url or one of ", known)};
+    std::string all;
+    std::vector<std::string> known;
+    for (const PublishedCheckpoint& p : published_checkpoints()) {
+      known.emplace_back(p.name);
+      all += (all.empty() ? "" : ", ") + known.back();
+    }
+    throw UsageError{atrous::text(printable(name), ": no published checkpoint", suggestion(name, known),
+                                  ", expected a url or one of ", all)};
   }
   std::string url = mirror.empty() ? url_of(*published) : mirror;
   if (url.ends_with('/')) url += published->file;

@@ -56,9 +56,36 @@ SessionOptions RunOptions::session_options() const {
           .memory_limit = memory_limit.empty() ? physical_memory() : parse_bytes(memory_limit)};
 }
 
+std::optional<ResizeRule> SizeOptions::rule() const {
+  if (no_resize + (resize > 0) + !size.empty() > 1)
+    throw UsageError{"--resize, --size and --no-resize exclude each other"};
+  if (no_resize) return ResizeRule{.kind = ResizeRule::Kind::none, .width = 0};
+  if (resize > 0) return ResizeRule{.kind = ResizeRule::Kind::shorter_side, .width = resize};
+  if (size.empty()) return std::nullopt;
+  const auto [width, height] = parse_size(size);
+  return ResizeRule{.kind = ResizeRule::Kind::exact, .width = width, .height = height};
+}
+
+void add_size_options(CLI::App& verb, SizeOptions& options, const std::string& group) {
+  verb.add_option("--resize", options.resize,
+                  "Shorter side (default: the model's: 520, the default model's 360)")
+      ->check(whole_number(1, 16384))
+      ->group(group);
+  verb.add_option("--size", options.size, "Exactly WIDTHxHEIGHT")->type_name("WIDTHxHEIGHT")->group(group);
+  verb.add_flag("--no-resize", options.no_resize, "As it is")->group(group);
+}
+
+void add_model_option(CLI::App& verb, RunOptions& options) {
+  verb.add_option("-m,--model", options.model,
+                  "default (streets), a name that atrous fetch --list knows, a .pth or .safetensors file, or "
+                  "seeded:NETWORK for random weights")
+      ->type_name("MODEL")
+      ->capture_default_str();
+}
+
 void add_run_options(CLI::App& verb, RunOptions& options) {
   verb.add_option("--threads", options.threads, "Threads; 0 for all this process may use")
-      ->check(CLI::Range(0, 1024))
+      ->check(whole_number(0, 1024))
       ->capture_default_str();
   std::vector<std::string> isas, implementations;
   for (Isa isa : supported_isas()) isas.emplace_back(name_of(isa));
@@ -70,6 +97,18 @@ void add_run_options(CLI::App& verb, RunOptions& options) {
   verb.add_option("--memory-limit", options.memory_limit,
                   "Most memory for weights and activations, such as 500MB")
       ->type_name("BYTES");
+}
+
+CLI::Validator whole_number(int low, int high) {
+  const auto check = [low, high](const std::string& given) -> std::string {
+    int value = 0;
+    const char* const end = given.data() + given.size();
+    const auto parsed = std::from_chars(given.data(), end, value);
+    const bool plain = given == "0" || !given.starts_with('0');
+    if (parsed.ec == std::errc() && parsed.ptr == end && plain && value >= low && value <= high) return "";
+    return text("expected a whole number from ", low, " to ", high, ", found ", given);
+  };
+  return CLI::Validator(check, text(low, "..", high));
 }
 
 std::pair<int, int> parse_size(const std::string& text) {

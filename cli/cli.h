@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,20 @@ struct RunOptions {
   SessionOptions session_options() const;
 };
 void add_run_options(CLI::App&, RunOptions&);
+
+// How photos become the network's input, in place of the model's own way.
+struct SizeOptions {
+  int resize = 0;
+  std::string size;
+  bool no_resize = false;
+
+  std::optional<ResizeRule> rule() const;  // UsageError where they contradict each other
+};
+void add_size_options(CLI::App&, SizeOptions&, const std::string& group);
+void add_model_option(CLI::App&, RunOptions&);  // -m, the default model unless given
+
+// An option's check: digits that give low to high. CLI11 alone would take 010 for eight.
+CLI::Validator whole_number(int low, int high);
 
 // "520x480": width and height, each 1 to 16384. Throws UsageError.
 std::pair<int, int> parse_size(const std::string& text);

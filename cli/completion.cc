@@ -4,10 +4,21 @@
 
 #include "cli/cli.h"
 #include "cli/models.h"
+#if ATROUS_HAS_EVALUATION
+#include "runtime/dataset.h"
+#endif
 
 namespace atrous::cli {
 
 namespace {
+
+std::vector<std::string> dataset_names() {
+  std::vector<std::string> names;
+#if ATROUS_HAS_EVALUATION
+  for (const DatasetKind& kind : dataset_kinds()) names.emplace_back(kind.name);
+#endif
+  return names;
+}
 
 // The values an option takes, as far as they can be listed.
 struct Values {
@@ -16,14 +27,19 @@ struct Values {
   std::vector<std::string> choices;  // and these
 };
 
-// An option's type as CLI11 describes it: "TEXT:{photo,input}", "INT:INT in [0 - 1024]", or what type_name()
+// An option's type as CLI11 describes it: "TEXT:{photo,input}", "INT:0..1024", or what type_name()
 // set.
 Values values_of(const CLI::Option& option) {
   Values values;
   values.none = option.get_items_expected_max() == 0;
   const std::string type = option.get_type_name();
-  if (type == "MODEL") {
+  if (type == "MODEL" || option.get_name() == "names") {
     values.choices = model_names();
+    values.files = type == "MODEL";
+    return values;
+  }
+  if (type.starts_with("KIND FOLDER")) {
+    values.choices = dataset_names();
     values.files = true;
     return values;
   }

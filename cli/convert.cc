@@ -65,7 +65,7 @@ Action add_convert(CLI::App& verb) {
       ->type_name("FILE");
   CLI::Option* resize =
       verb.add_option("--resize", options->resize, "Shorter side to store (default: the source's, or 520)")
-          ->check(CLI::Range(1, 16384));
+          ->check(whole_number(1, 16384));
   verb.add_flag("--no-resize", options->no_resize, "Store that photos are not resized")->excludes(resize);
   verb.add_flag("--half", options->half,
                 "Store fp32 tensors in half precision: half the bytes, rounded to 11 bits");

@@ -7,8 +7,8 @@
 #include <filesystem>
 
 #include "cli/cli.h"
-#include "cli/models.h"
 #include "cli/eval_output.h"
+#include "cli/models.h"
 #include "cli/names.h"
 #include "layers/error.h"
 #include "runtime/class_map.h"
@@ -25,10 +25,11 @@ namespace {
 struct Options {
   RunOptions run;
   std::vector<std::string> dataset;  // kind, root and, of pairs, the labels
-  std::string set, map, ignore, at = "input", size, classes, palette;
+  std::string set, map, ignore, at = "input", classes, palette;
   std::string json, csv, images_csv, report, resume;
-  int resize = 0, limit = 0;
-  bool no_resize = false, no_exif = false, void_class = false, no_scores = false;
+  int limit = 0;
+  SizeOptions size;
+  bool no_exif = false, void_class = false, no_scores = false;
   bool strict = false, quiet = false;
 
   std::vector<std::string> outputs() const {
@@ -39,16 +40,6 @@ struct Options {
   }
   bool prints_table() const { return !quiet && std::ranges::count(outputs(), "-") == 0; }
 };
-
-std::optional<ResizeRule> resize_rule(const Options& o) {
-  if (o.no_resize + (o.resize > 0) + !o.size.empty() > 1)
-    throw UsageError{"--resize, --size and --no-resize exclude each other"};
-  if (o.no_resize) return ResizeRule{.kind = ResizeRule::Kind::none, .width = 0};
-  if (o.resize > 0) return ResizeRule{.kind = ResizeRule::Kind::shorter_side, .width = o.resize};
-  if (o.size.empty()) return std::nullopt;
-  const auto [width, height] = parse_size(o.size);
-  return ResizeRule{.kind = ResizeRule::Kind::exact, .width = width, .height = height};
-}
 
 // A file that cannot be written is found before the hours it takes to fill it.
 void check_outputs(const Options& o) {
@@ -104,12 +95,12 @@ void take_names(Model& model, const Dataset& dataset) {
   if (dataset.palette.size() == model.classes.size()) model.palette = dataset.palette;
 }
 
-RunIdentity identity(const Options& o) {
+RunIdentity identity(const Options& o, const Dataset& dataset) {
   const std::string& model = o.run.model;
-  RunIdentity all{{"model", model.starts_with("seeded:") ? model : "sha256 " + sha256_of_file(model)},
-                  {"dataset", o.dataset[0]},
+  RunIdentity all{{"model", model.starts_with("seeded:") ? model : "sha256 " + sha256_of_model(model)},
+                  {"dataset", dataset.kind},
                   {"folder", o.dataset[1]},
-                  {"set", o.set},
+                  {"set", dataset.set},
                   {"implementation", o.run.force}};
   if (o.dataset.size() > 2) all.emplace_back("labels", o.dataset[2]);
   return all;
@@ -186,7 +177,7 @@ int stopped(const Options& o, std::size_t done, std::size_t all) {
 EvaluateOptions evaluate_options(const Options& o) {
   EvaluateOptions options;
   options.session = o.run.session_options();
-  options.resize = resize_rule(o);
+  options.resize = o.size.rule();
   options.exif = !o.no_exif;
   options.at_original = o.at == "original";
   options.scores = !o.no_scores;
@@ -194,7 +185,6 @@ EvaluateOptions evaluate_options(const Options& o) {
   options.strict = o.strict;
   options.model = file_name(o.run.model);
   options.state = o.resume;
-  if (!o.resume.empty()) options.identity = identity(o);
   return options;
 }
 
@@ -211,6 +201,7 @@ int run(const Options& o) {
   Model model = open_model(o.run.model, o.run.model_options());
   take_names(model, dataset);
   apply_names(model, o.classes, o.palette);
+  if (!o.resume.empty()) options.identity = identity(o, dataset);
   if (!o.map.empty()) options.classes = read_class_map_file(o.map, dataset.classes, model.classes);
 
   std::optional<Report> report;
@@ -230,26 +221,29 @@ int run(const Options& o) {
 
 Action add_eval(CLI::App& verb) {
   auto o = std::make_shared<Options>();
-  verb.add_option("-m,--model", o->run.model,
-                  "Checkpoint: .pth or .safetensors; or seeded:NETWORK for random weights")
-      ->required();
+  add_model_option(verb, o->run);
 
   const auto data = "The dataset";
   std::string kinds;
   for (const DatasetKind& kind : dataset_kinds())
     kinds += (kinds.empty() ? "" : ", ") + std::string(kind.name);
-  verb.add_option("--dataset", o->dataset, "KIND FOLDER, of pairs PHOTOS and LABELS; kinds: " + kinds)
+  verb.add_option("--dataset", o->dataset,
+                  "Its kind and folder; of pairs those of photos and labels: " + kinds)
       ->required()
       ->expected(2, 3)
+      ->type_name("KIND FOLDER [LABELS]")
       ->group(data);
-  verb.add_option("--set", o->set, "Which of its sets (default: val)")->group(data);
-  verb.add_option("--map", o->map, "Which of its classes are which of the model's: a file")->group(data);
+  verb.add_option("--set", o->set, "Which of its sets (default: val)")->type_name("NAME")->group(data);
+  verb.add_option("--map", o->map, "Which of its classes are which of the model's: a file")
+      ->type_name("FILE")
+      ->group(data);
   verb.add_option("--ignore", o->ignore, "The label that is void, or none (default: the dataset's)")
+      ->type_name("LABEL")
       ->group(data);
   verb.add_flag("--void-class", o->void_class, "Count void as a class of its own, instead of not at all")
       ->group(data);
   verb.add_option("--limit", o->limit, "Only the first so many images")
-      ->check(CLI::Range(1, 1'000'000))
+      ->check(whole_number(1, 1'000'000))
       ->group(data);
 
   const auto how = "How it is compared";
@@ -257,11 +251,7 @@ Action add_eval(CLI::App& verb) {
       ->check(CLI::IsMember({"input", "original"}))
       ->capture_default_str()
       ->group(how);
-  verb.add_option("--resize", o->resize, "Shorter side of the network's input (default: the model's, 520)")
-      ->check(CLI::Range(1, 16384))
-      ->group(how);
-  verb.add_option("--size", o->size, "Exactly WIDTHxHEIGHT")->group(how);
-  verb.add_flag("--no-resize", o->no_resize, "Photos as they are")->group(how);
+  add_size_options(verb, o->size, how);
   verb.add_flag("--no-exif", o->no_exif, "Ignore the EXIF orientation")->group(how);
   verb.add_flag("--no-scores", o->no_scores,
                 "Label maps only: no average precision, no cross-entropy; quicker")
@@ -269,15 +259,24 @@ Action add_eval(CLI::App& verb) {
   verb.add_flag("--strict", o->strict, "The first broken image ends the run, with exit status 1")->group(how);
   verb.add_option("--resume", o->resume,
                   "Keep the state of the run in this file, and go on from it where it exists")
+      ->type_name("FILE")
       ->group(how);
 
   const auto out = "What is written";
-  verb.add_option("--json", o->json, "Everything, as JSON, to a file or -")->group(out);
-  verb.add_option("--csv", o->csv, "A row per class, to a file or -")->group(out);
-  verb.add_option("--images-csv", o->images_csv, "A row per image, to a file or -")->group(out);
-  verb.add_option("--report", o->report, "A folder with a web page and pictures of every image")->group(out);
-  verb.add_option("--classes", o->classes, "Class names: a file with one name a line")->group(out);
-  verb.add_option("--palette", o->palette, "Colours: voc, hub, or a file with one colour a line")->group(out);
+  verb.add_option("--json", o->json, "Everything, as JSON, to a file or -")->type_name("FILE")->group(out);
+  verb.add_option("--csv", o->csv, "A row per class, to a file or -")->type_name("FILE")->group(out);
+  verb.add_option("--images-csv", o->images_csv, "A row per image, to a file or -")
+      ->type_name("FILE")
+      ->group(out);
+  verb.add_option("--report", o->report, "A folder with a web page and pictures of every image")
+      ->type_name("FOLDER")
+      ->group(out);
+  verb.add_option("--classes", o->classes, "Class names: a file with one name a line")
+      ->type_name("FILE")
+      ->group(out);
+  verb.add_option("--palette", o->palette, "Colours: voc, hub, or a file with one colour a line")
+      ->type_name("FILE")
+      ->group(out);
   verb.add_flag("-q,--quiet", o->quiet, "No table and no progress")->group(out);
 
   add_run_options(verb, o->run);
@@ -285,7 +284,7 @@ Action add_eval(CLI::App& verb) {
       "A broken image is named, counted and left out; the exit status is 0 all the same, unless --strict.\n"
       "Interrupted (Ctrl-C), the run ends after the images under way, with exit status 130.\n\n"
       "Examples:\n"
-      "  atrous eval -m fcn_resnet50_coco-1167a1af.pth --dataset voc VOCdevkit/VOC2012 --resume voc.state\n"
+      "  atrous eval -m fcn_resnet50 --dataset voc VOCdevkit/VOC2012 --resume voc.state\n"
       "  atrous eval -m camvid.safetensors --dataset pairs val valannot --ignore 11 --no-resize --json "
       "camvid.json");
   return [o] { return run(*o); };

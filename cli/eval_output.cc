@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/cli.h"
+#include "weights_tools/names.h"
 
 namespace atrous::cli {
 
@@ -115,9 +116,9 @@ Json image_json(const ImageScore& s) {
 
 std::string evaluation_table(const Evaluation& e) {
   const Metrics metrics = e.metrics();
-  return text(e.model, " (", e.architecture, ") on ", e.dataset, "; compared at ", e.size, '\n',
-              class_table(e, metrics), '\n', summary_table(metrics), '\n', e.images.size(), " images, ",
-              metrics.pixels, " pixels, in ", fixed(e.seconds, 1), " s\n");
+  return text(printable(e.model), " (", e.architecture, ") on ", printable(e.dataset), "; compared at ",
+              e.size, '\n', class_table(e, metrics), '\n', summary_table(metrics), '\n', e.images.size(),
+              " images, ", metrics.pixels, " pixels, in ", fixed(e.seconds, 1), " s\n");
 }
 
 std::string evaluation_json(const Evaluation& e) {

@@ -39,9 +39,11 @@ int run(const Options& options) {
 
 Action add_fetch(CLI::App& verb) {
   auto options = std::make_shared<Options>();
-  verb.add_option("names", options->names, "Published checkpoints by name, or urls of files");
+  verb.add_option("names", options->names, "Published checkpoints by name, or urls of files")
+      ->type_name("NAME");
   verb.add_option("--url", options->how.url,
-                  "A mirror: a folder's url, ending in a slash, or the url of the file itself");
+                  "A mirror: a folder's url, ending in a slash, or the url of the file itself")
+      ->type_name("URL");
   verb.add_flag("--list", options->list, "List the published checkpoints and where they are");
   verb.add_flag("--force", options->how.force, "Download again what is there already");
   verb.add_flag("-q,--quiet", options->how.quiet, "No progress and no notices");

@@ -124,7 +124,7 @@ Action add_inspect(CLI::App& verb) {
       ->type_name("WIDTHxHEIGHT")
       ->capture_default_str();
   verb.add_option("--threads", options->threads, "Threads the memory is predicted for; 0 for all")
-      ->check(CLI::Range(0, 1024));
+      ->check(whole_number(0, 1024));
   verb.add_flag("--tensors", options->tensors, "List every tensor");
   verb.add_flag("--json", options->json, "Print JSON");
   verb.footer(

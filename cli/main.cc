@@ -1,46 +1,14 @@
 #include <unistd.h>
 
-#include <algorithm>
 #include <csignal>
-#include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <sstream>
 
-#include "cli/cli.h"
-#include "cli/suggest.h"
-#include "layers/error.h"
+#include "cli/application.h"
 
 namespace {
 
 using namespace atrous::cli;
-
-struct Verb {
-  std::string_view name;
-  const char* what;
-  Action (*define)(CLI::App&);
-};
-
-constexpr Verb verbs[] = {
-    {"segment", "Segment photos: masks, overlays, labels, JSON", add_segment},
-#if ATROUS_HAS_EVALUATION
-    {"eval", "Measure a model on a dataset: IoU and its kin, by class and over all", add_eval},
-#endif
-    {"inspect", "Say what a checkpoint holds and what running it takes", add_inspect},
-    {"convert", "Turn a .pth checkpoint into .safetensors with everything needed to use it", add_convert},
-    {"verify", "Check a model against its self-test, another model, logits or other kernels", add_verify},
-    {"bench", "Time a network", add_bench},
-    {"profile", "Time each layer of a network", add_profile},
-#if ATROUS_HAS_FETCH
-    {"fetch", "Download torchvision's checkpoints, or find those downloaded before", add_fetch},
-#endif
-    {"completion", "Print a script that completes atrous's command lines in bash or zsh", add_completion},
-};
-
-int failed(std::string sentence, int status) {
-  complain(std::move(sentence));
-  return status;
-}
 
 // libgomp's threads spin for long where they wait for each other. On a machine with something else to do that
 // costs a network of many small layers twenty times its time, and a short spin costs nothing measurable. The
@@ -50,30 +18,9 @@ void spin_briefly(char** argv) {
   if (setenv("GOMP_SPINCOUNT", "1000", 0) == 0) execv("/proc/self/exe", argv);
 }  // where that cannot be done, it goes on as it is
 
-// CLI11 would only say that a subcommand is required. word: the mistaken verb, or empty for none at all.
-int complain_of_verb(const std::string& word) {
-  std::string all;
-  std::vector<std::string> known;
-  for (const Verb& v : verbs) {
-    known.emplace_back(v.name);
-    all += (all.empty() ? "" : ", ") + known.back();
-  }
-  const std::string what =
-      word.empty() ? "expected a verb" : word + ": no such verb" + suggestion(word, known);
-  return failed(atrous::text(what, "; there are ", all, " (atrous --help)"), 2);
-}
-
-// CLI11's sentence about what it did not expect, and the option that may have been meant.
-std::string unexpected(const CLI::App& app, const CLI::ParseError& error) {
-  std::string sentence = error.what();
-  for (const CLI::App* verb : app.get_subcommands()) {
-    std::vector<std::string> known;
-    for (const CLI::Option* option : verb->get_options())
-      for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
-    for (const std::string& word : verb->remaining())
-      if (word.starts_with("--")) return sentence + suggestion(word.substr(0, word.find('=')), known);
-  }
-  return sentence;
+int failed(std::string sentence, int status) {
+  complain(std::move(sentence));
+  return status;
 }
 
 }  // namespace
@@ -82,41 +29,8 @@ int main(int argc, char** argv) {
   spin_briefly(argv);
   // A reader that goes away (| head) is an error on write, not a death.
   std::signal(SIGPIPE, SIG_IGN);
-
-  CLI::App app(
-      "Semantic segmentation without a framework: a photo and a torchvision checkpoint in, a mask out.",
-      "atrous");
-  app.set_version_flag("--version", "atrous " ATROUS_VERSION);
-  app.require_subcommand(1);
-  app.get_formatter()->label("SUBCOMMAND", "VERB ...");
-  app.footer(
-      "atrous VERB --help lists a verb's options.\n\n"
-      "Examples:\n"
-      "  atrous segment street.jpg                        the network for streets that is built in\n"
-      "  atrous segment dog.jpg -m deeplabv3_resnet101    torchvision's, downloaded at its first use");
-  Action action;
-  for (const Verb& v : verbs) {
-    CLI::App* verb = app.add_subcommand(std::string(v.name), v.what)->group("Verbs");
-    verb->parse_complete_callback([&action, run = v.define(*verb)] { action = run; });
-  }
-
-  if (argc < 2) return complain_of_verb("");
-  if (argv[1][0] != '-' && std::ranges::find(verbs, argv[1], &Verb::name) == std::end(verbs))
-    return complain_of_verb(argv[1]);
   try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& success) {  // --help, --version
-    std::ostringstream said;
-    app.exit(success, said, said);
-    action = [text = said.str()] {
-      print(text);
-      return 0;
-    };
-  } catch (const CLI::ParseError& error) {
-    return failed(unexpected(app, error), 2);
-  }
-  try {
-    return action();
+    return parse(argc, argv)();
   } catch (const UsageError& error) {
     return failed(error.sentence, 2);
   } catch (const std::bad_alloc&) {

@@ -28,10 +28,10 @@ namespace {
 struct Options {
   RunOptions run;
   std::vector<std::string> inputs;
-  std::string output, at = "photo", size, palette, classes, upsample = "bilinear", cutout, logits, json,
-                      truth;
-  int resize = 0, center_crop = 0, ignore = 255;
-  bool no_resize = false, no_exif = false, aux = false, quiet = false;
+  std::string output, at = "photo", palette, classes, upsample = "bilinear", cutout, logits, json, truth;
+  int center_crop = 0, ignore = 255;
+  SizeOptions size;
+  bool no_exif = false, aux = false, quiet = false;
   bool mask = false, overlay = false, labels = false, confidence = false, no_mask = false, no_overlay = false;
   bool sheet = false, legend = false, indexed = false;
   bool skip_broken = false;
@@ -47,16 +47,8 @@ struct Options {
   }
 };
 
-std::optional<ResizeRule> resize_rule(const Options& o, const Model& model) {
-  if (o.no_resize + (o.resize > 0) + !o.size.empty() > 1)
-    throw UsageError{"--resize, --size and --no-resize exclude each other"};
-  ResizeRule rule = model.preprocessing.resize;
-  if (o.no_resize) rule = {.kind = ResizeRule::Kind::none, .width = 0};
-  if (o.resize > 0) rule = {.kind = ResizeRule::Kind::shorter_side, .width = o.resize};
-  if (!o.size.empty()) {
-    const auto [width, height] = parse_size(o.size);
-    rule = {.kind = ResizeRule::Kind::exact, .width = width, .height = height};
-  }
+ResizeRule resize_rule(const Options& o, const Model& model) {
+  ResizeRule rule = o.size.rule().value_or(model.preprocessing.resize);
   if (o.center_crop > 0) rule.center_crop = o.center_crop;
   return rule;
 }
@@ -353,11 +345,7 @@ Action add_segment(CLI::App& verb) {
                   "Photos (JPEG, PNG, BMP, PNM), folders, - for standard input, or .npy tensors")
       ->type_name("PHOTO")
       ->required();
-  verb.add_option("-m,--model", o->run.model,
-                  "default (streets), a name that atrous fetch --list knows, a .pth or .safetensors file, or "
-                  "seeded:NETWORK for random weights")
-      ->type_name("MODEL")
-      ->capture_default_str();
+  add_model_option(verb, o->run);
   verb.add_option("-o,--output", o->output,
                   "Folder for the results (default: beside each photo), or - for standard output")
       ->type_name("FOLDER");
@@ -396,22 +384,19 @@ Action add_segment(CLI::App& verb) {
       ->type_name("FILE")
       ->group(compared);
   verb.add_option("--ignore", o->ignore, "The label that is void there")
-      ->check(CLI::Range(0, 255))
+      ->check(whole_number(0, 255))
       ->capture_default_str()
       ->group(compared);
 
   const auto how = "The photo on its way in";
-  verb.add_option("--resize", o->resize, "Shorter side (default: the model's, 520)")
-      ->check(CLI::Range(1, 16384))
-      ->group(how);
-  verb.add_option("--size", o->size, "Exactly WIDTHxHEIGHT")->type_name("WIDTHxHEIGHT")->group(how);
-  verb.add_flag("--no-resize", o->no_resize, "As it is")->group(how);
+  add_size_options(verb, o->size, how);
   verb.add_option("--center-crop", o->center_crop, "Then this square of the middle")
-      ->check(CLI::Range(1, 16384))
+      ->check(whole_number(1, 16384))
       ->group(how);
   verb.add_flag("--no-exif", o->no_exif, "Ignore the EXIF orientation")->group(how);
   verb.add_flag("--skip-broken", o->skip_broken,
-                "Exit with status 0 though some of several photos, which are named, could not be segmented")
+                "Of several photos, those that cannot be read or segmented are named and left out, with exit "
+                "status 0")
       ->group(how);
 
   const auto result = "The result";

@@ -34,7 +34,6 @@ double seconds_since(Clock::time_point start) {
 struct Comparison {
   int model_classes = 0, classes = 0;  // with void, where it is one of its own
   int void_index = ClassMap::void_label;
-  int ignore = ClassMap::void_label;  // in truth that has been mapped, or no_label: everything counts
   ClassMap map;
   Preprocessing preprocessing;
 };
@@ -53,10 +52,10 @@ Comparison make_comparison(const Model& model, const Dataset& dataset, const Eva
     const auto own = std::ranges::find(model.classes, "void");
     c.void_index = static_cast<int>(own - model.classes.begin());
     c.classes += own == model.classes.end();
-    if (side == 0) c.ignore = no_label;  // a crop may reach beyond the picture
   }
-  if (c.classes > (c.ignore == no_label ? 256 : 255))
-    fail(ErrorCode::limit, "evaluation: ", c.classes, " classes leave no label for what is left out");
+  if (c.classes > ClassMap::void_label)
+    fail(ErrorCode::limit, "evaluation: ", c.classes,
+         " classes with void leave no label for what is left out, at most ", ClassMap::void_label, " do");
   return c;
 }
 
@@ -310,10 +309,10 @@ void Run::score_one(Job& job) {
   ConfusionMatrix confusion(comparison_.classes);
   ScoreHistogram scores;
   attempt(job, sample(job).label, [&] {
-    confusion.add(job.truth, job.prediction, comparison_.ignore);
+    confusion.add(job.truth, job.prediction, ClassMap::void_label);
     if (!options_.scores) return;
     scores = ScoreHistogram(comparison_.model_classes);
-    add_upsampled_scores(scores, job.logits.view(), job.truth, comparison_.ignore);
+    add_upsampled_scores(scores, job.logits.view(), job.truth, ClassMap::void_label);
   });
   if (job.error)
     take_failure(job);
@@ -342,7 +341,7 @@ void Run::show(const Job& job) const {
                     .photo = job.photo,
                     .truth = job.truth,
                     .prediction = job.prediction,
-                    .ignore = comparison_.ignore});
+                    .ignore = ClassMap::void_label});
 }
 
 void Run::take_failure(const Job& job) {
@@ -390,8 +389,8 @@ Evaluation Run::run() {
       }
     } const end{*this};
     try {
-      decoding = std::jthread([this] { decode(); });
       scoring = std::jthread([this] { score(); });
+      decoding = std::jthread([this] { decode(); });
       segment_all();
     } catch (...) {
       failure = std::current_exception();

@@ -38,6 +38,9 @@ Model make_model(StateDict state, const std::optional<Metadata>& metadata, const
   model.architecture = network.architecture;
   model.output_stride = network.output_stride;
   if (metadata) {
+    if (!metadata->architecture.empty() && metadata->architecture != network.architecture)
+      fail(ErrorCode::mismatch, "the metadata says the network is ", metadata->architecture,
+           ", the weights are those of ", network.architecture);
     model.classes = metadata->classes;
     model.palette = metadata->palette;
     model.preprocessing = metadata->preprocessing;

@@ -44,7 +44,7 @@ Model load_default_model(const ModelOptions& = {});
 Model load_model(std::span<const std::byte> file, const std::string& name, const ModelOptions& = {});
 
 // From a state dict already in memory. Moved in, so that its tensors can be released as they are packed.
-// Error(mismatch) when the metadata names another number of classes than the head has.
+// Error(mismatch) when the metadata names another network, or another number of classes than the head has.
 Model make_model(StateDict, const std::optional<Metadata>&, const ModelOptions& = {});
 
 }  // namespace atrous

@@ -1,4 +1,4 @@
-// atrous segment over folders: broken pictures, full disks, readers that go away, Ctrl-C.
+// atrous segment over folders: full disks, readers that go away, Ctrl-C.
 #include <sys/mount.h>
 
 #include <csignal>
@@ -11,7 +11,7 @@ using namespace atrous::cli_testing;
 
 namespace {
 
-// A folder of tiny pictures, some of them broken.
+// A folder of tiny pictures.
 struct Album : Bench {
   const std::string in = folder / "in", out = folder / "out";
 
@@ -58,32 +58,6 @@ class SmallDisk {
 };
 
 }  // namespace
-
-TEST_CASE_FIXTURE(Album,
-                  "of 500 pictures 20 are broken: 480 results, 20 named, exit 1 unless --skip-broken") {
-  fill(500);
-  for (int i = 7; i < 500; i += 25) write_text(text(in, "/", 1000 + i, ".png"), "no picture");
-  for (const bool skip : {false, true}) {
-    CAPTURE(skip);
-    const ProcessResult r =
-        run_atrous(segment_all(skip ? Arguments{"-q", "--skip-broken"} : Arguments{"-q"}));
-    CHECK(r.exit_code == (skip ? 0 : 1));
-    CHECK(std::ranges::count(r.errors, '\n') == 21);
-    for (int i = 7; i < 500; i += 25) CHECK(mentions(r.errors, text(in, "/", 1000 + i, ".png: ")));
-    CHECK(mentions(r.errors, "atrous: error: 20 of 500 pictures failed\n"));
-    CHECK(check_masks(out) == 480);
-    std::filesystem::remove_all(out);
-  }
-}
-
-TEST_CASE_FIXTURE(Album, "--skip-broken does not help where every picture is broken, or the only one") {
-  write_text(in + "/a.png", "no picture");
-  refuse(1, segment_all({"--skip-broken"}), {"a.png"});
-  write_text(in + "/b.png", "none either");
-  const ProcessResult r = run_atrous(segment_all({"--skip-broken"}));
-  CHECK(r.exit_code == 1);
-  CHECK(mentions(r.errors, "2 of 2"));
-}
 
 TEST_CASE_FIXTURE(Album, "--skip-broken does not excuse results that cannot be written, which end the run") {
   fill(5);
@@ -137,7 +111,7 @@ TEST_CASE_FIXTURE(Album, "Ctrl-C and worse, in the middle of a folder, leave who
   fill(500);
   for (const int signal : {SIGINT, SIGTERM, SIGKILL}) {
     CAPTURE(signal);
-    const ProcessResult r = run_atrous(segment_all(), {.signal = signal});
+    const ProcessResult r = run_atrous(segment_all(), {.signal_at_output = signal});
     CHECK(r.signal == signal);
     CHECK(r.errors == "");
     const int masks = check_masks(out);

@@ -276,6 +276,7 @@ TEST_CASE_FIXTURE(Home, "names and urls that are none are mistakes in the comman
     CHECK(said.find('\033') == std::string::npos);
   };
   wrong({"resnet"}, {"resnet: no published checkpoint", "deeplabv3_resnet101", "lraspp_mobilenet_v3_large"});
+  wrong({"deeplabv3_resnet110"}, {"no published checkpoint (did you mean deeplabv3_resnet101?), expected"});
   wrong({"../../etc/passwd"}, {"no published checkpoint"});
   wrong({"a\033[2J"}, {"no published checkpoint"});
   wrong({}, {"expected a name"});

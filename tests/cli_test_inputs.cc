@@ -203,3 +203,38 @@ TEST_CASE_FIXTURE(Bench, "a folder that may not be read is named") {
   refuse(1, segment({folder / "locked"}), {"locked", "ermission denied"});
   std::filesystem::permissions(folder / "locked", std::filesystem::perms::owner_all);
 }
+
+TEST_CASE_FIXTURE(Bench, "of 500 pictures with 20 broken ones 480 are segmented, 20 named") {
+  std::filesystem::create_directory(folder / "photos");
+  const std::string good = text_of(encode_png(photo(16, 12)));
+  for (int i = 0; i < 500; ++i)
+    write_text(folder / text("photos/", i, ".png"), i % 25 == 7 ? good.substr(0, 60) : good);
+  const Arguments all = segment({folder / "photos", "-o", folder / "out", "-q", "--no-overlay"});
+  const auto broken_lines = [](const std::string& errors) {
+    std::istringstream lines(errors);
+    int count = 0;
+    for (std::string line; std::getline(lines, line);) count += mentions(line, ".png: ");
+    return count;
+  };
+
+  const ProcessResult strict = run_atrous(all);
+  CHECK(strict.exit_code == 1);
+  CHECK(broken_lines(strict.errors) == 20);
+  CHECK(strict.errors.ends_with("atrous: error: 20 of 500 pictures failed\n"));
+  CHECK(names_in(folder / "out").size() == 480);
+
+  std::filesystem::remove_all(folder / "out");
+  const ProcessResult lenient = run_atrous(all + Arguments{"--skip-broken"});
+  CHECK(lenient.exit_code == 0);
+  CHECK(broken_lines(lenient.errors) == 20);
+  CHECK(names_in(folder / "out").size() == 480);
+}
+
+TEST_CASE_FIXTURE(Bench, "--skip-broken does not help where every picture is broken, or the only one") {
+  write_text(folder / "a.png", "no picture");
+  refuse(1, segment({folder / "a.png", "--skip-broken"}), {"a.png"});
+  write_text(folder / "b.png", "nor this");
+  const ProcessResult none = run_atrous(segment({folder / "a.png", folder / "b.png", "--skip-broken"}));
+  CHECK(none.exit_code == 1);
+  CHECK(mentions(none.errors, "2 of 2 pictures failed"));
+}

@@ -79,8 +79,8 @@ TEST_CASE_FIXTURE(Bench, "a size beyond the memory limit is refused before the p
 TEST_CASE_FIXTURE(
     Bench, "nonsense for a number, a size or a choice is a usage error that names the option or value") {
   const std::pair<const char*, std::vector<const char*>> nonsense[] = {
-      {"--threads", {"2x", "-1", "1025", "", "2.5", "two", "99999999999999999999"}},
-      {"--resize", {"0", "-3", "5x", "16385", "5 5"}},
+      {"--threads", {"2x", "-1", "1025", "", "2.5", "two", "010", "0x10", "+2", "99999999999999999999"}},
+      {"--resize", {"0", "-3", "5x", "16385", "5 5", "0520"}},
       {"--center-crop", {"0", "-1", "24px", "99999999999"}},
       {"--size",
        {"5", "0x5", "5x0", "5x", "x5", "5x5x5", "5x-5", "+5x5", "5X5", "5 x5", "99999999999x1", "16385x1",

@@ -227,6 +227,23 @@ TEST_CASE_FIXTURE(Bench, "--classes renames what the table, the report and --cut
   refuse(2, named + Arguments{"--cutout", "class 2"}, {"sky, road, tree/bush, car, dog"});
 }
 
+TEST_CASE_FIXTURE(Bench, "no path is taken from a model file: a class called like one stays in the folder") {
+  const std::vector<std::string> classes{"../../up", "/etc/passwd", "a\\b", "..", "dog"};
+  const std::string evil = folder / "evil.safetensors", out = folder / "in/out";
+  Metadata metadata;
+  metadata.classes = classes;
+  write_safetensors(evil, tiny_state("deeplabv3"), to_strings(metadata));
+  const Names before = names();
+  const Names safe{"______up", "_etc_passwd", "a_b", "__", "dog"};
+  for (std::size_t i = 0; i < classes.size(); ++i) {
+    succeed({"segment", dog, "-m", evil, "--threads", "1", "--no-resize", "-q", "--no-mask", "--no-overlay",
+             "--cutout", classes[i], "-o", out});
+    CHECK(names_in(out) == Names{"dog.cutout-" + safe[i] + ".png"});
+    std::filesystem::remove_all(folder / "in");
+  }
+  CHECK(names() == before);
+}
+
 TEST_CASE_FIXTURE(Bench, "--alpha and --no-contours shape the overlay") {
   const LabelMap labels = expected().labels;
   const Arguments how = segment({dog, "-o", "-", "--overlay", "--palette", "hub"});

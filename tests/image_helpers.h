@@ -17,7 +17,7 @@ namespace atrous::testing {
 using FileBytes = std::vector<std::byte>;
 
 inline FileBytes operator+(FileBytes a, const FileBytes& b) {
-  a.insert(a.end(), b.begin(), b.end());
+  for (const std::byte v : b) a.push_back(v);
   return a;
 }
 

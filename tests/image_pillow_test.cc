@@ -123,6 +123,71 @@ void check_torchvision(const TemporaryFolder& folder, const Case& c) {
   }
 }
 
+// A line of awkward.tsv, see make_images.py: what Pillow made of a file, or why it did not read it.
+struct Awkward {
+  std::string path = {}, name = {}, refusal = {}, format = {}, upright = {}, stored = {};
+  int orientation = 1;
+};
+
+std::vector<Awkward> awkward_files(const std::string& listing, const std::string& below) {
+  std::vector<Awkward> all;
+  std::ifstream file(listing);
+  for (std::string line; std::getline(file, line);) {
+    std::vector<std::string> words;
+    std::istringstream in(line);
+    for (std::string word; std::getline(in, word, '\t');) words.push_back(word);
+    REQUIRE((words.size() == 2 || words.size() == 8));
+    Awkward a{.path = words[0], .name = words[0].substr(below.size() + 1)};
+    if (words.size() == 2)
+      a.refusal = words[1];
+    else
+      a = {a.path, a.name, "", words[1], words[6], words[7], std::stoi(words[3])};
+    all.push_back(a);
+  }
+  return all;
+}
+
+// A file that we and Pillow do not agree on: "we refuse", "Pillow refuses" or "other pixels", and a part of
+// our sentence where there is one. tests/README.md says why.
+struct Disagreement {
+  const char *name, *outcome, *sentence;
+};
+const std::vector<Disagreement> disagreements{
+    {"libpng/crashers/badcrc.png", "we refuse", "CRC mismatch in PNG chunk IDAT"},
+    {"libpng/crashers/huge_IDAT.png", "we refuse", "truncated: 1073741823 bytes expected"},
+    {"jpeg-decoder/crashtest/subtract-with-overflow.jpg", "we refuse", "unknown marker"},
+    {"pillow/hopper_bad_exif.jpg", "we refuse", "unknown marker"},
+    {"jpeg-decoder/reftest/mjpeg.jpg", "we refuse", "undefined Huffman tables"},
+    {"libjpeg-turbo/testimgari.jpg", "we refuse", "arithmetic-coded JPEG is not supported"},
+    {"libpng/crashers/empty_ancillary_chunks.png", "Pillow refuses", ""},
+    {"pillow/exif_imagemagick_orientation.png", "other pixels", ""},
+    {"pillow/xmp_tags_orientation.png", "other pixels", ""},
+    {"jpeg-decoder/reftest/mozilla/jpg-size-3x3.jpg", "other pixels", ""},
+    {"jpeg-decoder/reftest/mozilla/jpg-size-4x4.jpg", "other pixels", ""},
+    {"jpeg-decoder/reftest/partial_progressive.jpg", "other pixels", ""},
+};
+
+// PNG to the bit, JPEG by less than one level on average.
+bool agrees(const Image& image, const FileBytes& expected, const std::string& format) {
+  if (image.pixels.size() != expected.size()) return false;
+  if (format != "JPEG") return std::memcmp(image.pixels.data(), expected.data(), expected.size()) == 0;
+  Image other = image;
+  std::memcpy(other.pixels.data(), expected.data(), expected.size());
+  return mean_difference(image, other) < 1.0;
+}
+
+// How we and Pillow differ on a file; empty where we do not. `said` is our refusal.
+std::string outcome_of(const TemporaryFolder& folder, const Awkward& file, std::string& said) {
+  Image upright;
+  said = sentence([&] { upright = read_image_file(file.path); });
+  if (!said.empty()) return file.refusal.empty() ? "we refuse" : "";
+  if (!file.refusal.empty()) return "Pillow refuses";
+  if (!agrees(upright, load(folder / file.upright), file.format)) return "other pixels";
+  const bool same = file.orientation == 1 || agrees(read_image_file(file.path, {.exif = false}),
+                                                    load(folder / file.stored), file.format);
+  return same ? "" : "other pixels";
+}
+
 }  // namespace
 
 TEST_CASE("pictures are read and resized to the bit as Pillow does it") {
@@ -194,4 +259,29 @@ TEST_CASE("Pillow and NumPy read what we write") {
   const Tensor doubled = read_npy(load(folder / "again.npy"), "again.npy", 5);
   for (std::size_t i = 0; i < doubled.values().size(); ++i)
     CHECK(doubled.values()[i] == 2 * tensor.values()[i]);
+}
+
+TEST_CASE("awkward pictures are what Pillow makes of them, but for the differences that are explained") {
+  const std::string awkward = ATROUS_SOURCE_DIR "/../shared/data/awkward";
+  if (!has_python_module("PIL, numpy") || !std::filesystem::is_directory(awkward)) {
+    std::puts("skipped: python3-pil is not installed or ../shared/data is absent");
+    return;
+  }
+  const TemporaryFolder folder;
+  make_images("awkward", folder, awkward);
+  std::size_t differing = 0, pictures = 0;
+  for (const Awkward& file : awkward_files(folder / "awkward.tsv", awkward)) {
+    CAPTURE(file.name);
+    std::string said;
+    const std::string outcome = outcome_of(folder, file, said);
+    const auto known =
+        std::ranges::find_if(disagreements, [&](const Disagreement& d) { return file.name == d.name; });
+    CAPTURE(said);
+    CHECK(outcome == (known == disagreements.end() ? "" : known->outcome));
+    if (known != disagreements.end()) CHECK(contains(said, known->sentence));
+    differing += !outcome.empty();
+    pictures += said.empty();
+  }
+  CHECK(differing == disagreements.size());
+  CHECK(pictures == 289);
 }

@@ -1,4 +1,5 @@
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
@@ -6,51 +7,14 @@
 #include "runtime/image_formats.h"
 #include "runtime/image_read.h"
 #include "runtime/png.h"
-#include "tests/image_helpers.h"
-#include "tests/png_helpers.h"
+#include "tests/image_bytes.h"
+#include "tests/temporary.h"
+#include "weights_tools/file.h"
 
 using namespace atrous;
 using namespace atrous::testing;
 
 namespace {
-
-// A 2x1 grey PNG of 8 bits with the chunks given before its data.
-FileBytes grey_png(const FileBytes& before = {}, const FileBytes& filtered = bytes({0, 10, 20})) {
-  return png(png_header(2, 1, 8, 0) + before + chunk("IDAT", zlib(filtered)));
-}
-
-FileBytes exif(int orientation, bool big_endian = false) {
-  if (big_endian)
-    return bytes("MM") + be16(42) + be32(8) + be16(1) + be16(0x112) + be16(3) + be32(1) +
-           be16(static_cast<std::size_t>(orientation)) + be16(0) + be32(0);
-  return bytes("II") + le16(42) + le32(8) + le16(1) + le16(0x112) + le16(3) + le32(1) +
-         le32(static_cast<std::size_t>(orientation)) + le32(0);
-}
-
-FileBytes segment(int marker, const FileBytes& data) {
-  return bytes({0xff, marker}) + be16(data.size() + 2) + data;
-}
-
-// The pieces of an 8x8 grey JPEG of middle grey: each Huffman table has the one code 0, for "no bits" and
-// "end of block".
-const FileBytes soi = bytes({0xff, 0xd8}), eoi = bytes({0xff, 0xd9});
-const FileBytes quantisation = segment(0xdb, bytes({0}) + FileBytes(64, std::byte{1}));
-FileBytes huffman(int table) { return segment(0xc4, bytes({table, 1}) + FileBytes(15) + bytes({0})); }
-FileBytes frame(int marker, std::size_t width, std::size_t height, int precision = 8) {
-  return segment(marker, bytes({precision}) + be16(height) + be16(width) + bytes({1, 1, 0x11, 0}));
-}
-const FileBytes tables = quantisation + huffman(0) + huffman(0x10);
-const FileBytes scan = segment(0xda, bytes({1, 1, 0, 0, 63, 0}));
-const FileBytes coded = bytes({0x3f});
-FileBytes grey_jpeg(const FileBytes& before = {}) {
-  return soi + before + tables + frame(0xc0, 8, 8) + scan + coded + eoi;
-}
-
-FileBytes bmp(std::size_t width, std::size_t height, std::size_t bits, std::size_t compression,
-              const FileBytes& rest) {
-  return bytes("BM") + le32(0) + le32(0) + le32(54) + le32(40) + le32(width) + le32(height) + le16(1) +
-         le16(bits) + le32(compression) + FileBytes(20) + rest;
-}
 
 struct Bad {
   const char* what;
@@ -100,6 +64,23 @@ TEST_CASE("a damaged PNG is refused") {
       {"too few pixels", grey_png({}, bytes({0, 10})), "expected 3 bytes of image data, found 2"},
       {"too many pixels", grey_png({}, bytes({0, 10, 20, 30})), "more image data than the 3 bytes"},
       {"filter 5", grey_png({}, bytes({5, 10, 20})), "filter 5"},
+      {"zero height", png(png_header(1, 0, 8, 0) + data), "1x0 has no pixels"},
+      {"zero by zero", png(png_header(0, 0, 8, 0) + data), "0x0 has no pixels"},
+      {"2^31 wide", png(png_header(0x80000000, 1, 8, 0) + data), "over 65535"},
+      {"2^32 - 1 each way", png(png_header(0xffffffff, 0xffffffff, 16, 6) + data), "over 65535"},
+      {"at the limit of its sides", png(png_header(65535, 65535, 1, 0) + data),
+       "over the limit of 100000000"},
+      {"interlaced bomb", png(png_header(9000, 9000, 16, 6, 1) + data), "cannot hold"},
+      {"grey and alpha of 4 bits", png(png_header(2, 1, 4, 4) + data), "4 bits"},
+      {"RGB of 1 bit", png(png_header(2, 1, 1, 2) + data), "1 bits"},
+      {"colour type 7", png(png_header(2, 1, 8, 7) + data), "colour type 7"},
+      {"header of 12 bytes", png(chunk("IHDR", FileBytes(12)) + data), "12 bytes, not 13"},
+      {"palette after the data", png(header + data + chunk("PLTE", bytes({1, 2, 3}))), "late PNG palette"},
+      {"palette of 257 colours", grey_png(chunk("PLTE", FileBytes(771))), "palette of 771 bytes"},
+      {"filter in the first row of an interlaced one",
+       png(png_header(1, 1, 8, 0, 1) + chunk("IDAT", zlib(bytes({9, 0})))), "filter 9"},
+      {"preset dictionary", png(header + chunk("IDAT", bytes({0x78, 0x20, 0, 0, 0, 0}))), "corrupt"},
+      {"data that is no zlib", png(header + chunk("IDAT", bytes("nonsense"))), "corrupt"},
       {"zero width", png(png_header(0, 1, 8, 0) + data), "0x1 has no pixels"},
       {"wide", png(png_header(70000, 1, 8, 0) + data), "over 65535"},
       {"bomb", png(png_header(60000, 60000, 8, 2) + data), "over the limit of 100000000"},
@@ -132,6 +113,17 @@ TEST_CASE("a JPEG that stb_image cannot be trusted with is refused") {
       {"hierarchical", soi + tables + frame(0xc5, 8, 8) + scan + coded + eoi, "hierarchical"},
       {"12 bits", soi + tables + frame(0xc1, 8, 8, 12) + scan + coded + eoi, "12 bits"},
       {"zero height", soi + tables + frame(0xc0, 8, 0) + scan + coded + eoi, "8x0"},
+      {"zero width", soi + tables + frame(0xc0, 0, 8) + scan + coded + eoi, "0x8"},
+      {"JPEG-LS", soi + segment(0xf7, FileBytes(10)) + eoi, "JPEG-LS"},
+      {"arithmetic progressive", soi + tables + frame(0xca, 8, 8) + scan + coded + eoi, "arithmetic"},
+      {"16 bits", soi + tables + frame(0xc1, 8, 8, 16) + scan + coded + eoi, "16 bits"},
+      {"four components of Adobe transform 1",
+       soi + segment(0xee, bytes("Adobe") + bytes({0, 100, 0, 0, 0, 0, 1})) + tables +
+           segment(0xc0, bytes({8, 0, 8, 0, 8, 4, 1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0, 4, 0x11, 0})) +
+           segment(0xda, bytes({4, 1, 0, 2, 0, 3, 0, 4, 0, 0, 63, 0})) + bytes({0, 0}) + eoi,
+       "Adobe transform 1"},
+      {"five components", soi + tables + segment(0xc0, bytes({8, 0, 8, 0, 8, 5}) + FileBytes(15)) + eoi,
+       "5 components"},
       {"bomb", soi + tables + frame(0xc0, 65535, 65535) + scan + coded + eoi, "over the limit"},
       {"large for its file", large + coded + eoi, "cannot hold"},
       {"large for its scan",
@@ -178,6 +170,18 @@ TEST_CASE("a damaged BMP or PNM is refused") {
       {"BMP 16 bits", bmp(2, 2, 16, 0, FileBytes(16)), "16 bits a pixel"},
       {"BMP zero", bmp(0, 2, 24, 0, FileBytes(16)), "0x2"},
       {"BMP bomb", bmp(60000, 60000, 24, 0, FileBytes(16)), "limit"},
+      {"BMP zero height", bmp(2, 0, 24, 0, FileBytes(16)), "2x0"},
+      {"BMP negative width", bmp(0xffffffff, 2, 24, 0, FileBytes(16)), "-1x2"},
+      {"BMP 64 bits", bmp(2, 2, 64, 0, FileBytes(64)), "64 bits a pixel"},
+      {"BMP of a JPEG", bmp(2, 2, 24, 4, FileBytes(64)), "compression 4"},
+      {"BMP large for its file", bmp(9000, 9000, 24, 0, FileBytes(16)),
+       "truncated: 243000000 bytes expected"},
+      {"PNM large for its file", bytes("P6 9000 9000 255\n123"), "truncated: 243000000 bytes expected"},
+      {"PNM zero height", bytes("P6 2 0 255\n"), "2x0"},
+      {"PNM maximum of zero", bytes("P5 1 1 0\n\1"), "maximum 0"},
+      {"PNM negative", bytes("P5 -1 1 255\n"), "no number"},
+      {"PNM comment without end", bytes("P5 # 1 1 255"), "truncated"},
+      {"PNM header that ends in a letter", bytes("P5 1 1 255x"), "white space"},
       {"BMP height of -2^31", bmp(2, 0x80000000, 24, 0, FileBytes(16)), "over 65535"},
       {"PNM cut", bytes("P6 2 2 255\n12345"), "truncated"},
       {"PNM header only", bytes("P5 2"), "truncated"},
@@ -188,6 +192,18 @@ TEST_CASE("a damaged BMP or PNM is refused") {
       {"PNM letter", bytes("P5 x 1 255\n"), "no number"},
       {"PAM", bytes("P7\nWIDTH 1\n"), "P7"},
   });
+}
+
+TEST_CASE("a path that is no regular file is refused without waiting for it") {
+  const TemporaryFolder folder;
+  REQUIRE(::mkfifo((folder / "pipe.png").c_str(), 0600) == 0);
+  CHECK(contains(sentence([&] { read_image_file(folder / "pipe.png"); }), "pipe.png: is a FIFO"));
+  CHECK(contains(sentence([&] { read_image_file(folder.path()); }), "is a directory"));
+  CHECK(contains(sentence([] { read_image_file("/dev/zero"); }), "is a device"));
+  CHECK(contains(sentence([&] { read_image_file(folder / "none.png"); }), "No such file"));
+  write_file(folder / "a.png", grey_png());
+  const ReadOptions little{.max_file_bytes = grey_png().size() - 1};
+  CHECK(contains(sentence([&] { read_image_file(folder / "a.png", little); }), "more than the limit of"));
 }
 
 TEST_CASE("every prefix of a good file is refused") {

@@ -3,10 +3,14 @@
 
 Usage: /usr/bin/python3 tests/make_checkpoints.py FOLDER             write them
        /usr/bin/python3 tests/make_checkpoints.py --check FOLDER     compare FOLDER/*.safetensors with them
+       /usr/bin/python3 tests/make_checkpoints.py --digest FILE...   what torch reads from any checkpoints, on stdout
 
 Beside NAME.pth stands NAME.expected, one tensor after the other in the order of the state dict:
 
     key, newline, dtype as safetensors names it, newline, dimensions between spaces, newline, bytes in row-major order
+
+--digest prints for every tensor: key, dtype, dimensions between commas, SHA-256 of the bytes, between tabs; wrappers
+and prefixes stay off, as atrous leaves them off. Each file ends in an empty line.
 
 tests/weights_torch_test.cc compares these bit for bit with what atrous reads, and asks for --check on what it wrote.
 Made for Debian's python3-torch 1.13.
@@ -14,6 +18,7 @@ Made for Debian's python3-torch 1.13.
 
 import argparse
 import collections
+import hashlib
 import json
 import pathlib
 import struct
@@ -129,9 +134,24 @@ def check(folder):
             sys.exit(f"{name}.safetensors differs: {[key for key in wanted if found.get(key) != wanted[key]]}")
 
 
+def digest(path):
+    state = torch.load(path, map_location="cpu")
+    for key in ("model", "state_dict", "model_state_dict"):
+        state = state[key] if isinstance(state.get(key), dict) else state
+    while all(key.startswith("module.") for key in state):
+        state = {key[len("module."):]: value for key, value in state.items()}
+    for key, tensor in state.items():
+        shape = ",".join(map(str, tensor.shape))
+        print(key, NAMES[tensor.dtype], shape, hashlib.sha256(raw(tensor)).hexdigest(), sep="\t")
+    print()
+
+
 if __name__ == "__main__":
     numpy.seterr(all="ignore")
-    if sys.argv[1] == "--check":
+    if sys.argv[1] == "--digest":
+        for file in sys.argv[2:]:
+            digest(file)
+    elif sys.argv[1] == "--check":
         check(pathlib.Path(sys.argv[2]))
     else:
         write(pathlib.Path(sys.argv[1]))

@@ -6,10 +6,14 @@ make_images.py decode DIR      reads back what the test wrote: ours_*.png -> raw
 make_images.py labels DIR      label maps, and what they are resized
 make_images.py annotations DIR DATA   what Pillow reads of the label PNGs and PngSuite in the data folder, which cases.txt
                                names by their paths in it
+make_images.py awkward DIR FROM  what Pillow makes of every file below FROM, and awkward.tsv, a line a file:
+                               path, format, mode, orientation, width, height, file of the upright RGB samples, the same
+                               of the samples as stored; or path and the reason why Pillow refuses it
 """
 import os
 import random
 import sys
+import warnings
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -217,6 +221,40 @@ def decode(folder):
     np.save(os.path.join(folder, "again.npy"), np.ascontiguousarray(array * 2))
 
 
+def samples(image):
+    """RGB, and for 16-bit grey the high byte, where convert() would clip at 255."""
+    if image.mode.startswith("I"):
+        return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[:, :, None], 3, 2)
+    return np.asarray(image.convert("RGB"))
+
+
+def awkward(folder, source):
+    warnings.simplefilter("ignore")
+    lines = []
+
+    def store(array, suffix):
+        name = f"{len(lines)}.{suffix}"
+        array.tofile(os.path.join(folder, name))
+        return name
+
+    for parent, _, names in sorted(os.walk(source)):
+        for path in (os.path.join(parent, name) for name in sorted(names)):
+            try:
+                with Image.open(path) as image:
+                    image.load()
+                    orientation = image.getexif().get(0x0112, 1)
+                    stored = samples(image)
+                    upright = samples(ImageOps.exif_transpose(image))
+            except Exception as reason:  # of many types, struct.error and SyntaxError among them
+                lines.append((path, f"{type(reason).__name__}: {reason}".replace("\n", " ").replace(path, "")))
+                continue
+            size = upright.shape[1], upright.shape[0]
+            files = (store(upright, "raw"),) * 2 if orientation == 1 else (store(upright, "upright"), store(stored, "stored"))
+            lines.append((path, image.format, image.mode, orientation) + size + files)
+    with open(os.path.join(folder, "awkward.tsv"), "w") as out:
+        out.write("".join("\t".join(map(str, line)) + "\n" for line in lines))
+
+
 if __name__ == "__main__":
-    commands = (pictures, normalise, decode, labels, annotations)
+    commands = (pictures, normalise, decode, labels, annotations, awkward)
     {command.__name__: command for command in commands}[sys.argv[1]](*sys.argv[2:])

@@ -144,8 +144,11 @@ ProcessResult run_process(const std::vector<std::string>& arguments, const Proce
   ::fcntl(in.write.get(), F_SETFL, O_NONBLOCK);
 
   ProcessResult result;
-  bool signalled = false;
   std::string_view input = options.input;
+  int signal_at_output = options.signal_at_output, signal_at_errors = options.signal_at_errors;
+  const auto send = [child](int& signal, const std::string& after) {
+    if (signal != 0 && !after.empty()) ::kill(child, std::exchange(signal, 0));
+  };
   using Clock = std::chrono::steady_clock;
   const auto deadline = Clock::now() + std::chrono::seconds(options.timeout_seconds);
   while (out.read.get() >= 0 || err.read.get() >= 0) {
@@ -160,10 +163,10 @@ ProcessResult run_process(const std::vector<std::string>& arguments, const Proce
                                 pollfd{in.write.get(), POLLOUT, 0}};
     if (::poll(waits.data(), waits.size(), static_cast<int>(left)) <= 0) continue;
     if (waits[0].revents) drain(out.read, result.output);
-    if (options.close_after > 0 && result.output.size() >= options.close_after) out.read.close();
-    if (options.signal != 0 && !signalled && !result.output.empty())
-      signalled = ::kill(child, options.signal) == 0;
     if (waits[1].revents) drain(err.read, result.errors);
+    send(signal_at_output, result.output);
+    send(signal_at_errors, result.errors);
+    if (options.close_after > 0 && result.output.size() >= options.close_after) out.read.close();
     if (waits[2].revents) feed(in.write, input);
   }
 

@@ -16,10 +16,10 @@ struct ProcessOptions {
   bool close_output = false;     // no standard output at all
   std::vector<std::pair<std::string, std::string>> environment = {};  // added to this process's
   std::uint64_t file_size_limit = 0;  // bytes a file may grow to, as on a full disk; 0: any
+  std::size_t close_after = 0;        // its output is read no further than about here; 0: to the end
+  int signal_at_output = 0;           // sent once, as soon as something is on standard output; 0: none
+  int signal_at_errors = 0;           // the same for standard error
   int timeout_seconds = 120;
-  std::size_t close_after =
-      0;           // bytes of its output that are read, at least, before the pipe is closed; 0: all
-  int signal = 0;  // sent once the program has printed something; 0: none
 };
 
 struct ProcessResult {

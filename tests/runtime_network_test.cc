@@ -148,6 +148,42 @@ TEST_CASE("metadata for another number of classes is refused with both numbers")
   CHECK(mentions(said, "5"));
 }
 
+TEST_CASE("metadata of another network, or of one that nobody knows, is refused with both names") {
+  Metadata metadata;
+  for (const char* name : {"fcn_resnet50", "deeplabv3_resnet(1,1,1,1)", "segformer"}) {
+    metadata.architecture = name;
+    const std::string said = sentence(ErrorCode::mismatch, [&] { make_model(tiny_state("fcn"), metadata); });
+    CHECK(mentions(said, name));
+    CHECK(mentions(said, "fcn_resnet(1,1,1,1)"));
+  }
+  metadata.architecture = "fcn_resnet(1,1,1,1)";
+  CHECK(make_model(tiny_state("fcn"), metadata, {.threads = 1}).architecture == metadata.architecture);
+}
+
+TEST_CASE("a head of more classes than a label map can hold is refused with both numbers") {
+  const auto of = [](int classes) {
+    return seeded_state("fcn_resnet(1,1,1,1)", {.classes = classes, .width = 4, .aux = false});
+  };
+  CHECK(make_model(of(256), std::nullopt, {.threads = 1}).classes.size() == 256);
+  StateDict state;
+  const StateDict most = of(256);
+  for (const auto& [name, tensor] : most.entries()) {
+    const bool head = name == "classifier.4.weight" || name == "classifier.4.bias";
+    if (!head) state.add(name, tensor);
+  }
+  const auto zeros = [](std::vector<std::int64_t> shape) {
+    const auto owner = std::make_shared<const std::vector<float>>(std::size_t{257} * 64);
+    return StateTensor{
+        DType::f32, std::move(shape), {owner, reinterpret_cast<const std::byte*>(owner->data())}};
+  };
+  const std::int64_t width = most.find("classifier.4.weight")->shape[1];
+  REQUIRE(width <= 64);
+  state.add("classifier.4.weight", zeros({257, width, 1, 1}));
+  state.add("classifier.4.bias", zeros({257}));
+  const std::string said = sentence(ErrorCode::unsupported, [&] { make_model(state, std::nullopt); });
+  CHECK(mentions(said, "257 classes, at most 256"));
+}
+
 TEST_CASE("asking for an auxiliary head that is not there is an error") {
   const StateDict state = seeded_state("fcn_resnet(1,1,1,1)", {.classes = 2, .width = 4, .aux = false});
   CHECK(mentions(sentence(ErrorCode::unsupported, [&] { make_model(state, std::nullopt, {.aux = true}); }),

@@ -1,7 +1,9 @@
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "tests/weights_helpers.h"
 #include "weights_tools/checkpoint.h"
+#include "weights_tools/pth.h"
 #include "weights_tools/safetensors.h"
 
 using namespace atrous;
@@ -117,6 +119,35 @@ TEST_CASE("every cut of a checkpoint is refused, and none crashes") {
       const std::string path = folder.save("cut", std::string_view(whole).substr(0, length));
       CHECK_FALSE(refusal_of([&] { load_checkpoint(path); }).sentence.empty());
     }
+}
+
+TEST_CASE("a checkpoint cut short while it is read, wherever, is an error that names it") {
+  const TempFolder folder;
+  const Bytes pickle = pickled(dict({{"w", tensor(storage("0", 2, "FloatStorage", "N"), 0, {2}, {1})}}));
+  const Bytes legacy = legacy_head() + pickle + key_list({"0"}) + stored(2, value);
+  write_safetensors(folder.path("s"), load_checkpoint(folder.save("a", legacy)).state, {{"format", "pt"}});
+  const Bytes safe(as_text(read_file(folder.path("s"), 10000)));
+  const auto read = [](const InputFile& file, const Bytes& whole) {
+    if (whole.starts_with("PK"))
+      read_pth_zip(file);
+    else if (whole.starts_with("\x80"))
+      read_pth_legacy(file);
+    else
+      read_safetensors(file);
+  };
+  for (const Bytes& whole : {pth({"w"}), legacy, safe}) {
+    const std::string path = folder.save("shrinks", whole);
+    const InputFile file(path);
+    read(file, whole);
+    for (std::size_t length = whole.size(); length-- > 0;) {
+      CAPTURE(length);
+      REQUIRE(::truncate(path.c_str(), static_cast<off_t>(length)) == 0);
+      // An archive's last bytes may hold nothing that is needed twice, but they are read first of all.
+      const Refusal refusal = refusal_of([&] { read(file, whole); });
+      CHECK(refusal.code == ErrorCode::io);
+      CHECK(refusal.sentence.starts_with(path + ": ended at byte "));
+    }
+  }
 }
 
 TEST_CASE("a checkpoint with any one byte changed loads or is refused") {

@@ -175,6 +175,26 @@ TEST_CASE_FIXTURE(Download, "a server that stalls is given up") {
   check_says(refused(server, ErrorCode::io), {"500 of 300000 bytes", "again resumes"});
 }
 
+TEST_CASE_FIXTURE(Download, "a slow server is not taken for one that stalls") {
+  const HttpServer server([&](const HttpRequest& request) {
+    HttpAnswer answer = answer_with(request, file);
+    answer.milliseconds = 100;
+    return answer;
+  });
+  options.stall_seconds = 1;
+  from(server);
+  check_arrived();
+}
+
+TEST_CASE_FIXTURE(Download, "where no length is known, curl knows whether a download broke off") {
+  const TempFolder programs;
+  options.curl =
+      fake_curl(programs, "printf 'HTTP/1.1 200 OK\\n\\nabc'; echo 'curl: (56) reset' >&2; exit 56");
+  check_says(refused("https://host/net.pth", ErrorCode::io),
+             {"3 of an unknown number of bytes", "(reset)", "again resumes"});
+  CHECK(std::filesystem::file_size(part) == 3);
+}
+
 TEST_CASE_FIXTURE(Download, "a server without ranges sends all of it once more") {
   folder.save("net.pth.part", std::string_view(file).substr(0, 100'000));
   const HttpServer server([&](const HttpRequest&) { return HttpAnswer{.body = file}; });
@@ -340,6 +360,28 @@ TEST_CASE_FIXTURE(Download, "those who fetch the same file take turns, and one o
   CHECK(downloads == 1);
   CHECK(waits == 2);
   CHECK(server.requests().size() == 1);
+  check_arrived();
+}
+
+TEST_CASE_FIXTURE(Download, "the next in turn starts anew where the one before it failed") {
+  std::atomic<int> waits = 0, failures = 0, downloads = 0;
+  const HttpServer server([&, first = true](const HttpRequest& request) mutable {
+    for (int i = 0; i < 1000 && waits < 1; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    return std::exchange(first, false) ? HttpAnswer{.body = "wrong"} : answer_with(request, file);
+  });
+  options.waiting = [&] { ++waits; };
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 2; ++i)
+    threads.emplace_back([&] {
+      try {
+        downloads += from(server).downloaded;
+      } catch (const Error& error) {
+        failures += error.code() == ErrorCode::malformed;
+      }
+    });
+  for (std::thread& thread : threads) thread.join();
+  CHECK(failures == 1);
+  CHECK(downloads == 1);
   check_arrived();
 }
 

@@ -30,6 +30,20 @@ TEST_CASE("an input file reads at offsets and not beyond its end") {
   check_refused([&] { file.read(~std::uint64_t{0}, part); }, ErrorCode::io, "but the file has 6");
 }
 
+TEST_CASE("a file that shrinks while it is read is an error, not a signal") {
+  const TempFolder folder;
+  const std::string path = folder.save("a", Bytes(100'000, 'x'));
+  const InputFile file(path);
+  std::vector<std::byte> all(100'000);
+  file.read(0, all);
+  REQUIRE(::truncate(path.c_str(), 70'000) == 0);
+  check_refused([&] { file.read(0, all); }, ErrorCode::io, "ended at byte 70000 while being read, of 100000");
+  check_refused([&] { file.read(90'000, std::span(all).first(1)); }, ErrorCode::io, "ended at byte 90000");
+  file.read(0, std::span(all).first(70'000));
+  REQUIRE(::truncate(path.c_str(), 0) == 0);
+  check_refused([&] { file.read(0, all); }, ErrorCode::io, "ended at byte 0");
+}
+
 TEST_CASE("what is not a regular file is refused by its kind, without waiting") {
   const TempFolder folder;
   REQUIRE(::mkfifo(folder.path("fifo").c_str(), 0600) == 0);

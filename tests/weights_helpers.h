@@ -151,7 +151,9 @@ struct ZipPart {
   std::uint32_t crc_error = 0;        // added to the right one
   std::optional<Bytes> local_name{};  // where it differs
   std::optional<std::uint16_t> local_method{};
-  std::optional<std::uint32_t> local_size{};  // where bit 3 is clear
+  std::optional<std::uint32_t> local_size{}, local_compressed{}, local_crc{};  // where bit 3 is clear
+  std::optional<std::uint16_t> local_flags{};
+  Bytes local_extra{};
   std::optional<std::uint32_t> size{}, compressed{}, offset{};
   Bytes extra{};  // of the central directory
 };
@@ -160,7 +162,8 @@ struct ZipEnd {
   std::optional<std::uint16_t> entries{};
   std::optional<std::uint32_t> directory_size{}, directory_offset{};
   bool zip64 = false;
-  std::optional<std::uint64_t> locator{}, directory_offset64{};
+  std::optional<std::uint64_t> locator{}, directory_offset64{}, directory_size64{}, entries64{},
+      record_size{};
   Bytes comment{};
 };
 
@@ -171,9 +174,11 @@ inline Bytes zip(const std::vector<ZipPart>& parts, const ZipEnd& end = {}) {
     const bool descriptor = p.flags & 8;
     const Bytes local_name = p.local_name.value_or(p.name);
     const std::size_t offset = out.size(), local_size = descriptor ? 0 : p.local_size.value_or(p.data.size());
-    out += "PK\3\4" + le16(0) + le16(p.flags) + le16(p.local_method.value_or(p.method)) + le32(0) +
-           le32(descriptor ? 0 : crc) + le32(local_size) + le32(local_size) + le16(local_name.size()) +
-           le16(0) + local_name + p.data;
+    out += "PK\3\4" + le16(0) + le16(p.local_flags.value_or(p.flags)) +
+           le16(p.local_method.value_or(p.method)) + le32(0) +
+           le32(descriptor ? 0 : p.local_crc.value_or(crc)) +
+           le32(p.local_compressed.value_or(static_cast<std::uint32_t>(local_size))) + le32(local_size) +
+           le16(local_name.size()) + le16(p.local_extra.size()) + local_name + p.local_extra + p.data;
     if (descriptor) out += "PK\7\x08" + le32(crc) + le32(p.data.size()) + le32(p.data.size());
     directory += "PK\1\2" + le32(0) + le16(p.flags) + le16(p.method) + le32(0) + le32(crc) +
                  le32(p.compressed.value_or(p.data.size())) + le32(p.size.value_or(p.data.size())) +
@@ -184,8 +189,10 @@ inline Bytes zip(const std::vector<ZipPart>& parts, const ZipEnd& end = {}) {
   out += directory;
   if (end.zip64) {
     const std::size_t record = out.size();
-    out += "PK\6\6" + le64(44) + le16(45) + le16(45) + le32(0) + le32(0) + le64(count) + le64(count) +
-           le64(directory.size()) + le64(end.directory_offset64.value_or(offset));
+    const std::uint64_t entries64 = end.entries64.value_or(count);
+    out += "PK\6\6" + le64(end.record_size.value_or(44)) + le16(45) + le16(45) + le32(0) + le32(0) +
+           le64(entries64) + le64(entries64) + le64(end.directory_size64.value_or(directory.size())) +
+           le64(end.directory_offset64.value_or(offset));
     out += "PK\6\7" + le32(0) + le64(end.locator.value_or(record)) + le32(1);
   }
   return out + "PK\5\6" + le16(0) + le16(0) + le16(end.entries.value_or(count)) +

@@ -74,6 +74,14 @@ TEST_CASE("every float survives its nine digits") {
   }
 }
 
+TEST_CASE("a negative zero stays negative") {
+  Metadata m;
+  m.preprocessing.mean = {-0.f, 0.f, 1.f};
+  const auto back = metadata_from_strings(to_strings(m))->preprocessing.mean;
+  CHECK(std::signbit(back[0]));
+  CHECK_FALSE(std::signbit(back[1]));
+}
+
 TEST_CASE("every resize rule comes back") {
   for (const ResizeRule rule :
        {ResizeRule{.kind = ResizeRule::Kind::none}, ResizeRule{.width = 256, .center_crop = 224},
@@ -124,6 +132,16 @@ TEST_CASE("bad metadata is refused by its key") {
       {"mean", "is not JSON", "[1,2,1e999]"},
       {"mean", "is not JSON", "[1,2,NaN]"},
       {"std", "is not positive", "[1,1,0]"},
+      {"std", "is not positive", "[1,1,-0.0]"},
+      {"std", "not three numbers", "[1,1]"},
+      {"std", "not three numbers", "[1,1,1,1]"},
+      {"std", "not three numbers", "0.5"},
+      {"std", "is not a number", "[1,1,null]"},
+      {"mean", "has 1100000 bytes, more than 1048576", Bytes(1'100'000, ' ')},
+      {"palette", "has 4 colours for 3 classes", "[[0,0,0],[0,0,0],[0,0,0],[0,0,0]]"},
+      {"palette", "has 257 entries, more than 256", "[" + repeat("[0,0,0],", 256) + "[0,0,0]]"},
+      {"palette", "nests too deep", "[[[[0]]]]"},
+      {"palette", "is not a list", "{\"0\":[0,0,0]}"},
       {"std", "is not positive", "[1,1,-1]"},
       {"std", "is not positive", "[1,1,1e-60]"},
       {"resize", "has no kind", "{}"},
@@ -138,6 +156,11 @@ TEST_CASE("bad metadata is refused by its key") {
       {"source", "has folders", "../../etc/passwd"},
       {"source", "has folders", "C:\\model.pth"},
       {"source", "control characters", "a\nb"},
+      {"source", "control characters", Bytes("a\0b", 3)},
+      {"source", "has 257 bytes, more than 256", Bytes(257, 'a')},
+      {"architecture", "control characters", "a\rb"},
+      {"architecture", "control characters", "a\x7f"},
+      {"classes", "class 1 has control characters", R"(["a","\u009b31m"])"},
       {"source_sha256", "is not 64 hex digits", "abc"},
       {"source_sha256", "is not 64 hex digits", Bytes(64, 'g')},
       {"self_test", "has no height", "{}"},

@@ -156,12 +156,29 @@ TEST_CASE("a pickle that is not data is refused by name") {
       {global("torch\x1b[2J", "x"), "asks for torch\\x1b[2J.x,"},
       {"(ios\nsystem\n", "asks for os.system,"},
       {str("os") + str("system") + "\x93", "asks for os.system,"},
-      {"(" + global("collections", "OrderedDict") + "o", "OBJ"},
+      {"(" + global("collections", "OrderedDict") + "o", "OBJ makes an object of OrderedDict"},
+      {"(" + str("x") + "o", "OBJ makes an object of a string"},
+      {"(o", "OBJ makes an object of nothing"},
+      {"(" + global("os", "system") + str("rm") + "o", "asks for os.system,"},
       {"\x82\x05", "extension 5"},
       {"\x83\x05\x01", "extension 261"},
       {"\x84" + le32(70000), "extension 70000"},
-      {global("collections", "OrderedDict") + ")\x81", "NEWOBJ"},
-      {global("torch", "FloatStorage") + ")\x81", "NEWOBJ"},
+      {global("collections", "OrderedDict") + ")\x81", "NEWOBJ makes an object of OrderedDict"},
+      {global("torch", "FloatStorage") + ")\x81", "NEWOBJ makes an object of FloatStorage"},
+      {global("torch._utils", "_rebuild_tensor_v2") + ")\x81",
+       "NEWOBJ makes an object of _rebuild_tensor_v2"},
+      {str("x") + ")\x81", "NEWOBJ makes an object of a string"},
+      {global("os", "system") + ")\x81", "asks for os.system,"},
+      {global("argparse", "Namespace") + ")\x81}(" + str("hook") + global("os", "system") + "ub",
+       "asks for os.system,"},
+      {global("argparse", "ArgumentParser") + ")\x81", "asks for argparse.ArgumentParser,"},
+      {global("collections", "defaultdict"), "asks for collections.defaultdict,"},
+      {global("torch.storage", "_load_from_bytes"), "asks for torch.storage._load_from_bytes,"},
+      {global("torch", "Storage.x"), "asks for torch.Storage.x,"},
+      {global("__builtin__", "getattr"), "asks for __builtin__.getattr,"},
+      {global("", ""), "asks for .,"},
+      {str("torch") + str("load") + "\x93", "asks for torch.load,"},
+      {"(icollections\nOrderedDict\n", "asks for collections.OrderedDict,"},
       {global("argparse", "Namespace") + "N\x85\x81", "gives argparse.Namespace arguments"},
       {global("argparse", "Namespace") + ")R", "REDUCE calls argparse.Namespace"},
       {global("torch", "FloatStorage") + ")R", "calls torch.FloatStorage"},
@@ -170,6 +187,18 @@ TEST_CASE("a pickle that is not data is refused by name") {
       {"\x8f", "the opcode EMPTY_SET"},
       {"\x92", "the opcode NEWOBJ_EX"},
       {"\x96" + le64(1), "the opcode BYTEARRAY8"},
+      {"F1.5\n", "the opcode FLOAT"},
+      {"L1L\n", "the opcode LONG"},
+      {"S'a'\n", "the opcode STRING"},
+      {"P1\n", "the opcode PERSID"},
+      {"g1\n", "the opcode GET"},
+      {"Np1\n", "the opcode PUT"},
+      {"\x90", "the opcode ADDITEMS"},
+      {"\x91", "the opcode FROZENSET"},
+      {"\x97", "the opcode NEXT_BUFFER"},
+      {"\x98", "the opcode READONLY_BUFFER"},
+      {"\x8a\x09" + Bytes("\0\0\0\0\0\0\0\x80\0", 9), "an integer of 9 bytes"},
+      {"\x8b" + le32(9) + Bytes(9, '\1'), "an integer of 9 bytes"},
       {"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", "an integer of 10 bytes"},
   };
   for (const auto& row : rows) {
@@ -220,14 +249,31 @@ TEST_CASE("a malformed pickle is refused with a sentence") {
        "reads memo entry 1, which was never written"},
       {"memo gap", pickled("Nq\5h\3"), Code::malformed, "reads memo entry 3"},
       {"memo index over the cap", pickled("Nr" + le32(1'000'000)), Code::limit, "memo index 1000000"},
+      {"memo index of 32 bits", pickled("Nr" + le32(0xffffffff)), Code::limit, "memo index 4294967295"},
+      {"memo index beyond what was read", pickled("Nr" + le32(100)), Code::limit,
+       "memo index is 100 after 8 bytes"},
+      {"long memo read before write", pickled("j" + le32(0xffffffff)), Code::malformed,
+       "reads memo entry 4294967295"},
       {"PUT of nothing", pickled(Bytes("q\0", 2)), Code::malformed, "the memo needs 1"},
+      {"MEMOIZE of nothing", pickled("\x94"), Code::malformed, "the memo needs 1"},
+      {"PUT of a MARK", pickled(Bytes("N(q\0", 4)), Code::malformed, "the memo needs 1"},
       {"string beyond the end", proto + "X" + le32(100) + "abc.", Code::malformed, "100 bytes wanted"},
       {"64-bit length", proto + "\x8d" + le64(~0ull) + "abc.", Code::malformed,
        "18446744073709551615 bytes wanted"},
+      {"string of 4 GB", proto + "X" + le32(0xffffffff) + "abc.", Code::malformed, "4294967295 bytes wanted"},
+      {"bytes of 64 bits", proto + "\x8e" + le64(~0ull) + "abc.", Code::malformed,
+       "18446744073709551615 bytes wanted"},
+      {"integer beyond the end", proto + "\x8b" + le32(0xffffffff) + "abc.", Code::malformed,
+       "ends within an integer: 4294967295 bytes wanted"},
+      {"short string beyond the end", proto + "\x8c\x09" + "abc.", Code::malformed, "9 bytes wanted"},
+      {"float cut short", proto + "G1234567", Code::malformed, "ends within BINFLOAT"},
+      {"PROTO cut short", "\x80", Code::malformed, "ends within PROTO"},
       {"frame beyond the end", proto + "\x95" + le64(100) + "N.", Code::malformed, "FRAME has 100 bytes"},
       {"number cut short", proto + "J\1\2", Code::malformed, "ends within BININT"},
       {"GLOBAL without newline", proto + "cos", Code::malformed, "ends within a module name"},
       {"GLOBAL too long", pickled(global(Bytes(300, 'a'), "b")), Code::limit, "more than 256 bytes"},
+      {"STACK_GLOBAL too long", pickled(str("torch") + str(Bytes(300, 'a') + "Storage") + "\x93"),
+       Code::limit, "a name of 307 bytes, more than 256"},
       {"a list in itself", pickled(Bytes("]q\0h\0a", 6)), Code::malformed, "a list that contains itself"},
       {"a dict in itself", pickled(Bytes("}q\0Nh\0s", 7)), Code::malformed, "a dict that contains itself"},
       {"a list in a tuple in itself",
@@ -235,6 +281,21 @@ TEST_CASE("a malformed pickle is refused with a sentence") {
                      "a",
                      7)),
        Code::malformed, "contains itself"},
+      {"an OrderedDict in itself", pickled(ordered_dict + Bytes("q\0Nh\0s", 6)), Code::malformed,
+       "an OrderedDict that contains itself"},
+      {"a tensor among its own arguments",
+       pickled(global("torch._utils", "_rebuild_tensor_v2") + Bytes("]q\0\x85R", 5) +
+               Bytes("q\1h\0h\1a0", 8)),
+       Code::malformed, "contains itself"},
+      {"a storage whose id contains it", pickled(Bytes("]q\0Qq\1h\0h\1a0", 12)), Code::malformed,
+       "contains itself"},
+      {"a pair of itself", pickled(Bytes("]q\0(h\0h\0e", 9)), Code::malformed, "a list that contains itself"},
+      {"1001 deep in dicts", pickled(repeat("}N", 1000) + "N" + repeat("s", 1000)), Code::limit,
+       "more than 1000 values deep"},
+      {"1001 deep in tensors",
+       pickled(repeat(global("torch._utils", "_rebuild_tensor_v2"), 501) + "N" + repeat("\x85R", 501)),
+       Code::limit, "more than 1000 values deep"},
+      {"1001 deep in ids", pickled("N" + repeat("Q", 1000)), Code::limit, "more than 1000 values deep"},
       {"1001 deep", pickled(repeat("]", 1001) + repeat("a", 1000)), Code::limit,
        "more than 1000 values deep"},
       {"a million opcodes", pickled(repeat("N0", 500'001) + "N"), Code::limit, "more than 1000000 opcodes"},
@@ -252,6 +313,60 @@ TEST_CASE("a malformed pickle is refused with a sentence") {
 
 TEST_CASE("a pickle exactly as deep as allowed is read") {
   CHECK(read(pickled(repeat("]", 1000) + repeat("a", 999))).nodes.size() == 1000);
+}
+
+TEST_CASE("as many opcodes, bytes and memo entries as allowed are read") {
+  CHECK(read(pickled(repeat("N0", 499'999) + "N\x85")).nodes.size() == 2);  // a million and STOP
+  check_refused([] { read(pickled(repeat("N0", 500'000) + "N")); }, ErrorCode::limit,
+                "more than 1000000 opcodes");
+  const std::size_t room = pickle_byte_limit - pickled(str("")).size();
+  CHECK(read(pickled(str(Bytes(room, 'x')))).size == pickle_byte_limit);
+  check_refused([&] { read(pickled(str(Bytes(room + 1, 'x')))); }, ErrorCode::limit,
+                "has 16777217 bytes or more, the limit is 16777216");
+  Bytes counted = "](";
+  for (std::uint64_t i = 0; i < 100'000; ++i) counted += "Nr" + le32(i) + "j" + le32(i);
+  CHECK(read(pickled(counted + "e")).nodes.size() == 2);
+}
+
+TEST_CASE("every byte is an opcode that is read, one that is refused by name, or unknown") {
+  std::size_t unknown = 0, refused = 0;
+  for (int code = 0; code < 256; ++code) {
+    CAPTURE(code);
+    if (code == '.' || code == 0x95) continue;  // STOP, and FRAME, which needs a length
+    // Values enough for any opcode, and digits for its argument.
+    const Bytes bytes = proto + ")(N)" + byte(code) + Bytes(20, '\0') + ".";
+    std::string said;
+    try {
+      read(bytes);
+    } catch (const Error& error) {
+      said = error.what();
+    }
+    unknown += said.find("unknown opcode " + std::to_string(code) + " at byte 6") != said.npos;
+    refused += said.find("which torch does not write") != said.npos;
+    CHECK_FALSE(said.empty());  // NUL, which follows every opcode, is none
+  }
+  CHECK(refused == 15);
+  CHECK(unknown == 256 - 15 - 52);  // what is left is read: 50, STOP and FRAME
+}
+
+TEST_CASE("an opcode that takes values from an empty stack is refused") {
+  for (const Bytes& opcode :
+       {Bytes("0"),    Bytes("1"),    Bytes("2"),    Bytes("a"),    Bytes("b"),    Bytes("d"),
+        Bytes("e"),    Bytes("l"),    Bytes("o"),    Bytes("s"),    Bytes("t"),    Bytes("u"),
+        Bytes("R"),    Bytes("Q"),    Bytes("q\1"),  "r" + le32(1), Bytes("\x81"), Bytes("\x85"),
+        Bytes("\x86"), Bytes("\x87"), Bytes("\x93"), Bytes("\x94")}) {
+    CAPTURE(opcode);
+    CHECK(refusal_of([&] { read(pickled(opcode)); }).code == ErrorCode::malformed);
+    // Values below a MARK are out of reach.
+    const bool takes_mark = Bytes("1deltu").find(opcode) != Bytes::npos || opcode == "0" || opcode == "o";
+    if (!takes_mark) CHECK(refusal_of([&] { read(pickled("NNNN(" + opcode)); }).code == ErrorCode::malformed);
+  }
+}
+
+TEST_CASE("a Namespace may hold itself: what it holds is never looked at") {
+  const Bytes self = global("argparse", "Namespace") + ")\x81q\2}(" + str("me") + "h\2ub";
+  CHECK(show(self) == "object");
+  CHECK(read(pickled(self)).at(read(pickled(self)).root).items.empty());
 }
 
 TEST_CASE("a million marks or lists are no burden") {

@@ -18,7 +18,10 @@ namespace {
 const std::string python = "/usr/bin/python3";
 
 bool torch_is_installed() {
-  return std::system((python + " -c 'import numpy, torch' 2>/dev/null").c_str()) == 0;
+  // Looked for, not imported, which takes seconds.
+  const std::string look =
+      "from importlib.util import find_spec as f; exit(not (f(\"numpy\") and f(\"torch\")))";
+  return std::system((python + " -c '" + look + "' 2>/dev/null").c_str()) == 0;
 }
 
 bool run_script(const std::string& arguments) {
@@ -53,6 +56,32 @@ void check_expected(const StateDict& state, std::string_view expected) {
     expected.remove_prefix(bytes.size());
   }
   CHECK(index == state.size());
+}
+
+// Compares with what torch reads of the files, by the SHA-256 of every tensor; returns how many there were.
+std::size_t check_digests(const TempFolder& folder, const std::vector<std::string>& files) {
+  std::string arguments = "--digest";
+  for (const std::string& file : files) arguments += " '" + file + "'";
+  const std::string listing = folder.path("digests.tsv");
+  REQUIRE(run_script(arguments + " > '" + listing + "'"));
+  const auto bytes = read_file(listing, std::uint64_t{1} << 30);
+  std::string_view expected = as_text(bytes);
+  std::size_t count = 0;
+  for (const std::string& file : files) {
+    CAPTURE(file);
+    const Checkpoint checkpoint = load_checkpoint(file);
+    for (const auto& entry : checkpoint.state.entries()) {
+      const StateTensor& tensor = entry.second;
+      std::string line = entry.first + '\t' + std::string(name_of(tensor.dtype)) + '\t';
+      for (std::size_t i = 0; i < tensor.shape.size(); ++i)
+        line += (i ? "," : "") + std::to_string(tensor.shape[i]);
+      CHECK(line + '\t' + sha256_of_bytes(tensor.bytes()) == take_line(expected));
+      ++count;
+    }
+    CHECK(take_line(expected).empty());
+  }
+  CHECK(expected.empty());
+  return count;
 }
 
 // The real files beside the repository, or where ATROUS_SHARED says.
@@ -126,4 +155,40 @@ TEST_CASE("the real checkpoints beside the repository are read") {
     REQUIRE(checkpoint.state.find(row.some_key) != nullptr);
     CHECK(checkpoint.state.find(row.some_key)->shape == row.shape);
   }
+}
+
+TEST_CASE("every tensor of the real checkpoints is what torch reads, bit for bit") {
+  if (!torch_is_installed() || !std::filesystem::exists(shared_weights())) {
+    std::cout << "skipped: python3-torch is not installed or ../shared/weights is absent\n";
+    return;
+  }
+  const TempFolder folder;
+  const std::string at = shared_weights();
+  CHECK(check_digests(folder, {at + "deeplabv3_resnet_camvid.pth", at + "resnet20-12fca82f.th",
+                               at + "resnet56-4bfd9763.th", at + "sinet_portrait_296.pth"}) == 1003);
+}
+
+// Containers that torch reads and no longer writes.
+TEST_CASE("old checkpoints, with views of storages and tensors without hooks, are what torch reads of them") {
+  if (!torch_is_installed()) {
+    std::cout << "skipped: python3-torch is not installed\n";
+    return;
+  }
+  const TempFolder folder;
+  const Bytes ten = floats({0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
+  const auto view = [](const char* key, std::int64_t offset, std::int64_t elements) {
+    return storage("0", 10, "FloatStorage", str(key) + num(offset) + num(elements) + "\x87");
+  };
+  const Bytes old = global("torch._utils", "_rebuild_tensor") + "(" + storage("0", 10, "FloatStorage", "N") +
+                    num(1) + tuple({2, 2}) + tuple({1, 3}) + "tR";
+  const Bytes entries = dict({{"whole", tensor(storage("0", 10, "FloatStorage", "N"), 0, {2, 5}, {5, 1})},
+                              {"view", tensor(view("a", 2, 5), 0, {5}, {1})},
+                              {"part of a view", tensor(view("a", 2, 5), 1, {2, 2}, {2, 1})},
+                              {"another view", tensor(view("b", 9, 1), 0, {}, {})},
+                              {"turned view", tensor(view("c", 4, 6), 0, {3, 2}, {1, 3})},
+                              {"repeated", tensor(view("c", 4, 6), 5, {3}, {0})},
+                              {"old", old}});
+  const std::string views =
+      folder.save("views.pth", legacy_head() + pickled(entries) + key_list({"0"}) + stored(10, ten));
+  CHECK(check_digests(folder, {views}) == 7);
 }

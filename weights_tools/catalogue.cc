@@ -6,8 +6,7 @@ namespace atrous {
 
 namespace {
 
-// Sizes and scores: docstrings of torchvision/models/segmentation/{fcn,deeplabv3,lraspp}.py,
-// COCO_WITH_VOC_LABELS_V1.
+// File names and scores: torchvision/models/segmentation/{fcn,deeplabv3,lraspp}.py, COCO_WITH_VOC_LABELS_V1.
 constexpr PublishedCheckpoint published[] = {
     {"fcn_resnet50", "fcn_resnet50_coco-1167a1af.pth", 135, 60.5},
     {"fcn_resnet101", "fcn_resnet101_coco-7ecb50ca.pth", 208, 63.7},

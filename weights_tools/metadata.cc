@@ -23,10 +23,11 @@ constexpr std::size_t name_limit = 256, class_limit = 256, value_limit = std::si
                       self_test_limit = 65536;
 constexpr int size_limit = 16384;
 
-// Nine significant digits identify a float.
+// Nine significant digits identify a float. JSON's -0 is the integer 0, so a negative zero takes a point.
 std::string number(float value) {
   if (!std::isfinite(value))
     fail(ErrorCode::invalid_argument, "metadata: the number ", value, " is not finite");
+  if (value == 0) return std::signbit(value) ? "-0.0" : "0";
   char digits[32];
   return {digits, std::to_chars(digits, digits + sizeof digits, value, std::chars_format::general, 9).ptr};
 }

@@ -57,6 +57,7 @@ class Machine {
   void push_long(std::uint64_t length);
   void push_global(std::string_view module, std::string_view name, PickleNode node);
   void push_stack_global();
+  std::string describe(const PickleNode&) const;  // a global by its name, for sentences
 
   std::size_t floor() const { return marks_.empty() ? 0 : marks_.back(); }
   void need(std::size_t count, std::string_view what) const;
@@ -133,10 +134,19 @@ void Machine::push_stack_global() {
   if (name.kind != Kind::string || module.kind != Kind::string)
     fail(ErrorCode::malformed, "the pickle's STACK_GLOBAL names something by ", name_of(name.kind),
          ", not by strings");
+  // One long string in the memo could otherwise be looked at again and again; GLOBAL's names end at 256 too.
+  constexpr std::uint32_t longest = 256;
+  if (const std::uint32_t length = std::max(name.text.length, module.text.length); length > longest)
+    fail(ErrorCode::limit, "the pickle's STACK_GLOBAL has a name of ", length, " bytes, more than ", longest);
   PickleNode node;
   node.text = name.text;
   push_global(input_.text(module.text.offset, module.text.length),
               input_.text(name.text.offset, name.text.length), node);
+}
+
+std::string Machine::describe(const PickleNode& node) const {
+  if (node.kind != Kind::global) return std::string(name_of(node.kind));
+  return std::string(input_.text(node.text.offset, node.text.length));
 }
 
 // Opcodes reach down to the last MARK, not through it.
@@ -255,8 +265,8 @@ void Machine::new_object() {
   const PickleNode& arguments = out_.at(pop("NEWOBJ"));
   const PickleNode& type = out_.at(pop("NEWOBJ"));
   if (type.kind != Kind::global || type.callable != PickleCallable::name_space)
-    fail(ErrorCode::unsupported, "the pickle's NEWOBJ makes an object of ", name_of(type.kind),
-         " that is not argparse.Namespace");
+    fail(ErrorCode::unsupported, "the pickle's NEWOBJ makes an object of ", describe(type),
+         ", not of argparse.Namespace");
   if (arguments.kind != Kind::tuple || !arguments.items.empty())
     fail(ErrorCode::malformed, "the pickle's NEWOBJ gives argparse.Namespace arguments");
   push({.kind = Kind::object});
@@ -281,6 +291,9 @@ void Machine::put(std::uint64_t index) {
   if (index >= pickle_opcode_limit)
     fail(ErrorCode::limit, "the pickle's memo index ", index, " is beyond the limit of ",
          pickle_opcode_limit);
+  // Python counts its entries up, so that an index is smaller than what was read: the memo is, too.
+  if (index > input_.position())
+    fail(ErrorCode::limit, "the pickle's memo index is ", index, " after ", input_.position(), " bytes");
   need(1, "the memo");
   if (index >= memo_.size()) memo_.resize(static_cast<std::size_t>(index) + 1);
   auto& slot = memo_[static_cast<std::size_t>(index)];
@@ -419,8 +432,11 @@ bool Machine::step_call(Opcode code) {
     }
     case Opcode::stack_global:
       return push_stack_global(), true;
-    case Opcode::obj:
-      fail(ErrorCode::unsupported, "the pickle makes an object by OBJ, which a state dict does not need");
+    case Opcode::obj: {
+      const auto items = pop_to_mark("OBJ");
+      fail(ErrorCode::unsupported, "the pickle's OBJ makes an object of ",
+           items.empty() ? "nothing" : describe(out_.at(items[0])), ", which a state dict does not need");
+    }
     case Opcode::ext1:
       fail(ErrorCode::unsupported, "the pickle asks for extension ",
            int{input_.number<std::uint8_t>("EXT1")});

@@ -13,6 +13,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -67,7 +68,7 @@ struct PickleNode {
 // A pickle's values: a graph without cycles, at most pickle_depth_limit deep from `root` down.
 struct Pickle {
   std::vector<std::byte> bytes;  // as far as they were read
-  std::vector<PickleNode> nodes;
+  std::deque<PickleNode> nodes;  // in pieces: a vector would hold three times as much while it grows
   PickleRef root = 0;
   std::uint64_t size = 0;  // bytes up to and including STOP
 
@@ -82,7 +83,7 @@ constexpr std::uint32_t pickle_depth_limit = 1'000;
 // Reads the pickle at the front of `bytes`. Error(malformed): unknown opcode, stack underflow, missing MARK
 // or STOP, memo read before it is written, lengths beyond the end, values of the wrong kind, self-reference.
 // Error(unsupported): a name or an opcode outside the list above, integers beyond 64 bits. Error(limit): one
-// of the limits.
+// of the limits, or a memo index that no writer could have reached.
 Pickle read_pickle(std::vector<std::byte> bytes);
 
 // The same for the pickle that begins at `offset` of a file, reading hardly further than its end.

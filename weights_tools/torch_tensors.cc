@@ -90,6 +90,10 @@ StorageId storage_id(const Pickle& pickle, const PickleNode& node) {
          ", not one of torch's storage types");
   if (key.kind != Kind::string)
     fail(ErrorCode::malformed, "a storage's key is ", name_of(key.kind), ", not a string");
+  // torch counts them; a long one, shared by many ids, would be copied for each.
+  constexpr std::uint32_t longest_key = 256;
+  if (key.text.length > longest_key)
+    fail(ErrorCode::limit, "a storage's key has ", key.text.length, " bytes, more than ", longest_key);
   StorageId out{.key = std::string(pickle.text(key)), .dtype = storage_dtype(pickle.text(type))};
   out.root_elements = out.elements = element_count(pickle, id.items[4], "a storage's size");
   if (id.items.size() == 6 && pickle.at(id.items[5]).kind != Kind::none)

@@ -1,0 +1,12 @@
+// The command line as a whole: which verbs there are, and what a line of words asks for.
+#pragma once
+
+#include "cli/cli.h"
+
+namespace atrous::cli {
+
+// What the command line asks for, not yet done: a verb with its options, or the text of --help and --version.
+// Reads no more of the machine than whether named files exist. Throws UsageError.
+Action parse(int argc, const char* const* argv);
+
+}  // namespace atrous::cli

@@ -1,0 +1,36 @@
+// Photos of every format: JPEG, PNG, BMP and PNM. What is read has three channels and no more pixels than
+// allowed; a second reading gives the same, so nothing comes from memory that the file did not fill; without
+// EXIF it has the same sides, perhaps exchanged.
+#include "runtime/image_formats.h"
+#include "runtime/image_read.h"
+#include "tests/fuzz/png_repair.h"
+#include "tests/fuzz/targets.h"
+
+namespace atrous::fuzz {
+
+namespace {
+
+constexpr std::int64_t max_pixels = 1 << 14;
+
+void read(Bytes file) {
+  Image image;
+  if (!may_refuse([&] { image = read_image(file, "fuzz", {.max_pixels = max_pixels}); })) return;
+  check(image, "fuzz");
+  promise(image.channels == 3, image.channels, " channels");
+  promise(std::int64_t{image.width} * image.height <= max_pixels, "too many pixels");
+  promise(read_image(file, "fuzz", {.max_pixels = max_pixels}) == image, "two readings differ");
+  const Image stored = read_image(file, "fuzz", {.exif = false, .max_pixels = max_pixels});
+  const bool turned = stored.width == image.height && stored.height == image.width;
+  promise(turned || (stored.width == image.width && stored.height == image.height), "EXIF changes ",
+          stored.width, "x", stored.height, " to ", image.width, "x", image.height);
+}
+
+}  // namespace
+
+void image(Bytes input) {
+  read(input);
+  if (formats::is_png(input)) read(with_right_checksums(input));
+  may_refuse([&] { promise(formats::exif_orientation(input) <= 8, "an orientation over 8"); });
+}
+
+}  // namespace atrous::fuzz

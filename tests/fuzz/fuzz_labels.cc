@@ -1,0 +1,33 @@
+// Annotations. What is read has no more pixels than allowed and can be resized; a picture that is read as
+// labels is read as a photo of the same size, unless a label has no colour.
+#include "runtime/image_formats.h"
+#include "runtime/label_read.h"
+#include "tests/fuzz/png_repair.h"
+#include "tests/fuzz/targets.h"
+
+namespace atrous::fuzz {
+
+namespace {
+
+constexpr std::int64_t max_pixels = 1 << 14;
+
+void read(Bytes file) {
+  LabelMap map;
+  if (!may_refuse([&] { map = read_labels(file, "fuzz", {.max_pixels = max_pixels}); })) return;
+  check(map, "fuzz");
+  promise(std::int64_t{map.width} * map.height <= max_pixels, "too many pixels");
+  promise(resize_nearest(map, map.width, map.height) == map, "resized to its own size it changes");
+  resize_nearest(map, 1 + map.height % 7, 1 + map.width % 5);
+  Image photo;
+  if (may_refuse([&] { photo = read_image(file, "fuzz", {.exif = false, .max_pixels = max_pixels}); }))
+    promise(photo.width == map.width && photo.height == map.height, "labels and photo differ in size");
+}
+
+}  // namespace
+
+void labels(Bytes input) {
+  read(input);
+  if (formats::is_png(input)) read(with_right_checksums(input));
+}
+
+}  // namespace atrous::fuzz

@@ -1,0 +1,23 @@
+// Palettes as text, and names out of files on their way to a terminal: what printable() gives is clean and
+// short, and leaves clean text as it is.
+#include "runtime/palette.h"
+#include "tests/fuzz/targets.h"
+#include "weights_tools/names.h"
+
+namespace atrous::fuzz {
+
+void palette_and_names(Bytes input) {
+  const std::string_view text = as_text(input);
+  may_refuse([&] {
+    const Palette palette = read_palette(text, "fuzz.txt");
+    promise(!palette.empty() && palette.size() <= 256, "a palette of ", palette.size(), " colours");
+  });
+  const std::string shown = printable(text);
+  promise(is_clean_text(shown), "printable() gives control characters");
+  promise(shown.size() <= 4 * 120 + 3, "printable() gives ", shown.size(), " bytes");
+  if (is_clean_text(text) && text.size() <= 120) promise(shown == text, "printable() changes ", shown);
+  const bool is_key = may_refuse([&] { check_key(text); });
+  promise(is_key == (is_clean_text(text) && !text.empty() && text.size() <= 1024), "as a key: ", shown);
+}
+
+}  // namespace atrous::fuzz

@@ -1,0 +1,12 @@
+// Torch checkpoints from before 1.6: five pickles and the storages behind them.
+#include "tests/fuzz/state.h"
+#include "tests/fuzz/targets.h"
+#include "weights_tools/pth.h"
+
+namespace atrous::fuzz {
+
+void pth_legacy(Bytes input) {
+  may_refuse([&] { touch(read_pth_legacy(InputFile(input, "fuzz.pth")).state); });
+}
+
+}  // namespace atrous::fuzz

@@ -1,0 +1,50 @@
+// All fuzz targets. Each is a function of the same name in fuzz_NAME.cc, which says what it promises.
+#pragma once
+
+#include <string_view>
+
+#include "tests/fuzz/fuzz.h"
+
+namespace atrous::fuzz {
+
+void checkpoint(Bytes);
+void cli_arguments(Bytes);
+void coco_annotations(Bytes);
+void convolution(Bytes);
+void dataset_lists(Bytes);
+void evaluation_state(Bytes);
+void image(Bytes);
+void labels(Bytes);
+void metadata(Bytes);
+void npy(Bytes);
+void palette_and_names(Bytes);
+void pickle(Bytes);
+void png_round_trip(Bytes);
+void pth_legacy(Bytes);
+void pth_zip(Bytes);
+void safetensors(Bytes);
+
+struct Target {
+  std::string_view name;
+  void (*run)(Bytes);
+};
+constexpr Target targets[] = {
+    {"checkpoint", checkpoint},
+    {"cli_arguments", cli_arguments},
+    {"coco_annotations", coco_annotations},
+    {"convolution", convolution},
+    {"dataset_lists", dataset_lists},
+    {"evaluation_state", evaluation_state},
+    {"image", image},
+    {"labels", labels},
+    {"metadata", metadata},
+    {"npy", npy},
+    {"palette_and_names", palette_and_names},
+    {"pickle", pickle},
+    {"png_round_trip", png_round_trip},
+    {"pth_legacy", pth_legacy},
+    {"pth_zip", pth_zip},
+    {"safetensors", safetensors},
+};
+
+}  // namespace atrous::fuzz
