@@ -12,9 +12,10 @@ PACKAGES := g++ cmake make ninja-build libhwy-dev libstb-dev libdeflate-dev libc
 TEST_PACKAGES := doctest-dev python3 python3-numpy python3-pil python3-torch python3-torchvision python3-sklearn \
   python3-selenium chromium chromium-driver zsh
 FORMAT_PACKAGES := clang-format
+TSAN_PACKAGES := clang libomp-dev doctest-dev
 FUZZ_PACKAGES := clang libomp-dev libclang-rt-14-dev
 
-.PHONY: help run test test-full build deps test-deps install format format-check asan fuzz clean
+.PHONY: help run test test-full build deps test-deps install format format-check asan tsan fuzz clean
 
 help:
 	@echo "make run       install what is missing, build, segment a street (your own: PHOTO=my.jpg MODEL=deeplabv3_resnet101)"
@@ -23,6 +24,7 @@ help:
 	@echo "make install   install under PREFIX ($(PREFIX))"
 	@echo "make deps      install what building needs (Debian)"
 	@echo "make asan      every test under AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "make tsan      the load tests under ThreadSanitizer"
 	@echo "make fuzz      every reader and the convolutions on made-up inputs (SECONDS_EACH=60, TARGETS=\"image pickle\")"
 	@echo "make format    clang-format on every source"
 
@@ -85,6 +87,10 @@ fuzz: deps
 	@cmake --build $(BUILD)-fuzz -j $(JOBS)
 	SECONDS_EACH=$(or $(SECONDS_EACH),60) tests/fuzz/run $(BUILD)-fuzz $(TARGETS)
 
+tsan: deps
+	$(call install_missing,$(TSAN_PACKAGES))
+	sh tests/tsan/run $(BUILD)-tsan
+
 install: build
 	$(if $(DESTDIR),,$(if $(shell [ -w $(PREFIX) ] && echo y),,$(SUDO))) cmake --install $(BUILD) --prefix $(PREFIX)
 
@@ -97,4 +103,4 @@ format-check:
 	git ls-files '*.h' '*.cc' | xargs clang-format --dry-run --Werror
 
 clean:
-	rm -rf $(BUILD) $(BUILD)-test $(BUILD)-asan $(BUILD)-asan-test $(BUILD)-fuzz
+	rm -rf $(BUILD) $(BUILD)-test $(BUILD)-asan $(BUILD)-asan-test $(BUILD)-fuzz $(BUILD)-tsan

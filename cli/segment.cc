@@ -306,23 +306,23 @@ int run(const Options& options) {
   const bool several = inputs.size() > 1;
   const bool progress =
       several && isatty(STDERR_FILENO) && !(options.prints_table() && isatty(STDOUT_FILENO));
-  std::size_t broken = 0, unwritten = 0;
-  const auto name_and_go_on = [&](const std::string& sentence) {
+  std::size_t broken = 0;
+  // One broken photo does not stop a folder: it is named, and the exit status tells. Results that cannot be
+  // written do: the next ones could not be either.
+  const auto go_on_after = [&](const std::string& sentence) {
     if (progress) clear_progress();
+    if (!several || job.segmented) throw;
     complain(sentence);
-    ++(job.segmented ? unwritten : broken);
+    ++broken;
   };
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     if (progress) show_progress(i + 1, inputs.size(), on_terminal(inputs[i].path));
     try {
       job.run(inputs[i]);
     } catch (const Error& error) {
-      // One broken photo does not stop a folder: it is named, and the exit status tells.
-      if (!several) throw;
-      name_and_go_on(error.what());
+      go_on_after(error.what());
     } catch (const std::bad_alloc&) {
-      if (!several) throw;
-      name_and_go_on(on_terminal(inputs[i].path) + ": out of memory");
+      go_on_after(on_terminal(inputs[i].path) + ": out of memory");
     }
   }
   if (progress) clear_progress();
@@ -330,9 +330,9 @@ int run(const Options& options) {
     const std::string json = job.report.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + '\n';
     write_to(options.json, std::as_bytes(std::span(json)));
   }
-  if (broken + unwritten == 0) return 0;
-  const std::string sentence = text(broken + unwritten, " of ", inputs.size(), " pictures failed");
-  if (!options.skip_broken || unwritten > 0 || broken == inputs.size()) fail(ErrorCode::io, sentence);
+  if (broken == 0) return 0;
+  const std::string sentence = text(broken, " of ", inputs.size(), " pictures failed");
+  if (!options.skip_broken || broken == inputs.size()) fail(ErrorCode::io, sentence);
   complain(sentence);
   return 0;
 }

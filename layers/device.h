@@ -7,7 +7,8 @@
 // type, and every pixel begins at a multiple of 16 bytes: its pitch is the channels rounded up to 4 floats or
 // 8 halves. What lies between the last channel and the next pixel is a number, neither infinite nor a NaN,
 // and every kernel leaves it so: convolutions read it with weights of zero. Views of such tensors (tensor.h)
-// count pitches in elements of that type; their pointers are addresses for the device's kernels alone.
+// count pitches in elements of that type; their pointers are addresses for the device's kernels alone,
+// and pixel() and at() do not hold there.
 #pragma once
 
 #include <array>
@@ -76,7 +77,7 @@ class DeviceQueue {
   // Puts the work that `enqueue` describes. With the same key it is the same work on the same addresses:
   // from its second time on it may be recorded, and replayed as a whole.
   virtual void run(std::uint64_t key, const std::function<void()>& enqueue) = 0;
-  virtual void forget_recordings() = 0;
+  virtual void forget(std::uint64_t key) = 0;
 
   // Seconds that the work took on the device. Waits.
   virtual double time(const std::function<void()>& enqueue) = 0;
@@ -93,8 +94,8 @@ class DeviceQueue {
   // The way back. Waits.
   virtual void download(ConstView from, View to) = 0;
 
-  // As upsample_argmax (cpu/upsample_argmax.h), of logits on the device. Waits.
-  virtual void label(ConstView logits, std::int64_t height, std::int64_t width,
+  // As upsample_argmax (cpu/upsample_argmax.h), of image n of logits on the device. Waits.
+  virtual void label(ConstView logits, std::int64_t n, std::int64_t height, std::int64_t width,
                      std::span<std::uint8_t> labels, std::span<float> confidence) = 0;
 
   virtual void wait() = 0;

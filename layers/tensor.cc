@@ -23,6 +23,12 @@ std::int64_t checked_elements(const Shape& s) {
   return elements;
 }
 
+ConstView image_of(ConstView batch, std::int64_t n) {
+  if (n < 0 || n >= batch.shape.n)
+    fail(ErrorCode::invalid_argument, "image ", n, " of a batch of ", batch.shape.n);
+  return {batch.pixel(n, 0, 0), {1, batch.shape.h, batch.shape.w, batch.shape.c}, batch.pitch};
+}
+
 void Buffer::Free::operator()(std::byte* p) const { ::operator delete[](p, std::align_val_t{alignment}); }
 
 Buffer::Buffer(std::size_t bytes) : size_(bytes) {

@@ -43,6 +43,9 @@ struct BasicView {
 using View = BasicView<float>;
 using ConstView = BasicView<const float>;
 
+// Image n of a batch. Error(invalid_argument) when there is none.
+ConstView image_of(ConstView batch, std::int64_t n);
+
 // Memory aligned to 64 bytes, uninitialised, moved and not copied.
 class Buffer {
  public:

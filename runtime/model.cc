@@ -53,7 +53,8 @@ Model make_model(StateDict state, const std::optional<Metadata>& metadata, const
 
   const CpuOptions cpu{
       .isa = options.isa, .force = options.force, .threads = resolve_threads(options.threads)};
-  model.program = std::make_shared<const Program>(compile(std::move(network.graph), cpu));
+  model.program = std::make_shared<const Program>(options.device ? compile(std::move(network.graph), options.device)
+                                                                 : compile(std::move(network.graph), cpu));
   return model;
 }
 

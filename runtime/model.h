@@ -19,6 +19,7 @@ struct ModelOptions {
   Isa isa = supported_isas().front();
   std::string force = {};  // an implementation's name, preferred over the usual choice
   int threads = 0;         // for packing weights; 0: as many as the process may use
+  std::shared_ptr<Device> device = nullptr;  // open_device() (devices.h); null: the processor. It forces by itself
 };
 
 // Immutable once loaded; share it among any number of threads, with one Session each.

@@ -234,12 +234,13 @@ void fold_gate(Graph& graph) {
   std::erase_if(graph.nodes, [&](const Node&) { return dropped[i++]; });
 }
 
-void optimise(Graph& graph) {
+void optimise(Graph& graph, bool for_device) {
   fold_batch_norm(graph);
   hoist_repeated_pixel(graph);
   classify_before_resize(graph);
   fuse_residual(graph);
   fuse_activation(graph);
+  if (for_device) return;
   fuse_expansion(graph);
   fold_gate(graph);
 }

@@ -34,7 +34,8 @@ void fuse_expansion(Graph&);
 // GatedConv2d. Run behind the passes above likewise.
 void fold_gate(Graph&);
 
-// All of them, in the order that lets each find what it looks for.
-void optimise(Graph&);
+// All of them, in the order that lets each find what it looks for. A device's kernels do not know
+// ExpandDepthwise and GatedConv2d: for it the last two are left out.
+void optimise(Graph&, bool for_device = false);
 
 }  // namespace atrous

@@ -23,6 +23,23 @@ struct Slice {
 
 std::size_t index(ValueId v) { return static_cast<std::size_t>(v); }
 
+// How maps lie in the memory of what the program runs on.
+struct Layout {
+  explicit Layout(const Program& program) : device(program.device.get()) {}
+  const Device* device;
+
+  std::size_t alignment() const { return device ? 256 : 64; }
+  std::size_t element() const { return device ? element_bytes(device->precision()) : sizeof(float); }
+  std::int64_t pitch(std::int64_t channels) const {
+    return device ? device_pitch(channels, device->precision()) : channels;
+  }
+  std::size_t bytes(const Shape& shape) const {
+    const std::size_t exact = device ? device_bytes(shape, device->precision())
+                                     : static_cast<std::size_t>(checked_elements(shape)) * sizeof(float);
+    return checked_add(exact, alignment() - 1, "plan: activation bytes") / alignment() * alignment();
+  }
+};
+
 bool is_output(const Graph& graph, ValueId v) {
   return std::ranges::any_of(graph.outputs, [&](const auto& output) { return output.second == v; });
 }
@@ -68,13 +85,17 @@ void lay_over_residuals(const Graph& graph, std::vector<Slice>& slices, const st
   }
 }
 
-// The cheapest kernel whose workspace can be held to `allowance`, or else the one that needs least. Cheapest
-// for one image: an image gets the same answer alone and in a batch.
-const Kernel& choose(const std::vector<std::unique_ptr<Kernel>>& kernels, std::span<const Shape> in,
-                     const Shape& out, int threads, std::size_t allowance) {
+// The cheapest kernel whose workspace can be held to `allowance`, or else the one that needs least. On the
+// processor the cheapest for one image: an image gets the same answer alone and in a batch.
+const Kernel& choose(const Program& program, std::size_t node, std::span<const Shape> in, const Shape& out,
+                     int threads, std::size_t allowance) {
+  const auto& kernels = program.kernels[node];
   std::vector<Shape> in_of_one(in.begin(), in.end());
-  for (Shape& s : in_of_one) s.n = 1;
-  const Shape out_of_one{1, out.h, out.w, out.c};
+  Shape out_of_one = out;
+  if (!program.device) {  // a device's libraries have kernels for a batch that are none for one image
+    for (Shape& s : in_of_one) s.n = 1;
+    out_of_one.n = 1;
+  }
   const Kernel* best = nullptr;
   double least_cost = 0;
   for (const auto& kernel : kernels) {
@@ -101,11 +122,11 @@ void resolve(std::vector<Slice>& slices) {
 }
 
 std::vector<Block> lifetimes(const Graph& graph, const std::vector<Slice>& slices,
-                             const std::vector<Shape>& shapes) {
+                             const std::vector<Shape>& shapes, const Layout& layout) {
   std::vector<Block> blocks(graph.values.size());
   std::vector<bool> used(graph.values.size());
   const auto extend = [&](ValueId v, std::size_t step) {
-    if (v == graph.input) return;
+    if (v == graph.input && !layout.device) return;
     const std::size_t root = slices[index(v)].root;
     Block& b = blocks[root];
     if (!used[root]) b = {root, 0, step, step, 0};
@@ -113,6 +134,8 @@ std::vector<Block> lifetimes(const Graph& graph, const std::vector<Slice>& slice
     b.first = std::min(b.first, step);
     b.last = std::max(b.last, step);
   };
+  extend(graph.input, 0);  // and to the end, so that a run can be repeated
+  extend(graph.input, graph.nodes.size());
   for (std::size_t step = 0; step < graph.nodes.size(); ++step) {
     extend(graph.nodes[step].output, step);
     for (ValueId v : graph.nodes[step].inputs) extend(v, step);
@@ -120,10 +143,7 @@ std::vector<Block> lifetimes(const Graph& graph, const std::vector<Slice>& slice
   for (const auto& [name, v] : graph.outputs) extend(v, graph.nodes.size());
   std::size_t v = 0;
   std::erase_if(blocks, [&](const Block&) { return !used[v++]; });
-  for (Block& b : blocks) {
-    const std::size_t bytes = static_cast<std::size_t>(checked_elements(shapes[b.value])) * sizeof(float);
-    b.bytes = checked_add<std::size_t>(bytes, 63, "plan: activation bytes") / 64 * 64;
-  }
+  for (Block& b : blocks) b.bytes = layout.bytes(shapes[b.value]);
   return blocks;
 }
 
@@ -161,18 +181,21 @@ Plan make_plan(const Program& program, const Shape& input, int threads, std::siz
 
   std::vector<Slice> slices(graph.values.size());
   for (std::size_t v = 0; v < slices.size(); ++v) slices[v].root = v;
-  lay_concatenations(graph, slices, plan.in_place, shapes);
-  lay_over_residuals(graph, slices, shapes);
-  resolve(slices);
+  const Layout layout(program);
+  if (!layout.device) {
+    lay_concatenations(graph, slices, plan.in_place, shapes);
+    lay_over_residuals(graph, slices, shapes);
+    resolve(slices);
+  }
 
-  std::vector<Block> blocks = lifetimes(graph, slices, shapes);
+  std::vector<Block> blocks = lifetimes(graph, slices, shapes, layout);
   plan.activation_bytes = place(blocks);
   std::vector<std::size_t> offsets(graph.values.size());
   for (const Block& b : blocks) offsets[b.value] = b.offset;
   for (std::size_t v = 0; v < shapes.size(); ++v) {
     const auto [root, channel] = slices[v];
-    plan.places[v] = {shapes[v], offsets[root] + static_cast<std::size_t>(channel) * sizeof(float),
-                      shapes[root].c};
+    plan.places[v] = {shapes[v], offsets[root] + static_cast<std::size_t>(channel) * layout.element(),
+                      layout.pitch(shapes[root].c)};
   }
 
   for (const Node& node : graph.nodes)
@@ -186,7 +209,7 @@ Plan make_plan(const Program& program, const Shape& input, int threads, std::siz
     in.clear();
     for (ValueId v : node.inputs) in.push_back(shapes[index(v)]);
     const Shape& out = shapes[index(node.output)];
-    const Kernel& kernel = choose(program.kernels[i], in, out, threads, allowance);
+    const Kernel& kernel = choose(program, i, in, out, threads, allowance);
     plan.kernels.push_back(&kernel);
     plan.workspace.push_back(std::max(std::min(kernel.workspace_bytes(in, out, threads), allowance) / 64 * 64,
                                       kernel.least_workspace_bytes(in, out, threads)));

@@ -5,6 +5,9 @@
 // so that concatenating costs nothing, and a convolution writes over its residual where nobody reads that
 // afterwards. The kernels' workspace, as large as the greediest needs, lies behind the activations.
 //
+// On a device the input has its place in the arena too, and pixels are padded (layers/device.h); nothing is
+// laid into or over anything else there, since libraries want dense maps that do not overlap.
+//
 // Of every node's kernels the cheapest one for its shapes is taken. A memory limit bounds the workspace: then
 // the cheapest that runs within it, or if none does the most modest.
 #pragma once
@@ -20,10 +23,10 @@ struct Plan {
   struct Place {
     Shape shape;
     std::size_t offset = 0;  // bytes from the arena's beginning
-    std::int64_t pitch = 0;  // floats from pixel to pixel
+    std::int64_t pitch = 0;  // elements from pixel to pixel
   };
-  std::vector<Place> places;           // by ValueId; the graph's input has a shape but no place
-  std::vector<bool> in_place;          // by node: nothing to run, its inputs already lie in its output
+  std::vector<Place> places;   // by ValueId; on the processor the graph's input has a shape but no place
+  std::vector<bool> in_place;  // by node: nothing to run, its inputs already lie in its output
   std::vector<const Kernel*> kernels;  // by node: the program's one that runs
   std::vector<std::size_t> workspace;  // by node
   std::size_t activation_bytes = 0, workspace_bytes = 0;

@@ -1,22 +1,16 @@
 #include "runtime/preprocess.h"
 
-#include <array>
-
 #include "layers/error.h"
 
 namespace atrous {
 
-namespace {
-
-using Table = std::array<float, 256>;
-
-Table normalisation_table(float mean, float std) {
-  Table table;
-  for (std::size_t v = 0; v < table.size(); ++v) table[v] = (static_cast<float>(v) / 255.0f - mean) / std;
-  return table;
+DeviceQueue::NormaliseTable normalisation(const Preprocessing& preprocessing) {
+  DeviceQueue::NormaliseTable tables;
+  for (std::size_t c = 0; c < 3; ++c)
+    for (std::size_t v = 0; v < tables[c].size(); ++v)
+      tables[c][v] = (static_cast<float>(v) / 255.0f - preprocessing.mean[c]) / preprocessing.std[c];
+  return tables;
 }
-
-}  // namespace
 
 void normalise(const Image& image, const Preprocessing& preprocessing, View out) {
   check(image, "normalise");
@@ -25,9 +19,7 @@ void normalise(const Image& image, const Preprocessing& preprocessing, View out)
     fail(ErrorCode::invalid_argument, "normalise: expected 3 channels, found ", image.channels);
   if (out.shape != expected)
     fail(ErrorCode::invalid_argument, "normalise: expected an output of ", expected, ", found ", out.shape);
-  std::array<Table, 3> tables;
-  for (std::size_t c = 0; c < 3; ++c)
-    tables[c] = normalisation_table(preprocessing.mean[c], preprocessing.std[c]);
+  const auto tables = normalisation(preprocessing);
   for (int y = 0; y < image.height; ++y) {
     const std::uint8_t* from = image.row(y);
     float* to = out.pixel(0, y, 0);

@@ -29,9 +29,19 @@ void release_weights(Layer& layer) {
 
 Program compile(Graph graph, const CpuOptions& options) {
   optimise(graph);
-  Program program{std::move(graph), {}, options.isa};
+  Program program{std::move(graph), {}, options.isa, nullptr};
   for (Node& node : program.graph.nodes) {
     program.kernels.push_back(make_cpu_kernels(node, options));
+    release_weights(node.layer);
+  }
+  return program;
+}
+
+Program compile(Graph graph, std::shared_ptr<Device> device) {
+  optimise(graph, true);
+  Program program{std::move(graph), {}, supported_isas().front(), std::move(device)};
+  for (Node& node : program.graph.nodes) {
+    program.kernels.push_back(program.device->make_kernels(node));
     release_weights(node.layer);
   }
   return program;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "layers/cpu/backend.h"
+#include "layers/device.h"
 #include "layers/graph.h"
 
 namespace atrous {
@@ -13,7 +14,8 @@ namespace atrous {
 struct Program {
   Graph graph;  // optimised; its convolutions no longer hold their weights
   std::vector<std::vector<std::unique_ptr<Kernel>>> kernels;  // by node: at least one, sharing its weights
-  Isa isa;
+  Isa isa;  // of the kernels, or of the steps around the network that a device leaves to the CPU
+  std::shared_ptr<Device> device;  // whose kernels they are; null: the processor's
 
   std::size_t packed_bytes() const;
 };
@@ -21,5 +23,8 @@ struct Program {
 // Weights are released one by one as they are packed, provided that nobody else (the state dict) holds them
 // any more.
 Program compile(Graph, const CpuOptions&);
+
+// The same for a device.
+Program compile(Graph, std::shared_ptr<Device>);
 
 }  // namespace atrous

@@ -7,7 +7,6 @@
 
 #include "layers/checked.h"
 #include "layers/cpu/channelwise.h"
-#include "layers/cpu/upsample_argmax.h"
 #include "runtime/preprocess.h"
 #include "runtime/resize.h"
 
@@ -28,12 +27,6 @@ class Stopwatch {
  private:
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
-
-ConstView image_of(ConstView batch, std::int64_t n) {
-  if (n < 0 || n >= batch.shape.n)
-    fail(ErrorCode::invalid_argument, "image ", n, " of a batch of ", batch.shape.n);
-  return {batch.pixel(n, 0, 0), {1, batch.shape.h, batch.shape.w, batch.shape.c}, batch.pitch};
-}
 
 Tensor bilinear(Session& session, ConstView low, int height, int width) {
   Tensor out({1, height, width, low.shape.c});
@@ -58,24 +51,16 @@ Tensor transposed(ConstView low, std::int64_t factor, int height, int width) {
   return out;
 }
 
-// Labels and confidence of one map of logits, at its own or at another size.
-LabelMap label_map(Session& session, ConstView logits, int height, int width,
-                   std::vector<float>* confidence) {
+// Room for labels and confidences, written by `write(labels, confidences)`.
+template <class Fill>
+LabelMap label_map(int height, int width, std::vector<float>* confidence, Fill&& write) {
   if (height < 1 || width < 1)
     fail(ErrorCode::invalid_argument, "label map: ", width, "x", height, " has no pixels");
   LabelMap map{width, height, {}};
   const auto pixels = static_cast<std::size_t>(checked_product({height, width}, "label map"));
   map.labels.resize(pixels);
   if (confidence) confidence->resize(pixels);
-  const std::size_t bytes = upsample_argmax_workspace(logits.shape.c, height, width, session.threads());
-  upsample_argmax(session.program().isa,
-                  {.logits = logits,
-                   .height = height,
-                   .width = width,
-                   .labels = map.labels,
-                   .confidence = confidence ? std::span<float>(*confidence) : std::span<float>(),
-                   .workspace = session.scratch(bytes),
-                   .threads = session.threads()});
+  write(std::span<std::uint8_t>(map.labels), confidence ? std::span<float>(*confidence) : std::span<float>());
   return map;
 }
 
@@ -93,7 +78,9 @@ void finish(Session& session, const Model& model, std::int64_t n, int height, in
     result.logits = full_logits(session, model, n, result.input_height, result.input_width,
                                 options.upsampling, options.output);
   if (options.upsampling == Upsampling::transposed)
-    result.labels = label_map(session, result.logits.view(), height, width, confidence);
+    result.labels = label_map(height, width, confidence, [&](auto labels, auto confidences) {
+      session.label(result.logits.view(), height, width, labels, confidences);
+    });
   else
     result.labels = label(session, n, height, width, confidence, options.output);
   if (!options.logits) result.logits = {};
@@ -122,7 +109,9 @@ Prepared prepare(const Image& photo, const Preprocessing& preprocessing, int thr
 
 LabelMap label(Session& session, std::int64_t n, int height, int width, std::vector<float>* confidence,
                const std::string& output) {
-  return label_map(session, image_of(session.output(output), n), height, width, confidence);
+  return label_map(height, width, confidence, [&](auto labels, auto confidences) {
+    session.label(n, height, width, labels, confidences, output);
+  });
 }
 
 Tensor full_logits(Session& session, const Model& model, std::int64_t n, int height, int width,
@@ -138,15 +127,15 @@ Segmentation segment(Session& session, const Model& model, const Image& photo,
   Preprocessing preprocessing = model.preprocessing;
   if (options.resize) preprocessing.resize = *options.resize;
   session.reserve(input_shape(preprocessing.resize, photo));  // too large is known before anything is made
-  Prepared prepared = prepare(photo, preprocessing, session.threads());
+  Image picture = apply(preprocessing.resize, photo, session.threads());
   const bool at_input = options.at_input || preprocessing.resize.center_crop > 0;
 
   Segmentation result;
-  result.picture = at_input ? std::move(prepared.picture) : photo;
-  result.input_height = static_cast<int>(prepared.input.shape().h);
-  result.input_width = static_cast<int>(prepared.input.shape().w);
+  result.input_height = picture.height;
+  result.input_width = picture.width;
   result.prepare_seconds = watch.lap();
-  session.run(prepared.input.view());
+  session.run(picture, preprocessing);
+  result.picture = at_input ? std::move(picture) : photo;
   result.network_seconds = watch.lap();
   finish(session, model, 0, result.picture.height, result.picture.width, options, result);
   result.label_seconds = watch.lap();

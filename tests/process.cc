@@ -145,7 +145,10 @@ ProcessResult run_process(const std::vector<std::string>& arguments, const Proce
 
   ProcessResult result;
   std::string_view input = options.input;
-  int signal_left = options.signal_at_errors;
+  int signal_at_output = options.signal_at_output, signal_at_errors = options.signal_at_errors;
+  const auto send = [child](int& signal, const std::string& after) {
+    if (signal != 0 && !after.empty()) ::kill(child, std::exchange(signal, 0));
+  };
   using Clock = std::chrono::steady_clock;
   const auto deadline = Clock::now() + std::chrono::seconds(options.timeout_seconds);
   while (out.read.get() >= 0 || err.read.get() >= 0) {
@@ -161,7 +164,9 @@ ProcessResult run_process(const std::vector<std::string>& arguments, const Proce
     if (::poll(waits.data(), waits.size(), static_cast<int>(left)) <= 0) continue;
     if (waits[0].revents) drain(out.read, result.output);
     if (waits[1].revents) drain(err.read, result.errors);
-    if (signal_left != 0 && !result.errors.empty()) ::kill(child, std::exchange(signal_left, 0));
+    send(signal_at_output, result.output);
+    send(signal_at_errors, result.errors);
+    if (options.close_after > 0 && result.output.size() >= options.close_after) out.read.close();
     if (waits[2].revents) feed(in.write, input);
   }
 

@@ -1,6 +1,7 @@
 // Running a program the way a shell does, without a shell: an argument vector, bytes in, bytes out.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -15,7 +16,9 @@ struct ProcessOptions {
   bool close_output = false;     // no standard output at all
   std::vector<std::pair<std::string, std::string>> environment = {};  // added to this process's
   std::uint64_t file_size_limit = 0;  // bytes a file may grow to, as on a full disk; 0: any
-  int signal_at_errors = 0;           // sent once, as soon as something is on standard error; 0: none
+  std::size_t close_after = 0;        // its output is read no further than about here; 0: to the end
+  int signal_at_output = 0;           // sent once, as soon as something is on standard output; 0: none
+  int signal_at_errors = 0;           // the same for standard error
   int timeout_seconds = 120;
 };
 

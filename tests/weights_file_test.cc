@@ -1,6 +1,9 @@
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 
 #include "tests/weights_helpers.h"
@@ -66,6 +69,55 @@ TEST_CASE("an output file appears only when it is committed") {
   CHECK(folder.files() == 1);
   check_refused([&] { file.write(as_bytes("more")); }, ErrorCode::invalid_argument, "after it was committed");
   check_refused([&] { file.commit(); }, ErrorCode::invalid_argument, "committed twice");
+}
+
+namespace {
+
+bool has_unnamed_files(const std::string& folder) {
+  const int descriptor = ::open(folder.c_str(), O_TMPFILE | O_WRONLY, 0600);
+  if (descriptor >= 0) ::close(descriptor);
+  return descriptor >= 0 && std::filesystem::exists("/proc/self/fd");
+}
+
+// The signal that ended a process which was at work on the file `path` when it came.
+int killed_while_writing(const std::string& path, int signal) {
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    std::signal(signal, SIG_DFL);
+    OutputFile file(path);
+    file.write(as_bytes(Bytes(100'000, 'x')));
+    ::raise(signal);
+    ::_exit(0);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+}  // namespace
+
+TEST_CASE("of a file whose writer is killed nothing is left, and the old one stays") {
+  const TempFolder folder;
+  if (!has_unnamed_files(folder.path(""))) {
+    MESSAGE("skipped: this file system has no files without a name");
+    return;
+  }
+  folder.save("old", "as it was");
+  for (const int signal : {SIGKILL, SIGINT, SIGTERM})
+    for (const char* name : {"old", "new"}) CHECK(killed_while_writing(folder.path(name), signal) == signal);
+  CHECK(folder.files() == 1);
+  CHECK(as_text(read_file(folder.path("old"), 100)) == "as it was");
+}
+
+TEST_CASE("a file in the working folder is written as any other") {
+  const TempFolder folder;
+  const auto before = std::filesystem::current_path();
+  std::filesystem::current_path(folder.path(""));
+  write_file("a", as_bytes("here"));
+  std::filesystem::current_path(before);
+  CHECK(as_text(read_file(folder.path("a"), 100)) == "here");
+  CHECK(folder.files() == 1);
 }
 
 TEST_CASE("an output file respects the umask") {

@@ -95,6 +95,7 @@ struct Map {
   long long pixels() const { return 1LL * n * h * w; }
 };
 Map map_of(const ConstView&, const Context&);
+Map image_of(Map, std::int64_t n);  // image n alone
 inline Map map_of(const View& v, const Context& context) { return map_of(ConstView(v), context); }
 
 }  // namespace atrous::cuda

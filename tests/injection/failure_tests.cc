@@ -103,7 +103,8 @@ void check_kind(const Operation& operation, Kind kind, const std::exception_ptr&
   }
 }
 
-void check_every_failure(const Operation& operation, Kind kind, Lasting lasting = Lasting::no) {
+// Returns how many of the failures were thrown.
+std::size_t check_every_failure(const Operation& operation, Kind kind, Lasting lasting = Lasting::no) {
   const Files before = operation.out.empty() ? Files{} : files_in(operation.out);
   const auto look = [&] { return operation.out.empty() ? Files{} : files_in(operation.out); };
   const auto rewind = [&] {
@@ -154,6 +155,7 @@ void check_every_failure(const Operation& operation, Kind kind, Lasting lasting 
   CHECK(failed > 0);
   MESSAGE(calls, " calls, ", failed, " failures");
   rewind();
+  return failed;
 }
 
 // Once, and from the n-th call on for good; calls of both kinds.
@@ -248,6 +250,16 @@ const ResizeRule as_it_is{.kind = ResizeRule::Kind::none, .width = 0};
 
 }  // namespace
 
+// A stream that cannot grow would rather end there.
+TEST_CASE("a sentence that there is no memory for is not cut short") {
+  check_every_failure({.run =
+                           [] {
+                             return text("a sentence longer than any short string: ", 12345, " and ",
+                                         std::string(600, 'x'), ", ", 0.5, " at its end");
+                           }},
+                      Kind::allocation);
+}
+
 TEST_CASE_FIXTURE(Folders, "a zip checkpoint that cannot be loaded says so") {
   check_every_failure(loading(save("a.pth", weights::pth_zip(small_pickle(), {{"0", six}}))));
 }
@@ -280,14 +292,20 @@ TEST_CASE_FIXTURE(Folders, "a file is replaced whole or not at all, on every kin
                                 return std::string();
                               },
                           .out = out};
-  SUBCASE("with files without a name") { check_every_failure(writing); }
+  // A call for want of which there is another way may fail; writing, closing and naming the file may not.
+  SUBCASE("with files without a name") {
+    check_every_failure(writing);
+    CHECK(check_every_failure(writing, Kind::file_call) == 4);  // write, linkat, close, rename
+  }
   SUBCASE("without them") {
     const Pretend pretend({.unnamed_files = false});
     check_every_failure(writing);
+    CHECK(check_every_failure(writing, Kind::file_call) == 4);  // open, write, close, rename
   }
   SUBCASE("without /proc") {
     const Pretend pretend({.proc = false});
     check_every_failure(writing);
+    CHECK(check_every_failure(writing, Kind::file_call) == 4);
   }
   SUBCASE("in small pieces, with interruptions") {
     const Pretend pretend({.whole_writes = false});
@@ -474,6 +492,30 @@ TEST_CASE_FIXTURE(Evaluating, "an evaluation that runs out of memory says so, wh
   const Operation evaluating{.run = [&] { return content_of(evaluate(model, dataset, o)); }};
   check_every_failure(evaluating, Kind::allocation);
   check_every_failure(evaluating, Kind::allocation, Lasting::yes);
+}
+
+// The state is kept when memory gives out in between, and no image may be in a part of it only. While it is
+// written nothing fails here, for the reason above: that comes after what evaluating alone takes.
+TEST_CASE_FIXTURE(Evaluating, "an evaluation that ran out of memory goes on to the same numbers") {
+  std::string expected;
+  std::int64_t calls = 0;
+  for (int warm = 0; warm < 2; ++warm) {
+    const Failing counting(Kind::allocation, std::int64_t{1} << 60);
+    expected = content_of(evaluate(model, dataset, o));
+    calls = counting.calls();
+  }
+  o.state = out + "/state";
+  o.save_seconds = 1e9;
+  for (const std::int64_t n : positions(calls)) {
+    CAPTURE(n);
+    fs::remove(o.state);
+    try {
+      const Failing failing(Kind::allocation, n);
+      evaluate(model, dataset, o);
+    } catch (const std::exception&) {
+    }
+    CHECK(content_of(evaluate(model, dataset, o)) == expected);
+  }
 }
 
 TEST_CASE_FIXTURE(Evaluating, "an evaluation that cannot write goes on from its state to the same numbers") {

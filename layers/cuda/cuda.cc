@@ -1,0 +1,92 @@
+#include "layers/cuda/cuda.h"
+
+#include <vector>
+
+#include "layers/checked.h"
+#include "layers/cuda/queue.h"
+
+namespace atrous::cuda {
+
+void check(cudaError_t status, std::string_view what) {
+  if (status == cudaSuccess) return;
+  cudaGetLastError();  // what is reported here is not reported once more elsewhere
+  fail(status == cudaErrorMemoryAllocation ? ErrorCode::limit : ErrorCode::unsupported, "cuda: ", what, ": ",
+       cudaGetErrorString(status));
+}
+
+void check(cudnnStatus_t status, std::string_view what) {
+  if (status == CUDNN_STATUS_SUCCESS) return;
+  char details[512] = "";
+  cudnnGetLastErrorString(details, sizeof(details));
+  fail(ErrorCode::unsupported, "cuDNN: ", what, ": ", cudnnGetErrorString(status), details[0] ? ": " : "",
+       details);
+}
+
+void check(cublasStatus_t status, std::string_view what) {
+  if (status == CUBLAS_STATUS_SUCCESS) return;
+  fail(status == CUBLAS_STATUS_ALLOC_FAILED ? ErrorCode::limit : ErrorCode::unsupported, "cuBLASLt: ", what,
+       ": ", cublasLtGetStatusString(status));
+}
+
+Memory::Memory(std::size_t bytes) : bytes_(bytes) {
+  if (bytes == 0) return;
+  const cudaError_t status = cudaMalloc(&data_, bytes);
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    std::size_t free = 0, total = 0;
+    cudaMemGetInfo(&free, &total);
+    fail(ErrorCode::limit, "cuda: memory: ", bytes, " bytes needed, ", free, " of ", total, " are free");
+  }
+  check(status, "cudaMalloc");
+}
+
+void Memory::release() { cudaFree(data_); }
+
+Memory to_device(const void* data, std::size_t bytes) {
+  Memory memory(bytes);
+  if (bytes > 0) check(cudaMemcpy(memory.data(), data, bytes, cudaMemcpyHostToDevice), "cudaMemcpy");
+  return memory;
+}
+
+Memory to_device(std::span<const float> values, Precision precision) {
+  if (precision != Precision::fp16) return to_device(values.data(), values.size_bytes());
+  std::vector<__half> halves(values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) halves[i] = __float2half_rn(values[i]);
+  return to_device(halves.data(), halves.size() * sizeof(__half));
+}
+
+Context::Context(const DeviceOptions& asked) : device(asked.index), options(asked) {
+  check(cudaSetDevice(device), text("device ", device));
+  check(cudaGetDeviceProperties(&properties, device), text("device ", device));
+  check(cublasLtCreate(&cublas), "cublasLtCreate");
+  const cudnnStatus_t status = cudnnCreate(&planner);
+  if (status != CUDNN_STATUS_SUCCESS) {
+    cublasLtDestroy(cublas);
+    check(status, "cudnnCreate");
+  }
+}
+
+Context::~Context() {
+  cudnnDestroy(planner);
+  cublasLtDestroy(cublas);
+}
+
+void Context::make_current() const { check(cudaSetDevice(device), text("device ", device)); }
+
+cudaStream_t stream_of(const KernelCall& call) { return static_cast<Queue&>(*call.queue).stream(); }
+cudnnHandle_t cudnn_of(const KernelCall& call) { return static_cast<Queue&>(*call.queue).cudnn(); }
+
+Map map_of(const ConstView& view, const Context& context) {
+  const auto narrow = [](std::int64_t size) { return checked_cast<int>(size, "cuda: size of a map"); };
+  return {const_cast<float*>(view.data), narrow(view.shape.n), narrow(view.shape.h), narrow(view.shape.w),
+          narrow(view.shape.c),          narrow(view.pitch),   context.half()};
+}
+
+Map image_of(Map map, std::int64_t n) {
+  const std::int64_t elements = n * map.h * map.w * map.pitch;
+  map.data = static_cast<std::byte*>(map.data) + elements * (map.half ? 2 : 4);
+  map.n = 1;
+  return map;
+}
+
+}  // namespace atrous::cuda

@@ -1,0 +1,183 @@
+#include "layers/cuda/queue.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "layers/checked.h"
+#include "layers/cuda/kernels.h"
+
+namespace atrous::cuda {
+
+PinnedMemory::~PinnedMemory() { cudaFreeHost(data_); }
+
+std::byte* PinnedMemory::reserve(std::size_t bytes) {
+  if (bytes <= bytes_) return data_;
+  cudaFreeHost(std::exchange(data_, nullptr));
+  bytes_ = 0;
+  void* data = nullptr;
+  check(cudaMallocHost(&data, bytes), text("cudaMallocHost of ", bytes, " bytes"));
+  data_ = static_cast<std::byte*>(data);
+  bytes_ = bytes;
+  return data_;
+}
+
+Event make_event(unsigned flags) {
+  cudaEvent_t event = nullptr;
+  check(cudaEventCreateWithFlags(&event, flags), "cudaEventCreate");
+  return Event(event);
+}
+
+Queue::Queue(std::shared_ptr<Context> context) : context_(std::move(context)) {
+  context_->make_current();
+  cudaStream_t stream = nullptr;
+  check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreate");
+  stream_.reset(stream);
+  cudnnHandle_t cudnn = nullptr;
+  check(cudnnCreate(&cudnn), "cudnnCreate");
+  cudnn_.reset(cudnn);
+  check(cudnnSetStream(cudnn, stream), "cudnnSetStream");
+  uploaded_ = make_event(cudaEventDisableTiming);
+  start_ = make_event();
+  end_ = make_event();
+}
+
+Queue::~Queue() {
+  cudaSetDevice(context_->device);
+  cudaStreamSynchronize(stream());  // nothing is freed that is still in use
+}
+
+std::byte* Queue::reserve(std::size_t bytes) {
+  context_->make_current();
+  if (bytes > arena_.size()) {
+    wait();
+    recordings_.clear();
+    arena_ = Memory();  // the old one first, so that both never exist together
+    arena_ = Memory(bytes);
+  }
+  return static_cast<std::byte*>(arena_.data());
+}
+
+void Queue::run(std::uint64_t key, const std::function<void()>& enqueue) {
+  context_->make_current();
+  const auto [recording, first] = recordings_.try_emplace(key);
+  if (first) {
+    enqueue();
+    return;
+  }
+  if (!recording->second) {
+    check(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+    cudaGraph_t captured = nullptr;
+    try {
+      enqueue();
+    } catch (...) {
+      cudaStreamEndCapture(stream(), &captured);
+      Graph{captured};
+      throw;
+    }
+    check(cudaStreamEndCapture(stream(), &captured), "cudaStreamEndCapture");
+    const Graph graph(captured);
+    cudaGraphExec_t ready = nullptr;
+    check(cudaGraphInstantiate(&ready, graph.get(), 0), "cudaGraphInstantiate");
+    recording->second.reset(ready);
+  }
+  check(cudaGraphLaunch(recording->second.get(), stream()), "cudaGraphLaunch");
+}
+
+void Queue::forget(std::uint64_t key) {
+  wait();
+  recordings_.erase(key);
+}
+
+double Queue::time(const std::function<void()>& enqueue) {
+  context_->make_current();
+  check(cudaEventRecord(start_.get(), stream()), "cudaEventRecord");
+  enqueue();
+  check(cudaEventRecord(end_.get(), stream()), "cudaEventRecord");
+  check(cudaEventSynchronize(end_.get()), "cudaEventSynchronize");
+  float milliseconds = 0;
+  check(cudaEventElapsedTime(&milliseconds, start_.get(), end_.get()), "cudaEventElapsedTime");
+  return static_cast<double>(milliseconds) / 1e3;
+}
+
+void* Queue::staging(std::size_t bytes) {
+  if (bytes > staging_.size()) {
+    wait();
+    staging_ = Memory();
+    staging_ = Memory(bytes);
+  }
+  return staging_.data();
+}
+
+void Queue::upload(ConstView from, View to) {
+  context_->make_current();
+  const auto pixels = static_cast<std::size_t>(from.shape.pixels()),
+             channels = static_cast<std::size_t>(from.shape.c);
+  const std::size_t bytes = pixels * channels * sizeof(float);
+  auto* staged = static_cast<float*>(staging(bytes));
+  check(cudaEventSynchronize(uploaded_.get()), "cudaEventSynchronize");
+  auto* pinned = reinterpret_cast<float*>(in_.reserve(bytes));
+  for (std::size_t p = 0; p < pixels; ++p)
+    std::copy_n(from.data + static_cast<std::int64_t>(p) * from.pitch, channels, pinned + p * channels);
+  check(cudaMemcpyAsync(staged, pinned, bytes, cudaMemcpyHostToDevice, stream()), "cudaMemcpyAsync");
+  check(cudaEventRecord(uploaded_.get(), stream()), "cudaEventRecord");
+  pack(stream(), staged, static_cast<int>(channels), map_of(to, *context_));
+}
+
+void Queue::upload_picture(std::span<const std::uint8_t> rgb, const NormaliseTable& table, std::int64_t n,
+                           View to) {
+  context_->make_current();
+  constexpr std::size_t table_bytes = sizeof(NormaliseTable);
+  if (table_.size() == 0 || table != table_values_) {
+    wait();
+    table_ = to_device(&table, table_bytes);
+    table_values_ = table;
+  }
+  auto* staged = static_cast<std::uint8_t*>(staging(rgb.size()));
+  check(cudaEventSynchronize(uploaded_.get()), "cudaEventSynchronize");
+  std::byte* pinned = in_.reserve(rgb.size());
+  std::memcpy(pinned, rgb.data(), rgb.size());
+  check(cudaMemcpyAsync(staged, pinned, rgb.size(), cudaMemcpyHostToDevice, stream()), "cudaMemcpyAsync");
+  check(cudaEventRecord(uploaded_.get(), stream()), "cudaEventRecord");
+  normalise(stream(), staged, static_cast<const float*>(table_.data()), image_of(map_of(to, *context_), n));
+}
+
+void Queue::download(ConstView from, View to) {
+  context_->make_current();
+  const auto pixels = static_cast<std::size_t>(from.shape.pixels()),
+             channels = static_cast<std::size_t>(from.shape.c);
+  const std::size_t bytes = pixels * channels * sizeof(float);
+  auto* staged = static_cast<float*>(staging(bytes));
+  unpack(stream(), map_of(from, *context_), staged);
+  const auto* pinned = reinterpret_cast<const float*>(out_.reserve(bytes));
+  check(cudaMemcpyAsync(out_.reserve(bytes), staged, bytes, cudaMemcpyDeviceToHost, stream()),
+        "cudaMemcpyAsync");
+  wait();
+  for (std::size_t p = 0; p < pixels; ++p)
+    std::copy_n(pinned + p * channels, channels, to.data + static_cast<std::int64_t>(p) * to.pitch);
+}
+
+void Queue::label(ConstView logits, std::int64_t n, std::int64_t height, std::int64_t width,
+                  std::span<std::uint8_t> labels, std::span<float> confidence) {
+  context_->make_current();
+  if (logits.shape.c > 256) fail(ErrorCode::limit, "labels: ", logits.shape.c, " classes, at most 256");
+  // Confidences first: they want the alignment.
+  const std::size_t bytes = confidence.size_bytes() + labels.size();
+  auto* staged = static_cast<std::byte*>(staging(bytes));
+  auto* staged_labels = reinterpret_cast<std::uint8_t*>(staged + confidence.size_bytes());
+  upsample_argmax(stream(), image_of(map_of(logits, *context_), n),
+                  checked_cast<int>(height, "label map: height"),
+                  checked_cast<int>(width, "label map: width"), staged_labels,
+                  confidence.empty() ? nullptr : reinterpret_cast<float*>(staged));
+  std::byte* pinned = out_.reserve(bytes);
+  check(cudaMemcpyAsync(pinned, staged, bytes, cudaMemcpyDeviceToHost, stream()), "cudaMemcpyAsync");
+  wait();
+  std::memcpy(labels.data(), pinned + confidence.size_bytes(), labels.size());
+  if (!confidence.empty()) std::memcpy(confidence.data(), pinned, confidence.size_bytes());
+}
+
+void Queue::wait() {
+  context_->make_current();
+  check(cudaStreamSynchronize(stream()), "the device's work");
+}
+
+}  // namespace atrous::cuda
