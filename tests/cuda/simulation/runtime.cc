@@ -340,6 +340,8 @@ void fail_next(cudaError_t error) {
   state().next_failure = error;
 }
 
+void set_last_error(cudaError_t error) { report(error); }
+
 std::size_t works_run() {
   const std::lock_guard lock(state().mutex);
   return state().works;

@@ -44,6 +44,9 @@ void set_deferred(bool);
 // The next call of the runtime that returns a status, queries of errors apart, does nothing but return this.
 void fail_next(cudaError_t);
 
+// What cudaGetLastError returns next on this thread.
+void set_last_error(cudaError_t);
+
 // How often work was run, by graphs or otherwise.
 std::size_t works_run();
 
