@@ -1,66 +1,49 @@
 #include "layers/cuda/conv2d_call.h"
 
+#include <vector>
+
 namespace atrous::cuda {
 
 namespace {
 
-bool is_one_pixel(const Shape& s) { return s.h == 1 && s.w == 1; }
-
 std::string size_of(const Shape& s) { return text(s.n, "x", s.h, "x", s.w, "x", s.c); }
 
-// A map may lie in a wider one if no channels are added to it: those would be its neighbour's.
-void check_pitch(std::int64_t pitch, std::int64_t channels, Precision precision, std::string_view what) {
-  const std::int64_t padded = device_pitch(channels, precision);
-  if (pitch == padded || (pitch > padded && channels == padded)) return;
-  fail(ErrorCode::invalid_argument, "conv2d on cuda: ", what, " of ", channels,
-       " channels: expected a pitch of ", padded, ", found ", pitch);
+Map dense_map(const ConstView& view, std::string_view what, const Context& context) {
+  const std::int64_t dense = device_pitch(view.shape.c, context.precision());
+  if (view.pitch != dense)
+    fail(ErrorCode::invalid_argument, "conv2d on cuda: ", what, " of ", view.shape.c,
+         " channels: expected a pitch of ", dense, ", found ", view.pitch);
+  return map_of(view, context);
 }
 
 }  // namespace
 
-Conv2dProblem dense_problem(std::span<const Shape> inputs, const Shape& out, Precision precision) {
-  Conv2dProblem p{inputs[0], out, device_pitch(inputs[0].c, precision), device_pitch(out.c, precision)};
-  if (inputs.size() > 1) p.repeated_residual = is_one_pixel(inputs[1]);
-  if (inputs.size() > 1 && !p.repeated_residual) p.residual_pitch = p.out_pitch;
+Conv2dProblem problem_of(std::span<const Shape> inputs, const Shape& out) {
+  Conv2dProblem p{inputs[0], out};
+  if (inputs.size() > 1)
+    p.residual =
+        inputs[1].h == 1 && inputs[1].w == 1 ? Conv2dProblem::Residual::pixel : Conv2dProblem::Residual::map;
   return p;
 }
 
-Conv2dProblem problem_of(const KernelCall& call, Precision precision) {
-  const ConstView& in = call.inputs[0];
-  Conv2dProblem p{in.shape, call.output.shape, in.pitch, call.output.pitch};
-  check_pitch(p.in_pitch, p.in.c, precision, "input");
-  check_pitch(p.out_pitch, p.out.c, precision, "output");
-  if (call.inputs.size() < 2) return p;
-  const ConstView& residual = call.inputs[1];
-  check_pitch(residual.pitch, residual.shape.c, precision, "residual");
-  p.repeated_residual = is_one_pixel(residual.shape);
-  if (!p.repeated_residual) p.residual_pitch = residual.pitch;
-  return p;
+Conv2dProblem problem_of(const KernelCall& call) {
+  std::vector<Shape> inputs;
+  for (const ConstView& input : call.inputs) inputs.push_back(input.shape);
+  return problem_of(inputs, call.output.shape);
 }
-
-Conv2dProblem dense(Conv2dProblem p, Precision precision) {
-  p.in_pitch = device_pitch(p.in.c, precision);
-  p.out_pitch = device_pitch(p.out.c, precision);
-  if (p.residual_pitch != 0) p.residual_pitch = p.out_pitch;
-  return p;
-}
-
-bool is_dense(const Conv2dProblem& p, Precision precision) { return p.key() == dense(p, precision).key(); }
 
 std::string describe(const Conv2d& conv, const Conv2dProblem& p, Precision precision) {
+  constexpr std::string_view residual[] = {"", "residual, ", "repeated residual, "};
   return text("conv2d ", conv.weight.kernel_h, "x", conv.weight.kernel_w, " stride ", conv.stride,
               " padding ", conv.padding, " dilation ", conv.dilation, " groups ", conv.groups, " ",
-              name_of(conv.activation), ", ", size_of(p.in), " -> ", p.out.c,
-              p.residual_pitch != 0 ? ", residual, "
-              : p.repeated_residual ? ", repeated residual, "
-                                    : ", ",
-              name_of(precision));
+              name_of(conv.activation), ", ", size_of(p.in), " -> ", p.out.c, ", ",
+              residual[static_cast<int>(p.residual)], name_of(precision));
 }
 
 Conv2dOperands operands_of(const KernelCall& call, const Context& context) {
-  Conv2dOperands operands{
-      map_of(call.inputs[0], context), map_of(call.output, context), {}, call.workspace.data()};
-  if (call.inputs.size() > 1) operands.residual = map_of(call.inputs[1], context);
+  Conv2dOperands operands{dense_map(call.inputs[0], "input", context),
+                          dense_map(call.output, "output", context), std::nullopt, call.workspace.data()};
+  if (call.inputs.size() > 1) operands.residual = dense_map(call.inputs[1], "residual", context);
   return operands;
 }
 
@@ -76,9 +59,10 @@ ScratchOperands::ScratchOperands(const Conv2dProblem& p, std::size_t workspace_b
                             device_pitch(shape.c, context.precision())},
                   context);
   };
-  operands_ = {map(in_, p.in), map(out_, p.out), {}, static_cast<std::byte*>(workspace_.data())};
-  if (p.residual_pitch != 0) operands_.residual = map(residual_, p.out);
-  if (p.repeated_residual) operands_.residual = map(residual_, {p.out.n, 1, 1, p.out.c});
+  operands_ = {map(in_, p.in), map(out_, p.out), std::nullopt, static_cast<std::byte*>(workspace_.data())};
+  if (p.residual == Conv2dProblem::Residual::map) operands_.residual = map(residual_, p.out);
+  if (p.residual == Conv2dProblem::Residual::pixel)
+    operands_.residual = map(residual_, {p.out.n, 1, 1, p.out.c});
 }
 
 }  // namespace atrous::cuda

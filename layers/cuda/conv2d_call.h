@@ -11,25 +11,16 @@
 
 namespace atrous::cuda {
 
-// Pitches in elements. Where channels are padded, the pitch of a dense map is the padded channels.
 struct Conv2dProblem {
+  enum class Residual { none, map, pixel };  // as large as the output, or a repeated pixel for each image
+
   Shape in, out;
-  std::int64_t in_pitch = 0, out_pitch = 0;
-  std::int64_t residual_pitch = 0;  // of a residual as large as the output, otherwise 0
-  bool repeated_residual = false;   // of one pixel for each image
+  Residual residual = Residual::none;
 
-  auto key() const {
-    return std::array{
-        in.n, in.h, in.w, in_pitch, out.h, out.w, out_pitch, residual_pitch, std::int64_t{repeated_residual}};
-  }
+  auto key() const { return std::array{in.n, in.h, in.w, out.h, out.w, static_cast<std::int64_t>(residual)}; }
 };
-
-Conv2dProblem dense_problem(std::span<const Shape> inputs, const Shape& out, Precision);
-
-// Error(invalid_argument) where channels that are added to a map would be another map's.
-Conv2dProblem problem_of(const KernelCall&, Precision);
-bool is_dense(const Conv2dProblem&, Precision);
-Conv2dProblem dense(Conv2dProblem, Precision);
+Conv2dProblem problem_of(std::span<const Shape> inputs, const Shape& out);
+Conv2dProblem problem_of(const KernelCall&);
 
 // "conv2d 3x3 stride 1 padding 12 dilation 12 groups 1 relu, 1x65x65x2048 -> 256, residual, fp16".
 std::string describe(const Conv2d&, const Conv2dProblem&, Precision);
@@ -39,9 +30,10 @@ struct Conv2dOperands {
   std::optional<Map> residual;
   std::byte* workspace = nullptr;
 };
+// Error(invalid_argument) unless the maps are dense, that is, have the pitch that device.h gives them.
 Conv2dOperands operands_of(const KernelCall&, const Context&);
 
-// Operands to time a dense problem with: some numbers. Error(limit) where memory does not suffice.
+// Operands to time a problem with: some numbers. Error(limit) where memory does not suffice.
 class ScratchOperands {
  public:
   ScratchOperands(const Conv2dProblem&, std::size_t workspace_bytes, const Context&);

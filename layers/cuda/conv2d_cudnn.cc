@@ -41,51 +41,43 @@ class CudnnConv2d final : public Kernel {
   std::size_t packed_bytes() const override { return packed_->bytes(); }
 
   double cost(std::span<const Shape> inputs, const Shape& out) const override {
-    const Outcome& outcome = plan(dense_problem(inputs, out, precision_));
+    const Outcome& outcome = plan(problem_of(inputs, out));
     return outcome.planned ? outcome.planned->cost : infinity;
   }
 
-  // The plan's, and an output's: cuDNN writes that to its workspace first where the output lies in a wider
-  // map, and we do where the output still holds the residual.
   std::size_t workspace_bytes(std::span<const Shape> inputs, const Shape& out, int) const override {
-    const Outcome& outcome = plan(dense_problem(inputs, out, precision_));
+    const Conv2dProblem p = problem_of(inputs, out);
+    const Outcome& outcome = plan(p);
     if (!outcome.planned) return 0;
-    return checked_add(outcome.planned->plan.workspace_bytes, output_bytes(out), "cudnn: workspace");
+    return checked_add(outcome.planned->plan.workspace_bytes, set_aside(p), "cudnn: workspace");
   }
 
   void run(const KernelCall& call) const override {
-    const Conv2dProblem p = problem_of(call, precision_);
+    const Conv2dOperands operands = operands_of(call, *context_);
+    const Conv2dProblem p = problem_of(call);
     const Outcome& outcome = plan(p);
     if (!outcome.planned)
       fail(ErrorCode::unsupported, name(), ": ", describe(conv_, p, precision_), ": ", outcome.why);
-    put(*outcome.planned, p, operands_of(call, *context_), cudnn_of(call), stream_of(call));
+    put(*outcome.planned, p, operands, cudnn_of(call), stream_of(call));
   }
 
  private:
   Fusion fusion_of(const Conv2dProblem& p) const { return plain_ ? Fusion{} : full_fusion(conv_, p); }
 
-  // Whether the convolution goes to the workspace and only what follows it to the output.
-  bool by_workspace(const Conv2dProblem& p) const {
-    return plain_ && (p.residual_pitch != 0 || p.out_pitch != packed_->out_channels);
-  }
-  std::size_t output_bytes(const Shape& out) const {
-    constexpr std::size_t alignment = 256, slack = alignment + alignment - 1;
-    return checked_add(device_bytes(out, precision_), slack, "cudnn: workspace") / alignment * alignment;
+  // Of the workspace, for a plain convolution's own output where the call's may still hold the residual.
+  std::size_t set_aside(const Conv2dProblem& p) const {
+    if (!plain_ || p.residual != Conv2dProblem::Residual::map) return 0;
+    return checked_add<std::size_t>(device_bytes(p.out, precision_), 255, "cudnn: workspace") / 256 * 256;
   }
 
   void put(const Planned&, const Conv2dProblem&, const Conv2dOperands&, cudnnHandle_t, cudaStream_t) const;
 
-  // Made when first asked for.
-  const Outcome& plan(const Conv2dProblem&) const;
-  const Outcome& plan_locked(const Conv2dProblem&) const;
+  const Outcome& plan(const Conv2dProblem&) const;  // made when first asked for
   Outcome make(const Conv2dProblem&) const;
-  Outcome make_for_slices(const Planner&, const Descriptor& graph, const Planned& dense,
-                          const Conv2dProblem&) const;
-  Outcome make_first(const Planner&, const Descriptor& graph, std::size_t most) const;
+  Outcome make_first(const Planner&, const Descriptor& graph) const;
   Outcome search(const Planner&, const Descriptor& graph, const Conv2dProblem&) const;
   std::optional<Planned> kept(const Planner&, const Descriptor& graph, const std::string& key) const;
-  std::optional<Planned> try_plan(const Planner&, const EngineConfig&, std::size_t most,
-                                  std::string& why) const;
+  std::optional<Planned> try_plan(const Planner&, const EngineConfig&, std::string& why) const;
   double time(const Planned&, const Conv2dProblem&) const;
 
   const Conv2d conv_;
@@ -102,12 +94,8 @@ void CudnnConv2d::put(const Planned& planned, const Conv2dProblem& p, const Conv
                       cudnnHandle_t handle, cudaStream_t stream) const {
   const Fusion fusion = fusion_of(p);
   Map y = operands.out;
-  std::byte* workspace = operands.workspace;
-  if (by_workspace(p)) {
-    y.data = workspace;
-    y.pitch = static_cast<int>(packed_->out_channels);
-    workspace += output_bytes(p.out);
-  }
+  if (set_aside(p) > 0) y.data = operands.workspace;
+  std::byte* const workspace = operands.workspace + set_aside(p);
   std::vector<std::int64_t> uids{x_uid, weight_uid, y_uid};
   std::vector<void*> addresses{operands.in.data, packed_->weight.data(), y.data};
   if (fusion.residual) {
@@ -127,31 +115,21 @@ void CudnnConv2d::put(const Planned& planned, const Conv2dProblem& p, const Conv
            activate ? conv_.activation : ActivationKind::none, y, operands.out);
 }
 
-const Outcome& CudnnConv2d::plan(const Conv2dProblem& asked) const {
-  Conv2dProblem p = asked;
-  if (plain_) p.out_pitch = packed_->out_channels;                                // see by_workspace
-  if (plain_ && p.residual_pitch != 0) p.residual_pitch = packed_->out_channels;  // not in the graph
+const Outcome& CudnnConv2d::plan(const Conv2dProblem& p) const {
   const std::lock_guard lock(lock_);
-  return plan_locked(p);
-}
-
-const Outcome& CudnnConv2d::plan_locked(const Conv2dProblem& p) const {
   const auto it = plans_.find(p.key());
   return it != plans_.end() ? it->second : plans_.emplace(p.key(), make(p)).first->second;
 }
 
 Outcome CudnnConv2d::make(const Conv2dProblem& p) const {
-  const Outcome* as_dense = is_dense(p, precision_) ? nullptr : &plan_locked(dense(p, precision_));
-  if (as_dense && !as_dense->planned) return {std::nullopt, as_dense->why};
   context_->make_current();
   const std::lock_guard lock(context_->planning);
   const Planner planner{context_->planner, nullptr};
   try {
     const Descriptor graph = make_graph(planner, conv_, p, fusion_of(p), precision_);
-    if (as_dense) return make_for_slices(planner, graph, *as_dense->planned, p);
     if (context_->options.search)
       if (Outcome found = search(planner, graph, p); found.planned) return found;
-    return make_first(planner, graph, most_workspace);
+    return make_first(planner, graph);
   } catch (const Error& error) {
     if (error.code() != ErrorCode::unsupported) throw;
     return {std::nullopt, error.what()};
@@ -159,20 +137,20 @@ Outcome CudnnConv2d::make(const Conv2dProblem& p) const {
 }
 
 std::optional<Planned> CudnnConv2d::try_plan(const Planner& planner, const EngineConfig& config,
-                                             std::size_t most, std::string& why) const {
+                                             std::string& why) const {
   if (!is_allowed(config, precision_)) return std::nullopt;
   auto plan = make_plan(planner, config, why);
-  if (!plan || plan->workspace_bytes > most) return std::nullopt;
+  if (!plan || plan->workspace_bytes > most_workspace) return std::nullopt;
   return Planned{std::move(*plan), choice_of(config)};
 }
 
 // The first that can be had.
-Outcome CudnnConv2d::make_first(const Planner& planner, const Descriptor& graph, std::size_t most) const {
+Outcome CudnnConv2d::make_first(const Planner& planner, const Descriptor& graph) const {
   Outcome outcome;
   double cost = plain_ ? 1 : 0;
   for (const auto mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
     for (const EngineConfig& config : advise(planner, graph, mode)) {
-      outcome.planned = try_plan(planner, config, most, outcome.why);
+      outcome.planned = try_plan(planner, config, outcome.why);
       if (!outcome.planned) continue;
       outcome.planned->cost = cost;
       return outcome;
@@ -182,18 +160,6 @@ Outcome CudnnConv2d::make_first(const Planner& planner, const Descriptor& graph,
   return outcome;
 }
 
-// For maps that lie in wider ones: with the engine of the dense problem if it takes them, and in any case in
-// the workspace that was asked for then.
-Outcome CudnnConv2d::make_for_slices(const Planner& planner, const Descriptor& graph, const Planned& dense,
-                                     const Conv2dProblem& p) const {
-  std::size_t most = dense.plan.workspace_bytes;
-  if (!plain_) most += output_bytes(p.out);
-  Outcome outcome;
-  if (const auto config = configure(planner, graph, dense.choice))
-    outcome.planned = try_plan(planner, *config, most, outcome.why);
-  return outcome.planned ? std::move(outcome) : make_first(planner, graph, most);
-}
-
 // What an earlier search found, as far as it still can be had.
 std::optional<Planned> CudnnConv2d::kept(const Planner& planner, const Descriptor& graph,
                                          const std::string& key) const {
@@ -201,7 +167,7 @@ std::optional<Planned> CudnnConv2d::kept(const Planner& planner, const Descripto
   const auto choice = found ? parse_engine_choice(found->choice) : std::nullopt;
   const auto config = choice ? configure(planner, graph, *choice) : std::nullopt;
   std::string why;
-  auto planned = config ? try_plan(planner, *config, most_workspace, why) : std::nullopt;
+  auto planned = config ? try_plan(planner, *config, why) : std::nullopt;
   if (planned) planned->cost = found->milliseconds;
   return planned;
 }
@@ -215,7 +181,7 @@ Outcome CudnnConv2d::search(const Planner& planner, const Descriptor& graph, con
   double least = infinity;
   for (const auto mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK})
     for (const EngineConfig& config : advise(planner, graph, mode)) {
-      auto planned = try_plan(planner, config, most_workspace, best.why);
+      auto planned = try_plan(planner, config, best.why);
       if (planned) planned->cost = time(*planned, p);
       if (!planned || planned->cost >= least) continue;
       least = planned->cost;
@@ -229,7 +195,7 @@ Outcome CudnnConv2d::search(const Planner& planner, const Descriptor& graph, con
 // suffice.
 double CudnnConv2d::time(const Planned& planned, const Conv2dProblem& p) const {
   try {
-    const ScratchOperands scratch(p, planned.plan.workspace_bytes + output_bytes(p.out), *context_);
+    const ScratchOperands scratch(p, planned.plan.workspace_bytes + set_aside(p), *context_);
     return time_milliseconds([&](cudaStream_t stream) {
       check(cudnnSetStream(context_->planner, stream), "cudnnSetStream");
       put(planned, p, scratch.get(), context_->planner, stream);

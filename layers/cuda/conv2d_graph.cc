@@ -19,8 +19,9 @@ GraphPointwise operation_of(ActivationKind kind) {
 }  // namespace
 
 Fusion full_fusion(const Conv2d& conv, const Conv2dProblem& p) {
-  const bool activate = has_operation(conv.activation) && !p.repeated_residual;
-  return {p.residual_pitch != 0, true, activate ? conv.activation : ActivationKind::none};
+  const bool activate = has_operation(conv.activation) && p.residual != Conv2dProblem::Residual::pixel;
+  return {p.residual == Conv2dProblem::Residual::map, true,
+          activate ? conv.activation : ActivationKind::none};
 }
 
 Descriptor make_graph(const Planner& planner, const Conv2d& conv, const Conv2dProblem& p,
@@ -31,32 +32,30 @@ Descriptor make_graph(const Planner& planner, const Conv2d& conv, const Conv2dPr
   const std::int64_t group = in_channels / conv.groups;  // cuDNN tells the groups by this
   const Filter& w = conv.weight;
 
-  const auto output = [&](std::int64_t uid, std::int64_t pitch) {
-    return make_tensor({uid, type, p.out.n, out_channels, p.out.h, p.out.w, pitch});
+  const auto output = [&](std::int64_t uid) {
+    return make_tensor({uid, type, p.out.n, out_channels, p.out.h, p.out.w});
   };
   std::int64_t virtual_uid = first_virtual_uid;
   const auto result = [&](bool is_last) {
-    if (is_last) return output(y_uid, p.out_pitch);
-    return make_tensor(
-        {virtual_uid++, CUDNN_DATA_FLOAT, p.out.n, out_channels, p.out.h, p.out.w, out_channels, true});
+    return is_last ? output(y_uid)
+                   : make_tensor(
+                         {virtual_uid++, CUDNN_DATA_FLOAT, p.out.n, out_channels, p.out.h, p.out.w, true});
   };
   const bool activated = fusion.activation != ActivationKind::none;
 
   std::vector<Descriptor> operations;
-  const Descriptor x = make_tensor({x_uid, type, p.in.n, in_channels, p.in.h, p.in.w, p.in_pitch});
-  const Descriptor weight =
-      make_tensor({weight_uid, type, out_channels, group, w.kernel_h, w.kernel_w, group});
+  const Descriptor x = make_tensor({x_uid, type, p.in.n, in_channels, p.in.h, p.in.w});
+  const Descriptor weight = make_tensor({weight_uid, type, out_channels, group, w.kernel_h, w.kernel_w});
   Descriptor y = result(!fusion.residual && !fusion.bias && !activated);
   operations.push_back(make_convolution({conv.stride, conv.padding, conv.dilation}, x, weight, y));
   if (fusion.residual) {
     Descriptor sum = result(!fusion.bias && !activated);
-    operations.push_back(make_add(y, output(residual_uid, p.residual_pitch), sum));
+    operations.push_back(make_add(y, output(residual_uid), sum));
     y = std::move(sum);
   }
   if (fusion.bias) {
     Descriptor sum = result(!activated);
-    operations.push_back(
-        make_add(y, make_tensor({bias_uid, type, 1, out_channels, 1, 1, out_channels}), sum));
+    operations.push_back(make_add(y, make_tensor({bias_uid, type, 1, out_channels, 1, 1}), sum));
     y = std::move(sum);
   }
   if (activated) operations.push_back(make_activation(operation_of(fusion.activation), y, result(true)));

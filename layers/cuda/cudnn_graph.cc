@@ -74,7 +74,7 @@ std::vector<Descriptor> Descriptor::get_all(cudnnBackendAttributeName_t name,
 
 Descriptor make_tensor(const GraphTensor& t) {
   const std::array<std::int64_t, 4> dimensions{t.n, t.c, t.h, t.w};
-  const std::array<std::int64_t, 4> strides{t.h * t.w * t.pitch, 1, t.w * t.pitch, t.pitch};
+  const std::array<std::int64_t, 4> strides{t.h * t.w * t.c, 1, t.w * t.c, t.c};
   Descriptor d(CUDNN_BACKEND_TENSOR_DESCRIPTOR);
   d.set(CUDNN_ATTR_TENSOR_UNIQUE_ID, t.uid)
       .set(CUDNN_ATTR_TENSOR_DATA_TYPE, t.type)

@@ -98,12 +98,12 @@ class Descriptor {
   std::unique_ptr<void, Destroy> descriptor_;
 };
 
-// A tensor of a graph: [n, c, h, w] in cuDNN's order of dimensions, in memory channels last with `pitch`
-// elements from pixel to pixel.
+// A tensor of a graph: [n, c, h, w] in cuDNN's order of dimensions, in memory channels last, without gaps:
+// cuDNN copies maps that have any.
 struct GraphTensor {
   std::int64_t uid = 0;
   cudnnDataType_t type = CUDNN_DATA_FLOAT;
-  std::int64_t n = 1, c = 1, h = 1, w = 1, pitch = 1;
+  std::int64_t n = 1, c = 1, h = 1, w = 1;
   bool is_virtual = false;  // between two operations, never in memory
 };
 Descriptor make_tensor(const GraphTensor&);

@@ -33,11 +33,10 @@ cublasComputeType_t compute_type(Precision precision) {
 }
 
 // A matrix, column by column.
-cublasLtMatrixLayoutOpaque_t layout_of(cudaDataType_t type, std::int64_t rows, std::int64_t columns,
-                                       std::int64_t leading) {
+cublasLtMatrixLayoutOpaque_t layout_of(cudaDataType_t type, std::int64_t rows, std::int64_t columns) {
   cublasLtMatrixLayoutOpaque_t layout;
   check(cublasLtMatrixLayoutInit(&layout, type, static_cast<std::uint64_t>(rows),
-                                 static_cast<std::uint64_t>(columns), leading),
+                                 static_cast<std::uint64_t>(columns), rows),
         "cublasLtMatrixLayoutInit");
   return layout;
 }
@@ -45,7 +44,7 @@ cublasLtMatrixLayoutOpaque_t layout_of(cudaDataType_t type, std::int64_t rows, s
 // Described to cuBLASLt. Its descriptors are plain values, whose addresses are their handles.
 struct Product {
   mutable cublasLtMatmulDescOpaque_t description;
-  mutable cublasLtMatrixLayoutOpaque_t weight, in, residual, out;
+  mutable cublasLtMatrixLayoutOpaque_t weight, in, out;
 
   template <class T>
   void set(cublasLtMatmulDescAttributes_t name, const T& value) {
@@ -98,26 +97,27 @@ class CublasConv2d final : public Kernel {
   std::size_t packed_bytes() const override { return packed_->bytes(); }
 
   double cost(std::span<const Shape> inputs, const Shape& out) const override {
-    const Outcome& outcome = plan(dense_problem(inputs, out, precision_));
+    const Outcome& outcome = plan(problem_of(inputs, out));
     return outcome.planned ? outcome.planned->cost : infinity;
   }
 
-  // The same for all, so that it suffices for maps that lie in wider ones, too.
-  std::size_t workspace_bytes(std::span<const Shape>, const Shape&, int) const override {
-    return most_workspace;
+  std::size_t workspace_bytes(std::span<const Shape> inputs, const Shape& out, int) const override {
+    const Outcome& outcome = plan(problem_of(inputs, out));
+    return outcome.planned ? outcome.planned->workspace_bytes : 0;
   }
 
   void run(const KernelCall& call) const override {
-    const Conv2dProblem p = problem_of(call, precision_);
+    const Conv2dOperands operands = operands_of(call, *context_);
+    const Conv2dProblem p = problem_of(call);
     const Outcome& outcome = plan(p);
     if (!outcome.planned)
       fail(ErrorCode::unsupported, name(), ": ", describe(conv_, p, precision_), ": ", outcome.why);
-    put(*outcome.planned, p, operands_of(call, *context_), stream_of(call));
+    put(*outcome.planned, p, operands, stream_of(call));
   }
 
  private:
   bool does_relu(const Conv2dProblem& p) const {
-    return conv_.activation == ActivationKind::relu && !p.repeated_residual;
+    return conv_.activation == ActivationKind::relu && p.residual != Conv2dProblem::Residual::pixel;
   }
   void put(const Planned&, const Conv2dProblem&, const Conv2dOperands&, cudaStream_t) const;
 
@@ -141,17 +141,17 @@ class CublasConv2d final : public Kernel {
 void CublasConv2d::put(const Planned& planned, const Conv2dProblem& p, const Conv2dOperands& operands,
                        cudaStream_t stream) const {
   const Product& product = planned.product;
-  const float alpha = 1, beta = p.residual_pitch != 0 ? 1 : 0;
-  const void* residual = p.residual_pitch != 0 ? operands.residual->data : operands.out.data;
+  const float alpha = 1, beta = p.residual == Conv2dProblem::Residual::map ? 1 : 0;
+  const void* residual = beta != 0 ? operands.residual->data : operands.out.data;
   check(
       cublasLtMatmul(context_->cublas, &product.description, &alpha, packed_->weight.data(), &product.weight,
-                     operands.in.data, &product.in, &beta, residual, &product.residual, operands.out.data,
+                     operands.in.data, &product.in, &beta, residual, &product.out, operands.out.data,
                      &product.out, &planned.algorithm, operands.workspace, most_workspace, stream),
       "cublasLtMatmul");
   const bool activate = conv_.activation != ActivationKind::none && !does_relu(p);
-  if (!p.repeated_residual && !activate) return;
-  epilogue(stream, nullptr, p.repeated_residual ? &*operands.residual : nullptr, conv_.activation,
-           operands.out, operands.out);
+  if (p.residual != Conv2dProblem::Residual::pixel && !activate) return;
+  epilogue(stream, nullptr, p.residual == Conv2dProblem::Residual::pixel ? &*operands.residual : nullptr,
+           conv_.activation, operands.out, operands.out);
 }
 
 // m x n x k = output channels x pixels x input channels.
@@ -165,11 +165,9 @@ Product CublasConv2d::product_of(const Conv2dProblem& p) const {
   product.set(CUBLASLT_MATMUL_DESC_EPILOGUE,
               does_relu(p) ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS);
   product.set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, static_cast<const void*>(packed_->bias.data()));
-  product.weight = layout_of(type, in, out, in);
-  product.in = layout_of(type, in, p.in.pixels(), p.in_pitch);
-  product.residual =
-      layout_of(type, out, p.in.pixels(), p.residual_pitch != 0 ? p.residual_pitch : p.out_pitch);
-  product.out = layout_of(type, out, p.in.pixels(), p.out_pitch);
+  product.weight = layout_of(type, in, out);
+  product.in = layout_of(type, in, p.in.pixels());
+  product.out = layout_of(type, out, p.in.pixels());
   return product;
 }
 
@@ -192,7 +190,7 @@ std::vector<cublasLtMatmulAlgo_t> CublasConv2d::advise(const Product& product) c
   std::array<cublasLtMatmulHeuristicResult_t, 16> results{};
   int count = 0;
   const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
-      context_->cublas, &product.description, &product.weight, &product.in, &product.residual, &product.out,
+      context_->cublas, &product.description, &product.weight, &product.in, &product.out, &product.out,
       &preference, static_cast<int>(results.size()), results.data(), &count);
   if (status != CUBLAS_STATUS_SUCCESS && status != CUBLAS_STATUS_NOT_SUPPORTED)
     check(status, "cublasLtMatmulAlgoGetHeuristic");
@@ -214,7 +212,7 @@ Outcome CublasConv2d::make(const Conv2dProblem& p) const {
   try {
     const Product product = product_of(p);
     const auto algorithms = advise(product);
-    if (context_->options.search && is_dense(p, precision_))
+    if (context_->options.search)
       if (Outcome found = search(product, algorithms, p); found.planned) return found;
     if (algorithms.empty()) return {};
     return {Planned{product, algorithms.front()}};
@@ -232,7 +230,7 @@ std::optional<Planned> CublasConv2d::kept(const Product& product, const std::str
   cublasLtMatmulHeuristicResult_t result{};
   const cublasStatus_t status =
       cublasLtMatmulAlgoCheck(context_->cublas, &product.description, &product.weight, &product.in,
-                              &product.residual, &product.out, &*algorithm, &result);
+                              &product.out, &product.out, &*algorithm, &result);
   if (status != CUBLAS_STATUS_SUCCESS || result.workspaceSize > most_workspace) return std::nullopt;
   return Planned{product, *algorithm, found->milliseconds};
 }
