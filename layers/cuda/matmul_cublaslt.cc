@@ -56,6 +56,7 @@ struct Product {
 struct Planned {
   Product product;
   cublasLtMatmulAlgo_t algorithm{};
+  std::size_t workspace_bytes = 0;
   double cost = 0;
 };
 
@@ -123,9 +124,9 @@ class CublasConv2d final : public Kernel {
 
   const Outcome& plan(const Conv2dProblem&) const;  // made when first asked for
   Outcome make(const Conv2dProblem&) const;
-  Outcome search(const Product&, const std::vector<cublasLtMatmulAlgo_t>&, const Conv2dProblem&) const;
+  Outcome search(const Product&, std::vector<Planned>&, const Conv2dProblem&) const;
   Product product_of(const Conv2dProblem&) const;
-  std::vector<cublasLtMatmulAlgo_t> advise(const Product&) const;
+  std::vector<Planned> advise(const Product&) const;
   std::optional<Planned> kept(const Product&, const std::string& key) const;
   double time(const Planned&, const Conv2dProblem&) const;
 
@@ -146,7 +147,7 @@ void CublasConv2d::put(const Planned& planned, const Conv2dProblem& p, const Con
   check(
       cublasLtMatmul(context_->cublas, &product.description, &alpha, packed_->weight.data(), &product.weight,
                      operands.in.data, &product.in, &beta, residual, &product.out, operands.out.data,
-                     &product.out, &planned.algorithm, operands.workspace, most_workspace, stream),
+                     &product.out, &planned.algorithm, operands.workspace, planned.workspace_bytes, stream),
       "cublasLtMatmul");
   const bool activate = conv_.activation != ActivationKind::none && !does_relu(p);
   if (p.residual != Conv2dProblem::Residual::pixel && !activate) return;
@@ -172,7 +173,7 @@ Product CublasConv2d::product_of(const Conv2dProblem& p) const {
 }
 
 // What cuBLASLt's heuristics advise, best first.
-std::vector<cublasLtMatmulAlgo_t> CublasConv2d::advise(const Product& product) const {
+std::vector<Planned> CublasConv2d::advise(const Product& product) const {
   cublasLtMatmulPreferenceOpaque_t preference;
   const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t name, const auto& value) {
     check(cublasLtMatmulPreferenceSetAttribute(&preference, name, &value, sizeof(value)),
@@ -194,11 +195,11 @@ std::vector<cublasLtMatmulAlgo_t> CublasConv2d::advise(const Product& product) c
       &preference, static_cast<int>(results.size()), results.data(), &count);
   if (status != CUBLAS_STATUS_SUCCESS && status != CUBLAS_STATUS_NOT_SUPPORTED)
     check(status, "cublasLtMatmulAlgoGetHeuristic");
-  std::vector<cublasLtMatmulAlgo_t> algorithms;
+  std::vector<Planned> advised;
   for (const auto& result : std::span(results).first(static_cast<std::size_t>(count)))
     if (result.state == CUBLAS_STATUS_SUCCESS && result.workspaceSize <= most_workspace)
-      algorithms.push_back(result.algo);
-  return algorithms;
+      advised.push_back({product, result.algo, result.workspaceSize});
+  return advised;
 }
 
 const Outcome& CublasConv2d::plan(const Conv2dProblem& p) const {
@@ -211,11 +212,11 @@ Outcome CublasConv2d::make(const Conv2dProblem& p) const {
   context_->make_current();
   try {
     const Product product = product_of(p);
-    const auto algorithms = advise(product);
+    std::vector<Planned> advised = advise(product);
     if (context_->options.search)
-      if (Outcome found = search(product, algorithms, p); found.planned) return found;
-    if (algorithms.empty()) return {};
-    return {Planned{product, algorithms.front()}};
+      if (Outcome found = search(product, advised, p); found.planned) return found;
+    if (advised.empty()) return {};
+    return {std::move(advised.front())};
   } catch (const Error& error) {
     if (error.code() != ErrorCode::unsupported) throw;
     return {std::nullopt, error.what()};
@@ -232,11 +233,11 @@ std::optional<Planned> CublasConv2d::kept(const Product& product, const std::str
       cublasLtMatmulAlgoCheck(context_->cublas, &product.description, &product.weight, &product.in,
                               &product.out, &product.out, &*algorithm, &result);
   if (status != CUBLAS_STATUS_SUCCESS || result.workspaceSize > most_workspace) return std::nullopt;
-  return Planned{product, *algorithm, found->milliseconds};
+  return Planned{product, *algorithm, result.workspaceSize, found->milliseconds};
 }
 
 // The quickest.
-Outcome CublasConv2d::search(const Product& product, const std::vector<cublasLtMatmulAlgo_t>& algorithms,
+Outcome CublasConv2d::search(const Product& product, std::vector<Planned>& advised,
                              const Conv2dProblem& p) const {
   const std::lock_guard lock(context_->planning);  // one is timed at a time
   const std::string key = text(context_->properties.name, ", cuBLASLt ", cublasLtGetVersion(), ", ",
@@ -244,12 +245,11 @@ Outcome CublasConv2d::search(const Product& product, const std::vector<cublasLtM
   Outcome best{kept(product, key)};
   if (best.planned) return best;
   double least = infinity;
-  for (const cublasLtMatmulAlgo_t& algorithm : algorithms) {
-    const Planned planned{product, algorithm};
-    const double milliseconds = time(planned, p);
-    if (milliseconds >= least) continue;
-    least = milliseconds;
-    best.planned = Planned{product, algorithm, milliseconds};
+  for (Planned& planned : advised) {
+    planned.cost = time(planned, p);
+    if (planned.cost >= least) continue;
+    least = planned.cost;
+    best.planned = planned;
   }
   if (best.planned)
     keep_search(context_->options.search_file, key, {to_text(best.planned->algorithm), least});
@@ -260,7 +260,7 @@ Outcome CublasConv2d::search(const Product& product, const std::vector<cublasLtM
 // not suffice.
 double CublasConv2d::time(const Planned& planned, const Conv2dProblem& p) const {
   try {
-    const ScratchOperands scratch(p, most_workspace, *context_);
+    const ScratchOperands scratch(p, planned.workspace_bytes, *context_);
     return time_milliseconds([&](cudaStream_t stream) { put(planned, p, scratch.get(), stream); });
   } catch (const Error&) {
     return infinity;
