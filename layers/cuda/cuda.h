@@ -6,6 +6,7 @@
 #include <cuda_runtime.h>
 #include <cudnn.h>
 
+#include <array>
 #include <cstddef>
 #include <memory>
 #include <mutex>
@@ -51,6 +52,8 @@ Memory to_device(const void* data, std::size_t bytes);
 // The values in fp32, or rounded to half, on the device.
 Memory to_device(std::span<const float> values, Precision);
 
+struct PackedConv2d;
+
 // What the kernels of one device share. Outlives them all: they hold it.
 struct Context {
   int device = 0;
@@ -67,6 +70,14 @@ struct Context {
   Precision precision() const { return options.precision; }
   void make_current() const;  // the device is a setting of each thread
   bool half() const { return options.precision == Precision::fp16; }
+
+  // The weights of a convolution that were packed last, which its next kernels share (packed_conv2d.h).
+  struct LastPacked {
+    std::weak_ptr<const float> weight, bias;
+    std::array<std::int64_t, 4> shape{};
+    std::weak_ptr<const PackedConv2d> packed;
+  };
+  LastPacked last_packed;
 };
 
 // What KernelCall::queue is here.
