@@ -29,6 +29,7 @@ constexpr Verb verbs[] = {
 #if ATROUS_HAS_FETCH
     {"fetch", "Download torchvision's checkpoints, or find those downloaded before", add_fetch},
 #endif
+    {"devices", "List what networks can run on", add_devices},
     {"completion", "Print a script that completes atrous's command lines in bash or zsh", add_completion},
 };
 

@@ -1,20 +1,13 @@
-// Where downloaded checkpoints lie. The environment is read here; the library gets paths.
+// Checkpoints downloaded, and where they lie.
 #pragma once
 
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "cli/cache_folder.h"
+
 namespace atrous::cli {
-
-// Our own: $ATROUS_CACHE, else $XDG_CACHE_HOME/atrous, else ~/.cache/atrous. Empty variables count as unset,
-// and so does an XDG_CACHE_HOME that is not absolute, as its specification has it. Error(io) when none of
-// them nor HOME is set.
-std::string cache_folder();
-
-// torch.hub's: $TORCH_HOME/hub/checkpoints, else $XDG_CACHE_HOME/torch/hub/checkpoints, else
-// ~/.cache/torch/hub/checkpoints. Nothing when HOME is needed and not set.
-std::optional<std::string> torch_hub_folder();
 
 // The path of a published checkpoint (weights_tools/catalogue.h) by its name, where it lies in our folder or
 // in torch.hub's; nothing for one that does not, and for names that are none. Reads no file: whether the

@@ -10,7 +10,9 @@
 #include <iomanip>
 #include <limits>
 
+#include "cli/cache_folder.h"
 #include "layers/error.h"
+#include "runtime/devices.h"
 
 namespace atrous::cli {
 
@@ -48,12 +50,26 @@ bool right_aligned(const std::vector<std::vector<std::string>>& rows, std::size_
 ModelOptions RunOptions::model_options(bool aux) const {
   ModelOptions options{.aux = aux, .force = force, .threads = threads};
   if (!isa.empty()) options.isa = isa_from_name(isa);
+  if (fp16 && tf32) throw UsageError{"--fp16 and --tf32 exclude each other"};
+  if (on_cpu()) {
+    const char* unfit = fp16 ? "--fp16" : tf32 ? "--tf32" : search ? "--search" : nullptr;
+    if (unfit) throw UsageError{text(unfit, " is for devices other than the processor: give --device cuda")};
+    return options;
+  }
+  if (!isa.empty()) throw UsageError{text("--isa is for the processor, not for ", device)};
+  const Precision precision = fp16 ? Precision::fp16 : tf32 ? Precision::tf32 : Precision::fp32;
+  options.device = open_device(device, {.precision = precision,
+                                        .force = force,
+                                        .search = search,
+                                        .search_file = search ? cache_folder() + "/cuda-plans.txt" : ""});
   return options;
 }
 
 SessionOptions RunOptions::session_options() const {
   return {.threads = threads,
-          .memory_limit = memory_limit.empty() ? physical_memory() : parse_bytes(memory_limit)};
+          .memory_limit = !memory_limit.empty() ? parse_bytes(memory_limit)
+                          : on_cpu()            ? physical_memory()
+                                                : 0};  // a device refuses by itself
 }
 
 std::optional<ResizeRule> SizeOptions::rule() const {
@@ -90,6 +106,8 @@ void add_run_options(CLI::App& verb, RunOptions& options) {
   std::vector<std::string> isas, implementations;
   for (Isa isa : supported_isas()) isas.emplace_back(name_of(isa));
   for (std::string_view name : cpu_implementations()) implementations.emplace_back(name);
+  for (std::string_view name : device_implementations())
+    if (std::ranges::find(implementations, name) == implementations.end()) implementations.emplace_back(name);
   verb.add_option("--isa", options.isa, "Instruction set, instead of the best this machine has")
       ->check(CLI::IsMember(isas));
   verb.add_option("--force", options.force, "Prefer one implementation of the layers")
@@ -97,6 +115,29 @@ void add_run_options(CLI::App& verb, RunOptions& options) {
   verb.add_option("--memory-limit", options.memory_limit,
                   "Most memory for weights and activations, such as 500MB")
       ->type_name("BYTES");
+}
+
+std::string device_name(const std::string& name) {
+  return is_device_name(name) ? "" : text("expected cpu, cuda or cuda:NUMBER, found ", name);
+}
+
+void add_device_options(CLI::App& verb, RunOptions& options) {
+  const auto group = "Where it runs";
+  verb.add_option("--device", options.device, "cpu, cuda or cuda:NUMBER (atrous devices lists them)")
+      ->check(device_name)
+      ->type_name("DEVICE")
+      ->capture_default_str()
+      ->group(group);
+  add_precision_options(verb, options, group);
+}
+
+void add_precision_options(CLI::App& verb, RunOptions& options, const std::string& group) {
+  verb.add_flag("--fp16", options.fp16, "On cuda: weights and activations in half precision")->group(group);
+  verb.add_flag("--tf32", options.tf32, "On cuda: convolutions multiply with 10 bits of mantissa")
+      ->group(group);
+  verb.add_flag("--search", options.search,
+                "On cuda: time the ways to run each layer, once, and keep the best")
+      ->group(group);
 }
 
 CLI::Validator whole_number(int low, int high) {

@@ -34,6 +34,7 @@ Action add_profile(CLI::App&);
 Action add_fetch(CLI::App&);
 #endif
 Action add_verify(CLI::App&);
+Action add_devices(CLI::App&);
 Action add_completion(CLI::App&);
 
 // Options of every verb that runs a network.
@@ -42,11 +43,21 @@ struct RunOptions {
   int threads = 0;
   std::string isa, force;
   std::string memory_limit;  // as parse_bytes takes it; empty: the machine's memory
+  std::string device = "cpu";
+  bool fp16 = false, tf32 = false, search = false;
 
+  bool on_cpu() const { return device == "cpu"; }
+
+  // Opens the device. UsageError for options that do not go together.
   ModelOptions model_options(bool aux = false) const;
   SessionOptions session_options() const;
 };
 void add_run_options(CLI::App&, RunOptions&);
+
+// --device, and those that say how it computes: --fp16, --tf32, --search.
+void add_device_options(CLI::App&, RunOptions&);
+void add_precision_options(CLI::App&, RunOptions&, const std::string& group);
+std::string device_name(const std::string&);  // an option's check: "" or what is wrong with it
 
 // How photos become the network's input, in place of the model's own way.
 struct SizeOptions {

@@ -279,6 +279,7 @@ Action add_eval(CLI::App& verb) {
       ->group(out);
   verb.add_flag("-q,--quiet", o->quiet, "No table and no progress")->group(out);
 
+  add_device_options(verb, o->run);
   add_run_options(verb, o->run);
   verb.footer(
       "A broken image is named, counted and left out; the exit status is 0 all the same, unless --strict.\n"

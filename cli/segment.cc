@@ -2,7 +2,10 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <deque>
+#include <exception>
 #include <filesystem>
+#include <future>
 #include <nlohmann/json.hpp>
 
 #include "cli/cli.h"
@@ -105,16 +108,19 @@ bool is_npy(std::span<const std::byte> file) {
   return file.size() >= magic.size() && std::memcmp(file.data(), magic.data(), magic.size()) == 0;
 }
 
+// One input, and what came of it.
 struct Job {
   const Options& options;
   const Model& model;
   Session& session;
   OverlayOptions style;
+  std::string said = {};  // on standard output
   nlohmann::ordered_json report = nlohmann::json::array();
+  std::exception_ptr failure = {};
   // The picture's own truth and how the labels compare with it, where asked for.
   std::optional<LabelMap> truth = {};
   Metrics against_truth = {};
-  bool segmented = false;  // the picture at work: what fails from then on is not its fault
+  bool segmented = false;  // what fails from then on is not the picture's fault
 
   void run(const Input&);
   std::vector<std::string> write_pictures(const Segmentation&, const std::vector<ClassShare>&,
@@ -215,6 +221,8 @@ nlohmann::ordered_json Job::in_json(const std::string& name, const Segmentation&
       {"height", s.labels.height},
       {"input_width", s.input_width},
       {"input_height", s.input_height},
+      {"device", model.program->runs_on()},
+      {"precision", model.program->precision()},
       {"classes", classes},
       {"seconds",
        {{"prepare", s.prepare_seconds}, {"network", s.network_seconds}, {"label", s.label_seconds}}},
@@ -242,7 +250,6 @@ void Job::compare(const Segmentation& s) {
 }
 
 void Job::run(const Input& input) {
-  segmented = false;
   const auto file = read_input(input.path);
   const std::string name = input.path == "-" ? "standard input" : on_terminal(input.path);
   const SegmentOptions how = segment_options(options, model);
@@ -271,7 +278,7 @@ void Job::run(const Input& input) {
     auto shares = class_shares(results[n]);
     const auto files = write_pictures(results[n], shares, input.stem + suffix);
     if (truth) shares = with_missed(std::move(shares), against_truth);
-    if (options.prints_table()) print(in_words(title, results[n], shares, files));
+    if (options.prints_table()) said += in_words(title, results[n], shares, files);
     if (!options.json.empty()) report.push_back(in_json(title, results[n], shares, files));
   }
 }
@@ -287,7 +294,7 @@ int run(const Options& options) {
   const bool folder_given = !options.output.empty() && !options.to_stdout();
   const auto inputs = expand_inputs(options.inputs, folder_given ? options.output : "");
   check(options, inputs.size());
-  const SessionOptions session_options = options.run.session_options();
+  SessionOptions session_options = options.run.session_options();
   Model model = open_model(options.run.model, options.run.model_options(options.aux));
   apply_names(model, options.classes, options.palette);
   if (!options.cutout.empty()) class_by_name(model, options.cutout);
@@ -301,33 +308,56 @@ int run(const Options& options) {
     if (error) fail(ErrorCode::io, options.output, ": ", error.message());
   }
 
-  Session session(model.program, session_options);
-  Job job{options, model, session, style};
+  // On a device several pictures are at work at once, each with a session: while one is decoded or written,
+  // another crosses the bus and a third is computed. The processor has its hands full with one.
+  const std::size_t at_once = model.program->device ? std::min<std::size_t>(4, inputs.size()) : 1;
+  if (at_once > 1 && session_options.threads == 0) session_options.threads = 1;
+  std::vector<Session> sessions;
+  for (std::size_t i = 0; i < at_once; ++i) sessions.emplace_back(model.program, session_options);
+  const auto work_on = [&](std::size_t i) {
+    Job job{options, model, sessions[i % at_once], style};
+    try {
+      job.run(inputs[i]);
+    } catch (...) {
+      job.failure = std::current_exception();
+    }
+    return job;
+  };
+
   const bool several = inputs.size() > 1;
   const bool progress =
       several && isatty(STDERR_FILENO) && !(options.prints_table() && isatty(STDOUT_FILENO));
   std::size_t broken = 0;
   // One broken photo does not stop a folder: it is named, and the exit status tells. Results that cannot be
   // written do: the next ones could not be either.
-  const auto go_on_after = [&](const std::string& sentence) {
+  const auto go_on_after = [&](const Job& job, const std::string& sentence) {
     if (progress) clear_progress();
     if (!several || job.segmented) throw;
     complain(sentence);
     ++broken;
   };
-  for (std::size_t i = 0; i < inputs.size(); ++i) {
-    if (progress) show_progress(i + 1, inputs.size(), on_terminal(inputs[i].path));
+  nlohmann::ordered_json report = nlohmann::json::array();
+  std::deque<std::future<Job>> at_work;  // in the order of the inputs, of which `taken` have been dealt with
+  for (std::size_t taken = 0, put = 0; taken < inputs.size(); ++taken) {
+    for (; put < inputs.size() && at_work.size() < at_once; ++put)
+      at_work.push_back(std::async(at_once > 1 ? std::launch::async : std::launch::deferred, work_on, put));
+    const std::string& path = inputs[taken].path;
+    if (progress) show_progress(taken + 1, inputs.size(), on_terminal(path));
+    const Job job = at_work.front().get();
+    at_work.pop_front();
+    if (!job.said.empty()) print(job.said);
+    for (const auto& entry : job.report) report.push_back(entry);
     try {
-      job.run(inputs[i]);
+      if (job.failure) std::rethrow_exception(job.failure);
     } catch (const Error& error) {
-      go_on_after(error.what());
+      go_on_after(job, error.what());
     } catch (const std::bad_alloc&) {
-      go_on_after(on_terminal(inputs[i].path) + ": out of memory");
+      go_on_after(job, on_terminal(path) + ": out of memory");
     }
   }
   if (progress) clear_progress();
   if (!options.json.empty()) {
-    const std::string json = job.report.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + '\n';
+    const std::string json = report.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + '\n';
     write_to(options.json, std::as_bytes(std::span(json)));
   }
   if (broken == 0) return 0;
@@ -423,6 +453,7 @@ Action add_segment(CLI::App& verb) {
   verb.add_flag("--background", o->style.background, "Tint class 0 too, though it is called background")
       ->group(result);
 
+  add_device_options(verb, o->run);
   add_run_options(verb, o->run);
   verb.footer(
       "Examples:\n"

@@ -6,6 +6,7 @@
 #include "cli/models.h"
 #include "layers/error.h"
 #include "runtime/compare.h"
+#include "runtime/devices.h"
 #include "runtime/npy.h"
 #include "runtime/segmenter.h"
 #include "runtime/self_test.h"
@@ -17,6 +18,7 @@ namespace {
 
 struct Options {
   RunOptions run;
+  RunOptions elsewhere;  // of what --device names
   std::string reference, device, input, size = "97x65";
   double tolerance = 1e-4;
   bool all = false, json = false;
@@ -134,6 +136,16 @@ Finding compare_with_logits(const Model& model, const Options& options) {
 }
 
 Finding compare_devices(const Model& model, const Options& options) {
+  RunOptions elsewhere = options.elsewhere;
+  if (is_device_name(options.device)) elsewhere.device = options.device;
+  const ModelOptions there = elsewhere.model_options();
+  if (there.device) {  // it is examined, and the processor is the reference
+    ModelOptions here = options.run.model_options();
+    here.device_layers = true;
+    const Model examined = open_model(options.run.model, there);
+    return compare_with(text(examined.program->runs_on(), ", ", examined.program->precision()), examined,
+                        open_model(options.run.model, here), options);
+  }
   ModelOptions other = options.run.model_options();
   if (options.device == "reference")
     other.force = options.device;
@@ -187,11 +199,13 @@ Action add_verify(CLI::App& verb) {
       ->type_name("MODEL");
   std::vector<std::string> devices{"reference"};
   for (const Isa isa : supported_isas()) devices.emplace_back(name_of(isa));
-  verb.add_option("--device", o->device,
-                  "The same model on another back end, layer by layer: an instruction set, or the plain "
-                  "loops that define "
-                  "each layer")
-      ->check(CLI::IsMember(devices));
+  devices.emplace_back("cuda");
+  verb.add_option(
+          "--device", o->device,
+          "The same model on another back end, layer by layer: an instruction set, the plain loops that "
+          "define each layer, or cuda[:NUMBER]")
+      ->check(CLI::IsMember(devices) | CLI::Validator(device_name, ""));
+  add_precision_options(verb, o->elsewhere, "With --device cuda");
   verb.add_option("--input", o->input,
                   "Normalised input to compare on, .npy, N x 3 x H x W (default: a formula's)")
       ->type_name("FILE");

@@ -16,6 +16,12 @@ std::string_view name_of(Precision precision) {
   return "unknown";
 }
 
+std::span<const std::string_view> device_implementations() {
+  static constexpr std::string_view names[] = {"cublaslt",  "cudnn",  "cudnn_plain", "direct",
+                                               "depthwise", "gather", "own"};
+  return names;
+}
+
 std::size_t element_bytes(Precision precision) { return precision == Precision::fp16 ? 2 : 4; }
 
 std::int64_t device_pitch(std::int64_t channels, Precision precision) {

@@ -33,6 +33,9 @@ enum class Precision {
 };
 std::string_view name_of(Precision);  // "fp32", ...
 
+// The names of the implementations that devices have, for messages and completion.
+std::span<const std::string_view> device_implementations();
+
 struct DeviceOptions {
   int index = 0;  // among the devices of its kind
   Precision precision = Precision::fp32;

@@ -32,7 +32,10 @@ const DeviceModule& cuda_module() {
 #if ATROUS_HAS_CUDA
   // Never unloaded: devices, and the exceptions they throw, outlive every call.
   void* loaded = dlopen("libatrous_cuda.so", RTLD_NOW | RTLD_LOCAL);
-  if (!loaded) fail(ErrorCode::unsupported, "cuda: ", dlerror());
+  if (!loaded)
+    fail(ErrorCode::unsupported, "cuda: ", dlerror(),
+         " (the module that drives CUDA devices is built where nvcc and cuDNN are, and needs the libraries "
+         "of both)");
   const auto module = reinterpret_cast<const DeviceModule* (*)()>(dlsym(loaded, "atrous_cuda_module"));
   if (!module) fail(ErrorCode::unsupported, "cuda: libatrous_cuda.so: ", dlerror());
   const DeviceModule& found = *module();

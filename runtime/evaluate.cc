@@ -213,7 +213,8 @@ RunIdentity Run::identity() const {
                          {"ignored label", text(dataset_.ignore)},
                          {"EXIF orientation", options_.exif ? "applied" : "ignored"},
                          {"class map", "sha256 " + digest(lookup)},
-                         {"instruction set", std::string(name_of(model_.program->isa))}});
+                         {"device", model_.program->runs_on()},
+                         {"precision", std::string(model_.program->precision())}});
   return all;
 }
 

@@ -51,10 +51,13 @@ Model make_model(StateDict state, const std::optional<Metadata>& metadata, const
          network.classes);
   if (model.palette.empty()) model.palette = voc_palette(static_cast<int>(network.classes));
 
-  const CpuOptions cpu{
-      .isa = options.isa, .force = options.force, .threads = resolve_threads(options.threads)};
-  model.program = std::make_shared<const Program>(options.device ? compile(std::move(network.graph), options.device)
-                                                                 : compile(std::move(network.graph), cpu));
+  const CpuOptions cpu{.isa = options.isa,
+                       .force = options.force,
+                       .threads = resolve_threads(options.threads),
+                       .device_layers = options.device_layers};
+  model.program =
+      std::make_shared<const Program>(options.device ? compile(std::move(network.graph), options.device)
+                                                     : compile(std::move(network.graph), cpu));
   return model;
 }
 

@@ -19,7 +19,10 @@ struct ModelOptions {
   Isa isa = supported_isas().front();
   std::string force = {};  // an implementation's name, preferred over the usual choice
   int threads = 0;         // for packing weights; 0: as many as the process may use
-  std::shared_ptr<Device> device = nullptr;  // open_device() (devices.h); null: the processor. It forces by itself
+  bool device_layers =
+      false;  // leave out what only the processor's kernels fuse: for comparing with a device
+  std::shared_ptr<Device> device =
+      nullptr;  // open_device() (devices.h); null: the processor. It forces by itself
 };
 
 // Immutable once loaded; share it among any number of threads, with one Session each.

@@ -1,5 +1,7 @@
 #include "runtime/program.h"
 
+#include "layers/error.h"
+
 #include "runtime/passes.h"
 
 namespace atrous {
@@ -28,7 +30,7 @@ void release_weights(Layer& layer) {
 }  // namespace
 
 Program compile(Graph graph, const CpuOptions& options) {
-  optimise(graph);
+  optimise(graph, options.device_layers);
   Program program{std::move(graph), {}, options.isa, nullptr};
   for (Node& node : program.graph.nodes) {
     program.kernels.push_back(make_cpu_kernels(node, options));
@@ -46,6 +48,8 @@ Program compile(Graph graph, std::shared_ptr<Device> device) {
   }
   return program;
 }
+
+std::string Program::runs_on() const { return device ? device->info().name : text("cpu ", name_of(isa)); }
 
 std::size_t Program::packed_bytes() const {
   std::size_t bytes = 0;

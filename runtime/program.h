@@ -18,6 +18,10 @@ struct Program {
   std::shared_ptr<Device> device;  // whose kernels they are; null: the processor's
 
   std::size_t packed_bytes() const;
+
+  // For reports: "NVIDIA H200", or "cpu avx512"; and "fp32".
+  std::string runs_on() const;
+  std::string_view precision() const { return name_of(device ? device->precision() : Precision::fp32); }
 };
 
 // Weights are released one by one as they are packed, provided that nobody else (the state dict) holds them

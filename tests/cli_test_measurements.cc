@@ -43,7 +43,8 @@ TEST_CASE_FIXTURE(Bench, "bench reports the same measurement as a table, CSV and
   CHECK(report["batch"] == 2);
   CHECK(report["threads"] == 1);
   CHECK(report["runs"] == 3);
-  CHECK(report["isa"] == name_of(supported_isas().front()));
+  CHECK(report["device"] == text("cpu ", name_of(supported_isas().front())));
+  CHECK(report["precision"] == "fp32");
   const double least = report["min_ms"], middle = report["median_ms"], most = report["p90_ms"];
   CHECK(0 < least);
   CHECK(least <= middle);

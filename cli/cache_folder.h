@@ -1,0 +1,18 @@
+// Where what is kept between runs lies. The environment is read here; the library gets paths.
+#pragma once
+
+#include <optional>
+#include <string>
+
+namespace atrous::cli {
+
+// Our own: $ATROUS_CACHE, else $XDG_CACHE_HOME/atrous, else ~/.cache/atrous. Empty variables count as unset,
+// and so does an XDG_CACHE_HOME that is not absolute, as its specification has it. Error(io) when none of
+// them nor HOME is set.
+std::string cache_folder();
+
+// torch.hub's: $TORCH_HOME/hub/checkpoints, else $XDG_CACHE_HOME/torch/hub/checkpoints, else
+// ~/.cache/torch/hub/checkpoints. Nothing when HOME is needed and not set.
+std::optional<std::string> torch_hub_folder();
+
+}  // namespace atrous::cli

@@ -1,0 +1,62 @@
+// atrous devices
+#include <nlohmann/json.hpp>
+
+#include "cli/cli.h"
+#include "layers/cpu/isa.h"
+#include "runtime/devices.h"
+#include "runtime/threads.h"
+
+namespace atrous::cli {
+
+namespace {
+
+int run(bool json) {
+  const DeviceList cuda = list_cuda_devices();
+  std::string isas;
+  for (const Isa isa : supported_isas()) isas += text(isas.empty() ? "" : ", ", name_of(isa));
+  const std::string threads = text(available_threads(), " threads");
+  if (json) {
+    nlohmann::ordered_json devices = nlohmann::json::array({{{"device", "cpu"}, {"kind", isas}}});
+    for (std::size_t i = 0; i < cuda.devices.size(); ++i) {
+      const DeviceInfo& d = cuda.devices[i];
+      devices.push_back({{"device", text("cuda:", i)},
+                         {"name", d.name},
+                         {"kind", d.kind},
+                         {"memory_bytes", d.memory_bytes},
+                         {"free_bytes", d.free_bytes}});
+    }
+    nlohmann::ordered_json libraries = nlohmann::ordered_json::object();
+    for (const auto& [name, version] : cuda.libraries) libraries[name] = version;
+    nlohmann::ordered_json report{{"devices", devices}, {"libraries", libraries}};
+    if (!cuda.why_none.empty()) report["why_none"] = cuda.why_none;
+    print(report.dump(2) + '\n');
+    return 0;
+  }
+  Table table({"device", "name", "kind", "memory"});
+  table.add({"cpu", threads, isas, ""});
+  for (std::size_t i = 0; i < cuda.devices.size(); ++i) {
+    const DeviceInfo& d = cuda.devices[i];
+    table.add({text("cuda:", i), d.name, d.kind,
+               text(megabytes(d.free_bytes), " of ", megabytes(d.memory_bytes), " free")});
+  }
+  std::string said = table.plain();
+  if (!cuda.why_none.empty()) said += text('\n', "no other device: ", cuda.why_none, '\n');
+  if (!cuda.libraries.empty()) said += '\n';
+  for (const auto& [name, version] : cuda.libraries) said += text(name, ": ", version, '\n');
+  print(said);
+  return 0;
+}
+
+}  // namespace
+
+Action add_devices(CLI::App& verb) {
+  auto json = std::make_shared<bool>(false);
+  verb.add_flag("--json", *json, "Print JSON");
+  verb.footer(
+      "Examples:\n"
+      "  atrous devices\n"
+      "  atrous segment street.jpg --device cuda:1 --fp16");
+  return [json] { return run(*json); };
+}
+
+}  // namespace atrous::cli
