@@ -1,0 +1,383 @@
+// Every kernel that is no convolution, against its layer's reference.
+#include "layers/cuda/kernels.h"
+
+#include <doctest/doctest.h>
+
+#include "layers/activation.h"
+#include "layers/adaptive_avg_pool2d.h"
+#include "layers/arithmetic.h"
+#include "layers/batch_norm.h"
+#include "layers/cpu/upsample_argmax.h"
+#include "layers/softmax.h"
+#include "tests/cuda/device_testing.h"
+
+namespace atrous::cuda {
+
+namespace {
+
+constexpr cudaStream_t stream = nullptr;
+
+// Calls for each setting and each of the shapes, saying which where something fails.
+template <class Body>
+void for_each_shape(Body&& body) {
+  for (const Setting& s : settings)
+    for (const Shape& shape : odd_shapes) {
+      INFO(text_of(s), ", ", text(shape));
+      Random random(s.seed);
+      body(s, shape, random);
+    }
+}
+
+Tensor pixel_of_images(const Shape& shape, Random& random, bool half) {
+  return drawn_map({shape.n, 1, 1, shape.c}, random, Draw::floats, half);
+}
+
+}  // namespace
+
+TEST_CASE("cuda normalise: every byte becomes what the table says of it, and the fourth channel zero") {
+  SKIP_WITHOUT_DEVICE();
+  for (const Setting& s : settings) {
+    INFO(text_of(s));
+    Random random(s.seed);
+    std::vector<float> table(768);
+    for (float& x : table) x = static_cast<float>(pick(random, -2000, 2000)) / 1000.f;
+    const Shape shape{1, 17, 31, 3};
+    std::vector<std::uint8_t> rgb(static_cast<std::size_t>(shape.pixels() * 3));
+    for (auto& byte : rgb) byte = static_cast<std::uint8_t>(pick(random, 0, 255));
+    Tensor expected(shape);
+    for (std::size_t i = 0; i < rgb.size(); ++i) expected.values()[i] = table[i % 3 * 256 + rgb[i]];
+    const OnDevice device_rgb(rgb), device_table(table);
+    const DeviceMap out(shape, s.half, s.wider);
+    normalise(stream, device_rgb.as<std::uint8_t>(), device_table.as<float>(), out.map());
+    CHECK(difference(out, expected, 0) == "");
+  }
+}
+
+TEST_CASE("cuda pack and unpack: what goes in comes out, rounded once") {
+  SKIP_WITHOUT_DEVICE();
+  for_each_shape([](const Setting& s, const Shape& shape, Random& random) {
+    for (const std::int64_t gap : {0, 1, 6}) {
+      // Of a view whose pitch is wider, up to its last channel.
+      const Tensor values = drawn_map(shape, random, Draw::floats, false);
+      const std::int64_t pitch = shape.c + gap;
+      std::vector<float> spread(static_cast<std::size_t>((shape.pixels() - 1) * pitch + shape.c),
+                                not_a_number);
+      for (std::int64_t p = 0; p < shape.pixels(); ++p)
+        std::copy_n(values.data() + p * shape.c, shape.c, spread.data() + p * pitch);
+      const OnDevice from(spread);
+      const DeviceMap map(shape, s.half, s.wider);
+      pack(stream, from.as<float>(), static_cast<int>(pitch), map.map());
+      CHECK(difference(map, values, 0) == "");
+
+      const OnDevice back(values.values().size_bytes());
+      unpack(stream, map.map(), back.as<float>());
+      CHECK(atrous::difference(tensor_of(shape, back.read<float>()).view(), rounded(values, s.half).view()) ==
+            "");
+    }
+  });
+}
+
+TEST_CASE("cuda activation: as the reference, in place, too") {
+  SKIP_WITHOUT_DEVICE();
+  for_each_shape([](const Setting& s, const Shape& shape, Random& random) {
+    for (const ActivationKind kind : activations) {
+      INFO(name_of(kind));
+      Tensor in = drawn_map(shape, random, Draw::floats, s.half);
+      for (float& x : in.values()) x = rounded(8 * x, s.half);  // beyond 6 and -3
+      Tensor expected(shape);
+      activation_reference({kind}, in.view(), expected.view());
+      const double tolerance = kind == ActivationKind::sigmoid ? 1e-6 : 0;
+      const DeviceMap map(in, s.half, s.wider), out(shape, s.half);
+      activation(stream, kind, map.map(), out.map());
+      CHECK(difference(out, expected, tolerance) == "");
+      activation(stream, kind, map.map(), map.map());
+      CHECK(difference(map, expected, tolerance) == "");
+    }
+  });
+}
+
+TEST_CASE("cuda activation: a NaN stays one") {
+  SKIP_WITHOUT_DEVICE();
+  for (const ActivationKind kind : activations) {
+    INFO(name_of(kind));
+    const DeviceMap map(tensor_of({1, 1, 1, 1}, {not_a_number}), false);
+    activation(stream, kind, map.map(), map.map());
+    CHECK(std::isnan(map.read().values()[0]));
+    CHECK(std::isnan(activate(kind, not_a_number)));
+  }
+}
+
+TEST_CASE("cuda add: element by element") {
+  SKIP_WITHOUT_DEVICE();
+  for_each_shape([](const Setting& s, const Shape& shape, Random& random) {
+    const Tensor a = drawn_map(shape, random, Draw::floats, s.half);
+    const Tensor b = drawn_map(shape, random, Draw::floats, s.half);
+    Tensor expected(shape);
+    add_reference({}, a.view(), b.view(), expected.view());
+    const DeviceMap left(a, s.half), right(b, s.half, s.wider), out(shape, s.half, s.wider);
+    add(stream, left.map(), right.map(), out.map());
+    CHECK(difference(out, expected, 0) == "");
+  });
+}
+
+TEST_CASE("cuda mul: element by element, or by one pixel per image") {
+  SKIP_WITHOUT_DEVICE();
+  for_each_shape([](const Setting& s, const Shape& shape, Random& random) {
+    for (const bool repeated : {false, true}) {
+      INFO("repeated: ", repeated);
+      const Tensor a = drawn_map(shape, random, Draw::floats, s.half);
+      const Tensor b =
+          repeated ? pixel_of_images(shape, random, s.half) : drawn_map(shape, random, Draw::floats, s.half);
+      Tensor expected(shape);
+      mul_reference({}, a.view(), b.view(), expected.view());
+      const DeviceMap left(a, s.half, s.wider), right(b, s.half), out(shape, s.half);
+      mul(stream, left.map(), right.map(), out.map());
+      CHECK(difference(out, expected, 0) == "");
+    }
+  });
+}
+
+TEST_CASE("cuda batch_norm: scale and shift per channel") {
+  SKIP_WITHOUT_DEVICE();
+  for_each_shape([](const Setting& s, const Shape& shape, Random& random) {
+    const auto scale = drawn(shape.c, random, Draw::floats), shift = drawn(shape.c, random, Draw::floats);
+    const Tensor in = drawn_map(shape, random, Draw::floats, s.half);
+    const BatchNorm layer{{scale.get(), scale.get() + shape.c}, {shift.get(), shift.get() + shape.c}};
+    Tensor expected(shape);
+    batch_norm_reference(layer, in.view(), expected.view());
+    const auto bytes = static_cast<std::size_t>(shape.c) * sizeof(float);
+    const OnDevice scales(scale.get(), bytes), shifts(shift.get(), bytes);
+    const DeviceMap from(in, s.half), out(shape, s.half, s.wider);
+    batch_norm(stream, scales.as<float>(), shifts.as<float>(), from.map(), out.map());
+    CHECK(difference(out, expected, 1e-7) == "");
+  });
+}
+
+TEST_CASE("cuda epilogue: bias, then residual, then activation, onto its own input, too") {
+  SKIP_WITHOUT_DEVICE();
+  for_each_shape([](const Setting& s, const Shape& shape, Random& random) {
+    for (const ActivationKind kind : {ActivationKind::none, ActivationKind::relu, ActivationKind::hardswish})
+      for (const int residual : {0, 1, 2}) {
+        INFO(name_of(kind), ", residual ", residual);
+        const bool has_bias = residual != 1;
+        const auto bias = drawn(shape.c, random, Draw::floats);
+        const Tensor in = drawn_map(shape, random, Draw::floats, s.half);
+        const Tensor more = residual == 2 ? pixel_of_images(shape, random, s.half)
+                                          : drawn_map(shape, random, Draw::floats, s.half);
+        Tensor expected(shape);
+        for (std::int64_t n = 0; n < shape.n; ++n)
+          for (std::int64_t y = 0; y < shape.h; ++y)
+            for (std::int64_t x = 0; x < shape.w; ++x)
+              for (std::int64_t c = 0; c < shape.c; ++c) {
+                float sum = in.view().at(n, y, x, c);
+                if (has_bias) sum += bias.get()[c];
+                if (residual > 0) sum += residual_pixel(more.view(), n, y, x)[c];
+                expected.view().at(n, y, x, c) = activate(kind, sum);
+              }
+        const OnDevice device_bias(bias.get(), static_cast<std::size_t>(shape.c) * sizeof(float));
+        const DeviceMap map(in, s.half, s.wider), added(more, s.half);
+        const Map residual_map = added.map();
+        epilogue(stream, has_bias ? device_bias.as<float>() : nullptr, residual > 0 ? &residual_map : nullptr,
+                 kind, map.map(), map.map());
+        CHECK(difference(map, expected, 0) == "");
+      }
+  });
+}
+
+TEST_CASE("cuda softmax: probabilities of each pixel") {
+  SKIP_WITHOUT_DEVICE();
+  for_each_shape([](const Setting& s, const Shape& shape, Random& random) {
+    Tensor in = drawn_map(shape, random, Draw::floats, s.half);
+    for (float& x : in.values()) x = rounded(100 * x, s.half);  // exp of them would overflow
+    Tensor expected(shape);
+    softmax_reference({}, in.view(), expected.view());
+    const DeviceMap from(in, s.half), out(shape, s.half, s.wider);
+    softmax(stream, from.map(), out.map());
+    CHECK(difference(out, expected, 1e-6) == "");
+    softmax(stream, from.map(), from.map());
+    CHECK(difference(from, expected, 1e-6) == "");
+  });
+}
+
+TEST_CASE("cuda max_pool2d: padding takes no part, whatever kernel and stride") {
+  SKIP_WITHOUT_DEVICE();
+  for_each_shape([](const Setting& s, const Shape& shape, Random& random) {
+    for (const MaxPool2d& layer : {MaxPool2d{1, 1, 0}, MaxPool2d{2, 2, 1}, MaxPool2d{3, 2, 1},
+                                   MaxPool2d{5, 3, 2}, MaxPool2d{13, 1, 6}}) {
+      INFO("kernel ", layer.kernel, ", stride ", layer.stride, ", padding ", layer.padding);
+      if (std::min(shape.h, shape.w) + 2 * layer.padding < layer.kernel) continue;
+      Tensor in = drawn_map(shape, random, Draw::floats, s.half);
+      for (float& x : in.values()) x = -std::abs(x) - 1;  // a zero from outside would be the largest
+      in = rounded(in, s.half);
+      Tensor expected(output_shape(layer, shape));
+      max_pool2d_reference(layer, in.view(), expected.view());
+      const DeviceMap from(in, s.half), out(expected.shape(), s.half, s.wider);
+      max_pool2d(stream, layer, from.map(), out.map());
+      CHECK(difference(out, expected, 0) == "");
+    }
+  });
+}
+
+TEST_CASE("cuda adaptive_avg_pool2d: means of cells, overlapping ones and larger maps than the input") {
+  SKIP_WITHOUT_DEVICE();
+  for_each_shape([](const Setting& s, const Shape& shape, Random& random) {
+    for (const auto& [h, w] : {std::pair{1, 1}, std::pair{2, 3}, std::pair{6, 6}, std::pair{17, 1}}) {
+      const AdaptiveAvgPool2d layer{h, w};
+      const Tensor in = drawn_map(shape, random, Draw::floats, s.half);
+      Tensor expected(output_shape(layer, shape));
+      adaptive_avg_pool2d_reference(layer, in.view(), expected.view());
+      const DeviceMap from(in, s.half), out(expected.shape(), s.half, s.wider);
+      adaptive_avg_pool2d(stream, from.map(), out.map());
+      CHECK(difference(out, expected, 1e-7) == "");
+    }
+  });
+}
+
+TEST_CASE("cuda adaptive_avg_pool2d: the mean of a large map is as good as its elements") {
+  SKIP_WITHOUT_DEVICE();
+  Random random(1);
+  Tensor in = drawn_map({2, 130, 171, 5}, random, Draw::floats, false);
+  for (float& x : in.values()) x += 4096;
+  Tensor expected({2, 1, 1, 5});
+  adaptive_avg_pool2d_reference({}, in.view(), expected.view());
+  const DeviceMap from(in, false), out(expected.shape(), false);
+  adaptive_avg_pool2d(stream, from.map(), out.map());
+  CHECK(difference(out, expected, 0) == "");
+}
+
+TEST_CASE("cuda adaptive_avg_pool2d: an image's mean is the same bits in any batch") {
+  SKIP_WITHOUT_DEVICE();
+  Random random(2);
+  const Tensor batch = drawn_map({9, 23, 31, 40}, random, Draw::floats, false);
+  Tensor one({1, 23, 31, 40});
+  std::copy_n(batch.data() + 4 * one.values().size(), one.values().size(), one.data());
+  const DeviceMap from(batch, false), from_one(one, false), out({9, 1, 1, 40}, false),
+      out_one({1, 1, 1, 40}, false);
+  adaptive_avg_pool2d(stream, from.map(), out.map());
+  adaptive_avg_pool2d(stream, from_one.map(), out_one.map());
+  const Tensor all = out.read(), alone = out_one.read();
+  CHECK(std::memcmp(all.data() + 4 * 40, alone.data(), 40 * sizeof(float)) == 0);
+}
+
+TEST_CASE("cuda resize: every mode and alignment, to the bit of the reference") {
+  SKIP_WITHOUT_DEVICE();
+  for_each_shape([](const Setting& s, const Shape& shape, Random& random) {
+    for (const Resize& layer : {Resize{ResizeMode::bilinear, false}, Resize{ResizeMode::bilinear, true},
+                                Resize{ResizeMode::nearest, false}})
+      for (const auto& [h, w] : {std::pair{1, 1}, std::pair{3, 40}, std::pair{23, 7}, std::pair{8, 8}}) {
+        INFO("to ", h, " x ", w, ", nearest: ", layer.mode == ResizeMode::nearest,
+             ", corners: ", layer.align_corners);
+        const Tensor in = drawn_map(shape, random, Draw::floats, s.half);
+        Tensor expected({shape.n, h, w, shape.c});
+        resize_reference(layer, in.view(), expected.view());
+        const DeviceMap from(in, s.half), out(expected.shape(), s.half, s.wider);
+        resize(stream, layer, from.map(), out.map());
+        CHECK(difference(out, expected, 0) == "");
+      }
+  });
+}
+
+TEST_CASE("cuda copy_channels: a concatenation, beginning anywhere, disturbs no neighbour") {
+  SKIP_WITHOUT_DEVICE();
+  for (const Setting& s : settings)
+    for (const std::vector<std::int64_t>& parts :
+         {std::vector<std::int64_t>{8, 16}, {1, 2, 3}, {5, 8, 21}, {24, 3, 1}, {16, 4}, {8, 21}}) {
+      INFO(text_of(s), ", first part ", parts[0]);
+      Random random(s.seed);
+      Shape shape{2, 3, 5, 0};
+      for (const std::int64_t c : parts) shape.c += c;
+      Tensor expected(shape);
+      const DeviceMap out(shape, s.half, s.wider);
+      std::int64_t channel = 0;
+      for (const std::int64_t c : parts) {
+        const Tensor part = drawn_map({2, 3, 5, c}, random, Draw::floats, s.half);
+        for (std::int64_t p = 0; p < shape.pixels(); ++p)
+          std::copy_n(part.data() + p * c, c, expected.data() + p * shape.c + channel);
+        const DeviceMap from(part, s.half);
+        copy_channels(stream, from.map(), out.map(), static_cast<int>(channel));
+        channel += c;
+      }
+      CHECK(difference(out, expected, 0) == "");
+    }
+}
+
+namespace {
+
+struct Labels {
+  std::vector<std::uint8_t> labels;
+  std::vector<float> confidence;
+};
+
+Labels labels_by_processor(const Tensor& logits, std::int64_t height, std::int64_t width) {
+  const auto count = static_cast<std::size_t>(height * width);
+  Labels l{std::vector<std::uint8_t>(count), std::vector<float>(count)};
+  const Buffer workspace(upsample_argmax_workspace(logits.shape().c, height, width, 1));
+  atrous::upsample_argmax(supported_isas().front(), {.logits = logits.view(),
+                                                     .height = height,
+                                                     .width = width,
+                                                     .labels = l.labels,
+                                                     .confidence = l.confidence,
+                                                     .workspace = {workspace.data(), workspace.size()},
+                                                     .threads = 1});
+  return l;
+}
+
+Labels labels_by_device(const Tensor& logits, bool half, int wider, int height, int width,
+                        bool with_confidence = true) {
+  const DeviceMap map(logits, half, wider);
+  const auto count = static_cast<std::size_t>(height) * static_cast<std::size_t>(width);
+  const OnDevice labels(count), confidence(count * sizeof(float));
+  cuda::upsample_argmax(stream, map.map(), height, width, labels.as<std::uint8_t>(),
+                        with_confidence ? confidence.as<float>() : nullptr);
+  return {labels.read<std::uint8_t>(), confidence.read<float>()};
+}
+
+}  // namespace
+
+TEST_CASE("cuda upsample_argmax: the processor's labels and confidences") {
+  SKIP_WITHOUT_DEVICE();
+  struct Case {
+    Shape logits;
+    int height, width;
+  };
+  for (const Setting& s : settings)
+    for (const Case& c :
+         {Case{{1, 1, 1, 1}, 1, 1}, Case{{1, 1, 1, 3}, 5, 7}, Case{{1, 4, 5, 2}, 4, 5},
+          Case{{1, 9, 21, 21}, 33, 165}, Case{{1, 1, 40, 5}, 1, 300}, Case{{1, 40, 50, 19}, 13, 17},
+          Case{{1, 3, 140, 256}, 4, 150}, Case{{1, 5, 200, 150}, 5, 200}}) {
+      INFO(text_of(s), ", ", text(c.logits), " to ", c.height, " x ", c.width);
+      Random random(s.seed);
+      Tensor logits = drawn_map(c.logits, random, Draw::floats, s.half);
+      for (float& x : logits.values()) x = rounded(10 * x, s.half);
+      const Labels expected = labels_by_processor(logits, c.height, c.width);
+      const Labels found = labels_by_device(logits, s.half, s.wider, c.height, c.width);
+      CHECK(found.labels == expected.labels);
+      double largest = 0;
+      for (std::size_t i = 0; i < found.confidence.size(); ++i)
+        largest = std::max(largest, std::abs(static_cast<double>(found.confidence[i]) /
+                                                 static_cast<double>(expected.confidence[i]) -
+                                             1));
+      CHECK(largest < 2e-6);
+      const Labels alone = labels_by_device(logits, s.half, s.wider, c.height, c.width, false);
+      CHECK(alone.labels == expected.labels);
+    }
+}
+
+TEST_CASE("cuda upsample_argmax: of equal logits the lower class wins") {
+  SKIP_WITHOUT_DEVICE();
+  Tensor logits = Tensor::zeros({1, 2, 3, 4});
+  for (std::int64_t p = 0; p < 6; ++p) logits.data()[p * 4 + 1] = logits.data()[p * 4 + 3] = 2;
+  const Labels found = labels_by_device(logits, false, 0, 9, 11);
+  CHECK(found.labels == std::vector<std::uint8_t>(99, 1));
+}
+
+TEST_CASE("cuda upsample_argmax: 257 classes do not fit a label map") {
+  SKIP_WITHOUT_DEVICE();
+  CHECK(contains(error_of(ErrorCode::limit,
+                          [] {
+                            labels_by_device(Tensor::zeros({1, 1, 1, 257}), false, 0, 2, 2);
+                          }),
+                 "257 classes, at most 256"));
+}
+
+}  // namespace atrous::cuda
