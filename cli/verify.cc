@@ -157,6 +157,8 @@ Finding compare_devices(const Model& model, const Options& options) {
 int run(const Options& options) {
   if (!options.input.empty() && options.reference.empty() && options.device.empty())
     throw UsageError{"--input needs --reference or --device to compare on it"};
+  if (!is_device_name(options.device))
+    options.elsewhere.model_options();  // none of a device's options is left
   Checkpoint checkpoint = open_checkpoint(options.run.model);
   const auto metadata = checkpoint.metadata;
   const Model model = naming(options.run.model, [&] {

@@ -7,23 +7,6 @@
 using namespace atrous;
 using namespace atrous::runtime_testing;
 
-namespace {
-
-struct Sample {
-  const char* name;
-  StateDict state;
-  bool aux;
-};
-
-std::vector<Sample> samples() {
-  return {{"fcn, ResNet", tiny_state("fcn"), true},
-          {"deeplabv3, ResNet", tiny_state("deeplabv3"), true},
-          {"deeplabv3, MobileNetV3", tiny_mobilenet_state("deeplabv3"), true},
-          {"lraspp, MobileNetV3", tiny_mobilenet_state("lraspp"), false}};
-}
-
-}  // namespace
-
 TEST_CASE("a network on fast kernels gives the references' logits, on every instruction set") {
   const Shape sizes[] = {{1, 1, 1, 3}, {1, 33, 65, 3}, {1, 24, 40, 3}, {1, 1, 50, 3}, {2, 17, 7, 3}};
   for (const auto& [name, state, aux] : samples()) {

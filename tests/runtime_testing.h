@@ -29,6 +29,19 @@ inline StateDict tiny_mobilenet_state(std::string_view head, std::uint64_t seed 
                       {.classes = 5, .width = 8, .aux = true, .seed = seed});
 }
 
+// One of each kind.
+struct Sample {
+  const char* name;
+  StateDict state;
+  bool aux;
+};
+inline std::vector<Sample> samples() {
+  return {{"fcn, ResNet", tiny_state("fcn"), true},
+          {"deeplabv3, ResNet", tiny_state("deeplabv3"), true},
+          {"deeplabv3, MobileNetV3", tiny_mobilenet_state("deeplabv3"), true},
+          {"lraspp, MobileNetV3", tiny_mobilenet_state("lraspp"), false}};
+}
+
 inline Model tiny_model(std::string_view head, ModelOptions options = {.threads = 1}) {
   return make_model(tiny_state(head), std::nullopt, options);
 }
