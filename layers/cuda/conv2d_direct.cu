@@ -112,28 +112,31 @@ struct Step {
   }
 };
 
-// Steps 2 and 3: what one thread brings of each pair of tiles. Four channels of one pixel, and four columns
-// of one row of weights.
+// Steps 2 and 3: what one thread brings of each pair of tiles. Four channels of one pixel, 16 bytes of a map
+// of floats, and of one column of weights every fourth row, so that a warp's weights lie side by side.
 template <class T, bool Grouped>
 struct Bringer {
+  static constexpr int rows_at_once = threads / tile;
+
   const Direct<T>& layer;
   int pixel, channel;  // in the tile of inputs
   int row, column;     // in the tile of weights
   int n = 0, top = 0, left = 0;
-  bool there;
-  int first_input, first_output, columns_left;
-  float4 input, weight;
+  bool there, column_there;
+  int first_input, output;
+  float4 input;
+  float weight[depth / rows_at_once];
 
   __device__ Bringer(const Direct<T>& of, long long first_pixel, long long pixels, int group)
       : layer(of),
         pixel(static_cast<int>(threadIdx.x) / (depth / 4)),
         channel(static_cast<int>(threadIdx.x) % (depth / 4) * 4),
-        row(static_cast<int>(threadIdx.x) / (tile / 4)),
-        column(static_cast<int>(threadIdx.x) % (tile / 4) * 4),
+        row(static_cast<int>(threadIdx.x) / tile),
+        column(static_cast<int>(threadIdx.x) % tile),
         there(first_pixel + pixel < pixels),
+        column_there(static_cast<int>(blockIdx.y) * tile + column < of.outputs),
         first_input(group * of.inputs),
-        first_output(group * of.outputs + static_cast<int>(blockIdx.y) * tile + column),
-        columns_left(of.outputs - static_cast<int>(blockIdx.y) * tile - column) {
+        output(group * of.outputs + static_cast<int>(blockIdx.y) * tile + column) {
     if (!there) return;
     const long long of_row = (first_pixel + pixel) / of.out.w;
     n = static_cast<int>(of_row / of.out.h);
@@ -142,7 +145,7 @@ struct Bringer {
   }
 
   __device__ void fetch(const Step& step) {
-    input = weight = make_float4(0, 0, 0, 0);
+    input = make_float4(0, 0, 0, 0);
     const int y = top + step.ky * layer.dilation, x = left + step.kx * layer.dilation;
     const int channels_left = layer.inputs - step.input - channel;
     if (there && channels_left > 0 && y >= 0 && y < layer.in.h && x >= 0 && x < layer.in.w) {
@@ -151,8 +154,12 @@ struct Bringer {
       // meet weights of zero.
       input = Grouped ? load_some(from, channels_left) : load_four(from);
     }
-    if (step.input + row < layer.inputs && columns_left > 0)
-      weight = load_some(layer.weights(step.ky, step.kx, step.input + row) + first_output, columns_left);
+#pragma unroll
+    for (int i = 0; i < depth / rows_at_once; ++i) {
+      const int from = step.input + row + i * rows_at_once;
+      const bool inside = column_there && from < layer.inputs;
+      weight[i] = inside ? layer.weights(step.ky, step.kx, from)[output] : 0.f;
+    }
   }
 
   __device__ void put(Tiles& tiles, int which) const {
@@ -160,7 +167,9 @@ struct Bringer {
     tiles.inputs[which][channel + 1][pixel] = input.y;
     tiles.inputs[which][channel + 2][pixel] = input.z;
     tiles.inputs[which][channel + 3][pixel] = input.w;
-    *reinterpret_cast<float4*>(&tiles.weights[which][row][column]) = weight;
+#pragma unroll
+    for (int i = 0; i < depth / rows_at_once; ++i)
+      tiles.weights[which][row + i * rows_at_once][column] = weight[i];
   }
 };
 

@@ -30,7 +30,8 @@ struct ConvolutionWeights {
   ActivationKind activation = ActivationKind::none;
 };
 void conv2d_direct(cudaStream_t, const ConvolutionWeights&, Map in, const Map* residual, Map out);
-// groups = channels; weight: fp32 [kernel_h, kernel_w, channels rounded up to the map's pitch].
+// groups = channels; weight: fp32 [kernel_h, kernel_w, channels rounded up to whole vectors: device_pitch],
+// aligned to 16 bytes.
 void conv2d_depthwise(cudaStream_t, const ConvolutionWeights&, Map in, const Map* residual, Map out);
 // weight: fp32 [kernel_h, kernel_w, in_channels, out_channels / groups].
 void conv_transpose2d(cudaStream_t, const ConvolutionWeights&, Map in, Map out);
@@ -47,7 +48,8 @@ void softmax(cudaStream_t, Map in, Map out);
 void max_pool2d(cudaStream_t, const MaxPool2d&, Map in, Map out);
 void adaptive_avg_pool2d(cudaStream_t, Map in, Map out);
 void resize(cudaStream_t, const Resize&, Map in, Map out);
-// in, at `channel` of out, at any pitch: a concatenation is one of these for each input.
+// in, at `channel` of out, at any pitch: a concatenation is one of these for each input. Only the one that
+// ends with out's last channel writes zeros behind it.
 void copy_channels(cudaStream_t, Map in, Map out, int channel);
 
 // Labels and, unless null, confidences (device memory) of one image at height x width: see

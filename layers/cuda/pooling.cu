@@ -124,9 +124,12 @@ void adaptive_avg_pool2d(cudaStream_t stream, Map in, Map out) {
     const long long enough_blocks = 128, cells = 1LL * out.h * out.w;
     unsigned x = 8;
     while (x > 2 && cells * parts(vectors_of(to), x) < enough_blocks) x /= 2;
-    const dim3 threads(x, threads_per_cell / x), blocks(blocks_of(out.pixels()), parts(vectors_of(to), x));
-    launch(mean_kernel<T>, blocks, threads, threads_per_cell * lanes<T> * sizeof(double), stream,
-           TypedMap<T>(in), to);
+    // No more threads than the largest cell has pixels.
+    const long long pixels = (in.h / out.h + 2LL) * (in.w / out.w + 2LL);
+    unsigned y = threads_per_cell / x;
+    while (y > 1 && y / 2 >= pixels) y /= 2;
+    launch(mean_kernel<T>, dim3(blocks_of(out.pixels()), parts(vectors_of(to), x)), dim3(x, y),
+           x * y * lanes<T> * sizeof(double), stream, TypedMap<T>(in), to);
   });
 }
 
