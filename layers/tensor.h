@@ -11,7 +11,6 @@
 #include <memory>
 #include <ostream>
 #include <span>
-#include <type_traits>
 
 namespace atrous {
 
@@ -39,7 +38,7 @@ struct BasicView {
   }
   T& at(std::int64_t n, std::int64_t y, std::int64_t x, std::int64_t c) const { return pixel(n, y, x)[c]; }
   bool dense() const { return pitch == shape.c; }
-  operator BasicView<const T>() const requires(!std::is_const_v<T>) { return {data, shape, pitch}; }
+  operator BasicView<const T>() const { return {data, shape, pitch}; }
 };
 using View = BasicView<float>;
 using ConstView = BasicView<const float>;

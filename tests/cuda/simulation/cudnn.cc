@@ -1,20 +1,15 @@
 #include <cudnn.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
-#include <chrono>
-#include <cmath>
 #include <cstring>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <set>
 #include <string>
-#include <thread>
 
-#include "tests/cuda/simulation/libraries.h"
-#include "tests/cuda/simulation/number.h"
+#include "tests/cuda/simulation/cudnn_objects.h"
 #include "tests/cuda/simulation/simulation.h"
 
 struct cudnnContext {
@@ -24,41 +19,7 @@ struct cudnnContext {
 
 namespace {
 
-using Name = cudnnBackendAttributeName_t;
-using Type = cudnnBackendAttributeType_t;
-
-struct Object;
-using Reference = std::shared_ptr<const Object>;
-
-struct Value {
-  std::vector<unsigned char> bytes;
-  std::vector<Reference> references;
-};
-
-struct Object {
-  cudnnBackendDescriptorType_t type{};
-  bool finalized = false;
-  std::map<Name, Value> values;
-  std::int64_t engine = -1;  // of engines, configurations and plans
-  std::shared_ptr<std::atomic<bool>> executing = std::make_shared<std::atomic<bool>>(false);
-
-  bool has(Name name) const { return values.contains(name); }
-  template <class T>
-  std::vector<T> all(Name name) const {
-    const auto it = values.find(name);
-    if (it == values.end()) return {};
-    std::vector<T> list(it->second.bytes.size() / sizeof(T));
-    if (!list.empty()) std::memcpy(list.data(), it->second.bytes.data(), list.size() * sizeof(T));
-    return list;
-  }
-  template <class T>
-  T one(Name name, T otherwise = {}) const {
-    const auto list = all<T>(name);
-    return list.empty() ? otherwise : list.front();
-  }
-  const std::vector<Reference>& objects(Name name) const { return values.at(name).references; }
-  const Object& object(Name name) const { return *objects(name).front(); }
-};
+using namespace simulated::cudnn;
 
 struct Handle {
   std::shared_ptr<Object> object;
@@ -169,20 +130,6 @@ std::size_t bytes_of(Type type) {
 
 // ---- what finalising checks
 
-using Sizes = std::array<std::int64_t, 4>;  // n, c, h, w
-
-Sizes sizes_of(const Object& tensor) {
-  const auto list = tensor.all<std::int64_t>(CUDNN_ATTR_TENSOR_DIMENSIONS);
-  Sizes sizes;
-  std::copy_n(list.begin(), 4, sizes.begin());
-  return sizes;
-}
-std::int64_t uid_of(const Object& tensor) { return tensor.one<std::int64_t>(CUDNN_ATTR_TENSOR_UNIQUE_ID); }
-bool is_virtual(const Object& tensor) { return tensor.one<unsigned char>(CUDNN_ATTR_TENSOR_IS_VIRTUAL) != 0; }
-cudnnDataType_t type_of(const Object& tensor) {
-  return tensor.one<cudnnDataType_t>(CUDNN_ATTR_TENSOR_DATA_TYPE);
-}
-
 cudnnStatus_t check_tensor(const Object& o) {
   const auto dimensions = o.all<std::int64_t>(CUDNN_ATTR_TENSOR_DIMENSIONS);
   const auto strides = o.all<std::int64_t>(CUDNN_ATTR_TENSOR_STRIDES);
@@ -234,22 +181,6 @@ cudnnStatus_t check_pointwise(const Object& o) {
   for (std::size_t i = 0; i < 4; ++i)
     if (b[i] != x[i] && b[i] != 1) return bad("pointwise: operands do not fit");
   return CUDNN_STATUS_SUCCESS;
-}
-
-bool is_convolution(const Object& operation) {
-  return operation.type == CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR;
-}
-Name output_of(const Object& operation) {
-  return is_convolution(operation) ? CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y
-                                   : CUDNN_ATTR_OPERATION_POINTWISE_YDESC;
-}
-std::vector<const Object*> inputs_of(const Object& operation) {
-  std::vector<const Object*> inputs;
-  for (const Name name :
-       {CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W,
-        CUDNN_ATTR_OPERATION_POINTWISE_XDESC, CUDNN_ATTR_OPERATION_POINTWISE_BDESC})
-    if (operation.has(name)) inputs.push_back(&operation.object(name));
-  return inputs;
 }
 
 // Every virtual tensor is made before it is read, and only the last operation's output is not virtual. The
@@ -330,132 +261,10 @@ cudnnStatus_t check_whole(Object& o) {
 
 // ---- what runs
 
-struct Address {
-  void* data;
-  bool half;
-  double get(std::int64_t i) const { return simulated::get_number(data, half, i); }
-};
-
-struct Run {
-  Reference graph;
-  std::map<std::int64_t, Address> addresses;
-  simulated::Engine engine;
-  bool rounds;  // factors, to 10 bits of mantissa
-  std::map<std::int64_t, std::vector<double>> between;
-
-  double read(const Object& tensor, std::int64_t i) const {
-    const std::int64_t uid = uid_of(tensor);
-    return is_virtual(tensor) ? between.at(uid)[static_cast<std::size_t>(i)] : addresses.at(uid).get(i);
-  }
-  void write(const Object& tensor, std::int64_t i, double value) {
-    const std::int64_t uid = uid_of(tensor);
-    if (is_virtual(tensor))
-      between.at(uid)[static_cast<std::size_t>(i)] = static_cast<float>(value);
-    else
-      simulated::set_number(addresses.at(uid).data, addresses.at(uid).half, i, value);
-  }
-  double factor(const Object& tensor, std::int64_t i) const {
-    return rounds ? simulated::to_10_bits(read(tensor, i)) : read(tensor, i);
-  }
-  void convolve(const Object&);
-  void point(const Object&);
-  void operator()();
-};
-
-void Run::convolve(const Object& o) {
-  const Object& how = o.object(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC);
-  const Object& x = o.object(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X);
-  const Object& f = o.object(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W);
-  const Object& y = o.object(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y);
-  const auto [in_n, in_c, in_h, in_w] = sizes_of(x);
-  const auto [filters, group_in, kh, kw] = sizes_of(f);
-  const auto [n, c, h, w] = sizes_of(y);
-  const auto stride = how.all<std::int64_t>(CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES)[0];
-  const auto padding = how.all<std::int64_t>(CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS)[0];
-  const auto dilation = how.all<std::int64_t>(CUDNN_ATTR_CONVOLUTION_DILATIONS)[0];
-  const std::int64_t group_out = filters / (in_c / group_in);
-  for (std::int64_t p = 0; p < n * h * w; ++p)
-    for (std::int64_t k = 0; k < c; ++k) {
-      const std::int64_t image = p / (h * w), row = p / w % h, column = p % w;
-      double sum = 0;
-      for (std::int64_t ky = 0; ky < kh; ++ky)
-        for (std::int64_t kx = 0; kx < kw; ++kx) {
-          const std::int64_t iy = row * stride - padding + ky * dilation;
-          const std::int64_t ix = column * stride - padding + kx * dilation;
-          if (iy < 0 || iy >= in_h || ix < 0 || ix >= in_w) continue;
-          const std::int64_t pixel = ((image * in_h + iy) * in_w + ix) * in_c + k / group_out * group_in;
-          const std::int64_t weight = ((k * kh + ky) * kw + kx) * group_in;
-          for (std::int64_t i = 0; i < group_in; ++i) sum += factor(x, pixel + i) * factor(f, weight + i);
-        }
-      write(y, p * c + k, sum);
-    }
-}
-
-void Run::point(const Object& o) {
-  const Object& how = o.object(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR);
-  const Object& x = o.object(CUDNN_ATTR_OPERATION_POINTWISE_XDESC);
-  const auto mode = how.one<cudnnPointwiseMode_t>(CUDNN_ATTR_POINTWISE_MODE);
-  const double most = how.one<double>(CUDNN_ATTR_POINTWISE_RELU_UPPER_CLIP, INFINITY);
-  const auto [n, c, h, w] = sizes_of(x);
-  for (std::int64_t i = 0; i < n * c * h * w; ++i) {
-    double value = read(x, i);
-    if (mode == CUDNN_POINTWISE_ADD) {
-      const Object& b = o.object(CUDNN_ATTR_OPERATION_POINTWISE_BDESC);
-      value += read(b, sizes_of(b) == sizes_of(x) ? i : i % c);
-    } else if (mode == CUDNN_POINTWISE_RELU_FWD) {
-      value = std::min(std::max(value, 0.0), most);
-    } else {
-      value = 1 / (1 + std::exp(-value));
-    }
-    write(o.object(CUDNN_ATTR_OPERATION_POINTWISE_YDESC), i, value);
-  }
-}
-
-void Run::operator()() {
-  {
-    const std::lock_guard lock(state().mutex);
-    state().run.push_back(engine.index);
-  }
-  if (engine.milliseconds > 0)
-    std::this_thread::sleep_for(std::chrono::duration<double, std::milli>(engine.milliseconds));
-  for (const Reference& o : graph->objects(CUDNN_ATTR_OPERATIONGRAPH_OPS)) {
-    const Object& out = o->object(output_of(*o));
-    const auto [n, c, h, w] = sizes_of(out);
-    if (is_virtual(out)) between[uid_of(out)].resize(static_cast<std::size_t>(n * c * h * w));
-    is_convolution(*o) ? convolve(*o) : point(*o);
-  }
-}
-
 const Object& graph_of(const Object& plan) {
   return plan.object(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG)
       .object(CUDNN_ATTR_ENGINECFG_ENGINE)
       .object(CUDNN_ATTR_ENGINE_OPERATION_GRAPH);
-}
-
-// Everything that the graph has in memory must be given, on the device and aligned.
-cudnnStatus_t gather(const Object& graph, const Object& pack, std::map<std::int64_t, Address>& addresses) {
-  const auto uids = pack.all<std::int64_t>(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS);
-  const auto data = pack.all<void*>(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS);
-  std::vector<const Object*> tensors;
-  for (const Reference& o : graph.objects(CUDNN_ATTR_OPERATIONGRAPH_OPS)) {
-    for (const Object* in : inputs_of(*o)) tensors.push_back(in);
-    tensors.push_back(&o->object(output_of(*o)));
-  }
-  for (const Object* tensor : tensors) {
-    if (is_virtual(*tensor)) continue;
-    const auto at = std::ranges::find(uids, uid_of(*tensor));
-    if (at == uids.end()) return bad("execute: uid " + std::to_string(uid_of(*tensor)) + " is missing");
-    void* address = data[static_cast<std::size_t>(at - uids.begin())];
-    const auto [n, c, h, w] = sizes_of(*tensor);
-    const bool half = type_of(*tensor) == CUDNN_DATA_HALF;
-    if (reinterpret_cast<std::uintptr_t>(address) % 16 != 0 ||
-        !simulated::on_device(address, static_cast<std::size_t>(n * c * h * w * (half ? 2 : 4))))
-      return refuse(CUDNN_STATUS_BAD_PARAM_MISALIGNED_POINTER,
-                    "execute: an address that is not the device's");
-    addresses[*at] = {address, half};
-  }
-  if (addresses.size() != uids.size()) return bad("execute: a uid that the graph does not have");
-  return CUDNN_STATUS_SUCCESS;
 }
 
 std::shared_ptr<Object>& at(cudnnBackendDescriptor_t descriptor) {
@@ -677,7 +486,8 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
                     .object(CUDNN_ATTR_ENGINECFG_ENGINE)
                     .objects(CUDNN_ATTR_ENGINE_OPERATION_GRAPH)
                     .front();
-    status = gather(graph, pack, run.addresses);
+    const std::string wrong = gather(graph, pack, run.addresses);
+    status = wrong.empty() ? CUDNN_STATUS_SUCCESS : bad(wrong);
     {
       const std::lock_guard lock(state().mutex);
       run.engine = *engine_at(plan.engine);
@@ -691,6 +501,10 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
     if (status == CUDNN_STATUS_SUCCESS)
       simulated::enqueue(handle->stream, [run, workspace, bytes] {
         if (bytes > 0) std::memset(workspace, 0xff, bytes);
+        {
+          const std::lock_guard lock(state().mutex);
+          state().run.push_back(run.engine.index);
+        }
         Run fresh = run;
         fresh();
       });
