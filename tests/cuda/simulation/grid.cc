@@ -24,6 +24,14 @@ namespace {
 constexpr std::size_t stack_bytes = 128 << 10;
 constexpr int warp_size = 32;
 
+// Behind the shared memory, checked after each block; AddressSanitizer finds it itself.
+constexpr unsigned char guard = 0xa5;
+#if defined(__SANITIZE_ADDRESS__)
+constexpr std::size_t shared_guard = 0;
+#else
+constexpr std::size_t shared_guard = 1024;
+#endif
+
 enum class Waiting { no, for_block, for_warp };
 
 struct Slot {
@@ -153,6 +161,7 @@ void run_block(const std::function<void()>& body, int threads, std::size_t share
   running.started = running.finished = 0;
   running.reversed = reversed;
   running.shared.assign(shared_bytes, 0xff);
+  running.shared.resize(shared_bytes + shared_guard, guard);
   running.waiting.assign(count, Waiting::no);
   running.fibers.assign(count, nullptr);
   running.slots.resize(count);
@@ -174,6 +183,12 @@ void run_block(const std::function<void()>& body, int threads, std::size_t share
                    place.block.x, threads, running.finished);
       std::abort();
     }
+  }
+  if (!std::all_of(running.shared.begin() + static_cast<std::ptrdiff_t>(shared_bytes), running.shared.end(),
+                   [](unsigned char byte) { return byte == guard; })) {
+    std::fprintf(stderr, "simulated device: block %u wrote beyond its %zu bytes of shared memory\n",
+                 place.block.x, shared_bytes);
+    std::abort();
   }
 }
 

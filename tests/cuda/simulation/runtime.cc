@@ -1,281 +1,11 @@
-// The CUDA runtime's functions, as far as the back end calls them, on the processor's memory.
-#include <cuda_runtime.h>
-
+// The CUDA runtime's functions, as far as the back end calls them: devices, errors, streams, graphs, events.
 #include <algorithm>
 #include <chrono>
-#include <cstdint>
-#include <cstdlib>
 #include <cstring>
-#include <deque>
-#include <map>
-#include <memory>
-#include <mutex>
-#include <set>
-#include <thread>
-#include <utility>
 
-#include "tests/cuda/simulation/simulation.h"
+#include "tests/cuda/simulation/state.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#else
-#define ASAN_POISON_MEMORY_REGION(data, bytes) ((void)(data), (void)(bytes))
-#define ASAN_UNPOISON_MEMORY_REGION(data, bytes) ((void)(data), (void)(bytes))
-#endif
-
-using Work = std::function<void()>;
-
-struct CUgraph_st {
-  std::vector<Work> nodes;
-};
-
-struct CUgraphExec_st {
-  std::vector<Work> nodes;
-};
-
-struct CUstream_st {
-  std::deque<Work> pending;
-  std::unique_ptr<CUgraph_st> capture;  // not null while capturing
-  bool capture_broken = false;
-  cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal;
-  std::thread::id captured_by;
-};
-
-struct CUevent_st {
-  bool recorded = false, happened = false, timed = true;
-  std::chrono::steady_clock::time_point at;
-};
-
-namespace {
-
-constexpr std::size_t alignment = 256, guard_bytes = 256;
-constexpr int fresh = 0xff, guard = 0xa5;
-
-struct Block {
-  std::size_t bytes = 0;
-  bool host = false;
-};
-
-struct State {
-  std::recursive_mutex mutex;  // of everything here, and of running work: one piece at a time
-  std::map<std::uintptr_t, Block> blocks;
-  std::set<cudaStream_t> streams;
-  std::set<cudaEvent_t> events;
-  std::set<cudaGraph_t> graphs;
-  std::set<cudaGraphExec_t> executables;
-  CUstream_st default_stream;
-  std::size_t limit = std::size_t{1} << 30, used = 0, works = 0;
-  int devices = 1;
-  bool deferred = false;
-  cudaError_t next_failure = cudaSuccess;
-  std::vector<std::string> misuses;
-};
-
-State& state() {
-  static State* const the_one = new State;  // outlives every static that frees its memory late
-  return *the_one;
-}
-
-thread_local cudaError_t last_error = cudaSuccess;
-thread_local int current_device = 0;
-
-cudaError_t report(cudaError_t status) {
-  if (status != cudaSuccess) last_error = status;
-  return status;
-}
-
-// Every call of the runtime: under the lock, with failures that were asked for, remembered as the last error.
-template <class Call>
-cudaError_t call(Call&& body) {
-  const std::lock_guard lock(state().mutex);
-  if (state().next_failure != cudaSuccess) return report(std::exchange(state().next_failure, cudaSuccess));
-  if (state().devices == 0) return report(cudaErrorNoDevice);
-  return report(body());
-}
-
-CUstream_st* stream_at(cudaStream_t stream) {
-  if (!stream) return &state().default_stream;
-  return state().streams.contains(stream) ? stream : nullptr;
-}
-
-void flush(CUstream_st& stream) {
-  while (!stream.pending.empty()) {
-    const Work work = std::move(stream.pending.front());
-    stream.pending.pop_front();
-    ++state().works;
-    work();
-  }
-}
-
-void flush_all() {
-  flush(state().default_stream);
-  for (cudaStream_t stream : state().streams) flush(*stream);
-}
-
-// Whether a call that no capture allows must be refused; captures that see it are broken by it.
-bool forbidden_by_capture() {
-  bool forbidden = false;
-  for (cudaStream_t stream : state().streams) {
-    const bool mine = stream->captured_by == std::this_thread::get_id();
-    const bool concerned = stream->mode == cudaStreamCaptureModeGlobal ||
-                           (stream->mode == cudaStreamCaptureModeThreadLocal && mine);
-    if (!stream->capture || !concerned) continue;
-    stream->capture_broken = forbidden = true;
-  }
-  return forbidden;
-}
-
-const std::pair<const std::uintptr_t, Block>* block_around(const void* data, std::size_t bytes) {
-  const auto address = reinterpret_cast<std::uintptr_t>(data);
-  auto next = state().blocks.upper_bound(address);
-  if (next == state().blocks.begin()) return nullptr;
-  const auto& found = *--next;
-  const std::size_t offset = address - found.first;
-  return offset <= found.second.bytes && bytes <= found.second.bytes - offset ? &found : nullptr;
-}
-
-bool on_host(const void* data, std::size_t bytes) {
-  const auto* block = block_around(data, std::max<std::size_t>(bytes, 1));
-  return !block || block->second.host;
-}
-
-bool pinned(const void* data, std::size_t bytes) {
-  const auto* block = block_around(data, bytes);
-  return block && block->second.host;
-}
-
-cudaError_t allocate(void** data, std::size_t bytes, bool host) {
-  State& s = state();
-  if (!data) return cudaErrorInvalidValue;
-  *data = nullptr;
-  if (forbidden_by_capture()) return cudaErrorStreamCaptureUnsupported;
-  if (bytes == 0) return cudaSuccess;
-  if (!host && (bytes > s.limit || s.used > s.limit - bytes)) return cudaErrorMemoryAllocation;
-  const std::size_t room = (bytes + 2 * guard_bytes + alignment - 1) / alignment * alignment;
-  auto* whole = room < bytes ? nullptr : static_cast<unsigned char*>(std::aligned_alloc(alignment, room));
-  if (!whole) return cudaErrorMemoryAllocation;
-  std::memset(whole, guard, room);
-  std::memset(whole + guard_bytes, fresh, bytes);
-  ASAN_POISON_MEMORY_REGION(whole, guard_bytes);
-  ASAN_POISON_MEMORY_REGION(whole + guard_bytes + bytes, room - guard_bytes - bytes);
-  *data = whole + guard_bytes;
-  s.blocks[reinterpret_cast<std::uintptr_t>(*data)] = {bytes, host};
-  if (!host) s.used += bytes;
-  return cudaSuccess;
-}
-
-cudaError_t release(void* data, bool host) {
-  State& s = state();
-  if (!data) return cudaSuccess;
-  const auto found = s.blocks.find(reinterpret_cast<std::uintptr_t>(data));
-  if (found == s.blocks.end() || found->second.host != host) {
-    s.misuses.push_back(host ? "page-locked memory freed that was not allocated, or twice"
-                             : "device memory freed that was not allocated, or twice");
-    return cudaErrorInvalidValue;
-  }
-  if (forbidden_by_capture()) return cudaErrorStreamCaptureUnsupported;
-  flush_all();  // freeing waits
-  const std::size_t bytes = found->second.bytes;
-  auto* whole = static_cast<unsigned char*>(data) - guard_bytes;
-  const std::size_t room = (bytes + 2 * guard_bytes + alignment - 1) / alignment * alignment;
-  ASAN_UNPOISON_MEMORY_REGION(whole, room);
-  const auto intact = [](const unsigned char* from, std::size_t count) {
-    return std::all_of(from, from + count, [](unsigned char byte) { return byte == guard; });
-  };
-  if (!intact(whole, guard_bytes))
-    s.misuses.push_back("a block of " + std::to_string(bytes) + " bytes was written before its begin");
-  if (!intact(whole + guard_bytes + bytes, room - guard_bytes - bytes))
-    s.misuses.push_back("a block of " + std::to_string(bytes) + " bytes was written beyond its end");
-  if (!host) s.used -= bytes;
-  s.blocks.erase(found);
-  std::free(whole);
-  return cudaSuccess;
-}
-
-struct Copy {
-  void* to = nullptr;
-  std::size_t to_pitch = 0;
-  const void* from = nullptr;
-  std::size_t from_pitch = 0, width = 0, height = 0;
-  cudaMemcpyKind kind = cudaMemcpyDefault;
-
-  std::size_t to_bytes() const { return (height - 1) * to_pitch + width; }
-  std::size_t from_bytes() const { return (height - 1) * from_pitch + width; }
-
-  void run() const {
-    for (std::size_t row = 0; row < height; ++row)
-      std::memcpy(static_cast<char*>(to) + row * to_pitch, static_cast<const char*>(from) + row * from_pitch,
-                  width);
-  }
-};
-
-bool sound(const Copy& c) {
-  if (c.width > c.to_pitch || c.width > c.from_pitch) return false;
-  const auto fits = [](const void* data, std::size_t bytes, bool device) {
-    return device ? simulated::on_device(data, bytes) : on_host(data, bytes);
-  };
-  switch (c.kind) {
-    case cudaMemcpyHostToHost:
-      return fits(c.to, c.to_bytes(), false) && fits(c.from, c.from_bytes(), false);
-    case cudaMemcpyHostToDevice:
-      return fits(c.to, c.to_bytes(), true) && fits(c.from, c.from_bytes(), false);
-    case cudaMemcpyDeviceToHost:
-      return fits(c.to, c.to_bytes(), false) && fits(c.from, c.from_bytes(), true);
-    case cudaMemcpyDeviceToDevice:
-      return fits(c.to, c.to_bytes(), true) && fits(c.from, c.from_bytes(), true);
-    case cudaMemcpyDefault:
-      return true;
-  }
-  return false;
-}
-
-cudaError_t copy(Copy c, cudaStream_t stream, bool wait) {
-  if (c.width == 0 || c.height == 0) return cudaSuccess;
-  if (!sound(c)) return cudaErrorInvalidValue;
-  CUstream_st* s = stream_at(stream);
-  if (!s) return cudaErrorInvalidResourceHandle;
-  if (wait && forbidden_by_capture()) return cudaErrorStreamCaptureUnsupported;
-  const bool from_pageable = !simulated::on_device(c.from, c.from_bytes()) && !pinned(c.from, c.from_bytes());
-  const bool to_pageable = !simulated::on_device(c.to, c.to_bytes()) && !pinned(c.to, c.to_bytes());
-  if (from_pageable && !s->capture && !wait) {  // read before the call returns, as the runtime does
-    const auto staged = std::make_shared<std::vector<char>>(
-        static_cast<const char*>(c.from), static_cast<const char*>(c.from) + c.from_bytes());
-    c.from = staged->data();
-    simulated::enqueue(stream, [c, staged] { c.run(); });
-  } else {
-    simulated::enqueue(stream, [c] { c.run(); });
-  }
-  if (wait || (to_pageable && !s->capture)) flush(*s);
-  return cudaSuccess;
-}
-
-cudaError_t set(void* data, int value, std::size_t bytes, cudaStream_t stream) {
-  if (bytes == 0) return cudaSuccess;
-  if (!simulated::on_device(data, bytes)) return cudaErrorInvalidValue;
-  if (!stream_at(stream)) return cudaErrorInvalidResourceHandle;
-  simulated::enqueue(stream, [=] { std::memset(data, value, bytes); });
-  return cudaSuccess;
-}
-
-cudaError_t create_event(cudaEvent_t* event, bool timed) {
-  return call([&] {
-    if (!event) return cudaErrorInvalidValue;
-    *event = new CUevent_st;
-    (*event)->timed = timed;
-    state().events.insert(*event);
-    return cudaSuccess;
-  });
-}
-
-// Removes from the living and deletes; the handle's own error where it is not among them.
-template <class Handle>
-cudaError_t destroy(std::set<Handle>& living, Handle handle) {
-  if (living.erase(handle) == 0) return cudaErrorInvalidResourceHandle;
-  delete handle;
-  return cudaSuccess;
-}
-
-}  // namespace
+using namespace simulated;
 
 namespace simulated {
 
@@ -311,12 +41,6 @@ Allocations allocations() {
 void forget_misuses() {
   const std::lock_guard lock(state().mutex);
   state().misuses.clear();
-}
-
-bool on_device(const void* data, std::size_t bytes) {
-  const std::lock_guard lock(state().mutex);
-  const auto* block = block_around(data, bytes);
-  return block && !block->second.host;
 }
 
 void set_memory_limit(std::size_t bytes) {
@@ -489,61 +213,6 @@ const char* cudaGetErrorString(cudaError_t error) {
   }
 }
 
-// ---- memory
-
-cudaError_t cudaMalloc(void** data, std::size_t bytes) {
-  return call([&] { return allocate(data, bytes, false); });
-}
-
-cudaError_t cudaMallocHost(void** data, std::size_t bytes) {
-  return call([&] { return allocate(data, bytes, true); });
-}
-
-cudaError_t cudaHostAlloc(void** data, std::size_t bytes, unsigned) { return cudaMallocHost(data, bytes); }
-
-// Freeing is not made to fail: destructors call it.
-cudaError_t cudaFree(void* data) {
-  const std::lock_guard lock(state().mutex);
-  return report(release(data, false));
-}
-
-cudaError_t cudaFreeHost(void* data) {
-  const std::lock_guard lock(state().mutex);
-  return report(release(data, true));
-}
-
-cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
-  return call([&] { return copy({to, bytes, from, bytes, bytes, 1, kind}, nullptr, true); });
-}
-
-cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
-                            cudaStream_t stream) {
-  return call([&] { return copy({to, bytes, from, bytes, bytes, 1, kind}, stream, false); });
-}
-
-cudaError_t cudaMemcpy2D(void* to, std::size_t to_pitch, const void* from, std::size_t from_pitch,
-                         std::size_t width, std::size_t height, cudaMemcpyKind kind) {
-  return call([&] { return copy({to, to_pitch, from, from_pitch, width, height, kind}, nullptr, true); });
-}
-
-cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from, std::size_t from_pitch,
-                              std::size_t width, std::size_t height, cudaMemcpyKind kind,
-                              cudaStream_t stream) {
-  return call([&] { return copy({to, to_pitch, from, from_pitch, width, height, kind}, stream, false); });
-}
-
-cudaError_t cudaMemset(void* data, int value, std::size_t bytes) {
-  return call([&] {
-    const cudaError_t status = set(data, value, bytes, nullptr);
-    flush(state().default_stream);
-    return status;
-  });
-}
-
-cudaError_t cudaMemsetAsync(void* data, int value, std::size_t bytes, cudaStream_t stream) {
-  return call([&] { return set(data, value, bytes, stream); });
-}
-
 // ---- streams
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
@@ -674,6 +343,19 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
 }
 
 // ---- events
+
+namespace {
+
+cudaError_t create_event(cudaEvent_t* event, bool timed) {
+  return call([&] {
+    if (!event) return cudaErrorInvalidValue;
+    *event = new CUevent_st;
+    (*event)->timed = timed;
+    state().events.insert(*event);
+    return cudaSuccess;
+  });
+}
+}  // namespace
 
 cudaError_t cudaEventCreate(cudaEvent_t* event) { return create_event(event, true); }
 
