@@ -39,9 +39,9 @@ std::span<const std::string_view> device_implementations();
 struct DeviceOptions {
   int index = 0;  // among the devices of its kind
   Precision precision = Precision::fp32;
-  std::string force = {};   // an implementation's name: the only one for every layer that it accepts
-  bool search = false;      // time the candidates for a layer's shape instead of trusting estimates
-  std::string search_file;  // where what was found is kept, or empty
+  std::string force = {};        // an implementation's name: the only one for every layer that it accepts
+  bool search = false;           // time the candidates for a layer's shape instead of trusting estimates
+  std::string search_file = {};  // where what was found is kept, or empty
 };
 
 struct DeviceInfo {

@@ -165,12 +165,4 @@ std::vector<std::unique_ptr<Kernel>> make_kernels(const Node& node, Context_ con
   return kernels;
 }
 
-std::vector<std::string_view> implementations() {
-  std::vector<std::string_view> names;
-  for (const Implementation& i : conv2d_list) names.push_back(i.name);
-  for (const Implementation& i : conv_transpose2d_list) names.push_back(i.name);
-  names.push_back("own");
-  return names;
-}
-
 }  // namespace atrous::cuda

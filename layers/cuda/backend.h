@@ -2,8 +2,6 @@
 // of them runs is decided when the sizes are known: vendors' libraries first, ours where they refuse.
 #pragma once
 
-#include <string_view>
-
 #include "layers/cuda/cuda.h"
 #include "layers/graph.h"
 
@@ -12,8 +10,5 @@ namespace atrous::cuda {
 // At least one, in order of preference. Error(unsupported) for a layer that has none, which optimise() leaves
 // to the processor alone (passes.h).
 std::vector<std::unique_ptr<Kernel>> make_kernels(const Node&, const std::shared_ptr<Context>&);
-
-// All names, each once.
-std::vector<std::string_view> implementations();
 
 }  // namespace atrous::cuda

@@ -146,8 +146,9 @@ void run(cudaStream_t stream, Depthwise<T> layer) {
 void conv2d_depthwise(cudaStream_t stream, const ConvolutionWeights& w, Map in, const Map* residual,
                       Map out) {
   with_type_of(out, [&]<class T>(T) {
-    run(stream, Depthwise<T>{TypedMap<T>(in), TypedMap<T>(out), Residual<T>(residual, out), w.weight, w.bias,
-                             w.kernel_h, w.kernel_w, w.stride, w.padding, w.dilation, 1, w.activation});
+    run(stream, Depthwise<T>{TypedMap<T>(in), TypedMap<T>(out), Residual<T>(residual, out),
+                             static_cast<const float*>(w.weight), w.bias, w.kernel_h, w.kernel_w, w.stride,
+                             w.padding, w.dilation, 1, w.activation});
   });
 }
 

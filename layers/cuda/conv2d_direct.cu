@@ -7,7 +7,7 @@
 //   2. A convolution is a product of matrices: a row for each output pixel, holding all that its taps see; a
 //      column of weights for each output channel. The first is never written down: its pieces are read from
 //      the map as they are needed (an implicit GEMM), tap by tap, 16 input channels at a time.
-//   3. A block makes a tile of 64 pixels x 64 channels. Its 256 threads bring 64 x 16 inputs and 16 x 64
+//   3. A block makes a tile of 64 pixels x 64 channels. Its 256 threads bring 64 x 16 inputs and 64 x 16
 //      weights into shared memory, where each value serves 64 products: memory is read 64 times less.
 //   4. A thread makes 4 x 4 outputs in registers: 8 reads of shared memory, as two vectors, serve 16
 //   products.
@@ -28,13 +28,15 @@ template <class T>
 struct Direct {
   TypedMap<T> in, out;
   Residual<T> residual;
-  const float *weight, *bias;
+  const T* weight;
+  const float* bias;
+  int row;  // of weights: from one tap's input channels to the next tap's
   int kernel_h, kernel_w, stride, padding, dilation, groups;
   int inputs, outputs;  // of a group
   ActivationKind kind;
 
-  __device__ const float* weights(int ky, int kx, int input) const {
-    return weight + ((1LL * ky * kernel_w + kx) * inputs + input) * out.c;
+  __device__ const T* weights(int output, int ky, int kx) const {
+    return weight + ((1LL * output * kernel_h + ky) * kernel_w + kx) * row;
   }
 };
 
@@ -58,8 +60,9 @@ __global__ void __launch_bounds__(256) direct_plain(Direct<T> layer) {
         const int o = first + l;
         if (o >= layer.out.c) break;
         const T* seen = pixel + o / layer.outputs * layer.inputs;
+        const T* weights = layer.weights(o, ky, kx);
         for (int i = 0; i < layer.inputs; ++i)
-          sum.v[l] = fmaf(to_float(seen[i]), layer.weights(ky, kx, i)[o], sum.v[l]);
+          sum.v[l] = fmaf(to_float(seen[i]), to_float(weights[i]), sum.v[l]);
       }
     }
   }
@@ -93,8 +96,8 @@ __device__ float4 load_some(const T* from, int count) {
 
 // Padded, so that threads which write to neighbouring rows use different banks.
 struct Tiles {
-  alignas(16) float inputs[2][depth][tile + 4];  // [channel][pixel]
-  alignas(16) float weights[2][depth][tile];     // [input channel][output channel]
+  alignas(16) float inputs[2][depth][tile + 4];   // [channel][pixel]
+  alignas(16) float weights[2][depth][tile + 4];  // [input channel][output channel]
 };
 
 // Where in the sum a step of the product is.
@@ -112,40 +115,34 @@ struct Step {
   }
 };
 
-// Steps 2 and 3: what one thread brings of each pair of tiles. Four channels of one pixel, 16 bytes of a map
-// of floats, and of one column of weights every fourth row, so that a warp's weights lie side by side.
+// Steps 2 and 3: what one thread brings of each pair of tiles: four channels of one pixel and the four
+// weights of one output channel for them. In memory either lie side by side, and go on in the next threads.
 template <class T, bool Grouped>
 struct Bringer {
-  static constexpr int rows_at_once = threads / tile;
-
   const Direct<T>& layer;
-  int pixel, channel;  // in the tile of inputs
-  int row, column;     // in the tile of weights
+  int place, channel;  // in both tiles: the pixel, the output channel; the input channel
   int n = 0, top = 0, left = 0;
-  bool there, column_there;
+  bool there, output_there;
   int first_input, output;
-  float4 input;
-  float weight[depth / rows_at_once];
+  float4 input, weight;
 
   __device__ Bringer(const Direct<T>& of, long long first_pixel, long long pixels, int group)
       : layer(of),
-        pixel(static_cast<int>(threadIdx.x) / (depth / 4)),
+        place(static_cast<int>(threadIdx.x) / (depth / 4)),
         channel(static_cast<int>(threadIdx.x) % (depth / 4) * 4),
-        row(static_cast<int>(threadIdx.x) / tile),
-        column(static_cast<int>(threadIdx.x) % tile),
-        there(first_pixel + pixel < pixels),
-        column_there(static_cast<int>(blockIdx.y) * tile + column < of.outputs),
+        there(first_pixel + place < pixels),
+        output_there(static_cast<int>(blockIdx.y) * tile + place < of.outputs),
         first_input(group * of.inputs),
-        output(group * of.outputs + static_cast<int>(blockIdx.y) * tile + column) {
+        output(group * of.outputs + static_cast<int>(blockIdx.y) * tile + place) {
     if (!there) return;
-    const long long of_row = (first_pixel + pixel) / of.out.w;
+    const long long of_row = (first_pixel + place) / of.out.w;
     n = static_cast<int>(of_row / of.out.h);
     top = static_cast<int>(of_row - 1LL * n * of.out.h) * of.stride - of.padding;
-    left = static_cast<int>(first_pixel + pixel - of_row * of.out.w) * of.stride - of.padding;
+    left = static_cast<int>(first_pixel + place - of_row * of.out.w) * of.stride - of.padding;
   }
 
   __device__ void fetch(const Step& step) {
-    input = make_float4(0, 0, 0, 0);
+    input = weight = make_float4(0, 0, 0, 0);
     const int y = top + step.ky * layer.dilation, x = left + step.kx * layer.dilation;
     const int channels_left = layer.inputs - step.input - channel;
     if (there && channels_left > 0 && y >= 0 && y < layer.in.h && x >= 0 && x < layer.in.w) {
@@ -154,22 +151,22 @@ struct Bringer {
       // meet weights of zero.
       input = Grouped ? load_some(from, channels_left) : load_four(from);
     }
-#pragma unroll
-    for (int i = 0; i < depth / rows_at_once; ++i) {
-      const int from = step.input + row + i * rows_at_once;
-      const bool inside = column_there && from < layer.inputs;
-      weight[i] = inside ? layer.weights(step.ky, step.kx, from)[output] : 0.f;
+    if (output_there && channels_left > 0) {
+      const T* from = layer.weights(output, step.ky, step.kx) + step.input + channel;
+      weight = Grouped ? load_some(from, channels_left) : load_four(from);
     }
   }
 
   __device__ void put(Tiles& tiles, int which) const {
-    tiles.inputs[which][channel][pixel] = input.x;
-    tiles.inputs[which][channel + 1][pixel] = input.y;
-    tiles.inputs[which][channel + 2][pixel] = input.z;
-    tiles.inputs[which][channel + 3][pixel] = input.w;
-#pragma unroll
-    for (int i = 0; i < depth / rows_at_once; ++i)
-      tiles.weights[which][row + i * rows_at_once][column] = weight[i];
+    put_column(tiles.inputs[which], input);
+    put_column(tiles.weights[which], weight);
+  }
+
+  __device__ void put_column(float (&rows)[depth][tile + 4], float4 x) const {
+    rows[channel][place] = x.x;
+    rows[channel + 1][place] = x.y;
+    rows[channel + 2][place] = x.z;
+    rows[channel + 3][place] = x.w;
   }
 };
 
@@ -274,9 +271,10 @@ void run(cudaStream_t stream, const Direct<T>& layer) {
 
 void conv2d_direct(cudaStream_t stream, const ConvolutionWeights& w, Map in, const Map* residual, Map out) {
   with_type_of(out, [&]<class T>(T) {
-    run(stream, Direct<T>{TypedMap<T>(in), TypedMap<T>(out), Residual<T>(residual, out), w.weight, w.bias,
-                          w.kernel_h, w.kernel_w, w.stride, w.padding, w.dilation, w.groups, in.c / w.groups,
-                          out.c / w.groups, w.activation});
+    run(stream,
+        Direct<T>{TypedMap<T>(in), TypedMap<T>(out), Residual<T>(residual, out),
+                  static_cast<const T*>(w.weight), w.bias, w.input_pitch, w.kernel_h, w.kernel_w, w.stride,
+                  w.padding, w.dilation, w.groups, in.c / w.groups, out.c / w.groups, w.activation});
   });
 }
 

@@ -131,7 +131,7 @@ void conv_transpose2d(cudaStream_t stream, const ConvolutionWeights& w, Map in, 
   with_type_of(out, [&]<class T>(T) {
     const Transposed<T> layer{TypedMap<T>(in),
                               TypedMap<T>(out),
-                              w.weight,
+                              static_cast<const float*>(w.weight),
                               w.bias,
                               w.kernel_h,
                               w.kernel_w,

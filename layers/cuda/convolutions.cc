@@ -3,7 +3,9 @@
 #include <optional>
 
 #include "layers/checked.h"
+#include "layers/cuda/conv2d_call.h"
 #include "layers/cuda/kernels.h"
+#include "layers/cuda/packed_conv2d.h"
 
 namespace atrous::cuda {
 
@@ -21,7 +23,7 @@ class OwnConvolution final : public Kernel {
         bias_(to_device(bias, Precision::fp32)),
         weights_(shape),
         run_(run) {
-    weights_.weight = static_cast<const float*>(weight_.data());
+    weights_.weight = weight_.data();
     weights_.bias = bias.empty() ? nullptr : static_cast<const float*>(bias_.data());
   }
   std::string_view name() const override { return name_; }
@@ -73,6 +75,31 @@ ConvolutionWeights shape_of(const Conv2d& conv) {
           .activation = conv.activation};
 }
 
+// On the weights that the libraries' kernels have.
+class DirectConv2d final : public Kernel {
+ public:
+  DirectConv2d(const Conv2d& conv, std::shared_ptr<Context> context)
+      : context_(std::move(context)), packed_(pack(conv, *context_)), weights_(shape_of(conv)) {
+    weights_.weight = packed_->weight.data();
+    weights_.bias = static_cast<const float*>(packed_->bias_fp32.data());
+    weights_.input_pitch = narrow(conv.groups > 1 ? conv.weight.d1 : packed_->in_channels);
+  }
+  std::string_view name() const override { return "direct"; }
+  std::size_t packed_bytes() const override { return packed_->bytes(); }
+  // Where a library has anything, it is quicker.
+  double cost(std::span<const Shape>, const Shape&) const override { return 1e12; }
+  void run(const KernelCall& call) const override {
+    const Conv2dOperands operands = operands_of(call, *context_);
+    conv2d_direct(stream_of(call), weights_, operands.in, operands.residual ? &*operands.residual : nullptr,
+                  operands.out);
+  }
+
+ private:
+  std::shared_ptr<Context> context_;
+  std::shared_ptr<const PackedConv2d> packed_;
+  ConvolutionWeights weights_;
+};
+
 }  // namespace
 
 std::unique_ptr<Kernel> make_conv2d_depthwise(const Conv2d& conv, const std::shared_ptr<Context>& context) {
@@ -85,10 +112,7 @@ std::unique_ptr<Kernel> make_conv2d_depthwise(const Conv2d& conv, const std::sha
 }
 
 std::unique_ptr<Kernel> make_conv2d_direct(const Conv2d& conv, const std::shared_ptr<Context>& context) {
-  const std::int64_t channels = conv.out_channels();
-  return std::make_unique<OwnConvolution>("direct", context, taps_first(conv.weight, channels),
-                                          padded_bias(conv.bias, channels, channels), shape_of(conv),
-                                          conv2d_direct);
+  return std::make_unique<DirectConv2d>(conv, context);
 }
 
 std::unique_ptr<Kernel> make_conv_transpose2d(const ConvTranspose2d& conv,

@@ -21,17 +21,18 @@ void normalise(cudaStream_t, const std::uint8_t* rgb, const float* table, Map ou
 void pack(cudaStream_t, const float* from, int from_pitch, Map to);
 void unpack(cudaStream_t, Map from, float* to);
 
-// Convolutions of any kind. weight: fp32 [kernel_h, kernel_w, in_channels / groups, out_channels]; bias fp32
-// or null; residual null or as in conv2d.h.
+// Convolutions. bias: fp32 or null; residual: null or as in conv2d.h. The weights lie as each function says.
 struct ConvolutionWeights {
-  const float* weight = nullptr;
+  const void* weight = nullptr;
   const float* bias = nullptr;
+  int input_pitch = 0;  // conv2d_direct: from one tap's weights to the next tap's
   int kernel_h = 0, kernel_w = 0, stride = 1, padding = 0, dilation = 1, groups = 1;
   ActivationKind activation = ActivationKind::none;
 };
+// Of any kind. weight: in the map's type [out_channels, kernel_h, kernel_w, input_pitch], of which the first
+// in_channels / groups count; ungrouped, input_pitch is a multiple of 16 bytes and the rest are zeros.
 void conv2d_direct(cudaStream_t, const ConvolutionWeights&, Map in, const Map* residual, Map out);
-// groups = channels; weight: fp32 [kernel_h, kernel_w, channels rounded up to whole vectors: device_pitch],
-// aligned to 16 bytes.
+// groups = channels; weight: fp32 [kernel_h, kernel_w, device_pitch(channels)].
 void conv2d_depthwise(cudaStream_t, const ConvolutionWeights&, Map in, const Map* residual, Map out);
 // weight: fp32 [kernel_h, kernel_w, in_channels, out_channels / groups].
 void conv_transpose2d(cudaStream_t, const ConvolutionWeights&, Map in, Map out);

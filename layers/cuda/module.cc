@@ -1,4 +1,6 @@
 // What the module exports: the devices there are, and one of them made ready.
+#include <algorithm>
+
 #include "layers/cuda/backend.h"
 #include "layers/cuda/queue.h"
 
@@ -76,6 +78,9 @@ std::shared_ptr<Device> open(const DeviceOptions& options) {
     fail(ErrorCode::invalid_argument, "cuda:", options.index, ": there ",
          devices == 1 ? "is 1 device" : "are ", devices == 1 ? "" : text(devices, " devices"),
          ", counted from 0");
+  const auto names = device_implementations();
+  if (!options.force.empty() && std::ranges::find(names, options.force) == names.end())
+    fail(ErrorCode::invalid_argument, "cuda: no implementation is called ", options.force);
   return std::make_shared<CudaDevice>(options);
 }
 

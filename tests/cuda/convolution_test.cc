@@ -24,14 +24,22 @@ std::ostream& operator<<(std::ostream& out, const Case& c) {
              << ", groups " << c.groups;
 }
 
+std::shared_ptr<const float> rounded(const std::shared_ptr<const float>& values, std::int64_t count,
+                                     bool half) {
+  const auto result = std::make_shared<std::vector<float>>(values.get(), values.get() + count);
+  for (float& x : *result) x = cuda::rounded(x, half);
+  return {result, result->data()};
+}
+
 // A convolution drawn, its expected result, and what of it a device needs beside maps.
 struct Problem {
   Conv2d layer;
+  bool half;
   Tensor in, residual, expected;
   OnDevice bias;
 
   Problem(const Case& c, WithResidual with, ActivationKind kind, bool half, std::uint64_t seed, Draw draw)
-      : bias(static_cast<std::size_t>(c.outputs) * sizeof(float)) {
+      : half(half), bias(static_cast<std::size_t>(c.outputs) * sizeof(float)) {
     Random random(seed);
     layer = {.weight = {c.outputs, c.in.c / c.groups, c.kernel_h, c.kernel_w, nullptr},
              .bias = drawn(c.outputs, random, draw),
@@ -40,7 +48,7 @@ struct Problem {
              .dilation = c.dilation,
              .groups = c.groups,
              .activation = kind};
-    layer.weight.data = drawn(layer.weight.elements(), random, draw);
+    layer.weight.data = rounded(drawn(layer.weight.elements(), random, draw), layer.weight.elements(), half);
     in = drawn_map(c.in, random, draw, half);
     const Shape out = output_shape(layer, c.in);
     const Shape of_residual = with == WithResidual::repeated ? Shape{out.n, 1, 1, out.c} : out;
@@ -53,10 +61,31 @@ struct Problem {
           "cudaMemcpy");
   }
 
+  std::int64_t input_pitch() const {
+    const std::int64_t lanes = half ? 8 : 4;
+    return layer.groups > 1 ? layer.weight.d1 : (layer.weight.d1 + lanes - 1) / lanes * lanes;
+  }
+
+  // [outputs, inputs, kh, kw] -> [outputs, kh, kw, inputs and zeros], in the maps' type.
+  OnDevice channels_last() const {
+    const Filter& w = layer.weight;
+    std::vector<float> values;
+    for (std::int64_t o = 0; o < w.d0; ++o)
+      for (std::int64_t ky = 0; ky < w.kernel_h; ++ky)
+        for (std::int64_t kx = 0; kx < w.kernel_w; ++kx)
+          for (std::int64_t i = 0; i < input_pitch(); ++i)
+            values.push_back(i < w.d1 ? w.at(o, i, ky, kx) : 0);
+    if (!half) return OnDevice(values);
+    std::vector<__half> halves;
+    for (float x : values) halves.push_back(__float2half_rn(x));
+    return OnDevice(halves);
+  }
+
   ConvolutionWeights weights(const OnDevice& weight) const {
     const auto narrow = [](std::int64_t x) { return static_cast<int>(x); };
-    return {.weight = weight.as<float>(),
+    return {.weight = weight.as<void>(),
             .bias = bias.as<float>(),
+            .input_pitch = narrow(input_pitch()),
             .kernel_h = narrow(layer.weight.kernel_h),
             .kernel_w = narrow(layer.weight.kernel_w),
             .stride = narrow(layer.stride),
@@ -77,16 +106,6 @@ struct Problem {
   }
 };
 
-// [outputs, inputs, kh, kw] -> [kh, kw, inputs, outputs].
-std::vector<float> taps_first(const Filter& w) {
-  std::vector<float> result;
-  for (std::int64_t ky = 0; ky < w.kernel_h; ++ky)
-    for (std::int64_t kx = 0; kx < w.kernel_w; ++kx)
-      for (std::int64_t i = 0; i < w.d1; ++i)
-        for (std::int64_t o = 0; o < w.d0; ++o) result.push_back(w.at(o, i, ky, kx));
-  return result;
-}
-
 // [channels, 1, kh, kw] -> [kh, kw, channels rounded up], NaN where there is no channel.
 std::vector<float> depthwise_taps(const Filter& w, bool half) {
   const std::int64_t lanes = half ? 8 : 4;
@@ -101,7 +120,7 @@ std::vector<float> depthwise_taps(const Filter& w, bool half) {
 std::string direct(const Case& c, WithResidual with, ActivationKind kind, const Setting& s, Draw draw,
                    double tolerance) {
   const Problem problem(c, with, kind, s.half, s.seed, draw);
-  const OnDevice weight(taps_first(problem.layer.weight));
+  const OnDevice weight = problem.channels_last();
   return problem.difference_of(
       [&](Map in, const Map* residual, Map out) {
         conv2d_direct(stream, problem.weights(weight), in, residual, out);

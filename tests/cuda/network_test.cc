@@ -20,7 +20,9 @@ std::shared_ptr<Device> device(Precision precision = Precision::fp32, std::strin
 }
 
 // Of the largest logit.
-double tolerance(Precision precision) { return precision == Precision::fp16 ? 2e-2 : 1e-5; }
+double tolerance(Precision precision) {
+  return precision == Precision::fp32 ? 1e-5 : precision == Precision::tf32 ? 1e-2 : 2e-2;
+}
 
 constexpr Precision precisions[] = {Precision::fp32, Precision::tf32, Precision::fp16};
 
@@ -28,9 +30,9 @@ constexpr Precision precisions[] = {Precision::fp32, Precision::tf32, Precision:
 
 TEST_CASE("a network on the device gives the processor's logits") {
   SKIP_WITHOUT_DEVICE();
-  const Shape sizes[] = {{1, 33, 65, 3}, {1, 1, 1, 3}, {2, 17, 7, 3}, {1, 33, 65, 3}};
+  const Shape sizes[] = {{1, 17, 33, 3}, {1, 1, 1, 3}, {2, 9, 7, 3}};
   for (const auto& [name, state, aux] : samples()) {
-    CAPTURE(name);
+    CAPTURE(std::string(name));
     Session here(make_model(state, std::nullopt, {.aux = aux, .threads = 1}).program, {.threads = 1});
     for (const Precision precision : precisions) {
       CAPTURE(std::string(name_of(precision)));
@@ -58,8 +60,8 @@ TEST_CASE("every layer on the device gives what it gives on the processor") {
     for (const char* force : {"", "direct", "cudnn", "cudnn_plain", "cublaslt"}) {
       CAPTURE(force);
       Session there(make_model(state, std::nullopt, {.device = device(Precision::fp32, force)}).program);
-      const auto layers = compare_layers(there, here, noise({1, 33, 40, 3}, 3).view());
-      CHECK(layers.size() > 20);
+      const auto layers = compare_layers(there, here, noise({1, 17, 20, 3}, 3).view());
+      CHECK(layers.size() >= 20);
       for (const LayerDifference& layer : layers) CHECK_MESSAGE(layer.difference.relative < 1e-5, layer.node);
     }
   }
@@ -142,7 +144,8 @@ TEST_CASE("a run can be repeated and timed on the device, and changes nothing") 
   CHECK(mentions(sentence(ErrorCode::invalid_argument, [&] { session.repeat(); }), "has not run"));
   const auto expected = run(session, noise({1, 20, 24, 3}, 9).view());
   for (int i = 0; i < 3; ++i) CHECK(session.repeat() >= 0);
-  session.label(0, 20, 24, std::vector<std::uint8_t>(480), {});
+  std::vector<std::uint8_t> labels(480);
+  session.label(0, 20, 24, labels, {});
   session.run(noise({1, 8, 8, 3}).view());
   CHECK(same_bits(run(session, noise({1, 20, 24, 3}, 9).view()), expected));
   Session here(tiny_model("fcn").program);
