@@ -65,10 +65,10 @@ inline const float* residual_pixel(const ConstView& residual, std::int64_t n, st
   return repeated ? residual.pixel(n, 0, 0) : residual.pixel(n, y, x);
 }
 
-// Floats from there to that of the next pixel of the row; where the map is one pixel wide, that is of no
-// matter.
-inline std::int64_t residual_pitch(const ConstView& residual) {
-  return residual.shape.h == 1 && residual.shape.w == 1 ? 0 : residual.pitch;
+// Floats from there to that of the output's next pixel: 0 where one pixel is repeated. To the next image's,
+// too, where the output is of single pixels as the residual is.
+inline std::int64_t residual_pitch(const ConstView& residual, const Shape& out) {
+  return residual.shape == out ? residual.pitch : 0;
 }
 
 // The definition above, in plain loops. `residual` is null or as above; it may be the same view as out.

@@ -34,7 +34,7 @@ class DepthwiseConv2d final : public Kernel {
             .in_height = in.shape.h,
             .in_width = in.shape.w,
             .residual = has_residual ? residual_pixel(call.inputs[1], n, y, 0) : nullptr,
-            .residual_pitch = has_residual ? residual_pitch(call.inputs[1]) : 0,
+            .residual_pitch = has_residual ? residual_pitch(call.inputs[1], call.output.shape) : 0,
             .out = out.pixel(n, y, 0),
             .out_pitch = out.pitch,
             .out_width = out.shape.w,

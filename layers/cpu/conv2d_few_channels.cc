@@ -67,7 +67,7 @@ class FewChannelsConv2d final : public Kernel {
                   .c = out.pixel(n, y, 0) + group.first,
                   .c_pitch = out.pitch,
                   .residual = has_residual ? residual_pixel(call.inputs[1], n, y, 0) + group.first : nullptr,
-                  .residual_pitch = has_residual ? residual_pitch(call.inputs[1]) : 0,
+                  .residual_pitch = has_residual ? residual_pitch(call.inputs[1], call.output.shape) : 0,
                   .columns = group.columns,
                   .activation = layer_.activation},
                  group.vectors, out.shape.w);

@@ -40,7 +40,7 @@ struct Pointwise {
     const std::int64_t most = std::clamp(block_floats / in.shape.c / 24 * 24, std::int64_t{24}, block_pixels);
     const std::int64_t block = std::min(most, divide_up(divide_up(pixels, enough_tasks), 24) * 24);
     const std::int64_t blocks = divide_up(pixels, block);
-    const std::int64_t step = residual ? residual_pitch(*residual) : 0;
+    const std::int64_t step = residual ? residual_pitch(*residual, out.shape) : 0;
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
     for (std::int64_t b = 0; b < blocks; ++b) {
       const std::int64_t first = b * block, count = std::min(block, pixels - first);

@@ -60,9 +60,13 @@ TEST_CASE("every layer on the device gives what it gives on the processor") {
     for (const char* force : {"", "direct", "cudnn", "cudnn_plain", "cublaslt"}) {
       CAPTURE(force);
       Session there(make_model(state, std::nullopt, {.device = device(Precision::fp32, force)}).program);
-      const auto layers = compare_layers(there, here, noise({1, 17, 20, 3}, 3).view());
-      CHECK(layers.size() >= 20);
-      for (const LayerDifference& layer : layers) CHECK_MESSAGE(layer.difference.relative < 1e-5, layer.node);
+      for (const Shape& size : {Shape{1, 17, 20, 3}, Shape{2, 9, 7, 3}}) {
+        CAPTURE(text(size));
+        const auto layers = compare_layers(there, here, noise(size, 3).view());
+        CHECK(layers.size() >= 20);
+        for (const LayerDifference& layer : layers)
+          CHECK_MESSAGE(layer.difference.relative < 1e-5, layer.node, " ", text(layer.shape));
+      }
     }
   }
 }
