@@ -62,7 +62,7 @@ TEST_CASE("a damaged PNG is refused") {
       {"CRC", bad_crc, "CRC mismatch in PNG chunk IHDR"},
       {"Adler-32", png(header + chunk("IDAT", bad_adler_data)), "corrupt"},
       {"too few pixels", grey_png({}, bytes({0, 10})), "expected 3 bytes of image data, found 2"},
-      {"too many pixels", grey_png({}, bytes({0, 10, 20, 30})), "more image data than the 3 bytes"},
+      {"too many pixels", grey_png({}, bytes({0, 10, 20, 30})), "more than the 3 bytes"},
       {"filter 5", grey_png({}, bytes({5, 10, 20})), "filter 5"},
       {"zero height", png(png_header(1, 0, 8, 0) + data), "1x0 has no pixels"},
       {"zero by zero", png(png_header(0, 0, 8, 0) + data), "0x0 has no pixels"},
@@ -199,6 +199,13 @@ TEST_CASE("a damaged BMP or PNM is refused") {
       {"BMP zero height", bmp(2, 0, 24, 0, FileBytes(16)), "2x0"},
       {"BMP negative width", bmp(0xffffffff, 2, 24, 0, FileBytes(16)), "-1x2"},
       {"BMP 64 bits", bmp(2, 2, 64, 0, FileBytes(64)), "64 bits a pixel"},
+      {"BMP pixels within the header",
+       [] {
+         FileBytes file = bmp(2, 2, 24, 0, FileBytes(64));
+         file[10] = std::byte{20};
+         return file;
+       }(),
+       "pixels begin at byte 20, its header ends at 54"},
       {"BMP of a JPEG", bmp(2, 2, 24, 4, FileBytes(64)), "compression 4"},
       {"BMP large for its file", bmp(9000, 9000, 24, 0, FileBytes(16)),
        "truncated: 243000000 bytes expected"},
