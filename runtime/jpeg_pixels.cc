@@ -46,9 +46,9 @@ class Upsampler {
   int farther(int y) const { return y % 2 == 0 ? y / 2 - 1 : y / 2 + 1; }
   void blend(int y) {
     const std::uint8_t *near = source(y / 2), *far = source(farther(y));
-    const int rounding = y % 2 == 0 ? 1 : 2;
-    for (int x = 0; x < plane_.width; ++x)
-      row_[static_cast<std::size_t>(x)] = static_cast<std::uint8_t>((3 * near[x] + far[x] + rounding) >> 2);
+    const int rounding = y % 2 == 0 ? 1 : 2, width = plane_.width;
+    std::uint8_t* to = row_.data();
+    for (int x = 0; x < width; ++x) to[x] = static_cast<std::uint8_t>((3 * near[x] + far[x] + rounding) >> 2);
   }
   // With the first and the last once more around them.
   const std::int16_t* padded() {
@@ -62,13 +62,15 @@ class Upsampler {
   }
   const std::int16_t* column_sums(int y) {
     const std::uint8_t *near = source(y / 2), *far = source(farther(y));
+    const int width = plane_.width;
     std::int16_t* sums = column_.data() + 1;
-    for (int x = 0; x < plane_.width; ++x) sums[x] = static_cast<std::int16_t>(3 * near[x] + far[x]);
+    for (int x = 0; x < width; ++x) sums[x] = static_cast<std::int16_t>(3 * near[x] + far[x]);
     return padded();
   }
   void widen(const std::int16_t* from, int shift, int round_left, int round_right) {
+    const int width = plane_.width;
     std::uint8_t* to = row_.data();
-    for (int x = 0; x < plane_.width; ++x) {
+    for (int x = 0; x < width; ++x) {
       to[2 * x] = static_cast<std::uint8_t>((3 * from[x] + from[x - 1] + round_left) >> shift);
       to[2 * x + 1] = static_cast<std::uint8_t>((3 * from[x] + from[x + 1] + round_right) >> shift);
     }
@@ -104,34 +106,37 @@ Rgb darkened(const Rgb& c, unsigned black) {
 }
 
 // Adobe stores inks inverted: 255 is none. YCCK's conversion gives what the inks leave, so it turns back.
-Rgb pixel(JpegColours colours, const std::array<const std::uint8_t*, 4>& at, std::size_t x) {
-  switch (colours) {
-    case JpegColours::grey:
-      return {at[0][x], at[0][x], at[0][x]};
-    case JpegColours::rgb:
-      return {at[0][x], at[1][x], at[2][x]};
-    case JpegColours::ycc:
-      return rgb_of_ycc(at[0][x], at[1][x], at[2][x]);
-    case JpegColours::cmyk:
-      return darkened({at[0][x], at[1][x], at[2][x]}, at[3][x]);
-    case JpegColours::ycck: {
-      const Rgb c = rgb_of_ycc(at[0][x], at[1][x], at[2][x]);
-      return darkened({clamped(255 - c[0]), clamped(255 - c[1]), clamped(255 - c[2])}, at[3][x]);
-    }
+template <JpegColours colours>
+Rgb rgb_of(int a, int b, int c, unsigned d) {
+  if constexpr (colours == JpegColours::ycc) return rgb_of_ycc(a, b, c);
+  const Rgb plain{clamped(a), clamped(b), clamped(c)};
+  if constexpr (colours == JpegColours::cmyk) return darkened(plain, d);
+  if constexpr (colours == JpegColours::ycck) {
+    const Rgb left = rgb_of_ycc(a, b, c);
+    return darkened({clamped(255 - left[0]), clamped(255 - left[1]), clamped(255 - left[2])}, d);
   }
-  return {};
+  return plain;
+}
+
+// The rows as arguments: what is written could otherwise be the pointers to them.
+template <JpegColours colours>
+void fill_row(const std::uint8_t* a, const std::uint8_t* b, const std::uint8_t* c, const std::uint8_t* d,
+              int width, std::uint8_t* to) {
+  for (int x = 0; x < width; ++x, to += 3) {
+    const Rgb rgb = rgb_of<colours>(a[x], b[x], c[x], d[x]);
+    to[0] = rgb[0];
+    to[1] = rgb[1];
+    to[2] = rgb[2];
+  }
 }
 
 template <JpegColours colours>
 void fill(Image& image, std::vector<Upsampler>& planes) {
-  std::array<const std::uint8_t*, 4> at{};
   for (int y = 0; y < image.height; ++y) {
-    for (std::size_t i = 0; i < planes.size(); ++i) at[i] = planes[i].row(y);
-    std::uint8_t* to = image.row(y);
-    for (std::size_t x = 0; x < static_cast<std::size_t>(image.width); ++x, to += 3) {
-      const Rgb c = pixel(colours, at, x);
-      std::copy_n(c.data(), 3, to);
-    }
+    // Grey has one plane for all.
+    std::array<const std::uint8_t*, 4> rows{};
+    for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = i < planes.size() ? planes[i].row(y) : rows[0];
+    fill_row<colours>(rows[0], rows[1], rows[2], rows[3], image.width, image.row(y));
   }
 }
 
@@ -142,9 +147,7 @@ Image jpeg_pixels(std::span<const JpegPlane> planes, JpegColours colours, int wi
   std::vector<Upsampler> upsamplers;
   for (const JpegPlane& plane : planes) upsamplers.emplace_back(plane, width);
   switch (colours) {
-    case JpegColours::grey:
-      fill<JpegColours::grey>(image, upsamplers);
-      break;
+    case JpegColours::grey:  // the three are one
     case JpegColours::rgb:
       fill<JpegColours::rgb>(image, upsamplers);
       break;
