@@ -4,7 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
-#include <ranges>
+#include <numeric>
 #include <span>
 
 #include "layers/error.h"
@@ -64,15 +64,22 @@ std::string classes_json(const Evaluation& e, const Metrics& m) {
   });
 }
 
+// A list of `one` of 0, 1, ...
+template <class One>
+std::string numbered_list(int count, One&& one) {
+  std::vector<int> numbers(static_cast<std::size_t>(count));
+  std::iota(numbers.begin(), numbers.end(), 0);
+  return json_list(numbers, one);
+}
+
 std::string confusion_json(const ConfusionMatrix& confusion) {
-  const auto classes = std::views::iota(0, confusion.classes);
-  return json_list(classes, [&](int t) {
-    return json_list(classes, [&](int p) { return json_number(confusion.at(t, p)); });
+  return numbered_list(confusion.classes, [&](int t) {
+    return numbered_list(confusion.classes, [&](int p) { return json_number(confusion.at(t, p)); });
   });
 }
 
 std::string curves_json(const ScoreHistogram& scores) {
-  return json_list(std::views::iota(0, scores.classes), [&](int c) {
+  return numbered_list(scores.classes, [&](int c) {
     return json_list(thin_out(precision_recall(scores, c), curve_points), [](const CurvePoint& p) {
       return text('[', number(p.threshold, 1e4), ',', number(p.precision, 1e4), ',', number(p.recall, 1e4),
                   ']');

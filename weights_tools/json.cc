@@ -58,7 +58,9 @@ class TreeBuilder final : public nlohmann::json_sax<Library> {
     if (open_.empty()) return root_;
     Json::Value& around = open_.back()->value;
     if (const auto* list = std::get_if<Json::Box<Json::List>>(&around)) return (*list)->emplace_back();
-    return std::get<Json::Box<Json::Object>>(around)->emplace_back(std::move(key_), Json()).value;
+    Json::Object& members = *std::get<Json::Box<Json::Object>>(around);
+    members.push_back({std::move(key_), {}});
+    return members.back().value;
   }
   bool add(Json::Value value) {
     place().value = std::move(value);
