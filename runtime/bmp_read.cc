@@ -46,6 +46,9 @@ Header read_header(const Bytes& file, std::int64_t max_pixels) {
   const std::uint32_t bytes = file.le32(file_header);
   if (bytes != 12 && (bytes < 40 || bytes > 124))
     fail(ErrorCode::unsupported, name, ": BMP header of ", bytes, " bytes");
+  if (h.pixels_at < file_header + bytes)
+    fail(ErrorCode::malformed, name, ": the BMP's pixels begin at byte ", h.pixels_at,
+         ", its header ends at ", file_header + bytes);
   const bool old = bytes == 12;
   const auto side = [&](std::size_t at_old, std::size_t at_new) -> std::int64_t {
     if (old) return file.le16(at_old);

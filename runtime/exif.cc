@@ -6,7 +6,8 @@ namespace atrous::formats {
 
 namespace {
 
-constexpr std::uint32_t orientation_tag = 0x0112, type_short = 3;
+constexpr std::uint32_t orientation_tag = 0x0112;
+enum Type : std::uint32_t { type_short = 3, type_long = 4, type_sshort = 8, type_slong = 9 };
 
 std::uint32_t read16(const Bytes& b, std::size_t at, bool big) { return big ? b.be16(at) : b.le16(at); }
 std::uint32_t read32(const Bytes& b, std::size_t at, bool big) { return big ? b.be32(at) : b.le32(at); }
@@ -22,15 +23,19 @@ int exif_orientation(std::span<const std::byte> tiff) {
   const std::size_t directory = read32(b, 4, big);
   if (directory > b.size() - 2) return 1;
   const std::size_t entries = read16(b, directory, big);
+  int orientation = 1;
   for (std::size_t i = 0; i < entries; ++i) {
     const std::size_t entry = directory + 2 + 12 * i;
-    if (entry > b.size() - 2 || b.size() - entry < 12) return 1;
-    if (read16(b, entry, big) != orientation_tag) continue;
-    if (read16(b, entry + 2, big) != type_short) return 1;
-    const std::uint32_t value = read16(b, entry + 8, big);
-    return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
+    if (entry > b.size() - 2 || b.size() - entry < 12) break;
+    if (read16(b, entry, big) != orientation_tag || read32(b, entry + 4, big) != 1) continue;
+    const std::uint32_t type = read16(b, entry + 2, big);
+    const bool is_short = type == type_short || type == type_sshort;
+    if (!is_short && type != type_long && type != type_slong) continue;
+    // The last entry counts, as for Pillow, where a tag is there twice.
+    const std::uint32_t value = is_short ? read16(b, entry + 8, big) : read32(b, entry + 8, big);
+    orientation = value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
   }
-  return 1;
+  return orientation;
 }
 
 Image upright(Image image, int orientation) {

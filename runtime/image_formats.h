@@ -48,12 +48,13 @@ Decoded read_jpeg(const Bytes&, std::int64_t max_pixels);
 Image read_bmp(const Bytes&, std::int64_t max_pixels);
 Image read_pnm(const Bytes&, std::int64_t max_pixels);
 
+enum class JpegColours { grey, rgb, ycc, cmyk, ycck };
+
 // A JPEG, walked from marker to marker before any decoding and copied without what the decoder does not need:
 // EXIF, colour profiles, comments, stray bytes between segments, restart intervals beyond the last block.
 struct CleanJpeg {
-  int components = 0;
+  JpegColours colours = JpegColours::grey;  // after the rules of libjpeg's default_decompress_parms
   int orientation = 1;
-  int adobe_transform = -1;  // of the APP14 segment; -1: there is none
   std::vector<std::byte> bytes;
 };
 
@@ -61,8 +62,18 @@ struct CleanJpeg {
 // bounds for: the bytes returned are fit for it.
 CleanJpeg clean_jpeg(const Bytes&, std::int64_t max_pixels);
 
-// The stb_image decoder itself: interleaved RGB, or Error(malformed) with its reason.
-Image stb_decode_jpeg(std::span<const std::byte> file, std::string_view name);
+// The stb_image decoder itself, of bytes from clean_jpeg: RGB, or Error(malformed) with its reason.
+Image stb_decode_jpeg(std::span<const std::byte> file, JpegColours, std::string_view name);
+
+// Decoded samples of one component. A sample stands for across x down of the picture's pixels.
+struct JpegPlane {
+  const std::uint8_t* samples = nullptr;
+  std::size_t stride = 0;
+  int width = 0, height = 0, across = 1, down = 1;
+};
+
+// One plane for grey, three or four for the others.
+Image jpeg_pixels(std::span<const JpegPlane>, JpegColours, int width, int height);
 
 // The orientation in a TIFF-structured EXIF block (without JPEG's "Exif\0\0"); 1 for whatever cannot be
 // understood, because broken EXIF is common and no reason to refuse a photo. TIFF 6.0, section 2; EXIF 2.3

@@ -8,7 +8,9 @@
 //   colour, but clips 16-bit grey at 255, which turns such photos white);
 // - CMYK and YCCK JPEGs are taken in Adobe's inverted convention, as Pillow does, and no ICC or gamma is
 // applied;
-// - JPEG decoders differ from each other by a few grey levels, stb_image from libjpeg too.
+// - JPEG: libjpeg's upsampling and colours to the bit; stb_image's inverse cosine transform rounds
+// differently,
+//   by a level or two here and there.
 // Unlike convert() alone, and like ImageOps.exif_transpose, an EXIF orientation turns the photo upright
 // unless asked not to.
 //

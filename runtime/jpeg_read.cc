@@ -37,6 +37,15 @@ enum Marker : unsigned char {
 struct Component {
   unsigned id = 0, horizontal = 0, vertical = 0, quantisation = 0;
   bool scanned = false;
+  // Of a progressive picture: up to which bit each coefficient is known, 0 in full; `unknown`: not at all.
+  std::array<unsigned, 64> known_to = filled_with_unknown();
+
+  static constexpr unsigned unknown = 14;
+  static constexpr std::array<unsigned, 64> filled_with_unknown() {
+    std::array<unsigned, 64> all{};
+    all.fill(unknown);
+    return all;
+  }
 };
 
 // Blocks of 8x8 samples that a scan codes: in units of `blocks_each` blocks, as many as `units`.
@@ -51,9 +60,10 @@ struct Walk {
   std::size_t width = 0, height = 0;
   std::vector<Component> components{};
   unsigned widest = 1, tallest = 1;  // sampling factors
-  bool progressive = false, has_exif = false;
+  bool progressive = false, has_exif = false, has_jfif = false;
+  int adobe_transform = -1;  // of the APP14 segment; -1: there is none
   std::size_t restart_interval = 0;
-  int scans = 0;
+  std::size_t scans = 0;
   // Tables defined so far, a bit each.
   unsigned quantisation = 0, huffman_dc = 0, huffman_ac = 0;
 
@@ -132,7 +142,8 @@ std::string_view unsupported_process(unsigned marker) {
 
 void read_component(Walk& w, const Bytes& s, std::size_t at) {
   const unsigned sampling = s.u8(at + 1);
-  w.components.push_back({s.u8(at), sampling >> 4, sampling & 15, s.u8(at + 2)});
+  w.components.push_back(
+      {.id = s.u8(at), .horizontal = sampling >> 4, .vertical = sampling & 15, .quantisation = s.u8(at + 2)});
   const Component& c = w.components.back();
   if (c.horizontal < 1 || c.horizontal > 4 || c.vertical < 1 || c.vertical > 4 || c.quantisation > 3)
     w.malformed("component ", c.id, ": sampling ", c.horizontal, "x", c.vertical, ", quantisation table ",
@@ -162,7 +173,6 @@ void read_frame(Walk& w, const Bytes& s, unsigned marker) {
          " components; 1, 3 or 4 are supported");
   if (s.size() != 6 + 3 * std::size_t{components}) w.malformed("frame header of ", s.size(), " bytes");
   w.progressive = marker == sof2;
-  w.out.components = static_cast<int>(components);
   for (std::size_t i = 0; i < components; ++i) read_component(w, s, 6 + 3 * i);
   check_sampling(w);
   // A block takes at least one bit: a size that cannot be in the file is refused before it is allocated.
@@ -202,19 +212,42 @@ std::span<const std::byte> used_intervals(const Walk& w, std::span<const std::by
   for (std::size_t i = 0; i + 1 < coded.size(); ++i) {
     const unsigned next = std::to_integer<unsigned>(coded[i + 1]);
     if (coded[i] != std::byte{0xff} || next < rst0 || next > rst7) continue;
-    if (restarts++ == expected) return coded.first(i);
+    if (restarts == expected) return coded.first(i);
+    // Another number: intervals are missing, or come twice.
+    if (next - rst0 != restarts % 8)
+      w.malformed("is damaged: restart marker ", next - rst0, " where ", restarts % 8, " is due");
+    ++restarts;
   }
   if (restarts < expected)
     w.malformed("is truncated or damaged: a scan has ", restarts, " restart markers, expected ", expected);
   return coded;
 }
 
+// T.81, G.1.1.1: a coefficient comes once down to some bit, then bit by bit. A scan out of turn would be
+// added to what is there, or, of the first coefficient, which stb_image takes for a block's beginning, erase
+// it.
+void check_progression(const Walk& w, Component& c, const Bytes& parameters) {
+  const unsigned first = parameters.u8(0), last = parameters.u8(1), from = parameters.u8(2) >> 4,
+                 to = parameters.u8(2) & 15;
+  if (first > last || last > 63 || (first == 0) != (last == 0) || to > 13 || (from != 0 && from != to + 1))
+    w.malformed("scan of coefficients ", first, " to ", last, ", bits ", from, " to ", to);
+  const bool begins = first == 0 && from == 0;
+  for (unsigned k = first; k <= (begins ? 63 : last); ++k)
+    if (c.known_to[k] != (from == 0 ? c.unknown : from))
+      w.malformed("scan of coefficient ", k, " of component ", c.id, " out of turn");
+  std::fill(c.known_to.begin() + first, c.known_to.begin() + last + 1, to);
+}
+
 // `coded` is what follows the scan header, up to the next segment.
 void read_scan(Walk& w, const Bytes& s, std::span<const std::byte> coded) {
-  constexpr int max_scans = 256;  // each costs time for the whole picture, however few bytes it has
+  // Each costs time for the whole picture, however few bytes it has; progressive pictures have about ten.
+  constexpr std::size_t max_scans = 256, max_scanned = std::size_t{2} << 30;
   if (w.components.empty()) w.malformed("scan before the frame header");
   if (++w.scans > max_scans)
     fail(ErrorCode::limit, w.file.name, ": JPEG with more than ", max_scans, " scans");
+  if (w.width * w.height * w.scans > max_scanned)
+    fail(ErrorCode::limit, w.file.name, ": JPEG with ", w.scans, " scans or more of ", w.width, "x", w.height,
+         " pixels, ", max_scanned, " pixels in all at most");
   const std::size_t count = s.u8(0);
   if (count < 1 || count > 4 || s.size() != 4 + 2 * count) w.malformed("scan header of ", s.size(), " bytes");
   const unsigned first = s.u8(1 + 2 * count), refines = s.u8(3 + 2 * count) >> 4;
@@ -225,6 +258,7 @@ void read_scan(Walk& w, const Bytes& s, std::span<const std::byte> coded) {
     if (c == w.components.end()) w.malformed("scan of component ", id, ", which the frame does not have");
     const bool needs_dc = !w.progressive || (first == 0 && refines == 0);
     check_tables(w, *c, s.u8(2 + 2 * i), needs_dc, !w.progressive || first > 0);
+    if (w.progressive) check_progression(w, *c, {s.slice(1 + 2 * count, 3), s.name});
     c->scanned = true;
     scanned.push_back(&*c);
   }
@@ -258,8 +292,11 @@ void read_segment(Walk& w, unsigned marker, const Bytes& s) {
         w.out.orientation = exif_orientation(s.data.subspan(6));
       }
       return;
+    case app0:
+      w.has_jfif = w.has_jfif || (begins_with(s.data, "JFIF\0"sv) && s.size() >= 14);
+      return;
     case app14:
-      if (begins_with(s.data, "Adobe"sv) && s.size() >= 12) w.out.adobe_transform = s.u8(11);
+      if (begins_with(s.data, "Adobe"sv) && s.size() >= 12) w.adobe_transform = s.u8(11);
       return;
     default:
       return;
@@ -267,7 +304,7 @@ void read_segment(Walk& w, unsigned marker, const Bytes& s) {
 }
 
 bool decoder_needs(unsigned marker) {
-  constexpr std::array needed{sof0, sof1, sof2, dht, dqt, dri, sos, app0, app14};
+  constexpr std::array needed{sof0, sof1, sof2, dht, dqt, dri, sos};
   return std::ranges::find(needed, marker) != needed.end();
 }
 
@@ -295,15 +332,20 @@ std::size_t require_marker(const Bytes& file, std::size_t at) {
   return found;
 }
 
-// The file with Adobe's segment, transform 0 (CMYK), as its first.
-std::vector<std::byte> with_adobe_segment(std::span<const std::byte> file) {
-  constexpr std::array<unsigned char, 16> segment{0xff, app14, 0,   14, 'A', 'd', 'o', 'b',
-                                                  'e',  0,     100, 0,  0,   0,   0,   0};
-  const auto bytes = std::as_bytes(std::span(segment));
-  std::vector<std::byte> out(file.begin(), file.begin() + 2);
-  out.insert(out.end(), bytes.begin(), bytes.end());
-  out.insert(out.end(), file.begin() + 2, file.end());
-  return out;
+// What the components are, which no segment says outright.
+JpegColours colours_of(const Walk& w) {
+  const int transform = w.adobe_transform;
+  if (w.components.size() == 1) return JpegColours::grey;
+  if (w.components.size() == 4) {
+    if (transform > 2 || transform == 1)
+      fail(ErrorCode::unsupported, w.file.name, ": JPEG of four components with Adobe transform ", transform,
+           "; 0 (CMYK) and 2 (YCCK) are supported");
+    return transform == 2 ? JpegColours::ycck : JpegColours::cmyk;
+  }
+  const auto id = [&w](std::size_t i) { return w.components[i].id; };
+  const bool named_rgb = id(0) == 'R' && id(1) == 'G' && id(2) == 'B';
+  if (w.has_jfif) return JpegColours::ycc;
+  return transform == 0 || (transform == -1 && named_rgb) ? JpegColours::rgb : JpegColours::ycc;
 }
 
 }  // namespace
@@ -334,19 +376,13 @@ CleanJpeg clean_jpeg(const Bytes& file, std::int64_t max_pixels) {
   if (w.components.empty()) w.malformed("without a frame header");
   for (const Component& c : w.components)
     if (!c.scanned) w.malformed("without a scan of component ", c.id);
+  w.out.colours = colours_of(w);
   return std::move(w.out);
 }
 
 Decoded read_jpeg(const Bytes& file, std::int64_t max_pixels) {
-  CleanJpeg jpeg = clean_jpeg(file, max_pixels);
-  // libjpeg, and so Pillow, takes four components without Adobe's segment for CMYK; stb_image ignores the
-  // fourth.
-  if (jpeg.components == 4 && jpeg.adobe_transform == -1) jpeg.bytes = with_adobe_segment(jpeg.bytes);
-  if (jpeg.components == 4 && jpeg.adobe_transform != -1 && jpeg.adobe_transform != 0 &&
-      jpeg.adobe_transform != 2)
-    fail(ErrorCode::unsupported, file.name, ": JPEG of four components with Adobe transform ",
-         jpeg.adobe_transform, "; 0 (CMYK) and 2 (YCCK) are supported");
-  return {stb_decode_jpeg(jpeg.bytes, file.name), jpeg.orientation};
+  const CleanJpeg jpeg = clean_jpeg(file, max_pixels);
+  return {stb_decode_jpeg(jpeg.bytes, jpeg.colours, file.name), jpeg.orientation};
 }
 
 }  // namespace atrous::formats

@@ -9,6 +9,7 @@
 
 #include "layers/checked.h"
 #include "layers/error.h"
+#include "weights_tools/names.h"
 
 namespace atrous {
 
@@ -97,6 +98,7 @@ class HeaderParser {
       value = checked_add<std::int64_t>(checked_multiply<std::int64_t>(value, 10, name_), text_[at_] - '0',
                                         name_);
     if (at_ == begin) refuse("no integer");
+    if (text_[begin] == '0' && at_ > begin + 1) refuse("a number that begins with 0");
     return value;
   }
   std::vector<std::int64_t> tuple() {
@@ -149,7 +151,8 @@ Tensor read_npy(std::span<const std::byte> file, std::string_view name, std::int
   std::size_t at = 0;
   const std::string_view bytes(reinterpret_cast<const char*>(file.data()), file.size());
   const NpyHeader h = HeaderParser(header_text(bytes, name, at), name).parse();
-  if (h.dtype != "<f4") fail(ErrorCode::unsupported, name, ": expected dtype '<f4', found '", h.dtype, "'");
+  if (h.dtype != "<f4")
+    fail(ErrorCode::unsupported, name, ": expected dtype '<f4', found '", printable(h.dtype), "'");
   if (h.fortran_order) fail(ErrorCode::unsupported, name, ": expected C order, found Fortran order");
   if (h.shape.size() != 4)
     fail(ErrorCode::mismatch, name, ": expected 4 dimensions (N, C, H, W), found ", h.shape.size(), ": ",
@@ -158,7 +161,11 @@ Tensor read_npy(std::span<const std::byte> file, std::string_view name, std::int
     fail(ErrorCode::mismatch, name, ": expected ", channels, " channels, found ", h.shape[1], " in ",
          printed(h.shape));
   const Shape shape{h.shape[0], h.shape[2], h.shape[3], h.shape[1]};
-  const std::size_t expected = static_cast<std::size_t>(checked_elements(shape)) * sizeof(float);
+  if (std::ranges::any_of(h.shape, [](std::int64_t d) { return d == 0; }))
+    fail(ErrorCode::malformed, name, ": an array of shape ", printed(h.shape), " has no values");
+  const auto values = checked_multiply(
+      checked_multiply(checked_multiply(shape.n, shape.h, name), shape.w, name), shape.c, name);
+  const auto expected = checked_multiply(static_cast<std::size_t>(values), sizeof(float), name);
   if (file.size() - at != expected)
     fail(ErrorCode::malformed, name, ": ", printed(h.shape), " needs ", expected, " bytes of data, found ",
          file.size() - at);

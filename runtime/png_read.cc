@@ -176,8 +176,8 @@ std::vector<std::uint8_t> inflate(const Parts& parts, std::string_view name) {
       libdeflate_zlib_decompress_ex(inflater.get(), parts.compressed.data(), compressed, filtered.data(),
                                     filtered.size(), &consumed, &produced);
   if (result == LIBDEFLATE_INSUFFICIENT_SPACE)
-    fail(ErrorCode::malformed, name, ": the PNG holds more image data than the ", expected, " bytes of ",
-         parts.header.width, "x", parts.header.height, " pixels");
+    fail(ErrorCode::malformed, name, ": the PNG's compressed data is damaged, or more than the ", expected,
+         " bytes of ", parts.header.width, "x", parts.header.height, " pixels");
   if (result != LIBDEFLATE_SUCCESS)
     fail(ErrorCode::malformed, name, ": the PNG's compressed data is corrupt or truncated");
   if (produced != expected)

@@ -4,23 +4,26 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
-#include <nlohmann/json.hpp>
+#include <numeric>
 #include <span>
 
+#include "layers/error.h"
+#include "weights_tools/json.h"
 #include "weights_tools/sha256.h"
 
 namespace atrous {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 constexpr std::size_t curve_points = 200;
 
+// Beyond ASCII everything becomes \u, and what is no UTF-8 U+FFFD.
+std::string string(std::string_view s) { return json_string(s, Utf8::ascii); }
+
 // Six digits behind the point are more than a page shows.
-Json number(Ratio value, double scale = 1e6) {
-  if (!value || !std::isfinite(*value)) return nullptr;
-  return std::round(*value * scale) / scale;
+std::string number(Ratio value, double scale = 1e6) {
+  if (!value || !std::isfinite(*value)) return "null";
+  return json_number(std::round(*value * scale) / scale);
 }
 
 std::string hex_colour(const Palette& palette, std::size_t c) {
@@ -30,76 +33,81 @@ std::string hex_colour(const Palette& palette, std::size_t c) {
   return out.data();
 }
 
-Json summary_json(const Metrics& m) {
-  return {{"pixels", m.pixels},
-          {"mean_iou", number(m.mean_iou)},
-          {"pixel_accuracy", number(m.pixel_accuracy)},
-          {"mean_dice", number(m.mean_dice)},
-          {"mean_accuracy", number(m.mean_recall)},
-          {"mean_precision", number(m.mean_precision)},
-          {"frequency_weighted_iou", number(m.frequency_weighted_iou)},
-          {"mean_ap", number(m.mean_average_precision)},
-          {"loss", number(m.cross_entropy)},
-          {"image_mean_iou", number(m.image_mean_iou)}};
+std::string summary_json(const Metrics& m) {
+  return json_object({{"pixels", json_number(m.pixels)},
+                      {"mean_iou", number(m.mean_iou)},
+                      {"pixel_accuracy", number(m.pixel_accuracy)},
+                      {"mean_dice", number(m.mean_dice)},
+                      {"mean_accuracy", number(m.mean_recall)},
+                      {"mean_precision", number(m.mean_precision)},
+                      {"frequency_weighted_iou", number(m.frequency_weighted_iou)},
+                      {"mean_ap", number(m.mean_average_precision)},
+                      {"loss", number(m.cross_entropy)},
+                      {"image_mean_iou", number(m.image_mean_iou)}});
 }
 
-Json classes_json(const Evaluation& e, const Metrics& m) {
-  Json out = Json::array();
-  for (std::size_t c = 0; c < m.classes.size(); ++c) {
-    const ClassMetrics& k = m.classes[c];
-    out.push_back({{"name", c < e.classes.size() ? e.classes[c] : "class " + std::to_string(c)},
-                   {"colour", hex_colour(e.palette, c)},
-                   {"iou", number(k.iou)},
-                   {"dice", number(k.dice)},
-                   {"precision", number(k.precision)},
-                   {"recall", number(k.recall)},
-                   {"ap", number(k.average_precision)},
-                   {"image_iou", number(k.iou_per_image)},
-                   {"truth", k.truth_pixels},
-                   {"predicted", k.predicted_pixels}});
-  }
-  return out;
+std::string classes_json(const Evaluation& e, const Metrics& m) {
+  std::size_t c = 0;
+  return json_list(m.classes, [&](const ClassMetrics& k) {
+    const std::string name = c < e.classes.size() ? e.classes[c] : text("class ", c);
+    const std::string colour = hex_colour(e.palette, c++);
+    return json_object({{"name", string(name)},
+                        {"colour", string(colour)},
+                        {"iou", number(k.iou)},
+                        {"dice", number(k.dice)},
+                        {"precision", number(k.precision)},
+                        {"recall", number(k.recall)},
+                        {"ap", number(k.average_precision)},
+                        {"image_iou", number(k.iou_per_image)},
+                        {"truth", json_number(k.truth_pixels)},
+                        {"predicted", json_number(k.predicted_pixels)}});
+  });
 }
 
-Json confusion_json(const ConfusionMatrix& confusion) {
-  Json rows = Json::array();
-  for (int t = 0; t < confusion.classes; ++t) {
-    Json row = Json::array();
-    for (int p = 0; p < confusion.classes; ++p) row.push_back(confusion.at(t, p));
-    rows.push_back(std::move(row));
-  }
-  return rows;
+// A list of `one` of 0, 1, ...
+template <class One>
+std::string numbered_list(int count, One&& one) {
+  std::vector<int> numbers(static_cast<std::size_t>(count));
+  std::iota(numbers.begin(), numbers.end(), 0);
+  return json_list(numbers, one);
 }
 
-Json curves_json(const ScoreHistogram& scores) {
-  Json curves = Json::array();
-  for (int c = 0; c < scores.classes; ++c) {
-    Json curve = Json::array();
-    for (const CurvePoint& p : thin_out(precision_recall(scores, c), curve_points))
-      curve.push_back({number(p.threshold, 1e4), number(p.precision, 1e4), number(p.recall, 1e4)});
-    curves.push_back(std::move(curve));
-  }
-  return curves;
+std::string confusion_json(const ConfusionMatrix& confusion) {
+  return numbered_list(confusion.classes, [&](int t) {
+    return numbered_list(confusion.classes, [&](int p) { return json_number(confusion.at(t, p)); });
+  });
 }
 
-Json image_json(const ImageScore& image, const ReportPictures& pictures) {
-  Json classes = Json::array();
-  for (const auto& [c, iou] : image.iou) classes.push_back({c, number(iou, 1e4)});
-  Json out = {{"name", image.name},
-              {"width", image.width},
-              {"height", image.height},
-              {"pixels", image.pixels},
-              {"iou", number(image.mean_iou)},
-              {"accuracy", number(image.pixel_accuracy)},
-              {"dice", number(image.mean_dice)},
-              {"loss", number(image.cross_entropy)},
-              {"seconds", number(image.seconds)},
-              {"classes", std::move(classes)}};
-  if (!pictures.photo.empty())
-    out["pictures"] = {{"photo", pictures.photo},
-                       {"truth", pictures.truth},
-                       {"prediction", pictures.prediction},
-                       {"errors", pictures.errors}};
+std::string curves_json(const ScoreHistogram& scores) {
+  return numbered_list(scores.classes, [&](int c) {
+    return json_list(thin_out(precision_recall(scores, c), curve_points), [](const CurvePoint& p) {
+      return text('[', number(p.threshold, 1e4), ',', number(p.precision, 1e4), ',', number(p.recall, 1e4),
+                  ']');
+    });
+  });
+}
+
+std::string pictures_json(const ReportPictures& pictures) {
+  return json_object({{"photo", string(pictures.photo)},
+                      {"truth", string(pictures.truth)},
+                      {"prediction", string(pictures.prediction)},
+                      {"errors", string(pictures.errors)}});
+}
+
+std::string image_json(const ImageScore& image, const ReportPictures& pictures) {
+  std::string out = json_object({{"name", string(image.name)},
+                                 {"width", json_number(image.width)},
+                                 {"height", json_number(image.height)},
+                                 {"pixels", json_number(image.pixels)},
+                                 {"iou", number(image.mean_iou)},
+                                 {"accuracy", number(image.pixel_accuracy)},
+                                 {"dice", number(image.mean_dice)},
+                                 {"loss", number(image.cross_entropy)},
+                                 {"seconds", number(image.seconds)},
+                                 {"classes", json_list(image.iou, [](const auto& of_class) {
+                                    return text('[', of_class.first, ',', number(of_class.second, 1e4), ']');
+                                  })}});
+  if (!pictures.photo.empty()) out.insert(out.size() - 1, ",\"pictures\":" + pictures_json(pictures));
   return out;
 }
 
@@ -137,25 +145,24 @@ std::vector<CurvePoint> thin_out(const std::vector<CurvePoint>& curve, std::size
 
 std::string report_data(const Evaluation& e, const std::vector<ReportPictures>& pictures) {
   const Metrics metrics = e.metrics();
-  Json images = Json::array(), failed = Json::array();
-  for (std::size_t i = 0; i < e.images.size(); ++i) images.push_back(image_json(e.images[i], pictures.at(i)));
-  for (const auto& [name, sentence] : e.failed) failed.push_back({name, sentence});
-  const Json json = {{"model", e.model},
-                     {"architecture", e.architecture},
-                     {"dataset", e.dataset},
-                     {"size", e.size},
-                     {"seconds", number(e.seconds)},
-                     {"summary", summary_json(metrics)},
-                     {"classes", classes_json(e, metrics)},
-                     {"confusion", confusion_json(e.confusion)},
-                     {"curves", curves_json(e.scores)},
-                     {"images", std::move(images)},
-                     {"failed", std::move(failed)}};
-  // Beyond ASCII everything becomes \u, and what is no UTF-8 U+FFFD.
-  const std::string text = json.dump(-1, ' ', true, Json::error_handler_t::replace);
+  std::size_t i = 0;
+  const std::string json = json_object(
+      {{"model", string(e.model)},
+       {"architecture", string(e.architecture)},
+       {"dataset", string(e.dataset)},
+       {"size", string(e.size)},
+       {"seconds", number(e.seconds)},
+       {"summary", summary_json(metrics)},
+       {"classes", classes_json(e, metrics)},
+       {"confusion", confusion_json(e.confusion)},
+       {"curves", curves_json(e.scores)},
+       {"images", json_list(e.images, [&](const ImageScore& s) { return image_json(s, pictures.at(i++)); })},
+       {"failed", json_list(e.failed, [](const auto& failure) {
+          return text('[', string(failure.first), ',', string(failure.second), ']');
+        })}});
   std::string out;
-  out.reserve(text.size());
-  for (const char c : text)  // '<' occurs only within strings
+  out.reserve(json.size());
+  for (const char c : json)  // '<' occurs only within strings
     if (c == '<')
       out += "\\u003c";
     else

@@ -16,7 +16,6 @@
 #define STBI_FREE(pointer) std::free(pointer)
 #include <stb/stb_image.h>
 
-#include <cstring>
 #include <memory>
 
 #include "layers/checked.h"
@@ -25,16 +24,36 @@
 
 namespace atrous::formats {
 
-Image stb_decode_jpeg(std::span<const std::byte> file, std::string_view name) {
-  int width = 0, height = 0, components = 0;
+namespace {
+
+// The decoder's state, with the planes it decodes to.
+struct Decoder {
+  stbi__context context;
+  stbi__jpeg jpeg;
+  Decoder(const stbi_uc* bytes, int size) {
+    stbi__start_mem(&context, bytes, size);
+    jpeg.s = &context;
+    stbi__setup_jpeg(&jpeg);
+    context.img_n = 0;  // so many components to free
+  }
+  ~Decoder() { stbi__cleanup_jpeg(&jpeg); }
+  Decoder(const Decoder&) = delete;
+  Decoder& operator=(const Decoder&) = delete;
+};
+
+}  // namespace
+
+Image stb_decode_jpeg(std::span<const std::byte> file, JpegColours colours, std::string_view name) {
   const auto* bytes = reinterpret_cast<const stbi_uc*>(file.data());
-  const std::unique_ptr<stbi_uc, void (*)(void*)> pixels(
-      stbi_load_from_memory(bytes, checked_cast<int>(file.size(), name), &width, &height, &components, 3),
-      stbi_image_free);
-  if (!pixels) fail(ErrorCode::malformed, name, ": the JPEG cannot be decoded: ", stbi_failure_reason());
-  Image image = make_image(width, height, 3);
-  std::memcpy(image.pixels.data(), pixels.get(), image.pixels.size());
-  return image;
+  const auto decoder = std::make_unique<Decoder>(bytes, checked_cast<int>(file.size(), name));
+  stbi__jpeg& j = decoder->jpeg;
+  if (!stbi__decode_jpeg_image(&j))
+    fail(ErrorCode::malformed, name, ": the JPEG cannot be decoded: ", stbi_failure_reason());
+  std::vector<JpegPlane> planes;
+  for (const auto& c : std::span(j.img_comp, static_cast<std::size_t>(j.s->img_n)))
+    planes.push_back(
+        {c.data, static_cast<std::size_t>(c.w2), c.x, c.y, j.img_h_max / c.h, j.img_v_max / c.v});
+  return jpeg_pixels(planes, colours, static_cast<int>(j.s->img_x), static_cast<int>(j.s->img_y));
 }
 
 }  // namespace atrous::formats

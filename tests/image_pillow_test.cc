@@ -78,6 +78,9 @@ std::vector<Case> cases(const TemporaryFolder& folder) {
   return all;
 }
 
+// On average, in grey levels: inverse cosine transforms round differently, and nothing else may differ.
+constexpr double closeness = 0.25;
+
 double mean_difference(const Image& a, const Image& b) {
   double sum = 0;
   for (std::size_t i = 0; i < a.pixels.size(); ++i) sum += std::abs(a.pixels[i] - b.pixels[i]);
@@ -93,7 +96,7 @@ void check_picture(const TemporaryFolder& folder, const Case& c) {
   if (c.verb == "read") CHECK(image == expected);
   if (c.verb == "jpeg") {
     REQUIRE(image.pixels.size() == expected.pixels.size());
-    CHECK(mean_difference(image, expected) < 1.0);
+    CHECK(mean_difference(image, expected) < closeness);
   }
 }
 
@@ -155,25 +158,24 @@ struct Disagreement {
 const std::vector<Disagreement> disagreements{
     {"libpng/crashers/badcrc.png", "we refuse", "CRC mismatch in PNG chunk IDAT"},
     {"libpng/crashers/huge_IDAT.png", "we refuse", "truncated: 1073741823 bytes expected"},
-    {"jpeg-decoder/crashtest/subtract-with-overflow.jpg", "we refuse", "unknown marker"},
+    {"jpeg-decoder/crashtest/subtract-with-overflow.jpg", "we refuse",
+     "coefficient 6 of component 1 out of turn"},
     {"pillow/hopper_bad_exif.jpg", "we refuse", "unknown marker"},
     {"jpeg-decoder/reftest/mjpeg.jpg", "we refuse", "undefined Huffman tables"},
     {"libjpeg-turbo/testimgari.jpg", "we refuse", "arithmetic-coded JPEG is not supported"},
     {"libpng/crashers/empty_ancillary_chunks.png", "Pillow refuses", ""},
     {"pillow/exif_imagemagick_orientation.png", "other pixels", ""},
     {"pillow/xmp_tags_orientation.png", "other pixels", ""},
-    {"jpeg-decoder/reftest/mozilla/jpg-size-3x3.jpg", "other pixels", ""},
-    {"jpeg-decoder/reftest/mozilla/jpg-size-4x4.jpg", "other pixels", ""},
-    {"jpeg-decoder/reftest/partial_progressive.jpg", "other pixels", ""},
+    {"jpeg-decoder/reftest/partial_progressive.jpg", "we refuse", "coefficient 1 of component 3 out of turn"},
 };
 
-// PNG to the bit, JPEG by less than one level on average.
+// PNG to the bit, JPEG but for rounding.
 bool agrees(const Image& image, const FileBytes& expected, const std::string& format) {
   if (image.pixels.size() != expected.size()) return false;
   if (format != "JPEG") return std::memcmp(image.pixels.data(), expected.data(), expected.size()) == 0;
   Image other = image;
   std::memcpy(other.pixels.data(), expected.data(), expected.size());
-  return mean_difference(image, other) < 1.0;
+  return mean_difference(image, other) < closeness;
 }
 
 // How we and Pillow differ on a file; empty where we do not. `said` is our refusal.
@@ -283,5 +285,5 @@ TEST_CASE("awkward pictures are what Pillow makes of them, but for the differenc
     pictures += said.empty();
   }
   CHECK(differing == disagreements.size());
-  CHECK(pictures == 289);
+  CHECK(pictures == 288);
 }

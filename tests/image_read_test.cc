@@ -62,7 +62,7 @@ TEST_CASE("a damaged PNG is refused") {
       {"CRC", bad_crc, "CRC mismatch in PNG chunk IHDR"},
       {"Adler-32", png(header + chunk("IDAT", bad_adler_data)), "corrupt"},
       {"too few pixels", grey_png({}, bytes({0, 10})), "expected 3 bytes of image data, found 2"},
-      {"too many pixels", grey_png({}, bytes({0, 10, 20, 30})), "more image data than the 3 bytes"},
+      {"too many pixels", grey_png({}, bytes({0, 10, 20, 30})), "more than the 3 bytes"},
       {"filter 5", grey_png({}, bytes({5, 10, 20})), "filter 5"},
       {"zero height", png(png_header(1, 0, 8, 0) + data), "1x0 has no pixels"},
       {"zero by zero", png(png_header(0, 0, 8, 0) + data), "0x0 has no pixels"},
@@ -152,14 +152,40 @@ TEST_CASE("a JPEG that stb_image cannot be trusted with is refused") {
        soi + tables + segment(0xc0, bytes({8, 0, 8, 0, 8, 2, 1, 0x11, 0, 2, 0x11, 0})) + eoi, "2 components"},
       {"lost restarts", soi + tables + segment(0xdd, be16(1)) + frame(0xc0, 16, 16) + scan + coded + eoi,
        "0 restart markers, expected 3"},
+      {"restarts out of order",
+       soi + tables + segment(0xdd, be16(1)) + frame(0xc0, 16, 8) + scan + coded + bytes({0xff, 0xd2}) +
+           coded + eoi,
+       "restart marker 2 where 0 is due"},
       {"foreign component",
        soi + tables + frame(0xc0, 8, 8) + segment(0xda, bytes({1, 7, 0, 0, 63, 0})) + coded + eoi,
        "component 7"},
       {"segment of 1 byte", soi + bytes({0xff, 0xe0, 0, 1}) + eoi, "segment of 1"},
   });
-  FileBytes many = soi + tables + frame(0xc2, 8, 8);
-  for (int i = 0; i < 300; ++i) many = many + segment(0xda, bytes({1, 1, 0, 0, 0, 0})) + coded;
-  check_refused({{"300 scans", many + eoi, "more than 256 scans"}});
+}
+
+TEST_CASE("a progressive JPEG of too many scans, or of scans out of turn, is refused") {
+  const auto of = [](int first, int last, int bits) {
+    return segment(0xda, bytes({1, 1, 0, first, last, bits})) + coded;
+  };
+  const FileBytes head = soi + tables + frame(0xc2, 8, 8), dc = of(0, 0, 0);
+  FileBytes many = head + dc;
+  for (int k = 1; k < 64; ++k)
+    for (const int bits : {0x04, 0x43, 0x32, 0x21, 0x10}) many = many + of(k, k, bits);
+  // A scan may be empty but for its header, and costs time for every block.
+  FileBytes large = soi + tables + frame(0xc2, 8192, 8192) + dc + FileBytes(std::size_t{1} << 17);
+  for (int k = 1; k < 64; ++k) large = large + of(k, k, 0);
+  check_refused({
+      {"316 scans", many + eoi, "more than 256 scans"},
+      {"64 scans of 67 megapixels", large + eoi, "33 scans or more of 8192x8192 pixels"},
+      {"first coefficient twice", head + dc + dc + eoi, "coefficient 0 of component 1 out of turn"},
+      {"others before the first", head + of(1, 5, 0) + dc + eoi, "coefficient 1 of component 1 out of turn"},
+      {"others twice", head + dc + of(1, 5, 0) + of(5, 6, 0) + eoi, "coefficient 5 of component 1"},
+      {"bits of nothing", head + of(0, 0, 0x10) + eoi, "coefficient 0 of component 1 out of turn"},
+      {"a bit too early", head + of(0, 0, 2) + of(0, 0, 0x10) + eoi, "coefficient 0 of component 1"},
+      {"two bits at once", head + of(0, 0, 2) + of(0, 0, 0x20) + eoi, "bits 2 to 0"},
+      {"first and others", head + of(0, 5, 0) + eoi, "coefficients 0 to 5"},
+      {"from 5 to 2", head + dc + of(5, 2, 0) + eoi, "coefficients 5 to 2"},
+  });
 }
 
 TEST_CASE("a damaged BMP or PNM is refused") {
@@ -173,6 +199,13 @@ TEST_CASE("a damaged BMP or PNM is refused") {
       {"BMP zero height", bmp(2, 0, 24, 0, FileBytes(16)), "2x0"},
       {"BMP negative width", bmp(0xffffffff, 2, 24, 0, FileBytes(16)), "-1x2"},
       {"BMP 64 bits", bmp(2, 2, 64, 0, FileBytes(64)), "64 bits a pixel"},
+      {"BMP pixels within the header",
+       [] {
+         FileBytes file = bmp(2, 2, 24, 0, FileBytes(64));
+         file[10] = std::byte{20};
+         return file;
+       }(),
+       "pixels begin at byte 20, its header ends at 54"},
       {"BMP of a JPEG", bmp(2, 2, 24, 4, FileBytes(64)), "compression 4"},
       {"BMP large for its file", bmp(9000, 9000, 24, 0, FileBytes(16)),
        "truncated: 243000000 bytes expected"},
@@ -312,6 +345,25 @@ TEST_CASE("a JPEG's EXIF is found, and broken EXIF is no reason to refuse a phot
   CHECK(size(bytes("II") + le16(42) + le32(8) + le16(65535)) == std::pair{8, 3});
 }
 
+TEST_CASE("an EXIF orientation may be of any integer type that Pillow takes, and the last one counts") {
+  struct Entry {
+    std::size_t type, count, value;
+  };
+  const auto turned = [](std::initializer_list<Entry> entries) {
+    FileBytes tiff = bytes("II") + le16(42) + le32(8) + le16(entries.size());
+    for (const Entry& e : entries) tiff = tiff + le16(0x112) + le16(e.type) + le32(e.count) + le32(e.value);
+    const FileBytes app1 = segment(0xe1, bytes("Exif") + bytes({0, 0}) + tiff + le32(0));
+    return read_image(soi + app1 + tables + frame(0xc0, 8, 3) + scan + coded + eoi, "photo").width == 3;
+  };
+  for (const std::size_t integer : {3u, 4u, 8u, 9u}) CHECK(turned({{integer, 1, 6}}));
+  for (const std::size_t other : {0u, 1u, 2u, 5u, 7u, 10u, 12u, 13u}) CHECK_FALSE(turned({{other, 1, 6}}));
+  CHECK_FALSE(turned({{3, 0, 6}}));
+  CHECK_FALSE(turned({{3, 2, 0x60006}}));
+  CHECK_FALSE(turned({{4, 1, 0x10006}}));
+  CHECK_FALSE(turned({{3, 1, 6}, {3, 1, 1}}));
+  CHECK(turned({{3, 1, 1}, {3, 1, 6}}));
+}
+
 TEST_CASE("a JPEG of middle grey decodes, stray bytes and superfluous restarts or not") {
   const auto is_grey = [&](const FileBytes& file) {
     const Image image = read_image(file, "photo");
@@ -327,8 +379,8 @@ TEST_CASE("a JPEG of middle grey decodes, stray bytes and superfluous restarts o
 
 TEST_CASE(
     "a progressive JPEG whose scans leave coefficients out decodes to grey, not to what the heap held") {
-  const FileBytes refine = segment(0xda, bytes({1, 1, 0, 0, 0, 0x10}));
-  const Image image = read_image(soi + tables + frame(0xc2, 64, 64) + refine + FileBytes(8) + eoi, "photo");
+  const FileBytes others = segment(0xda, bytes({1, 1, 0, 1, 63, 0}));
+  const Image image = read_image(soi + tables + frame(0xc2, 64, 64) + others + FileBytes(8) + eoi, "photo");
   CHECK(std::ranges::all_of(image.pixels, [](std::uint8_t v) { return v == 128; }));
 }
 

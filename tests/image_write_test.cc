@@ -117,7 +117,11 @@ TEST_CASE("a .npy that is not N x 3 x H x W of floats is refused with both sides
       {npy("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2, 2)}", 48), "found 3: (3, 2, 2)"},
       {npy("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 4, 2, 2)}", 64),
        "expected 3 channels, found 4"},
-      {npy("{'descr': '<f4', 'fortran_order': False, 'shape': (0, 3, 2, 2)}", 0), "not positive"},
+      {npy("{'descr': '<f4', 'fortran_order': False, 'shape': (0, 3, 2, 2)}", 0),
+       "(0, 3, 2, 2) has no values"},
+      {npy("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 3, 0, 9999999999)}", 0), "has no values"},
+      {npy("{'descr': '<f4', 'fortran_order': False, 'shape': (01, 3, 2, 2)}", 48), "begins with 0"},
+      {npy("{'descr': '\x1b[31m', 'fortran_order': False, 'shape': (1, 3, 2, 2)}", 48), "found '\\x1b[31m'"},
       {npy("{'descr': '<f4', 'fortran_order': False, 'shape': (9999999999, 3, 9999999999, 2)}", 0),
        "overflows"},
       {npy("{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999, 3, 2, 2)}", 0),
@@ -134,6 +138,7 @@ TEST_CASE("a .npy that is not N x 3 x H x W of floats is refused with both sides
   for (const Bad& bad : table) {
     CAPTURE(bad.sentence);
     const std::string said = sentence([&] { read_npy(bad.file, "x.npy"); });
+    CHECK_MESSAGE(said.starts_with("x.npy: "), said);
     CAPTURE(said);
     CHECK(contains(said, bad.sentence));
   }

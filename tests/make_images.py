@@ -111,7 +111,7 @@ def orientations(cases):
 
 
 def jpegs(cases):
-    """Decoders differ by a few levels; the test asks for closeness, which wrong colours would break."""
+    """Inverse cosine transforms differ by a level or two; the test asks for closeness."""
     smooth = photo(120, 90, "RGB", 12).resize((16, 12), Image.BILINEAR).resize((120, 90), Image.BICUBIC)
     for name, image, options in (
         ("baseline", smooth, {"subsampling": 0}),
@@ -128,6 +128,36 @@ def jpegs(cases):
     with open(cases.path("plain_cmyk.jpg"), "wb") as out:  # the same without Adobe's segment
         out.write(data[:at] + data[at + 2 + int.from_bytes(data[at + 2 : at + 4], "big") :])
     cases.add("jpeg", "plain_cmyk.jpg", Image.open(cases.path("plain_cmyk.jpg")).convert("RGB"), 120, 90)
+    # Columns at the edge of colour planes of half the width, and planes too narrow to interpolate.
+    for width, height in ((1, 1), (2, 5), (3, 3), (4, 4), (5, 5), (17, 17), (1, 50), (50, 1)):
+        for subsampling in (1, 2):
+            name = f"narrow_{width}x{height}_{subsampling}.jpg"
+            photo(width, height, "RGB", 13).save(cases.path(name), quality=95, subsampling=subsampling)
+            cases.add("jpeg", name, Image.open(cases.path(name)).convert("RGB"), width, height)
+    named_rgb(cases, "baseline.jpg")
+
+
+def named_rgb(cases, baseline):
+    """Components called R, G and B hold RGB, unless JFIF's segment or Adobe's says YCbCr."""
+    with open(cases.path(baseline), "rb") as source:
+        data = source.read()
+    for marker, step in ((b"\xff\xc0", 3), (b"\xff\xda", 2)):
+        at = data.index(marker) + (10 if marker == b"\xff\xc0" else 5)
+        for letter in b"RGB":
+            data = data[:at] + bytes([letter]) + data[at + 1 :]
+            at += step
+    plain = data[:2] + data[2 + 2 + int.from_bytes(data[4:6], "big") :]  # without JFIF's segment
+    adobe = [b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00" + bytes([transform]) for transform in (0, 1)]
+    for name, file in {
+        "rgb_jfif": data,
+        "rgb": plain,
+        "rgb_adobe0": plain[:2] + adobe[0] + plain[2:],
+        "rgb_adobe1": plain[:2] + adobe[1] + plain[2:],
+        "rgb_jfif_adobe0": data[:20] + adobe[0] + data[20:],
+    }.items():
+        with open(cases.path(name + ".jpg"), "wb") as out:
+            out.write(file)
+        cases.add("jpeg", name + ".jpg", Image.open(cases.path(name + ".jpg")).convert("RGB"), 120, 90)
 
 
 def pictures(folder):

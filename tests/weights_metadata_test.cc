@@ -147,6 +147,14 @@ TEST_CASE("bad metadata is refused by its key") {
       {"resize", "has no kind", "{}"},
       {"resize", "has no kind", "[]"},
       {"resize", "unknown kind", R"({"kind":"longer_side","width":1})"},
+      {"resize", "has the key kind twice", R"({"kind":"none","kind":"exact"})"},
+      {"self_test", "has an object of more than 1000 keys",
+       [] {
+         Bytes keys = "{";
+         for (int i = 0; i < 2000; ++i) keys += text('"', i, "\":0,");
+         return keys + "\"\":0}";
+       }()},
+      {"classes", "is not JSON", Bytes("[\"a\"]\0[]", 8)},
       {"resize", "has no width", R"({"kind":"shorter_side"})"},
       {"resize", "has no height", R"({"kind":"exact","width":1})"},
       {"resize", "resize width is 0, outside 1 to 16384", R"({"kind":"shorter_side","width":0})"},

@@ -158,6 +158,11 @@ TEST_CASE("a bad zip checkpoint is refused with a sentence") {
     return one(tensor("(" + items + "tQ", 0, {1}, {1}), {{"0", six}});
   };
   const Bytes rebuild = global("torch._utils", "_rebuild_tensor_v2");
+  const auto with_metadata = [&](const Bytes& metadata) {
+    return one(rebuild + "(" + storage("0", 6) + num(0) + tuple({6}) + tuple({1}) + "\x89" + ordered_dict +
+                   metadata + "tR",
+               {{"0", six}});
+  };
   constexpr std::int64_t huge = std::int64_t{1} << 62;
   const BadFile rows[] = {
       {"no data.pkl", zip({{"a/data/0", six}}), Code::malformed, "no data.pkl"},
@@ -201,6 +206,10 @@ TEST_CASE("a bad zip checkpoint is refused with a sentence") {
        "w: the tensor is made of a string"},
       {"too few arguments", one(rebuild + "NN\x86R", {}), Code::malformed,
        "w: _rebuild_tensor_v2 has 2 arguments"},
+      {"negated values", with_metadata(dict({{"neg", "\x88"}})), Code::unsupported,
+       "w: a tensor's metadata says neg"},
+      {"metadata that is no dict", with_metadata("K\1"), Code::malformed,
+       "w: a tensor's metadata is an integer"},
       {"_rebuild_tensor with too many", one(global("torch._utils", "_rebuild_tensor") + "(NNNNNtR", {}),
        Code::malformed, "_rebuild_tensor has 5 arguments, not 4"},
       {"parameter of a number", one(parameter("K\1"), {}), Code::malformed, "the parameter wraps an integer"},

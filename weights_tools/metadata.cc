@@ -4,18 +4,17 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <span>
 #include <string_view>
 
 #include "layers/error.h"
+#include "weights_tools/json.h"
 #include "weights_tools/names.h"
 
 namespace atrous {
 
 namespace {
 
-using Json = nlohmann::json;
 using Strings = std::map<std::string, std::string>;
 
 constexpr std::string_view format_version = "1";
@@ -32,28 +31,18 @@ std::string number(float value) {
   return {digits, std::to_chars(digits, digits + sizeof digits, value, std::chars_format::general, 9).ptr};
 }
 
-// A JSON list of `one` of each value. Lists and objects are put together as text, not as trees:
-// nlohmann-json's destructor takes nested values apart with the help of a vector, so it allocates, and where
-// it cannot it ends the process.
-template <class Range, class One>
-std::string list_of(const Range& values, One&& one) {
-  std::string out = "[";
-  for (const auto& v : values) out += (out.size() > 1 ? "," : "") + one(v);
-  return out + "]";
-}
-
 template <class Range>
 std::string numbers(const Range& values) {
-  return list_of(values, [](float v) { return number(v); });
+  return json_list(values, [](float v) { return number(v); });
 }
 
 std::string integers(std::span<const std::int64_t> values) {
-  return list_of(values, [](std::int64_t v) { return text(v); });
+  return json_list(values, [](std::int64_t v) { return text(v); });
 }
 
 std::string colours(const Palette& palette) {
-  return list_of(palette,
-                 [](const Colour& c) { return integers(std::vector<std::int64_t>(c.begin(), c.end())); });
+  return json_list(palette,
+                   [](const Colour& c) { return integers(std::vector<std::int64_t>(c.begin(), c.end())); });
 }
 
 std::string_view name_of(ResizeRule::Kind kind) {
@@ -90,36 +79,12 @@ std::string self_test_text(const SelfTest& t) {
   fail(ErrorCode::malformed, "metadata: ", what, " ", problem);
 }
 
-// From the leaves, which leaves the destructor nothing to take apart.
-void dismantle(Json& json) {
-  if (!json.is_structured()) return;
-  for (Json& child : json) dismantle(child);
-  json.clear();
-}
-
-// A parsed value that is taken apart without an allocation.
-class Parsed {
- public:
-  explicit Parsed(Json&& json) : json_(std::move(json)) {}
-  ~Parsed() { dismantle(json_); }
-  Parsed(const Parsed&) = delete;
-  Parsed& operator=(const Parsed&) = delete;
-  const Json& get() const { return json_; }
-
- private:
-  Json json_;
-};
-
-Parsed parse(const std::string& value, std::string_view what) {
+Json parse(const std::string& value, std::string_view what) {
   if (value.size() > value_limit)
     fail_metadata(what, text("has ", value.size(), " bytes, more than ", value_limit));
-  const auto refuse_depth = [what](int depth, Json::parse_event_t, Json&) {
-    if (depth > 3) fail_metadata(what, "nests too deep");
-    return true;
-  };
-  Json json = Json::parse(value, refuse_depth, false);
-  if (json.is_discarded()) fail_metadata(what, "is not JSON");
-  return Parsed(std::move(json));
+  std::optional<Json> json = parse_json(value, 3, text("metadata: ", what));
+  if (!json) fail_metadata(what, "is not JSON");
+  return *std::move(json);
 }
 
 void check_name(std::string_view value, std::string_view what) {
@@ -130,12 +95,11 @@ void check_name(std::string_view value, std::string_view what) {
 }
 
 std::int64_t integer(const Json& json, std::int64_t low, std::int64_t high, std::string_view what) {
-  const bool beyond =
-      json.is_number_unsigned() && json.get<std::uint64_t>() > std::numeric_limits<std::int64_t>::max();
-  if (!json.is_number_integer() || beyond) fail_metadata(what, "is not an integer");
-  const auto value = json.get<std::int64_t>();
-  if (value < low || value > high) fail_metadata(what, text("is ", value, ", outside ", low, " to ", high));
-  return value;
+  const std::int64_t* value = json.integer();
+  if (!value) fail_metadata(what, "is not an integer");
+  if (*value < low || *value > high)
+    fail_metadata(what, text("is ", *value, ", outside ", low, " to ", high));
+  return *value;
 }
 
 int size(const Json& json, std::string_view what) {
@@ -143,30 +107,31 @@ int size(const Json& json, std::string_view what) {
 }
 
 float finite(const Json& json, std::string_view what) {
-  if (!json.is_number()) fail_metadata(what, "is not a number");
-  const double value = json.get<double>();
-  if (!(std::abs(value) <= std::numeric_limits<float>::max())) fail_metadata(what, "is not a finite number");
-  return static_cast<float>(value);
+  const std::optional<double> value = json.number();
+  if (!value) fail_metadata(what, "is not a number");
+  if (!(std::abs(*value) <= std::numeric_limits<float>::max())) fail_metadata(what, "is not a finite number");
+  return static_cast<float>(*value);
 }
 
-const Json& array(const Json& json, std::size_t limit, std::string_view what) {
-  if (!json.is_array()) fail_metadata(what, "is not a list");
-  if (json.size() > limit) fail_metadata(what, text("has ", json.size(), " entries, more than ", limit));
-  return json;
+const Json::List& list(const Json& json, std::size_t limit, std::string_view what) {
+  if (!json.list()) fail_metadata(what, "is not a list");
+  if (json.list()->size() > limit)
+    fail_metadata(what, text("has ", json.list()->size(), " entries, more than ", limit));
+  return *json.list();
 }
 
 const Json& member(const Json& json, const char* key, std::string_view what) {
-  if (!json.is_object() || !json.contains(key)) fail_metadata(what, text("has no ", key));
-  return json[key];
+  const Json* found = json.find(key);
+  if (!found) fail_metadata(what, text("has no ", key));
+  return *found;
 }
 
 std::vector<std::string> read_classes(const std::string& value) {
   std::vector<std::string> out;
-  const Parsed parsed = parse(value, "classes");
-  const Json& json = parsed.get();
-  for (const Json& name : array(json, class_limit, "classes")) {
-    if (!name.is_string()) fail_metadata("classes", "has an entry that is not a string");
-    out.push_back(name.get<std::string>());
+  const Json json = parse(value, "classes");
+  for (const Json& name : list(json, class_limit, "classes")) {
+    if (!name.string()) fail_metadata("classes", "has an entry that is not a string");
+    out.push_back(*name.string());
     check_name(out.back(), text("class ", out.size() - 1));
   }
   return out;
@@ -174,53 +139,51 @@ std::vector<std::string> read_classes(const std::string& value) {
 
 Palette read_palette(const std::string& value) {
   Palette out;
-  const Parsed parsed = parse(value, "palette");
-  const Json& json = parsed.get();
-  for (const Json& colour : array(json, class_limit, "palette")) {
-    if (!colour.is_array() || colour.size() != 3)
+  const Json json = parse(value, "palette");
+  for (const Json& colour : list(json, class_limit, "palette")) {
+    if (!colour.list() || colour.list()->size() != 3)
       fail_metadata("palette", "has an entry that is not three numbers");
     Colour c;
     for (std::size_t i = 0; i < 3; ++i)
-      c[i] = static_cast<std::uint8_t>(integer(colour[i], 0, 255, "palette"));
+      c[i] = static_cast<std::uint8_t>(integer((*colour.list())[i], 0, 255, "palette"));
     out.push_back(c);
   }
   return out;
 }
 
 std::array<float, 3> read_three(const std::string& value, std::string_view what) {
-  const Parsed parsed = parse(value, what);
-  const Json& json = parsed.get();
-  if (!json.is_array() || json.size() != 3) fail_metadata(what, "is not three numbers");
-  return {finite(json[0], what), finite(json[1], what), finite(json[2], what)};
+  const Json json = parse(value, what);
+  const Json::List* three = json.list();
+  if (!three || three->size() != 3) fail_metadata(what, "is not three numbers");
+  return {finite((*three)[0], what), finite((*three)[1], what), finite((*three)[2], what)};
 }
 
 ResizeRule read_resize(const std::string& value) {
-  const Parsed parsed = parse(value, "resize");
-  const Json& json = parsed.get();
+  const Json json = parse(value, "resize");
   const Json& kind = member(json, "kind", "resize");
   ResizeRule out;
   const auto kinds = {ResizeRule::Kind::none, ResizeRule::Kind::shorter_side, ResizeRule::Kind::exact};
-  const auto found = std::ranges::find_if(kinds, [&](auto k) { return kind == name_of(k); });
-  if (found == kinds.end()) fail_metadata("resize", text("has an unknown kind ", printable(kind.dump())));
+  const auto found =
+      std::ranges::find_if(kinds, [&](auto k) { return kind.string() && *kind.string() == name_of(k); });
+  if (found == kinds.end()) fail_metadata("resize", text("has an unknown kind ", printable(json_text(kind))));
   out.kind = *found;
   if (out.kind != ResizeRule::Kind::none) out.width = size(member(json, "width", "resize"), "resize width");
   if (out.kind == ResizeRule::Kind::exact)
     out.height = size(member(json, "height", "resize"), "resize height");
-  if (json.contains("center_crop")) out.center_crop = size(json["center_crop"], "resize center_crop");
+  if (const Json* crop = json.find("center_crop")) out.center_crop = size(*crop, "resize center_crop");
   return out;
 }
 
 SelfTest read_self_test(const std::string& value) {
   constexpr std::string_view what = "self_test";
-  const Parsed parsed = parse(value, what);
-  const Json& json = parsed.get();
+  const Json json = parse(value, what);
   SelfTest out;
   out.height = size(member(json, "height", what), "self_test height");
   out.width = size(member(json, "width", what), "self_test width");
   constexpr std::int64_t last_index = std::int64_t{class_limit} * size_limit * size_limit - 1;
-  for (const Json& index : array(member(json, "indices", what), self_test_limit, "self_test indices"))
+  for (const Json& index : list(member(json, "indices", what), self_test_limit, "self_test indices"))
     out.indices.push_back(integer(index, 0, last_index, "self_test index"));
-  for (const Json& v : array(member(json, "values", what), self_test_limit, "self_test values"))
+  for (const Json& v : list(member(json, "values", what), self_test_limit, "self_test values"))
     out.values.push_back(finite(v, "self_test value"));
   out.largest = finite(member(json, "largest", what), "self_test largest");
   out.tolerance = finite(member(json, "tolerance", what), "self_test tolerance");
@@ -279,11 +242,10 @@ std::optional<Metadata> metadata_from_strings(const Strings& strings) {
 }
 
 Strings to_strings(const Metadata& m) {
-  // Before the JSON library sees them: it throws its own exceptions on what is not UTF-8.
   for (const std::string& name : m.classes) check_name(name, "a class");
   Strings out{{"atrous.format", std::string(format_version)},
               {"architecture", m.architecture},
-              {"classes", list_of(m.classes, [](const std::string& name) { return Json(name).dump(); })},
+              {"classes", json_list(m.classes, [](const std::string& name) { return json_string(name); })},
               {"palette", colours(m.palette)},
               {"mean", numbers(m.preprocessing.mean)},
               {"std", numbers(m.preprocessing.std)},

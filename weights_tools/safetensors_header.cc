@@ -9,13 +9,14 @@
 #include "layers/checked.h"
 #include "layers/error.h"
 #include "weights_tools/bytes.h"
+#include "weights_tools/json.h"
 #include "weights_tools/names.h"
 
 namespace atrous {
 
 namespace {
 
-using Json = nlohmann::json;
+using Library = nlohmann::json;
 
 constexpr std::string_view metadata_key = "__metadata__";
 constexpr std::size_t rank_limit = 8;
@@ -32,7 +33,7 @@ DType dtype_named(std::string_view name) {
 enum class Place { outside, top, entry, metadata, shape, offsets };
 
 // Receives nlohmann-json's events. Functions without a return value but true: problems are thrown.
-class HeaderReader final : public nlohmann::json_sax<Json> {
+class HeaderReader final : public nlohmann::json_sax<Library> {
  public:
   SafetensorsHeader take() { return std::move(header_); }
 
@@ -184,21 +185,6 @@ bool HeaderReader::end_array() {
   return true;
 }
 
-std::string list_of(const std::vector<std::int64_t>& values) {
-  std::string out = "[";
-  for (const std::int64_t v : values) out += text(out.size() > 1 ? "," : "", v);
-  return out + "]";
-}
-
-std::string quoted(const std::string& s) {
-  try {
-    return Json(s).dump();
-  } catch (const Json::exception&) {
-    fail(ErrorCode::invalid_argument, printable(s),
-         " is not UTF-8 and cannot be written into a .safetensors file");
-  }
-}
-
 }  // namespace
 
 SafetensorsHeader parse_safetensors_header(std::span<const std::byte> json) {
@@ -209,23 +195,22 @@ SafetensorsHeader parse_safetensors_header(std::span<const std::byte> json) {
   if (text.find('\0') != text.npos)
     fail(ErrorCode::malformed, "the header has a NUL byte at ", text.find('\0'));
   HeaderReader reader;
-  Json::sax_parse(text.begin(), text.end(), &reader);
+  Library::sax_parse(text.begin(), text.end(), &reader);
   return reader.take();
 }
 
-// As text from the start, not as a tree: nlohmann-json's destructor takes nested values apart with the help
-// of a vector, so it allocates, and where it cannot it ends the process.
 std::string format_safetensors_header(const SafetensorsHeader& header) {
   std::string out = "{";
   if (!header.metadata.empty()) {
-    out += quoted(std::string(metadata_key)) + ":{";
+    out += json_string(metadata_key) + ":{";
     for (const auto& [key, value] : header.metadata)
-      out += (out.back() == '{' ? "" : ",") + quoted(key) + ":" + quoted(value);
+      out += (out.back() == '{' ? "" : ",") + json_string(key) + ":" + json_string(value);
     out += "}";
   }
   for (const SafetensorsEntry& e : header.entries)
-    out += text(out.size() > 1 ? "," : "", quoted(e.name), ":{\"dtype\":\"", name_of(e.dtype),
-                "\",\"shape\":", list_of(e.shape), ",\"data_offsets\":[", e.begin, ",", e.end, "]}");
+    out += text(out.size() > 1 ? "," : "", json_string(e.name), ":{\"dtype\":\"", name_of(e.dtype),
+                "\",\"shape\":", json_list(e.shape, [](std::int64_t d) { return json_number(d); }),
+                ",\"data_offsets\":[", e.begin, ",", e.end, "]}");
   return out + "}";
 }
 

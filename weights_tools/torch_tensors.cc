@@ -247,6 +247,18 @@ StateTensor TensorReader::rebuild(const PickleNode& arguments) {
   return copy_strided(std::move(tensor), layout, bytes);
 }
 
+bool is_dict(const PickleNode& node) { return node.kind == Kind::dict || node.kind == Kind::ordered_dict; }
+
+void check_metadata(const Pickle& pickle, const PickleNode& metadata) {
+  if (metadata.kind == Kind::none || (is_dict(metadata) && metadata.items.empty())) return;
+  if (!is_dict(metadata))
+    fail(ErrorCode::malformed, "a tensor's metadata is ", name_of(metadata.kind), ", not a dict");
+  const PickleNode& key = pickle.at(metadata.items[0]);
+  fail(ErrorCode::unsupported, "a tensor's metadata says ",
+       key.kind == Kind::string ? printable(pickle.text(key)) : std::string(name_of(key.kind)),
+       ", which may change its values");
+}
+
 StateTensor TensorReader::read(PickleRef ref) {
   const PickleNode* call = &pickle_.at(ref);
   const PickleNode* arguments = &pickle_.at(call->items[0]);
@@ -266,10 +278,10 @@ StateTensor TensorReader::read(PickleRef ref) {
   if (old ? given != 4 : given < 6 || given > 7)
     fail(ErrorCode::malformed, old ? "_rebuild_tensor" : "_rebuild_tensor_v2", " has ", given,
          " arguments, not ", old ? "4" : "6 or 7");
+  // torch 2 says there that the values are meant negated or conjugated.
+  if (given == 7) check_metadata(pickle_, pickle_.at(arguments->items[6]));
   return tensors_.emplace(ref, rebuild(*arguments)).first->second;
 }
-
-bool is_dict(const PickleNode& node) { return node.kind == Kind::dict || node.kind == Kind::ordered_dict; }
 
 // The dict under `key`, if there is one.
 std::optional<PickleRef> dict_under(const Pickle& pickle, const PickleNode& dict, std::string_view key) {
