@@ -1,0 +1,102 @@
+// The program on a device: the simulated one (tests/cuda/simulation/), as a module that the program loads.
+#include "runtime/image_read.h"
+#include "tests/cli_testing.h"
+
+using namespace atrous;
+using namespace atrous::cli_testing;
+
+namespace {
+
+const std::string street = ATROUS_SOURCE_DIR "/tests/street/street.png";
+const ProcessOptions simulated{.environment = {{"LD_LIBRARY_PATH", ATROUS_SIMULATED_CUDA}}};
+
+}  // namespace
+
+TEST_CASE("the program lists and uses the device") {
+  const std::string said = succeed({"devices"}, simulated);
+  for (const char* part :
+       {"cuda:0", "Simulated device", "compute capability 9.0", "CUDA driver", "cuDNN", "cuBLASLt"})
+    CHECK(mentions(said, part));
+  refuse(1, {"segment", street, "--device", "cuda:3", "--resize", "32"}, {"cuda:3", "there is 1 device"},
+         simulated);
+}
+
+TEST_CASE("segment writes the same labels from the device as from the processor") {
+  TemporaryFolder folder;
+  const auto labels = [&](const Arguments& how, const ProcessOptions& options) {
+    const Json report = Json::parse(succeed(
+        Arguments{"segment", street, "-o", folder / "r", "--resize", "48", "--labels", "--json", "-"} + how,
+        options));
+    CHECK(report[0]["device"] ==
+          (how.empty() ? text("cpu ", name_of(supported_isas().front())) : "Simulated device"));
+    return read_image_file(folder / "r/street.labels.png").pixels;
+  };
+  const auto expected = labels({}, {});
+  for (const Arguments& precision : {Arguments{}, Arguments{"--tf32"}, Arguments{"--fp16"}}) {
+    const auto found = labels(Arguments{"--device", "cuda"} + precision, simulated);
+    REQUIRE(found.size() == expected.size());
+    std::size_t different = 0;
+    for (std::size_t i = 0; i < found.size(); ++i) different += found[i] != expected[i];
+    CHECK(different * 100 <= found.size());
+  }
+}
+
+TEST_CASE(
+    "a folder on the device: results in the order of the pictures, broken ones named, each picture's own") {
+  TemporaryFolder folder;
+  for (int i = 0; i < 7; ++i)
+    write_file(folder / text("in", i, ".png"),
+               encode_png(photo(30 + 5 * i, 40, static_cast<unsigned>(i + 1))));
+  write_file(folder / "in3b.png", std::as_bytes(std::span(std::string_view("no picture"))));
+  const auto results = [&](const Arguments& how, const ProcessOptions& options) {
+    const ProcessResult r = run_atrous(Arguments{"segment", folder.path(), "-o", folder / "out", "--resize",
+                                                 "32", "--skip-broken", "--json", folder / "all.json"} +
+                                           how,
+                                       options);
+    CHECK(r.exit_code == 0);
+    CHECK(mentions(r.errors, "in3b.png"));
+    CHECK(mentions(r.errors, "1 of 8 pictures failed"));
+    return Json::parse(read_text(folder / "all.json"));
+  };
+  const Json here = results({}, {}), there = results({"--device", "cuda"}, simulated);
+  REQUIRE(here.size() == 7);
+  REQUIRE(there.size() == 7);
+  for (std::size_t i = 0; i < 7; ++i) {
+    CHECK(there[i]["file"] == here[i]["file"]);
+    CHECK(there[i]["classes"].size() == here[i]["classes"].size());
+    CHECK(std::abs(there[i]["classes"][0]["share"].get<double>() -
+                   here[i]["classes"][0]["share"].get<double>()) < 0.01);
+  }
+}
+
+TEST_CASE("verify compares the device with the processor, layer by layer") {
+  CHECK(mentions(succeed({"verify", "default", "--device", "cuda", "--size", "33x25"}, simulated), "holds"));
+  CHECK(mentions(
+      succeed({"verify", "default", "--device", "cuda", "--fp16", "--size", "33x25", "--tolerance", "0.02"},
+              simulated),
+      "Simulated device, fp16"));
+  const ProcessResult strict = run_atrous(
+      {"verify", "default", "--device", "cuda", "--fp16", "--size", "33x25", "--tolerance", "1e-6"},
+      simulated);
+  CHECK(strict.exit_code == 1);
+  CHECK(mentions(strict.output, "the first layer that diverges is "));
+}
+
+TEST_CASE("bench reports every batch and precision of the device, profile every layer's implementation") {
+  const Arguments small{"--size", "16x16", "--runs", "1", "--warmup", "1", "-o", "json", "--device", "cuda"};
+  const Json rows = Json::parse(succeed(Arguments{"bench", "default", "--fp16"} + small, simulated));
+  REQUIRE(rows.size() == 3);
+  for (std::size_t i = 0; i < 3; ++i) {
+    CHECK(rows[i]["batch"] == (std::vector{1, 8, 32})[i]);
+    CHECK(rows[i]["precision"] == "fp16");
+    CHECK(rows[i]["device"] == "Simulated device");
+    CHECK(rows[i]["network_alone_ms"].get<double>() >= 0);
+    CHECK(rows[i]["images_per_second"].get<double>() > 0);
+  }
+  const Json one = Json::parse(succeed(Arguments{"bench", "default", "--batch", "2"} + small, simulated));
+  CHECK(one["batch"] == 2);
+  const Json layers = Json::parse(succeed(Arguments{"profile", "default"} + small, simulated));
+  std::vector<std::string> ways;
+  for (const Json& row : layers) ways.push_back(row["implementation"]);
+  for (const char* way : {"cublaslt", "cudnn", "own"}) CHECK(std::ranges::find(ways, way) != ways.end());
+}
