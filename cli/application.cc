@@ -1,5 +1,6 @@
 #include "cli/application.h"
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <sstream>
 

@@ -1,4 +1,5 @@
 // atrous bench MODEL and atrous profile MODEL
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <filesystem>

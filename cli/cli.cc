@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 
 #include <unistd.h>
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <charconv>

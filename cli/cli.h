@@ -1,17 +1,23 @@
 // What the verbs share. One file per verb: it declares its options, calls the library and prints.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "layers/error.h"
 #include "runtime/model.h"
 #include "runtime/session.h"
+
+namespace CLI {  // whose header takes seconds to compile: only files that declare options include it
+class App;
+class Validator;
+}  // namespace CLI
 
 namespace atrous::cli {
 

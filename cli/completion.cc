@@ -1,5 +1,6 @@
 // atrous completion SHELL: a script for the shell, made from the verbs' own options, so that it knows them
 // all.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 
 #include "cli/cli.h"

@@ -1,4 +1,5 @@
 // atrous convert IN OUT.safetensors
+#include <CLI/CLI.hpp>
 #include <sstream>
 
 #include "cli/cli.h"

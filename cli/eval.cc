@@ -1,5 +1,6 @@
 // atrous eval -m MODEL --dataset KIND ROOT
 #include <unistd.h>
+#include <CLI/CLI.hpp>
 
 #include <charconv>
 #include <csignal>

@@ -1,4 +1,6 @@
 // atrous fetch NAME... and atrous fetch --list
+
+#include <CLI/CLI.hpp>
 #include "cli/cache.h"
 #include "cli/cli.h"
 #include "weights_tools/catalogue.h"

@@ -1,4 +1,5 @@
 // atrous inspect FILE
+#include <CLI/CLI.hpp>
 #include <map>
 #include <nlohmann/json.hpp>
 

@@ -1,5 +1,6 @@
 // atrous segment PHOTO... -m MODEL
 #include <unistd.h>
+#include <CLI/CLI.hpp>
 
 #include <cstring>
 #include <deque>

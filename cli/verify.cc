@@ -1,4 +1,5 @@
 // atrous verify MODEL
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <nlohmann/json.hpp>
 

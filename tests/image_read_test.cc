@@ -398,6 +398,19 @@ TEST_CASE("a JPEG whose coefficients overflow is decoded to some picture") {
   CHECK(read_image(file, "photo").width == 64);
 }
 
+TEST_CASE("a JPEG whose data ends within a coefficient is decoded or refused") {
+  // After a difference of 14 bits and a coefficient of 15 no bit of the 32 is left; the zeros that follow are
+  // the code of coefficients of 7 bits.
+  const FileBytes dc = segment(0xc4, bytes({0, 1}) + FileBytes(15) + bytes({14}));
+  const FileBytes ac = segment(0xc4, bytes({0x10, 1, 1}) + FileBytes(14) + bytes({7, 15}));
+  const FileBytes file = soi + quantisation + dc + ac + frame(0xc0, 8, 8) + scan + bytes({0, 1, 0, 0}) + eoi;
+  try {  // as stb_image does up to its version 2.27
+    CHECK(read_image(file, "photo").width == 8);
+  } catch (const Error& error) {
+    CHECK(error.code() == ErrorCode::malformed);
+  }
+}
+
 TEST_CASE("BMP rows are read bottom up, blue first, and 16-bit PNM becomes its high byte") {
   const Image image = read_image(bmp(1, 2, 24, 0, bytes({1, 2, 3, 0, 4, 5, 6, 0})), "bmp");
   CHECK(image == picture(1, 2, 3, {6, 5, 4, 3, 2, 1}));

@@ -109,6 +109,32 @@ TEST_CASE("every implementation of every layer computes what the reference compu
       }
 }
 
+TEST_CASE("an ungrouped convolution may write over its residual, even one of a single channel") {
+  Random random(4);
+  const auto weight = drawn(9, random, Draw::whole);
+  const Conv2d layer{.weight = {1, 1, 3, 3, weight}, .bias = nullptr, .padding = 1};
+  const Shape map{1, 7, 21, 1}, shapes[] = {map, map};
+  Tensor in(map), residual(map), expected(map);
+  fill(in.view(), random, Draw::whole);
+  fill(residual.view(), random, Draw::whole);
+  run_reference(layer, std::vector<ConstView>{in.view(), residual.view()}, expected.view());
+  for (Isa isa : supported_isas())
+    for (std::string_view name : cpu_implementations(Layer(layer))) {
+      CAPTURE(name_of(isa));
+      CAPTURE(name);
+      for (const auto& kernel :
+           make_cpu_kernels({"node", layer, {}, -1}, {.isa = isa, .force = std::string(name)})) {
+        CAPTURE(kernel->name());
+        Tensor out(map);
+        std::copy_n(residual.view().data, map.pixels(), out.view().data);
+        const std::vector<ConstView> inputs{in.view(), out.view()};
+        const Buffer workspace(kernel->workspace_bytes(shapes, map, 1));
+        kernel->run({inputs, out.view(), {workspace.data(), workspace.size()}, 1});
+        CHECK(difference(out.view(), expected.view(), rounding(kernel->name())) == "");
+      }
+    }
+}
+
 TEST_CASE("all that accept a layer are made, in the order of the list, the reference only where it must be") {
   for (const Sample& s : samples()) {
     CAPTURE(name_of(s.layer));

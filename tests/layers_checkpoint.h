@@ -18,7 +18,7 @@ inline StateTensor float_tensor(std::vector<std::int64_t> shape, float value) {
 }
 
 // A checkpoint before it is a StateDict, so that a test may spoil it.
-struct Checkpoint {
+struct RawCheckpoint {
   std::map<std::string, StateTensor> tensors;
 
   void conv(const std::string& name, std::int64_t out, std::int64_t in, std::int64_t kernel,
@@ -42,7 +42,7 @@ struct Checkpoint {
   }
 };
 
-inline std::string refusal(const Checkpoint& c, const NetworkOptions& options = {}) {
+inline std::string refusal(const RawCheckpoint& c, const NetworkOptions& options = {}) {
   return error_of(ErrorCode::mismatch, [&] { build_network(c.state(), options); });
 }
 

@@ -22,13 +22,13 @@ struct Net {
 // squeeze-excitation, the first does not expand.
 constexpr std::int64_t width = 4, last_width = 24;
 
-void add_conv_norm(Checkpoint& c, const std::string& name, std::int64_t out, std::int64_t in,
+void add_conv_norm(RawCheckpoint& c, const std::string& name, std::int64_t out, std::int64_t in,
                    std::int64_t kernel) {
   c.conv(name + ".0", out, in, kernel);
   c.norm(name + ".1", out);
 }
 
-void add_block(Checkpoint& c, const std::string& name, std::int64_t kernel, bool expands, bool excites) {
+void add_block(RawCheckpoint& c, const std::string& name, std::int64_t kernel, bool expands, bool excites) {
   const std::int64_t inner = expands ? 2 * width : width;
   int module = 0;
   const auto next = [&] { return text(name, ".block.", module++); };
@@ -42,8 +42,8 @@ void add_block(Checkpoint& c, const std::string& name, std::int64_t kernel, bool
   add_conv_norm(c, next(), width, inner, 1);
 }
 
-Checkpoint checkpoint(const Net& net) {
-  Checkpoint c;
+RawCheckpoint checkpoint(const Net& net) {
+  RawCheckpoint c;
   const int blocks = net.large ? 15 : 11;
   add_conv_norm(c, "backbone.0", width, 3, 3);
   for (int b = 1; b <= blocks; ++b) add_block(c, text("backbone.", b), b % 2 ? 3 : 5, b > 1, b % 3 != 0);
@@ -310,10 +310,10 @@ TEST_CASE("the auxiliary head of a MobileNetV3 sees the map at an eighth of the 
 
 TEST_CASE("each single tensor that is taken away from a MobileNetV3 is missed by its name") {
   for (const Net& net : {Net{}, Net{.large = false, .lraspp = false, .aux = true}}) {
-    const Checkpoint whole = checkpoint(net);
+    const RawCheckpoint whole = checkpoint(net);
     REQUIRE(build_network(whole.state(), {.aux = net.aux}).classes == 5);
     for (const auto& [name, tensor] : whole.tensors) {
-      Checkpoint c = whole;
+      RawCheckpoint c = whole;
       c.tensors.erase(name);
       CAPTURE(name);
       if (name.ends_with("num_batches_tracked"))
@@ -327,7 +327,7 @@ TEST_CASE("each single tensor that is taken away from a MobileNetV3 is missed by
 }
 
 TEST_CASE("every key that does not fit a MobileNetV3 is listed at once, with both shapes") {
-  Checkpoint c = checkpoint({});
+  RawCheckpoint c = checkpoint({});
   c.tensors["backbone.5.block.1.0.weight"] = float_tensor({2 * width, 2, 3, 3}, 0);
   c.tensors["backbone.7.block.1.0.weight"] = float_tensor({2 * width, 1, 4, 4}, 0);
   c.tensors["backbone.8.block.1.0.weight"] = float_tensor({2 * width, 1, 5, 3}, 0);

@@ -18,14 +18,14 @@ struct Net {
 // Bottlenecks expand by 4, as torchvision's do.
 std::int64_t expansion(const Net& net) { return net.bottlenecks ? 4 : 1; }
 
-void add_fcn_head(Checkpoint& c, const std::string& name, std::int64_t in, std::int64_t classes) {
+void add_fcn_head(RawCheckpoint& c, const std::string& name, std::int64_t in, std::int64_t classes) {
   c.conv(name + ".0", in / 4, in, 3);
   c.norm(name + ".1", in / 4);
   c.conv(name + ".4", classes, in / 4, 1, true);
 }
 
-Checkpoint checkpoint(const Net& net) {
-  Checkpoint c;
+RawCheckpoint checkpoint(const Net& net) {
+  RawCheckpoint c;
   c.conv("backbone.conv1", net.width, 3, 7);
   c.norm("backbone.bn1", net.width);
   std::int64_t in = net.width;
@@ -98,7 +98,7 @@ TEST_CASE("FCN and DeepLabV3 on ResNets of any depth are recognised by their key
 
 TEST_CASE("the name of a published ResNet needs its depth, its blocks and its width") {
   // Only the shapes of the stem's weights are needed for the name, so spare the memory of the rest.
-  Checkpoint c = checkpoint({.blocks = {3, 4, 6, 3}, .width = 4});
+  RawCheckpoint c = checkpoint({.blocks = {3, 4, 6, 3}, .width = 4});
   c.tensors["backbone.conv1.weight"] = float_tensor({64, 3, 7, 7}, 0);
   c.norm("backbone.bn1", 64);
   c.conv("backbone.layer1.0.conv1", 4, 64, 1);
@@ -271,7 +271,7 @@ TEST_CASE("the auxiliary head is built on request, on layer 3") {
   CHECK(node(with.graph, "aux_classifier.0").inputs == node(with.graph, "backbone.layer4.0.conv1").inputs);
 
   // Not asked for, it is ignored, whatever it holds.
-  Checkpoint c = checkpoint({.aux = true});
+  RawCheckpoint c = checkpoint({.aux = true});
   c.tensors["aux_classifier.4.weight"] = float_tensor({1, 2, 3}, not_a_number);
   c.tensors.erase("aux_classifier.1.weight");
   const Network without = build_network(c.state());
@@ -289,7 +289,7 @@ TEST_CASE("the auxiliary head is built on request, on layer 3") {
 }
 
 TEST_CASE("every missing, misshaped, unexpected and unusable key is listed at once, with both shapes") {
-  Checkpoint c = checkpoint({.deeplab = true});
+  RawCheckpoint c = checkpoint({.deeplab = true});
   c.tensors.erase("backbone.layer2.1.conv2.weight");
   c.tensors.erase("backbone.bn1.running_mean");
   c.tensors["backbone.layer1.0.bn2.bias"] = float_tensor({7}, 0);
@@ -315,7 +315,7 @@ TEST_CASE("every missing, misshaped, unexpected and unusable key is listed at on
 
 TEST_CASE("each single tensor that is taken away is missed by its name") {
   for (bool deeplab : {false, true}) {
-    const Checkpoint whole = checkpoint({.blocks = {1, 1, 1, 2}, .deeplab = deeplab});
+    const RawCheckpoint whole = checkpoint({.blocks = {1, 1, 1, 2}, .deeplab = deeplab});
     REQUIRE(build_network(whole.state()).classes == 5);
     for (const auto& [name, tensor] : whole.tensors) {
       const bool counter = name.ends_with("num_batches_tracked");
@@ -323,7 +323,7 @@ TEST_CASE("each single tensor that is taken away is missed by its name") {
       if (name == "backbone.layer1.0.conv3.weight" || name == "backbone.conv1.weight" ||
           name == "classifier.0.weight")
         continue;
-      Checkpoint c = whole;
+      RawCheckpoint c = whole;
       c.tensors.erase(name);
       CAPTURE(name);
       if (counter)
@@ -337,14 +337,14 @@ TEST_CASE("each single tensor that is taken away is missed by its name") {
 TEST_CASE("a checkpoint without its first convolution or its head is refused too") {
   for (const char* key : {"backbone.layer1.0.conv3.weight", "backbone.conv1.weight", "classifier.0.weight"}) {
     CAPTURE(key);
-    Checkpoint c = checkpoint({});
+    RawCheckpoint c = checkpoint({});
     c.tensors.erase(key);
     CHECK_THROWS_AS(build_network(c.state()), Error);
   }
 }
 
 TEST_CASE("a block that changes the channels without downsampling cannot be built") {
-  Checkpoint c = checkpoint({});
+  RawCheckpoint c = checkpoint({});
   std::erase_if(c.tensors, [](const auto& t) { return contains(t.first, "layer2.0.downsample"); });
   const std::string message = refusal(c);
   CHECK(contains(message, "backbone.layer2.0"));
@@ -357,7 +357,7 @@ TEST_CASE("values that are infinite or not a number are refused, wherever they a
     for (const char* key : {"backbone.conv1.weight", "backbone.layer4.1.bn3.bias", "backbone.bn1.running_var",
                             "backbone.bn1.running_mean", "classifier.4.bias"}) {
       CAPTURE(key);
-      Checkpoint c = checkpoint({});
+      RawCheckpoint c = checkpoint({});
       StateTensor& t = c.tensors.at(key);
       const auto count = static_cast<std::size_t>(t.elements());
       for (std::size_t bad : {std::size_t{0}, count - 1}) {
@@ -372,7 +372,7 @@ TEST_CASE("values that are infinite or not a number are refused, wherever they a
 }
 
 TEST_CASE("a negative running variance is refused, a variance of zero is not") {
-  Checkpoint c = checkpoint({});
+  RawCheckpoint c = checkpoint({});
   c.tensors["backbone.layer3.1.bn2.running_var"] = float_tensor({16}, -0.25f);
   const std::string message = refusal(c);
   CHECK(contains(message, "backbone.layer3.1.bn2.running_var"));
@@ -382,13 +382,13 @@ TEST_CASE("a negative running variance is refused, a variance of zero is not") {
 }
 
 TEST_CASE("a tensor with a dimension of zero is misshaped") {
-  Checkpoint c = checkpoint({});
+  RawCheckpoint c = checkpoint({});
   c.tensors["classifier.4.weight"] = {DType::f32, {0, 32, 1, 1}, nullptr};
   CHECK(contains(refusal(c), "found [0, 32, 1, 1]"));
 }
 
 TEST_CASE("half precision checkpoints build the same network") {
-  Checkpoint c = checkpoint({});
+  RawCheckpoint c = checkpoint({});
   const auto half = std::make_shared<const std::vector<std::uint16_t>>(5 * 32, std::uint16_t{0x3800});
   c.tensors["classifier.4.weight"] = {
       DType::f16, {5, 32, 1, 1}, {half, reinterpret_cast<const std::byte*>(half->data())}};
@@ -397,7 +397,7 @@ TEST_CASE("half precision checkpoints build the same network") {
 }
 
 TEST_CASE("grouped convolutions are recognised by their shapes, as in ResNeXt") {
-  Checkpoint c = checkpoint({});
+  RawCheckpoint c = checkpoint({});
   c.conv("backbone.layer1.0.conv2", 4, 2, 3);
   const Network network = build_network(c.state());
   CHECK(conv(network.graph, "backbone.layer1.0.conv2").groups == 2);
@@ -405,27 +405,27 @@ TEST_CASE("grouped convolutions are recognised by their shapes, as in ResNeXt") 
 }
 
 TEST_CASE("only a Bottleneck's 3x3 convolution may be grouped") {
-  Checkpoint c = checkpoint({});
+  RawCheckpoint c = checkpoint({});
   c.conv("backbone.layer1.0.conv3", 16, 2, 1);
   CHECK(contains(refusal(c), "backbone.layer1.0.conv3.weight: expected [any, 4, 1, 1], found [16, 2, 1, 1]"));
 }
 
 TEST_CASE("a convolution of another kernel size than torchvision's is misshaped") {
-  Checkpoint c = checkpoint({});
+  RawCheckpoint c = checkpoint({});
   c.conv("backbone.layer1.0.conv2", 4, 4, 5);
   CHECK(
       contains(refusal(c), "backbone.layer1.0.conv2.weight: expected [any, any, 3, 3], found [4, 4, 5, 5]"));
 }
 
 TEST_CASE("a bias that torchvision's module does not have is unexpected") {
-  Checkpoint c = checkpoint({});
+  RawCheckpoint c = checkpoint({});
   c.tensors["backbone.conv1.bias"] = float_tensor({4}, 0);
   CHECK(contains(refusal(c), "backbone.conv1.bias: unexpected, [4]"));
 }
 
 TEST_CASE("networks that atrous does not run are refused by name") {
   const auto sentence = [](std::initializer_list<const char*> keys) {
-    Checkpoint c;
+    RawCheckpoint c;
     for (const char* key : keys) c.tensors[key] = float_tensor({1}, 0);
     return error_of(ErrorCode::unsupported, [&] { build_network(c.state()); });
   };

@@ -367,6 +367,7 @@ TEST_CASE("a bad legacy checkpoint is refused with a sentence") {
   const BadFile rows[] = {
       {"wrong magic", wrong_magic + system_info(), Code::malformed, "magic number 0x1950a86a20f9469cfc6c"},
       {"cut within the magic", legacy_magic.substr(0, 9), Code::malformed, "magic number"},
+      {"one byte", legacy_magic.substr(0, 1), Code::malformed, "magic number"},
       {"another pickle", pickled("K\1"), Code::malformed, "magic number"},
       {"wrong protocol", legacy_magic + pickled(num(1002)), Code::unsupported,
        "protocol version is 1002, not 1001"},

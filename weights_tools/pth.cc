@@ -78,7 +78,7 @@ std::uint64_t skip_magic(const InputFile& file) {
   const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(file.size(), head.size()));
   file.read(0, std::span(head).first(size));
   const std::string_view bytes = as_text(std::span(head).first(size));
-  if (bytes.starts_with('\x80')) {
+  if (size > proto_size && bytes.starts_with('\x80')) {
     if (bytes.substr(proto_size).starts_with(magic)) return proto_size + magic.size();
     if (size == head.size() && bytes[proto_size] == '\x95' && bytes.ends_with(magic)) return head.size();
   }

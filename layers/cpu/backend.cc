@@ -69,7 +69,13 @@ constexpr Implementation reference{"reference", [](Subject& s) -> std::unique_pt
                                    }};
 
 constexpr Implementation conv2d_list[] = {
-    {"depthwise", [](Subject& s) { return make_conv2d_depthwise(s.as<Conv2d>(), s.options.isa); }, true},
+    {"depthwise",
+     [](Subject& s) -> std::unique_ptr<Kernel> {
+       const auto& conv = s.as<Conv2d>();
+       if (conv.groups == 1) return nullptr;  // of one channel: its output may be its residual's view
+       return make_conv2d_depthwise(conv, s.options.isa);
+     },
+     true},
     {"pointwise",
      [](Subject& s) { return make_conv2d_pointwise(s.as<Conv2d>(), s.options.isa, s.options.threads); },
      true},

@@ -9,7 +9,8 @@
 
 namespace atrous {
 
-// Any kernel size, stride, padding and dilation. Null unless groups = input channels = output channels.
+// Any kernel size, stride, padding and dilation. Null unless groups = input channels = output channels. The
+// output must lie apart from the residual.
 std::unique_ptr<Kernel> make_conv2d_depthwise(const Conv2d&, Isa);
 
 }  // namespace atrous
