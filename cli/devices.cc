@@ -1,4 +1,5 @@
 // atrous devices
+#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "cli/cli.h"

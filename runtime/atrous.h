@@ -17,6 +17,7 @@
 #include "layers/error.h"
 #include "runtime/compare.h"
 #include "runtime/dataset.h"
+#include "runtime/devices.h"
 #include "runtime/evaluate.h"
 #include "runtime/image.h"
 #include "runtime/image_read.h"

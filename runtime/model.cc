@@ -56,7 +56,7 @@ Model make_model(StateDict state, const std::optional<Metadata>& metadata, const
                        .threads = resolve_threads(options.threads),
                        .device_layers = options.device_layers};
   model.program =
-      std::make_shared<const Program>(options.device ? compile(std::move(network.graph), options.device)
+      std::make_shared<const Program>(options.device ? compile_for(options.device, std::move(network.graph))
                                                      : compile(std::move(network.graph), cpu));
   return model;
 }

@@ -234,13 +234,16 @@ void fold_gate(Graph& graph) {
   std::erase_if(graph.nodes, [&](const Node&) { return dropped[i++]; });
 }
 
-void optimise(Graph& graph, bool for_device) {
+void optimise_for_device(Graph& graph) {
   fold_batch_norm(graph);
   hoist_repeated_pixel(graph);
   classify_before_resize(graph);
   fuse_residual(graph);
   fuse_activation(graph);
-  if (for_device) return;
+}
+
+void optimise(Graph& graph) {
+  optimise_for_device(graph);
   fuse_expansion(graph);
   fold_gate(graph);
 }

@@ -36,6 +36,7 @@ void fold_gate(Graph&);
 
 // All of them, in the order that lets each find what it looks for. A device's kernels do not know
 // ExpandDepthwise and GatedConv2d: for it the last two are left out.
-void optimise(Graph&, bool for_device = false);
+void optimise(Graph&);
+void optimise_for_device(Graph&);
 
 }  // namespace atrous

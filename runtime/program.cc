@@ -30,7 +30,7 @@ void release_weights(Layer& layer) {
 }  // namespace
 
 Program compile(Graph graph, const CpuOptions& options) {
-  optimise(graph, options.device_layers);
+  options.device_layers ? optimise_for_device(graph) : optimise(graph);
   Program program{std::move(graph), {}, options.isa, nullptr};
   for (Node& node : program.graph.nodes) {
     program.kernels.push_back(make_cpu_kernels(node, options));
@@ -39,8 +39,8 @@ Program compile(Graph graph, const CpuOptions& options) {
   return program;
 }
 
-Program compile(Graph graph, std::shared_ptr<Device> device) {
-  optimise(graph, true);
+Program compile_for(std::shared_ptr<Device> device, Graph graph) {
+  optimise_for_device(graph);
   Program program{std::move(graph), {}, supported_isas().front(), std::move(device)};
   for (Node& node : program.graph.nodes) {
     program.kernels.push_back(program.device->make_kernels(node));

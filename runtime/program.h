@@ -29,6 +29,6 @@ struct Program {
 Program compile(Graph, const CpuOptions&);
 
 // The same for a device.
-Program compile(Graph, std::shared_ptr<Device>);
+Program compile_for(std::shared_ptr<Device>, Graph);
 
 }  // namespace atrous

@@ -18,7 +18,7 @@ struct CpuOptions {
   Isa isa = supported_isas().front();
   std::string force = {};      // an implementation's name: the only one for every layer that it accepts
   int threads = 1;             // for packing weights
-  bool device_layers = false;  // of a network to be compared with one on a device: optimise(graph, true)
+  bool device_layers = false;  // of a network to be compared with one on a device: optimise_for_device()
 };
 
 // At least one, in the order of the list. Packs the node's weights; the node is not needed afterwards.
