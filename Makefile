@@ -96,11 +96,11 @@ install: build
 
 format:
 	$(call install_missing,$(FORMAT_PACKAGES))
-	git ls-files '*.h' '*.cc' | xargs clang-format -i
+	git ls-files '*.h' '*.cc' '*.cu' | xargs clang-format -i
 
 format-check:
 	$(call install_missing,$(FORMAT_PACKAGES))
-	git ls-files '*.h' '*.cc' | xargs clang-format --dry-run --Werror
+	git ls-files '*.h' '*.cc' '*.cu' | xargs clang-format --dry-run --Werror
 
 clean:
 	rm -rf $(BUILD) $(BUILD)-test $(BUILD)-asan $(BUILD)-asan-test $(BUILD)-fuzz $(BUILD)-tsan

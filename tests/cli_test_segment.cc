@@ -156,8 +156,8 @@ TEST_CASE_FIXTURE(Bench, "--json - prints one entry a photo, and nothing else") 
   const Json& first = report[0];
   Names keys;
   for (const auto& [key, value] : first.items()) keys.push_back(key);
-  CHECK(keys ==
-        Names{"file", "width", "height", "input_width", "input_height", "classes", "seconds", "written"});
+  CHECK(keys == Names{"file", "width", "height", "input_width", "input_height", "device", "precision",
+                      "classes", "seconds", "written"});
   CHECK(first["file"] == dog);
   CHECK(first["width"] == 48);
   CHECK(first["height"] == 32);

@@ -57,7 +57,7 @@ TEST_CASE_FIXTURE(Converted, "the plain loops and every instruction set agree wi
   for (const char* device : {"reference", "scalar"})
     CHECK(mentions(succeed({"verify", checkpoint, "--device", device, "--size", "50x41"}),
                    text("against device ", device, ": ")));
-  refuse(2, {"verify", checkpoint, "--device", "cuda"}, {"--device", "cuda"});
+  refuse(2, {"verify", checkpoint, "--device", "gpu"}, {"--device", "gpu"});
 }
 
 TEST_CASE_FIXTURE(Converted, "logits written by segment are a reference for the same input") {

@@ -8,7 +8,8 @@ using namespace atrous;
 using namespace atrous::runtime_testing;
 
 TEST_CASE("a network on fast kernels gives the references' logits, on every instruction set") {
-  const Shape sizes[] = {{1, 1, 1, 3}, {1, 33, 65, 3}, {1, 24, 40, 3}, {1, 1, 50, 3}, {2, 17, 7, 3}, {3, 1, 1, 3}};
+  const Shape sizes[] = {{1, 1, 1, 3},  {1, 33, 65, 3}, {1, 24, 40, 3},
+                         {1, 1, 50, 3}, {2, 17, 7, 3},  {3, 1, 1, 3}};
   for (const auto& [name, state, aux] : samples()) {
     CAPTURE(name);
     const Model reference = make_model(state, std::nullopt, {.aux = aux, .force = "reference", .threads = 1});
