@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iomanip>
 #include <limits>
@@ -58,11 +59,16 @@ ModelOptions RunOptions::model_options(bool aux) const {
     return options;
   }
   if (!isa.empty()) throw UsageError{text("--isa is for the processor, not for ", device)};
+  std::string search_file;
+  if (search) {
+    search_file = cache_folder() + "/cuda-plans.txt";
+    std::error_code error;
+    std::filesystem::create_directories(cache_folder(), error);
+    if (error) fail(ErrorCode::io, cache_folder(), ": ", error.message());
+  }
   const Precision precision = fp16 ? Precision::fp16 : tf32 ? Precision::tf32 : Precision::fp32;
-  options.device = open_device(device, {.precision = precision,
-                                        .force = force,
-                                        .search = search,
-                                        .search_file = search ? cache_folder() + "/cuda-plans.txt" : ""});
+  options.device = open_device(
+      device, {.precision = precision, .force = force, .search = search, .search_file = search_file});
   return options;
 }
 

@@ -161,23 +161,33 @@ void OutputFile::write(std::span<const std::byte> bytes) {
 
 void OutputFile::commit() {
   if (descriptor_ < 0) fail(ErrorCode::invalid_argument, path_, ": committed twice");
-  if (temporary_.empty()) give_name();
+  const bool in_place = temporary_.empty() && link_to(path_);
+  if (!in_place && temporary_.empty()) give_temporary_name();
   // Network file systems report a full disk only here.
-  if (::close(std::exchange(descriptor_, -1)) != 0) fail_errno(path_, "close", errno);
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_errno(path_, "replace", errno);
+  if (::close(std::exchange(descriptor_, -1)) != 0) {
+    const int error = errno;
+    if (in_place) ::unlink(path_.c_str());
+    fail_errno(path_, "close", error);
+  }
+  if (!in_place && ::rename(temporary_.c_str(), path_.c_str()) != 0) fail_errno(path_, "replace", errno);
   temporary_.clear();
 }
 
-// A link never replaces a file, only a rename does; so a file without a name takes a temporary one on its
-// way.
-void OutputFile::give_name() {
+// Gives the file without a name this one; false where there is a file of that name.
+bool OutputFile::link_to(const std::string& name) {
+  if (::linkat(AT_FDCWD, name_in_proc(descriptor_).data(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW) == 0)
+    return true;
+  if (errno != EEXIST) fail_errno(path_, "create a file beside it", errno);
+  return false;
+}
+
+// A link never replaces a file, only a rename does; so on its way to the place of another a file without a
+// name takes a temporary one.
+void OutputFile::give_temporary_name() {
   std::string name;
-  int linked = 0;
   do {
     name = temporary_name(path_);
-    linked = ::linkat(AT_FDCWD, name_in_proc(descriptor_).data(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW);
-  } while (linked != 0 && errno == EEXIST);
-  if (linked != 0) fail_errno(path_, "create a file beside it", errno);
+  } while (!link_to(name));
   temporary_ = std::move(name);
 }
 

@@ -38,9 +38,10 @@ class InputFile {
 };
 
 // A file that appears whole or not at all: bytes go to a file in the same folder that has no name until
-// commit() renames it over `path`. Without commit() nothing is left of it, not even where the process is
-// killed. On a file system that has only files with names it is a temporary one, which the destructor removes
-// and a kill leaves. Error(io) names the path and the system's reason.
+// commit() gives it `path`'s. Without commit() nothing is left of it, not even where the process is killed.
+// Where there is a file of that name already, or on a file system that has only files with names, it has a
+// temporary one, on its way or from the beginning, which the destructor removes and a kill leaves. Error(io)
+// names the path and the system's reason.
 class OutputFile {
  public:
   explicit OutputFile(std::string path);
@@ -52,7 +53,8 @@ class OutputFile {
   void commit();
 
  private:
-  void give_name();
+  bool link_to(const std::string& name);
+  void give_temporary_name();
 
   std::string path_, temporary_;  // temporary_: empty while the file has no name
   int descriptor_ = -1;

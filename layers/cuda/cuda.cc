@@ -1,5 +1,7 @@
 #include "layers/cuda/cuda.h"
 
+#include <algorithm>
+#include <array>
 #include <vector>
 
 #include "layers/checked.h"
@@ -16,10 +18,16 @@ void check(cudaError_t status, std::string_view what) {
 
 void check(cudnnStatus_t status, std::string_view what) {
   if (status == CUDNN_STATUS_SUCCESS) return;
-  char details[512] = "";
-  cudnnGetLastErrorString(details, sizeof(details));
-  fail(ErrorCode::unsupported, "cuDNN: ", what, ": ", cudnnGetErrorString(status), details[0] ? ": " : "",
-       details);
+  fail(ErrorCode::unsupported, "cuDNN: ", what, ": ", cudnn_sentence(status));
+}
+
+std::string cudnn_sentence(cudnnStatus_t status) {
+  std::array<char, 512> text{};
+  cudnnGetLastErrorString(text.data(), text.size());
+  std::string sentence = cudnnGetErrorString(status);
+  const std::string detail(text.data(), std::ranges::find(text, '\0'));
+  if (!detail.empty()) sentence += ": " + detail;
+  return sentence;
 }
 
 void check(cublasStatus_t status, std::string_view what) {

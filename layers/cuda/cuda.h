@@ -23,6 +23,7 @@ namespace atrous::cuda {
 void check(cudaError_t, std::string_view what);
 void check(cudnnStatus_t, std::string_view what);
 void check(cublasStatus_t, std::string_view what);
+std::string cudnn_sentence(cudnnStatus_t);  // with what cuDNN says of the last failure in this thread
 
 // Owned memory on the device, aligned to 256 bytes.
 class Memory {

@@ -6,15 +6,6 @@
 
 namespace atrous::cuda {
 
-std::string cudnn_sentence(cudnnStatus_t status) {
-  std::array<char, 512> text{};
-  cudnnGetLastErrorString(text.data(), text.size());
-  std::string sentence = cudnnGetErrorString(status);
-  const std::string detail(text.data(), std::ranges::find(text, '\0'));
-  if (!detail.empty()) sentence += ": " + detail;
-  return sentence;
-}
-
 Descriptor::Descriptor(cudnnBackendDescriptorType_t type) {
   cudnnBackendDescriptor_t raw = nullptr;
   check(cudnnBackendCreateDescriptor(type, &raw), "cudnnBackendCreateDescriptor");

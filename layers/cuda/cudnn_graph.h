@@ -22,9 +22,6 @@
 
 namespace atrous::cuda {
 
-// cuDNN's own words about the last failure in this thread.
-std::string cudnn_sentence(cudnnStatus_t);
-
 class Descriptor {
  public:
   Descriptor() = default;

@@ -59,28 +59,35 @@ std::byte* Queue::reserve(std::size_t bytes) {
 
 void Queue::run(std::uint64_t key, const std::function<void()>& enqueue) {
   context_->make_current();
-  const auto [recording, first] = recordings_.try_emplace(key);
-  if (first) {
+  const auto [place, first] = recordings_.try_emplace(key);
+  Recording& recording = place->second;
+  if (!first && !recording.graph && !recording.refused) {
+    recording.graph = record(enqueue);
+    recording.refused = !recording.graph;
+  }
+  if (recording.graph)
+    check(cudaGraphLaunch(recording.graph.get(), stream()), "cudaGraphLaunch");
+  else
     enqueue();
-    return;
+}
+
+GraphExec Queue::record(const std::function<void()>& enqueue) {
+  check(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+  bool whole = true;
+  try {
+    enqueue();
+  } catch (const Error&) {
+    whole = false;  // run plainly it works, or says why not
   }
-  if (!recording->second) {
-    check(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
-    cudaGraph_t captured = nullptr;
-    try {
-      enqueue();
-    } catch (...) {
-      cudaStreamEndCapture(stream(), &captured);
-      Graph{captured};
-      throw;
-    }
-    check(cudaStreamEndCapture(stream(), &captured), "cudaStreamEndCapture");
-    const Graph graph(captured);
-    cudaGraphExec_t ready = nullptr;
-    check(cudaGraphInstantiate(&ready, graph.get(), 0), "cudaGraphInstantiate");
-    recording->second.reset(ready);
+  cudaGraph_t captured = nullptr;
+  whole = cudaStreamEndCapture(stream(), &captured) == cudaSuccess && whole;
+  const Graph graph(captured);
+  cudaGraphExec_t ready = nullptr;
+  if (!whole || cudaGraphInstantiate(&ready, graph.get(), 0) != cudaSuccess) {
+    cudaGetLastError();  // what a recording failed of is no failure of the work
+    return nullptr;
   }
-  check(cudaGraphLaunch(recording->second.get(), stream()), "cudaGraphLaunch");
+  return GraphExec(ready);
 }
 
 void Queue::forget(std::uint64_t key) {

@@ -4,7 +4,7 @@
 // Recordings. A network is some hundred kernels of a few microseconds each; launched one by one, the launches
 // take longer than the work. From its second run on, what a key stands for is captured into a CUDA graph, and
 // then replayed by a single launch. The first run stays a plain one: libraries load their code then, which a
-// capture would not allow.
+// capture would not allow. What cannot be captured is run plainly every time.
 #pragma once
 
 #include <type_traits>
@@ -66,6 +66,8 @@ class Queue final : public DeviceQueue {
   cudnnHandle_t cudnn() const { return cudnn_.get(); }
 
  private:
+  GraphExec record(const std::function<void()>& enqueue);  // null where it cannot be captured
+
   // Memory on the device for what is on its way in or out, at least so large. Waits where it must grow.
   void* staging(std::size_t bytes);
 
@@ -77,7 +79,11 @@ class Queue final : public DeviceQueue {
   CudnnHandle cudnn_;
   Event uploaded_;  // what in_ held has reached the device
   Event start_, end_;
-  std::unordered_map<std::uint64_t, GraphExec> recordings_;  // null after the first run
+  struct Recording {
+    GraphExec graph;  // from the second run on
+    bool refused = false;
+  };
+  std::unordered_map<std::uint64_t, Recording> recordings_;
 };
 
 }  // namespace atrous::cuda

@@ -84,7 +84,8 @@ TEST_CASE("verify compares the device with the processor, layer by layer") {
 
 TEST_CASE("bench reports every batch and precision of the device, profile every layer's implementation") {
   const Arguments small{"--size", "16x16", "--runs", "1", "--warmup", "1", "-o", "json", "--device", "cuda"};
-  const Json rows = Json::parse(succeed(Arguments{"bench", "default", "--fp16"} + small, simulated));
+  const Json rows =
+      Json::parse(succeed(Arguments{"bench", "lraspp_mobilenet_v3_large", "--fp16"} + small, simulated));
   REQUIRE(rows.size() == 3);
   for (std::size_t i = 0; i < 3; ++i) {
     CHECK(rows[i]["batch"] == (std::vector{1, 8, 32})[i]);
@@ -93,10 +94,26 @@ TEST_CASE("bench reports every batch and precision of the device, profile every 
     CHECK(rows[i]["network_alone_ms"].get<double>() >= 0);
     CHECK(rows[i]["images_per_second"].get<double>() > 0);
   }
-  const Json one = Json::parse(succeed(Arguments{"bench", "default", "--batch", "2"} + small, simulated));
+  const Json one = Json::parse(
+      succeed(Arguments{"bench", "lraspp_mobilenet_v3_large", "--batch", "2"} + small, simulated));
   CHECK(one["batch"] == 2);
-  const Json layers = Json::parse(succeed(Arguments{"profile", "default"} + small, simulated));
+  const Json layers =
+      Json::parse(succeed(Arguments{"profile", "lraspp_mobilenet_v3_large"} + small, simulated));
   std::vector<std::string> ways;
   for (const Json& row : layers) ways.push_back(row["implementation"]);
   for (const char* way : {"cublaslt", "cudnn", "own"}) CHECK(std::ranges::find(ways, way) != ways.end());
+}
+
+TEST_CASE("what a search finds is kept in the cache, whose folder is made") {
+  TemporaryFolder folder;
+  ProcessOptions options = simulated;
+  options.environment.emplace_back("ATROUS_CACHE", folder / "new/cache");
+  const Arguments search{"segment", street, "-o",       folder / "out", "--resize",
+                         "24",      "-q",   "--device", "cuda",         "--search"};
+  succeed(search, options);
+  const std::string kept = read_text(folder / "new/cache/cuda-plans.txt");
+  CHECK(mentions(kept, "Simulated device, cuDNN"));
+  CHECK(mentions(kept, "cuBLASLt"));
+  succeed(search, options);
+  CHECK(read_text(folder / "new/cache/cuda-plans.txt") == kept);
 }

@@ -156,6 +156,23 @@ TEST_CASE("a run can be repeated and timed on the device, and changes nothing") 
   CHECK(mentions(sentence(ErrorCode::invalid_argument, [&] { here.repeat(); }), "does not run on a device"));
 }
 
+TEST_CASE("work that cannot be recorded is run plainly every time") {
+  SKIP_WITHOUT_DEVICE();
+  const auto queue = device()->make_queue();
+  int runs = 0;
+  for (int repetition = 1; repetition <= 4; ++repetition) {
+    queue->run(1, [&] {
+      ++runs;
+      cuda::OnDevice forbidden(64);  // memory is not taken while a stream is captured
+    });
+    queue->wait();
+  }
+  CHECK(runs == 5);  // one of them the attempt
+  runs = 0;
+  for (int repetition = 0; repetition < 4; ++repetition) queue->run(2, [&] { ++runs; });
+  CHECK(runs == 2);  // plainly, and recorded
+}
+
 TEST_CASE("sessions share a program on the device, each in a thread of its own") {
   SKIP_WITHOUT_DEVICE();
   const Model model = tiny_model("deeplabv3", {.device = device()});
