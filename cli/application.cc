@@ -30,7 +30,9 @@ constexpr Verb verbs[] = {
 #if ATROUS_HAS_FETCH
     {"fetch", "Download torchvision's checkpoints, or find those downloaded before", add_fetch},
 #endif
+#if ATROUS_HAS_CUDA
     {"devices", "List what networks can run on", add_devices},
+#endif
     {"completion", "Print a script that completes atrous's command lines in bash or zsh", add_completion},
 };
 

@@ -58,6 +58,7 @@ ModelOptions RunOptions::model_options(bool aux) const {
     if (unfit) throw UsageError{text(unfit, " is for devices other than the processor: give --device cuda")};
     return options;
   }
+#if ATROUS_HAS_CUDA
   if (!isa.empty()) throw UsageError{text("--isa is for the processor, not for ", device)};
   std::string search_file;
   if (search) {
@@ -69,6 +70,7 @@ ModelOptions RunOptions::model_options(bool aux) const {
   const Precision precision = fp16 ? Precision::fp16 : tf32 ? Precision::tf32 : Precision::fp32;
   options.device = open_device(
       device, {.precision = precision, .force = force, .search = search, .search_file = search_file});
+#endif
   return options;
 }
 
@@ -128,6 +130,8 @@ std::string device_name(const std::string& name) {
   return is_device_name(name) ? "" : text("expected cpu, cuda or cuda:NUMBER, found ", name);
 }
 
+#if ATROUS_HAS_CUDA
+
 void add_device_options(CLI::App& verb, RunOptions& options) {
   const auto group = "Where it runs";
   verb.add_option("--device", options.device, "cpu, cuda or cuda:NUMBER (atrous devices lists them)")
@@ -146,6 +150,13 @@ void add_precision_options(CLI::App& verb, RunOptions& options, const std::strin
                 "On cuda: time the ways to run each layer, once, and keep the best")
       ->group(group);
 }
+
+#else
+
+void add_device_options(CLI::App&, RunOptions&) {}
+void add_precision_options(CLI::App&, RunOptions&, const std::string&) {}
+
+#endif
 
 CLI::Validator whole_number(int low, int high) {
   const auto check = [low, high](const std::string& given) -> std::string {

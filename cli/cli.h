@@ -40,7 +40,9 @@ Action add_profile(CLI::App&);
 Action add_fetch(CLI::App&);
 #endif
 Action add_verify(CLI::App&);
+#if ATROUS_HAS_CUDA
 Action add_devices(CLI::App&);
+#endif
 Action add_completion(CLI::App&);
 
 // Options of every verb that runs a network.
@@ -60,7 +62,7 @@ struct RunOptions {
 };
 void add_run_options(CLI::App&, RunOptions&);
 
-// --device, and those that say how it computes: --fp16, --tf32, --search.
+// --device, and those that say how it computes: --fp16, --tf32, --search. None in the minimal program.
 void add_device_options(CLI::App&, RunOptions&);
 void add_precision_options(CLI::App&, RunOptions&, const std::string& group);
 std::string device_name(const std::string&);  // an option's check: "" or what is wrong with it
