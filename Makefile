@@ -12,8 +12,7 @@ PACKAGES := g++ cmake make ninja-build libhwy-dev libstb-dev libdeflate-dev libc
 TEST_PACKAGES := doctest-dev python3 python3-numpy python3-pil python3-torch python3-torchvision python3-sklearn \
   python3-selenium chromium chromium-driver zsh
 FORMAT_PACKAGES := clang-format
-TSAN_PACKAGES := clang libomp-dev doctest-dev
-FUZZ_PACKAGES := clang libomp-dev libclang-rt-14-dev
+CLANG_PACKAGES := clang libomp-dev libclang-rt-14-dev doctest-dev
 
 .PHONY: help run test test-full build deps test-deps install format format-check asan tsan fuzz clean
 
@@ -76,19 +75,27 @@ test: test-deps
 test-full:
 	$(MAKE) test CTEST="-L full"
 
-asan:
-	$(MAKE) test BUILD=$(BUILD)-asan CONFIGURE="-DATROUS_SANITIZE=address,undefined"
+# clang compiles with the sanitizers, and for libFuzzer: the tests and the fuzz targets share one library.
+sanitized = $(call configure,$(BUILD)-sanitized,-DATROUS_SANITIZE=address$(comma)undefined -DATROUS_FUZZ=ON -DCMAKE_CXX_COMPILER=clang++)
+comma := ,
 
-# clang compiles with the sanitizers and libFuzzer; what is found stays in the build folder.
+asan: test-deps
+	$(call install_missing,$(CLANG_PACKAGES))
+	@echo "building the tests in $(BUILD)-sanitized"
+	@$(sanitized) >/dev/null
+	@cmake --build $(BUILD)-sanitized -j $(JOBS)
+	ctest --test-dir $(BUILD)-sanitized -j $(JOBS) --output-on-failure $(or $(CTEST),-LE full)
+
+# What is found stays in the build folder.
 fuzz: deps
-	$(call install_missing,$(FUZZ_PACKAGES))
-	@echo "building the fuzz targets in $(BUILD)-fuzz"
-	@$(call configure,$(BUILD)-fuzz,-DATROUS_FUZZ=ON -DCMAKE_CXX_COMPILER=clang++) >/dev/null
-	@cmake --build $(BUILD)-fuzz -j $(JOBS)
-	SECONDS_EACH=$(or $(SECONDS_EACH),60) tests/fuzz/run $(BUILD)-fuzz $(TARGETS)
+	$(call install_missing,$(CLANG_PACKAGES))
+	@echo "building the fuzz targets in $(BUILD)-sanitized"
+	@$(sanitized) >/dev/null
+	@cmake --build $(BUILD)-sanitized -j $(JOBS) --target fuzz_targets
+	SECONDS_EACH=$(or $(SECONDS_EACH),60) tests/fuzz/run $(BUILD)-sanitized $(TARGETS)
 
 tsan: deps
-	$(call install_missing,$(TSAN_PACKAGES))
+	$(call install_missing,$(CLANG_PACKAGES))
 	sh tests/tsan/run $(BUILD)-tsan
 
 install: build
@@ -103,4 +110,4 @@ format-check:
 	git ls-files '*.h' '*.cc' '*.cu' | xargs clang-format --dry-run --Werror
 
 clean:
-	rm -rf $(BUILD) $(BUILD)-test $(BUILD)-asan $(BUILD)-asan-test $(BUILD)-fuzz $(BUILD)-tsan
+	rm -rf $(BUILD) $(BUILD)-test $(BUILD)-sanitized $(BUILD)-tsan

@@ -73,7 +73,7 @@ TEST_CASE_FIXTURE(EvalBench, "eval's JSON holds every number of the library's ev
                                                    {"cross_entropy", m.cross_entropy}};
   CHECK(all["summary"].size() == std::size(summary) + 1);
   CHECK(all["summary"]["pixels"] == m.pixels);
-  for (const auto& [key, value] : summary) CHECK_MESSAGE(same(all["summary"][key], value), key);
+  for (const auto& one : summary) CHECK_MESSAGE(same(all["summary"][one.first], one.second), one.first);
   REQUIRE(all["classes"].size() == 5);
   for (std::size_t c = 0; c < 5; ++c) {
     const Json& found = all["classes"][c];

@@ -210,7 +210,8 @@ TEST_CASE("cityscapes: exactly 19 of the 34 ids are classes") {
   for (int id = 0; id < 34; ++id) expected[static_cast<std::size_t>(id)] = 255;
   expected[255] = 255;
   int train_id = 0;
-  for (const std::size_t id : {7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33})
+  for (const auto id :
+       {7u, 8u, 11u, 12u, 13u, 17u, 19u, 20u, 21u, 22u, 23u, 24u, 25u, 26u, 27u, 28u, 31u, 32u, 33u})
     expected[id] = train_id++;
   CHECK(table(open_dataset("cityscapes", tree.root())) == expected);
 }

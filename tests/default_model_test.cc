@@ -57,8 +57,9 @@ TEST_CASE("in half precision the default model is the trained one, each weight r
   const StateDict full = load_checkpoint(trained).state;
   const StateDict half = load_checkpoint(default_model_file(), "the default model").state;
   REQUIRE(half.size() == full.size());
-  for (const auto& [name, tensor] : full.entries()) {
-    CAPTURE(name);
+  for (const auto& entry : full.entries()) {
+    const auto& [name, tensor] = entry;
+    CAPTURE(entry.first);
     const StateTensor* stored = half.find(name);
     REQUIRE(stored);
     CHECK(stored->shape == tensor.shape);

@@ -184,8 +184,8 @@ TEST_CASE("the nearest label is the one under the new pixel's centre") {
 
 TEST_CASE("label maps that cannot be resized are refused") {
   const LabelMap dot = map_of(1, 1, {0});
-  for (const auto& [width, height] : {std::pair{0, 1}, {1, 0}, {-3, 1}, {1, 16385}})
-    CHECK(sentence([&] { resize_nearest(dot, width, height); }) ==
-          text("resize to ", width, "x", height, ": a side is outside 1..16384"));
+  for (const auto& size : {std::pair{0, 1}, {1, 0}, {-3, 1}, {1, 16385}})
+    CHECK(sentence([&] { resize_nearest(dot, size.first, size.second); }) ==
+          text("resize to ", size.first, "x", size.second, ": a side is outside 1..16384"));
   CHECK(contains(sentence([] { resize_nearest(map_of(2, 2, {0}), 1, 1); }), "needs 4 labels, found 1"));
 }

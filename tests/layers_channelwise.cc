@@ -42,9 +42,10 @@ TEST_CASE("channelwise max pooling equals the reference to the bit") {
   const Case cases[] = {{{3, 2, 1}, 11, 12}, {{2, 2, 0}, 7, 6}, {{3, 1, 1}, 5, 4},  {{3, 2, 1}, 1, 1},
                         {{3, 2, 1}, 1, 9},   {{3, 2, 1}, 9, 1}, {{2, 3, 1}, 8, 10}, {{5, 1, 2}, 2, 3}};
   for (Isa isa : supported_isas())
-    for (const auto& [layer, h, w] : cases)
+    for (const Case& one : cases)
       for (std::int64_t c : channel_counts) {
-        const Shape in{2, h, w, c};
+        const MaxPool2d& layer = one.layer;
+        const Shape in{2, one.h, one.w, c};
         CAPTURE(name_of(isa));
         CAPTURE(in);
         CAPTURE(layer.kernel);
@@ -71,9 +72,10 @@ TEST_CASE("channelwise adaptive average pooling equals the reference: exactly on
   const Case cases[] = {{{1, 1}, 9, 11}, {{1, 1}, 1, 1}, {{3, 4}, 7, 5}, {{6, 6}, 10, 11},
                         {{5, 4}, 2, 3},  {{2, 1}, 5, 1}, {{1, 1}, 1, 65}};
   for (Isa isa : supported_isas())
-    for (const auto& [layer, h, w] : cases)
+    for (const Case& one : cases)
       for (std::int64_t c : {1, 3, 8, 17, 33, 255, 256, 257, 530}) {
-        const Shape in{2, h, w, c};
+        const AdaptiveAvgPool2d& layer = one.layer;
+        const Shape in{2, one.h, one.w, c};
         CAPTURE(name_of(isa));
         CAPTURE(in);
         CAPTURE(layer.out_h);

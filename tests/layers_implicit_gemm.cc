@@ -196,16 +196,16 @@ TEST_CASE("the implicit GEMM is tested on these instruction sets") {
 }
 
 TEST_CASE("the implicit GEMM equals the reference exactly on every named shape") {
-  for (const auto& [name, problem] : named_problems()) {
-    CAPTURE(name);
-    agrees_with_reference(problem);
+  for (const Named& named : named_problems()) {
+    CAPTURE(named.name);
+    agrees_with_reference(named.problem);
   }
 }
 
 TEST_CASE("the implicit GEMM adds bias and residual, then applies the activation, on every named shape") {
-  for (const auto& [name, base] : named_problems()) {
-    CAPTURE(name);
-    Problem p = base;
+  for (const Named& named : named_problems()) {
+    CAPTURE(named.name);
+    Problem p = named.problem;
     p.bias = p.residual = true;
     p.activation = ActivationKind::relu;
     agrees_with_reference(p);
@@ -359,9 +359,9 @@ TEST_CASE("a pixel that sees only padding gets bias, residual and activation all
 }
 
 TEST_CASE("the implicit GEMM reads and writes slices of wider tensors and touches nothing beside them") {
-  for (const auto& [name, base] : named_problems()) {
-    CAPTURE(name);
-    Problem p = base;
+  for (const Named& named : named_problems()) {
+    CAPTURE(named.name);
+    Problem p = named.problem;
     p.bias = p.residual = true;
     p.beside_in = 3, p.beside_residual = 5, p.beside_out = 7;
     agrees_with_reference(p);

@@ -172,9 +172,9 @@ TEST_CASE("every feature of MobileNetV3 and every head on it equal torchvision's
       CHECK(deviation(value(out), g[text("feature", features)]) < 5e-5);
     }
     CHECK(features == (g.name.ends_with("large") ? 17 : 13));
-    for (const auto& [name, v] : network.graph.outputs) {
-      CAPTURE(name);
-      CHECK(deviation(value(v), g[name]) < 5e-5);
+    for (const auto& output : network.graph.outputs) {
+      CAPTURE(output.first);
+      CHECK(deviation(value(output.second), g[output.first]) < 5e-5);
     }
   }
 }
@@ -312,7 +312,8 @@ TEST_CASE("each single tensor that is taken away from a MobileNetV3 is missed by
   for (const Net& net : {Net{}, Net{.large = false, .lraspp = false, .aux = true}}) {
     const RawCheckpoint whole = checkpoint(net);
     REQUIRE(build_network(whole.state(), {.aux = net.aux}).classes == 5);
-    for (const auto& [name, tensor] : whole.tensors) {
+    for (const auto& entry : whole.tensors) {
+      const std::string& name = entry.first;
       RawCheckpoint c = whole;
       c.tensors.erase(name);
       CAPTURE(name);

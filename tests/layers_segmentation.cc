@@ -84,14 +84,15 @@ TEST_CASE("FCN and DeepLabV3 on ResNets of any depth are recognised by their key
     bool bottlenecks;
     std::string name;
   };
-  for (const auto& [blocks, bottlenecks, name] :
+  for (const Published& published :
        {Published{{2, 2, 2, 2}, false, "resnet18"}, Published{{3, 4, 6, 3}, false, "resnet34"},
         Published{{3, 4, 6, 3}, true, "resnet50"}, Published{{3, 4, 23, 3}, true, "resnet101"},
         Published{{3, 8, 36, 3}, true, "resnet152"}}) {
-    CAPTURE(name);
+    const auto& blocks = published.blocks;
+    CAPTURE(published.name);
     // Narrower than the published ones they are other networks.
     const std::string depth = text("resnet(", blocks[0], ",", blocks[1], ",", blocks[2], ",", blocks[3], ")");
-    CHECK(build({.blocks = blocks, .bottlenecks = bottlenecks}).architecture == "fcn_" + depth);
+    CHECK(build({.blocks = blocks, .bottlenecks = published.bottlenecks}).architecture == "fcn_" + depth);
   }
   CHECK(build({.blocks = {2, 2, 2, 2}, .bottlenecks = false, .width = 64}).architecture == "fcn_resnet18");
 }
@@ -317,7 +318,8 @@ TEST_CASE("each single tensor that is taken away is missed by its name") {
   for (bool deeplab : {false, true}) {
     const RawCheckpoint whole = checkpoint({.blocks = {1, 1, 1, 2}, .deeplab = deeplab});
     REQUIRE(build_network(whole.state()).classes == 5);
-    for (const auto& [name, tensor] : whole.tensors) {
+    for (const auto& entry : whole.tensors) {
+      const std::string& name = entry.first;
       const bool counter = name.ends_with("num_batches_tracked");
       // Without these the network is taken for another one.
       if (name == "backbone.layer1.0.conv3.weight" || name == "backbone.conv1.weight" ||

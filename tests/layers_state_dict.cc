@@ -84,14 +84,14 @@ TEST_CASE("every dtype has a size and the name that safetensors gives it") {
     std::size_t size;
     std::string_view name;
   };
-  for (const auto& [type, size, name] :
+  for (const Expected& expected :
        {Expected{DType::boolean, 1, "BOOL"}, Expected{DType::u8, 1, "U8"}, Expected{DType::i8, 1, "I8"},
         Expected{DType::i16, 2, "I16"}, Expected{DType::i32, 4, "I32"}, Expected{DType::i64, 8, "I64"},
         Expected{DType::f16, 2, "F16"}, Expected{DType::bf16, 2, "BF16"}, Expected{DType::f32, 4, "F32"},
         Expected{DType::f64, 8, "F64"}}) {
-    CAPTURE(name);
-    CHECK(size_of(type) == size);
-    CHECK(name_of(type) == name);
+    CAPTURE(expected.name);
+    CHECK(size_of(expected.type) == expected.size);
+    CHECK(name_of(expected.type) == expected.name);
   }
 }
 

@@ -65,12 +65,13 @@ std::string wrong_labels(const Tensor& full, const std::vector<std::uint8_t>& la
 
 TEST_CASE("upsample_argmax labels each pixel with the largest class of the resized logits") {
   for (Isa isa : supported_isas())
-    for (const auto& [h, w, height, width] : sizes)
+    for (const Size& size : sizes)
       for (std::int64_t classes : {1, 2, 21, 33, 256}) {
+        const auto& [h, w, height, width] = size;
         if (classes == 256 && height * width > 600) continue;  // enough of them are small
         CAPTURE(name_of(isa));
         CAPTURE(classes);
-        CAPTURE(text(h, "x", w, " to ", height, "x", width));
+        CAPTURE(text(size.h, "x", size.w, " to ", size.height, "x", size.width));
         Random random(static_cast<std::uint64_t>(h * 31 + w));
         Slice logits({1, h, w, classes}, 1, 2);
         fill(logits.view(), random, Draw::floats);

@@ -265,9 +265,9 @@ std::vector<Named> named_problems() {
 }  // namespace
 
 TEST_CASE("Winograd's kernels equal the definition on every named shape") {
-  for (const auto& [name, problem] : named_problems()) {
-    CAPTURE(name);
-    agrees_with_definition(problem);
+  for (const Named& named : named_problems()) {
+    CAPTURE(named.name);
+    agrees_with_definition(named.problem);
   }
 }
 
@@ -281,8 +281,9 @@ TEST_CASE("Winograd's kernels equal the definition on maps of every size up to 2
 }
 
 TEST_CASE("whole numbers come out of Winograd's kernels as they do of the definition") {
-  for (auto [name, p] : named_problems()) {
-    CAPTURE(name);
+  for (const Named& named : named_problems()) {
+    CAPTURE(named.name);
+    Problem p = named.problem;
     p.draw = Draw::whole;
     agrees_with_definition(p);
   }
@@ -306,8 +307,9 @@ TEST_CASE("2x2 tiles are exact on whole numbers: their constants are powers of t
 }
 
 TEST_CASE("Winograd's kernels add bias and residual, then apply the activation, on every named shape") {
-  for (auto [name, p] : named_problems()) {
-    CAPTURE(name);
+  for (const Named& named : named_problems()) {
+    CAPTURE(named.name);
+    Problem p = named.problem;
     p.bias = true;
     p.residual = Residual::whole;
     p.activation = ActivationKind::relu;

@@ -98,7 +98,7 @@ TEST_CASE("every printable ASCII character has a glyph of its own, within its ce
     }
     CHECK(blank == (a == ' '));
     // The rows of accents, and the one between lines.
-    for (const std::size_t y : {0, 1, 2, glyph_height - 1}) CHECK(glyph.rows[y] == 0);
+    for (const int y : {0, 1, 2, glyph_height - 1}) CHECK(glyph.rows[static_cast<std::size_t>(y)] == 0);
     for (char32_t b = 0x20; b < a; ++b) CHECK(glyph != glyph_of(b));
   }
 }
@@ -132,7 +132,7 @@ TEST_CASE("an accented letter is its letter with the accent above or below") {
 
 TEST_CASE("what the font lacks is a box") {
   const Glyph box = glyph_of(0xfffd);
-  for (const char32_t c : {0x00, 0x0a, 0x1f, 0x7f, 0x80, 0x3b1, 0x6f22, 0x1f600, 0x10041})
+  for (const char32_t c : {0x00u, 0x0au, 0x1fu, 0x7fu, 0x80u, 0x3b1u, 0x6f22u, 0x1f600u, 0x10041u})
     CHECK(glyph_of(c) == box);
   CHECK(glyph_of(0xa0) == glyph_of(' '));
 }

@@ -314,8 +314,9 @@ TEST_CASE("the cross-entropy is minus the logarithm of the true class's score") 
 }
 
 TEST_CASE("the histogram has the same bits for any number of threads") {
-  for (const auto& [width, height, classes] : {std::tuple{37, 101, 21}, {5, 32, 3}, {1, 33, 2}, {70, 1, 9}}) {
-    CAPTURE(height);
+  for (const auto& size : {std::tuple{37, 101, 21}, {5, 32, 3}, {1, 33, 2}, {70, 1, 9}}) {
+    const auto& [width, height, classes] = size;
+    CAPTURE(std::get<1>(size));
     const Scene s = scene(width, height, classes, 7);
     const ScoreHistogram one = histogram_of(s.logits.view(), s.truth);
     CHECK(one.pixels > 0);

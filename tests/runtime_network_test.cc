@@ -10,8 +10,9 @@ using namespace atrous::runtime_testing;
 TEST_CASE("a network on fast kernels gives the references' logits, on every instruction set") {
   const Shape sizes[] = {{1, 1, 1, 3},  {1, 33, 65, 3}, {1, 24, 40, 3},
                          {1, 1, 50, 3}, {2, 17, 7, 3},  {3, 1, 1, 3}};
-  for (const auto& [name, state, aux] : samples()) {
-    CAPTURE(name);
+  for (const Sample& sample : samples()) {
+    const auto& [name, state, aux] = sample;
+    CAPTURE(sample.name);
     const Model reference = make_model(state, std::nullopt, {.aux = aux, .force = "reference", .threads = 1});
     for (const auto& kernels : reference.program->kernels) {
       CHECK(kernels.size() == 1);
@@ -35,8 +36,9 @@ TEST_CASE("a network on fast kernels gives the references' logits, on every inst
 
 TEST_CASE("a network gives the same bits for any number of threads") {
   const Tensor input = noise({2, 65, 50, 3}, 6);
-  for (const auto& [name, state, aux] : samples()) {
-    CAPTURE(name);
+  for (const Sample& sample : samples()) {
+    const auto& [name, state, aux] = sample;
+    CAPTURE(sample.name);
     const Model model = make_model(state, std::nullopt, {.threads = 1});
     std::vector<float> expected;
     for (const int threads : {1, 2, 3, 7}) {
@@ -50,8 +52,9 @@ TEST_CASE("a network gives the same bits for any number of threads") {
 }
 
 TEST_CASE("no layer of a network falls back to its reference") {
-  for (const auto& [name, state, aux] : samples()) {
-    CAPTURE(name);
+  for (const Sample& sample : samples()) {
+    const auto& [name, state, aux] = sample;
+    CAPTURE(sample.name);
     const Model model = make_model(state, std::nullopt, {.aux = aux, .threads = 1});
     const auto& nodes = model.program->graph.nodes;
     for (std::size_t i = 0; i < nodes.size(); ++i) {

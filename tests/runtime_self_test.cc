@@ -177,14 +177,14 @@ TEST_CASE("seeded MobileNetV3 networks have torchvision's shapes at a width of 6
   // The parameter counts that torchvision publishes, batch norms' statistics left out.
   const std::pair<const char*, std::int64_t> published[] = {{"lraspp_mobilenet_v3_large", 3221538},
                                                             {"deeplabv3_mobilenet_v3_large", 11029328}};
-  for (const auto& [name, parameters] : published) {
-    CAPTURE(name);
-    const StateDict state = seeded_state(name);
+  for (const auto& one : published) {
+    CAPTURE(one.first);
+    const StateDict state = seeded_state(one.first);
     std::int64_t found = 0;
     for (const auto& [key, tensor] : state.entries())
       if (!mentions(key, ".running_") && !key.ends_with("num_batches_tracked")) found += tensor.elements();
-    CHECK(found == parameters);
-    CHECK(build_network(state).architecture == name);
+    CHECK(found == one.second);
+    CHECK(build_network(state).architecture == one.first);
   }
   CHECK(build_network(seeded_state("lraspp_mobilenet_v3_small")).architecture == "lraspp_mobilenet_v3_small");
   CHECK(build_network(seeded_state("fcn_mobilenet_v3_small", {.classes = 2, .width = 16})).architecture ==

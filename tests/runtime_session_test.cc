@@ -9,21 +9,13 @@
 #include <thread>
 
 #include "tests/runtime_testing.h"
+#include "tests/sanitizers.h"
 
 using namespace atrous;
 using namespace atrous::runtime_testing;
 
 // AddressSanitizer checks operator new against delete; there it keeps its own, and nothing is counted.
-#if defined(__SANITIZE_ADDRESS__)
-#define ATROUS_COUNTS_ALLOCATIONS 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define ATROUS_COUNTS_ALLOCATIONS 0
-#endif
-#endif
-#ifndef ATROUS_COUNTS_ALLOCATIONS
-#define ATROUS_COUNTS_ALLOCATIONS 1
-#endif
+#define ATROUS_COUNTS_ALLOCATIONS (!ATROUS_ADDRESS_SANITIZER)
 
 namespace {
 

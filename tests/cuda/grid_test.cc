@@ -7,6 +7,7 @@
 #include "layers/cuda/launch.h"
 #include "tests/cuda/device_testing.h"
 #include "tests/cuda/simulation/simulation.h"
+#include "tests/sanitizers.h"
 
 namespace atrous::cuda {
 
@@ -94,7 +95,7 @@ TEST_CASE("simulated kernels: a captured launch runs with its graph, with the ar
   cudaStreamDestroy(stream);
 }
 
-#if !defined(__SANITIZE_ADDRESS__)  // which ends the process where it is written
+#if !ATROUS_ADDRESS_SANITIZER  // which ends the process where it is written
 TEST_CASE("simulated device: what is written beside an allocation is found when it is freed") {
   for (const int at : {-1, 12}) {
     void* data = nullptr;

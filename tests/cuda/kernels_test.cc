@@ -266,8 +266,9 @@ TEST_CASE("cuda resize: every mode and alignment, to the bit of the reference") 
   for_each_shape([](const Setting& s, const Shape& shape, Random& random) {
     for (const Resize& layer : {Resize{ResizeMode::bilinear, false}, Resize{ResizeMode::bilinear, true},
                                 Resize{ResizeMode::nearest, false}})
-      for (const auto& [h, w] : {std::pair{1, 1}, std::pair{3, 40}, std::pair{23, 7}, std::pair{8, 8}}) {
-        INFO("to ", h, " x ", w, ", nearest: ", layer.mode == ResizeMode::nearest,
+      for (const auto& size : {std::pair{1, 1}, std::pair{3, 40}, std::pair{23, 7}, std::pair{8, 8}}) {
+        const auto [h, w] = size;
+        INFO("to ", size.first, " x ", size.second, ", nearest: ", layer.mode == ResizeMode::nearest,
              ", corners: ", layer.align_corners);
         const Tensor in = drawn_map(shape, random, Draw::floats, s.half);
         Tensor expected({shape.n, h, w, shape.c});

@@ -31,8 +31,9 @@ constexpr Precision precisions[] = {Precision::fp32, Precision::tf32, Precision:
 TEST_CASE("a network on the device gives the processor's logits") {
   SKIP_WITHOUT_DEVICE();
   const Shape sizes[] = {{1, 17, 33, 3}, {1, 1, 1, 3}, {2, 9, 7, 3}};
-  for (const auto& [name, state, aux] : samples()) {
-    CAPTURE(std::string(name));
+  for (const Sample& sample : samples()) {
+    const auto& [name, state, aux] = sample;
+    CAPTURE(sample.name);
     Session here(make_model(state, std::nullopt, {.aux = aux, .threads = 1}).program, {.threads = 1});
     for (const Precision precision : precisions) {
       CAPTURE(std::string(name_of(precision)));
@@ -53,8 +54,9 @@ TEST_CASE("a network on the device gives the processor's logits") {
 
 TEST_CASE("every layer on the device gives what it gives on the processor") {
   SKIP_WITHOUT_DEVICE();
-  for (const auto& [name, state, aux] : samples()) {
-    CAPTURE(name);
+  for (const Sample& sample : samples()) {
+    const auto& [name, state, aux] = sample;
+    CAPTURE(sample.name);
     Session here(make_model(state, std::nullopt, {.threads = 1, .device_layers = true}).program,
                  {.threads = 1});
     for (const char* force : {"", "direct", "cudnn", "cudnn_plain", "cublaslt"}) {

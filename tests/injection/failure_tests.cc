@@ -71,8 +71,10 @@ std::vector<std::int64_t> positions(std::int64_t calls) {
 
 // The files that were there are whole, old or new; no others came but those that belong to the result.
 void check_whole(const Operation& operation, const Files& now, const Files& before, const Files& complete) {
-  for (const auto& [name, bytes] : before) CHECK_MESSAGE(now.contains(name), name, " is gone");
-  for (const auto& [name, bytes] : now) {
+  for (const auto& old : before) CHECK_MESSAGE(now.contains(old.first), old.first, " is gone");
+  for (const auto& file : now) {
+    const auto& name = file.first;
+    const auto& bytes = file.second;
     REQUIRE_MESSAGE((complete.contains(name) || before.contains(name)), name, " was left behind");
     if (name == operation.timed) continue;
     const bool as_before = before.contains(name) && before.at(name) == bytes;

@@ -9,19 +9,14 @@
 #include <thread>
 
 #include "tests/evaluate_testing.h"
+#include "tests/sanitizers.h"
 
 using namespace atrous;
 using namespace atrous::evaluate_testing;
 
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool sanitized = true;
-#elif defined(__has_feature)
-constexpr bool sanitized = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
-#else
-constexpr bool sanitized = false;
-#endif
+constexpr bool sanitized = ATROUS_ADDRESS_SANITIZER || ATROUS_THREAD_SANITIZER;
 
 using Clock = std::chrono::steady_clock;
 

@@ -92,6 +92,24 @@ struct Address {
   double get(std::int64_t i) const { return simulated::get_number(data, half, i); }
 };
 
+// A tensor's numbers, wherever they are: looked up once, read many times.
+struct Elements {
+  Address memory{};
+  std::vector<double>* between = nullptr;  // of a virtual one
+  bool rounds = false;                     // factors, to 10 bits of mantissa
+
+  double get(std::int64_t i) const {
+    return between ? (*between)[static_cast<std::size_t>(i)] : memory.get(i);
+  }
+  double factor(std::int64_t i) const { return rounds ? simulated::to_10_bits(get(i)) : get(i); }
+  void set(std::int64_t i, double value) const {
+    if (between)
+      (*between)[static_cast<std::size_t>(i)] = static_cast<float>(value);
+    else
+      simulated::set_number(memory.data, memory.half, i, value);
+  }
+};
+
 struct Run {
   Reference graph;
   std::map<std::int64_t, Address> addresses;
@@ -99,19 +117,10 @@ struct Run {
   bool rounds;  // factors, to 10 bits of mantissa
   std::map<std::int64_t, std::vector<double>> between;
 
-  double read(const Object& tensor, std::int64_t i) const {
+  Elements elements(const Object& tensor) {
     const std::int64_t uid = uid_of(tensor);
-    return is_virtual(tensor) ? between.at(uid)[static_cast<std::size_t>(i)] : addresses.at(uid).get(i);
-  }
-  void write(const Object& tensor, std::int64_t i, double value) {
-    const std::int64_t uid = uid_of(tensor);
-    if (is_virtual(tensor))
-      between.at(uid)[static_cast<std::size_t>(i)] = static_cast<float>(value);
-    else
-      simulated::set_number(addresses.at(uid).data, addresses.at(uid).half, i, value);
-  }
-  double factor(const Object& tensor, std::int64_t i) const {
-    return rounds ? simulated::to_10_bits(read(tensor, i)) : read(tensor, i);
+    if (is_virtual(tensor)) return {{}, &between.at(uid), rounds};
+    return {addresses.at(uid), nullptr, rounds};
   }
   void convolve(const Object&);
   void point(const Object&);

@@ -20,6 +20,7 @@ void Run::convolve(const Object& o) {
   const auto padding = how.all<std::int64_t>(CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS)[0];
   const auto dilation = how.all<std::int64_t>(CUDNN_ATTR_CONVOLUTION_DILATIONS)[0];
   const std::int64_t group_out = filters / (in_c / group_in);
+  const Elements input = elements(x), weights = elements(f), output = elements(y);
   for (std::int64_t p = 0; p < n * h * w; ++p)
     for (std::int64_t k = 0; k < c; ++k) {
       const std::int64_t image = p / (h * w), row = p / w % h, column = p % w;
@@ -31,9 +32,10 @@ void Run::convolve(const Object& o) {
           if (iy < 0 || iy >= in_h || ix < 0 || ix >= in_w) continue;
           const std::int64_t pixel = ((image * in_h + iy) * in_w + ix) * in_c + k / group_out * group_in;
           const std::int64_t weight = ((k * kh + ky) * kw + kx) * group_in;
-          for (std::int64_t i = 0; i < group_in; ++i) sum += factor(x, pixel + i) * factor(f, weight + i);
+          for (std::int64_t i = 0; i < group_in; ++i)
+            sum += input.factor(pixel + i) * weights.factor(weight + i);
         }
-      write(y, p * c + k, sum);
+      output.set(p * c + k, sum);
     }
 }
 
@@ -43,17 +45,20 @@ void Run::point(const Object& o) {
   const auto mode = how.one<cudnnPointwiseMode_t>(CUDNN_ATTR_POINTWISE_MODE);
   const double most = how.one<double>(CUDNN_ATTR_POINTWISE_RELU_UPPER_CLIP, INFINITY);
   const auto [n, c, h, w] = sizes_of(x);
+  const bool adds = mode == CUDNN_POINTWISE_ADD;
+  const Object& b = adds ? o.object(CUDNN_ATTR_OPERATION_POINTWISE_BDESC) : x;
+  const bool of_channels = sizes_of(b) != sizes_of(x);
+  const Elements input = elements(x), addend = elements(b);
+  const Elements output = elements(o.object(CUDNN_ATTR_OPERATION_POINTWISE_YDESC));
   for (std::int64_t i = 0; i < n * c * h * w; ++i) {
-    double value = read(x, i);
-    if (mode == CUDNN_POINTWISE_ADD) {
-      const Object& b = o.object(CUDNN_ATTR_OPERATION_POINTWISE_BDESC);
-      value += read(b, sizes_of(b) == sizes_of(x) ? i : i % c);
-    } else if (mode == CUDNN_POINTWISE_RELU_FWD) {
+    double value = input.get(i);
+    if (adds)
+      value += addend.get(of_channels ? i % c : i);
+    else if (mode == CUDNN_POINTWISE_RELU_FWD)
       value = std::min(std::max(value, 0.0), most);
-    } else {
+    else
       value = 1 / (1 + std::exp(-value));
-    }
-    write(o.object(CUDNN_ATTR_OPERATION_POINTWISE_YDESC), i, value);
+    output.set(i, value);
   }
 }
 

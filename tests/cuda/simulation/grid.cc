@@ -1,5 +1,7 @@
+#undef _FORTIFY_SOURCE  // its longjmp refuses another stack
 #include "tests/cuda/simulation/grid.h"
 
+#include <setjmp.h>
 #include <sys/mman.h>
 #include <ucontext.h>
 
@@ -10,8 +12,9 @@
 #include <vector>
 
 #include "tests/cuda/simulation/simulation.h"
+#include "tests/sanitizers.h"
 
-#if defined(__SANITIZE_ADDRESS__)
+#if ATROUS_ADDRESS_SANITIZER
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -26,7 +29,7 @@ constexpr int warp_size = 32;
 
 // Behind the shared memory, checked after each block; AddressSanitizer finds it itself.
 constexpr unsigned char guard = 0xa5;
-#if defined(__SANITIZE_ADDRESS__)
+#if ATROUS_ADDRESS_SANITIZER
 constexpr std::size_t shared_guard = 0;
 #else
 constexpr std::size_t shared_guard = 1024;
@@ -38,8 +41,12 @@ struct Slot {
   alignas(16) unsigned char bytes[16];
 };
 
+// A stack of its own, entered first through a context, then by _longjmp: swapcontext would save the signal
+// mask, by a call of the system, at every switch, and AddressSanitizer warns of it.
 struct Fiber {
-  ucontext_t context;
+  ucontext_t start;
+  jmp_buf place;
+  bool started = false;
   void* stack = nullptr;
   void* fake_stack = nullptr;  // AddressSanitizer's
   int thread = -1;             // whose work it does, or -1
@@ -57,14 +64,14 @@ struct Running {
 };
 
 Running running;
-ucontext_t scheduler;
+jmp_buf scheduler;
 const void* scheduler_stack = nullptr;
 std::size_t scheduler_stack_bytes = 0;
 Fiber* current = nullptr;
 std::vector<std::unique_ptr<Fiber>> pool;
 std::vector<Fiber*> idle;
 
-#if defined(__SANITIZE_ADDRESS__)
+#if ATROUS_ADDRESS_SANITIZER
 void leave(void** fake_stack, const void* bottom, std::size_t bytes) {
   __sanitizer_start_switch_fiber(fake_stack, bottom, bytes);
 }
@@ -89,14 +96,19 @@ void resume(Fiber& fiber) {
   if (fiber.thread >= 0) become(fiber.thread);
   void* fake_stack = nullptr;
   leave(&fake_stack, fiber.stack, stack_bytes);
-  swapcontext(&scheduler, &fiber.context);
+  if (_setjmp(scheduler) == 0) {
+    if (fiber.started) _longjmp(fiber.place, 1);
+    fiber.started = true;
+    setcontext(&fiber.start);
+    std::abort();
+  }
   arrive(fake_stack, nullptr, nullptr);
   current = nullptr;
 }
 
 void back_to_scheduler(Fiber& fiber) {
   leave(&fiber.fake_stack, scheduler_stack, scheduler_stack_bytes);
-  swapcontext(&fiber.context, &scheduler);
+  if (_setjmp(fiber.place) == 0) _longjmp(scheduler, 1);
   arrive(fiber.fake_stack, &scheduler_stack, &scheduler_stack_bytes);
 }
 
@@ -122,10 +134,10 @@ Fiber& idle_fiber() {
     Fiber& fresh = *pool.emplace_back(std::make_unique<Fiber>());
     fresh.stack = mmap(nullptr, stack_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (fresh.stack == MAP_FAILED) std::abort();
-    getcontext(&fresh.context);
-    fresh.context.uc_stack.ss_sp = fresh.stack;
-    fresh.context.uc_stack.ss_size = stack_bytes;
-    makecontext(&fresh.context, fiber_main, 0);
+    getcontext(&fresh.start);
+    fresh.start.uc_stack.ss_sp = fresh.stack;
+    fresh.start.uc_stack.ss_size = stack_bytes;
+    makecontext(&fresh.start, fiber_main, 0);
     idle.push_back(&fresh);
   }
   Fiber& fiber = *idle.back();

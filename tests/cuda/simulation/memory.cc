@@ -5,8 +5,9 @@
 #include <vector>
 
 #include "tests/cuda/simulation/state.h"
+#include "tests/sanitizers.h"
 
-#if defined(__SANITIZE_ADDRESS__)
+#if ATROUS_ADDRESS_SANITIZER
 #include <sanitizer/asan_interface.h>
 #else
 #define ASAN_POISON_MEMORY_REGION(data, bytes) ((void)(data), (void)(bytes))
