@@ -1,32 +1,34 @@
 #include "layers/cuda/conv2d_cudnn.h"
 
 #include <limits>
-#include <map>
 
 #include "layers/checked.h"
 #include "layers/cuda/conv2d_graph.h"
 #include "layers/cuda/kernels.h"
+#include "layers/cuda/outcomes.h"
 #include "layers/cuda/packed_conv2d.h"
 #include "layers/cuda/search.h"
 
 namespace atrous::cuda {
 
-namespace {
-
-constexpr std::size_t most_workspace = std::size_t{256} << 20;
-constexpr double infinity = std::numeric_limits<double>::infinity();
-
-struct Planned {
-  ExecutionPlan plan;
-  EngineChoice choice;
-  double cost = 0;
-};
-
 // What came of a problem: a plan, or why there is none.
-struct Outcome {
+struct CudnnOutcome {
+  struct Planned {
+    ExecutionPlan plan;
+    EngineChoice choice;
+    double cost = 0;
+  };
   std::optional<Planned> planned;
   std::string why = "no engine takes it";
 };
+
+namespace {
+
+using Outcome = CudnnOutcome;
+using Planned = Outcome::Planned;
+
+constexpr std::size_t most_workspace = std::size_t{256} << 20;
+constexpr double infinity = std::numeric_limits<double>::infinity();
 
 class CudnnConv2d final : public Kernel {
  public:
@@ -72,7 +74,10 @@ class CudnnConv2d final : public Kernel {
 
   void put(const Planned&, const Conv2dProblem&, const Conv2dOperands&, cudnnHandle_t, cudaStream_t) const;
 
-  const Outcome& plan(const Conv2dProblem&) const;  // made when first asked for
+  const Outcome& plan(const Conv2dProblem& p) const {  // made when first asked for
+    return outcomes_.of(p, [&] { return shared(p); });
+  }
+  std::shared_ptr<const Outcome> shared(const Conv2dProblem&) const;
   Outcome make(const Conv2dProblem&) const;
   Outcome make_first(const Planner&, const Descriptor& graph) const;
   Outcome search(const Planner&, const Descriptor& graph, const Conv2dProblem&) const;
@@ -85,9 +90,7 @@ class CudnnConv2d final : public Kernel {
   const std::shared_ptr<const PackedConv2d> packed_;
   const Precision precision_;
   const bool plain_;
-
-  mutable std::mutex lock_;  // of plans_, whose elements stay where they are
-  mutable std::map<decltype(Conv2dProblem{}.key()), Outcome> plans_;
+  const Outcomes<Outcome> outcomes_;
 };
 
 void CudnnConv2d::put(const Planned& planned, const Conv2dProblem& p, const Conv2dOperands& operands,
@@ -115,15 +118,18 @@ void CudnnConv2d::put(const Planned& planned, const Conv2dProblem& p, const Conv
            activate ? conv_.activation : ActivationKind::none, y, operands.out);
 }
 
-const Outcome& CudnnConv2d::plan(const Conv2dProblem& p) const {
-  const std::lock_guard lock(lock_);
-  const auto it = plans_.find(p.key());
-  return it != plans_.end() ? it->second : plans_.emplace(p.key(), make(p)).first->second;
+// Layers that are alike but for their weights, as those of a ResNet's stage, have one plan.
+std::shared_ptr<const Outcome> CudnnConv2d::shared(const Conv2dProblem& p) const {
+  context_->make_current();
+  const std::lock_guard lock(context_->planning);
+  std::weak_ptr<const Outcome>& known =
+      context_->cudnn_outcomes[text(name(), ", ", describe(conv_, p, precision_))];
+  std::shared_ptr<const Outcome> outcome = known.lock();
+  if (!outcome) known = outcome = std::make_shared<const Outcome>(make(p));
+  return outcome;
 }
 
 Outcome CudnnConv2d::make(const Conv2dProblem& p) const {
-  context_->make_current();
-  const std::lock_guard lock(context_->planning);
   const Planner planner{context_->planner, nullptr};
   try {
     const Descriptor graph = make_graph(planner, conv_, p, fusion_of(p), precision_);

@@ -4,10 +4,11 @@
 // gives it the convolution alone, for graphs that no engine takes. What is left out follows in a kernel of
 // ours (epilogue, kernels.h).
 //
-// Plans are made once for each shape, when cost() or workspace_bytes() is asked for it, and stay as long as
-// the kernel, since recordings may run their code. cost() tells what may be had: 0 with a plan that cuDNN's
-// heuristics advise, 1 with a plain one, 2 and 3 where they only fall back on something, which is slow;
-// infinity where there is none. With DeviceOptions::search it is the milliseconds of the quickest.
+// Plans are made once for each shape, when cost() or workspace_bytes() is asked for it, for all layers that
+// are alike but for their weights, and stay as long as these, since recordings may run their code. cost()
+// tells what may be had: 0 with a plan that cuDNN's heuristics advise, 1 with a plain one, 2 and 3 where they
+// only fall back on something, which is slow; infinity where there is none. With DeviceOptions::search it is
+// the milliseconds of the quickest.
 #pragma once
 
 #include <memory>

@@ -8,9 +8,11 @@
 
 #include <array>
 #include <cstddef>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -54,6 +56,7 @@ Memory to_device(const void* data, std::size_t bytes);
 Memory to_device(std::span<const float> values, Precision);
 
 struct PackedConv2d;
+struct CudnnOutcome;
 
 // What the kernels of one device share. Outlives them all: they hold it.
 struct Context {
@@ -79,6 +82,9 @@ struct Context {
     std::weak_ptr<const PackedConv2d> packed;
   };
   LastPacked last_packed;
+
+  // What cuDNN made of a shape (conv2d_cudnn.cc), by all that it depends on, as long as some kernel has it.
+  std::map<std::string, std::weak_ptr<const CudnnOutcome>> cudnn_outcomes;
 };
 
 // What KernelCall::queue is here.

@@ -3,13 +3,13 @@
 #include <array>
 #include <charconv>
 #include <limits>
-#include <map>
 #include <optional>
 #include <vector>
 
 #include "layers/checked.h"
 #include "layers/cuda/conv2d_call.h"
 #include "layers/cuda/kernels.h"
+#include "layers/cuda/outcomes.h"
 #include "layers/cuda/packed_conv2d.h"
 #include "layers/cuda/search.h"
 
@@ -122,7 +122,9 @@ class CublasConv2d final : public Kernel {
   }
   void put(const Planned&, const Conv2dProblem&, const Conv2dOperands&, cudaStream_t) const;
 
-  const Outcome& plan(const Conv2dProblem&) const;  // made when first asked for
+  const Outcome& plan(const Conv2dProblem& p) const {  // made when first asked for
+    return outcomes_.of(p, [&] { return std::make_shared<const Outcome>(make(p)); });
+  }
   Outcome make(const Conv2dProblem&) const;
   Outcome search(const Product&, std::vector<Planned>&, const Conv2dProblem&) const;
   Product product_of(const Conv2dProblem&) const;
@@ -134,9 +136,7 @@ class CublasConv2d final : public Kernel {
   const std::shared_ptr<Context> context_;
   const std::shared_ptr<const PackedConv2d> packed_;
   const Precision precision_;
-
-  mutable std::mutex lock_;  // of plans_, whose elements stay where they are
-  mutable std::map<decltype(Conv2dProblem{}.key()), Outcome> plans_;
+  const Outcomes<Outcome> outcomes_;
 };
 
 void CublasConv2d::put(const Planned& planned, const Conv2dProblem& p, const Conv2dOperands& operands,
@@ -200,12 +200,6 @@ std::vector<Planned> CublasConv2d::advise(const Product& product) const {
     if (result.state == CUBLAS_STATUS_SUCCESS && result.workspaceSize <= most_workspace)
       advised.push_back({product, result.algo, result.workspaceSize});
   return advised;
-}
-
-const Outcome& CublasConv2d::plan(const Conv2dProblem& p) const {
-  const std::lock_guard lock(lock_);
-  const auto it = plans_.find(p.key());
-  return it != plans_.end() ? it->second : plans_.emplace(p.key(), make(p)).first->second;
 }
 
 Outcome CublasConv2d::make(const Conv2dProblem& p) const {

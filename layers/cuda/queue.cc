@@ -148,6 +148,13 @@ void Queue::upload_picture(std::span<const std::uint8_t> rgb, const NormaliseTab
   normalise(stream(), staged, static_cast<const float*>(table_.data()), image_of(map_of(to, *context_), n));
 }
 
+const std::byte* Queue::fetch(const void* staged, std::size_t bytes) {
+  std::byte* pinned = out_.reserve(bytes);
+  check(cudaMemcpyAsync(pinned, staged, bytes, cudaMemcpyDeviceToHost, stream()), "cudaMemcpyAsync");
+  wait();
+  return pinned;
+}
+
 void Queue::download(ConstView from, View to) {
   context_->make_current();
   const auto pixels = static_cast<std::size_t>(from.shape.pixels()),
@@ -155,10 +162,7 @@ void Queue::download(ConstView from, View to) {
   const std::size_t bytes = pixels * channels * sizeof(float);
   auto* staged = static_cast<float*>(staging(bytes));
   unpack(stream(), map_of(from, *context_), staged);
-  const auto* pinned = reinterpret_cast<const float*>(out_.reserve(bytes));
-  check(cudaMemcpyAsync(out_.reserve(bytes), staged, bytes, cudaMemcpyDeviceToHost, stream()),
-        "cudaMemcpyAsync");
-  wait();
+  const auto* pinned = reinterpret_cast<const float*>(fetch(staged, bytes));
   for (std::size_t p = 0; p < pixels; ++p)
     std::copy_n(pinned + p * channels, channels, to.data + static_cast<std::int64_t>(p) * to.pitch);
 }
@@ -175,9 +179,7 @@ void Queue::label(ConstView logits, std::int64_t n, std::int64_t height, std::in
                   checked_cast<int>(height, "label map: height"),
                   checked_cast<int>(width, "label map: width"), staged_labels,
                   confidence.empty() ? nullptr : reinterpret_cast<float*>(staged));
-  std::byte* pinned = out_.reserve(bytes);
-  check(cudaMemcpyAsync(pinned, staged, bytes, cudaMemcpyDeviceToHost, stream()), "cudaMemcpyAsync");
-  wait();
+  const std::byte* pinned = fetch(staged, bytes);
   std::memcpy(labels.data(), pinned + confidence.size_bytes(), labels.size());
   if (!confidence.empty()) std::memcpy(confidence.data(), pinned, confidence.size_bytes());
 }

@@ -70,6 +70,7 @@ class Queue final : public DeviceQueue {
 
   // Memory on the device for what is on its way in or out, at least so large. Waits where it must grow.
   void* staging(std::size_t bytes);
+  const std::byte* fetch(const void* staged, std::size_t bytes);  // once all work is done
 
   std::shared_ptr<Context> context_;
   Memory arena_, staging_, table_;

@@ -35,6 +35,7 @@ struct Libraries {
     simulated::set_algorithms(simulated::default_algorithms());
     simulated::engines_run();
     simulated::algorithms_run();
+    simulated::plans_made();
   }
 };
 
@@ -352,6 +353,32 @@ TEST_CASE("kernels of one layer share its weights; another layer has its own") {
   CHECK(simulated::allocations().count == before + 2 * of_one);
   CHECK(a.run(*second, context) == "");
   CHECK(b.run(*other, context) == "");
+}
+
+TEST_CASE("layers that are alike but for their weights share a plan, for as long as one of them is there") {
+  const Libraries libraries;
+  const auto context = open(Precision::fp32);
+  const Drawn a(plain_case, With::residual, ActivationKind::relu, false);
+  const Drawn b(plain_case, With::residual, ActivationKind::relu, false, 5);
+  const Drawn other(plain_case, With::residual, ActivationKind::relu6, false);
+  const auto first = make_conv2d_cudnn(a.layer, context);
+  CHECK(a.run(*first, context) == "");
+  CHECK(simulated::plans_made() == 1);
+  {
+    const auto second = make_conv2d_cudnn(b.layer, context);
+    CHECK(b.run(*second, context) == "");
+    CHECK(simulated::plans_made() == 0);
+    const auto different = make_conv2d_cudnn(other.layer, context);
+    CHECK(other.run(*different, context) == "");
+    CHECK(simulated::plans_made() == 1);
+  }
+  const auto again = make_conv2d_cudnn(other.layer, context);
+  CHECK(other.run(*again, context) == "");
+  CHECK(simulated::plans_made() == 1);
+  const auto elsewhere = make_conv2d_cudnn(a.layer, open(Precision::fp32));
+  CHECK(elsewhere->workspace_bytes(a.shapes, a.expected.shape(), 1) ==
+        first->workspace_bytes(a.shapes, a.expected.shape(), 1));
+  CHECK(simulated::plans_made() == 1);
 }
 
 TEST_CASE("a map with gaps between its pixels is refused") {

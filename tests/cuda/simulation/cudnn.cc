@@ -30,7 +30,7 @@ struct State {
   std::vector<simulated::Engine> engines = simulated::default_engines();
   std::vector<std::int64_t> run;
   std::set<cudnnHandle_t> handles;
-  std::size_t descriptors = 0;
+  std::size_t descriptors = 0, plans = 0;
 };
 
 State& state() {
@@ -347,6 +347,11 @@ std::vector<std::int64_t> engines_run() {
   return std::exchange(state().run, {});
 }
 
+std::size_t plans_made() {
+  const std::lock_guard lock(state().mutex);
+  return std::exchange(state().plans, 0);
+}
+
 std::size_t descriptors() {
   const std::lock_guard lock(state().mutex);
   return state().descriptors;
@@ -440,6 +445,7 @@ cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t descriptor) {
   if (o.finalized) return bad("finalised twice");
   const cudnnStatus_t status = check_whole(o);
   o.finalized = status == CUDNN_STATUS_SUCCESS;
+  state().plans += o.finalized && o.type == CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR;
   return status;
 }
 

@@ -25,6 +25,7 @@ struct Engine {
 void set_engines(std::vector<Engine>);
 std::vector<Engine> default_engines();
 std::vector<std::int64_t> engines_run();  // since this was asked last
+std::size_t plans_made();                 // since this was asked last
 std::size_t descriptors();                // not destroyed yet
 
 struct Algorithm {
