@@ -64,6 +64,15 @@ TEST_CASE("a device that cannot be had is an error that says why, and nothing el
   CHECK_FALSE(std::filesystem::exists(folder / "results"));
 }
 
+TEST_CASE("a module of another version is not used") {
+  const ProcessOptions another{.environment = {{"LD_LIBRARY_PATH", ATROUS_ANOTHER_VERSION}}};
+  constexpr int version = DeviceModule::current_version;
+  const std::string why =
+      text("libatrous_cuda.so: its interface has version ", version + 1, ", expected ", version);
+  refuse(1, {"verify", "default", "--device", "cuda"}, {"cuda: ", why}, another);
+  CHECK(mentions(succeed({"devices"}, another), "no other device: cuda: " + why));
+}
+
 TEST_CASE("what a picture ran on is in the report") {
   const TemporaryFolder folder;
   const Json report = Json::parse(succeed(
