@@ -8,7 +8,7 @@
 
 #include "layers/cpu/conv2d_depthwise.h"
 #include "tests/golden.h"
-#include "tests/layers_conv2d_testing.h"
+#include "tests/layers_conv2d_comparison.h"
 
 using namespace atrous;
 
@@ -54,20 +54,8 @@ DrawnConv2d set_up(const Problem& p, Draw draw_inputs, Draw draw_weights) {
 
 // Checks one problem on every instruction set; returns whether all was well.
 bool agrees_with_reference(const Problem& p, int threads = 1, double tolerance = 0) {
-  const DrawnConv2d s = set_up(p, Draw::whole, Draw::sixteenths);
-  const Tensor expected = by_reference(s);
-  bool good = true;
-  for (Isa isa : supported_isas()) {
-    INFO(text(p));
-    CAPTURE(name_of(isa));
-    Slice out(s.out, p.beside, 2 * p.beside);
-    run_hostile(*make_conv2d_depthwise(s.layer, isa), s.inputs, out.view(), threads);
-    const std::string wrong = difference(out.view(), expected.view(), tolerance);
-    CHECK(wrong == "");
-    CHECK(out.strangers_untouched());
-    good = good && wrong.empty();
-  }
-  return good;
+  return equals_reference(set_up(p, Draw::whole, Draw::sixteenths), text(p), make_conv2d_depthwise,
+                          {p.beside, 2 * p.beside, threads, tolerance});
 }
 
 Problem same_size(std::int64_t h, std::int64_t w, std::int64_t channels, std::int64_t kernel,

@@ -4,7 +4,7 @@
 
 #include <doctest/doctest.h>
 
-#include "tests/layers_conv2d_testing.h"
+#include "tests/layers_conv2d_comparison.h"
 
 using namespace atrous;
 
@@ -39,16 +39,8 @@ DrawnConv2d set_up(const Problem& p, Draw draw_inputs, Draw draw_weights) {
 }
 
 void check(const Problem& p, int threads = 1, double tolerance = 0) {
-  const DrawnConv2d s = set_up(p, Draw::whole, Draw::sixteenths);
-  const Tensor expected = by_reference(s);
-  for (Isa isa : supported_isas()) {
-    INFO(text(p));
-    CAPTURE(name_of(isa));
-    Slice out(s.out, 2 * p.beside, p.beside);
-    run_hostile(*make_conv2d_few_channels(s.layer, isa), s.inputs, out.view(), threads);
-    CHECK(difference(out.view(), expected.view(), tolerance) == "");
-    CHECK(out.strangers_untouched());
-  }
+  equals_reference(set_up(p, Draw::whole, Draw::sixteenths), text(p), make_conv2d_few_channels,
+                   {2 * p.beside, p.beside, threads, tolerance});
 }
 
 }  // namespace

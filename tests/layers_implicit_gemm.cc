@@ -9,7 +9,7 @@
 
 #include "layers/cpu/conv2d_implicit_gemm.h"
 #include "tests/golden.h"
-#include "tests/layers_conv2d_testing.h"
+#include "tests/layers_conv2d_comparison.h"
 
 using namespace atrous;
 
@@ -73,21 +73,9 @@ double tolerance(ActivationKind kind) {
 
 // Checks one problem on every instruction set; returns whether all was well.
 bool agrees_with_reference(const Problem& p, int threads = 1) {
-  const DrawnConv2d s = set_up(p, Draw::whole, Draw::sixteenths);
-  const Tensor expected = by_reference(s);
-  bool good = true;
-  for (Isa isa : supported_isas()) {
-    INFO(text(p));
-    CAPTURE(name_of(isa));
-    const auto kernel = implicit_gemm(s.layer, isa, threads);
-    Slice out(s.out, p.beside_out, p.beside_out / 2);
-    run_hostile(*kernel, s.inputs, out.view(), threads);
-    const std::string wrong = difference(out.view(), expected.view(), tolerance(p.activation));
-    CHECK(wrong == "");
-    CHECK(out.strangers_untouched());
-    good = good && wrong.empty();
-  }
-  return good;
+  const auto make = [threads](const Conv2d& layer, Isa isa) { return implicit_gemm(layer, isa, threads); };
+  return equals_reference(set_up(p, Draw::whole, Draw::sixteenths), text(p), make,
+                          {p.beside_out, p.beside_out / 2, threads, tolerance(p.activation)});
 }
 
 Problem square(std::int64_t size, std::int64_t in, std::int64_t out, std::int64_t kernel,

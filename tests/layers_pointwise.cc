@@ -6,7 +6,7 @@
 
 #include <doctest/doctest.h>
 
-#include "tests/layers_conv2d_testing.h"
+#include "tests/layers_conv2d_comparison.h"
 
 using namespace atrous;
 
@@ -38,16 +38,9 @@ DrawnConv2d set_up(const Problem& p, Draw draw_inputs, Draw draw_weights) {
 }
 
 void check(const Problem& p, int threads = 1, double tolerance = 0) {
-  const DrawnConv2d s = set_up(p, Draw::whole, Draw::sixteenths);
-  const Tensor expected = by_reference(s);
-  for (Isa isa : supported_isas()) {
-    INFO(text(p));
-    CAPTURE(name_of(isa));
-    Slice out(s.out, p.beside, 2 * p.beside);
-    run_hostile(*make_conv2d_pointwise(s.layer, isa), s.inputs, out.view(), threads);
-    CHECK(difference(out.view(), expected.view(), tolerance) == "");
-    CHECK(out.strangers_untouched());
-  }
+  const auto make = [](const Conv2d& layer, Isa isa) { return make_conv2d_pointwise(layer, isa); };
+  equals_reference(set_up(p, Draw::whole, Draw::sixteenths), text(p), make,
+                   {p.beside, 2 * p.beside, threads, tolerance});
 }
 
 }  // namespace
