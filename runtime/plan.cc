@@ -99,6 +99,7 @@ const Kernel& choose(const Program& program, std::size_t node, std::span<const S
   const Kernel* best = nullptr;
   double least_cost = 0;
   for (const auto& kernel : kernels) {
+    if (best && least_cost <= 0) break;  // nothing is cheaper, and asking a device's library costs it a plan
     const double cost = kernel->cost(in_of_one, out_of_one);
     if (best && cost >= least_cost) continue;
     if (kernel->least_workspace_bytes(in, out, threads) > allowance) continue;

@@ -72,19 +72,13 @@ __global__ void __launch_bounds__(256) direct_plain(Direct<T> layer) {
 
 __device__ inline float4 load_four(const float* from) { return *reinterpret_cast<const float4*>(from); }
 __device__ inline float4 load_four(const __half* from) {
-  struct alignas(8) Packed {
-    __half2 low, high;
-  };
-  const Packed packed = *reinterpret_cast<const Packed*>(from);
-  const float2 low = __half22float2(packed.low), high = __half22float2(packed.high);
+  const uint2 q = *reinterpret_cast<const uint2*>(from);
+  const float2 low = halves_of(q.x), high = halves_of(q.y);
   return make_float4(low.x, low.y, high.x, high.y);
 }
 __device__ inline void store_four(float* to, float4 x) { *reinterpret_cast<float4*>(to) = x; }
 __device__ inline void store_four(__half* to, float4 x) {
-  struct alignas(8) Packed {
-    __half2 low, high;
-  };
-  *reinterpret_cast<Packed*>(to) = {__floats2half2_rn(x.x, x.y), __floats2half2_rn(x.z, x.w)};
+  *reinterpret_cast<uint2*>(to) = make_uint2(word_of(x.x, x.y), word_of(x.z, x.w));
 }
 
 // The first `count` of four, zeros for the rest.

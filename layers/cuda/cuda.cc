@@ -52,7 +52,10 @@ void Memory::release() { cudaFree(data_); }
 
 Memory to_device(const void* data, std::size_t bytes) {
   Memory memory(bytes);
-  if (bytes > 0) check(cudaMemcpy(memory.data(), data, bytes, cudaMemcpyHostToDevice), "cudaMemcpy");
+  if (bytes == 0) return memory;
+  check(cudaMemcpy(memory.data(), data, bytes, cudaMemcpyHostToDevice), "cudaMemcpy");
+  // Pageable memory may still be on its way when cudaMemcpy returns, and our streams do not wait for it.
+  check(cudaStreamSynchronize(nullptr), "cudaMemcpy");
   return memory;
 }
 

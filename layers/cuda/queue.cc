@@ -8,6 +8,20 @@
 
 namespace atrous::cuda {
 
+namespace {
+
+void copy_pixels(const float* from, std::int64_t from_pitch, float* to, std::int64_t to_pitch,
+                 const Shape& shape) {
+  if (from_pitch == shape.c && to_pitch == shape.c) {
+    std::copy_n(from, shape.pixels() * shape.c, to);
+    return;
+  }
+  for (std::int64_t p = 0; p < shape.pixels(); ++p)
+    std::copy_n(from + p * from_pitch, shape.c, to + p * to_pitch);
+}
+
+}  // namespace
+
 PinnedMemory::~PinnedMemory() { cudaFreeHost(data_); }
 
 std::byte* PinnedMemory::reserve(std::size_t bytes) {
@@ -61,9 +75,10 @@ void Queue::run(std::uint64_t key, const std::function<void()>& enqueue) {
   context_->make_current();
   const auto [place, first] = recordings_.try_emplace(key);
   Recording& recording = place->second;
-  if (!first && !recording.graph && !recording.refused) {
-    recording.graph = record(enqueue);
-    recording.refused = !recording.graph;
+  // What another thread does to the device can break a recording, so one refusal is none for good.
+  if (!first && !recording.graph && recording.refusals < 3) {
+    recording.graph = record(stream(), enqueue);
+    recording.refusals += !recording.graph;
   }
   if (recording.graph)
     check(cudaGraphLaunch(recording.graph.get(), stream()), "cudaGraphLaunch");
@@ -71,16 +86,16 @@ void Queue::run(std::uint64_t key, const std::function<void()>& enqueue) {
     enqueue();
 }
 
-GraphExec Queue::record(const std::function<void()>& enqueue) {
-  check(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+GraphExec record(cudaStream_t stream, const std::function<void()>& enqueue) {
+  check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
   bool whole = true;
   try {
     enqueue();
-  } catch (const Error&) {
+  } catch (...) {
     whole = false;  // run plainly it works, or says why not
   }
   cudaGraph_t captured = nullptr;
-  whole = cudaStreamEndCapture(stream(), &captured) == cudaSuccess && whole;
+  whole = cudaStreamEndCapture(stream, &captured) == cudaSuccess && whole;
   const Graph graph(captured);
   cudaGraphExec_t ready = nullptr;
   if (!whole || cudaGraphInstantiate(&ready, graph.get(), 0) != cudaSuccess) {
@@ -95,15 +110,24 @@ void Queue::forget(std::uint64_t key) {
   recordings_.erase(key);
 }
 
+double milliseconds_between(const Event& start, const Event& end) {
+  check(cudaEventSynchronize(end.get()), "cudaEventSynchronize");
+  float milliseconds = 0;
+  check(cudaEventElapsedTime(&milliseconds, start.get(), end.get()), "cudaEventElapsedTime");
+  return static_cast<double>(milliseconds);
+}
+
+// Recorded first, so that the time is the device's and not that of the calls.
 double Queue::time(const std::function<void()>& enqueue) {
   context_->make_current();
+  const GraphExec graph = record(stream(), enqueue);
   check(cudaEventRecord(start_.get(), stream()), "cudaEventRecord");
-  enqueue();
+  if (graph)
+    check(cudaGraphLaunch(graph.get(), stream()), "cudaGraphLaunch");
+  else
+    enqueue();
   check(cudaEventRecord(end_.get(), stream()), "cudaEventRecord");
-  check(cudaEventSynchronize(end_.get()), "cudaEventSynchronize");
-  float milliseconds = 0;
-  check(cudaEventElapsedTime(&milliseconds, start_.get(), end_.get()), "cudaEventElapsedTime");
-  return static_cast<double>(milliseconds) / 1e3;
+  return milliseconds_between(start_, end_) / 1e3;
 }
 
 void* Queue::staging(std::size_t bytes) {
@@ -117,17 +141,14 @@ void* Queue::staging(std::size_t bytes) {
 
 void Queue::upload(ConstView from, View to) {
   context_->make_current();
-  const auto pixels = static_cast<std::size_t>(from.shape.pixels()),
-             channels = static_cast<std::size_t>(from.shape.c);
-  const std::size_t bytes = pixels * channels * sizeof(float);
+  const std::size_t bytes = static_cast<std::size_t>(from.shape.pixels() * from.shape.c) * sizeof(float);
   auto* staged = static_cast<float*>(staging(bytes));
   check(cudaEventSynchronize(uploaded_.get()), "cudaEventSynchronize");
   auto* pinned = reinterpret_cast<float*>(in_.reserve(bytes));
-  for (std::size_t p = 0; p < pixels; ++p)
-    std::copy_n(from.data + static_cast<std::int64_t>(p) * from.pitch, channels, pinned + p * channels);
+  copy_pixels(from.data, from.pitch, pinned, from.shape.c, from.shape);
   check(cudaMemcpyAsync(staged, pinned, bytes, cudaMemcpyHostToDevice, stream()), "cudaMemcpyAsync");
   check(cudaEventRecord(uploaded_.get(), stream()), "cudaEventRecord");
-  pack(stream(), staged, static_cast<int>(channels), map_of(to, *context_));
+  pack(stream(), staged, static_cast<int>(from.shape.c), map_of(to, *context_));
 }
 
 void Queue::upload_picture(std::span<const std::uint8_t> rgb, const NormaliseTable& table, std::int64_t n,
@@ -157,14 +178,11 @@ const std::byte* Queue::fetch(const void* staged, std::size_t bytes) {
 
 void Queue::download(ConstView from, View to) {
   context_->make_current();
-  const auto pixels = static_cast<std::size_t>(from.shape.pixels()),
-             channels = static_cast<std::size_t>(from.shape.c);
-  const std::size_t bytes = pixels * channels * sizeof(float);
+  const std::size_t bytes = static_cast<std::size_t>(from.shape.pixels() * from.shape.c) * sizeof(float);
   auto* staged = static_cast<float*>(staging(bytes));
   unpack(stream(), map_of(from, *context_), staged);
   const auto* pinned = reinterpret_cast<const float*>(fetch(staged, bytes));
-  for (std::size_t p = 0; p < pixels; ++p)
-    std::copy_n(pinned + p * channels, channels, to.data + static_cast<std::int64_t>(p) * to.pitch);
+  copy_pixels(pinned, from.shape.c, to.data, to.pitch, from.shape);
 }
 
 void Queue::label(ConstView logits, std::int64_t n, std::int64_t height, std::int64_t width,

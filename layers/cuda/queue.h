@@ -45,6 +45,11 @@ using GraphExec = Owned<cudaGraphExec_t, cudaGraphExecDestroy>;
 using CudnnHandle = Owned<cudnnHandle_t, cudnnDestroy>;
 Event make_event(unsigned flags = cudaEventDefault);
 
+// The work recorded for the stream, or null where it cannot be. The stream is as it was.
+GraphExec record(cudaStream_t, const std::function<void()>& enqueue);
+// What lies between two events, once it is done.
+double milliseconds_between(const Event& start, const Event& end);
+
 class Queue final : public DeviceQueue {
  public:
   explicit Queue(std::shared_ptr<Context>);
@@ -66,8 +71,6 @@ class Queue final : public DeviceQueue {
   cudnnHandle_t cudnn() const { return cudnn_.get(); }
 
  private:
-  GraphExec record(const std::function<void()>& enqueue);  // null where it cannot be captured
-
   // Memory on the device for what is on its way in or out, at least so large. Waits where it must grow.
   void* staging(std::size_t bytes);
   const std::byte* fetch(const void* staged, std::size_t bytes);  // once all work is done
@@ -82,7 +85,7 @@ class Queue final : public DeviceQueue {
   Event start_, end_;
   struct Recording {
     GraphExec graph;  // from the second run on
-    bool refused = false;
+    int refusals = 0;
   };
   std::unordered_map<std::uint64_t, Recording> recordings_;
 };

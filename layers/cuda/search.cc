@@ -11,6 +11,8 @@
 #include <map>
 #include <vector>
 
+#include "layers/cuda/queue.h"
+
 namespace atrous::cuda {
 
 namespace {
@@ -88,30 +90,35 @@ void keep_search(const std::string& file, const std::string& key, const Found& f
 }
 
 double time_milliseconds(const std::function<void(cudaStream_t)>& enqueue) {
-  constexpr int runs = 5;
-  struct Owned {
-    cudaStream_t stream = nullptr;
-    cudaEvent_t start = nullptr, end = nullptr;
-    ~Owned() {
-      cudaEventDestroy(start);
-      cudaEventDestroy(end);
-      cudaStreamDestroy(stream);
-    }
-  } own;
-  check(cudaStreamCreateWithFlags(&own.stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
-  check(cudaEventCreate(&own.start), "cudaEventCreate");
-  check(cudaEventCreate(&own.end), "cudaEventCreate");
-  enqueue(own.stream);
-  std::vector<float> times(runs);
-  for (float& t : times) {
-    check(cudaEventRecord(own.start, own.stream), "cudaEventRecord");
-    enqueue(own.stream);
-    check(cudaEventRecord(own.end, own.stream), "cudaEventRecord");
-    check(cudaEventSynchronize(own.end), "cudaEventSynchronize");
-    check(cudaEventElapsedTime(&t, own.start, own.end), "cudaEventElapsedTime");
-  }
-  std::ranges::nth_element(times, times.begin() + runs / 2);
-  return times[runs / 2];
+  cudaStream_t created = nullptr;
+  check(cudaStreamCreateWithFlags(&created, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  const Stream stream(created);
+  const Event start = make_event(), end = make_event();
+  const auto timed = [&](const auto& work) {
+    check(cudaEventRecord(start.get(), stream.get()), "cudaEventRecord");
+    work();
+    check(cudaEventRecord(end.get(), stream.get()), "cudaEventRecord");
+    return milliseconds_between(start, end);
+  };
+  const auto once = [&] { enqueue(stream.get()); };
+  once();
+  // Quick work takes less time than the calls that ask for it: it is recorded, many times in a row.
+  const int repeats = timed(once) < 1 ? 16 : 1;
+  const auto often = [&] {
+    for (int i = 0; i < repeats; ++i) once();
+  };
+  const GraphExec graph = record(stream.get(), often);
+  std::array<double, 3> times{};
+  for (double& t : times)
+    t = timed([&] {
+          if (graph)
+            check(cudaGraphLaunch(graph.get(), stream.get()), "cudaGraphLaunch");
+          else
+            often();
+        }) /
+        repeats;
+  std::ranges::sort(times);
+  return times[1];
 }
 
 }  // namespace atrous::cuda

@@ -33,19 +33,23 @@ __device__ inline Vector<float> load(const float* from) {
   return {{q.x, q.y, q.z, q.w}};
 }
 
+// Two halves in a word. Words, since a copy of four __half2 is four instructions, and one of a uint4 is one.
+__device__ inline float2 halves_of(unsigned word) {
+  __half2 pair;
+  memcpy(&pair, &word, sizeof(pair));
+  return __half22float2(pair);
+}
+__device__ inline unsigned word_of(float low, float high) {
+  const __half2 pair = __floats2half2_rn(low, high);
+  unsigned word;
+  memcpy(&word, &pair, sizeof(word));
+  return word;
+}
+
 __device__ inline Vector<__half> load(const __half* from) {
-  struct alignas(16) Packed {
-    __half2 pairs[4];
-  };
-  const Packed packed = *reinterpret_cast<const Packed*>(from);
-  Vector<__half> result;
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const float2 pair = __half22float2(packed.pairs[i]);
-    result.v[2 * i] = pair.x;
-    result.v[2 * i + 1] = pair.y;
-  }
-  return result;
+  const uint4 q = *reinterpret_cast<const uint4*>(from);
+  const float2 a = halves_of(q.x), b = halves_of(q.y), c = halves_of(q.z), d = halves_of(q.w);
+  return {{a.x, a.y, b.x, b.y, c.x, c.y, d.x, d.y}};
 }
 
 __device__ inline void store(float* to, const Vector<float>& x) {
@@ -53,12 +57,8 @@ __device__ inline void store(float* to, const Vector<float>& x) {
 }
 
 __device__ inline void store(__half* to, const Vector<__half>& x) {
-  struct alignas(16) Packed {
-    __half2 pairs[4];
-  } packed;
-#pragma unroll
-  for (int i = 0; i < 4; ++i) packed.pairs[i] = __floats2half2_rn(x.v[2 * i], x.v[2 * i + 1]);
-  *reinterpret_cast<Packed*>(to) = packed;
+  *reinterpret_cast<uint4*>(to) = make_uint4(word_of(x.v[0], x.v[1]), word_of(x.v[2], x.v[3]),
+                                             word_of(x.v[4], x.v[5]), word_of(x.v[6], x.v[7]));
 }
 
 __device__ inline float to_float(float x) { return x; }
