@@ -82,7 +82,8 @@ class DeviceQueue {
   virtual void run(std::uint64_t key, const std::function<void()>& enqueue) = 0;
   virtual void forget(std::uint64_t key) = 0;
 
-  // Seconds that the work took on the device. Waits.
+  // Seconds from the work's begin on the device to its end. Work that is not recorded may wait for the calls
+  // that put it, microseconds each: a kernel quicker than its call seems as slow. Waits.
   virtual double time(const std::function<void()>& enqueue) = 0;
 
   // fp32 in this process's memory -> the precision's type on the device.
