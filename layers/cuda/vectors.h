@@ -35,7 +35,7 @@ __device__ inline Vector<float> load(const float* from) {
 
 // Two halves in a word. Words, since a copy of four __half2 is four instructions, and one of a uint4 is one.
 __device__ inline float2 halves_of(unsigned word) {
-  __half2 pair;
+  __half2_raw pair;
   memcpy(&pair, &word, sizeof(pair));
   return __half22float2(pair);
 }
