@@ -96,7 +96,7 @@ fuzz: deps
 
 tsan: deps
 	$(call install_missing,$(CLANG_PACKAGES))
-	sh tests/tsan/run $(BUILD)-tsan
+	sh tests/programs/tsan/run $(BUILD)-tsan
 
 install: build
 	$(if $(DESTDIR),,$(if $(shell [ -w $(PREFIX) ] && echo y),,$(SUDO))) cmake --install $(BUILD) --prefix $(PREFIX)

@@ -5,7 +5,7 @@
 #include <sstream>
 
 #include "cli/suggest.h"
-#include "layers/error.h"
+#include "layers/base/error.h"
 
 namespace atrous::cli {
 

@@ -7,8 +7,8 @@
 
 #include "cli/cli.h"
 #include "cli/models.h"
-#include "layers/error.h"
-#include "runtime/segmenter.h"
+#include "layers/base/error.h"
+#include "runtime/segment/segmenter.h"
 
 namespace atrous::cli {
 

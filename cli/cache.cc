@@ -10,11 +10,11 @@
 #include "cli/cli.h"
 #include "cli/progress.h"
 #include "cli/suggest.h"
-#include "layers/error.h"
-#include "weights_tools/catalogue.h"
-#include "weights_tools/fetch.h"
-#include "weights_tools/names.h"
-#include "weights_tools/sha256.h"
+#include "layers/base/error.h"
+#include "weights_tools/download/catalogue.h"
+#include "weights_tools/download/download.h"
+#include "weights_tools/io/clean_text.h"
+#include "weights_tools/io/sha256.h"
 
 namespace atrous::cli {
 

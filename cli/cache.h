@@ -9,9 +9,9 @@
 
 namespace atrous::cli {
 
-// The path of a published checkpoint (weights_tools/catalogue.h) by its name, where it lies in our folder or
-// in torch.hub's; nothing for one that does not, and for names that are none. Reads no file: whether the
-// content is right was checked by whoever put it there.
+// The path of a published checkpoint (weights_tools/download/catalogue.h) by its name, where it lies in our
+// folder or in torch.hub's; nothing for one that does not, and for names that are none. Reads no file:
+// whether the content is right was checked by whoever put it there.
 std::optional<std::string> cached_checkpoint(std::string_view name);
 
 struct FetchOptions {

@@ -3,7 +3,7 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "layers/error.h"
+#include "layers/base/error.h"
 
 namespace atrous::cli {
 

@@ -13,8 +13,8 @@
 #include <limits>
 
 #include "cli/cache_folder.h"
-#include "layers/error.h"
-#include "runtime/devices.h"
+#include "layers/base/error.h"
+#include "runtime/engine/open_device.h"
 
 namespace atrous::cli {
 

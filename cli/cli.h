@@ -10,9 +10,9 @@
 #include <utility>
 #include <vector>
 
-#include "layers/error.h"
-#include "runtime/model.h"
-#include "runtime/session.h"
+#include "layers/base/error.h"
+#include "runtime/engine/session.h"
+#include "runtime/segment/model.h"
 
 namespace CLI {  // whose header takes seconds to compile: only files that declare options include it
 class App;

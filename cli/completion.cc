@@ -6,7 +6,7 @@
 #include "cli/cli.h"
 #include "cli/models.h"
 #if ATROUS_HAS_EVALUATION
-#include "runtime/dataset.h"
+#include "runtime/evaluation/dataset.h"
 #endif
 
 namespace atrous::cli {

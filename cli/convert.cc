@@ -5,12 +5,12 @@
 #include "cli/cli.h"
 #include "cli/models.h"
 #include "cli/names.h"
-#include "layers/error.h"
-#include "runtime/palette.h"
-#include "runtime/self_test.h"
+#include "layers/base/error.h"
+#include "runtime/engine/self_test.h"
+#include "runtime/image/palette.h"
 #include "weights_tools/checkpoint.h"
 #include "weights_tools/half.h"
-#include "weights_tools/safetensors.h"
+#include "weights_tools/safetensors/safetensors.h"
 
 namespace atrous::cli {
 

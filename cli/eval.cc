@@ -11,13 +11,13 @@
 #include "cli/eval_output.h"
 #include "cli/models.h"
 #include "cli/names.h"
-#include "layers/error.h"
-#include "runtime/class_map.h"
-#include "runtime/dataset_classes.h"
-#include "runtime/evaluate.h"
-#include "weights_tools/file.h"
-#include "weights_tools/names.h"
-#include "weights_tools/sha256.h"
+#include "layers/base/error.h"
+#include "runtime/evaluation/class_map.h"
+#include "runtime/evaluation/dataset_classes.h"
+#include "runtime/evaluation/evaluate.h"
+#include "weights_tools/io/clean_text.h"
+#include "weights_tools/io/file.h"
+#include "weights_tools/io/sha256.h"
 
 namespace atrous::cli {
 

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/cli.h"
-#include "weights_tools/names.h"
+#include "weights_tools/io/clean_text.h"
 
 namespace atrous::cli {
 

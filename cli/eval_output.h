@@ -19,7 +19,7 @@
 
 #include <string>
 
-#include "runtime/evaluation.h"
+#include "runtime/evaluation/evaluation.h"
 
 namespace atrous::cli {
 

@@ -3,7 +3,7 @@
 #include <CLI/CLI.hpp>
 #include "cli/cache.h"
 #include "cli/cli.h"
-#include "weights_tools/catalogue.h"
+#include "weights_tools/download/catalogue.h"
 
 namespace atrous::cli {
 

@@ -6,8 +6,8 @@
 #include <map>
 
 #include "cli/cli.h"
-#include "layers/error.h"
-#include "weights_tools/file.h"
+#include "layers/base/error.h"
+#include "weights_tools/io/file.h"
 
 namespace atrous::cli {
 

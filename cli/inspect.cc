@@ -5,8 +5,8 @@
 
 #include "cli/cli.h"
 #include "cli/models.h"
-#include "layers/error.h"
-#include "runtime/threads.h"
+#include "layers/base/error.h"
+#include "runtime/engine/threads.h"
 #include "weights_tools/checkpoint.h"
 
 namespace atrous::cli {

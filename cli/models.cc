@@ -3,14 +3,14 @@
 #include <filesystem>
 
 #include "cli/suggest.h"
-#include "layers/error.h"
+#include "layers/base/error.h"
 #include "weights_tools/default_model.h"
+#include "weights_tools/io/sha256.h"
 #include "weights_tools/seeded.h"
-#include "weights_tools/sha256.h"
 
 #if ATROUS_HAS_FETCH
 #include "cli/cache.h"
-#include "weights_tools/catalogue.h"
+#include "weights_tools/download/catalogue.h"
 #endif
 
 namespace atrous::cli {

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "runtime/model.h"
+#include "runtime/segment/model.h"
 #include "weights_tools/checkpoint.h"
 
 namespace atrous::cli {

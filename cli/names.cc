@@ -5,9 +5,9 @@
 
 #include "cli/cli.h"
 #include "cli/suggest.h"
-#include "layers/error.h"
-#include "runtime/palette.h"
-#include "weights_tools/file.h"
+#include "layers/base/error.h"
+#include "runtime/image/palette.h"
+#include "weights_tools/io/file.h"
 
 namespace atrous::cli {
 

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "runtime/model.h"
+#include "runtime/segment/model.h"
 
 namespace atrous::cli {
 

@@ -4,7 +4,7 @@
 #include <cctype>
 #include <vector>
 
-#include "layers/error.h"
+#include "layers/base/error.h"
 
 namespace atrous::cli {
 

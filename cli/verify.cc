@@ -5,13 +5,13 @@
 
 #include "cli/cli.h"
 #include "cli/models.h"
-#include "layers/error.h"
-#include "runtime/compare.h"
-#include "runtime/devices.h"
-#include "runtime/npy.h"
-#include "runtime/segmenter.h"
-#include "runtime/self_test.h"
-#include "weights_tools/file.h"
+#include "layers/base/error.h"
+#include "runtime/engine/compare.h"
+#include "runtime/engine/open_device.h"
+#include "runtime/engine/self_test.h"
+#include "runtime/image/npy.h"
+#include "runtime/segment/segmenter.h"
+#include "weights_tools/io/file.h"
 
 namespace atrous::cli {
 

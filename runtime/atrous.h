@@ -9,30 +9,31 @@
 //
 // A Model is immutable and may be shared among threads; each concurrent caller has a Session of its own,
 // which owns the memory of a run. The number of threads and a memory limit are options of the Session. A
-// batch that is already normalised, or the single steps (prepare, run, label), are in runtime/segmenter.h.
+// batch that is already normalised, or the single steps (prepare, run, label), are in
+// runtime/segment/segmenter.h.
 //
 // Every failure is an atrous::Error with a code and a sentence. The library never prints, exits or aborts.
 #pragma once
 
-#include "layers/error.h"
-#include "runtime/compare.h"
-#include "runtime/dataset.h"
-#include "runtime/devices.h"
-#include "runtime/evaluate.h"
-#include "runtime/image.h"
-#include "runtime/image_read.h"
-#include "runtime/label_read.h"
-#include "runtime/lettering.h"
-#include "runtime/metrics.h"
-#include "runtime/model.h"
-#include "runtime/npy.h"
-#include "runtime/palette.h"
-#include "runtime/pictures.h"
-#include "runtime/png.h"
-#include "runtime/report.h"
-#include "runtime/segmenter.h"
-#include "runtime/self_test.h"
-#include "runtime/session.h"
+#include "layers/base/error.h"
+#include "runtime/drawing/lettering.h"
+#include "runtime/drawing/pictures.h"
+#include "runtime/engine/compare.h"
+#include "runtime/engine/open_device.h"
+#include "runtime/engine/self_test.h"
+#include "runtime/engine/session.h"
+#include "runtime/evaluation/dataset.h"
+#include "runtime/evaluation/evaluate.h"
+#include "runtime/image/image.h"
+#include "runtime/image/image_read.h"
+#include "runtime/image/label_read.h"
+#include "runtime/image/npy.h"
+#include "runtime/image/palette.h"
+#include "runtime/image/png.h"
+#include "runtime/metrics/metrics.h"
+#include "runtime/report/report.h"
+#include "runtime/segment/model.h"
+#include "runtime/segment/segmenter.h"
 #include "weights_tools/checkpoint.h"
-#include "weights_tools/file.h"
-#include "weights_tools/safetensors.h"
+#include "weights_tools/io/file.h"
+#include "weights_tools/safetensors/safetensors.h"

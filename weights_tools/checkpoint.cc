@@ -6,17 +6,17 @@
 #include <span>
 #include <utility>
 
-#include "layers/error.h"
-#include "weights_tools/bytes.h"
-#include "weights_tools/file.h"
-#include "weights_tools/names.h"
-#include "weights_tools/safetensors.h"
+#include "layers/base/error.h"
+#include "weights_tools/io/bytes.h"
+#include "weights_tools/io/clean_text.h"
+#include "weights_tools/io/file.h"
+#include "weights_tools/safetensors/safetensors.h"
 
 #ifndef ATROUS_HAS_PICKLE
 #define ATROUS_HAS_PICKLE 1
 #endif
 #if ATROUS_HAS_PICKLE
-#include "weights_tools/pth.h"
+#include "weights_tools/torch/pth.h"
 #endif
 
 namespace atrous {

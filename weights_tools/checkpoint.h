@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "layers/state_dict.h"
+#include "layers/graph/state_dict.h"
 #include "weights_tools/metadata.h"
 
 namespace atrous {

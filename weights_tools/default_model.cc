@@ -34,7 +34,7 @@ std::span<const std::byte> default_model_file() {
 
 #else
 
-#include "layers/error.h"
+#include "layers/base/error.h"
 
 namespace atrous {
 

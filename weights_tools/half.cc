@@ -4,8 +4,8 @@
 #include <cmath>
 #include <cstring>
 
-#include "layers/error.h"
-#include "layers/tensor.h"
+#include "layers/base/error.h"
+#include "layers/base/tensor.h"
 
 namespace atrous {
 

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "layers/state_dict.h"
+#include "layers/graph/state_dict.h"
 
 namespace atrous {
 

@@ -7,9 +7,9 @@
 #include <span>
 #include <string_view>
 
-#include "layers/error.h"
-#include "weights_tools/json.h"
-#include "weights_tools/names.h"
+#include "layers/base/error.h"
+#include "weights_tools/io/clean_text.h"
+#include "weights_tools/io/json.h"
 
 namespace atrous {
 

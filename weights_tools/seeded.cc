@@ -6,7 +6,7 @@
 #include <cmath>
 #include <span>
 
-#include "layers/checked.h"
+#include "layers/base/checked.h"
 
 namespace atrous {
 

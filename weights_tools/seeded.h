@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "layers/state_dict.h"
+#include "layers/graph/state_dict.h"
 
 namespace atrous {
 

@@ -2,14 +2,14 @@
 
 #include <algorithm>
 
-#include "layers/cpu/channelwise.h"
-#include "layers/cpu/conv2d_depthwise.h"
-#include "layers/cpu/conv2d_few_channels.h"
-#include "layers/cpu/conv2d_implicit_gemm.h"
-#include "layers/cpu/conv2d_pointwise.h"
-#include "layers/cpu/conv2d_winograd.h"
-#include "layers/cpu/elementwise.h"
-#include "layers/cpu/expand_depthwise_banded.h"
+#include "layers/cpu/conv/conv2d_depthwise.h"
+#include "layers/cpu/conv/conv2d_few_channels.h"
+#include "layers/cpu/conv/conv2d_implicit_gemm.h"
+#include "layers/cpu/conv/conv2d_pointwise.h"
+#include "layers/cpu/conv/conv2d_winograd.h"
+#include "layers/cpu/conv/expand_depthwise_banded.h"
+#include "layers/cpu/maps/channelwise.h"
+#include "layers/cpu/maps/elementwise.h"
 
 namespace atrous {
 

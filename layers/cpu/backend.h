@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "layers/cpu/isa.h"
-#include "layers/graph.h"
-#include "layers/kernel.h"
+#include "layers/graph/graph.h"
+#include "layers/graph/kernel.h"
 
 namespace atrous {
 

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
-#include "layers/cuda/conv2d_cudnn.h"
-#include "layers/cuda/convolutions.h"
+#include "layers/cuda/conv/conv2d_cudnn.h"
+#include "layers/cuda/conv/convolutions.h"
+#include "layers/cuda/conv/matmul_cublaslt.h"
 #include "layers/cuda/kernels.h"
-#include "layers/cuda/matmul_cublaslt.h"
 
 namespace atrous::cuda {
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "layers/cuda/cuda.h"
-#include "layers/graph.h"
+#include "layers/graph/graph.h"
 
 namespace atrous::cuda {
 

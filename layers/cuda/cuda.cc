@@ -4,7 +4,7 @@
 #include <array>
 #include <vector>
 
-#include "layers/checked.h"
+#include "layers/base/checked.h"
 #include "layers/cuda/queue.h"
 
 namespace atrous::cuda {

@@ -16,8 +16,8 @@
 #include <string_view>
 #include <utility>
 
-#include "layers/device.h"
-#include "layers/error.h"
+#include "layers/base/error.h"
+#include "layers/graph/device.h"
 
 namespace atrous::cuda {
 

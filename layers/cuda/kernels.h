@@ -5,12 +5,12 @@
 
 #include <cstdint>
 
-#include "layers/activation.h"
-#include "layers/conv2d.h"
-#include "layers/conv_transpose2d.h"
 #include "layers/cuda/cuda.h"
-#include "layers/max_pool2d.h"
-#include "layers/resize.h"
+#include "layers/ops/activation.h"
+#include "layers/ops/conv2d.h"
+#include "layers/ops/conv_transpose2d.h"
+#include "layers/ops/max_pool2d.h"
+#include "layers/ops/resize.h"
 
 namespace atrous::cuda {
 

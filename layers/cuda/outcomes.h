@@ -6,7 +6,7 @@
 #include <memory>
 #include <mutex>
 
-#include "layers/cuda/conv2d_call.h"
+#include "layers/cuda/conv/conv2d_call.h"
 
 namespace atrous::cuda {
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "layers/checked.h"
+#include "layers/base/checked.h"
 #include "layers/cuda/kernels.h"
 
 namespace atrous::cuda {

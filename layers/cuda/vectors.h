@@ -12,8 +12,8 @@
 
 #include <algorithm>
 
-#include "layers/activation.h"
 #include "layers/cuda/cuda.h"
+#include "layers/ops/activation.h"
 
 namespace atrous::cuda {
 

@@ -1,6 +1,6 @@
 // The program on a device: the simulated one (tests/cuda/simulation/), as a module that the program loads.
-#include "runtime/image_read.h"
-#include "tests/cli_testing.h"
+#include "runtime/image/image_read.h"
+#include "tests/support/cli_testing.h"
 
 using namespace atrous;
 using namespace atrous::cli_testing;

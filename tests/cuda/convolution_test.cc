@@ -3,7 +3,7 @@
 
 #include "layers/cuda/kernels.h"
 #include "tests/cuda/device_testing.h"
-#include "tests/layers_conv2d_testing.h"
+#include "tests/support/conv2d_testing.h"
 
 namespace atrous::cuda {
 

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "layers/cuda/cuda.h"
-#include "tests/layers_testing.h"
+#include "tests/support/layers_testing.h"
 
 namespace atrous::cuda {
 

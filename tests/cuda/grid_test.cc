@@ -7,7 +7,7 @@
 #include "layers/cuda/launch.h"
 #include "tests/cuda/device_testing.h"
 #include "tests/cuda/simulation/simulation.h"
-#include "tests/sanitizers.h"
+#include "tests/support/sanitizers.h"
 
 namespace atrous::cuda {
 

@@ -3,12 +3,12 @@
 
 #include <doctest/doctest.h>
 
-#include "layers/activation.h"
-#include "layers/adaptive_avg_pool2d.h"
-#include "layers/arithmetic.h"
-#include "layers/batch_norm.h"
-#include "layers/cpu/upsample_argmax.h"
-#include "layers/softmax.h"
+#include "layers/cpu/maps/upsample_argmax.h"
+#include "layers/ops/activation.h"
+#include "layers/ops/adaptive_avg_pool2d.h"
+#include "layers/ops/arithmetic.h"
+#include "layers/ops/batch_norm.h"
+#include "layers/ops/softmax.h"
 #include "tests/cuda/device_testing.h"
 
 namespace atrous::cuda {

@@ -6,16 +6,16 @@
 #include <functional>
 #include <thread>
 
-#include "layers/cuda/conv2d_cudnn.h"
-#include "layers/cuda/matmul_cublaslt.h"
-#include "layers/cuda/packed_conv2d.h"
+#include "layers/cuda/conv/conv2d_cudnn.h"
+#include "layers/cuda/conv/matmul_cublaslt.h"
+#include "layers/cuda/conv/packed_conv2d.h"
 #include "layers/cuda/queue.h"
 #include "tests/cuda/device_testing.h"
 #include "tests/cuda/simulation/libraries.h"
 #include "tests/cuda/simulation/number.h"
 #include "tests/cuda/simulation/simulation.h"
-#include "tests/layers_conv2d_testing.h"
-#include "tests/temporary.h"
+#include "tests/support/conv2d_testing.h"
+#include "tests/support/temporary.h"
 
 namespace atrous::cuda {
 

@@ -3,10 +3,10 @@
 
 #include <thread>
 
-#include "runtime/compare.h"
-#include "runtime/preprocess.h"
+#include "runtime/engine/compare.h"
+#include "runtime/image/preprocess.h"
 #include "tests/cuda/device_testing.h"
-#include "tests/runtime_testing.h"
+#include "tests/support/runtime_testing.h"
 
 using namespace atrous;
 using namespace atrous::runtime_testing;

@@ -1,7 +1,7 @@
 // What the fuzz targets share. A target takes any bytes and calls the library with them; it promises that
 // there is no crash and no hang, that memory stays bounded, and that nothing but atrous::Error is thrown.
 //
-// libFuzzer calls one target a program (entry.cc), with bytes it makes up; tests/fuzz_corpus_test.cc calls
+// libFuzzer calls one target a program (entry.cc), with bytes it makes up; tests/fuzz/corpus_test.cc calls
 // all of them with the files in corpus/TARGET. What a target finds wrong it throws, which ends the former and
 // fails the latter.
 #pragma once
@@ -14,8 +14,8 @@
 #include <string>
 #include <string_view>
 
-#include "layers/error.h"
-#include "weights_tools/bytes.h"
+#include "layers/base/error.h"
+#include "weights_tools/io/bytes.h"
 
 namespace atrous::fuzz {
 

@@ -5,8 +5,8 @@
 #include <map>
 #include <utility>
 
-#include "layers/checked.h"
-#include "layers/segmentation.h"
+#include "layers/base/checked.h"
+#include "layers/networks/segmentation.h"
 #include "tests/fuzz/state.h"
 #include "tests/fuzz/targets.h"
 #include "weights_tools/checkpoint.h"

@@ -1,8 +1,8 @@
 // COCO's instance annotations: the input as the JSON file, as the text of compressed runs and as the corners
 // of a polygon. What is drawn has the picture's size and only VOC's labels; spans are sorted, apart and
 // within the picture; an outline crosses the middles of columns an even number of times.
-#include "runtime/coco_instances.h"
-#include "runtime/coco_mask.h"
+#include "runtime/evaluation/coco_instances.h"
+#include "runtime/evaluation/coco_mask.h"
 #include "tests/fuzz/memory_file.h"
 #include "tests/fuzz/targets.h"
 

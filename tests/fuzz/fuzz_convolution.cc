@@ -3,14 +3,14 @@
 // kernels must give the very same floats and Winograd's ones within a bound. Channels beside those of input,
 // residual and output are NaN and stay as they are; the workspace has exactly the size asked for, so that
 // AddressSanitizer sees what reaches beyond it.
-#include "layers/conv2d.h"
+#include "layers/ops/conv2d.h"
 
 #include <set>
 
 #include "layers/cpu/backend.h"
 #include "tests/fuzz/targets.h"
-#include "tests/layers_conv2d_testing.h"
-#include "tests/layers_winograd_testing.h"
+#include "tests/support/conv2d_testing.h"
+#include "tests/support/winograd_testing.h"
 
 namespace atrous::fuzz {
 

@@ -3,8 +3,8 @@
 // once.
 #include <set>
 
-#include "runtime/class_map.h"
-#include "runtime/dataset_files.h"
+#include "runtime/evaluation/class_map.h"
+#include "runtime/evaluation/dataset_files.h"
 #include "tests/fuzz/memory_file.h"
 #include "tests/fuzz/targets.h"
 

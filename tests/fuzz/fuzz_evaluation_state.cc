@@ -3,10 +3,10 @@
 // images have.
 #include <nlohmann/json.hpp>
 
-#include "runtime/evaluation_state.h"
+#include "runtime/evaluation/evaluation_state.h"
 #include "tests/fuzz/memory_file.h"
 #include "tests/fuzz/targets.h"
-#include "weights_tools/sha256.h"
+#include "weights_tools/io/sha256.h"
 
 namespace atrous::fuzz {
 

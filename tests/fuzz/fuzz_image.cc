@@ -1,8 +1,8 @@
 // Photos of every format: JPEG, PNG, BMP and PNM. What is read has three channels and no more pixels than
 // allowed; a second reading gives the same, so nothing comes from memory that the file did not fill; without
 // EXIF it has the same sides, perhaps exchanged.
-#include "runtime/image_formats.h"
-#include "runtime/image_read.h"
+#include "runtime/image/image_formats.h"
+#include "runtime/image/image_read.h"
 #include "tests/fuzz/png_repair.h"
 #include "tests/fuzz/targets.h"
 

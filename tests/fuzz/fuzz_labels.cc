@@ -1,7 +1,7 @@
 // Annotations. What is read has no more pixels than allowed and can be resized; a picture that is read as
 // labels is read as a photo of the same size, unless a label has no colour.
-#include "runtime/image_formats.h"
-#include "runtime/label_read.h"
+#include "runtime/image/image_formats.h"
+#include "runtime/image/label_read.h"
 #include "tests/fuzz/png_repair.h"
 #include "tests/fuzz/targets.h"
 

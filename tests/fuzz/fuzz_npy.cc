@@ -1,7 +1,7 @@
 // .npy tensors. One that is read and written has the same data behind its header, and is read the same again.
 #include <cstring>
 
-#include "runtime/npy.h"
+#include "runtime/image/npy.h"
 #include "tests/fuzz/targets.h"
 
 namespace atrous::fuzz {

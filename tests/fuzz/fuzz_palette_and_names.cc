@@ -1,8 +1,8 @@
 // Palettes as text, and names out of files on their way to a terminal: what printable() gives is clean and
 // short, and leaves clean text as it is.
-#include "runtime/palette.h"
+#include "runtime/image/palette.h"
 #include "tests/fuzz/targets.h"
-#include "weights_tools/names.h"
+#include "weights_tools/io/clean_text.h"
 
 namespace atrous::fuzz {
 

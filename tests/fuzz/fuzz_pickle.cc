@@ -4,7 +4,7 @@
 
 #include "tests/fuzz/state.h"
 #include "tests/fuzz/targets.h"
-#include "weights_tools/torch_tensors.h"
+#include "weights_tools/torch/torch_tensors.h"
 
 namespace atrous::fuzz {
 

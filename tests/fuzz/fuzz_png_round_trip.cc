@@ -1,8 +1,8 @@
 // Pictures and label maps written as PNG come back equal. The input is the picture: width, height, kind, then
 // samples, repeated where they end.
-#include "runtime/image_read.h"
-#include "runtime/label_read.h"
-#include "runtime/png.h"
+#include "runtime/image/image_read.h"
+#include "runtime/image/label_read.h"
+#include "runtime/image/png.h"
 #include "tests/fuzz/targets.h"
 
 namespace atrous::fuzz {

@@ -7,7 +7,7 @@
 
 #include "tests/fuzz/state.h"
 #include "tests/fuzz/targets.h"
-#include "weights_tools/pth.h"
+#include "weights_tools/torch/pth.h"
 
 namespace atrous::fuzz {
 

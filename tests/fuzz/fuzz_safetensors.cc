@@ -2,8 +2,8 @@
 // says. A header that is read comes back the same when it is written and read again.
 #include "tests/fuzz/state.h"
 #include "tests/fuzz/targets.h"
-#include "weights_tools/safetensors.h"
-#include "weights_tools/safetensors_header.h"
+#include "weights_tools/safetensors/safetensors.h"
+#include "weights_tools/safetensors/safetensors_header.h"
 
 namespace atrous::fuzz {
 

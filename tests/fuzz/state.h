@@ -1,7 +1,7 @@
 // What is done to every state dict that a reader lets through.
 #pragma once
 
-#include "layers/state_dict.h"
+#include "layers/graph/state_dict.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace atrous::fuzz {

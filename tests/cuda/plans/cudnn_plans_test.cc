@@ -6,7 +6,7 @@
 #include <dlfcn.h>
 #include <doctest/doctest.h>
 
-#include "layers/cuda/conv2d_graph.h"
+#include "layers/cuda/conv/conv2d_graph.h"
 
 namespace atrous::cuda {
 

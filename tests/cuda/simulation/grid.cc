@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "tests/cuda/simulation/simulation.h"
-#include "tests/sanitizers.h"
+#include "tests/support/sanitizers.h"
 
 #if ATROUS_ADDRESS_SANITIZER
 #include <sanitizer/common_interface_defs.h>

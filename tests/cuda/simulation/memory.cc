@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "tests/cuda/simulation/state.h"
-#include "tests/sanitizers.h"
+#include "tests/support/sanitizers.h"
 
 #if ATROUS_ADDRESS_SANITIZER
 #include <sanitizer/asan_interface.h>

@@ -1,0 +1,50 @@
+#include "layers/base/tensor.h"
+
+#include <algorithm>
+#include <new>
+
+#include "layers/base/checked.h"
+
+namespace atrous {
+
+namespace {
+constexpr std::size_t alignment = 64;
+}
+
+std::ostream& operator<<(std::ostream& out, const Shape& s) {
+  return out << '[' << s.n << ", " << s.h << ", " << s.w << ", " << s.c << ']';
+}
+
+std::int64_t checked_elements(const Shape& s) {
+  for (std::int64_t d : {s.n, s.h, s.w, s.c})
+    if (d < 1) fail(ErrorCode::limit, "tensor ", s, ": dimension ", d, " is not positive");
+  const std::int64_t elements = checked_product({s.n, s.h, s.w, s.c}, "tensor elements");
+  checked_multiply<std::int64_t>(elements, sizeof(float), "tensor bytes");
+  return elements;
+}
+
+ConstView image_of(ConstView batch, std::int64_t n) {
+  if (n < 0 || n >= batch.shape.n)
+    fail(ErrorCode::invalid_argument, "image ", n, " of a batch of ", batch.shape.n);
+  return {batch.pixel(n, 0, 0), {1, batch.shape.h, batch.shape.w, batch.shape.c}, batch.pitch};
+}
+
+void Buffer::Free::operator()(std::byte* p) const { ::operator delete[](p, std::align_val_t{alignment}); }
+
+Buffer::Buffer(std::size_t bytes) : size_(bytes) {
+  if (bytes == 0) return;
+  void* p = ::operator new[](bytes, std::align_val_t{alignment}, std::nothrow);
+  if (!p) fail(ErrorCode::limit, "out of memory: ", bytes, " bytes asked for");
+  data_.reset(static_cast<std::byte*>(p));
+}
+
+Tensor::Tensor(const Shape& shape)
+    : shape_(shape), buffer_(static_cast<std::size_t>(checked_elements(shape)) * sizeof(float)) {}
+
+Tensor Tensor::zeros(const Shape& shape) {
+  Tensor t(shape);
+  std::ranges::fill(t.values(), 0.f);
+  return t;
+}
+
+}  // namespace atrous

@@ -1,0 +1,232 @@
+#include "layers/cpu/conv/conv2d_implicit_gemm.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "layers/base/checked.h"
+
+namespace atrous {
+
+namespace {
+
+constexpr std::int64_t block_pixels = 192;   // output pixels of a task
+constexpr std::int64_t block_columns = 512;  // output channels of a task
+constexpr std::int64_t enough_tasks = 8;     // with fewer, tasks get fewer channels, to feed all threads
+constexpr std::int64_t wide_dilation = 6;    // from here on taps in the padding are worth skipping
+
+// Pixel i of a map in the order in which tasks take them: strips of `strip` rows, within a strip column by
+// column. With strip = 1 that is the order in memory.
+struct Pixel {
+  std::int64_t y, x;
+};
+Pixel position(std::int64_t i, const Shape& map, std::int64_t strip) {
+  const std::int64_t top = i / (strip * map.w) * strip, rows = std::min(strip, map.h - top);
+  const std::int64_t within = i - top * map.w;
+  return {top + within % rows, within / rows};
+}
+
+class ImplicitGemm final : public Kernel {
+ public:
+  explicit ImplicitGemm(std::shared_ptr<const PackedConv2d> packed)
+      : packed_(std::move(packed)), layer_(packed_->layer()), tile_(packed_->tile()) {}
+
+  std::string_view name() const override { return "implicit_gemm"; }
+  std::size_t packed_bytes() const override { return packed_->bytes(); }
+
+  std::size_t workspace_bytes(std::span<const Shape>, const Shape&, int threads) const override {
+    return static_cast<std::size_t>(threads) * thread_bytes();
+  }
+
+  double cost(std::span<const Shape> inputs, const Shape& output) const override;
+  void run(const KernelCall& call) const override;
+
+ private:
+  // One task: pixels [first, last) of image n, panels [first_panel, last_panel) of a group.
+  struct Task {
+    std::int64_t n, first, last, group, first_panel, last_panel;
+  };
+  struct Scratch {
+    float* a;                // [pixels][tile_pitch]
+    Pixel* places;           // [pixels], in the input, of each output pixel's first tap
+    float** c;               // [pixels]
+    const float** residual;  // [pixels]
+  };
+
+  std::int64_t most_pixels() const { return round_up(block_pixels, tile_.rows); }
+  std::size_t thread_bytes() const {
+    const std::size_t per_pixel = tile_pitch * sizeof(float) + sizeof(Pixel) + 2 * sizeof(float*);
+    return (static_cast<std::size_t>(most_pixels()) * per_pixel + 63) / 64 * 64;
+  }
+
+  Scratch scratch(std::byte* at) const;
+  void run_task(const KernelCall&, const Task&, const Scratch&) const;
+  bool touches(ConstView in, const Stretch&, const Pixel* places, std::int64_t rows) const;
+  void gather(ConstView in, const Task&, const Stretch&, const Pixel* places, std::int64_t rows,
+              float* a) const;
+
+  std::shared_ptr<const PackedConv2d> packed_;
+  const Conv2d& layer_;
+  const GemmTile& tile_;
+};
+
+ImplicitGemm::Scratch ImplicitGemm::scratch(std::byte* at) const {
+  const auto pixels = static_cast<std::size_t>(most_pixels());
+  Scratch s;
+  s.a = reinterpret_cast<float*>(at);
+  at += pixels * tile_pitch * sizeof(float);
+  s.places = reinterpret_cast<Pixel*>(at);
+  at += pixels * sizeof(Pixel);
+  s.c = reinterpret_cast<float**>(at);
+  s.residual = reinterpret_cast<const float**>(at + pixels * sizeof(float*));
+  return s;
+}
+
+void ImplicitGemm::run(const KernelCall& call) const {
+  const Shape& out = call.output.shape;
+  const std::int64_t pixels = out.h * out.w;
+  // A multiple of four blocks, so that two or four threads end together.
+  const std::int64_t wanted = divide_up(pixels, block_pixels);
+  const std::int64_t block = std::min(
+      most_pixels(), round_up(divide_up(pixels, wanted > 2 ? round_up(wanted, 4) : wanted), tile_.rows));
+  const std::int64_t blocks = divide_up(pixels, block);
+  const std::int64_t panels = packed_->panels();
+  std::int64_t chunk = std::min(panels, block_columns / tile_.columns);
+  while (chunk > 1 && out.n * blocks * layer_.groups * divide_up(panels, chunk) < enough_tasks)
+    chunk = (chunk + 1) / 2;
+  const std::int64_t chunks = divide_up(panels, chunk);
+  const std::int64_t tasks = out.n * blocks * layer_.groups * chunks;
+
+#pragma omp parallel for num_threads(call.threads) schedule(dynamic)
+  for (std::int64_t t = 0; t < tasks; ++t) {
+    const std::int64_t c = t % chunks, g = t / chunks % layer_.groups,
+                       b = t / chunks / layer_.groups % blocks;
+    const Task task{
+        t / chunks / layer_.groups / blocks, b * block, std::min((b + 1) * block, pixels), g, c * chunk,
+        std::min((c + 1) * chunk, panels)};
+    run_task(
+        call, task,
+        scratch(call.workspace.data() + static_cast<std::size_t>(omp_get_thread_num()) * thread_bytes()));
+  }
+}
+
+void ImplicitGemm::run_task(const KernelCall& call, const Task& task, const Scratch& scratch) const {
+  const ConstView in = call.inputs[0];
+  const View out = call.output;
+  const ConstView* residual = call.inputs.size() > 1 ? &call.inputs[1] : nullptr;
+  const std::int64_t pixels = task.last - task.first, columns_before = task.group * packed_->group_columns();
+  // Pixels that share a tile skip the padding together, so at large dilations a tile is a patch, not a row of
+  // pixels.
+  const std::int64_t strip = layer_.dilation >= wide_dilation ? 3 : 1;
+  for (std::int64_t i = 0; i < pixels; ++i) {
+    const auto [y, x] = position(task.first + i, out.shape, strip);
+    scratch.places[i] = {y * layer_.stride - layer_.padding, x * layer_.stride - layer_.padding};
+    scratch.c[i] = out.pixel(task.n, y, x) + columns_before;
+    if (residual) scratch.residual[i] = residual_pixel(*residual, task.n, y, x) + columns_before;
+  }
+
+  const std::int64_t row_groups = divide_up(pixels, tile_.rows);
+  bool started[block_pixels] = {}, active[block_pixels] = {};
+  for (const Stretch& stretch : packed_->stretches()) {
+    const bool last = &stretch == &packed_->stretches().back();
+    for (std::int64_t g = 0; g < row_groups; ++g) {
+      const std::int64_t first = g * tile_.rows, rows = std::min<std::int64_t>(tile_.rows, pixels - first);
+      active[g] = touches(in, stretch, scratch.places + first, rows);
+      if (active[g]) gather(in, task, stretch, scratch.places + first, rows, scratch.a + first * tile_pitch);
+    }
+    for (std::int64_t panel = task.first_panel; panel < task.last_panel; ++panel) {
+      const std::int64_t column = panel * tile_.columns;
+      TileCall t{.a = nullptr,
+                 .pitch = tile_pitch,
+                 .b = packed_->weights(task.group, stretch, panel),
+                 .next = nullptr,
+                 .c = nullptr,
+                 .begin = nullptr,
+                 .bias = packed_->bias(task.group, panel),
+                 .column = column,
+                 .columns = std::min<std::int64_t>(tile_.columns, packed_->group_columns() - column),
+                 .depth = 0,
+                 .finish = last,
+                 .activation = layer_.activation};
+      for (std::int64_t g = 0; g < row_groups; ++g) {
+        if (!active[g] && !last) continue;
+        const std::int64_t first = g * tile_.rows, rows = std::min<std::int64_t>(tile_.rows, pixels - first);
+        t.a = scratch.a + first * tile_pitch;
+        t.c = scratch.c + first;
+        t.begin = started[g] ? t.c : residual ? scratch.residual + first : nullptr;
+        t.depth = active[g] ? stretch.depth : 0;
+        tile_.run[rows](t);
+      }
+    }
+    for (std::int64_t g = 0; g < row_groups; ++g) started[g] = started[g] || active[g];
+  }
+}
+
+// Whether any tap of the stretch reads the picture for any of these pixels.
+bool ImplicitGemm::touches(ConstView in, const Stretch& stretch, const Pixel* places,
+                           std::int64_t rows) const {
+  if (layer_.padding == 0) return true;
+  for (const Segment& s : stretch.segments)
+    for (std::int64_t r = 0; r < rows; ++r) {
+      const std::int64_t y = places[r].y + s.dy, x = places[r].x + s.dx;
+      if (y >= 0 && y < in.shape.h && x + s.taps > 0 && x < in.shape.w) return true;
+    }
+  return false;
+}
+
+// Copies what lies under the stretch's taps to the rows of `a`, zeros for the padding.
+void ImplicitGemm::gather(ConstView in, const Task& task, const Stretch& stretch, const Pixel* places,
+                          std::int64_t rows, float* a) const {
+  const std::int64_t first_channel = task.group * layer_.weight.d1;
+  const auto copy = [](float* to, const float* from, std::int64_t floats) {
+    std::memcpy(to, from, static_cast<std::size_t>(floats) * sizeof(float));
+  };
+  const auto zero = [](float* to, std::int64_t floats) {
+    std::memset(to, 0, static_cast<std::size_t>(floats) * sizeof(float));
+  };
+  for (std::int64_t r = 0; r < rows; ++r)
+    for (const Segment& s : stretch.segments) {
+      float* to = a + r * tile_pitch + s.at;
+      const std::int64_t y = places[r].y + s.dy, x = places[r].x + s.dx;
+      const bool row_inside = y >= 0 && y < in.shape.h;
+      if (row_inside && x >= 0 && x + s.taps <= in.shape.w && (s.taps == 1 || in.dense())) {
+        copy(to, in.pixel(task.n, y, x) + first_channel + s.first, s.taps * s.floats);
+        continue;
+      }
+      for (std::int64_t tap = 0; tap < s.taps; ++tap, to += s.floats) {
+        const bool inside = row_inside && x + tap >= 0 && x + tap < in.shape.w;
+        if (inside)
+          copy(to, in.pixel(task.n, y, x + tap) + first_channel + s.first, s.floats);
+        else
+          zero(to, s.floats);
+      }
+    }
+}
+
+double ImplicitGemm::cost(std::span<const Shape> inputs, const Shape& out) const {
+  const Filter& w = layer_.weight;
+  // Taps of all outputs along an axis, or of those only that do not read padding.
+  const auto taps = [&](std::int64_t size, std::int64_t in_size, std::int64_t kernel) {
+    std::int64_t count = 0;
+    for (std::int64_t tap = 0; tap < kernel && layer_.dilation >= wide_dilation; ++tap)
+      for (std::int64_t i = 0; i < size; ++i) {
+        const std::int64_t at = i * layer_.stride - layer_.padding + tap * layer_.dilation;
+        count += at >= 0 && at < in_size ? 1 : 0;
+      }
+    return static_cast<double>(layer_.dilation >= wide_dilation ? count : size * kernel);
+  };
+  constexpr double per_row_of_taps = 1.05;  // tiles at the edge of the padding do not skip all of it
+  return per_row_of_taps * static_cast<double>(out.n) * taps(out.h, inputs[0].h, w.kernel_h) *
+         taps(out.w, inputs[0].w, w.kernel_w) * static_cast<double>(w.d1) *
+         static_cast<double>(layer_.groups * packed_->panels() * tile_.columns);
+}
+
+}  // namespace
+
+std::unique_ptr<Kernel> make_conv2d_implicit_gemm(std::shared_ptr<const PackedConv2d> packed) {
+  return std::make_unique<ImplicitGemm>(std::move(packed));
+}
+
+}  // namespace atrous

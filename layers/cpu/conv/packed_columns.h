@@ -1,0 +1,43 @@
+// A convolution's weights and biases packed for row_tile.h: the output channels in groups of one to three
+// vectors, and in each group the weights in the order in which the tile reads them.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "layers/base/tensor.h"
+#include "layers/cpu/tiles/row_tile.h"
+#include "layers/ops/conv2d.h"
+
+namespace atrous {
+
+class PackedColumns {
+ public:
+  // Output channels [first, first + columns), which fill `vectors` vectors, the last perhaps in part.
+  struct Group {
+    std::int64_t first, columns;
+    int vectors;
+  };
+
+  // Of an ungrouped convolution. A group's weights are [kernel_h][kernel_w][input channel][column], zeros in
+  // columns that do not exist.
+  PackedColumns(const Conv2d&, const RowTiles&, int threads = 1);
+
+  std::span<const Group> groups() const { return groups_; }
+  const float* weights() const { return weights_.data(); }
+  std::int64_t offset(const Group& g) const { return depth_ * g.first; }  // of the group's weights
+  const float* bias(const Group& g) const { return bias_.data() + g.first; }
+  std::size_t weight_bytes() const { return weights_.values().size_bytes(); }
+  std::size_t bytes() const { return weight_bytes() + bias_.values().size_bytes(); }
+
+  // Of a 1x1 convolution: the weights of each input channel times its factor, laid out as the packed ones.
+  void scale(const float* factors, float* to) const;
+
+ private:
+  std::int64_t depth_, lanes_;
+  std::vector<Group> groups_;
+  Tensor weights_, bias_;
+};
+
+}  // namespace atrous

@@ -1,0 +1,87 @@
+#include "layers/cpu/conv/packed_conv2d.h"
+
+#include <algorithm>
+
+#include "layers/base/checked.h"
+
+namespace atrous {
+
+namespace {
+
+std::vector<Stretch> cut_into_stretches(const Conv2d& layer) {
+  const Filter& w = layer.weight;
+  const std::int64_t channels = w.d1;
+  const bool wide = 2 * channels >= tile_depth;
+  const std::int64_t piece = wide ? divide_up(channels, divide_up(channels, tile_depth)) : channels;
+  std::vector<Stretch> stretches;
+  std::int64_t k = 0;
+  for (std::int64_t ky = 0; ky < w.kernel_h; ++ky)
+    for (std::int64_t kx = 0; kx < w.kernel_w; ++kx)
+      for (std::int64_t first = 0; first < channels; first += piece) {
+        const std::int64_t floats = std::min(piece, channels - first);
+        if (stretches.empty() || wide || stretches.back().depth + floats > tile_depth)
+          stretches.push_back({k, 0, {}});
+        Stretch& s = stretches.back();
+        const bool continues = !s.segments.empty() && kx > 0 && layer.dilation == 1 && layer.groups == 1 &&
+                               !wide && s.segments.back().dy == ky;
+        if (continues)
+          ++s.segments.back().taps;
+        else
+          s.segments.push_back({ky * layer.dilation, kx * layer.dilation, first, floats, 1, s.depth});
+        s.depth += floats;
+        k += floats;
+      }
+  return stretches;
+}
+
+}  // namespace
+
+PackedConv2d::PackedConv2d(const Conv2d& layer, Isa isa, int threads)
+    : layer_(layer),
+      isa_(isa),
+      tile_(gemm_tile(isa)),
+      stretches_(cut_into_stretches(layer)),
+      depth_(layer.weight.d1 * layer.weight.kernel_h * layer.weight.kernel_w),
+      group_columns_(layer.out_channels() / layer.groups),
+      panels_(divide_up(group_columns_, tile_.columns)) {
+  pack(threads);
+  layer_.weight.data.reset();
+  layer_.bias.reset();
+}
+
+void PackedConv2d::pack(int threads) {
+  const std::int64_t width = panels_ * tile_.columns;
+  weights_ = Buffer(static_cast<std::size_t>(checked_product(
+      {layer_.groups, depth_, width, static_cast<std::int64_t>(sizeof(float))}, "conv2d: packed weights")));
+  bias_ = Buffer(static_cast<std::size_t>(layer_.groups * width) * sizeof(float));
+  const Filter& w = layer_.weight;
+  const std::int64_t taps = w.kernel_h * w.kernel_w, jobs = layer_.groups * panels_;
+
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (std::int64_t job = 0; job < jobs; ++job) {
+    const std::int64_t group = job / panels_, panel = job % panels_;
+    for (const Stretch& s : stretches_) {
+      float* to = data(weights_) + offset(group, s, panel);
+      for (std::int64_t k = 0; k < s.depth; ++k) {
+        const std::int64_t tap = (s.first_k + k) / w.d1, i = (s.first_k + k) % w.d1;
+        for (std::int64_t j = 0; j < tile_.columns; ++j) {
+          const std::int64_t column = panel * tile_.columns + j, o = group * group_columns_ + column;
+          *to++ = column < group_columns_ ? w.data.get()[(o * w.d1 + i) * taps + tap] : 0.f;
+        }
+      }
+    }
+    for (std::int64_t j = 0; j < tile_.columns; ++j) {
+      const std::int64_t column = panel * tile_.columns + j;
+      const bool exists = column < group_columns_ && layer_.bias;
+      data(bias_)[group * width + column] = exists ? layer_.bias.get()[group * group_columns_ + column] : 0.f;
+    }
+  }
+}
+
+PackedConv2d::Rows PackedConv2d::rows(std::int64_t group, std::int64_t panel, std::int64_t k) const {
+  const auto s = std::ranges::upper_bound(stretches_, k, {}, &Stretch::first_k) - 1;
+  const std::int64_t within = k - s->first_k;
+  return {weights(group, *s, panel) + within * tile_.columns, s->depth - within};
+}
+
+}  // namespace atrous

@@ -1,0 +1,76 @@
+// A convolution's weights as its CPU kernels read them, packed once and shared by all that may run the layer.
+//
+// As a matrix the weights are (taps * channels) x output channels. It is cut into stretches of k, what one
+// call of the tile sums (gemm_tile.h), and into panels of as many output channels as the tile is wide:
+//
+//   [group][stretch][panel][k of the stretch][column of the panel]
+//
+// k runs over taps, then channels. Taps of many channels are cut evenly into stretches of their own, so that
+// a whole stretch may be skipped where it falls into the padding; taps of few channels share a stretch.
+#pragma once
+
+#include <vector>
+
+#include "layers/base/tensor.h"
+#include "layers/cpu/tiles/gemm_tile.h"
+#include "layers/ops/conv2d.h"
+
+namespace atrous {
+
+// Input floats that lie under one or several horizontally neighbouring taps, side by side in memory.
+struct Segment {
+  std::int64_t dy, dx;         // from the output pixel's first tap, in input pixels
+  std::int64_t first, floats;  // channels of one tap: [first, first + floats); of several taps: all of them
+  std::int64_t taps;           // how many neighbouring pixels
+  std::int64_t at;             // place in the stretch
+};
+
+struct Stretch {
+  std::int64_t first_k, depth;
+  std::vector<Segment> segments;
+};
+
+class PackedConv2d {
+ public:
+  PackedConv2d(const Conv2d&, Isa, int threads);
+
+  const Conv2d& layer() const { return layer_; }  // without its weights and bias
+  Isa isa() const { return isa_; }
+  const GemmTile& tile() const { return tile_; }
+  const std::vector<Stretch>& stretches() const { return stretches_; }
+  std::int64_t group_columns() const { return group_columns_; }  // output channels of a group
+  std::int64_t panels() const { return panels_; }                // of a group
+  std::size_t bytes() const { return weights_.size() + bias_.size(); }
+
+  // [k of the stretch][column]
+  const float* weights(std::int64_t group, const Stretch& s, std::int64_t panel) const {
+    return data(weights_) + offset(group, s, panel);
+  }
+  // [column], zeros where the layer has no bias
+  const float* bias(std::int64_t group, std::int64_t panel) const {
+    return data(bias_) + (group * panels_ + panel) * tile_.columns;
+  }
+
+  // The weights of consecutive k, row after row: how many there are is where the stretch ends.
+  struct Rows {
+    const float* first;  // [count][column]
+    std::int64_t count;
+  };
+  Rows rows(std::int64_t group, std::int64_t panel, std::int64_t k) const;
+
+ private:
+  static float* data(const Buffer& b) { return reinterpret_cast<float*>(b.data()); }
+  std::int64_t offset(std::int64_t group, const Stretch& s, std::int64_t panel) const {
+    return ((group * depth_ + s.first_k) * panels_ + panel * s.depth) * tile_.columns;
+  }
+  void pack(int threads);
+
+  Conv2d layer_;
+  Isa isa_;
+  GemmTile tile_;
+  std::vector<Stretch> stretches_;
+  std::int64_t depth_, group_columns_, panels_;  // of one group
+  Buffer weights_, bias_;
+};
+
+}  // namespace atrous

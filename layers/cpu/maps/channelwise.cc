@@ -1,0 +1,195 @@
+#include "layers/cpu/maps/channelwise.h"
+
+#include <algorithm>
+#include <limits>
+#include <type_traits>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "layers/cpu/maps/channelwise.cc"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+
+#include "hwy/highway.h"
+#include "layers/cpu/dispatch.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace atrous {
+namespace HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Calls body(offset, tag): full vectors first, then single floats.
+template <class Body>
+HWY_INLINE void along_channels(std::int64_t channels, Body&& body) {
+  const hn::ScalableTag<float> wide;
+  const hn::CappedTag<float, 1> narrow;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(wide));
+  std::int64_t c = 0;
+  for (; c + lanes <= channels; c += lanes) body(c, wide);
+  for (; c < channels; ++c) body(c, narrow);
+}
+
+// One output pixel: the largest of the pixels of in at rows [y0, y1) and columns [x0, x1).
+void max_of_window(const ConstView& in, std::int64_t n, std::int64_t y0, std::int64_t y1, std::int64_t x0,
+                   std::int64_t x1, float* out) {
+  along_channels(in.shape.c, [&](std::int64_t c, auto d) HWY_ATTR {
+    auto largest = hn::Set(d, -std::numeric_limits<float>::infinity());
+    for (std::int64_t y = y0; y < y1; ++y)
+      for (std::int64_t x = x0; x < x1; ++x) largest = hn::Max(largest, hn::LoadU(d, in.pixel(n, y, x) + c));
+    hn::StoreU(largest, d, out + c);
+  });
+}
+
+// out[c] += the sum of a row's pixels [x0, x1). Four vectors side by side, so that a pixel is visited seldom.
+void add_row(const ConstView& in, std::int64_t n, std::int64_t y, std::int64_t x0, std::int64_t x1,
+             double* out) {
+  const auto add = [&](auto d, auto vectors, std::int64_t c) HWY_ATTR {
+    const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+    hn::Vec<decltype(d)> sum[vectors];
+    for (int v = 0; v < vectors; ++v) sum[v] = hn::Zero(d);
+    for (std::int64_t x = x0; x < x1; ++x) {
+      const float* pixel = in.pixel(n, y, x) + c;
+      for (int v = 0; v < vectors; ++v) sum[v] = hn::Add(sum[v], hn::LoadU(d, pixel + v * lanes));
+    }
+    HWY_ALIGN float sums[vectors * hn::MaxLanes(d)];
+    for (int v = 0; v < vectors; ++v) hn::Store(sum[v], d, sums + v * lanes);
+    for (std::int64_t i = 0; i < vectors * lanes; ++i) out[c + i] += static_cast<double>(sums[i]);
+  };
+  const hn::ScalableTag<float> wide;
+  const hn::CappedTag<float, 1> narrow;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(wide));
+  constexpr std::integral_constant<int, 4> four;
+  constexpr std::integral_constant<int, 1> one;
+  std::int64_t c = 0;
+  for (; c + four * lanes <= in.shape.c; c += four * lanes) add(wide, four, c);
+  for (; c + lanes <= in.shape.c; c += lanes) add(wide, one, c);
+  for (; c < in.shape.c; ++c) add(narrow, one, c);
+}
+
+// One output pixel between four input pixels: (1 - fy) * ((1 - fx) a + fx b) + fy * ((1 - fx) c + fx d).
+void blend(const float* const corners[4], float fx, float fy, std::int64_t channels, float* out) {
+  along_channels(channels, [&](std::int64_t c, auto d) HWY_ATTR {
+    const auto x0 = hn::Set(d, 1.f - fx), x1 = hn::Set(d, fx), y0 = hn::Set(d, 1.f - fy), y1 = hn::Set(d, fy);
+    const auto top = hn::MulAdd(x0, hn::LoadU(d, corners[0] + c), hn::Mul(x1, hn::LoadU(d, corners[1] + c)));
+    const auto bottom =
+        hn::MulAdd(x0, hn::LoadU(d, corners[2] + c), hn::Mul(x1, hn::LoadU(d, corners[3] + c)));
+    hn::StoreU(hn::MulAdd(y0, top, hn::Mul(y1, bottom)), d, out + c);
+  });
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace atrous
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace atrous {
+
+namespace {
+
+class ChannelwiseMaxPool2d final : public Kernel {
+ public:
+  ChannelwiseMaxPool2d(const MaxPool2d& layer, Isa isa)
+      : layer_(layer), max_of_window_(ATROUS_FOR_ISA(isa, max_of_window)) {}
+  std::string_view name() const override { return "channelwise"; }
+
+  void run(const KernelCall& call) const override {
+    const ConstView in = call.inputs[0];
+    const Shape& shape = call.output.shape;
+#pragma omp parallel for num_threads(call.threads) schedule(static)
+    for (std::int64_t row = 0; row < shape.n * shape.h; ++row) {
+      const std::int64_t n = row / shape.h, y = row % shape.h, top = y * layer_.stride - layer_.padding;
+      for (std::int64_t x = 0; x < shape.w; ++x) {
+        const std::int64_t left = x * layer_.stride - layer_.padding;
+        max_of_window_(in, n, std::max<std::int64_t>(top, 0), std::min(top + layer_.kernel, in.shape.h),
+                       std::max<std::int64_t>(left, 0), std::min(left + layer_.kernel, in.shape.w),
+                       call.output.pixel(n, y, x));
+      }
+    }
+  }
+
+ private:
+  MaxPool2d layer_;
+  decltype(&ATROUS_BASELINE::max_of_window) max_of_window_;
+};
+
+class ChannelwiseAdaptiveAvgPool2d final : public Kernel {
+ public:
+  ChannelwiseAdaptiveAvgPool2d(const AdaptiveAvgPool2d& layer, Isa isa)
+      : layer_(layer), add_row_(ATROUS_FOR_ISA(isa, add_row)) {}
+  std::string_view name() const override { return "channelwise"; }
+
+  // Sums of one channel slice at a time, so that a single cell (the global mean) still feeds every thread.
+  static constexpr std::int64_t slice = 256;
+
+  void run(const KernelCall& call) const override {
+    const ConstView in = call.inputs[0];
+    const Shape& shape = call.output.shape;
+    const std::int64_t slices = (shape.c + slice - 1) / slice;
+#pragma omp parallel for num_threads(call.threads) schedule(static)
+    for (std::int64_t task = 0; task < shape.pixels() * slices; ++task) {
+      const std::int64_t cell = task / slices, first = task % slices * slice,
+                         count = std::min(slice, shape.c - first);
+      const std::int64_t x = cell % shape.w, y = cell / shape.w % shape.h, n = cell / shape.w / shape.h;
+      const std::int64_t y0 = y * in.shape.h / shape.h, y1 = ((y + 1) * in.shape.h + shape.h - 1) / shape.h;
+      const std::int64_t x0 = x * in.shape.w / shape.w, x1 = ((x + 1) * in.shape.w + shape.w - 1) / shape.w;
+      double sums[slice] = {};
+      for (std::int64_t in_y = y0; in_y < y1; ++in_y)
+        add_row_(channels(in, first, count), n, in_y, x0, x1, sums);
+      const auto area = static_cast<double>((y1 - y0) * (x1 - x0));
+      for (std::int64_t c = 0; c < count; ++c)
+        call.output.at(n, y, x, first + c) = static_cast<float>(sums[c] / area);
+    }
+  }
+
+ private:
+  AdaptiveAvgPool2d layer_;
+  decltype(&ATROUS_BASELINE::add_row) add_row_;
+};
+
+class ChannelwiseResize final : public Kernel {
+ public:
+  ChannelwiseResize(const Resize& layer, Isa isa) : layer_(layer), blend_(ATROUS_FOR_ISA(isa, blend)) {}
+  std::string_view name() const override { return "channelwise"; }
+
+  // The taps of all rows and columns.
+  std::size_t workspace_bytes(std::span<const Shape>, const Shape& out, int) const override {
+    return static_cast<std::size_t>(out.h + out.w) * sizeof(ResizeTap);
+  }
+
+  void run(const KernelCall& call) const override {
+    const ConstView in = call.inputs[0];
+    const Shape& shape = call.output.shape;
+    auto* rows = reinterpret_cast<ResizeTap*>(call.workspace.data());
+    ResizeTap* columns = rows + shape.h;
+    resize_taps(layer_, in.shape.h, {rows, static_cast<std::size_t>(shape.h)});
+    resize_taps(layer_, in.shape.w, {columns, static_cast<std::size_t>(shape.w)});
+#pragma omp parallel for num_threads(call.threads) schedule(static)
+    for (std::int64_t row = 0; row < shape.n * shape.h; ++row) {
+      const std::int64_t n = row / shape.h, y = row % shape.h;
+      for (std::int64_t x = 0; x < shape.w; ++x) {
+        const float* const corners[4] = {
+            in.pixel(n, rows[y].low, columns[x].low), in.pixel(n, rows[y].low, columns[x].high),
+            in.pixel(n, rows[y].high, columns[x].low), in.pixel(n, rows[y].high, columns[x].high)};
+        blend_(corners, columns[x].f, rows[y].f, shape.c, call.output.pixel(n, y, x));
+      }
+    }
+  }
+
+ private:
+  Resize layer_;
+  decltype(&ATROUS_BASELINE::blend) blend_;
+};
+
+}  // namespace
+
+std::unique_ptr<Kernel> make_max_pool2d_channelwise(const MaxPool2d& layer, Isa isa) {
+  return std::make_unique<ChannelwiseMaxPool2d>(layer, isa);
+}
+std::unique_ptr<Kernel> make_adaptive_avg_pool2d_channelwise(const AdaptiveAvgPool2d& layer, Isa isa) {
+  return std::make_unique<ChannelwiseAdaptiveAvgPool2d>(layer, isa);
+}
+std::unique_ptr<Kernel> make_resize_channelwise(const Resize& layer, Isa isa) {
+  return std::make_unique<ChannelwiseResize>(layer, isa);
+}
+
+}  // namespace atrous
+#endif

@@ -1,0 +1,113 @@
+#include "layers/cpu/maps/elementwise.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "layers/cpu/maps/elementwise.cc"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+
+#include "hwy/highway.h"
+#include "layers/cpu/dispatch.h"
+#include "layers/cpu/tiles/activation-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace atrous {
+namespace HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+// out[i] = operation(tag, i) for i < count, full vectors first, then single floats.
+template <class Operation>
+HWY_INLINE void store_each(std::int64_t count, float* out, Operation&& operation) {
+  const hn::ScalableTag<float> wide;
+  const hn::CappedTag<float, 1> narrow;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(wide));
+  std::int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) hn::StoreU(operation(wide, i), wide, out + i);
+  for (; i < count; ++i) hn::StoreU(operation(narrow, i), narrow, out + i);
+}
+
+}  // namespace
+
+void add_floats(const float* a, const float* b, std::int64_t count, float* out) {
+  store_each(count, out, [&](auto d, std::int64_t i) HWY_ATTR {
+    return hn::Add(hn::LoadU(d, a + i), hn::LoadU(d, b + i));
+  });
+}
+
+void multiply_floats(const float* a, const float* b, std::int64_t count, float* out) {
+  store_each(count, out, [&](auto d, std::int64_t i) HWY_ATTR {
+    return hn::Mul(hn::LoadU(d, a + i), hn::LoadU(d, b + i));
+  });
+}
+
+void activate_floats(ActivationKind kind, const float* in, std::int64_t count, float* out) {
+  store_each(count, out,
+             [&](auto d, std::int64_t i) HWY_ATTR { return activate(d, kind, hn::LoadU(d, in + i)); });
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace atrous
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace atrous {
+
+namespace {
+
+// Add and Mul: pixel by pixel, since any of the three maps may be a slice.
+class ElementwisePair final : public Kernel {
+ public:
+  using Combine = decltype(&ATROUS_BASELINE::add_floats);
+  explicit ElementwisePair(Combine combine) : combine_(combine) {}
+  std::string_view name() const override { return "elementwise"; }
+
+  void run(const KernelCall& call) const override {
+    const ConstView a = call.inputs[0], b = call.inputs[1];
+    const Shape& shape = call.output.shape;
+    const bool repeated = b.shape.h == 1 && b.shape.w == 1;
+#pragma omp parallel for num_threads(call.threads) schedule(static)
+    for (std::int64_t row = 0; row < shape.n * shape.h; ++row) {
+      const std::int64_t n = row / shape.h, y = row % shape.h;
+      for (std::int64_t x = 0; x < shape.w; ++x)
+        combine_(a.pixel(n, y, x), repeated ? b.pixel(n, 0, 0) : b.pixel(n, y, x), shape.c,
+                 call.output.pixel(n, y, x));
+    }
+  }
+
+ private:
+  Combine combine_;
+};
+
+class ElementwiseActivation final : public Kernel {
+ public:
+  ElementwiseActivation(const Activation& layer, Isa isa)
+      : kind_(layer.kind), activate_(ATROUS_FOR_ISA(isa, activate_floats)) {}
+  std::string_view name() const override { return "elementwise"; }
+
+  void run(const KernelCall& call) const override {
+    const ConstView in = call.inputs[0];
+    const Shape& shape = call.output.shape;
+#pragma omp parallel for num_threads(call.threads) schedule(static)
+    for (std::int64_t p = 0; p < shape.pixels(); ++p)
+      activate_(kind_, in.data + p * in.pitch, shape.c, call.output.data + p * call.output.pitch);
+  }
+
+ private:
+  ActivationKind kind_;
+  decltype(&ATROUS_BASELINE::activate_floats) activate_;
+};
+
+}  // namespace
+
+std::unique_ptr<Kernel> make_add_elementwise(const Add&, Isa isa) {
+  return std::make_unique<ElementwisePair>(ATROUS_FOR_ISA(isa, add_floats));
+}
+std::unique_ptr<Kernel> make_mul_elementwise(const Mul&, Isa isa) {
+  return std::make_unique<ElementwisePair>(ATROUS_FOR_ISA(isa, multiply_floats));
+}
+std::unique_ptr<Kernel> make_activation_elementwise(const Activation& layer, Isa isa) {
+  return std::make_unique<ElementwiseActivation>(layer, isa);
+}
+
+}  // namespace atrous
+#endif

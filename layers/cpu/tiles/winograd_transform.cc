@@ -1,0 +1,274 @@
+#include "layers/cpu/tiles/winograd_transform.h"
+
+#include <algorithm>
+#include <utility>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "layers/cpu/tiles/winograd_transform.cc"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+
+#include "hwy/highway.h"
+#include "layers/cpu/dispatch.h"
+#include "layers/cpu/tiles/activation-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace atrous::winograd {
+namespace HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+using D = hn::ScalableTag<float>;
+using V = hn::Vec<D>;
+constexpr std::size_t lanes = hn::MaxLanes(D());
+constexpr auto vector_floats = static_cast<std::int64_t>(lanes);
+
+// Halved constants of a scheme.
+enum class Which { filter, input, output };
+template <Scheme kScheme, Which kWhich>
+constexpr auto halved() {
+  if constexpr (kWhich == Which::filter) return halve_rows(matrices<kScheme>.filter);
+  if constexpr (kWhich == Which::input) return halve_rows(matrices<kScheme>.input);
+  if constexpr (kWhich == Which::output) return halve_rows(transposed(matrices<kScheme>.output));
+}
+template <Scheme kScheme, Which kWhich>
+constexpr auto constants = halved<kScheme, kWhich>();
+
+// sum + factor * x, where factor is known to the compiler; `any` tells whether sum holds something yet.
+template <bool kAny>
+HWY_INLINE V add_product(double factor, V x, V sum) {
+  const D d;
+  if constexpr (!kAny) {
+    if (factor == 1) return x;
+    if (factor == -1) return hn::Neg(x);
+    return hn::Mul(hn::Set(d, static_cast<float>(factor)), x);
+  } else {
+    if (factor == 1) return hn::Add(sum, x);
+    if (factor == -1) return hn::Sub(sum, x);
+    return hn::MulAdd(hn::Set(d, static_cast<float>(factor)), x, sum);
+  }
+}
+
+// The sum over c of matrix[row][c] * in[c], from the first columns on; with kTransposed of matrix[c][row].
+template <Scheme kScheme, Which kWhich, bool kTransposed, int kRow, int kColumns>
+struct Dot {
+  static constexpr const auto& m = constants<kScheme, kWhich>.matrix;
+  static constexpr double factor() {
+    if constexpr (kTransposed)
+      return m.at[kColumns - 1][kRow];
+    else
+      return m.at[kRow][kColumns - 1];
+  }
+  using Before = Dot<kScheme, kWhich, kTransposed, kRow, kColumns - 1>;
+  static constexpr bool any = Before::any || factor() != 0;
+  static HWY_INLINE V of(const V* in) {
+    if constexpr (factor() == 0)
+      return Before::of(in);
+    else
+      return add_product<Before::any>(factor(), in[kColumns - 1], Before::of(in));
+  }
+};
+template <Scheme kScheme, Which kWhich, bool kTransposed, int kRow>
+struct Dot<kScheme, kWhich, kTransposed, kRow, 0> {
+  static constexpr bool any = false;
+  static HWY_INLINE V of(const V*) { return hn::Zero(D()); }
+};
+
+// out = matrix in.
+template <Scheme kScheme, Which kWhich, int kRow = 0>
+HWY_INLINE void multiply(const V* in, V* out) {
+  constexpr const auto& h = constants<kScheme, kWhich>;
+  if constexpr (kRow < h.matrix.rows) {
+    const V value = Dot<kScheme, kWhich, false, kRow, h.matrix.columns>::of(in);
+    if constexpr (h.pair[kRow]) {
+      const V odd = Dot<kScheme, kWhich, false, kRow + 1, h.matrix.columns>::of(in);
+      out[kRow] = hn::Add(value, odd);
+      out[kRow + 1] = hn::Sub(value, odd);
+      multiply<kScheme, kWhich, kRow + 2>(in, out);
+    } else {
+      out[kRow] = value;
+      multiply<kScheme, kWhich, kRow + 1>(in, out);
+    }
+  }
+}
+
+// The same for the output transform, whose constants pair up by columns: in is overwritten.
+template <Scheme kScheme, int kPoint = 0>
+HWY_INLINE void halve(V* in) {
+  constexpr const auto& h = constants<kScheme, Which::output>;
+  if constexpr (kPoint + 1 < h.matrix.rows) {
+    if constexpr (h.pair[kPoint]) {
+      const V sum = hn::Add(in[kPoint], in[kPoint + 1]);
+      in[kPoint + 1] = hn::Sub(in[kPoint], in[kPoint + 1]);
+      in[kPoint] = sum;
+    }
+    halve<kScheme, kPoint + 1>(in);
+  }
+}
+template <Scheme kScheme, int kOutput>
+HWY_INLINE void multiply_transposed_from(const V* in, V* out) {
+  constexpr const auto& h = constants<kScheme, Which::output>;
+  if constexpr (kOutput < h.matrix.columns) {
+    out[kOutput] = Dot<kScheme, Which::output, true, kOutput, h.matrix.rows>::of(in);
+    multiply_transposed_from<kScheme, kOutput + 1>(in, out);
+  }
+}
+template <Scheme kScheme>
+HWY_INLINE void multiply_output(V* in, V* out) {
+  halve<kScheme>(in);
+  multiply_transposed_from<kScheme, 0>(in, out);
+}
+
+// Calls f with the scheme as a constant.
+template <class F>
+HWY_INLINE void with(Scheme s, F&& f) {
+  switch (s) {
+    case Scheme::f2:
+      return f(std::integral_constant<Scheme, Scheme::f2>());
+    case Scheme::f3:
+      return f(std::integral_constant<Scheme, Scheme::f3>());
+    case Scheme::f4:
+      return f(std::integral_constant<Scheme, Scheme::f4>());
+    case Scheme::f5:
+      return f(std::integral_constant<Scheme, Scheme::f5>());
+    case Scheme::f6:
+      return f(std::integral_constant<Scheme, Scheme::f6>());
+    case Scheme::z1:
+      return f(std::integral_constant<Scheme, Scheme::z1>());
+    case Scheme::z2:
+      return f(std::integral_constant<Scheme, Scheme::z2>());
+    case Scheme::z3:
+      return f(std::integral_constant<Scheme, Scheme::z3>());
+  }
+}
+
+// A block of vectors between the two passes.
+using Block = float[most_points][most_points * lanes];
+
+void input(const InputTransform& t) {
+  const D d;
+  const int columns = info(t.horizontal).inputs, rows = info(t.vertical).points;
+  HWY_ALIGN Block block;
+  for (std::int64_t at = 0; at < t.channels; at += vector_floats) {
+    const std::int64_t c = std::min(at, t.channels - vector_floats);  // the last vector may overlap
+    with(t.vertical, [&](auto scheme) HWY_ATTR {
+      constexpr SchemeInfo s = info(scheme());
+      for (int x = 0; x < columns; ++x) {
+        V in[s.inputs], out[s.points];
+        for (int y = 0; y < s.inputs; ++y) {
+          const float* pixel = t.pixels[y * most_inputs + x];
+          in[y] = pixel ? hn::LoadU(d, pixel + c) : hn::Zero(d);
+        }
+        multiply<scheme(), Which::input>(in, out);
+        for (int p = 0; p < s.points; ++p) hn::Store(out[p], d, block[p] + x * vector_floats);
+      }
+    });
+    with(t.horizontal, [&](auto scheme) HWY_ATTR {
+      constexpr SchemeInfo s = info(scheme());
+      for (int p = 0; p < rows; ++p) {
+        V in[s.inputs], out[s.points];
+        for (int x = 0; x < s.inputs; ++x) in[x] = hn::Load(d, block[p] + x * vector_floats);
+        multiply<scheme(), Which::input>(in, out);
+        for (int q = 0; q < s.points; ++q) hn::StoreU(out[q], d, t.out + t.offsets[p * s.points + q] + c);
+      }
+    });
+  }
+}
+
+void filter(const FilterTransform& t) {
+  const D d;
+  const V above = hn::Set(d, t.vertical[0]), middle = hn::Set(d, t.vertical[1]),
+          below = hn::Set(d, t.vertical[2]);
+  for (std::int64_t i = 0; i < t.count * t.columns; i += vector_floats) {
+    V in[3];
+    for (int kx = 0; kx < 3; ++kx)
+      in[kx] = hn::MulAdd(above, hn::Load(d, t.taps[kx] + i),
+                          hn::MulAdd(middle, hn::Load(d, t.taps[3 + kx] + i),
+                                     hn::Mul(below, hn::Load(d, t.taps[6 + kx] + i))));
+    float* to = t.out + i;
+    for (Scheme horizontal : t.horizontal) {
+      with(horizontal, [&](auto scheme) HWY_ATTR {
+        constexpr SchemeInfo s = info(scheme());
+        V out[s.points];
+        multiply<scheme(), Which::filter>(in, out);
+        for (int q = 0; q < s.points; ++q) hn::Store(out[q], d, to + q * t.pitch);
+      });
+      to += info(horizontal).points * t.pitch;
+    }
+  }
+}
+
+// The first `count` floats, at least one and at most a vector's.
+HWY_INLINE V load_first(const float* from, std::int64_t count) {
+  const D d;
+  if (count >= vector_floats) return hn::LoadU(d, from);
+  HWY_ALIGN float values[lanes] = {};
+  std::copy_n(from, count, values);
+  return hn::Load(d, values);
+}
+HWY_INLINE void store_first(V value, float* to, std::int64_t count) {
+  const D d;
+  if (count >= vector_floats) return hn::StoreU(value, d, to);
+  HWY_ALIGN float values[lanes];
+  hn::Store(value, d, values);
+  std::copy_n(values, count, to);
+}
+
+// Not worth a copy in the code of every scheme.
+HWY_NOINLINE V rarer_activation(ActivationKind kind, V x) {
+  return atrous::HWY_NAMESPACE::activate(D(), kind, x);
+}
+
+HWY_INLINE V activate(ActivationKind kind, V x) {
+  if (kind == ActivationKind::none) return x;
+  if (kind == ActivationKind::relu) return hn::Max(hn::Zero(D()), x);
+  return rarer_activation(kind, x);
+}
+
+void output(const OutputTransform& t) {
+  const D d;
+  const int columns = info(t.horizontal).points;
+  HWY_ALIGN Block block;
+  for (std::int64_t c = 0; c < t.channels; c += vector_floats) {
+    with(t.vertical, [&](auto scheme) HWY_ATTR {
+      constexpr SchemeInfo s = info(scheme());
+      for (int q = 0; q < columns; ++q) {
+        V in[s.points], out[s.outputs];
+        for (int p = 0; p < s.points; ++p) in[p] = hn::LoadU(d, t.products + t.offsets[p * columns + q] + c);
+        multiply_output<scheme()>(in, out);
+        for (int y = 0; y < s.outputs; ++y) hn::Store(out[y], d, block[y] + q * vector_floats);
+      }
+    });
+    const V bias = hn::LoadU(d, t.bias + c);
+    with(t.horizontal, [&](auto scheme) HWY_ATTR {
+      constexpr SchemeInfo s = info(scheme());
+      for (int y = 0; y < t.height; ++y) {
+        V in[s.points], out[s.outputs];
+        for (int q = 0; q < s.points; ++q) in[q] = hn::Load(d, block[y] + q * vector_floats);
+        multiply_output<scheme()>(in, out);
+        for (int x = 0; x < s.outputs; ++x) {
+          if (x >= t.width) break;
+          V value = hn::Add(out[x], bias);
+          if (t.residual)
+            value = hn::Add(value, load_first(t.residual[y * most_outputs + x] + c, t.channels - c));
+          store_first(activate(t.activation, value), t.pixels[y * most_outputs + x] + c, t.channels - c);
+        }
+      }
+    });
+  }
+}
+
+}  // namespace
+
+Transforms transforms() { return {input, filter, output}; }
+
+}  // namespace HWY_NAMESPACE
+}  // namespace atrous::winograd
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace atrous::winograd {
+
+Transforms transforms(Isa isa) { return ATROUS_FOR_ISA(isa, transforms)(); }
+
+}  // namespace atrous::winograd
+#endif

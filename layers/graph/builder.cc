@@ -1,0 +1,197 @@
+#include "layers/graph/builder.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "layers/base/error.h"
+
+namespace atrous {
+
+namespace {
+
+Var append(Builder& builder, std::string name, Layer layer, std::vector<ValueId> inputs,
+           std::int64_t channels) {
+  Graph& graph = builder.graph;
+  const auto id = static_cast<ValueId>(graph.values.size());
+  graph.values.push_back({.channels = channels});
+  graph.nodes.push_back({std::move(name), std::move(layer), std::move(inputs), id});
+  return {&builder, id};
+}
+
+std::string expected_text(const std::vector<std::int64_t>& shape) {
+  std::string out = "[";
+  for (std::size_t i = 0; i < shape.size(); ++i)
+    out += (i ? ", " : "") + (shape[i] < 0 ? "any" : std::to_string(shape[i]));
+  return out + "]";
+}
+
+bool fits(const std::vector<std::int64_t>& expected, const std::vector<std::int64_t>& found) {
+  return std::ranges::equal(expected, found,
+                            [](std::int64_t e, std::int64_t f) { return f > 0 && (e < 0 || e == f); });
+}
+
+// Infinities and NaNs are the floats whose exponent bits are all ones.
+bool all_finite(const float* values, std::int64_t count) {
+  constexpr std::uint32_t exponent = 0x7f800000;
+  bool finite = true;
+  for (std::int64_t i = 0; i < count; ++i)
+    finite &= (std::bit_cast<std::uint32_t>(values[i]) & exponent) != exponent;
+  return finite;
+}
+
+std::string join(const std::string& path, std::string_view name) {
+  return path.empty() ? std::string(name) : path + "." + std::string(name);
+}
+
+}  // namespace
+
+std::int64_t Var::channels() const { return builder->graph.values[static_cast<std::size_t>(id)].channels; }
+
+Var graph_input(Builder& builder, std::int64_t channels) {
+  builder.graph.input = static_cast<ValueId>(builder.graph.values.size());
+  builder.graph.values.push_back({.channels = channels});
+  return {&builder, builder.graph.input};
+}
+
+Module Module::operator[](std::string_view name) const { return Module(*builder_, join(path_, name)); }
+
+bool Module::has(std::string_view name) const {
+  const std::string key = join(path_, name), prefix = key + ".";
+  return std::ranges::any_of(builder_->state.entries(), [&](const auto& entry) {
+    return entry.first == key || entry.first.starts_with(prefix);
+  });
+}
+
+std::int64_t Module::size(std::string_view name, std::size_t dimension, std::int64_t otherwise) const {
+  const StateTensor* tensor = builder_->state.find(join(path_, name));
+  return tensor && dimension < tensor->shape.size() ? tensor->shape[dimension] : otherwise;
+}
+
+Module::Parameter Module::parameter(std::string_view name, const std::vector<std::int64_t>& expected) const {
+  const std::string key = join(path_, name);
+  KeyReport& report = builder_->report;
+  report.read.insert(key);
+  Parameter placeholder{expected, nullptr};
+  std::ranges::replace(placeholder.shape, -1, 0);
+
+  const StateTensor* tensor = builder_->state.find(key);
+  if (!tensor) {
+    report.missing.push_back(text(key, ": missing, expected ", expected_text(expected)));
+    return placeholder;
+  }
+  if (!fits(expected, tensor->shape)) {
+    report.misshaped.push_back(
+        text(key, ": expected ", expected_text(expected), ", found ", shape_text(tensor->shape)));
+    return placeholder;
+  }
+  Parameter found{tensor->shape, to_float(*tensor)};
+  if (!all_finite(found.data.get(), tensor->elements())) {
+    report.unusable.push_back(text(key, ": holds values that are infinite or not a number"));
+    return placeholder;
+  }
+  return found;
+}
+
+void Module::ignore(std::string_view name) const { builder_->report.read.insert(join(path_, name)); }
+
+Var conv2d(Module m, Var x, const ConvOptions& options) {
+  const std::int64_t known = x.channels() > 0 ? x.channels() : -1, k = options.kernel;
+  const auto weight = options.depthwise ? m.parameter("weight", {known, 1, k, k})
+                                        : m.parameter("weight", {-1, options.grouped ? -1 : known, k, k});
+  const std::int64_t out = weight.shape[0], in = weight.shape[1];
+  Conv2d layer{.weight = {out, in, k, k, weight.data},
+               .bias = nullptr,
+               .stride = options.stride,
+               .padding = options.padding == same_padding ? options.dilation * (k - 1) / 2 : options.padding,
+               .dilation = options.dilation,
+               .groups = options.depthwise ? out : 1};
+  if (options.grouped && known > 0 && in > 0) {
+    layer.groups = known / in;
+    if (known % in != 0 || out % layer.groups != 0)
+      m.builder().report.misshaped.push_back(
+          text(m.path(), ".weight: expected ", expected_text({out, known, k, k}),
+               " or an equal share of it per group, found ", shape_text(std::vector{out, in, k, k})));
+  }
+  if (options.bias) layer.bias = m.parameter("bias", {out > 0 ? out : -1}).data;
+  return append(*x.builder, m.path(), std::move(layer), {x.id}, out);
+}
+
+Var batch_norm(Module m, Var x, double eps) {
+  const std::int64_t channels = x.channels() > 0 ? x.channels() : -1;
+  const auto weight = m.parameter("weight", {channels}), bias = m.parameter("bias", {channels}),
+             mean = m.parameter("running_mean", {channels}),
+             variance = m.parameter("running_var", {channels});
+  m.ignore("num_batches_tracked");
+  const std::int64_t count = weight.shape[0];
+  const bool same_size = bias.shape[0] == count && mean.shape[0] == count && variance.shape[0] == count;
+  BatchNorm layer;
+  if (weight.data && bias.data && mean.data && variance.data && same_size) {
+    const float smallest = *std::min_element(variance.data.get(), variance.data.get() + count);
+    if (smallest < 0)
+      m.builder().report.unusable.push_back(
+          text(m.path(), ".running_var: expected no negative value, found ", smallest));
+    layer =
+        make_batch_norm(count, weight.data.get(), bias.data.get(), mean.data.get(), variance.data.get(), eps);
+  }
+  return append(*x.builder, m.path(), std::move(layer), {x.id}, x.channels() > 0 ? x.channels() : count);
+}
+
+namespace {
+
+// Layers without weights are named after the module whose output they take.
+std::string derived_name(Var x, std::string_view suffix) {
+  const auto& nodes = x.builder->graph.nodes;
+  const auto producer = std::ranges::find(nodes, x.id, &Node::output);
+  return producer == nodes.end() ? std::string(suffix) : producer->name + "." + std::string(suffix);
+}
+
+}  // namespace
+
+Var activation(Var x, ActivationKind kind) {
+  return append(*x.builder, derived_name(x, name_of(kind)), Activation{kind}, {x.id}, x.channels());
+}
+
+Var relu(Var x) { return activation(x, ActivationKind::relu); }
+
+Var max_pool2d(std::string name, Var x, const MaxPool2d& layer) {
+  return append(*x.builder, std::move(name), layer, {x.id}, x.channels());
+}
+
+Var adaptive_avg_pool2d(std::string name, Var x, const AdaptiveAvgPool2d& layer) {
+  return append(*x.builder, std::move(name), layer, {x.id}, x.channels());
+}
+
+Var resize_like(std::string name, Var x, Var size_of, const Resize& layer) {
+  return append(*x.builder, std::move(name), layer, {x.id, size_of.id}, x.channels());
+}
+
+Var concat(std::string name, const std::vector<Var>& parts) {
+  std::vector<ValueId> ids;
+  std::int64_t channels = 0;
+  bool known = true;
+  for (Var part : parts) {
+    ids.push_back(part.id);
+    channels += part.channels();
+    known = known && part.channels() > 0;
+  }
+  return append(*parts.front().builder, std::move(name), Concat{}, std::move(ids), known ? channels : 0);
+}
+
+namespace {
+
+// What add and mul have in common.
+Var combine(Var a, Var b, std::string_view name, std::string_view done, Layer layer) {
+  Builder& builder = *a.builder;
+  if (a.channels() > 0 && b.channels() > 0 && a.channels() != b.channels())
+    builder.report.misshaped.push_back(
+        text(derived_name(a, name), ": ", a.channels(), " channels cannot be ", done, " ", b.channels()));
+  return append(builder, derived_name(a, name), std::move(layer), {a.id, b.id}, a.channels());
+}
+
+}  // namespace
+
+Var add(Var a, Var b) { return combine(a, b, "add", "added to", Add{}); }
+
+Var mul(Var a, Var gate) { return combine(a, gate, "mul", "multiplied by", Mul{}); }
+
+}  // namespace atrous

@@ -1,0 +1,122 @@
+// A device beside the processor that networks run on: all that the rest of the library knows of it.
+//
+// Back ends implement this (layers/cuda/) in modules that are loaded when a device is asked for
+// (runtime/engine/open_device.h), so that a program that asks for none needs none of their libraries.
+//
+// On a device a tensor lies as everywhere, channels last, but in the device's memory, in the precision's
+// type, and every pixel begins at a multiple of 16 bytes: its pitch is the channels rounded up to 4 floats or
+// 8 halves. What lies between the last channel and the next pixel is a number, neither infinite nor a NaN,
+// and every kernel leaves it so: convolutions read it with weights of zero. Views of such tensors (tensor.h)
+// count pitches in elements of that type; their pointers are addresses for the device's kernels alone,
+// and pixel() and at() do not hold there.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "layers/graph/graph.h"
+#include "layers/graph/kernel.h"
+
+namespace atrous {
+
+// How a device multiplies. Everything accumulates in fp32.
+enum class Precision {
+  fp32,  // fp32 throughout
+  tf32,  // fp32 in memory; the factors of a convolution are rounded to 10 bits of mantissa
+  fp16,  // weights and activations in half precision
+};
+std::string_view name_of(Precision);  // "fp32", ...
+
+// The names of the implementations that devices have, for messages and completion.
+std::span<const std::string_view> device_implementations();
+
+struct DeviceOptions {
+  int index = 0;  // among the devices of its kind
+  Precision precision = Precision::fp32;
+  std::string force = {};        // an implementation's name: the only one for every layer that it accepts
+  bool search = false;           // time the candidates for a layer's shape instead of trusting estimates
+  std::string search_file = {};  // where what was found is kept, or empty
+};
+
+struct DeviceInfo {
+  std::string name;  // "NVIDIA H200"
+  std::string kind;  // "compute capability 9.0"
+  std::uint64_t memory_bytes = 0, free_bytes = 0;
+};
+
+class Device : public std::enable_shared_from_this<Device> {
+ public:
+  virtual ~Device() = default;
+  virtual DeviceInfo info() const = 0;
+  virtual Precision precision() const = 0;
+
+  // As make_cpu_kernels (cpu/backend.h): at least one, in order of preference, the weights packed on the
+  // device. Knows the layers that optimise() leaves for devices (passes.h).
+  virtual std::vector<std::unique_ptr<Kernel>> make_kernels(const Node&) = 0;
+
+  virtual std::unique_ptr<DeviceQueue> make_queue() = 0;
+};
+
+std::size_t element_bytes(Precision);                         // of activations
+std::int64_t device_pitch(std::int64_t channels, Precision);  // as said above
+std::size_t device_bytes(const Shape&, Precision);            // Error(limit) on overflow
+
+// One caller's work on a device, done in the order in which it was put. Not for two threads at once. Whatever
+// waits reports failures of work put before it.
+class DeviceQueue {
+ public:
+  virtual ~DeviceQueue() = default;
+
+  // Memory on the device, aligned to 256 bytes, valid until the next call. A larger size moves it: then its
+  // contents are lost and so is what was recorded. Error(limit) when the device has not enough.
+  virtual std::byte* reserve(std::size_t bytes) = 0;
+
+  // Puts the work that `enqueue` describes. With the same key it is the same work on the same addresses:
+  // from its second time on it may be recorded, and replayed as a whole.
+  virtual void run(std::uint64_t key, const std::function<void()>& enqueue) = 0;
+  virtual void forget(std::uint64_t key) = 0;
+
+  // Seconds from the work's begin on the device to its end. Work that is not recorded may wait for the calls
+  // that put it, microseconds each: a kernel quicker than its call seems as slow. Waits.
+  virtual double time(const std::function<void()>& enqueue) = 0;
+
+  // fp32 in this process's memory -> the precision's type on the device.
+  virtual void upload(ConstView from, View to) = 0;
+
+  // 8-bit RGB, height * width * 3 -> image n of `to`, table[c][value] for every sample: normalised on the
+  // device, so that a picture crosses the bus as bytes.
+  using NormaliseTable = std::array<std::array<float, 256>, 3>;
+  virtual void upload_picture(std::span<const std::uint8_t> rgb, const NormaliseTable& table, std::int64_t n,
+                              View to) = 0;
+
+  // The way back. Waits.
+  virtual void download(ConstView from, View to) = 0;
+
+  // As upsample_argmax (cpu/upsample_argmax.h), of image n of logits on the device. Waits.
+  virtual void label(ConstView logits, std::int64_t n, std::int64_t height, std::int64_t width,
+                     std::span<std::uint8_t> labels, std::span<float> confidence) = 0;
+
+  virtual void wait() = 0;
+};
+
+// What a module exports, as `extern "C" const DeviceModule* atrous_cuda_module()`.
+struct DeviceModule {
+  // Of this header: a module built from another version is refused.
+  static constexpr int current_version = 1;
+  int version = current_version;
+
+  // Name and version of what it runs on: {"driver", "13.0"}, {"cuDNN", "9.19.0 (built with 9.19.0)"}.
+  std::vector<std::pair<std::string, std::string>> (*libraries)();
+  // Error(unsupported) saying why where no device can be had at all.
+  std::vector<DeviceInfo> (*list)();
+  // Error(invalid_argument) for an index that there is not.
+  std::shared_ptr<Device> (*open)(const DeviceOptions&);
+};
+
+}  // namespace atrous

@@ -1,0 +1,70 @@
+// A network as data: nodes (layers) in the order they run, joined by values (tensors to be).
+//
+// The graph is free of sizes: it knows channels, kernels and strides, and infer_shapes fills in the rest for
+// a given input. So one loaded network serves every height, width and batch.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "layers/graph/state_dict.h"
+#include "layers/ops/activation.h"
+#include "layers/ops/adaptive_avg_pool2d.h"
+#include "layers/ops/arithmetic.h"
+#include "layers/ops/batch_norm.h"
+#include "layers/ops/concat.h"
+#include "layers/ops/conv2d.h"
+#include "layers/ops/conv_transpose2d.h"
+#include "layers/ops/expand_depthwise.h"
+#include "layers/ops/gated_conv2d.h"
+#include "layers/ops/max_pool2d.h"
+#include "layers/ops/resize.h"
+#include "layers/ops/softmax.h"
+
+namespace atrous {
+
+using Layer = std::variant<Conv2d, ConvTranspose2d, BatchNorm, Activation, MaxPool2d, AdaptiveAvgPool2d,
+                           Resize, Concat, Add, Mul, Softmax, ExpandDepthwise, GatedConv2d>;
+std::string_view name_of(const Layer&);  // "conv2d", "max_pool2d", ...
+
+using ValueId = int;
+
+struct Value {
+  std::int64_t channels = 0;
+  DType dtype = DType::f32;  // of the activations; the only one so far
+};
+
+struct Node {
+  std::string name;  // the torch module's: "backbone.layer1.0.conv1"
+  Layer layer;
+  std::vector<ValueId> inputs;
+  ValueId output = -1;
+};
+
+struct Graph {
+  std::vector<Value> values;
+  std::vector<Node> nodes;  // every node after those whose outputs it reads
+  ValueId input = -1;
+  std::vector<std::pair<std::string, ValueId>> outputs;  // by torchvision's names: "out", "aux"
+};
+
+// How many nodes read each value; a graph output counts as one more reader.
+std::vector<int> count_readers(const Graph&);
+
+// The shape of the layer's output. Error(invalid_argument) when the inputs do not fit it.
+Shape output_shape(const Layer&, std::span<const Shape> inputs);
+
+// The shapes of all values for one input, indexed by ValueId. Values that no node produces any more stay
+// empty. Errors are prefixed with the node's name.
+std::vector<Shape> infer_shapes(const Graph&, const Shape& input);
+
+// Multiply-accumulates of the direct algorithm; 0 for layers that do not multiply by weights.
+std::int64_t macs(const Node&, std::span<const Shape> shapes);
+
+// Runs the layer's readable reference.
+void run_reference(const Layer&, std::span<const ConstView> inputs, View out);
+
+}  // namespace atrous

@@ -1,0 +1,140 @@
+#include "layers/graph/state_dict.h"
+
+#include <bit>
+#include <cstring>
+
+#include "layers/base/checked.h"
+
+namespace atrous {
+
+std::size_t size_of(DType type) {
+  switch (type) {
+    case DType::boolean:
+    case DType::u8:
+    case DType::i8:
+      return 1;
+    case DType::i16:
+    case DType::f16:
+    case DType::bf16:
+      return 2;
+    case DType::i32:
+    case DType::f32:
+      return 4;
+    case DType::i64:
+    case DType::f64:
+      return 8;
+  }
+  return 0;
+}
+
+std::string_view name_of(DType type) {
+  switch (type) {
+    case DType::boolean:
+      return "BOOL";
+    case DType::u8:
+      return "U8";
+    case DType::i8:
+      return "I8";
+    case DType::i16:
+      return "I16";
+    case DType::i32:
+      return "I32";
+    case DType::i64:
+      return "I64";
+    case DType::f16:
+      return "F16";
+    case DType::bf16:
+      return "BF16";
+    case DType::f32:
+      return "F32";
+    case DType::f64:
+      return "F64";
+  }
+  return "?";
+}
+
+std::int64_t StateTensor::elements() const { return checked_product(shape, "tensor elements"); }
+
+std::span<const std::byte> StateTensor::bytes() const {
+  return {data.get(), checked_multiply(checked_cast<std::size_t>(elements(), "tensor elements"),
+                                       size_of(dtype), "tensor bytes")};
+}
+
+namespace {
+
+// IEEE 754 binary16: 1 sign, 5 exponent (bias 15), 10 fraction bits.
+float half_to_float(std::uint16_t h) {
+  const std::uint32_t sign = static_cast<std::uint32_t>(h & 0x8000u) << 16;
+  std::uint32_t exponent = (h >> 10) & 31u, fraction = h & 0x3ffu;
+  if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000u | fraction << 13);  // infinity, NaN
+  if (exponent == 0) {  // zero and subnormals: fraction * 2^-24
+    const float magnitude = static_cast<float>(fraction) * 0x1p-24f;
+    return sign ? -magnitude : magnitude;
+  }
+  return std::bit_cast<float>(sign | (exponent + 112) << 23 | fraction << 13);
+}
+
+template <class Stored, class Convert>
+std::shared_ptr<const float> convert(const StateTensor& t, Convert&& to_value) {
+  const auto bytes = t.bytes();
+  const std::size_t count = bytes.size() / sizeof(Stored);
+  std::shared_ptr<float[]> out(new float[count]);
+  for (std::size_t i = 0; i < count; ++i) {
+    Stored stored;
+    std::memcpy(&stored, bytes.data() + i * sizeof(Stored), sizeof(Stored));
+    out.get()[i] = to_value(stored);
+  }
+  return {out, out.get()};
+}
+
+template <class Stored>
+std::shared_ptr<const float> convert_number(const StateTensor& t) {
+  return convert<Stored>(t, [](Stored v) { return static_cast<float>(v); });
+}
+
+}  // namespace
+
+std::shared_ptr<const float> to_float(const StateTensor& t) {
+  switch (t.dtype) {
+    case DType::f32:
+      return {t.data, reinterpret_cast<const float*>(t.data.get())};
+    case DType::f16:
+      return convert<std::uint16_t>(t, half_to_float);
+    case DType::bf16:
+      return convert<std::uint16_t>(
+          t, [](std::uint16_t v) { return std::bit_cast<float>(static_cast<std::uint32_t>(v) << 16); });
+    case DType::f64:
+      return convert_number<double>(t);
+    case DType::boolean:
+    case DType::u8:
+      return convert_number<std::uint8_t>(t);
+    case DType::i8:
+      return convert_number<std::int8_t>(t);
+    case DType::i16:
+      return convert_number<std::int16_t>(t);
+    case DType::i32:
+      return convert_number<std::int32_t>(t);
+    case DType::i64:
+      return convert_number<std::int64_t>(t);
+  }
+  return {};
+}
+
+std::string shape_text(std::span<const std::int64_t> shape) {
+  std::string out = "[";
+  for (std::size_t i = 0; i < shape.size(); ++i) out += (i ? ", " : "") + std::to_string(shape[i]);
+  return out + "]";
+}
+
+void StateDict::add(std::string name, StateTensor tensor) {
+  if (!index_.emplace(name, entries_.size()).second)
+    fail(ErrorCode::malformed, "state dict: the key ", name, " appears twice");
+  entries_.emplace_back(std::move(name), std::move(tensor));
+}
+
+const StateTensor* StateDict::find(std::string_view name) const {
+  const auto it = index_.find(name);
+  return it == index_.end() ? nullptr : &entries_[it->second].second;
+}
+
+}  // namespace atrous

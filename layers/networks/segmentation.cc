@@ -1,0 +1,106 @@
+#include "layers/networks/segmentation.h"
+
+#include "layers/base/error.h"
+#include "layers/graph/builder.h"
+#include "layers/networks/backbones/mobilenet_v3.h"
+#include "layers/networks/backbones/resnet.h"
+#include "layers/networks/segmentation_heads.h"
+
+namespace atrous {
+
+namespace {
+
+enum class BackboneKind { resnet, mobilenet_v3 };
+enum class Head { fcn, deeplabv3, lraspp };
+
+BackboneKind recognise_backbone(const Module& m) {
+  const Module backbone = m["backbone"];
+  if (backbone.has("conv1") && backbone.has("layer1")) return BackboneKind::resnet;
+  if (backbone[0].has("0") && backbone[1].has("block")) return BackboneKind::mobilenet_v3;
+  const auto& entries = m.builder().state.entries();
+  fail(ErrorCode::unsupported,
+       "not a segmentation network that atrous knows: no backbone.conv1 (ResNet) and no ",
+       "backbone.0.0 (MobileNetV3) among ", entries.size(), " tensors",
+       entries.empty() ? std::string() : ", the first being " + entries.front().first);
+}
+
+Head recognise_head(const Module& m, BackboneKind backbone) {
+  const Module classifier = m["classifier"];
+  if (classifier[0].has("convs")) return Head::deeplabv3;
+  if (classifier[0].has("weight")) return Head::fcn;
+  if (classifier.has("cbr") && backbone == BackboneKind::mobilenet_v3) return Head::lraspp;
+  fail(ErrorCode::unsupported, "a ", backbone == BackboneKind::resnet ? "ResNet" : "MobileNetV3",
+       " backbone without a head that atrous knows for it: no classifier.0.weight (FCN), no ",
+       "classifier.0.convs (DeepLabV3)",
+       backbone == BackboneKind::resnet ? "" : " and no classifier.cbr (LR-ASPP)");
+}
+
+std::string_view prefix(Head head) {
+  return head == Head::fcn ? "fcn_" : head == Head::deeplabv3 ? "deeplabv3_" : "lraspp_";
+}
+
+constexpr std::int64_t lraspp_output_stride = 8;  // that of its low-level map
+
+// The map that the head sees, and one from earlier on that the auxiliary head and LR-ASPP see too.
+struct Features {
+  Var early, last;
+  std::int64_t output_stride;  // of last
+};
+
+Features build_backbone(BackboneKind kind, Module m, Var x) {
+  if (kind == BackboneKind::resnet) {
+    const ResnetFeatures f = resnet(m, x);
+    return {f.layer3, f.layer4, f.output_stride};
+  }
+  const MobilenetFeatures f = mobilenet_v3(m, x);
+  return {f.low, f.high, f.output_stride};
+}
+
+// Every disagreement in one message, the most telling kind first.
+void check(const StateDict& state, const KeyReport& report, bool aux_was_read) {
+  std::vector<std::string> lines;
+  for (const auto* kind : {&report.misshaped, &report.missing, &report.unusable})
+    lines.insert(lines.end(), kind->begin(), kind->end());
+  for (const auto& [name, tensor] : state.entries())
+    if (!report.read.contains(name) && (aux_was_read || !name.starts_with("aux_classifier.")))
+      lines.push_back(text(name, ": unexpected, ", shape_text(tensor.shape)));
+  if (lines.empty()) return;
+  std::string message = text("the checkpoint does not fit the network in ", lines.size(),
+                             lines.size() == 1 ? " key:" : " keys:");
+  for (const std::string& line : lines) message += "\n  " + line;
+  fail(ErrorCode::mismatch, message);
+}
+
+}  // namespace
+
+Network build_network(const StateDict& state, const NetworkOptions& options) {
+  Builder builder{state, {}, {}};
+  const Module m(builder);
+  const BackboneKind backbone = recognise_backbone(m);
+  const Head head = recognise_head(m, backbone);
+
+  Network network;
+  network.architecture = text(prefix(head), backbone == BackboneKind::resnet ? resnet_name(m["backbone"])
+                                                                             : mobilenet_name(m["backbone"]));
+  network.has_aux = m.has("aux_classifier");
+  if (options.aux && !network.has_aux)
+    fail(ErrorCode::unsupported, network.architecture,
+         ": this checkpoint has no auxiliary head (no aux_classifier keys)");
+
+  const Features features = build_backbone(backbone, m["backbone"], graph_input(builder, 3));
+  const Module classifier = m["classifier"];
+  const Var out = head == Head::fcn         ? fcn_head(classifier, features.last)
+                  : head == Head::deeplabv3 ? deeplab_head(classifier, features.last)
+                                            : lraspp_head(classifier, features.early, features.last);
+  builder.graph.outputs.emplace_back("out", out.id);
+  if (options.aux)
+    builder.graph.outputs.emplace_back("aux", fcn_head(m["aux_classifier"], features.early).id);
+
+  check(state, builder.report, options.aux);
+  network.classes = out.channels();
+  network.output_stride = head == Head::lraspp ? lraspp_output_stride : features.output_stride;
+  network.graph = std::move(builder.graph);
+  return network;
+}
+
+}  // namespace atrous

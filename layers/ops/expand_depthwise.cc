@@ -1,0 +1,22 @@
+#include "layers/ops/expand_depthwise.h"
+
+#include "layers/base/checked.h"
+
+namespace atrous {
+
+void expand_depthwise_reference(const ExpandDepthwise& layer, ConstView in, View out) {
+  const Tensor wide(output_shape(layer.expand, in.shape));
+  conv2d_reference(layer.expand, in, nullptr, wide.view());
+  conv2d_reference(layer.depthwise, wide.view(), nullptr, out);
+}
+
+Shape output_shape(const ExpandDepthwise& layer, const Shape& in) {
+  return output_shape(layer.depthwise, output_shape(layer.expand, in));
+}
+
+std::int64_t macs(const ExpandDepthwise& layer, const Shape& in) {
+  return checked_add(macs(layer.expand, in), macs(layer.depthwise, output_shape(layer.expand, in)),
+                     "expand_depthwise: multiply-accumulates");
+}
+
+}  // namespace atrous

@@ -1,0 +1,27 @@
+// GatedConv2d: a convolution of a map whose channels are first multiplied by a gate, one number per image and
+// channel.
+//
+//   out = conv(in * gate)          gate: [n, 1, 1, channels of in]
+//
+// What a squeeze-excitation and the projection behind it compute. As one layer the gate may go into the
+// weights, of which there are few, instead of into the map. Source: Hu, Shen & Sun 2018,
+// "Squeeze-and-Excitation Networks".
+#pragma once
+
+#include "layers/ops/conv2d.h"
+
+namespace atrous {
+
+struct GatedConv2d {
+  Conv2d conv;
+};
+
+// Error(invalid_argument) naming the shapes when they do not fit.
+Shape output_shape(const GatedConv2d&, const Shape& in, const Shape& gate);
+std::int64_t macs(const GatedConv2d&, const Shape& in);  // the convolution's
+
+// `residual` is null or has out's shape.
+void gated_conv2d_reference(const GatedConv2d&, ConstView in, ConstView gate, const ConstView* residual,
+                            View out);
+
+}  // namespace atrous

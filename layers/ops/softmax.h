@@ -1,0 +1,17 @@
+// Softmax: logits to probabilities, over the channels of each pixel.
+//
+//   out[n, y, x, c] = exp(in[n, y, x, c] - m) / sum over k of exp(in[n, y, x, k] - m),   m the pixel's
+//   largest logit
+//
+// Source: torch.softmax(x, dim=1). Subtracting m changes nothing but keeps exp from overflowing.
+#pragma once
+
+#include "layers/base/tensor.h"
+
+namespace atrous {
+
+struct Softmax {};
+
+void softmax_reference(const Softmax&, ConstView in, View out);  // out may be in
+
+}  // namespace atrous

@@ -1,0 +1,251 @@
+#include "runtime/engine/passes.h"
+
+#include <algorithm>
+
+namespace atrous {
+
+namespace {
+
+constexpr std::size_t nowhere = static_cast<std::size_t>(-1);
+
+// For every value the index of the node that makes it; `nowhere` for the input.
+std::vector<std::size_t> producers(const Graph& graph) {
+  std::vector<std::size_t> by(graph.values.size(), nowhere);
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i)
+    by[static_cast<std::size_t>(graph.nodes[i].output)] = i;
+  return by;
+}
+
+// The Conv2d that makes `value`, if one does and only one node reads it; otherwise null.
+Node* sole_convolution(Graph& graph, const std::vector<std::size_t>& by, const std::vector<int>& readers,
+                       ValueId value) {
+  const auto v = static_cast<std::size_t>(value);
+  if (by[v] == nowhere || readers[v] != 1) return nullptr;
+  Node& node = graph.nodes[by[v]];
+  return std::holds_alternative<Conv2d>(node.layer) ? &node : nullptr;
+}
+
+// Offers every node of type L to `absorb(node, layer)`; where that returns true the node is dropped, since
+// what it computed is now computed by the node that took over its output.
+template <class L, class Absorb>
+void absorb_each(Graph& graph, Absorb&& absorb) {
+  std::vector<bool> dropped(graph.nodes.size());
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i)
+    if (const auto* layer = std::get_if<L>(&graph.nodes[i].layer))
+      dropped[i] = absorb(graph.nodes[i], *layer);
+  std::size_t i = 0;
+  std::erase_if(graph.nodes, [&](const Node&) { return dropped[i++]; });
+}
+
+void fold(Conv2d& conv, const BatchNorm& norm) {
+  const Filter& w = conv.weight;
+  const std::int64_t per_output = w.d1 * w.kernel_h * w.kernel_w;
+  std::shared_ptr<float[]> weight(new float[static_cast<std::size_t>(w.elements())]);
+  std::shared_ptr<float[]> bias(new float[static_cast<std::size_t>(w.d0)]);
+  for (std::int64_t o = 0; o < w.d0; ++o) {
+    const double scale = norm.scale[static_cast<std::size_t>(o)],
+                 shift = norm.shift[static_cast<std::size_t>(o)];
+    for (std::int64_t i = o * per_output; i < (o + 1) * per_output; ++i)
+      weight[i] = static_cast<float>(w.data.get()[i] * scale);
+    bias[o] = static_cast<float>((conv.bias ? conv.bias.get()[o] : 0.0) * scale + shift);
+  }
+  conv.weight.data = {weight, weight.get()};
+  conv.bias = {bias, bias.get()};
+}
+
+bool plain(const Node& node) {
+  return std::get<Conv2d>(node.layer).activation == ActivationKind::none && node.inputs.size() == 1;
+}
+
+bool is_pointwise(const Conv2d& conv) {
+  return conv.weight.kernel_h == 1 && conv.weight.kernel_w == 1 && conv.stride == 1 && conv.padding == 0 &&
+         conv.groups == 1;
+}
+
+bool is_depthwise(const Conv2d& conv) {
+  return conv.groups == conv.in_channels() && conv.groups == conv.out_channels();
+}
+
+// Whether the value is 1x1 for every input of the graph.
+bool single_pixel(const Graph& graph, const std::vector<std::size_t>& by, ValueId value) {
+  while (by[static_cast<std::size_t>(value)] != nowhere) {
+    const Node& node = graph.nodes[by[static_cast<std::size_t>(value)]];
+    if (const auto* pool = std::get_if<AdaptiveAvgPool2d>(&node.layer))
+      return pool->out_h == 1 && pool->out_w == 1;
+    const auto* conv = std::get_if<Conv2d>(&node.layer);
+    const bool keeps_size = conv ? is_pointwise(*conv)
+                                 : std::holds_alternative<Activation>(node.layer) ||
+                                       std::holds_alternative<BatchNorm>(node.layer);
+    if (!keeps_size) return false;
+    value = node.inputs[0];
+  }
+  return false;
+}
+
+// The weights of input channels [first, first + count); with `without`, of all others.
+Filter input_channels(const Filter& w, std::int64_t first, std::int64_t count, bool without) {
+  const std::int64_t taps = w.kernel_h * w.kernel_w;
+  Filter part{w.d0, without ? w.d1 - count : count, w.kernel_h, w.kernel_w, nullptr};
+  std::shared_ptr<float[]> data(new float[static_cast<std::size_t>(part.elements())]);
+  float* to = data.get();
+  for (std::int64_t o = 0; o < w.d0; ++o)
+    for (std::int64_t i = 0; i < w.d1; ++i)
+      if ((i >= first && i < first + count) != without)
+        to = std::copy_n(w.data.get() + (o * w.d1 + i) * taps, taps, to);
+  part.data = {data, data.get()};
+  return part;
+}
+
+}  // namespace
+
+void fold_batch_norm(Graph& graph) {
+  const auto by = producers(graph);
+  const auto readers = count_readers(graph);
+  absorb_each<BatchNorm>(graph, [&](Node& node, const BatchNorm& norm) {
+    Node* conv = sole_convolution(graph, by, readers, node.inputs[0]);
+    if (!conv || !plain(*conv)) return false;
+    fold(std::get<Conv2d>(conv->layer), norm);
+    conv->output = node.output;
+    return true;
+  });
+}
+
+void hoist_repeated_pixel(Graph& graph) {
+  const auto by = producers(graph);
+  const auto readers = count_readers(graph);
+  for (Node& node : graph.nodes) {
+    auto* conv = std::get_if<Conv2d>(&node.layer);
+    if (!conv || !is_pointwise(*conv) || !plain(node)) continue;
+    const auto joined = static_cast<std::size_t>(node.inputs[0]);
+    if (by[joined] == nowhere || readers[joined] != 1) continue;
+    Node& concat = graph.nodes[by[joined]];
+    if (!std::holds_alternative<Concat>(concat.layer) || concat.inputs.size() < 2) continue;
+    std::int64_t first = 0;
+    for (std::size_t i = 0; i < concat.inputs.size(); ++i) {
+      const auto v = static_cast<std::size_t>(concat.inputs[i]);
+      const std::int64_t count = graph.values[v].channels;
+      Node* resize = by[v] == nowhere ? nullptr : &graph.nodes[by[v]];
+      if (resize && std::holds_alternative<Resize>(resize->layer) && readers[v] == 1 &&
+          single_pixel(graph, by, resize->inputs[0])) {
+        // The node that repeated the pixel becomes the one that convolves it.
+        Conv2d of_pixel{.weight = input_channels(conv->weight, first, count, false), .bias = nullptr};
+        conv->weight = input_channels(conv->weight, first, count, true);
+        resize->name = node.name + ".pixel";
+        resize->layer = std::move(of_pixel);
+        resize->inputs.resize(1);
+        graph.values[v].channels = conv->out_channels();
+        graph.values[joined].channels -= count;
+        concat.inputs.erase(concat.inputs.begin() + static_cast<std::ptrdiff_t>(i));
+        node.inputs.push_back(resize->output);
+        break;
+      }
+      first += count;
+    }
+  }
+}
+
+void fuse_residual(Graph& graph) {
+  auto by = producers(graph);
+  const auto readers = count_readers(graph);
+  absorb_each<Add>(graph, [&](Node& node, const Add&) {
+    ValueId taken = node.inputs[0], other = node.inputs[1];
+    const auto made_at = [&](ValueId v) {  // the graph's input is there before any node
+      const std::size_t i = by[static_cast<std::size_t>(v)];
+      return i == nowhere ? -1 : static_cast<std::int64_t>(i);
+    };
+    if (made_at(other) > made_at(taken)) std::swap(taken, other);
+    Node* conv = sole_convolution(graph, by, readers, taken);
+    if (!conv || !plain(*conv) || taken == other) return false;
+    by[static_cast<std::size_t>(node.output)] = by[static_cast<std::size_t>(taken)];
+    conv->inputs.push_back(other);
+    conv->output = node.output;
+    return true;
+  });
+}
+
+void fuse_activation(Graph& graph) {
+  const auto by = producers(graph);
+  const auto readers = count_readers(graph);
+  absorb_each<Activation>(graph, [&](Node& node, const Activation& activation) {
+    Node* conv = sole_convolution(graph, by, readers, node.inputs[0]);
+    if (!conv || std::get<Conv2d>(conv->layer).activation != ActivationKind::none) return false;
+    std::get<Conv2d>(conv->layer).activation = activation.kind;
+    conv->output = node.output;
+    return true;
+  });
+}
+
+void classify_before_resize(Graph& graph) {
+  const auto by = producers(graph);
+  const auto readers = count_readers(graph);
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    auto* conv = std::get_if<Conv2d>(&graph.nodes[i].layer);
+    if (!conv || !plain(graph.nodes[i]) || !is_pointwise(*conv) ||
+        conv->out_channels() >= conv->in_channels())
+      continue;
+    const auto grown = static_cast<std::size_t>(graph.nodes[i].inputs[0]);
+    if (by[grown] == nowhere || readers[grown] != 1) continue;
+    Node &resize = graph.nodes[by[grown]], &after = graph.nodes[i];
+    const auto* how = std::get_if<Resize>(&resize.layer);
+    // The two change places; the value between them keeps its number and gets the convolution's channels.
+    if (!how) continue;
+    after.inputs[0] = resize.inputs[0];
+    resize.inputs[0] = static_cast<ValueId>(grown);
+    std::swap(resize.output, after.output);
+    graph.values[grown].channels = conv->out_channels();
+    std::swap(resize, after);
+  }
+}
+
+void fuse_expansion(Graph& graph) {
+  const auto by = producers(graph);
+  const auto readers = count_readers(graph);
+  std::vector<bool> dropped(graph.nodes.size());
+  for (Node& node : graph.nodes) {
+    const auto* depthwise = std::get_if<Conv2d>(&node.layer);
+    if (!depthwise || !is_depthwise(*depthwise) || node.inputs.size() != 1) continue;
+    const Node* before = sole_convolution(graph, by, readers, node.inputs[0]);
+    if (!before || before->inputs.size() != 1 || !is_pointwise(std::get<Conv2d>(before->layer))) continue;
+    dropped[by[static_cast<std::size_t>(node.inputs[0])]] = true;
+    node.inputs = before->inputs;
+    node.layer = ExpandDepthwise{std::get<Conv2d>(before->layer), *depthwise};
+  }
+  std::size_t i = 0;
+  std::erase_if(graph.nodes, [&](const Node&) { return dropped[i++]; });
+}
+
+void fold_gate(Graph& graph) {
+  const auto by = producers(graph);
+  const auto readers = count_readers(graph);
+  std::vector<bool> dropped(graph.nodes.size());
+  for (Node& node : graph.nodes) {
+    const auto* conv = std::get_if<Conv2d>(&node.layer);
+    if (!conv || !is_pointwise(*conv)) continue;
+    const auto gated = static_cast<std::size_t>(node.inputs[0]);
+    if (by[gated] == nowhere || readers[gated] != 1) continue;
+    const Node& mul = graph.nodes[by[gated]];
+    if (!std::holds_alternative<Mul>(mul.layer) || !single_pixel(graph, by, mul.inputs[1])) continue;
+    dropped[by[gated]] = true;
+    node.inputs[0] = mul.inputs[0];
+    node.inputs.insert(node.inputs.begin() + 1, mul.inputs[1]);
+    node.layer = GatedConv2d{*conv};
+  }
+  std::size_t i = 0;
+  std::erase_if(graph.nodes, [&](const Node&) { return dropped[i++]; });
+}
+
+void optimise_for_device(Graph& graph) {
+  fold_batch_norm(graph);
+  hoist_repeated_pixel(graph);
+  classify_before_resize(graph);
+  fuse_residual(graph);
+  fuse_activation(graph);
+}
+
+void optimise(Graph& graph) {
+  optimise_for_device(graph);
+  fuse_expansion(graph);
+  fold_gate(graph);
+}
+
+}  // namespace atrous

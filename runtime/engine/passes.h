@@ -1,0 +1,42 @@
+// Rewrites of a graph that leave what it computes unchanged but for rounding, and make it cheaper to run.
+#pragma once
+
+#include "layers/graph/graph.h"
+
+namespace atrous {
+
+// A batch norm behind a convolution that nobody else reads becomes part of it:
+// weight[o] *= scale[o], bias[o] = bias[o] * scale[o] + shift[o]. Products in double, rounded once.
+void fold_batch_norm(Graph&);
+
+// A 1x1 convolution of a concatenation one of whose inputs is a single pixel repeated over the map, like
+// ASPP's image pooling: that input's part of the sum is the same everywhere. It is computed once per image,
+// by a convolution of the pixel, and added as a residual; nothing is repeated or concatenated for it. Runs
+// behind fold_batch_norm.
+void hoist_repeated_pixel(Graph&);
+
+// An Add behind a Conv2d becomes the convolution's residual (its second input); of two convolutions the one
+// that runs later takes the other's output. The sum must have no other way to be read.
+void fuse_residual(Graph&);
+
+// An Activation behind a Conv2d that nobody else reads becomes the convolution's own.
+void fuse_activation(Graph&);
+
+// A bilinear resize commutes with a 1x1 convolution, since its weights sum to one: where that makes fewer
+// channels out of more, and nobody else reads the resized map, the convolution runs first, on the small map.
+void classify_before_resize(Graph&);
+
+// A 1x1 convolution that only a depthwise one reads makes one layer with it, ExpandDepthwise. Run behind the
+// passes above, which know Conv2d alone.
+void fuse_expansion(Graph&);
+
+// A Mul by a gate (a map of one pixel per image) that only a 1x1 convolution reads makes one layer with it,
+// GatedConv2d. Run behind the passes above likewise.
+void fold_gate(Graph&);
+
+// All of them, in the order that lets each find what it looks for. A device's kernels do not know
+// ExpandDepthwise and GatedConv2d: for it the last two are left out.
+void optimise(Graph&);
+void optimise_for_device(Graph&);
+
+}  // namespace atrous

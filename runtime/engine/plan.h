@@ -1,0 +1,43 @@
+// Where everything lies in memory while a program runs on one input shape.
+//
+// All activations share one arena. A value occupies its bytes from the node that writes it to the last node
+// that reads it; after that others may have them. The branches of a concatenation are laid into its output,
+// so that concatenating costs nothing, and a convolution writes over its residual where nobody reads that
+// afterwards. The kernels' workspace, as large as the greediest needs, lies behind the activations.
+//
+// On a device the input has its place in the arena too, and pixels are padded (layers/graph/device.h);
+// nothing is laid into or over anything else there, since libraries want dense maps that do not overlap.
+//
+// Of every node's kernels the cheapest one for its shapes is taken. A memory limit bounds the workspace: then
+// the cheapest that runs within it, or if none does the most modest.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "runtime/engine/program.h"
+
+namespace atrous {
+
+struct Plan {
+  struct Place {
+    Shape shape;
+    std::size_t offset = 0;  // bytes from the arena's beginning
+    std::int64_t pitch = 0;  // elements from pixel to pixel
+  };
+  std::vector<Place> places;   // by ValueId; on the processor the graph's input has a shape but no place
+  std::vector<bool> in_place;  // by node: nothing to run, its inputs already lie in its output
+  std::vector<const Kernel*> kernels;  // by node: the program's one that runs
+  std::vector<std::size_t> workspace;  // by node
+  std::size_t activation_bytes = 0, workspace_bytes = 0;
+  std::int64_t macs = 0;  // of the direct algorithm
+
+  std::size_t arena_bytes() const { return activation_bytes + workspace_bytes; }
+};
+
+// Error(invalid_argument) when the network cannot take the shape, Error(limit) when sizes overflow.
+// memory_limit: bytes for weights, activations and workspace together, or 0 for none. Where it cannot be
+// kept, the plan is the one that needs least, for the caller to refuse.
+Plan make_plan(const Program&, const Shape& input, int threads, std::size_t memory_limit = 0);
+
+}  // namespace atrous

@@ -1,0 +1,34 @@
+// A graph made ready to run: optimised, and the weights packed for every node. Which of a node's kernels runs
+// is decided when the input's size is known (plan.h).
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "layers/cpu/backend.h"
+#include "layers/graph/device.h"
+#include "layers/graph/graph.h"
+
+namespace atrous {
+
+struct Program {
+  Graph graph;  // optimised; its convolutions no longer hold their weights
+  std::vector<std::vector<std::unique_ptr<Kernel>>> kernels;  // by node: at least one, sharing its weights
+  Isa isa;  // of the kernels, or of the steps around the network that a device leaves to the CPU
+  std::shared_ptr<Device> device;  // whose kernels they are; null: the processor's
+
+  std::size_t packed_bytes() const;
+
+  // For reports: "NVIDIA H200", or "cpu avx512"; and "fp32".
+  std::string runs_on() const;
+  std::string_view precision() const { return name_of(device ? device->precision() : Precision::fp32); }
+};
+
+// Weights are released one by one as they are packed, provided that nobody else (the state dict) holds them
+// any more.
+Program compile(Graph, const CpuOptions&);
+
+// The same for a device.
+Program compile_for(std::shared_ptr<Device>, Graph);
+
+}  // namespace atrous

@@ -1,0 +1,64 @@
+#include "runtime/engine/self_test.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "layers/base/error.h"
+
+namespace atrous {
+
+namespace {
+
+// Element i of the view in NCHW order.
+float nchw(ConstView v, std::int64_t i) {
+  const std::int64_t x = i % v.shape.w, y = i / v.shape.w % v.shape.h,
+                     c = i / v.shape.w / v.shape.h % v.shape.c;
+  return v.at(i / v.shape.w / v.shape.h / v.shape.c, y, x, c);
+}
+
+}  // namespace
+
+Tensor self_test_input(int height, int width) {
+  Tensor input({1, height, width, 3});
+  for (std::int64_t y = 0; y < height; ++y)
+    for (std::int64_t x = 0; x < width; ++x)
+      for (std::int64_t c = 0; c < 3; ++c)
+        input.view().at(0, y, x, c) =
+            static_cast<float>((31 * y + 17 * x + 101 * c + 7 * (x * y % 13)) % 256) / 64.f - 2.f;
+  return input;
+}
+
+SelfTest make_self_test(Session& session, int height, int width, int count) {
+  session.run(self_test_input(height, width).view());
+  const ConstView logits = session.output();
+  const std::int64_t elements = logits.shape.pixels() * logits.shape.c;
+  SelfTest test{.height = height, .width = width, .indices = {}, .values = {}};
+  for (std::int64_t i = 0; i < elements; ++i)
+    test.largest = std::max(test.largest, std::abs(nchw(logits, i)));
+  for (std::int64_t k = 0; k < std::min<std::int64_t>(count, elements); ++k) {
+    test.indices.push_back(k * elements / std::min<std::int64_t>(count, elements));
+    test.values.push_back(nchw(logits, test.indices.back()));
+  }
+  return test;
+}
+
+double run_self_test(Session& session, const SelfTest& test) {
+  session.run(self_test_input(test.height, test.width).view());
+  const ConstView logits = session.output();
+  const std::int64_t elements = logits.shape.pixels() * logits.shape.c;
+  double worst = 0;
+  if (test.indices.size() != test.values.size())
+    fail(ErrorCode::malformed, "self-test: ", test.indices.size(), " places and ", test.values.size(),
+         " values");
+  for (std::size_t k = 0; k < test.indices.size(); ++k) {
+    if (test.indices[k] < 0 || test.indices[k] >= elements)
+      fail(ErrorCode::mismatch, "self-test: logit ", test.indices[k], " is asked for, the network gives ",
+           elements);
+    const double deviation = std::abs(nchw(logits, test.indices[k]) - test.values[k]);
+    if (!(deviation <= worst)) worst = deviation;  // a NaN is the worst of all, and stays
+    if (std::isnan(worst)) return worst;
+  }
+  return test.largest > 0 ? worst / static_cast<double>(test.largest) : worst;
+}
+
+}  // namespace atrous

@@ -1,0 +1,100 @@
+// Running a program: one Session per concurrent caller, any number of Sessions on one program.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "runtime/engine/plan.h"
+#include "runtime/image/image.h"
+#include "weights_tools/metadata.h"
+
+namespace atrous {
+
+struct SessionOptions {
+  int threads = 0;               // 0: as many as the process may use
+  std::size_t memory_limit = 0;  // bytes for weights and arena together; 0: none
+};
+
+// What ran, for profiles and comparisons: called after each node, with its output, which later nodes may
+// overwrite. On a device seconds are the device's own.
+using NodeObserver = std::function<void(std::size_t node, double seconds, ConstView output)>;
+
+// Not for two threads at once; the program it runs is const and may be shared by many.
+class Session {
+ public:
+  explicit Session(std::shared_ptr<const Program>, const SessionOptions& = {});
+
+  // input: [n, h, w, 3], normalised. Afterwards output() gives the logits. The plan is made at the first run
+  // of a shape and kept; later runs of it allocate no more than small tables. Near the memory limit it takes
+  // kernels that need less workspace; Error(limit) when weights and arena would exceed it even so.
+  void run(ConstView input, const NodeObserver& = {});
+
+  // The same for a picture at the network's input size, RGB, normalised on the way: to a device it travels as
+  // bytes. Error(invalid_argument) for a picture of other channels.
+  void run(const Image& picture, const Preprocessing&);
+
+  // Once more on the input that is there, on a device: seconds that it takes without any copies to or from
+  // it. Error(invalid_argument) on the processor and before the first run.
+  double repeat();
+
+  // Makes the plan for an input shape and takes its memory, before there is an input. Errors as run().
+  const Plan& reserve(const Shape& input);
+
+  // The low-resolution map that the last run made, valid until the next run. Names: "out", and "aux" where
+  // the program has it; Error(invalid_argument) for others. From a device it is fetched when asked for.
+  ConstView output(std::string_view name = "out");
+
+  // Labels and, unless empty, confidences of image n of the last run at height x width: see
+  // layers/cpu/maps/upsample_argmax.h. On a device computed there, so that only they travel. height * width
+  // of each.
+  void label(std::int64_t n, std::int64_t height, std::int64_t width, std::span<std::uint8_t> labels,
+             std::span<float> confidence, std::string_view output = "out");
+
+  // The same of other logits, [1, h, w, classes] in this process's memory.
+  void label(ConstView logits, std::int64_t height, std::int64_t width, std::span<std::uint8_t> labels,
+             std::span<float> confidence);
+
+  // The plan for an input shape, made if need be.
+  const Plan& plan(const Shape& input);
+
+  // Memory for steps around the network (upsampling), until the next run or scratch: the kernels' workspace
+  // where that is large enough, otherwise a buffer that is kept and counts against the limit.
+  std::span<std::byte> scratch(std::size_t bytes);
+
+  const Program& program() const { return *program_; }
+  int threads() const { return threads_; }
+  std::size_t arena_bytes() const { return arena_bytes_; }
+
+ private:
+  struct KeptPlan {
+    Shape input;
+    Plan plan;
+    std::uint64_t key;  // of what a device recorded for it
+  };
+  void check_limit(std::size_t arena, std::size_t scratch) const;
+  void take_arena(std::size_t bytes);
+  View view_of(const Plan&, ValueId) const;
+  KernelCall call_of(const Plan&, std::size_t node, const ConstView* input);
+  void run_nodes(const Plan&, const ConstView* input, const NodeObserver&);
+  void run_on_device(const Plan&, const NodeObserver&);
+  void keep_outputs(const Plan&);
+  std::size_t output_index(std::string_view name) const;
+
+  std::shared_ptr<const Program> program_;
+  int threads_;
+  std::size_t memory_limit_;
+  std::vector<KeptPlan> plans_;  // most recently used last
+  std::uint64_t next_key_ = 0;
+  std::unique_ptr<DeviceQueue> queue_;  // null on the processor
+  Buffer memory_, scratch_;             // memory_ is the processor's arena
+  std::byte* arena_ = nullptr;          // wherever it is
+  std::size_t arena_bytes_ = 0;
+  std::span<std::byte> idle_workspace_;  // in the processor's arena, behind the outputs of the last run
+  std::vector<ConstView> inputs_;        // of the node that runs
+  std::vector<View> last_outputs_;       // of the last run, in the order of graph.outputs; empty before
+  std::vector<std::optional<Tensor>> fetched_;  // from a device, likewise
+};
+
+}  // namespace atrous

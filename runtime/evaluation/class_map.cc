@@ -1,0 +1,207 @@
+#include "runtime/evaluation/class_map.h"
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <optional>
+
+#include "layers/base/error.h"
+#include "runtime/evaluation/dataset_classes.h"
+#include "weights_tools/io/bytes.h"
+#include "weights_tools/io/clean_text.h"
+#include "weights_tools/io/file.h"
+#include "weights_tools/io/lines.h"
+
+namespace atrous {
+
+namespace {
+
+using Names = std::vector<std::string>;
+
+constexpr std::size_t model_limit = 255;
+constexpr std::uint64_t file_limit = std::uint64_t{1} << 20;
+
+// Letters and digits in lower case; bytes of other alphabets as they are.
+std::string normalised(std::string_view name) {
+  std::string out;
+  for (const char c : name) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c >= 'A' && c <= 'Z')
+      out += static_cast<char>(c - 'A' + 'a');
+    else if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || byte >= 0x80)
+      out += c;
+  }
+  return out;
+}
+
+// The name of class i to compare with, or empty.
+std::string name_of(const Names& names, std::size_t i) {
+  return is_unnamed(names[i], i) ? std::string() : normalised(names[i]);
+}
+
+// Classes by normalised name; -1 where several share it.
+std::map<std::string, int> indices(const Names& names) {
+  std::map<std::string, int> out;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const std::string name = name_of(names, i);
+    if (name.empty()) continue;
+    const auto [entry, added] = out.emplace(name, static_cast<int>(i));
+    if (!added) entry->second = -1;
+  }
+  return out;
+}
+
+void check_model(const Names& model) {
+  if (model.empty()) fail(ErrorCode::invalid_argument, "a class map needs the model's classes");
+  if (model.size() > model_limit)
+    fail(ErrorCode::limit, "the model has ", model.size(), " classes, more than ", model_limit,
+         ": the label 255 is void");
+}
+
+void give(ClassMap& map, std::size_t label, int cls) {
+  map.to[label] = static_cast<std::uint8_t>(cls);
+  map.known[label] = true;
+  map.identity = map.identity && map.to[label] == label;
+}
+
+ClassMap same_indices(std::size_t classes) {
+  ClassMap map;
+  map.to.fill(ClassMap::void_label);
+  for (std::size_t i = 0; i < classes; ++i) give(map, i, static_cast<int>(i));
+  return map;
+}
+
+// The first class whose two names contradict each other.
+std::optional<std::size_t> contradiction(const Names& dataset, const Names& model) {
+  for (std::size_t i = 0; i < dataset.size(); ++i) {
+    const std::string a = name_of(dataset, i), b = name_of(model, i);
+    if (!a.empty() && !b.empty() && a != b) return i;
+  }
+  return std::nullopt;
+}
+
+// Reads one file: which of two lists a word names, and what has been given.
+class MapReader {
+ public:
+  MapReader(std::string_view file, const Names& dataset, const Names& model)
+      : file_(file), dataset_(dataset), model_(model) {
+    map_.to.fill(ClassMap::void_label);
+  }
+
+  void line(std::size_t number, std::string_view text) {
+    line_ = number;
+    if (text.front() == '#') return;
+    const std::size_t sign = text.rfind('=');
+    if (sign == text.npos) refuse("expected LABEL = CLASS, found ", printable(text));
+    const std::string_view label = trimmed(text.substr(0, sign)), cls = trimmed(text.substr(sign + 1));
+    const int target = cls == "ignore" ? ClassMap::void_label : find(cls, model_, model_.size(), "model");
+    if (label == "*") {
+      if (rest_) refuse("* is given twice");
+      rest_ = target;
+      return;
+    }
+    const auto from = static_cast<std::size_t>(find(label, dataset_, labels(), "dataset"));
+    if (map_.known[from]) refuse("class ", from, " of the dataset is given twice");
+    give(map_, from, target);
+  }
+
+  ClassMap finish() {
+    for (std::size_t i = 0; i < labels(); ++i) {
+      if (map_.known[i]) continue;
+      if (rest_)
+        give(map_, i, *rest_);
+      else if (!dataset_.empty())
+        fail(ErrorCode::malformed, file_, ": class ", i, " of the dataset, ", printable(dataset_[i]),
+             ", is not given; \"* = ignore\" makes all others void");
+    }
+    return map_;
+  }
+
+ private:
+  template <class... Parts>
+  [[noreturn]] void refuse(const Parts&... parts) const {
+    fail(ErrorCode::malformed, file_, ": line ", line_, ": ", parts...);
+  }
+
+  std::size_t labels() const {
+    return dataset_.empty() ? std::size_t{ClassMap::void_label} : std::min(dataset_.size(), model_limit);
+  }
+
+  int find(std::string_view word, const Names& names, std::size_t count, std::string_view whose) const {
+    int number = 0;
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), number);
+    if (error == std::errc{} && end == word.data() + word.size()) {
+      if (number < 0 || static_cast<std::size_t>(number) >= count)
+        refuse("the ", whose, " has no class ", number, ", it has ", count);
+      return number;
+    }
+    const auto known = indices(names);
+    const auto found = known.find(normalised(word));
+    if (found == known.end()) refuse("the ", whose, " has no class ", printable(word));
+    if (found->second < 0) refuse("the ", whose, " has several classes ", printable(word));
+    return found->second;
+  }
+
+  std::string_view file_;
+  const Names &dataset_, &model_;
+  std::size_t line_ = 0;
+  std::optional<int> rest_;
+  ClassMap map_;
+};
+
+}  // namespace
+
+ClassMap default_class_map(const Names& dataset, const Names& model) {
+  check_model(model);
+  if (dataset.empty()) return same_indices(model.size());
+  const bool same_count = dataset.size() == model.size();
+  const auto contradicted = same_count ? contradiction(dataset, model) : std::nullopt;
+  if (same_count && !contradicted) return same_indices(model.size());
+
+  ClassMap map;
+  map.to.fill(ClassMap::void_label);
+  const auto theirs = indices(model), ours = indices(dataset);
+  for (std::size_t i = 0; i < dataset.size(); ++i) {
+    const std::string name = name_of(dataset, i);
+    const auto found = theirs.find(name);
+    if (name.empty() || ours.at(name) < 0 || found == theirs.end() || found->second < 0)
+      fail(ErrorCode::mismatch, "the dataset has ", dataset.size(), " classes, the model ", model.size(),
+           ", and class ", i, " of the dataset, ", printable(dataset[i]),
+           ", is not found by name in the model; a class map (--map) can say which is which");
+    give(map, i, found->second);
+  }
+  return map;
+}
+
+ClassMap read_class_map(std::string_view content, std::string_view file, const Names& dataset,
+                        const Names& model) {
+  check_model(model);
+  MapReader reader(file, dataset, model);
+  each_line(content, [&](std::size_t number, std::string_view line) { reader.line(number, line); });
+  return reader.finish();
+}
+
+ClassMap read_class_map_file(const std::string& path, const Names& dataset, const Names& model) {
+  const std::vector<std::byte> bytes = read_file(path, file_limit);
+  return read_class_map(as_text(bytes), path, dataset, model);
+}
+
+LabelMap apply(const ClassMap& map, LabelMap truth, int ignore, std::string_view name) {
+  check(truth, name);
+  for (std::size_t i = 0; i < truth.labels.size(); ++i) {
+    std::uint8_t& label = truth.labels[i];
+    if (label == ignore) {
+      label = ClassMap::void_label;
+      continue;
+    }
+    if (!map.known[label]) {
+      const auto width = static_cast<std::size_t>(truth.width);
+      fail(ErrorCode::malformed, name, ": the label ", int{label}, " at pixel (", i % width, ", ", i / width,
+           ") is no class of the model's");
+    }
+    label = map.to[label];
+  }
+  return truth;
+}
+
+}  // namespace atrous

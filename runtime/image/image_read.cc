@@ -1,0 +1,127 @@
+#include "runtime/image/image_read.h"
+
+#include <array>
+#include <cstring>
+
+#include "layers/base/error.h"
+#include "runtime/image/image_formats.h"
+#include "weights_tools/io/file.h"
+
+namespace atrous {
+
+namespace formats {
+
+std::span<const std::byte> Bytes::slice(std::size_t at, std::size_t count) const {
+  if (at > data.size() || count > data.size() - at)
+    fail(ErrorCode::malformed, name, ": truncated: ", count, " bytes expected at offset ", at,
+         ", the file has ", data.size());
+  return data.subspan(at, count);
+}
+
+std::uint8_t Bytes::u8(std::size_t at) const { return std::to_integer<std::uint8_t>(slice(at, 1)[0]); }
+
+std::uint32_t Bytes::be16(std::size_t at) const {
+  const auto b = slice(at, 2);
+  return std::to_integer<std::uint32_t>(b[0]) << 8 | std::to_integer<std::uint32_t>(b[1]);
+}
+
+std::uint32_t Bytes::be32(std::size_t at) const {
+  slice(at, 4);
+  return be16(at) << 16 | be16(at + 2);
+}
+
+std::uint32_t Bytes::le16(std::size_t at) const {
+  const auto b = slice(at, 2);
+  return std::to_integer<std::uint32_t>(b[1]) << 8 | std::to_integer<std::uint32_t>(b[0]);
+}
+
+std::uint32_t Bytes::le32(std::size_t at) const {
+  slice(at, 4);
+  return le16(at + 2) << 16 | le16(at);
+}
+
+void check_dimensions(std::int64_t width, std::int64_t height, std::int64_t max_pixels,
+                      std::string_view name) {
+  constexpr std::int64_t max_side = 65535;
+  if (width < 1 || height < 1)
+    fail(ErrorCode::malformed, name, ": a picture of ", width, "x", height, " has no pixels");
+  if (width > max_side || height > max_side)
+    fail(ErrorCode::limit, name, ": ", width, "x", height, " pixels: a side is over ", max_side);
+  if (width * height > max_pixels)
+    fail(ErrorCode::limit, name, ": ", width, "x", height, " is ", width * height,
+         " pixels, over the limit of ", max_pixels);
+}
+
+}  // namespace formats
+
+namespace {
+
+using namespace std::string_view_literals;
+
+struct Signature {
+  std::size_t offset;
+  std::string_view bytes, format;
+};
+
+// Formats that people hand to an image reader and that atrous does not read.
+constexpr std::array foreign{
+    Signature{0, "GIF87a"sv, "GIF"},
+    Signature{0, "GIF89a"sv, "GIF"},
+    Signature{0, "II*\0"sv, "TIFF"},
+    Signature{0, "MM\0*"sv, "TIFF"},
+    Signature{8, "WEBP"sv, "WebP"},
+    Signature{4, "ftypavif"sv, "AVIF"},
+    Signature{4, "ftyphei"sv, "HEIC"},
+    Signature{4, "ftypmif1"sv, "HEIF"},
+    Signature{4, "ftyp"sv, "MP4 video"},
+    Signature{0, "\0\0\0\x0cjP  "sv, "JPEG 2000"},
+    Signature{0, "\xff\x4f\xff\x51"sv, "JPEG 2000"},
+    Signature{0, "\xff\x0a"sv, "JPEG XL"},
+    Signature{0, "\0\0\0\x0cJXL "sv, "JPEG XL"},
+    Signature{0, "%PDF"sv, "PDF"},
+    Signature{0, "8BPS"sv, "Photoshop"},
+    Signature{0, "\0\0\1\0"sv, "Windows icon"},
+    Signature{0, "qoif"sv, "QOI"},
+    Signature{0, "#?RADIANCE"sv, "Radiance HDR"},
+    Signature{0, "\x76\x2f\x31\x01"sv, "OpenEXR"},
+    Signature{0, "<svg"sv, "SVG"},
+    Signature{0, "<?xml"sv, "XML"},
+    Signature{0, "\x93NUMPY"sv, "NumPy"},
+    Signature{0, "PK\3\4"sv, "zip (perhaps a .pth checkpoint)"},
+    Signature{0, "\x1f\x8b"sv, "gzip"},
+    Signature{8, "{\""sv, "safetensors"},
+};
+
+bool matches(std::span<const std::byte> file, const Signature& s) {
+  return file.size() >= s.offset + s.bytes.size() &&
+         std::memcmp(file.data() + s.offset, s.bytes.data(), s.bytes.size()) == 0;
+}
+
+[[noreturn]] void refuse_format(std::span<const std::byte> file, std::string_view name) {
+  constexpr std::string_view readable = "atrous reads JPEG, PNG, BMP and PNM";
+  if (file.empty()) fail(ErrorCode::malformed, name, ": the file is empty");
+  for (const Signature& s : foreign)
+    if (matches(file, s)) fail(ErrorCode::unsupported, name, ": this is a ", s.format, " file; ", readable);
+  fail(ErrorCode::unsupported, name, ": not a picture in a known format; ", readable);
+}
+
+formats::Decoded decode(const formats::Bytes& file, std::int64_t max_pixels) {
+  if (formats::is_png(file.data)) return formats::read_png(file, max_pixels);
+  if (formats::is_jpeg(file.data)) return formats::read_jpeg(file, max_pixels);
+  if (formats::is_bmp(file.data)) return {formats::read_bmp(file, max_pixels)};
+  if (formats::is_pnm(file.data)) return {formats::read_pnm(file, max_pixels)};
+  refuse_format(file.data, file.name);
+}
+
+}  // namespace
+
+Image read_image(std::span<const std::byte> file, std::string_view name, const ReadOptions& options) {
+  formats::Decoded decoded = decode({file, name}, options.max_pixels);
+  return formats::upright(std::move(decoded.image), options.exif ? decoded.orientation : 1);
+}
+
+Image read_image_file(const std::string& path, const ReadOptions& options) {
+  return read_image(read_file(path, options.max_file_bytes), path, options);
+}
+
+}  // namespace atrous

@@ -1,0 +1,208 @@
+#include "runtime/image/npy.h"
+
+#include <algorithm>
+#include <bit>
+#include <cctype>
+#include <cstring>
+#include <optional>
+#include <string>
+
+#include "layers/base/checked.h"
+#include "layers/base/error.h"
+#include "weights_tools/io/clean_text.h"
+
+namespace atrous {
+
+static_assert(std::endian::native == std::endian::little, "'<f4' is copied as it lies in memory");
+
+namespace {
+
+constexpr std::string_view magic = "\x93NUMPY";
+
+struct NpyHeader {
+  std::string dtype;
+  bool fortran_order = false;
+  std::vector<std::int64_t> shape;
+};
+
+// The header is a Python dict literal of three keys: strings, True or False, a tuple of integers.
+class HeaderParser {
+ public:
+  HeaderParser(std::string_view text, std::string_view name) : text_(text), name_(name) {}
+
+  NpyHeader parse() {
+    std::optional<std::string> dtype;
+    std::optional<bool> fortran_order;
+    std::optional<std::vector<std::int64_t>> shape;
+    expect('{');
+    while (!accept('}')) {
+      const std::string key = string();
+      expect(':');
+      if (key == "descr" && !dtype)
+        dtype = string();
+      else if (key == "fortran_order" && !fortran_order)
+        fortran_order = boolean();
+      else if (key == "shape" && !shape)
+        shape = tuple();
+      else
+        refuse("an unknown or repeated key");
+      if (!accept(',')) {
+        expect('}');
+        break;
+      }
+    }
+    skip_space();
+    if (at_ != text_.size()) refuse("text after the dictionary");
+    if (!dtype || !fortran_order || !shape) refuse("a missing key");
+    return {*dtype, *fortran_order, *shape};
+  }
+
+ private:
+  [[noreturn]] void refuse(std::string_view what) const {
+    fail(ErrorCode::malformed, name_, ": the .npy header has ", what, " near offset ", at_);
+  }
+  void skip_space() {
+    while (at_ < text_.size() && std::isspace(static_cast<unsigned char>(text_[at_]))) ++at_;
+  }
+  bool accept(char c) {
+    skip_space();
+    if (at_ == text_.size() || text_[at_] != c) return false;
+    ++at_;
+    return true;
+  }
+  void expect(char c) {
+    if (!accept(c)) refuse(std::string("no '") + c + "'");
+  }
+  std::string string() {
+    const char quote = accept('\'') ? '\'' : accept('"') ? '"' : '\0';
+    const std::size_t end = quote ? text_.find(quote, at_) : std::string_view::npos;
+    if (end == std::string_view::npos) refuse("no string, as plain dtypes have,");
+    const std::string value(text_.substr(at_, end - at_));
+    at_ = end + 1;
+    return value;
+  }
+  bool boolean() {
+    skip_space();
+    for (const std::string_view word : {"True", "False"}) {
+      if (text_.substr(at_, word.size()) != word) continue;
+      at_ += word.size();
+      return word == "True";
+    }
+    refuse("neither True nor False");
+  }
+  std::int64_t integer() {
+    skip_space();
+    const std::size_t begin = at_;
+    std::int64_t value = 0;
+    for (; at_ < text_.size() && text_[at_] >= '0' && text_[at_] <= '9'; ++at_)
+      value = checked_add<std::int64_t>(checked_multiply<std::int64_t>(value, 10, name_), text_[at_] - '0',
+                                        name_);
+    if (at_ == begin) refuse("no integer");
+    if (text_[begin] == '0' && at_ > begin + 1) refuse("a number that begins with 0");
+    return value;
+  }
+  std::vector<std::int64_t> tuple() {
+    std::vector<std::int64_t> values;
+    expect('(');
+    while (!accept(')')) {
+      values.push_back(integer());
+      if (!accept(',')) {
+        expect(')');
+        break;
+      }
+    }
+    return values;
+  }
+
+  std::string_view text_, name_;
+  std::size_t at_ = 0;
+};
+
+std::string printed(const std::vector<std::int64_t>& shape) {
+  std::string out = "(";
+  for (std::size_t i = 0; i < shape.size(); ++i) out += (i ? ", " : "") + std::to_string(shape[i]);
+  return out + ")";
+}
+
+// The header's text; `at` becomes the offset of the data.
+std::string_view header_text(std::string_view file, std::string_view name, std::size_t& at) {
+  if (!file.starts_with(magic)) fail(ErrorCode::malformed, name, ": not a .npy file");
+  const auto byte = [&](std::size_t i) {
+    if (i >= file.size())
+      fail(ErrorCode::malformed, name, ": truncated: the .npy has ", file.size(), " bytes");
+    return std::size_t{static_cast<unsigned char>(file[i])};
+  };
+  const std::size_t version = byte(6);
+  if (version < 1 || version > 3 || byte(7) != 0)
+    fail(ErrorCode::unsupported, name, ": .npy format ", version, ".", byte(7),
+         "; 1.0, 2.0 and 3.0 are supported");
+  std::size_t length = byte(8) | byte(9) << 8;
+  if (version > 1) length |= byte(10) << 16 | byte(11) << 24;
+  at = version > 1 ? 12 : 10;
+  if (length > file.size() - at)
+    fail(ErrorCode::malformed, name, ": truncated: a .npy header of ", length, " bytes in ", file.size());
+  at += length;
+  return file.substr(at - length, length);
+}
+
+}  // namespace
+
+Tensor read_npy(std::span<const std::byte> file, std::string_view name, std::int64_t channels) {
+  std::size_t at = 0;
+  const std::string_view bytes(reinterpret_cast<const char*>(file.data()), file.size());
+  const NpyHeader h = HeaderParser(header_text(bytes, name, at), name).parse();
+  if (h.dtype != "<f4")
+    fail(ErrorCode::unsupported, name, ": expected dtype '<f4', found '", printable(h.dtype), "'");
+  if (h.fortran_order) fail(ErrorCode::unsupported, name, ": expected C order, found Fortran order");
+  if (h.shape.size() != 4)
+    fail(ErrorCode::mismatch, name, ": expected 4 dimensions (N, C, H, W), found ", h.shape.size(), ": ",
+         printed(h.shape));
+  if (channels != 0 && h.shape[1] != channels)
+    fail(ErrorCode::mismatch, name, ": expected ", channels, " channels, found ", h.shape[1], " in ",
+         printed(h.shape));
+  const Shape shape{h.shape[0], h.shape[2], h.shape[3], h.shape[1]};
+  if (std::ranges::any_of(h.shape, [](std::int64_t d) { return d == 0; }))
+    fail(ErrorCode::malformed, name, ": an array of shape ", printed(h.shape), " has no values");
+  const auto values = checked_multiply(
+      checked_multiply(checked_multiply(shape.n, shape.h, name), shape.w, name), shape.c, name);
+  const auto expected = checked_multiply(static_cast<std::size_t>(values), sizeof(float), name);
+  if (file.size() - at != expected)
+    fail(ErrorCode::malformed, name, ": ", printed(h.shape), " needs ", expected, " bytes of data, found ",
+         file.size() - at);
+
+  Tensor tensor(shape);
+  const std::byte* from = file.data() + at;
+  for (std::int64_t n = 0; n < shape.n; ++n)
+    for (std::int64_t c = 0; c < shape.c; ++c) {
+      float* to = tensor.view().pixel(n, 0, 0) + c;
+      for (std::int64_t i = 0; i < shape.h * shape.w; ++i, from += sizeof(float))
+        std::memcpy(to + i * shape.c, from, sizeof(float));
+    }
+  return tensor;
+}
+
+std::vector<std::byte> encode_npy(ConstView v) {
+  const auto [n, h, w, c] = v.shape;
+  const std::size_t data_bytes = static_cast<std::size_t>(checked_elements(v.shape)) * sizeof(float);
+  std::string head =
+      text("{'descr': '<f4', 'fortran_order': False, 'shape': (", n, ", ", c, ", ", h, ", ", w, "), }");
+  // Data begins at a multiple of 64, the padding ends in a newline.
+  const std::size_t before = magic.size() + 4;
+  head.append(63 - (before + head.size()) % 64, ' ') += '\n';
+  std::string front(magic);
+  front += {'\1', '\0', static_cast<char>(head.size() & 255), static_cast<char>(head.size() >> 8)};
+  front += head;
+
+  std::vector<std::byte> out(checked_add(front.size(), data_bytes, ".npy"));
+  std::memcpy(out.data(), front.data(), front.size());
+  std::byte* to = out.data() + front.size();
+  for (std::int64_t image = 0; image < n; ++image)
+    for (std::int64_t channel = 0; channel < c; ++channel) {
+      const float* from = v.pixel(image, 0, 0) + channel;
+      for (std::int64_t i = 0; i < h * w; ++i, to += sizeof(float))
+        std::memcpy(to, from + i * v.pitch, sizeof(float));
+    }
+  return out;
+}
+
+}  // namespace atrous

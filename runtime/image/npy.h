@@ -1,0 +1,25 @@
+// NumPy's .npy files: numpy.load and numpy.save can be at the other end.
+// Format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "layers/base/tensor.h"
+
+namespace atrous {
+
+// An array of shape (N, channels, H, W), '<f4', C order, format 1.0, 2.0 or 3.0 -> a tensor [N, H, W,
+// channels]. `channels` 0 accepts any number. Refusals begin with `name` and give both sides:
+// Error(unsupported) for another dtype, order or format version, Error(mismatch) for another rank or number
+// of channels, Error(malformed) for a header that does not parse and for data longer or shorter than the
+// shape, Error(limit) for a shape that overflows.
+Tensor read_npy(std::span<const std::byte> file, std::string_view name, std::int64_t channels = 3);
+
+// A tensor [N, H, W, C] -> a .npy of shape (N, C, H, W), '<f4', C order, format 1.0.
+std::vector<std::byte> encode_npy(ConstView);
+
+}  // namespace atrous

@@ -1,0 +1,353 @@
+// PNG decoding, after the PNG specification (W3C Recommendation, second edition): https://www.w3.org/TR/png/
+// Ours rather than stb_image's because a PNG must equal Pillow's to the bit or be refused: stb_image 2.27
+// checks neither CRC nor Adler-32, reads stale memory for palette indices beyond the palette, and inflates
+// without a bound. libdeflate, which encode_png needs anyway, inflates into exactly as many bytes as the
+// header announces.
+#include <libdeflate.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string>
+
+#include "layers/base/checked.h"
+#include "layers/base/error.h"
+#include "runtime/image/image_formats.h"
+#include "weights_tools/metadata.h"
+
+namespace atrous::formats {
+
+namespace {
+
+constexpr std::array<std::uint8_t, 8> signature{0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+
+enum ColourType : unsigned { grey = 0, rgb = 2, indexed = 3, grey_alpha = 4, rgb_alpha = 6 };
+
+struct Header {
+  int width = 0, height = 0;
+  unsigned depth = 0, colour = 0;
+  bool interlaced = false;
+
+  unsigned samples() const {
+    return colour == rgb ? 3 : colour == rgb_alpha ? 4 : colour == grey_alpha ? 2 : 1;
+  }
+  std::size_t bits() const { return std::size_t{samples()} * depth; }
+  std::size_t row_bytes(int width_of_pass) const {
+    return (static_cast<std::size_t>(width_of_pass) * bits() + 7) / 8;
+  }
+};
+
+// Everything the pixels need, collected from the chunks.
+struct Parts {
+  Header header;
+  Palette palette;
+  std::vector<std::byte> compressed;  // the IDAT chunks, joined
+  int orientation = 1;
+};
+
+// The pixels (x0 + i * dx, y0 + j * dy). A plain picture is one pass, an interlaced one is Adam7's seven.
+struct Pass {
+  int x0, y0, dx, dy;
+  int width(const Header& h) const { return h.width > x0 ? (h.width - x0 + dx - 1) / dx : 0; }
+  int height(const Header& h) const { return h.height > y0 ? (h.height - y0 + dy - 1) / dy : 0; }
+};
+constexpr std::array<Pass, 7> adam7{
+    {{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4}, {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}}};
+constexpr std::array<Pass, 1> whole{{{0, 0, 1, 1}}};
+
+std::span<const Pass> passes(const Header& h) {
+  if (h.interlaced) return adam7;
+  return whole;
+}
+
+Header read_header(const Bytes& file, std::size_t at, std::size_t length, std::int64_t max_pixels) {
+  const std::string_view name = file.name;
+  if (length != 13) fail(ErrorCode::malformed, name, ": the PNG header has ", length, " bytes, not 13");
+  check_dimensions(file.be32(at), file.be32(at + 4), max_pixels, name);
+  Header h{static_cast<int>(file.be32(at)), static_cast<int>(file.be32(at + 4)), file.u8(at + 8),
+           file.u8(at + 9)};
+  const bool depth_fits = h.colour == grey      ? h.depth <= 16 && std::has_single_bit(h.depth)
+                          : h.colour == indexed ? h.depth <= 8 && std::has_single_bit(h.depth)
+                                                : h.depth == 8 || h.depth == 16;
+  if (h.colour > 6 || h.colour == 1 || h.colour == 5 || !depth_fits)
+    fail(ErrorCode::malformed, name, ": PNG colour type ", h.colour, " with ", h.depth,
+         " bits a sample does not exist");
+  const unsigned compression = file.u8(at + 10), filter = file.u8(at + 11), interlace = file.u8(at + 12);
+  if (compression != 0 || filter != 0 || interlace > 1)
+    fail(ErrorCode::malformed, name, ": PNG compression ", compression, ", filter ", filter, ", interlace ",
+         interlace, " does not exist");
+  h.interlaced = interlace == 1;
+  return h;
+}
+
+Palette read_colours(const Bytes& file, std::size_t at, std::size_t length) {
+  if (length == 0 || length % 3 != 0 || length > 768)
+    fail(ErrorCode::malformed, file.name, ": a PNG palette of ", length, " bytes does not exist");
+  Palette palette(length / 3);
+  std::memcpy(palette.data(), file.slice(at, length).data(), length);
+  return palette;
+}
+
+bool crc_holds(const Bytes& file, std::size_t type_at, std::size_t length) {
+  const auto covered = file.slice(type_at, length + 4);
+  return libdeflate_crc32(0, covered.data(), covered.size()) == file.be32(type_at + 4 + length);
+}
+
+std::string chunk_type(const Bytes& file, std::size_t at) {
+  std::string type;
+  for (std::size_t i = 0; i < 4; ++i) {
+    const char letter = static_cast<char>(file.u8(at + i));
+    if (!((letter >= 'A' && letter <= 'Z') || (letter >= 'a' && letter <= 'z')))
+      fail(ErrorCode::malformed, file.name, ": no PNG chunk begins at offset ", at - 4);
+    type += letter;
+  }
+  return type;
+}
+
+// Chunks come as length, type, data, CRC of type and data. An upper-case first letter marks one that may not
+// be ignored.
+Parts read_chunks(const Bytes& file, std::int64_t max_pixels) {
+  Parts parts;
+  std::string previous;
+  for (std::size_t at = signature.size(); previous != "IEND";) {
+    if (at == file.size()) fail(ErrorCode::malformed, file.name, ": truncated: the PNG ends without IEND");
+    const std::size_t length = file.be32(at), data = at + 8;
+    const std::string type = chunk_type(file, at + 4);
+    if (type == "CgBI") fail(ErrorCode::unsupported, file.name, ": this is Apple's CgBI variant of PNG");
+    if (previous.empty() && type != "IHDR")
+      fail(ErrorCode::malformed, file.name, ": the PNG begins with ", type, ", not IHDR");
+    const auto content = file.slice(data, length);
+    const bool intact = crc_holds(file, at + 4, length);
+    const bool critical = type[0] < 'a';
+    if (critical && !intact)
+      fail(ErrorCode::malformed, file.name, ": CRC mismatch in PNG chunk ", type, " at offset ", at);
+    if (type == "IHDR") {
+      if (!previous.empty()) fail(ErrorCode::malformed, file.name, ": the PNG has two headers");
+      parts.header = read_header(file, data, length, max_pixels);
+    } else if (type == "PLTE") {
+      if (!parts.palette.empty() || !parts.compressed.empty())
+        fail(ErrorCode::malformed, file.name, ": a second or late PNG palette");
+      parts.palette = read_colours(file, data, length);
+    } else if (type == "IDAT") {
+      if (!parts.compressed.empty() && previous != "IDAT")
+        fail(ErrorCode::malformed, file.name, ": the PNG's IDAT chunks do not follow each other");
+      parts.compressed.insert(parts.compressed.end(), content.begin(), content.end());
+    } else if (type == "eXIf" && intact) {
+      parts.orientation = exif_orientation(content);
+    } else if (critical && type != "IEND") {
+      fail(ErrorCode::unsupported, file.name, ": unknown critical PNG chunk ", type);
+    }
+    previous = type;
+    at = data + length + 4;
+  }
+  return parts;
+}
+
+std::size_t filtered_bytes(const Header& h, std::string_view name) {
+  std::size_t total = 0;
+  for (const Pass& pass : passes(h)) {
+    const int width = pass.width(h), height = pass.height(h);
+    if (width == 0) continue;
+    total = checked_add(
+        total, checked_multiply(static_cast<std::size_t>(height), h.row_bytes(width) + 1, name), name);
+  }
+  return total;
+}
+
+std::vector<std::uint8_t> inflate(const Parts& parts, std::string_view name) {
+  // Deflate's densest code is 258 bytes in two bits: a size that cannot be in the file is refused before it
+  // is allocated.
+  constexpr std::size_t densest = 1032;
+  const std::size_t expected = filtered_bytes(parts.header, name), compressed = parts.compressed.size();
+  if (compressed == 0) fail(ErrorCode::malformed, name, ": the PNG has no image data");
+  if (expected / densest > compressed)
+    fail(ErrorCode::limit, name, ": ", compressed, " compressed bytes cannot hold the ", expected, " of ",
+         parts.header.width, "x", parts.header.height, " pixels");
+
+  const std::unique_ptr<libdeflate_decompressor, void (*)(libdeflate_decompressor*)> inflater(
+      libdeflate_alloc_decompressor(), libdeflate_free_decompressor);
+  if (!inflater) fail(ErrorCode::limit, name, ": out of memory");
+  std::vector<std::uint8_t> filtered(expected);
+  std::size_t consumed = 0, produced = 0;
+  const libdeflate_result result =
+      libdeflate_zlib_decompress_ex(inflater.get(), parts.compressed.data(), compressed, filtered.data(),
+                                    filtered.size(), &consumed, &produced);
+  if (result == LIBDEFLATE_INSUFFICIENT_SPACE)
+    fail(ErrorCode::malformed, name, ": the PNG's compressed data is damaged, or more than the ", expected,
+         " bytes of ", parts.header.width, "x", parts.header.height, " pixels");
+  if (result != LIBDEFLATE_SUCCESS)
+    fail(ErrorCode::malformed, name, ": the PNG's compressed data is corrupt or truncated");
+  if (produced != expected)
+    fail(ErrorCode::malformed, name, ": truncated: expected ", expected, " bytes of image data, found ",
+         produced);
+  return filtered;
+}
+
+std::uint8_t paeth(int left, int above, int corner) {
+  const int to_left = std::abs(above - corner), to_above = std::abs(left - corner);
+  const int to_corner = std::abs(left + above - 2 * corner);
+  if (to_left <= to_above && to_left <= to_corner) return static_cast<std::uint8_t>(left);
+  return static_cast<std::uint8_t>(to_above <= to_corner ? above : corner);
+}
+
+// Undoes the filter of one row in place. `above` is the row before, zeros for the first; `step` is the
+// distance in bytes to the pixel at the left.
+void unfilter(unsigned filter, std::span<std::uint8_t> row, const std::uint8_t* above, std::size_t step,
+              std::string_view name) {
+  const auto add = [&](std::size_t i, int prediction) {
+    row[i] = static_cast<std::uint8_t>(row[i] + prediction);
+  };
+  const std::size_t n = row.size(), first = std::min(step, n);
+  switch (filter) {
+    case 0:
+      return;
+    case 1:
+      for (std::size_t i = step; i < n; ++i) add(i, row[i - step]);
+      return;
+    case 2:
+      for (std::size_t i = 0; i < n; ++i) add(i, above[i]);
+      return;
+    case 3:
+      for (std::size_t i = 0; i < first; ++i) add(i, above[i] / 2);
+      for (std::size_t i = step; i < n; ++i) add(i, (row[i - step] + above[i]) / 2);
+      return;
+    case 4:
+      for (std::size_t i = 0; i < first; ++i) add(i, above[i]);
+      for (std::size_t i = step; i < n; ++i) add(i, paeth(row[i - step], above[i], above[i - step]));
+      return;
+    default:
+      fail(ErrorCode::malformed, name, ": PNG row filter ", filter, " does not exist");
+  }
+}
+
+// Sample i of a row whose samples have 1, 2 or 4 bits, the first in the high bits.
+unsigned packed_sample(const std::uint8_t* row, std::size_t i, unsigned depth) {
+  const std::size_t bit = i * depth;
+  return (row[bit / 8] >> (8 - depth - bit % 8)) & ((1u << depth) - 1);
+}
+
+void expand_indexed(const Header& h, const Palette& palette, const std::uint8_t* row, int count,
+                    std::uint8_t* out, std::string_view name) {
+  for (int x = 0; x < count; ++x, out += 3) {
+    const auto i = static_cast<std::size_t>(x);
+    const unsigned index = h.depth == 8 ? row[i] : packed_sample(row, i, h.depth);
+    if (index >= palette.size())
+      fail(ErrorCode::malformed, name, ": palette index ", index, ", but the PNG's palette has ",
+           palette.size(), " colours");
+    std::copy_n(palette[index].begin(), 3, out);
+  }
+}
+
+void expand_packed_grey(unsigned depth, const std::uint8_t* row, int count, std::uint8_t* out) {
+  const unsigned spread = 255 / ((1u << depth) - 1);
+  for (int x = 0; x < count; ++x, out += 3)
+    std::fill_n(out, 3,
+                static_cast<std::uint8_t>(spread * packed_sample(row, static_cast<std::size_t>(x), depth)));
+}
+
+// Samples of 8 or 16 bits; a 16-bit sample's first byte is its high one.
+void expand_bytes(const Header& h, const std::uint8_t* row, int count, std::uint8_t* out) {
+  const std::size_t sample = h.depth / 8, pixel = sample * h.samples();
+  const std::size_t g = h.samples() >= 3 ? sample : 0, b = 2 * g;
+  for (int x = 0; x < count; ++x, row += pixel, out += 3) {
+    out[0] = row[0];
+    out[1] = row[g];
+    out[2] = row[b];
+  }
+}
+
+// Grey samples or palette indices of at most 8 bits, as they are.
+void expand_raw(unsigned depth, const std::uint8_t* row, int count, std::uint8_t* out) {
+  if (depth == 8) {
+    std::copy_n(row, count, out);
+    return;
+  }
+  for (int x = 0; x < count; ++x)
+    out[x] = static_cast<std::uint8_t>(packed_sample(row, static_cast<std::size_t>(x), depth));
+}
+
+// To RGB for three channels, to raw samples for one.
+void expand(const Parts& parts, const std::uint8_t* row, int count, std::uint8_t* out, int channels,
+            std::string_view name) {
+  const Header& h = parts.header;
+  if (channels == 1)
+    expand_raw(h.depth, row, count, out);
+  else if (h.colour == indexed)
+    expand_indexed(h, parts.palette, row, count, out, name);
+  else if (h.depth < 8)
+    expand_packed_grey(h.depth, row, count, out);
+  else
+    expand_bytes(h, row, count, out);
+}
+
+// Decodes one pass from `filtered`; returns what is left of it.
+std::span<std::uint8_t> decode_pass(const Parts& parts, const Pass& pass, std::span<std::uint8_t> filtered,
+                                    Image& out, std::string_view name) {
+  const Header& h = parts.header;
+  const int width = pass.width(h), height = pass.height(h);
+  if (width == 0) return filtered;
+  const std::size_t bytes = h.row_bytes(width), step = std::max<std::size_t>(1, h.bits() / 8);
+  const std::vector<std::uint8_t> zeros(bytes);
+  const auto channels = static_cast<std::size_t>(out.channels);
+  std::vector<std::uint8_t> pixels(static_cast<std::size_t>(width) * channels);
+  const std::uint8_t* above = zeros.data();
+  for (int j = 0; j < height; ++j) {
+    const auto row = filtered.subspan(1, bytes);
+    unfilter(filtered[0], row, above, step, name);
+    above = row.data();
+    filtered = filtered.subspan(1 + bytes);
+    std::uint8_t* to = out.row(pass.y0 + j * pass.dy);
+    if (pass.dx == 1) {
+      expand(parts, row.data(), width, to, out.channels, name);
+      continue;
+    }
+    expand(parts, row.data(), width, pixels.data(), out.channels, name);
+    for (int i = 0; i < width; ++i)
+      std::copy_n(pixels.data() + channels * static_cast<std::size_t>(i), channels,
+                  to + channels * static_cast<std::size_t>(pass.x0 + i * pass.dx));
+  }
+  return filtered;
+}
+
+Image decode_passes(const Parts& parts, int channels, std::string_view name) {
+  if (parts.header.colour == indexed && parts.palette.empty())
+    fail(ErrorCode::malformed, name, ": a palette PNG without a palette");
+  std::vector<std::uint8_t> filtered = inflate(parts, name);
+  Image image = make_image(parts.header.width, parts.header.height, channels);
+  std::span<std::uint8_t> rest = filtered;
+  for (const Pass& pass : passes(parts.header)) rest = decode_pass(parts, pass, rest, image, name);
+  return image;
+}
+
+std::string_view colour_name(unsigned colour) {
+  return colour == rgb          ? "RGB"
+         : colour == rgb_alpha  ? "RGBA"
+         : colour == grey_alpha ? "grey with alpha"
+                                : "grey";
+}
+
+}  // namespace
+
+bool is_png(std::span<const std::byte> file) {
+  return file.size() >= signature.size() && std::memcmp(file.data(), signature.data(), signature.size()) == 0;
+}
+
+Decoded read_png(const Bytes& file, std::int64_t max_pixels) {
+  const Parts parts = read_chunks(file, max_pixels);
+  return {decode_passes(parts, 3, file.name), parts.orientation};
+}
+
+Image read_png_indices(const Bytes& file, std::int64_t max_pixels) {
+  const Parts parts = read_chunks(file, max_pixels);
+  const Header& h = parts.header;
+  if ((h.colour != grey && h.colour != indexed) || h.depth > 8)
+    fail(ErrorCode::unsupported, file.name,
+         ": expected labels as a palette or grey PNG of at most 8 bits, found ", colour_name(h.colour),
+         " of ", h.depth, " bits a sample");
+  return decode_passes(parts, 1, file.name);
+}
+
+}  // namespace atrous::formats

@@ -1,0 +1,173 @@
+#include "runtime/report/report_data.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <numeric>
+#include <span>
+
+#include "layers/base/error.h"
+#include "weights_tools/io/json.h"
+#include "weights_tools/io/sha256.h"
+
+namespace atrous {
+
+namespace {
+
+constexpr std::size_t curve_points = 200;
+
+// Beyond ASCII everything becomes \u, and what is no UTF-8 U+FFFD.
+std::string string(std::string_view s) { return json_string(s, Utf8::ascii); }
+
+// Six digits behind the point are more than a page shows.
+std::string number(Ratio value, double scale = 1e6) {
+  if (!value || !std::isfinite(*value)) return "null";
+  return json_number(std::round(*value * scale) / scale);
+}
+
+std::string hex_colour(const Palette& palette, std::size_t c) {
+  const Colour colour = c < palette.size() ? palette[c] : Colour{128, 128, 128};
+  std::array<char, 8> out;
+  std::snprintf(out.data(), out.size(), "#%02x%02x%02x", colour[0], colour[1], colour[2]);
+  return out.data();
+}
+
+std::string summary_json(const Metrics& m) {
+  return json_object({{"pixels", json_number(m.pixels)},
+                      {"mean_iou", number(m.mean_iou)},
+                      {"pixel_accuracy", number(m.pixel_accuracy)},
+                      {"mean_dice", number(m.mean_dice)},
+                      {"mean_accuracy", number(m.mean_recall)},
+                      {"mean_precision", number(m.mean_precision)},
+                      {"frequency_weighted_iou", number(m.frequency_weighted_iou)},
+                      {"mean_ap", number(m.mean_average_precision)},
+                      {"loss", number(m.cross_entropy)},
+                      {"image_mean_iou", number(m.image_mean_iou)}});
+}
+
+std::string classes_json(const Evaluation& e, const Metrics& m) {
+  std::size_t c = 0;
+  return json_list(m.classes, [&](const ClassMetrics& k) {
+    const std::string name = c < e.classes.size() ? e.classes[c] : text("class ", c);
+    const std::string colour = hex_colour(e.palette, c++);
+    return json_object({{"name", string(name)},
+                        {"colour", string(colour)},
+                        {"iou", number(k.iou)},
+                        {"dice", number(k.dice)},
+                        {"precision", number(k.precision)},
+                        {"recall", number(k.recall)},
+                        {"ap", number(k.average_precision)},
+                        {"image_iou", number(k.iou_per_image)},
+                        {"truth", json_number(k.truth_pixels)},
+                        {"predicted", json_number(k.predicted_pixels)}});
+  });
+}
+
+// A list of `one` of 0, 1, ...
+template <class One>
+std::string numbered_list(int count, One&& one) {
+  std::vector<int> numbers(static_cast<std::size_t>(count));
+  std::iota(numbers.begin(), numbers.end(), 0);
+  return json_list(numbers, one);
+}
+
+std::string confusion_json(const ConfusionMatrix& confusion) {
+  return numbered_list(confusion.classes, [&](int t) {
+    return numbered_list(confusion.classes, [&](int p) { return json_number(confusion.at(t, p)); });
+  });
+}
+
+std::string curves_json(const ScoreHistogram& scores) {
+  return numbered_list(scores.classes, [&](int c) {
+    return json_list(thin_out(precision_recall(scores, c), curve_points), [](const CurvePoint& p) {
+      return text('[', number(p.threshold, 1e4), ',', number(p.precision, 1e4), ',', number(p.recall, 1e4),
+                  ']');
+    });
+  });
+}
+
+std::string pictures_json(const ReportPictures& pictures) {
+  return json_object({{"photo", string(pictures.photo)},
+                      {"truth", string(pictures.truth)},
+                      {"prediction", string(pictures.prediction)},
+                      {"errors", string(pictures.errors)}});
+}
+
+std::string image_json(const ImageScore& image, const ReportPictures& pictures) {
+  std::string out = json_object({{"name", string(image.name)},
+                                 {"width", json_number(image.width)},
+                                 {"height", json_number(image.height)},
+                                 {"pixels", json_number(image.pixels)},
+                                 {"iou", number(image.mean_iou)},
+                                 {"accuracy", number(image.pixel_accuracy)},
+                                 {"dice", number(image.mean_dice)},
+                                 {"loss", number(image.cross_entropy)},
+                                 {"seconds", number(image.seconds)},
+                                 {"classes", json_list(image.iou, [](const auto& of_class) {
+                                    return text('[', of_class.first, ',', number(of_class.second, 1e4), ']');
+                                  })}});
+  if (!pictures.photo.empty()) out.insert(out.size() - 1, ",\"pictures\":" + pictures_json(pictures));
+  return out;
+}
+
+}  // namespace
+
+std::string picture_stem(std::string_view image_name) {
+  constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyz0123456789_-.";
+  constexpr std::string_view capitals = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+  constexpr std::size_t longest = 100, digits = 12;
+  std::string stem(image_name.substr(0, longest));
+  for (char& c : stem)
+    if (plain.find(c) == plain.npos && capitals.find(c) == capitals.npos) c = '_';
+  // A plain name that could itself be a made one is treated as foreign, so that the two cannot meet.
+  const bool looks_made = image_name.size() > digits && image_name[image_name.size() - digits - 1] == '-';
+  const bool foreign = image_name.find_first_not_of(plain) != std::string_view::npos ||
+                       image_name.size() > longest || image_name.empty();
+  if (!foreign && !looks_made && stem.front() != '.' && stem.front() != '-') return stem;
+  if (stem.empty() || stem.front() == '.' || stem.front() == '-') stem.insert(0, 1, '_');
+  return stem + '-' + sha256_of_bytes(std::as_bytes(std::span(image_name))).substr(0, digits);
+}
+
+std::vector<CurvePoint> thin_out(const std::vector<CurvePoint>& curve, std::size_t most) {
+  if (curve.size() <= most) return curve;
+  std::vector<double> length{0};  // of the curve up to each point
+  for (std::size_t i = 1; i < curve.size(); ++i)
+    length.push_back(length.back() + std::hypot(curve[i].precision - curve[i - 1].precision,
+                                                curve[i].recall - curve[i - 1].recall));
+  std::vector<CurvePoint> kept{curve.front()};
+  const double step = length.back() / static_cast<double>(most - 1);
+  for (std::size_t i = 1; i + 1 < curve.size() && kept.size() + 1 < most; ++i)
+    if (length[i] >= step * static_cast<double>(kept.size())) kept.push_back(curve[i]);
+  kept.push_back(curve.back());
+  return kept;
+}
+
+std::string report_data(const Evaluation& e, const std::vector<ReportPictures>& pictures) {
+  const Metrics metrics = e.metrics();
+  std::size_t i = 0;
+  const std::string json = json_object(
+      {{"model", string(e.model)},
+       {"architecture", string(e.architecture)},
+       {"dataset", string(e.dataset)},
+       {"size", string(e.size)},
+       {"seconds", number(e.seconds)},
+       {"summary", summary_json(metrics)},
+       {"classes", classes_json(e, metrics)},
+       {"confusion", confusion_json(e.confusion)},
+       {"curves", curves_json(e.scores)},
+       {"images", json_list(e.images, [&](const ImageScore& s) { return image_json(s, pictures.at(i++)); })},
+       {"failed", json_list(e.failed, [](const auto& failure) {
+          return text('[', string(failure.first), ',', string(failure.second), ']');
+        })}});
+  std::string out;
+  out.reserve(json.size());
+  for (const char c : json)  // '<' occurs only within strings
+    if (c == '<')
+      out += "\\u003c";
+    else
+      out += c;
+  return out;
+}
+
+}  // namespace atrous

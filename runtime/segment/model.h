@@ -1,0 +1,54 @@
+// A network with all that is needed to use it: the program, the classes and their colours, the way photos go
+// in.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "layers/networks/segmentation.h"
+#include "runtime/engine/program.h"
+#include "weights_tools/metadata.h"
+
+namespace atrous {
+
+struct ModelOptions {
+  bool aux = false;  // build the auxiliary head too
+  Isa isa = supported_isas().front();
+  std::string force = {};  // an implementation's name, preferred over the usual choice
+  int threads = 0;         // for packing weights; 0: as many as the process may use
+  bool device_layers =
+      false;  // leave out what only the processor's kernels fuse: for comparing with a device
+  std::shared_ptr<Device> device =
+      nullptr;  // open_device() (devices.h); null: the processor. It forces by itself
+};
+
+// Immutable once loaded; share it among any number of threads, with one Session each.
+struct Model {
+  std::string architecture;          // "deeplabv3_resnet101"
+  std::vector<std::string> classes;  // by index; "class 7" where nothing names it
+  Palette palette;                   // as many as classes
+  Preprocessing preprocessing;
+  std::int64_t output_stride = 8;
+  std::shared_ptr<const Program> program;
+};
+
+// From a .pth (zip or legacy) or .safetensors file. What the file's metadata does not say is torchvision's:
+// the VOC names for 21 classes, the VOC palette, ImageNet's mean and std, shorter side 520. Error(io,
+// malformed, unsupported, mismatch) as load_checkpoint and build_network.
+Model load_model(const std::string& path, const ModelOptions& = {});
+
+// The network compiled into the library (weights_tools/default_model.h): 11 classes of street scenes.
+// Error(unsupported) in a build without it.
+Model load_default_model(const ModelOptions& = {});
+
+// From a checkpoint in memory. `name` stands for the path in errors.
+Model load_model(std::span<const std::byte> file, const std::string& name, const ModelOptions& = {});
+
+// From a state dict already in memory. Moved in, so that its tensors can be released as they are packed.
+// Error(mismatch) when the metadata names another network, or another number of classes than the head has.
+Model make_model(StateDict, const std::optional<Metadata>&, const ModelOptions& = {});
+
+}  // namespace atrous

@@ -1,0 +1,184 @@
+#include "runtime/segment/segmenter.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+
+#include "layers/base/checked.h"
+#include "layers/cpu/maps/channelwise.h"
+#include "runtime/image/pillow_resize.h"
+#include "runtime/image/preprocess.h"
+
+namespace atrous {
+
+namespace {
+
+class Stopwatch {
+ public:
+  // Seconds since the last call, or since construction.
+  double lap() {
+    const auto now = std::chrono::steady_clock::now();
+    const double seconds = std::chrono::duration<double>(now - last_).count();
+    last_ = now;
+    return seconds;
+  }
+
+ private:
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
+Tensor bilinear(Session& session, ConstView low, int height, int width) {
+  Tensor out({1, height, width, low.shape.c});
+  const auto kernel = make_resize_channelwise({.mode = ResizeMode::bilinear}, session.program().isa);
+  const Shape shapes[] = {low.shape, out.shape()};
+  const ConstView inputs[] = {low, out.view()};
+  const std::size_t bytes = kernel->workspace_bytes(shapes, out.shape(), session.threads());
+  kernel->run({inputs, out.view(), session.scratch(bytes), session.threads()});
+  return out;
+}
+
+Tensor transposed(ConstView low, std::int64_t factor, int height, int width) {
+  const ConvTranspose2d layer = bilinear_upsampling(low.shape.c, factor);
+  Tensor grown(output_shape(layer, low.shape));
+  conv_transpose2d_reference(layer, low, grown.view());
+  Tensor out({1, height, width, low.shape.c});
+  if (height > grown.shape().h || width > grown.shape().w)
+    fail(ErrorCode::invalid_argument, "transposed upsampling by ", factor, " gives ", grown.shape(),
+         ", less than the ", height, " x ", width, " asked for");
+  for (std::int64_t y = 0; y < height; ++y)
+    std::copy_n(grown.view().pixel(0, y, 0), width * low.shape.c, out.view().pixel(0, y, 0));
+  return out;
+}
+
+// Room for labels and confidences, written by `write(labels, confidences)`.
+template <class Fill>
+LabelMap label_map(int height, int width, std::vector<float>* confidence, Fill&& write) {
+  if (height < 1 || width < 1)
+    fail(ErrorCode::invalid_argument, "label map: ", width, "x", height, " has no pixels");
+  LabelMap map{width, height, {}};
+  const auto pixels = static_cast<std::size_t>(checked_product({height, width}, "label map"));
+  map.labels.resize(pixels);
+  if (confidence) confidence->resize(pixels);
+  write(std::span<std::uint8_t>(map.labels), confidence ? std::span<float>(*confidence) : std::span<float>());
+  return map;
+}
+
+Shape input_shape(const ResizeRule& rule, const Image& photo) {
+  if (rule.center_crop > 0) return {1, rule.center_crop, rule.center_crop, 3};
+  const auto [width, height] = resized_size(rule, photo.width, photo.height);
+  return {1, height, width, 3};
+}
+
+// What follows the network, for one image of the last run.
+void finish(Session& session, const Model& model, std::int64_t n, int height, int width,
+            const SegmentOptions& options, Segmentation& result) {
+  std::vector<float>* confidence = options.confidence ? &result.confidence : nullptr;
+  if (options.logits || options.upsampling == Upsampling::transposed)
+    result.logits = full_logits(session, model, n, result.input_height, result.input_width,
+                                options.upsampling, options.output);
+  if (options.upsampling == Upsampling::transposed)
+    result.labels = label_map(height, width, confidence, [&](auto labels, auto confidences) {
+      session.label(result.logits.view(), height, width, labels, confidences);
+    });
+  else
+    result.labels = label(session, n, height, width, confidence, options.output);
+  if (!options.logits) result.logits = {};
+}
+
+// A value that is no number spreads to every pixel that sees it, and argmax would still name a class there.
+void check_finite(ConstView input) {
+  for (std::int64_t p = 0; p < input.shape.pixels(); ++p)
+    for (std::int64_t c = 0; c < input.shape.c; ++c)
+      if (!std::isfinite(input.data[p * input.pitch + c])) {
+        const std::int64_t x = p % input.shape.w, y = p / input.shape.w % input.shape.h;
+        fail(ErrorCode::invalid_argument, "input: the value at image ", p / input.shape.w / input.shape.h,
+             ", channel ", c, ", row ", y, ", column ", x, " is ", input.data[p * input.pitch + c]);
+      }
+}
+
+}  // namespace
+
+Prepared prepare(const Image& photo, const Preprocessing& preprocessing, int threads) {
+  Prepared prepared;
+  prepared.picture = apply(preprocessing.resize, photo, threads);
+  prepared.input = Tensor({1, prepared.picture.height, prepared.picture.width, 3});
+  normalise(prepared.picture, preprocessing, prepared.input.view());
+  return prepared;
+}
+
+LabelMap label(Session& session, std::int64_t n, int height, int width, std::vector<float>* confidence,
+               const std::string& output) {
+  return label_map(height, width, confidence, [&](auto labels, auto confidences) {
+    session.label(n, height, width, labels, confidences, output);
+  });
+}
+
+Tensor full_logits(Session& session, const Model& model, std::int64_t n, int height, int width,
+                   Upsampling upsampling, const std::string& output) {
+  const ConstView low = image_of(session.output(output), n);
+  return upsampling == Upsampling::bilinear ? bilinear(session, low, height, width)
+                                            : transposed(low, model.output_stride, height, width);
+}
+
+Segmentation segment(Session& session, const Model& model, const Image& photo,
+                     const SegmentOptions& options) {
+  Stopwatch watch;
+  Preprocessing preprocessing = model.preprocessing;
+  if (options.resize) preprocessing.resize = *options.resize;
+  session.reserve(input_shape(preprocessing.resize, photo));  // too large is known before anything is made
+  Image picture = apply(preprocessing.resize, photo, session.threads());
+  const bool at_input = options.at_input || preprocessing.resize.center_crop > 0;
+
+  Segmentation result;
+  result.input_height = picture.height;
+  result.input_width = picture.width;
+  result.prepare_seconds = watch.lap();
+  session.run(picture, preprocessing);
+  result.picture = at_input ? std::move(picture) : photo;
+  result.network_seconds = watch.lap();
+  finish(session, model, 0, result.picture.height, result.picture.width, options, result);
+  result.label_seconds = watch.lap();
+  return result;
+}
+
+std::vector<Segmentation> segment(Session& session, const Model& model, ConstView input,
+                                  const SegmentOptions& options) {
+  check_finite(input);
+  Stopwatch watch;
+  session.run(input);
+  const double network_seconds = watch.lap() / static_cast<double>(input.shape.n);
+  std::vector<Segmentation> results;
+  for (std::int64_t n = 0; n < input.shape.n; ++n) {
+    Segmentation result;
+    result.input_height = checked_cast<int>(input.shape.h, "input height");
+    result.input_width = checked_cast<int>(input.shape.w, "input width");
+    result.network_seconds = network_seconds;
+    finish(session, model, n, result.input_height, result.input_width, options, result);
+    result.label_seconds = watch.lap();
+    results.push_back(std::move(result));
+  }
+  return results;
+}
+
+std::vector<ClassShare> class_shares(const Segmentation& segmentation) {
+  std::array<ClassShare, 256> by_class{};
+  for (std::size_t p = 0; p < segmentation.labels.labels.size(); ++p) {
+    ClassShare& share = by_class[segmentation.labels.labels[p]];
+    ++share.pixels;
+    if (!segmentation.confidence.empty()) share.confidence += static_cast<double>(segmentation.confidence[p]);
+  }
+  std::vector<ClassShare> found;
+  for (int c = 0; c < 256; ++c) {
+    ClassShare& share = by_class[static_cast<std::size_t>(c)];
+    if (share.pixels == 0) continue;
+    share.index = c;
+    share.confidence /= static_cast<double>(share.pixels);
+    share.share = static_cast<double>(share.pixels) / static_cast<double>(segmentation.labels.labels.size());
+    found.push_back(share);
+  }
+  std::ranges::stable_sort(found, std::greater(), &ClassShare::pixels);
+  return found;
+}
+
+}  // namespace atrous

@@ -1,0 +1,82 @@
+// A photo in, a label map out: the whole way, and its steps one by one.
+//
+//   prepare()      resize, crop, normalise                      photo -> [1, h, w, 3]
+//   Session::run   the network                                  [n, h, w, 3] -> low-resolution logits
+//   label()        upsample, argmax, confidence                 logits -> label map of any size
+//   full_logits()  upsample alone                               logits -> [n, h, w, classes], what
+//   torchvision returns
+//
+// segment() is these in order.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/engine/session.h"
+#include "runtime/image/image.h"
+#include "runtime/segment/model.h"
+
+namespace atrous {
+
+// How low-resolution logits grow.
+enum class Upsampling {
+  bilinear,    // align_corners = false: torchvision's
+  transposed,  // a transposed convolution with the bilinear kernel (FCN's), by the output stride, cropped at
+               // the top left
+};
+
+struct SegmentOptions {
+  std::optional<ResizeRule> resize;  // instead of the model's own
+  bool at_input = false;             // label map at the network's input size, not the photo's
+  bool confidence = true;
+  bool logits = false;  // keep the logits at the network's input size
+  Upsampling upsampling = Upsampling::bilinear;
+  std::string output = "out";  // or "aux"
+};
+
+struct Segmentation {
+  LabelMap labels;
+  std::vector<float> confidence;  // of each label, 0..1; empty unless asked for
+  Tensor logits;                  // [1, h, w, classes]; empty unless asked for
+  Image picture;                  // what the label map lies on: the photo, or its resized and cropped form
+  int input_height = 0, input_width = 0;  // what the network saw
+  double prepare_seconds = 0, network_seconds = 0, label_seconds = 0;
+};
+
+// The photo at the network's input size, and that normalised.
+struct Prepared {
+  Image picture;
+  Tensor input;
+};
+Prepared prepare(const Image& photo, const Preprocessing&, int threads);
+
+// Labels for image n of the session's last run, at height x width. `confidence` may be null.
+LabelMap label(Session&, std::int64_t n, int height, int width, std::vector<float>* confidence,
+               const std::string& output = "out");
+
+// The logits of image n of the session's last run at height x width.
+Tensor full_logits(Session&, const Model&, std::int64_t n, int height, int width, Upsampling,
+                   const std::string& output = "out");
+
+// Error(invalid_argument) for an output that the model does not have, Error(limit) for sizes and memory.
+// With a centre crop, or with at_input, the label map has the network's input size.
+Segmentation segment(Session&, const Model&, const Image& photo, const SegmentOptions& = {});
+
+// Error(invalid_argument) for values that are not finite.
+// The same for input that is already normalised, [n, h, w, 3]; one result per image, at the input size,
+// without a picture.
+std::vector<Segmentation> segment(Session&, const Model&, ConstView input, const SegmentOptions& = {});
+
+// What a label map holds, by class.
+struct ClassShare {
+  int index = 0;
+  std::int64_t pixels = 0;
+  double share = 0;       // of all pixels, 0..1
+  double confidence = 0;  // mean over its pixels; 0 where none was computed
+};
+
+// The classes that occur, the most frequent first.
+std::vector<ClassShare> class_shares(const Segmentation&);
+
+}  // namespace atrous

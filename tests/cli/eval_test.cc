@@ -1,0 +1,342 @@
+// atrous eval: what it prints and writes, what it refuses, and how it stops and goes on.
+#include <csignal>
+
+#include "tests/support/cli_testing.h"
+#include "tests/support/evaluate_testing.h"
+
+using namespace atrous;
+using namespace atrous::cli_testing;
+using atrous::evaluate_testing::Pairs;
+using atrous::evaluate_testing::patches;
+using atrous::evaluate_testing::write_labels;
+
+namespace {
+
+struct EvalBench : Pairs {
+  const std::string checkpoint = folder / "net.safetensors";
+  EvalBench() { write_safetensors(checkpoint, tiny_state("deeplabv3"), {}); }
+
+  Arguments eval(const Arguments& arguments) const {
+    return Arguments{"eval",      "-m",    checkpoint,        "--threads",      "1", "--resize", "40",
+                     "--dataset", "pairs", folder / "photos", folder / "labels"} +
+           arguments;
+  }
+  Json json(const Arguments& arguments = {}) const {
+    return Json::parse(succeed(eval(arguments + Arguments{"--json", "-"})));
+  }
+  void break_photo(std::size_t i) const { write_text(photo_path(i), "no picture"); }
+};
+
+bool same(const Json& json, const Ratio& ratio) {
+  return ratio ? json.is_number() && json.get<double>() == *ratio : json.is_null();
+}
+
+// All but the seconds, which no two runs share.
+Json without_seconds(Json all) {
+  all.erase("seconds");
+  for (Json& image : all["per_image"]) image.erase("seconds");
+  return all;
+}
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  return lines;
+}
+
+}  // namespace
+
+TEST_CASE_FIXTURE(EvalBench, "eval's JSON holds every number of the library's evaluation to the last digit") {
+  const Evaluation e = evaluate(model, open(), options());
+  const Metrics m = e.metrics();
+  const Json all = json();
+  CHECK(all["model"] == "net.safetensors");
+  CHECK(all["architecture"] == model.architecture);
+  CHECK(all["dataset"] == "pairs: 6 images");
+  CHECK(all["size"] == e.size);
+  CHECK(all["images"] == 6);
+  CHECK(all["failed"].empty());
+  CHECK(all["seconds"].get<double>() > 0);
+  const std::pair<const char*, Ratio> summary[] = {{"pixel_accuracy", m.pixel_accuracy},
+                                                   {"mean_accuracy", m.mean_recall},
+                                                   {"mean_iou", m.mean_iou},
+                                                   {"mean_dice", m.mean_dice},
+                                                   {"mean_precision", m.mean_precision},
+                                                   {"mean_average_precision", m.mean_average_precision},
+                                                   {"frequency_weighted_iou", m.frequency_weighted_iou},
+                                                   {"micro_iou", m.micro_iou},
+                                                   {"micro_dice", m.micro_dice},
+                                                   {"image_mean_iou", m.image_mean_iou},
+                                                   {"image_mean_dice", m.image_mean_dice},
+                                                   {"image_pixel_accuracy", m.image_pixel_accuracy},
+                                                   {"cross_entropy", m.cross_entropy}};
+  CHECK(all["summary"].size() == std::size(summary) + 1);
+  CHECK(all["summary"]["pixels"] == m.pixels);
+  for (const auto& one : summary) CHECK_MESSAGE(same(all["summary"][one.first], one.second), one.first);
+  REQUIRE(all["classes"].size() == 5);
+  for (std::size_t c = 0; c < 5; ++c) {
+    const Json& found = all["classes"][c];
+    const ClassMetrics& expected = m.classes[c];
+    CHECK(found["index"] == c);
+    CHECK(found["name"] == model.classes[c]);
+    CHECK(same(found["iou"], expected.iou));
+    CHECK(same(found["dice"], expected.dice));
+    CHECK(same(found["precision"], expected.precision));
+    CHECK(same(found["recall"], expected.recall));
+    CHECK(same(found["average_precision"], expected.average_precision));
+    CHECK(same(found["iou_per_image"], expected.iou_per_image));
+    CHECK(found["truth_pixels"] == expected.truth_pixels);
+    CHECK(found["predicted_pixels"] == expected.predicted_pixels);
+    CHECK(found["correct_pixels"] == expected.correct_pixels);
+    for (std::size_t p = 0; p < 5; ++p)
+      CHECK(all["confusion_matrix"][c][p] == e.confusion.at(static_cast<int>(c), static_cast<int>(p)));
+  }
+  REQUIRE(all["per_image"].size() == 6);
+  for (std::size_t i = 0; i < 6; ++i) {
+    const Json& found = all["per_image"][i];
+    const ImageScore& expected = e.images[i];
+    CHECK(found["name"] == expected.name);
+    CHECK(found["width"] == expected.width);
+    CHECK(found["height"] == expected.height);
+    CHECK(found["pixels"] == expected.pixels);
+    CHECK(same(found["pixel_accuracy"], expected.pixel_accuracy));
+    CHECK(same(found["mean_iou"], expected.mean_iou));
+    CHECK(same(found["cross_entropy"], expected.cross_entropy));
+    REQUIRE(found["iou"].size() == expected.iou.size());
+    for (std::size_t k = 0; k < expected.iou.size(); ++k) {
+      CHECK(found["iou"][k]["class"] == expected.iou[k].first);
+      CHECK(same(found["iou"][k]["iou"], expected.iou[k].second));
+    }
+  }
+}
+
+TEST_CASE_FIXTURE(EvalBench, "eval's table has a line per class and the summary, with absent ratios as -") {
+  for (std::size_t i = 0; i < names.size(); ++i) {  // class 4 is nowhere in the labels
+    LabelMap map = read_labels_file(label_path(i));
+    std::ranges::replace(map.labels, std::uint8_t{4}, std::uint8_t{0});
+    write_labels(label_path(i), map);
+  }
+  const std::string table = succeed(eval({}));
+  const auto lines = lines_of(table);
+  CAPTURE(table);
+  CHECK(lines[0].starts_with("net.safetensors (" + model.architecture +
+                             ") on pairs: 6 images; compared at shorter side 40"));
+  CHECK(lines[1].starts_with("class"));
+  for (const char* head : {"IoU", "Dice", "precision", "recall", "AP", "pixels"})
+    CHECK(mentions(lines[1], head));
+  const Metrics m = evaluate(model, open(), options()).metrics();
+  for (std::size_t c = 0; c < 5; ++c) {
+    CHECK(lines[2 + c].starts_with(model.classes[c]));
+    CHECK(lines[2 + c].ends_with(' ' + std::to_string(m.classes[c].truth_pixels)));
+  }
+  CHECK(mentions(lines[6], " - "));
+  CHECK(mentions(lines[7], "absent"));
+  std::ostringstream miou;
+  miou << std::fixed << std::setprecision(4) << m.mean_iou.value();
+  for (const char* what : {"pixel accuracy", "mean accuracy", "mean IoU", "frequency-weighted IoU",
+                           "mean Dice", "mean average precision", "cross-entropy"})
+    CHECK_MESSAGE(mentions(table, what), what);
+  CHECK(mentions(table, miou.str()));
+  CHECK(json()["classes"][4]["recall"].is_null());
+  CHECK(json()["classes"][4]["average_precision"].is_null());
+}
+
+TEST_CASE_FIXTURE(EvalBench, "eval's CSVs have a row per class and a row per image") {
+  break_photo(3);
+  const Json all = [&] {
+    const ProcessResult r = run_atrous(eval({"-q", "--json", folder / "all.json", "--csv",
+                                             folder / "classes.csv", "--images-csv", folder / "images.csv"}));
+    CHECK(r.exit_code == 0);
+    CHECK(r.output == "");
+    return Json::parse(read_text(folder / "all.json"));
+  }();
+  const auto classes = lines_of(read_text(folder / "classes.csv"));
+  REQUIRE(classes.size() == 6);
+  CHECK(classes[0] ==
+        "index,name,iou,dice,precision,recall,average_precision,iou_per_image,truth_pixels,predicted_pixels,"
+        "correct_pixels");
+  for (std::size_t c = 0; c < 5; ++c) {
+    CHECK(classes[c + 1].starts_with(text(c, ',', model.classes[c], ',')));
+    const double iou = std::stod(classes[c + 1].substr(text(c, ',', model.classes[c], ',').size()));
+    CHECK(iou == all["classes"][c]["iou"].get<double>());
+  }
+  const auto images = lines_of(read_text(folder / "images.csv"));
+  REQUIRE(images.size() == 7);
+  CHECK(images[0] ==
+        "name,width,height,pixels,pixel_accuracy,mean_iou,mean_dice,cross_entropy,seconds,error");
+  CHECK(images[1].starts_with("a,60,40,"));
+  CHECK(images[6].starts_with("d,,,,,,,,,"));
+  CHECK(mentions(images[6], photo_path(3)));
+}
+
+TEST_CASE_FIXTURE(EvalBench, "eval's report is a folder with a page") {
+  CHECK(succeed(eval({"-q", "--report", folder / "made/report"})) == "");
+  CHECK(mentions(read_text(folder / "made/report/index.html"), "net.safetensors"));
+  CHECK(!names_in(folder / "made/report/images").empty());
+}
+
+TEST_CASE_FIXTURE(EvalBench, "eval compares where it is told to") {
+  CHECK(json({"--at", "original"})["per_image"][0]["width"] == 48);
+  CHECK(json({"--at", "input"})["per_image"][0]["width"] == 60);
+  const Arguments plain{
+      "eval", "-m", checkpoint, "--dataset", "pairs", folder / "photos", folder / "labels", "--limit", "1"};
+  const auto first = [&](const Arguments& arguments) {
+    const Json all = Json::parse(succeed(plain + arguments + Arguments{"--json", "-"}));
+    CHECK(all["dataset"] == "pairs: first 1 of 6 images");
+    return text(all["per_image"][0]["width"], 'x', all["per_image"][0]["height"]);
+  };
+  CHECK(first({"--no-resize"}) == "48x32");
+  CHECK(first({"--size", "50x70"}) == "50x70");
+  CHECK(first({"--resize", "64"}) == "96x64");
+  CHECK(first({}) == "780x520");
+}
+
+TEST_CASE_FIXTURE(EvalBench, "eval's options of the truth: void, other labels, a map, fewer images") {
+  const Json plain = json();
+  const Json with_void = json({"--void-class"});
+  CHECK(with_void["classes"].size() == 6);
+  CHECK(with_void["classes"][5]["name"] == "void");
+  CHECK(with_void["summary"]["pixels"] > plain["summary"]["pixels"]);
+  write_text(folder / "map.txt", "0 = 1\n1 = 0\n* = ignore\n");
+  const Json mapped = json({"--map", folder / "map.txt"});
+  CHECK(mapped["classes"][0]["truth_pixels"] == plain["classes"][1]["truth_pixels"]);
+  CHECK(mapped["classes"][2]["truth_pixels"] == 0);
+  CHECK(json({"--no-scores"})["summary"]["cross_entropy"].is_null());
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    LabelMap map = read_labels_file(label_path(i));
+    std::ranges::replace(map.labels, std::uint8_t{255}, std::uint8_t{3});
+    write_labels(label_path(i), map);
+  }
+  const Json none = json({"--ignore", "none"});
+  CHECK(none["summary"]["pixels"] == with_void["summary"]["pixels"]);
+  CHECK(json({"--ignore", "3"})["summary"]["pixels"] ==
+        none["summary"]["pixels"].get<int>() - none["classes"][3]["truth_pixels"].get<int>());
+}
+
+TEST_CASE_FIXTURE(EvalBench, "eval takes names and colours for its classes") {
+  write_text(folder / "names.txt", "sky\nroad\ncar, parked\ntree\npole\n");
+  CHECK(json({"--classes", folder / "names.txt"})["classes"][1]["name"] == "road");
+  CHECK(mentions(succeed(eval({"--classes", folder / "names.txt", "--csv", "-"})), "2,\"car, parked\","));
+  refuse(1, eval({"--palette", folder / "names.txt"}), {"names.txt", "line 1"});
+}
+
+TEST_CASE_FIXTURE(EvalBench, "a broken image is one complaint, counted at the end, and no failure") {
+  break_photo(1);
+  break_photo(4);
+  const ProcessResult r = run_atrous(eval({"--json", "-"}));
+  CHECK(r.exit_code == 0);
+  const auto said = lines_of(r.errors);
+  CAPTURE(r.errors);
+  REQUIRE(said.size() == 3);
+  CHECK(said[0].starts_with("atrous: error: " + photo_path(1) + ": "));
+  CHECK(said[1].starts_with("atrous: error: " + photo_path(4) + ": "));
+  CHECK(said[2] == "atrous: error: 2 of 6 images failed");
+  const Json all = Json::parse(r.output);
+  CHECK(all["images"] == 4);
+  REQUIRE(all["failed"].size() == 2);
+  CHECK(all["failed"][0]["name"] == "b");
+  CHECK("atrous: error: " + all["failed"][0]["error"].get<std::string>() == said[0]);
+  refuse(1, eval({"--strict"}), {photo_path(1)});
+  for (std::size_t i = 0; i < names.size(); ++i) break_photo(i);
+  const ProcessResult none = run_atrous(eval({}));
+  CHECK(none.exit_code == 1);
+  CHECK(none.output == "");
+  CHECK(mentions(none.errors, "none of 6 images"));
+}
+
+TEST_CASE_FIXTURE(EvalBench, "an interrupted eval leaves a state, says so, and goes on to the same numbers") {
+  // The broken photo's complaint is the sign that the run is under way.
+  const Image large = photo(150, 150);
+  for (int i = 0; i < 60; ++i) {
+    write_file(folder / text("photos/g", i, ".png"), encode_png(large));
+    write_labels(folder / text("labels/g", i, ".png"), patches(150, 150, static_cast<unsigned>(i)));
+  }
+  break_photo(0);
+  const Arguments whole{"eval",
+                        "-m",
+                        checkpoint,
+                        "--threads",
+                        "1",
+                        "--size",
+                        "160x160",
+                        "--dataset",
+                        "pairs",
+                        folder / "photos",
+                        folder / "labels",
+                        "--json",
+                        folder / "whole.json",
+                        "-q"};
+  CHECK(run_atrous(whole).exit_code == 0);
+  Arguments kept = whole + Arguments{"--resume", folder / "state"};
+  kept[12] = folder / "resumed.json";
+  for (const int signal : {SIGINT, SIGTERM}) {
+    std::filesystem::remove(folder / "state");
+    const ProcessResult r = run_atrous(kept, {.signal_at_errors = signal});
+    CAPTURE(r.errors);
+    CHECK(r.exit_code == 128 + signal);
+    CHECK(mentions(r.errors, "atrous: error: stopped after "));
+    CHECK(mentions(r.errors, " of 66 images; the same command goes on"));
+    CHECK(!std::filesystem::exists(folder / "resumed.json"));
+  }
+  const ProcessResult r = run_atrous(kept);
+  CHECK(r.exit_code == 0);
+  CHECK(r.errors == "atrous: error: 1 of 66 images failed\n");
+  CHECK(without_seconds(Json::parse(read_text(folder / "resumed.json"))) ==
+        without_seconds(Json::parse(read_text(folder / "whole.json"))));
+  const ProcessResult lost = run_atrous(whole, {.signal_at_errors = SIGINT});
+  CHECK(lost.exit_code == 130);
+  CHECK(mentions(lost.errors, "--resume"));
+}
+
+TEST_CASE_FIXTURE(EvalBench, "the state of another eval is refused") {
+  const Arguments kept = eval({"-q", "--resume", folder / "state"});
+  succeed(kept);
+  refuse(1, kept + Arguments{"--no-scores"}, {folder / "state", "scores"});
+  refuse(1, kept + Arguments{"--limit", "2"}, {folder / "state", "samples"});
+  refuse(1, kept + Arguments{"--ignore", "3"}, {folder / "state", "ignored label was 255, is 3"});
+  refuse(1, kept + Arguments{"--force", "reference"}, {folder / "state", "implementation"});
+  write_safetensors(checkpoint, tiny_state("deeplabv3", 2), {});
+  refuse(1, kept, {folder / "state", "model"});
+  write_text(folder / "state", "{}");
+  refuse(1, kept, {folder / "state", "not the state"});
+}
+
+TEST_CASE_FIXTURE(EvalBench, "nonsense for eval is refused, naming it") {
+  refuse(2, {"eval"}, {"--dataset"});
+  refuse(2, {"eval", "-m", checkpoint}, {"--dataset"});
+  refuse(2, {"eval", "-m", checkpoint, "--dataset", "voc"}, {"--dataset"});
+  refuse(1, {"eval", "-m", checkpoint, "--dataset", "vos", folder.path()}, {"vos", "voc", "pairs"});
+  refuse(1, {"eval", "-m", checkpoint, "--dataset", "voc", folder / "none"}, {"none"});
+  refuse(1, {"eval", "-m", checkpoint, "--dataset", "pairs", folder / "photos"}, {"pairs"});
+  refuse(2, {"eval", "-m", checkpoint, "--dataset", "voc", folder.path(), folder.path()}, {"voc", "pairs"});
+  refuse(1, {"eval", "-m", folder / "none.pth", "--dataset", "pairs", folder / "photos", folder / "labels"},
+         {"none.pth"});
+  const std::pair<const char*, std::vector<const char*>> nonsense[] = {
+      {"--ignore", {"256", "-1", "x", "", "5x", "None"}},
+      {"--at", {"photo", ""}},
+      {"--limit", {"0", "-1", "x"}},
+      {"--resize", {"0", "x"}},
+      {"--size", {"5", "0x5"}},
+      {"--threads", {"-1"}},
+  };
+  for (const auto& [option, values] : nonsense)
+    for (const char* value : values) {
+      const Arguments plain{"eval",           "-m", checkpoint, "--dataset", "pairs", folder / "photos",
+                            folder / "labels"};
+      refuse(2, plain + Arguments{text(option, '=', value)}, {std::string_view(option).substr(2).data()});
+    }
+  refuse(2, eval({"--no-resize"}), {"--resize", "--no-resize"});
+  refuse(2, eval({"--json", "-", "--csv", "-"}), {"--json", "--csv"});
+  refuse(2, eval({"--colour"}), {"--colour"});
+}
+
+TEST_CASE_FIXTURE(EvalBench, "an output that cannot be written is found before the work is done") {
+  for (const char* option : {"--json", "--csv", "--images-csv", "--resume"}) {
+    refuse(1, eval({option, folder / "none/out"}), {"none/out"});
+    refuse(1, eval({option, folder / "photos"}), {"photos", "directory"});
+  }
+  write_text(folder / "file", "");
+  refuse(1, eval({"--report", folder / "file/report"}), {"file/report"});
+  refuse(1, eval({}), {"standard output"}, {.output_file = "/dev/full"});
+}

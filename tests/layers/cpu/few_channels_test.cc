@@ -1,0 +1,109 @@
+// The kernel for pictures against the reference, for every instruction set of this machine, on numbers whose
+// sums are exact in any order.
+#include "layers/cpu/conv/conv2d_few_channels.h"
+
+#include <doctest/doctest.h>
+
+#include "tests/support/conv2d_comparison.h"
+
+using namespace atrous;
+
+namespace {
+
+struct Problem {
+  Shape in{1, 9, 11, 3};
+  std::int64_t out = 16, kernel_h = 3, kernel_w = 3, stride = 2, padding = 1;
+  bool residual = false;
+  std::int64_t beside = 0;  // strange channels on either side of input, residual and output
+  ActivationKind activation = ActivationKind::none;
+};
+
+std::ostream& operator<<(std::ostream& out, const Problem& p) {
+  return out << p.in << " to " << p.out << ", kernel " << p.kernel_h << "x" << p.kernel_w << "/" << p.stride
+             << ", padding " << p.padding << ", residual " << p.residual << ", beside " << p.beside;
+}
+
+DrawnConv2d set_up(const Problem& p, Draw draw_inputs, Draw draw_weights) {
+  return draw_convolution({.weight = {p.out, p.in.c, p.kernel_h, p.kernel_w, nullptr},
+                           .bias = nullptr,
+                           .stride = p.stride,
+                           .padding = p.padding,
+                           .activation = p.activation},
+                          p.in,
+                          {.residual = p.residual,
+                           .before_in = p.beside,
+                           .after_in = p.beside,
+                           .before_residual = p.beside,
+                           .after_residual = 2 * p.beside},
+                          draw_inputs, draw_weights);
+}
+
+void check(const Problem& p, int threads = 1, double tolerance = 0) {
+  equals_reference(set_up(p, Draw::whole, Draw::sixteenths), text(p), make_conv2d_few_channels,
+                   {2 * p.beside, p.beside, threads, tolerance});
+}
+
+}  // namespace
+
+TEST_CASE("only undilated, ungrouped convolutions of few channels and several taps are taken for pictures") {
+  Random random(1);
+  const auto accepted = [&](std::int64_t channels, std::int64_t kernel, std::int64_t dilation,
+                            std::int64_t groups) {
+    const auto weight = drawn(4 * channels * 9, random, Draw::whole);
+    const Conv2d layer{.weight = {4, channels / groups, kernel, kernel, weight},
+                       .bias = nullptr,
+                       .dilation = dilation,
+                       .groups = groups};
+    return make_conv2d_few_channels(layer, supported_isas().front()) != nullptr;
+  };
+  CHECK(accepted(3, 3, 1, 1));
+  CHECK(accepted(4, 3, 1, 1));
+  CHECK_FALSE(accepted(5, 3, 1, 1));
+  CHECK_FALSE(accepted(3, 1, 1, 1));
+  CHECK_FALSE(accepted(3, 3, 2, 1));
+  CHECK_FALSE(accepted(4, 3, 1, 2));
+}
+
+TEST_CASE("the kernel for pictures equals the reference exactly on stems of every kind") {
+  for (std::int64_t channels : {1, 2, 3, 4})
+    for (std::int64_t kernel : {2, 3, 5, 7})
+      for (std::int64_t stride : {1, 2, 4})
+        for (std::int64_t out : {5, 16, 40}) {
+          Problem p{.in = {1, 12, 31, channels}, .out = out, .kernel_h = kernel, .kernel_w = kernel};
+          p.stride = stride, p.padding = kernel / 2;
+          check(p);
+        }
+}
+
+TEST_CASE("the kernel for pictures equals the reference exactly on maps and paddings of any size") {
+  for (std::int64_t h : {1, 2, 5})
+    for (std::int64_t w : {1, 2, 3, 7, 24, 25, 50})
+      for (std::int64_t padding : {1, 3, 6}) {
+        check({.in = {2, h, w, 3}, .padding = padding});
+        check({.in = {1, h, w, 3}, .kernel_h = 1, .kernel_w = 3, .stride = 1, .padding = padding});
+        check({.in = {1, h, w, 3}, .kernel_h = 3, .kernel_w = 1, .stride = 3, .padding = padding});
+      }
+  check({.in = {1, 8, 9, 3}, .padding = 0});
+}
+
+TEST_CASE("the kernel for pictures adds residuals, activates, and reads and writes slices") {
+  for (ActivationKind kind : {ActivationKind::relu, ActivationKind::hardswish})
+    for (std::int64_t beside : {0, 2})
+      check({.in = {2, 9, 33, 3}, .out = 21, .residual = true, .beside = beside, .activation = kind}, 2,
+            1e-6);
+}
+
+TEST_CASE("the kernel for pictures gives the same bits for any number of threads") {
+  const DrawnConv2d s = set_up({.in = {2, 37, 50, 3}, .out = 24, .kernel_h = 7, .kernel_w = 7, .padding = 3},
+                               Draw::floats, Draw::floats);
+  for (Isa isa : supported_isas()) {
+    CAPTURE(name_of(isa));
+    const auto kernel = make_conv2d_few_channels(s.layer, isa);
+    Tensor first(s.out), again(s.out);
+    run_hostile(*kernel, s.inputs, first.view(), 1);
+    for (int threads : {1, 2, 3, 7}) {
+      run_hostile(*kernel, s.inputs, again.view(), threads);
+      CHECK(same_bits(first.view(), again.view()));
+    }
+  }
+}

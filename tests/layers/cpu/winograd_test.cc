@@ -1,0 +1,592 @@
+// The Winograd kernels: whole convolutions against the definition in double precision, for every instruction
+// set of this machine.
+//
+// Winograd rounds where the direct sum of small whole numbers does not, so results are compared within a
+// bound. What a sum of n random products varies by is the root of the sum of their squares; errors are
+// measured against the largest of these of a map, which does not shrink where the terms happen to cancel.
+#include <doctest/doctest.h>
+
+#include <thread>
+
+#include "layers/base/checked.h"
+#include "layers/cpu/conv/conv2d_implicit_gemm.h"
+#include "layers/cpu/conv/conv2d_winograd.h"
+#include "tests/support/layers_testing.h"
+#include "tests/support/winograd_testing.h"
+
+using namespace atrous;
+using winograd::info;
+using winograd::Scheme;
+
+namespace {
+
+constexpr int tile_sizes[] = {2, 3, 4, 6};
+
+enum class Residual { none, whole, one_pixel, in_place };
+
+struct Problem {
+  std::int64_t n = 1, h = 1, w = 1, in = 16, out = 1, padding = 1, dilation = 1;
+  bool bias = false;
+  Residual residual = Residual::none;
+  ActivationKind activation = ActivationKind::none;
+  // Channels of wider tensors before and after the slice that is read or written.
+  std::int64_t beside_in = 0, beside_residual = 0, beside_out = 0;
+  Draw draw = Draw::floats;
+  std::uint64_t seed = 1;
+};
+
+std::ostream& operator<<(std::ostream& out, const Problem& p) {
+  return out << "Problem{.n = " << p.n << ", .h = " << p.h << ", .w = " << p.w << ", .in = " << p.in
+             << ", .out = " << p.out << ", .padding = " << p.padding << ", .dilation = " << p.dilation
+             << ", .bias = " << p.bias << ", .residual = Residual(" << static_cast<int>(p.residual)
+             << "), .activation = ActivationKind::" << name_of(p.activation)
+             << ", .beside_in = " << p.beside_in << ", .beside_residual = " << p.beside_residual
+             << ", .beside_out = " << p.beside_out << ", .draw = Draw(" << static_cast<int>(p.draw)
+             << "), .seed = " << p.seed << "}";
+}
+
+struct Setup {
+  Conv2d layer;
+  Slice in, residual;
+  Shape out;
+  Residual kind;
+
+  // Where the residual is the output itself that holds a copy of it.
+  std::vector<ConstView> inputs(View output) const {
+    if (kind == Residual::none) return {in.view()};
+    if (kind != Residual::in_place) return {in.view(), residual.view()};
+    for (std::int64_t p = 0; p < output.shape.pixels(); ++p)
+      std::copy_n(residual.view().data + p * residual.view().pitch, output.shape.c,
+                  output.data + p * output.pitch);
+    return {in.view(), output};
+  }
+};
+
+Setup set_up(const Problem& p) {
+  Random random(p.seed);
+  const Draw draw_weights = p.draw == Draw::whole ? Draw::sixteenths : p.draw;
+  const auto weight = drawn(p.out * p.in * 9, random, draw_weights);
+  const auto bias = p.bias ? drawn(p.out, random, draw_weights) : nullptr;
+  const Conv2d layer{.weight = {p.out, p.in, 3, 3, weight},
+                     .bias = bias,
+                     .padding = p.padding,
+                     .dilation = p.dilation,
+                     .activation = p.activation};
+  const Shape in{p.n, p.h, p.w, p.in}, out = output_shape(layer, in), pixel{out.n, 1, 1, out.c};
+  Setup s{layer, Slice(in, p.beside_in, p.beside_in / 2),
+          Slice(p.residual == Residual::one_pixel ? pixel : out, p.beside_residual / 2, p.beside_residual),
+          out, p.residual};
+  fill(s.in.view(), random, p.draw);
+  fill(s.residual.view(), random, draw_weights);
+  return s;
+}
+
+// The convolution in double precision, and the largest root of the sum of an output's squared terms.
+struct Expected {
+  Shape shape;
+  std::vector<double> values;  // dense
+  double scale;
+};
+
+Expected by_definition(const Setup& s) {
+  const Filter& w = s.layer.weight;
+  const auto outputs = static_cast<std::size_t>(w.d0);
+  std::vector<double> weights(9 * static_cast<std::size_t>(w.d1) * outputs);  // [ky][kx][i][o]
+  for (std::int64_t o = 0; o < w.d0; ++o)
+    for (std::int64_t i = 0; i < w.d1; ++i)
+      for (std::int64_t tap = 0; tap < 9; ++tap)
+        weights[static_cast<std::size_t>((tap * w.d1 + i) * w.d0 + o)] = w.at(o, i, tap / 3, tap % 3);
+
+  Expected e{s.out, {}, 0};
+  const ConstView in = s.in.view(), residual = s.residual.view();
+  std::vector<double> sums(outputs), squares(outputs);
+  for (std::int64_t n = 0; n < s.out.n; ++n)
+    for (std::int64_t y = 0; y < s.out.h; ++y)
+      for (std::int64_t x = 0; x < s.out.w; ++x) {
+        std::ranges::fill(sums, 0);
+        std::ranges::fill(squares, 0);
+        for (std::int64_t tap = 0; tap < 9; ++tap) {
+          const std::int64_t in_y = y - s.layer.padding + tap / 3 * s.layer.dilation,
+                             in_x = x - s.layer.padding + tap % 3 * s.layer.dilation;
+          if (in_y < 0 || in_y >= in.shape.h || in_x < 0 || in_x >= in.shape.w) continue;
+          for (std::int64_t i = 0; i < w.d1; ++i) {
+            const double value = in.at(n, in_y, in_x, i);
+            const double* row = weights.data() + (tap * w.d1 + i) * w.d0;
+            for (std::size_t o = 0; o < outputs; ++o) {
+              const double term = value * row[o];
+              sums[o] += term;
+              squares[o] += term * term;
+            }
+          }
+        }
+        for (std::size_t o = 0; o < outputs; ++o) {
+          const auto channel = static_cast<std::int64_t>(o);
+          double sum = sums[o];
+          if (s.layer.bias) sum += s.layer.bias.get()[o];
+          if (s.kind != Residual::none) sum += residual_pixel(residual, n, y, x)[channel];
+          e.values.push_back(activate(s.layer.activation, static_cast<float>(sum)));
+          e.scale = std::max(e.scale, std::sqrt(squares[o]));
+        }
+      }
+  return e;
+}
+
+// The largest error as a share of the scale; huge where something is not a number.
+double error_of(ConstView found, const Expected& expected) {
+  if (found.shape != expected.shape) return 1e30;
+  double worst = 0;
+  auto e = expected.values.begin();
+  for (std::int64_t p = 0; p < found.shape.pixels(); ++p)
+    for (std::int64_t c = 0; c < found.shape.c; ++c) {
+      const double error = std::abs(found.data[p * found.pitch + c] - *e++);
+      if (!(error <= 1e30)) return 1e30;
+      worst = std::max(worst, error);
+    }
+  return worst / std::max(expected.scale, 1e-3);
+}
+
+// A workspace full of NaN between guards that no kernel may write to.
+class Workspace {
+ public:
+  explicit Workspace(std::size_t bytes) : memory_(guard + bytes + guard), bytes_(bytes) {
+    std::memset(memory_.data(), 0xff, memory_.size());
+  }
+  std::span<std::byte> span() const { return {memory_.data() + guard, bytes_}; }
+  bool kept_within() const {
+    const auto untouched = [](std::byte b) { return b == std::byte{0xff}; };
+    return std::all_of(memory_.data(), memory_.data() + guard, untouched) &&
+           std::all_of(memory_.data() + guard + bytes_, memory_.data() + memory_.size(), untouched);
+  }
+
+ private:
+  static constexpr std::size_t guard = 4096;
+  Buffer memory_;
+  std::size_t bytes_;
+};
+
+std::size_t least_bytes(const Kernel& kernel, const Setup& s, int threads) {
+  return kernel.least_workspace_bytes(std::vector<Shape>{s.in.view().shape}, s.out, threads);
+}
+std::size_t best_bytes(const Kernel& kernel, const Setup& s, int threads) {
+  return kernel.workspace_bytes(std::vector<Shape>{s.in.view().shape}, s.out, threads);
+}
+
+// Runs into an output full of NaN. Returns whether the workspace was enough.
+bool run_within(const Kernel& kernel, const Setup& s, View output, int threads, std::size_t bytes) {
+  for (std::int64_t p = 0; p < output.shape.pixels(); ++p)
+    std::fill_n(output.data + p * output.pitch, output.shape.c, not_a_number);
+  const auto inputs = s.inputs(output);
+  const Workspace workspace(bytes);
+  kernel.run({.inputs = inputs, .output = output, .workspace = workspace.span(), .threads = threads});
+  return workspace.kept_within();
+}
+
+std::unique_ptr<Kernel> winograd_kernel(const Conv2d& layer, Isa isa, int largest_tile, int threads = 1) {
+  return make_conv2d_winograd(std::make_shared<PackedConv2d>(layer, isa, threads), largest_tile);
+}
+
+// Checks one problem with all tile sizes on every instruction set; returns whether all was well.
+bool agrees_with_definition(const Problem& p, int threads = 1) {
+  const Setup s = set_up(p);
+  const Expected expected = by_definition(s);
+  bool good = true;
+  for (Isa isa : supported_isas()) {
+    const auto packed = std::make_shared<PackedConv2d>(s.layer, isa, threads);
+    for (int largest : tile_sizes) {
+      const auto kernel = make_conv2d_winograd(packed, largest);
+      Slice out(s.out, p.beside_out, p.beside_out / 2);
+      const bool kept = run_within(*kernel, s, out.view(), threads, best_bytes(*kernel, s, threads));
+      const double error = error_of(out.view(), expected);
+      const bool well = kept && error <= bound(largest, p.in) && out.strangers_untouched();
+      CHECK_MESSAGE(well, text(p, " on ", name_of(isa), " with ", kernel->name(), ": error ", error,
+                               kept ? "" : ", wrote beside its workspace"));
+      good = good && well;
+    }
+  }
+  return good;
+}
+
+Problem square(std::int64_t size, std::int64_t in, std::int64_t out, std::int64_t dilation = 1) {
+  return {.h = size, .w = size, .in = in, .out = out, .padding = dilation, .dilation = dilation};
+}
+
+struct Named {
+  std::string name;
+  Problem problem;
+};
+
+std::vector<Named> named_problems() {
+  return {
+      {"one pixel", square(1, 16, 1)},
+      {"one pixel, dilation 36", square(1, 37, 5, 36)},
+      {"a row", {.h = 1, .w = 37, .in = 16, .out = 7}},
+      {"a column", {.h = 37, .w = 1, .in = 16, .out = 7}},
+      {"a row of one tile", {.h = 1, .w = 6, .in = 17, .out = 33}},
+      {"two pixels", {.h = 2, .w = 1, .in = 16, .out = 5}},
+      {"two by three", {.h = 2, .w = 3, .in = 16, .out = 5}},
+      {"resnet 3x3", square(14, 32, 32)},
+      {"resnet layer3, dilation 2", square(13, 48, 40, 2)},
+      {"resnet layer4, dilation 4", square(11, 24, 24, 4)},
+      {"a sub-grid of three pixels in the padding", square(9, 33, 21, 3)},
+      {"sub-grids of three and two pixels", square(8, 33, 21, 3)},
+      {"sub-grids of two pixels and one", square(9, 16, 21, 6)},
+      {"aspp rate 12", square(9, 33, 21, 12)},
+      {"aspp rate 12, sub-grids of one pixel and two", square(17, 16, 16, 12)},
+      {"aspp rate 24", square(28, 16, 9, 24)},
+      {"aspp rate 36, larger than the map", square(13, 16, 16, 36)},
+      {"aspp rate 36, one axis inside",
+       {.h = 5, .w = 40, .in = 16, .out = 16, .padding = 36, .dilation = 36}},
+      {"rows of whole maps, columns of tiles",
+       {.h = 4, .w = 29, .in = 16, .out = 9, .padding = 4, .dilation = 4}},
+      {"no padding", {.h = 8, .w = 7, .in = 17, .out = 6, .padding = 0}},
+      {"no padding, dilation 3", {.h = 11, .w = 9, .in = 17, .out = 6, .padding = 0, .dilation = 3}},
+      {"padding one less than the dilation",
+       {.h = 9, .w = 6, .in = 17, .out = 6, .padding = 3, .dilation = 4}},
+      {"padding wider than the dilation", {.h = 3, .w = 4, .in = 17, .out = 6, .padding = 5}},
+      {"padding wider than a dilation of 3",
+       {.h = 3, .w = 4, .in = 17, .out = 6, .padding = 7, .dilation = 3}},
+      {"channels of one chunk", square(5, 256, 5)},
+      {"channels one less than a chunk", square(5, 255, 5)},
+      {"channels one more than a chunk", square(5, 257, 5)},
+      {"channels of two uneven chunks", square(7, 300, 33)},
+      {"channels of two chunks and one", square(4, 513, 32)},
+      {"600 channels", square(3, 600, 9, 2)},
+      {"channels that are no whole vectors", square(7, 37, 31)},
+      {"31 output channels", square(8, 16, 31)},
+      {"33 output channels", square(8, 16, 33)},
+      {"70 output channels", square(8, 19, 70)},
+      {"257 output channels", square(6, 16, 257)},
+      {"a batch of three", {.n = 3, .h = 7, .w = 9, .in = 21, .out = 34}},
+      {"a dilated batch of three",
+       {.n = 3, .h = 10, .w = 7, .in = 18, .out = 11, .padding = 4, .dilation = 4}},
+  };
+}
+
+}  // namespace
+
+TEST_CASE("Winograd's kernels equal the definition on every named shape") {
+  for (const Named& named : named_problems()) {
+    CAPTURE(named.name);
+    agrees_with_definition(named.problem);
+  }
+}
+
+TEST_CASE("Winograd's kernels equal the definition on maps of every size up to 20") {
+  for (std::int64_t size = 1; size <= 20; ++size)
+    for (std::int64_t dilation : {1, 2, 3}) {
+      Problem p = square(size, 16, 5, dilation);
+      p.w = 21 - size;
+      agrees_with_definition(p);
+    }
+}
+
+TEST_CASE("whole numbers come out of Winograd's kernels as they do of the definition") {
+  for (const Named& named : named_problems()) {
+    CAPTURE(named.name);
+    Problem p = named.problem;
+    p.draw = Draw::whole;
+    agrees_with_definition(p);
+  }
+}
+
+TEST_CASE("2x2 tiles are exact on whole numbers: their constants are powers of two") {
+  for (std::int64_t dilation : {1, 2, 4}) {
+    Problem p = square(11, 40, 9, dilation);
+    p.draw = Draw::whole;
+    const Setup s = set_up(p);
+    Tensor expected(s.out), out(s.out);
+    conv2d_reference(s.layer, s.in.view(), nullptr, expected.view());
+    for (Isa isa : supported_isas()) {
+      CAPTURE(name_of(isa));
+      const auto kernel = winograd_kernel(s.layer, isa, 2);
+      CHECK(run_within(*kernel, s, out.view(), 1, best_bytes(*kernel, s, 1)));
+      // A sub-grid of three pixels in the padding takes thirds.
+      CHECK(difference(out.view(), expected.view(), dilation == 4 ? 1e-5 : 0) == "");
+    }
+  }
+}
+
+TEST_CASE("Winograd's kernels add bias and residual, then apply the activation, on every named shape") {
+  for (const Named& named : named_problems()) {
+    CAPTURE(named.name);
+    Problem p = named.problem;
+    p.bias = true;
+    p.residual = Residual::whole;
+    p.activation = ActivationKind::relu;
+    p.beside_in = 3, p.beside_residual = 5, p.beside_out = 7;
+    agrees_with_definition(p);
+  }
+}
+
+TEST_CASE("Winograd's kernels take a residual of the map, of one pixel repeated, and in the output's place") {
+  for (Residual residual : {Residual::whole, Residual::one_pixel, Residual::in_place})
+    for (const Problem& base :
+         {square(8, 21, 37), square(9, 300, 33, 2), square(10, 16, 70, 4), square(7, 33, 5, 36)}) {
+      Problem p = base;
+      p.n = 2;
+      p.residual = residual;
+      agrees_with_definition(p);
+      p.beside_residual = 3, p.beside_out = 6;
+      p.bias = true;
+      p.activation = ActivationKind::relu6;
+      agrees_with_definition(p);
+    }
+}
+
+TEST_CASE("Winograd's kernels apply every activation, with and without bias and residual") {
+  for (ActivationKind kind :
+       {ActivationKind::none, ActivationKind::relu, ActivationKind::relu6, ActivationKind::hardsigmoid,
+        ActivationKind::hardswish, ActivationKind::sigmoid})
+    for (bool bias : {false, true})
+      for (Residual residual : {Residual::none, Residual::whole}) {
+        Problem p = square(7, 21, 37, 2);
+        p.bias = bias, p.residual = residual, p.activation = kind;
+        p.draw = Draw::whole;
+        agrees_with_definition(p);
+      }
+}
+
+TEST_CASE("an output that sees only padding gets bias, residual and activation all the same") {
+  for (std::int64_t channels : {16, 270}) {
+    Problem p{.h = 4, .w = 14, .in = channels, .out = 11, .padding = 9};
+    p.bias = true;
+    p.residual = Residual::whole;
+    p.activation = ActivationKind::relu6;
+    agrees_with_definition(p);
+  }
+}
+
+TEST_CASE("Winograd's kernels equal the definition on random problems") {
+  Random random(20241117);
+  for (int i = 0; i < 160; ++i) {
+    Problem p;
+    p.n = pick_of(random, {1, 1, 1, 2, 3});
+    p.h = pick(random, 1, 20), p.w = pick(random, 1, 20);
+    p.in = pick_of(random, {16, 17, 24, 31, 37, 64, 100, 255, 256, 257, 300, 513});
+    if (p.in > 200) p.h = std::min<std::int64_t>(p.h, 7);
+    p.out = pick_of(random, {1, 5, 8, 16, 31, 32, 33, 48, 70});
+    p.dilation = pick_of(random, {1, 1, 1, 2, 2, 3, 4, 6, 12, 24, 36});
+    // Some padding, at least so much that the kernel fits.
+    const std::int64_t missing = 2 * p.dilation + 1 - std::min(p.h, p.w);
+    p.padding = std::max({std::int64_t{0}, (missing + 1) / 2,
+                          pick_of(random, {p.dilation, p.dilation, p.dilation, std::int64_t{0},
+                                           p.dilation - 1, std::min(p.dilation + 2, std::int64_t{8})})});
+    p.bias = pick(random, 0, 1) == 1;
+    p.residual = pick_of(random, {Residual::none, Residual::whole, Residual::one_pixel, Residual::in_place});
+    p.activation = pick_of(random, {ActivationKind::none, ActivationKind::relu, ActivationKind::relu6});
+    p.beside_in = pick_of(random, {0, 0, 1, 4}), p.beside_residual = pick_of(random, {0, 3});
+    p.beside_out = pick_of(random, {0, 0, 2, 5});
+    p.draw = pick_of(random, {Draw::whole, Draw::floats});
+    p.seed = random();
+    // Now and then with threads: on a busy machine they cost more than the sums.
+    if (!agrees_with_definition(p, i % 10 == 0 ? 3 : 1)) break;
+  }
+}
+
+namespace {
+
+std::vector<Problem> problems_for_bits() {
+  std::vector<Problem> all = {square(13, 40, 70),    square(9, 300, 33, 2), square(11, 513, 40, 4),
+                              square(21, 37, 5, 12), square(25, 24, 100),   square(6, 300, 600)};
+  all[3].n = 3;
+  for (Problem& p : all) {
+    p.bias = true;
+    p.residual = Residual::in_place;
+    p.activation = ActivationKind::hardswish;
+  }
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("Winograd's kernels give the same bits for any number of threads") {
+  for (const Problem& p : problems_for_bits()) {
+    const Setup s = set_up(p);
+    for (Isa isa : supported_isas())
+      for (int largest : {6, 2}) {
+        INFO(text(p));
+        CAPTURE(name_of(isa));
+        CAPTURE(largest);
+        Tensor first(s.out), again(s.out);
+        const auto kernel = winograd_kernel(s.layer, isa, largest);
+        CHECK(run_within(*kernel, s, first.view(), 1, best_bytes(*kernel, s, 1)));
+        for (int threads : {2, 3, 7}) {
+          CAPTURE(threads);
+          const auto packed_by_threads = winograd_kernel(s.layer, isa, largest, threads);
+          CHECK(run_within(*packed_by_threads, s, again.view(), threads, best_bytes(*kernel, s, threads)));
+          CHECK(same_bits(first.view(), again.view()));
+        }
+      }
+  }
+}
+
+TEST_CASE("Winograd's kernels give the same bits in any workspace from the least to the best") {
+  for (const Problem& p : problems_for_bits()) {
+    const Setup s = set_up(p);
+    for (Isa isa : supported_isas())
+      for (int threads : {1, 3}) {
+        INFO(text(p));
+        CAPTURE(name_of(isa));
+        CAPTURE(threads);
+        const auto kernel = winograd_kernel(s.layer, isa, 6);
+        const std::size_t least = least_bytes(*kernel, s, threads), best = best_bytes(*kernel, s, threads);
+        REQUIRE(least <= best);
+        Tensor expected(s.out), out(s.out);
+        CHECK(run_within(*kernel, s, expected.view(), threads, best));
+        for (std::size_t step = 0; step < 5; ++step) {
+          const std::size_t bytes = (least + (best - least) * step / 5) / 64 * 64;
+          CAPTURE(bytes);
+          CHECK(run_within(*kernel, s, out.view(), threads, bytes));
+          CHECK(same_bits(out.view(), expected.view()));
+        }
+      }
+  }
+}
+
+TEST_CASE("a map too large for one block of tiles, or for one pass over the channels, gives the same bits") {
+  for (const Problem& p : {square(96, 256, 32), square(66, 768, 20)}) {
+    const Setup s = set_up(p);
+    Tensor expected(s.out), out(s.out), direct(s.out);
+    const Isa isa = supported_isas().front();
+    const auto kernel = winograd_kernel(s.layer, isa, 6);
+    CHECK(run_within(*kernel, s, expected.view(), 1, best_bytes(*kernel, s, 1)));
+    CHECK(run_within(*kernel, s, out.view(), 1, least_bytes(*kernel, s, 1)));
+    CHECK(same_bits(out.view(), expected.view()));
+    CHECK(run_within(*kernel, s, out.view(), 2, best_bytes(*kernel, s, 2)));
+    CHECK(same_bits(out.view(), expected.view()));
+    run_hostile(*make_conv2d_implicit_gemm(std::make_shared<PackedConv2d>(s.layer, isa, 1)), {s.in.view()},
+                direct.view(), 1);
+    // Products of two uniform numbers vary by a ninth, and there are nine taps. Both round.
+    const Expected nearly{
+        s.out, {direct.values().begin(), direct.values().end()}, std::sqrt(static_cast<double>(p.in))};
+    CHECK(error_of(out.view(), nearly) < 2 * bound(6, p.in));
+  }
+}
+
+TEST_CASE("an image gets the same bits alone and in a batch") {
+  for (Problem p : {square(13, 20, 40), square(10, 270, 9, 4), square(6, 16, 33, 12)}) {
+    p.n = 3;
+    const Setup s = set_up(p);
+    for (Isa isa : supported_isas())
+      for (int largest : tile_sizes) {
+        INFO(text(p));
+        CAPTURE(name_of(isa));
+        CAPTURE(largest);
+        const auto kernel = winograd_kernel(s.layer, isa, largest);
+        Tensor together(s.out);
+        CHECK(run_within(*kernel, s, together.view(), 2, best_bytes(*kernel, s, 2)));
+        for (std::int64_t n = 0; n < p.n; ++n) {
+          const Shape one{1, p.h, p.w, p.in}, one_out{1, s.out.h, s.out.w, s.out.c};
+          Tensor alone(one_out);
+          run_hostile(*kernel, {{s.in.view().pixel(n, 0, 0), one, s.in.view().pitch}}, alone.view(), 1);
+          CHECK(same_bits(ConstView{together.view().pixel(n, 0, 0), one_out, s.out.c}, alone.view()));
+        }
+      }
+  }
+}
+
+TEST_CASE("one kernel runs maps of any size, and many threads run it at once") {
+  const Problem base = square(9, 70, 40, 2);
+  const Setup first = set_up(base);
+  for (Isa isa : supported_isas()) {
+    CAPTURE(name_of(isa));
+    const auto kernel = winograd_kernel(first.layer, isa, 6);
+    std::vector<Setup> setups;
+    std::vector<Tensor> expected, found;
+    for (std::int64_t size : {1, 3, 9, 14}) {
+      Problem p = base;
+      p.h = size, p.w = size + 2;
+      setups.push_back(set_up(p));
+      const Setup& s = setups.back();
+      const Expected by = by_definition(s);
+      expected.emplace_back(s.out);
+      found.emplace_back(s.out);
+      run_within(*kernel, s, expected.back().view(), 1, best_bytes(*kernel, s, 1));
+      CHECK(error_of(expected.back().view(), by) <= bound(6, p.in));
+    }
+    std::vector<std::thread> callers;
+    for (std::size_t i = 0; i < setups.size(); ++i)
+      callers.emplace_back(
+          [&, i] { run_within(*kernel, setups[i], found[i].view(), 1, best_bytes(*kernel, setups[i], 1)); });
+    for (std::thread& caller : callers) caller.join();
+    for (std::size_t i = 0; i < setups.size(); ++i) CHECK(same_bits(found[i].view(), expected[i].view()));
+  }
+}
+
+TEST_CASE("Winograd takes 3x3 convolutions of stride 1, one group and at least 16 input channels") {
+  Random random(4);
+  const auto accepts = [&](std::int64_t in, std::int64_t kernel_h, std::int64_t kernel_w, std::int64_t stride,
+                           std::int64_t groups) {
+    const std::int64_t out = 6;
+    const Conv2d layer{.weight = {out, in / groups, kernel_h, kernel_w,
+                                  drawn(out * in / groups * kernel_h * kernel_w, random, Draw::whole)},
+                       .bias = nullptr,
+                       .stride = stride,
+                       .groups = groups};
+    int accepted = 0;
+    for (Isa isa : supported_isas())
+      for (int largest : tile_sizes) accepted += winograd_kernel(layer, isa, largest) != nullptr;
+    CHECK((accepted == 0 || accepted == static_cast<int>(supported_isas().size() * std::size(tile_sizes))));
+    return accepted > 0;
+  };
+  CHECK(accepts(16, 3, 3, 1, 1));
+  CHECK(accepts(300, 3, 3, 1, 1));
+  CHECK_FALSE(accepts(16, 3, 3, 2, 1));
+  CHECK_FALSE(accepts(16, 5, 5, 1, 1));
+  CHECK_FALSE(accepts(16, 1, 1, 1, 1));
+  CHECK_FALSE(accepts(16, 3, 1, 1, 1));
+  CHECK_FALSE(accepts(16, 1, 3, 1, 1));
+  CHECK_FALSE(accepts(32, 3, 3, 1, 2));
+  CHECK_FALSE(accepts(15, 3, 3, 1, 1));
+  CHECK_FALSE(accepts(1, 3, 3, 1, 1));
+}
+
+TEST_CASE("Winograd's kernels are named by their tiles and share one packing with the direct kernel") {
+  const Setup s = set_up(square(4, 16, 5));
+  const auto packed = std::make_shared<PackedConv2d>(s.layer, supported_isas().front(), 1);
+  CHECK(make_conv2d_winograd(packed, 2)->name() == "winograd_2x2");
+  CHECK(make_conv2d_winograd(packed, 3)->name() == "winograd_3x3");
+  CHECK(make_conv2d_winograd(packed, 4)->name() == "winograd_4x4");
+  CHECK(make_conv2d_winograd(packed, 6)->name() == "winograd_6x6");
+  CHECK(make_conv2d_winograd(packed, 6)->packed_bytes() == make_conv2d_implicit_gemm(packed)->packed_bytes());
+}
+
+TEST_CASE("larger tiles cost less on large maps, and every one less than the direct sum") {
+  const Setup s = set_up(square(4, 256, 64));
+  const auto packed = std::make_shared<PackedConv2d>(s.layer, supported_isas().front(), 1);
+  const Shape in[] = {{1, 72, 72, 256}}, out{1, 72, 72, 64};
+  double before = make_conv2d_implicit_gemm(packed)->cost(in, out);
+  for (int largest : tile_sizes) {
+    const double cost = make_conv2d_winograd(packed, largest)->cost(in, out);
+    CHECK(cost > 0);
+    CHECK(cost < before);
+    before = cost;
+  }
+}
+
+TEST_CASE("the rounding of Winograd's kernels is what the constants of their tiles make of that of a sum") {
+  for (std::int64_t channels : {64, 512}) {
+    const Setup s = set_up(square(24, channels, 12));
+    const Expected expected = by_definition(s);
+    for (Isa isa : supported_isas())
+      for (int largest : tile_sizes) {
+        CAPTURE(name_of(isa));
+        CAPTURE(largest);
+        Tensor out(s.out);
+        const auto kernel = winograd_kernel(s.layer, isa, largest);
+        CHECK(run_within(*kernel, s, out.view(), 1, best_bytes(*kernel, s, 1)));
+        double squares = 0;
+        for (std::size_t i = 0; i < expected.values.size(); ++i) {
+          const double error = out.data()[i] - expected.values[i];
+          squares += error * error;
+        }
+        const double average =
+            std::sqrt(squares / static_cast<double>(expected.values.size())) / expected.scale;
+        // All tiles of a 24x24 map are of the largest size.
+        const double mean = amplification(static_cast<Scheme>(largest - 2)).mean;
+        CHECK(average < 1.2 * mean * mean * rounding(channels));
+        CHECK(average < 1e-5);
+        CHECK(error_of(out.view(), expected) < bound(largest, channels));
+      }
+  }
+}

@@ -1,0 +1,180 @@
+// Reading a file takes time in proportion to its size, whatever the file says of itself.
+#include <algorithm>
+#include <ctime>
+#include <functional>
+
+#include "runtime/image/image_read.h"
+#include "tests/support/image_bytes.h"
+#include "tests/support/weights_helpers.h"
+#include "weights_tools/checkpoint.h"
+
+using namespace atrous;
+using namespace atrous::weights_testing;
+using atrous::testing::FileBytes;
+
+namespace {
+
+// Seconds of this thread, which other processes do not lengthen.
+double seconds() {
+  timespec now{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+double quickest(const std::function<void()>& action) {
+  double least = 1e9;
+  for (int i = 0; i < 3; ++i) {
+    const double start = seconds();
+    action();
+    least = std::min(least, seconds() - start);
+  }
+  return least;
+}
+
+void read(const Bytes& file) {
+  try {
+    load_checkpoint(as_bytes(file), "a");
+  } catch (const Error&) {
+  }
+}
+
+Bytes tensors(int count, const Bytes& value) {
+  Items items;
+  for (int i = 0; i < count; ++i) items.emplace_back(std::to_string(i), value);
+  return dict(items);
+}
+
+// A file that grows with a number.
+struct Growing {
+  const char* what;
+  int count;
+  std::function<Bytes(int)> file;
+};
+
+Bytes zipped(const Bytes& value) { return pth_zip(pickled(value), {{"0", "abcd"}}); }
+
+}  // namespace
+
+// A file four times as large may take eight times as long: caches and sorting cost something, but what is
+// quadratic takes sixteen times.
+TEST_CASE("four times the checkpoint takes at most eight times as long") {
+  const Bytes one = tensor(storage("0", 1), 0, {1}, {1});
+  const Growing rows[] = {
+      {"values", 50'000,
+       [](int n) { return zipped("](" + repeat("K\1", static_cast<std::size_t>(n)) + "e"); }},
+      {"appended one by one", 50'000,
+       [](int n) { return zipped("]" + repeat("Na", static_cast<std::size_t>(n))); }},
+      {"set one by one", 50'000,
+       [](int n) { return zipped("}" + repeat("NNs", static_cast<std::size_t>(n))); }},
+      {"marks", 100'000, [](int n) { return zipped(repeat("(", static_cast<std::size_t>(n))); }},
+      {"tuples through a mark", 50'000,
+       [](int n) { return zipped("](" + repeat("(NNt", static_cast<std::size_t>(n)) + "e"); }},
+      {"memo", 20'000,
+       [](int n) {
+         Bytes out = "](";
+         for (int i = 0; i < n; ++i)
+           out += "Nr" + le32(static_cast<std::uint64_t>(i)) + "j" + le32(static_cast<std::uint64_t>(i));
+         return zipped(out + "e");
+       }},
+      {"memoized, doubled in each list", 5'000,
+       [](int n) {
+         Bytes out = "]r" + le32(0);
+         for (int i = 0; i < n; ++i) {
+           const Bytes get = "j" + le32(static_cast<std::uint64_t>(i % 900));
+           out += "](" + get + get + "er" + le32(static_cast<std::uint64_t>(i % 900 + 1));
+         }
+         return zipped("(" + out + "t");
+       }},
+      {"tensors", 2'000, [&](int n) { return zipped(tensors(n, one)); }},
+      {"storages", 1'000,
+       [](int n) {
+         Items items, parts;
+         for (int i = 0; i < n; ++i) {
+           items.emplace_back(std::to_string(i), tensor(storage(std::to_string(i), 1), 0, {1}, {1}));
+           parts.emplace_back(std::to_string(i), "abcd");
+         }
+         return pth_zip(pickled(dict(items)), parts);
+       }},
+      {"legacy storages", 1'000,
+       [](int n) {
+         Items items;
+         std::vector<std::string> keys;
+         Bytes data;
+         for (int i = 0; i < n; ++i) {
+           keys.push_back(std::to_string(i));
+           items.emplace_back(keys.back(), tensor(storage(keys.back(), 1, "FloatStorage", "N"), 0, {1}, {1}));
+           data += stored(1, "abcd");
+         }
+         return legacy_head() + pickled(dict(items)) + key_list(keys) + data;
+       }},
+      {"zip entries", 5'000,
+       [](int n) {
+         std::vector<ZipPart> parts;
+         for (int i = 0; i < n; ++i) parts.push_back({std::to_string(i), ""});
+         return zip(parts);
+       }},
+      {"safetensors entries", 2'000,
+       [](int n) {
+         Bytes json;
+         for (int i = 0; i < n; ++i)
+           json += text(json.empty() ? "{\"" : ",\"", i, R"(":{"dtype":"U8","shape":[1],"data_offsets":[)", i,
+                        ",", i + 1, "]}");
+         return le64(json.size() + 1) + json + "}" + Bytes(static_cast<std::size_t>(n), 'x');
+       }},
+  };
+  for (const Growing& row : rows) {
+    const Bytes small = row.file(row.count), large = row.file(4 * row.count);
+    CAPTURE(std::string(row.what));
+    const double one_time = quickest([&] { read(small); }), four_times = quickest([&] { read(large); });
+    CAPTURE(one_time);
+    CHECK(four_times <= 8 * one_time + 0.001);
+  }
+}
+
+TEST_CASE("four times the picture takes at most eight times as long") {
+  using namespace atrous::testing;
+  struct Picture {
+    const char* what;
+    int count;
+    std::function<FileBytes(int)> file;
+  };
+  const auto many = [](const FileBytes& piece, int n) {
+    FileBytes out;
+    for (int i = 0; i < n; ++i) out.insert(out.end(), piece.begin(), piece.end());
+    return out;
+  };
+  const FileBytes data = zlib(bytes({0, 10, 20}));
+  const Picture rows[] = {
+      {"PNG chunks", 5'000, [&](int n) { return grey_png(many(chunk("teXt", bytes("a")), n)); }},
+      {"PNG data in chunks of a byte", 5'000,
+       [&](int n) {
+         const FileBytes row = zlib(FileBytes(60'001));
+         const FileBytes header = png_header(60'000, 1, 8, 0);
+         return png(header + chunk("IDAT", row) + many(chunk("IDAT", bytes({0})), n));
+       }},
+      {"PNG orientations", 2'000, [&](int n) { return grey_png(many(chunk("eXIf", exif(6)), n)); }},
+      {"JPEG segments", 5'000, [&](int n) { return grey_jpeg(many(segment(0xfe, bytes("a")), n)); }},
+      {"JPEG stray bytes", 50'000,
+       [&](int n) {
+         return grey_jpeg(many(bytes({0xff, 0xff, 0, 1}), n));
+       }},
+      {"JPEG tables", 2'000, [&](int n) { return grey_jpeg(many(huffman(0), n)); }},
+      {"JPEG restarts", 20'000,
+       [&](int n) {
+         return soi + segment(0xdd, be16(1)) + tables + frame(0xc0, 8, 8) + scan + coded +
+                many(bytes({0xff, 0xd0, 0x3f}), n) + eoi;
+       }},
+      {"PNM comments", 20'000,
+       [&](int n) { return bytes("P5\n") + many(bytes("# a\n"), n) + bytes("1 1 255\nx"); }},
+  };
+  for (const Picture& row : rows) {
+    const FileBytes small = row.file(row.count), large = row.file(4 * row.count);
+    CAPTURE(std::string(row.what));
+    const auto time = [](const FileBytes& file) {
+      return quickest([&] { sentence([&] { read_image(file, "a"); }); });
+    };
+    const double one_time = time(small), four_times = time(large);
+    CAPTURE(one_time);
+    CHECK(four_times <= 8 * one_time + 0.001);
+  }
+}

@@ -1,0 +1,260 @@
+"""Opens a report in a browser and uses it: sorts, filters, opens an image, moves the slider, on a phone too.
+
+usage: report_browser.py ATROUS_TESTS [FOLDER]    writes screenshots into FOLDER where one is given
+
+The report is the sample that tests/runtime/report/report_test.cc writes. Needs Debian's chromium, chromium-driver and python3-selenium;
+exits 77 (skipped) without them.
+"""
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+CHROMIUM, DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
+try:
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.support.ui import WebDriverWait
+except ImportError as error:
+    print(f"skipped: {error}")
+    sys.exit(77)
+for program in (CHROMIUM, DRIVER):
+    if not shutil.which(program):
+        print(f"skipped: no {program}")
+        sys.exit(77)
+
+failures = []
+
+
+def check(good, statement, found=""):
+    print(f"{'ok  ' if good else 'FAIL'} {statement}{'' if good else f': {found}'}")
+    if not good:
+        failures.append(statement)
+
+
+def start(folder, log):
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in ("headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
+                 "disable-component-update", "disable-sync", "disable-dev-shm-usage", f"user-data-dir={folder}/profile"):
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    # The driver is named, so that selenium looks for none.
+    return webdriver.Chrome(service=Service(DRIVER, log_path=log), options=options)
+
+
+class Page:
+    def __init__(self, driver, folder, shots):
+        self.driver, self.folder, self.shots = driver, folder, shots
+
+    def open(self, width, height, dark=False):
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
+            "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500})
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {
+            "features": [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]})
+        self.driver.get(pathlib.Path(self.folder, "index.html").as_uri())
+
+    def run(self, script, *arguments):
+        return self.driver.execute_script(script, *arguments)
+
+    def all(self, selector):
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def one(self, selector):
+        return self.driver.find_element(By.CSS_SELECTOR, selector)
+
+    def click(self, element):
+        self.run("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", element)
+        element.click()
+
+    def wait(self, script):
+        WebDriverWait(self.driver, 20).until(lambda _: self.run(script))
+
+    def texts(self, selector):
+        return self.run("return [...document.querySelectorAll(arguments[0])].map((e) => e.textContent)", selector)
+
+    def sort_by(self, table, title):
+        self.click(next(b for b in self.all(f"{table} .sort") if b.text.strip("\u2191\u2193\u2009 ") == title))
+
+    def column(self, table, title):
+        at = next(i for i, text in enumerate(self.texts(f"{table} thead th")) if text == title)
+        return [None if text == "absent" else float(text.replace(",", ""))
+                for text in self.texts(f"{table} tbody tr:not(.detail) > :nth-child({at + 1})")]
+
+    def shoot(self, name):
+        if self.shots:
+            self.driver.save_screenshot(f"{self.shots}/{name}.png")
+
+
+def is_sorted(values, descending=False):
+    known = [v for v in values if v is not None]
+    return known == sorted(known, reverse=descending) and None not in values[:len(known)]
+
+
+def summary(page, data):
+    check(page.one("h1").text == data["model"], "the title is the model's")
+    tiles = dict(zip(page.texts(".tile dt"), page.texts(".tile dd:nth-child(2)")))
+    check(tiles["Mean IoU"] == f"{100 * data['summary']['mean_iou']:.2f}%", "the mean IoU is shown", tiles)
+    check(tiles["Failures"] == "1" and tiles["Images"] == "130", "images and failures are counted", tiles)
+    check(page.texts("#failure-list dt") == [data["failed"][0][0]] and page.texts("#failure-list dd") == [data["failed"][0][1]],
+          "failures are listed with their sentence", page.texts("#failure-list dt"))
+    check(not page.all("#failure-list img, th b, td b"), "markup in a name stays text")
+    text = page.one("body").text
+    check(not any(word in text for word in ("NaN", "undefined", "null", "Infinity")), "no number is broken")
+
+
+def class_table(page, data):
+    table = "#class-table"
+    rows = page.texts(f"{table} tbody tr")
+    check(len(rows) == 4 and rows[3].count("absent") == 5, "a class that is nowhere is absent", rows)
+    page.sort_by(table, "IoU")
+    check(is_sorted(page.column(table, "IoU"), True), "classes sort by IoU, the best first", page.column(table, "IoU"))
+    page.sort_by(table, "IoU")
+    check(is_sorted(page.column(table, "IoU")), "and the worst first, what is absent last", page.column(table, "IoU"))
+    page.sort_by(table, "Class")
+    names = page.texts(f"{table} tbody .name-text")
+    check(names == sorted(c["name"] for c in data["classes"]), "classes sort by name", names)
+    check(page.one(f"{table} thead .name").get_attribute("aria-sort") == "ascending", "the order is announced")
+
+
+def confusion(page, data):
+    canvas = page.one("#matrix canvas")
+    page.run("arguments[0].focus()", canvas)
+    canvas.send_keys(Keys.ARROW_DOWN, Keys.ARROW_RIGHT)
+    tip = page.one("#matrix-tip").text
+    pixels, row = data["confusion"][0][1], sum(data["confusion"][0])
+    check(f"{pixels:,} of {row:,} pixels" in tip and "sky, called road" in tip and f"{100 * pixels / row:.1f}%" in tip,
+          "the arrow keys walk through the confusion matrix", tip)
+    filled = page.run("const c = arguments[0], d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
+                      "return new Set(new Uint32Array(d.buffer)).size", canvas)
+    check(filled > 4, "the matrix is drawn", filled)
+
+
+def curves(page):
+    drawn = page.texts("#plot .curve title")
+    check(sorted(drawn) == ["road", "sky", "tree"], "every class in the truth has a curve", drawn)
+    button = page.one("#curve-legend button[aria-pressed='false']")
+    before = len(page.all("#plot .curve.picked"))
+    page.click(button)
+    check(len(page.all("#plot .curve.picked")) == before + 1, "a click in the legend picks a curve")
+    check(button.get_attribute("aria-pressed") == "true", "and says so")
+
+
+def image_table(page):
+    table = "#image-table"
+    scores = page.column(table, "Mean IoU")
+    check(len(scores) == 100 and is_sorted(scores), "images begin with the worst, a hundred of them", scores[:5])
+    page.sort_by(table, "Mean IoU")
+    check(is_sorted(page.column(table, "Mean IoU"), True), "and sort the other way", page.column(table, "Mean IoU")[:5])
+    page.sort_by(table, "Loss")
+    check(is_sorted(page.column(table, "Loss"), True), "images sort by loss, the worst first")
+    page.click(page.all("#more button")[-1])
+    check(len(page.all(f"{table} tbody tr")) == 130, "all images can be shown")
+    page.one("#filter").send_keys("PARK")
+    names = page.texts(f"{table} tbody .name-text")
+    check(len(names) == 65 and all("park" in name for name in names), "the filter filters", len(names))
+    check("65 of 130" in page.one("#images-count").text, "and says how many are left", page.one("#images-count").text)
+    page.one("#filter").send_keys(Keys.CONTROL, "a")
+    page.one("#filter").send_keys("no such image")
+    check(not page.all(f"{table} tbody tr"), "a filter may leave nothing")
+
+
+def open_image(page, name):
+    page.one("#filter").clear()
+    page.one("#filter").send_keys(name)
+    page.click(page.one("#image-table .open"))
+    page.run("document.querySelector('.panel').scrollIntoView({behavior: 'instant'})")
+
+
+def image_panel(page):
+    open_image(page, "park_8")
+    check(page.one(".open").get_attribute("aria-expanded") == "true", "an image opens")
+    page.wait("return [...document.querySelectorAll('.panel img')].every((i) => i.complete && i.naturalWidth > 0)")
+    sources = page.run("return [...document.querySelectorAll('.four img')].map((i) => [i.naturalWidth, i.src])")
+    check(len({source for _, source in sources}) == 4 and all(width == 48 for width, _ in sources),
+          "its photo, truth, prediction and errors are loaded", sources)
+    layer = "return getComputedStyle(document.querySelectorAll('.stage img')[1]).opacity"
+    slider = page.one(".fade input")
+    box, before = page.one(".stage"), page.run(layer)
+    blended = box.screenshot_as_png
+    page.run("arguments[0].focus()", slider)
+    slider.send_keys(Keys.HOME)
+    check(float(page.run(layer)) == 0 and before == "0.6", "the slider leads back to the photo, by keyboard", page.run(layer))
+    photo = box.screenshot_as_png
+    slider.send_keys(Keys.END)
+    check(float(page.run(layer)) == 1 and len({blended, photo, box.screenshot_as_png}) == 3, "and on to the map alone")
+    page.click(page.all(".layers input[type=radio]")[2])
+    page.wait("const i = document.querySelectorAll('.stage img')[1]; return i.src.includes('errors') && i.complete")
+    check(True, "the map over the photo can be the errors")
+    page.shoot("image")
+    page.click(page.one(".open"))
+    check(not page.all(".panel"), "an image closes")
+    open_image(page, "\"odd\"")
+    page.wait("return [...document.querySelectorAll('.panel img')].every((i) => i.complete && i.naturalWidth > 0)")
+    check(len(page.all(".four img")) == 4, "an image of an odd name has its pictures")
+    open_image(page, "street_5")
+    check("No pictures" in page.one(".panel").text, "an image without pictures says so")
+
+
+def fits(page):
+    """The elements that stick out of the window, but for what lies in a frame that scrolls."""
+    return page.run("""return [...document.querySelectorAll('body *')].filter((e) => {
+      const box = e.getBoundingClientRect();
+      const frame = e.parentElement.closest('.table-frame');
+      return (box.right > innerWidth + 1 || box.left < -1) && !(frame && frame.getBoundingClientRect().right <= innerWidth);
+    }).map((e) => e.outerHTML.slice(0, 100))""")
+
+
+def phone(page):
+    page.open(390, 844, dark=True)
+    open_image(page, "park_8")
+    page.wait("return [...document.querySelectorAll('.panel img')].every((i) => i.complete && i.naturalWidth > 0)")
+    check(page.run("return innerWidth") == 390 and not fits(page), "nothing sticks out on a phone", fits(page))
+    check(page.run("return document.querySelector('#image-table').offsetWidth <= 390"), "the images' table fits a phone")
+    background = page.run("return getComputedStyle(document.body).backgroundColor")
+    check(sum(map(int, background[4:-1].split(","))) < 150, "the page is dark where that is asked for", background)
+    page.shoot("phone-panel")
+    page.run("scrollTo(0, 0)")
+    page.shoot("phone")
+
+
+def quiet(page):
+    said = [entry["message"] for entry in page.driver.get_log("browser")]
+    check(not said, "the console stays empty", said)
+    sent = [json.loads(entry["message"])["message"] for entry in page.driver.get_log("performance")]
+    here = pathlib.Path(page.folder).as_uri() + "/"
+    asked = {m["params"]["request"]["url"] for m in sent if m["method"] == "Network.requestWillBeSent"
+             and m["params"]["documentURL"].startswith(here)}  # the browser's own first page asks for a lot
+    outside = [url for url in asked if not url.startswith((here, "data:,"))]
+    check(any(url.endswith("-photo.png") for url in asked) and not outside, "nothing is asked of a network", outside)
+
+
+with tempfile.TemporaryDirectory() as temporary:
+    sample = f"{temporary}/a report"
+    subprocess.run([sys.argv[1], "--no-skip", "-tc=a sample report for the browser"], check=True, stdout=subprocess.DEVNULL,
+                   env={**os.environ, "ATROUS_REPORT_SAMPLE": sample})
+    with open(f"{sample}/index.html", encoding="utf-8") as file:
+        carried = json.loads(file.read().split('id="evaluation">')[1].split("</script>")[0])
+    browser = start(temporary, f"{temporary}/driver.log")
+    try:
+        used = Page(browser, sample, sys.argv[2] if len(sys.argv) > 2 else None)
+        used.open(1280, 900)
+        used.shoot("desktop")
+        summary(used, carried)
+        class_table(used, carried)
+        confusion(used, carried)
+        curves(used)
+        image_table(used)
+        image_panel(used)
+        check(not fits(used), "nothing sticks out on a desk", fits(used))
+        phone(used)
+        quiet(used)
+    finally:
+        browser.quit()
+if failures:
+    sys.exit(f"{len(failures)} statements do not hold: {failures}")

@@ -1,0 +1,335 @@
+#include "runtime/engine/session.h"
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <cstdint>
+#include <cstdlib>
+#include <new>
+#include <thread>
+
+#include "tests/support/runtime_testing.h"
+#include "tests/support/sanitizers.h"
+
+using namespace atrous;
+using namespace atrous::runtime_testing;
+
+// AddressSanitizer checks operator new against delete; there it keeps its own, and nothing is counted.
+#define ATROUS_COUNTS_ALLOCATIONS (!ATROUS_ADDRESS_SANITIZER)
+
+namespace {
+
+std::atomic<bool> counting{false};
+std::atomic<std::size_t> allocated{0};  // bytes
+
+}  // namespace
+
+#if ATROUS_COUNTS_ALLOCATIONS
+namespace {
+
+void* counted(std::size_t bytes, std::size_t alignment = 0) {
+  if (counting) allocated += bytes;
+  if (bytes > PTRDIFF_MAX) throw std::bad_alloc();
+  if (bytes == 0) bytes = 1;
+  void* memory = alignment ? std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment)
+                           : std::malloc(bytes);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+}  // namespace
+
+// Counts what this program allocates while a test asks for it; the array and nothrow forms end up here.
+void* operator new(std::size_t bytes) { return counted(bytes); }
+void* operator new(std::size_t bytes, std::align_val_t alignment) {
+  return counted(bytes, static_cast<std::size_t>(alignment));
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+#endif
+
+namespace {
+
+const Shape sizes[] = {{1, 24, 40, 3}, {1, 1, 1, 3},   {2, 33, 17, 3}, {1, 64, 64, 3},
+                       {3, 9, 9, 3},   {1, 40, 24, 3}, {1, 24, 40, 3}};
+
+// Layers of 16 to 512 channels: on maps of some size Winograd's kernels run.
+Model wide_model() {
+  return make_model(seeded_state("deeplabv3_resnet(1,1,1,1)", {.classes = 5, .width = 16, .aux = false}),
+                    std::nullopt, {.threads = 1});
+}
+
+// The least that a plan's kernels can be held to, whichever they are.
+std::size_t least_workspace(const Program& program, const Shape& size, int threads) {
+  const Plan plan = make_plan(program, size, threads);
+  const auto shape = [&](ValueId v) { return plan.places[static_cast<std::size_t>(v)].shape; };
+  std::size_t most = 0;
+  for (std::size_t i = 0; i < program.graph.nodes.size(); ++i) {
+    const Node& node = program.graph.nodes[i];
+    std::vector<Shape> inputs;
+    for (ValueId v : node.inputs) inputs.push_back(shape(v));
+    std::size_t least = SIZE_MAX;
+    for (const auto& kernel : program.kernels[i])
+      least = std::min(least, kernel->least_workspace_bytes(inputs, shape(node.output), threads));
+    most = std::max(most, least);
+  }
+  return most;
+}
+
+}  // namespace
+
+TEST_CASE("one session takes any size and batch, in any order, and gives a fresh session's bytes") {
+  const Model model = tiny_model("deeplabv3");
+  Session reused(model.program, {.threads = 1});
+  for (int round = 0; round < 2; ++round)
+    for (const Shape& size : sizes) {
+      CAPTURE(text(size));
+      const Tensor input = noise(size, 7);
+      Session fresh(model.program, {.threads = 1});
+      const auto expected = run(fresh, input.view());
+      CHECK(expected.size() ==
+            static_cast<std::size_t>(size.n * ((size.h + 7) / 8) * ((size.w + 7) / 8) * 5));
+      CHECK(same_bits(run(reused, input.view()), expected));
+    }
+}
+
+TEST_CASE("more sizes than a session remembers still give the right answers") {
+  const Model model = tiny_model("fcn");
+  Session session(model.program, {.threads = 1});
+  const Tensor first = noise({1, 16, 16, 3});
+  const auto expected = run(session, first.view());
+  for (std::int64_t width = 1; width <= 40; ++width) session.run(noise({1, 8, width, 3}).view());
+  CHECK(same_bits(run(session, first.view()), expected));
+}
+
+TEST_CASE("the last run's output survives plans for other sizes") {
+  const Model model = tiny_model("fcn");
+  Session session(model.program, {.threads = 1});
+  const auto expected = run(session, noise({1, 16, 16, 3}).view());
+  for (std::int64_t width = 1; width <= 40; ++width) session.plan({1, 8, width, 3});
+  CHECK(sentence(ErrorCode::invalid_argument, [&] { session.output(); }) == "");
+  CHECK(same_bits(values(session.output()), expected));
+}
+
+TEST_CASE("an input may be a slice of a wider tensor's channels") {
+  const Model model = tiny_model("fcn");
+  Session session(model.program, {.threads = 1});
+  const Tensor wide = noise({1, 13, 18, 7}), narrow({1, 13, 18, 3});
+  const ConstView slice = channels(ConstView(wide.view()), 2, 3);
+  std::ranges::copy(values(slice), narrow.data());
+  const auto expected = run(session, narrow.view());
+  CHECK(same_bits(run(session, slice), expected));
+}
+
+TEST_CASE("each image of a batch gets the answer it gets alone") {
+  const Model model = tiny_model("deeplabv3");
+  Session session(model.program, {.threads = 1});
+  const Tensor batch = noise({3, 24, 33, 3});
+  const auto together = run(session, batch.view());
+  std::vector<float> alone;
+  for (std::int64_t n = 0; n < 3; ++n) {
+    const auto one = run(session, ConstView{batch.view().pixel(n, 0, 0), {1, 24, 33, 3}, 3});
+    alone.insert(alone.end(), one.begin(), one.end());
+  }
+  CHECK(same_bits(together, alone));
+}
+
+TEST_CASE("a second run of a shape allocates no more than small tables") {
+  if (!ATROUS_COUNTS_ALLOCATIONS) {
+    MESSAGE("skipped: AddressSanitizer does the allocating");
+    return;
+  }
+  const Model small = tiny_model("deeplabv3"), wide = wide_model();
+  for (const Model* model : {&small, &wide})
+    for (const int threads : {1, 2}) {
+      CAPTURE(threads);
+      Session session(model->program, {.threads = threads});
+      const Tensor input = noise({1, 160, 200, 3});
+      allocated = 0;
+      counting = true;
+      session.run(input.view());
+      const std::size_t at_first = allocated.exchange(0);
+      session.run(input.view());
+      counting = false;
+      CHECK(at_first > 0);
+      CHECK(allocated.load() < 100'000);
+      CHECK(allocated.load() < session.arena_bytes() / 10);
+    }
+}
+
+TEST_CASE("the arena is as large as the largest shape so far needs") {
+  const Model model = tiny_model("fcn");
+  Session session(model.program, {.threads = 1});
+  CHECK(session.arena_bytes() == 0);
+  session.run(noise({1, 64, 64, 3}).view());
+  const std::size_t large = session.plan({1, 64, 64, 3}).arena_bytes();
+  CHECK(session.arena_bytes() == large);
+  session.run(noise({1, 8, 8, 3}).view());
+  CHECK(session.arena_bytes() == large);
+}
+
+TEST_CASE("a lower memory limit takes less workspace and gives the same logits but for rounding") {
+  const Model model = wide_model();
+  const Shape size{1, 160, 200, 3};
+  const Tensor input = noise(size);
+  for (const int threads : {1, 2}) {
+    CAPTURE(threads);
+    Session free(model.program, {.threads = threads});
+    const auto expected = run(free, input.view());
+    const std::size_t without = model.program->packed_bytes() + free.plan(size).activation_bytes;
+    const std::size_t best = free.plan(size).workspace_bytes,
+                      least = least_workspace(*model.program, size, threads);
+    REQUIRE(least < best);
+    std::size_t before = best, different = 0;
+    for (std::size_t step = 0; step <= 8; ++step) {
+      const std::size_t limit = without + best - (best - least) * step / 8;
+      CAPTURE(limit);
+      Session session(model.program, {.threads = threads, .memory_limit = limit});
+      CHECK(deviation(run(session, input.view()), expected) < 1e-4);
+      CHECK(model.program->packed_bytes() + session.arena_bytes() <= limit);
+      const std::size_t workspace = session.plan(size).workspace_bytes;
+      CHECK(workspace <= before);
+      different += workspace < before;
+      before = workspace;
+    }
+    CHECK(different >= 3);
+    CHECK(before == least);
+  }
+}
+
+TEST_CASE("the memory limit counts weights, arena and scratch, and is exact") {
+  const Shape size{1, 40, 48, 3};
+  const Tensor input = noise(size);
+  for (const Model& model : {tiny_model("fcn"), wide_model()}) {
+    const std::size_t workspace = least_workspace(*model.program, size, 1);
+    const std::size_t needed =
+        model.program->packed_bytes() + make_plan(*model.program, size, 1).activation_bytes + workspace;
+
+    Session enough(model.program, {.threads = 1, .memory_limit = needed});
+    CHECK(sentence(ErrorCode::limit, [&] { enough.run(input.view()); }) == "");
+    CHECK(model.program->packed_bytes() + enough.arena_bytes() == needed);
+    // The kernels' workspace serves for other steps between two runs; what goes beyond it counts.
+    CHECK(sentence(ErrorCode::limit, [&] { enough.scratch(workspace); }) == "");
+    CHECK(mentions(sentence(ErrorCode::limit, [&] { enough.scratch(workspace + 1); }),
+                   text(needed + workspace + 1)));
+
+    Session short_of_one(model.program, {.threads = 1, .memory_limit = needed - 1});
+    const std::string said = sentence(ErrorCode::limit, [&] { short_of_one.run(input.view()); });
+    CHECK(mentions(said, text(needed)));
+    CHECK(mentions(said, text(needed - 1)));
+    CHECK(short_of_one.arena_bytes() == 0);
+  }
+}
+
+TEST_CASE("scratch memory after a run is not the output's, and the next run does not mind it") {
+  const Model model = tiny_model("deeplabv3");
+  Session session(model.program, {.threads = 1});
+  const Tensor input = noise({1, 40, 48, 3});
+  const auto expected = run(session, input.view());
+  for (const std::size_t bytes : {std::size_t{100}, session.arena_bytes(), 2 * session.arena_bytes()}) {
+    const auto scratch = session.scratch(bytes);
+    std::ranges::fill(scratch, std::byte{0xff});
+    CHECK(same_bits(values(session.output()), expected));
+    CHECK(same_bits(run(session, input.view()), expected));
+  }
+}
+
+TEST_CASE("a session that refused a size still runs a smaller one, and keeps its last output until then") {
+  const Model model = tiny_model("fcn");
+  const Shape small{1, 8, 8, 3};
+  const std::size_t limit = model.program->packed_bytes() + make_plan(*model.program, small, 1).arena_bytes();
+  Session session(model.program, {.threads = 1, .memory_limit = limit});
+  const auto expected = run(session, noise(small).view());
+  CHECK(sentence(ErrorCode::limit, [&] { session.run(noise({1, 64, 64, 3}).view()); }) != "");
+  CHECK(same_bits(values(session.output()), expected));
+  CHECK(same_bits(run(session, noise(small).view()), expected));
+}
+
+TEST_CASE("an output is there only after a run, and only under its name") {
+  const Model model = tiny_model("fcn");
+  Session session(model.program, {.threads = 1});
+  CHECK(mentions(sentence(ErrorCode::invalid_argument, [&] { session.output(); }), "has not run"));
+  session.run(noise({1, 8, 8, 3}).view());
+  CHECK(session.output().shape == Shape{1, 1, 1, 5});
+  CHECK(mentions(sentence(ErrorCode::invalid_argument, [&] { session.output("aux"); }), "aux"));
+  CHECK(mentions(sentence(ErrorCode::invalid_argument, [&] { session.output("nothing"); }), "nothing"));
+}
+
+TEST_CASE("the auxiliary head answers beside the main one and does not change it") {
+  const Model plain = tiny_model("deeplabv3"), both = tiny_model("deeplabv3", {.aux = true, .threads = 1});
+  Session a(plain.program, {.threads = 1}), b(both.program, {.threads = 1});
+  const Tensor input = noise({1, 33, 25, 3});
+  const auto expected = run(a, input.view());
+  CHECK(same_bits(run(b, input.view()), expected));
+  CHECK(b.output("aux").shape == b.output("out").shape);
+  CHECK_FALSE(same_bits(values(b.output("aux")), expected));
+}
+
+TEST_CASE("the observer hears of every node that ran, in order, and sees what it gave") {
+  const Model model = tiny_model("deeplabv3");
+  Session session(model.program, {.threads = 1});
+  const Tensor input = noise({1, 9, 9, 3});
+  const auto& in_place = session.plan(input.shape()).in_place;
+  std::vector<std::size_t> expected, heard;
+  for (std::size_t i = 0; i < in_place.size(); ++i)
+    if (!in_place[i]) expected.push_back(i);
+  std::vector<float> last;
+  session.run(input.view(), [&](std::size_t node, double seconds, ConstView output) {
+    heard.push_back(node);
+    CHECK(seconds >= 0);
+    last = values(output);
+  });
+  CHECK(heard == expected);
+  CHECK(same_bits(last, values(session.output())));
+}
+
+TEST_CASE("the number of threads does not change a bit") {
+  const Model model = tiny_model("deeplabv3");
+  for (const Shape& size : {Shape{1, 57, 83, 3}, Shape{2, 16, 200, 3}}) {
+    CAPTURE(text(size));
+    const Tensor input = noise(size);
+    Session one(model.program, {.threads = 1});
+    const auto expected = run(one, input.view());
+    for (const int threads : {2, 3, 7}) {
+      CAPTURE(threads);
+      Session session(model.program, {.threads = threads});
+      CHECK(session.threads() == threads);
+      CHECK(same_bits(run(session, input.view()), expected));
+    }
+  }
+}
+
+TEST_CASE("eight sessions at once on one program give what one gives alone") {
+  const Model model = tiny_model("deeplabv3");
+  Session alone(model.program, {.threads = 1});
+  std::vector<std::vector<float>> expected;
+  for (const Shape& size : sizes) expected.push_back(run(alone, noise(size, 3).view()));
+
+  std::atomic<int> wrong{0}, done{0};
+  std::vector<std::thread> callers;
+  for (std::size_t caller = 0; caller < 8; ++caller)
+    callers.emplace_back([&, caller] {
+      Session session(model.program, {.threads = caller % 2 ? 2 : 1});
+      for (std::size_t i = 0; i < 2 * std::size(sizes); ++i) {
+        const std::size_t which = (caller + i) % std::size(sizes);
+        if (!same_bits(run(session, noise(sizes[which], 3).view()), expected[which])) ++wrong;
+        ++done;
+      }
+    });
+  for (std::thread& caller : callers) caller.join();
+  CHECK(wrong.load() == 0);
+  CHECK(done.load() == 8 * 2 * static_cast<int>(std::size(sizes)));
+}
+
+TEST_CASE("scratch memory grows as asked for and is kept") {
+  const Model model = tiny_model("fcn");
+  Session session(model.program, {.threads = 1});
+  const auto small = session.scratch(100);
+  CHECK(small.size() == 100);
+  CHECK(reinterpret_cast<std::uintptr_t>(small.data()) % 64 == 0);
+  const auto large = session.scratch(1000);
+  CHECK(large.size() == 1000);
+  CHECK(session.scratch(10).data() == large.data());
+}

@@ -1,0 +1,191 @@
+#include "runtime/image/label_read.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "runtime/image/image_formats.h"
+#include "runtime/image/palette.h"
+#include "runtime/image/png.h"
+#include "tests/support/image_helpers.h"
+#include "tests/support/png_helpers.h"
+#include "tests/support/temporary.h"
+#include "weights_tools/io/file.h"
+
+using namespace atrous;
+using namespace atrous::testing;
+
+namespace {
+
+constexpr int grey = 0, rgb = 2, indexed = 3, grey_alpha = 4, rgb_alpha = 6;
+
+// Of `filtered`: each row's filter number and bytes. Palette PNGs get `colours` colours.
+FileBytes label_png(std::size_t width, std::size_t height, int depth, int colour, const FileBytes& filtered,
+                    int colours = 2, int interlace = 0) {
+  const FileBytes palette = chunk("PLTE", FileBytes(static_cast<std::size_t>(colours) * 3, std::byte{77}));
+  return png(png_header(width, height, depth, colour, interlace) +
+             (colour == indexed ? palette : FileBytes()) + chunk("IDAT", zlib(filtered)));
+}
+
+LabelMap map_of(int width, int height, const std::vector<int>& labels) {
+  LabelMap map{width, height, {}};
+  for (const int l : labels) map.labels.push_back(static_cast<std::uint8_t>(l));
+  return map;
+}
+
+LabelMap read(const FileBytes& file) { return read_labels(file, "label"); }
+
+void check_refused(const FileBytes& file, ErrorCode code, const std::string& part) {
+  CAPTURE(part);
+  try {
+    read(file);
+    FAIL_CHECK("it was read");
+  } catch (const Error& error) {
+    const std::string said = error.what();
+    CAPTURE(said);
+    CHECK(error.code() == code);
+    CHECK(said.starts_with("label: "));
+    CHECK(contains(said, part));
+  }
+}
+
+// Adam7's pixels of a 5x5 picture in the order of its passes, each row with filter 0.
+FileBytes interlaced(const LabelMap& map) {
+  constexpr int passes[7][4] = {{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4},
+                                {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}};
+  FileBytes filtered;
+  for (const auto& [x0, y0, dx, dy] : passes)
+    for (int y = y0; y < map.height; y += dy) {
+      if (x0 >= map.width) break;
+      filtered.push_back(std::byte{0});
+      for (int x = x0; x < map.width; x += dx) filtered.push_back(std::byte{map.row(y)[x]});
+    }
+  return filtered;
+}
+
+}  // namespace
+
+TEST_CASE("palette indices and grey samples of 1, 2, 4 and 8 bits are the labels, as stored") {
+  for (const int colour : {grey, indexed}) {
+    CAPTURE(colour);
+    const FileBytes one = bytes({0, 0b10110010, 0b01000000, 0, 0b00000001, 0b11000000});
+    CHECK(read(label_png(10, 2, 1, colour, one)) ==
+          map_of(10, 2, {1, 0, 1, 1, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1}));
+    const FileBytes two = bytes({0, 0b00011011, 0b10000000});
+    CHECK(read(label_png(5, 1, 2, colour, two, 4)) == map_of(5, 1, {0, 1, 2, 3, 2}));
+    const FileBytes four = bytes({0, 0x0f, 0x70, 0, 0xa1, 0x80});
+    CHECK(read(label_png(3, 2, 4, colour, four, 16)) == map_of(3, 2, {0, 15, 7, 10, 1, 8}));
+    const FileBytes eight = bytes({0, 0, 20, 255, 0, 11, 128, 1});
+    CHECK(read(label_png(3, 2, 8, colour, eight, 256)) == map_of(3, 2, {0, 20, 255, 11, 128, 1}));
+  }
+}
+
+TEST_CASE("rows are unfiltered before they are labels") {
+  const FileBytes filtered = bytes({1, 5, 1, 1, 2, 1, 0, 255});
+  CHECK(read(label_png(3, 2, 8, grey, filtered)) == map_of(3, 2, {5, 6, 7, 6, 6, 6}));
+}
+
+TEST_CASE("an index beyond the palette is a label like any other") {
+  CHECK(read(label_png(3, 1, 8, indexed, bytes({0, 0, 1, 255}), 1)) == map_of(3, 1, {0, 1, 255}));
+  CHECK(contains(sentence([] {
+                   read_image(label_png(3, 1, 8, indexed, bytes({0, 0, 1, 255}), 1), "photo");
+                 }),
+                 "palette index 1"));
+}
+
+TEST_CASE("interlaced labels come out in their places") {
+  LabelMap map{5, 5, noise(5, 5, 1).pixels};
+  CHECK(read(label_png(5, 5, 8, grey, interlaced(map), 0, 1)) == map);
+  CHECK(read(label_png(5, 5, 8, indexed, interlaced(map), 3, 1)) == map);
+}
+
+TEST_CASE("an orientation turns photos and leaves labels alone") {
+  const FileBytes exif =
+      bytes("II") + le16(42) + le32(8) + le16(1) + le16(0x112) + le16(3) + le32(1) + le32(6) + le32(0);
+  const FileBytes file =
+      png(png_header(2, 1, 8, grey) + chunk("eXIf", exif) + chunk("IDAT", zlib(bytes({0, 3, 4}))));
+  REQUIRE(read_image(file, "photo").width == 1);
+  CHECK(read(file) == map_of(2, 1, {3, 4}));
+}
+
+TEST_CASE("labels survive our own PNG, through memory and through a file") {
+  const LabelMap map{83, 61, noise(83, 61, 1).pixels};
+  const std::vector<std::byte> file = encode_png(map, voc_palette(256));
+  CHECK(read(file) == map);
+  const TemporaryFolder folder;
+  write_file(folder / "label.png", file);
+  CHECK(read_labels_file(folder / "label.png") == map);
+}
+
+TEST_CASE("pictures that hold colours are refused by the name of what they hold") {
+  const auto refused = [](int depth, int colour, int bytes_of_a_pixel, const std::string& found) {
+    const FileBytes row = bytes({0}) + FileBytes(static_cast<std::size_t>(bytes_of_a_pixel));
+    check_refused(
+        label_png(1, 1, depth, colour, row), ErrorCode::unsupported,
+        "expected labels as a palette or grey PNG of at most 8 bits, found " + found + " bits a sample");
+  };
+  refused(8, rgb, 3, "RGB of 8");
+  refused(16, rgb, 6, "RGB of 16");
+  refused(8, rgb_alpha, 4, "RGBA of 8");
+  refused(8, grey_alpha, 2, "grey with alpha of 8");
+  refused(16, grey, 2, "grey of 16");
+}
+
+TEST_CASE("formats other than PNG are refused by name") {
+  check_refused(bytes({0xff, 0xd8, 0xff, 0xe0, 0, 16}), ErrorCode::unsupported, "JPEG");
+  check_refused(bytes("BM") + FileBytes(60), ErrorCode::unsupported, "BMP");
+  check_refused(bytes("P5 1 1 255 a"), ErrorCode::unsupported, "PNM");
+  check_refused(bytes("GIF89a......"), ErrorCode::unsupported, "no PNG file");
+  check_refused({}, ErrorCode::malformed, "empty");
+}
+
+TEST_CASE("damaged labels are refused") {
+  const FileBytes sound = label_png(4, 1, 8, indexed, bytes({0, 0, 1, 0, 1}));
+  REQUIRE(read(sound) == map_of(4, 1, {0, 1, 0, 1}));
+  for (std::size_t length = 9; length < sound.size(); ++length)
+    check_refused(first(sound, length), ErrorCode::malformed, "truncated");
+  FileBytes bad_crc = sound;
+  bad_crc[17] ^= std::byte{1};
+  check_refused(bad_crc, ErrorCode::malformed, "CRC mismatch in PNG chunk IHDR");
+  check_refused(label_png(4, 1, 8, grey, bytes({0, 1, 2})), ErrorCode::malformed,
+                "expected 5 bytes of image data, found 3");
+  check_refused(label_png(2, 1, 8, grey, bytes({9, 1, 2})), ErrorCode::malformed, "filter 9");
+  check_refused(png(png_header(2, 1, 8, indexed) + chunk("IDAT", zlib(bytes({0, 1, 1})))),
+                ErrorCode::malformed, "without a palette");
+}
+
+TEST_CASE("labels have the limits of photos") {
+  check_refused(label_png(60000, 60000, 8, grey, bytes({0})), ErrorCode::limit,
+                "over the limit of 100000000");
+  check_refused(label_png(9000, 9000, 8, grey, bytes({0})), ErrorCode::limit, "cannot hold");
+  const FileBytes six = label_png(3, 2, 8, grey, bytes({0, 1, 2, 3, 0, 4, 5, 6}));
+  CHECK(contains(sentence([&] { read_labels(six, "label", {.max_pixels = 5}); }), "over the limit of 5"));
+  const TemporaryFolder folder;
+  write_file(folder / "label.png", six);
+  CHECK(sentence([&] {
+          read_labels_file(folder / "label.png", {.max_file_bytes = 10});
+        }).starts_with(folder / "label.png"));
+  CHECK(sentence([&] { read_labels_file(folder / "none.png"); }).starts_with(folder / "none.png"));
+}
+
+TEST_CASE("the nearest label is the one under the new pixel's centre") {
+  const LabelMap row = map_of(5, 1, {0, 1, 2, 3, 4});
+  CHECK(resize_nearest(row, 5, 1) == row);
+  CHECK(resize_nearest(row, 3, 1) == map_of(3, 1, {0, 2, 4}));
+  CHECK(resize_nearest(row, 2, 1) == map_of(2, 1, {1, 3}));
+  CHECK(resize_nearest(row, 1, 2) == map_of(1, 2, {2, 2}));
+  CHECK(resize_nearest(row, 10, 1) == map_of(10, 1, {0, 0, 1, 1, 2, 2, 3, 3, 4, 4}));
+  // A centre on the border between two pixels belongs to the later one.
+  CHECK(resize_nearest(map_of(4, 1, {0, 1, 2, 3}), 2, 1) == map_of(2, 1, {1, 3}));
+  CHECK(resize_nearest(map_of(2, 4, {0, 1, 2, 3, 4, 5, 6, 7}), 1, 2) == map_of(1, 2, {3, 7}));
+  const LabelMap dot = map_of(1, 1, {255});
+  CHECK(std::ranges::count(resize_nearest(dot, 16384, 3).labels, 255) == 3 * 16384);
+}
+
+TEST_CASE("label maps that cannot be resized are refused") {
+  const LabelMap dot = map_of(1, 1, {0});
+  for (const auto& size : {std::pair{0, 1}, {1, 0}, {-3, 1}, {1, 16385}})
+    CHECK(sentence([&] { resize_nearest(dot, size.first, size.second); }) ==
+          text("resize to ", size.first, "x", size.second, ": a side is outside 1..16384"));
+  CHECK(contains(sentence([] { resize_nearest(map_of(2, 2, {0}), 1, 1); }), "needs 4 labels, found 1"));
+}

@@ -1,0 +1,96 @@
+#include <doctest/doctest.h>
+
+#include "runtime/image/pillow_resize.h"
+#include "runtime/image/preprocess.h"
+#include "tests/support/image_helpers.h"
+
+using namespace atrous;
+using namespace atrous::testing;
+
+TEST_CASE("shrinking by two weighs four neighbours 1 3 3 1") {
+  // Pillow 9.4: Image.frombytes("L", (8, 1), ...).resize((4, 1), Image.BILINEAR)
+  CHECK(resize_bilinear(picture(8, 1, 1, {0, 255, 0, 255, 10, 20, 30, 40}), 4, 1) ==
+        picture(4, 1, 1, {109, 129, 47, 33}));
+}
+
+TEST_CASE("enlarging interpolates between pixel centres and repeats the border") {
+  CHECK(resize_bilinear(picture(2, 1, 1, {0, 255}), 8, 1) ==
+        picture(8, 1, 1, {0, 0, 32, 96, 159, 223, 255, 255}));
+  CHECK(resize_bilinear(picture(1, 1, 3, {1, 2, 3}), 3, 2) ==
+        picture(3, 2, 3, {1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3}));
+}
+
+TEST_CASE("a resize in both directions rounds to bytes between the passes") {
+  CHECK(resize_bilinear(noise(7, 5, 1), 3, 4) ==
+        picture(3, 4, 1, {89, 113, 127, 124, 120, 144, 93, 112, 128, 126, 112, 155}));
+}
+
+TEST_CASE("a resize to the same size changes nothing") {
+  CHECK(resize_bilinear(noise(9, 7, 3), 9, 7) == noise(9, 7, 3));
+}
+
+TEST_CASE("the number of threads does not change a resize") {
+  for (const int channels : {1, 3, 4}) {
+    const Image image = noise(123, 77, channels), one = resize_bilinear(image, 50, 91, 1);
+    for (const int threads : {2, 3, 7}) CHECK(resize_bilinear(image, 50, 91, threads) == one);
+  }
+}
+
+TEST_CASE("the channels of a picture are resized alone") {
+  const Image image = noise(40, 30, 4), all = resize_bilinear(image, 17, 19);
+  for (std::size_t c = 0; c < 4; ++c) {
+    Image one = make_image(40, 30, 1);
+    for (std::size_t i = 0; i < one.pixels.size(); ++i) one.pixels[i] = image.pixels[4 * i + c];
+    const Image resized = resize_bilinear(one, 17, 19);
+    for (std::size_t i = 0; i < resized.pixels.size(); ++i) CHECK(resized.pixels[i] == all.pixels[4 * i + c]);
+  }
+}
+
+TEST_CASE("the longer side is truncated, not rounded") {
+  const ResizeRule shorter{ResizeRule::Kind::shorter_side, 520, 0, 0};
+  CHECK(resized_size(shorter, 1546, 1213) == std::pair{662, 520});  // 662.77
+  CHECK(resized_size(shorter, 1213, 1546) == std::pair{520, 662});
+  CHECK(resized_size(shorter, 520, 520) == std::pair{520, 520});
+  CHECK(resized_size(shorter, 1, 31) == std::pair{520, 16120});
+  CHECK(resized_size({ResizeRule::Kind::exact, 30, 40, 0}, 1, 31) == std::pair{30, 40});
+  CHECK(resized_size({ResizeRule::Kind::none, 0, 0, 0}, 1, 31) == std::pair{1, 31});
+}
+
+TEST_CASE("sizes that cannot be are refused with both numbers") {
+  const ResizeRule shorter{ResizeRule::Kind::shorter_side, 520, 0, 0};
+  CHECK(contains(sentence([&] { resized_size(shorter, 1, 32); }), "520x16640: a side is outside 1..16384"));
+  CHECK(contains(sentence([&] { resized_size(shorter, 1, 2147483647); }), "a side is outside"));
+  CHECK(contains(sentence([] { resize_bilinear(noise(2, 2, 3), 0, 5); }), "0x5"));
+  CHECK(contains(sentence([] { resize_bilinear(noise(2, 2, 3), 5, 16385); }), "5x16385"));
+  CHECK(contains(sentence([] { resize_bilinear(noise(2, 2, 3), 5, 5, 0); }), "0 threads"));
+  CHECK(contains(sentence([] { resize_bilinear(Image{2, 2, 3, {}}, 5, 5); }), "needs 12 bytes, found 0"));
+  CHECK(contains(sentence([] { resize_bilinear(Image{2, 2, 2, {}}, 5, 5); }), "not 2"));
+  CHECK(contains(sentence([] { center_crop(noise(2, 2, 3), -1); }), "-1x-1"));
+}
+
+TEST_CASE("a centre crop's offset is rounded half to even, and small pictures are padded with zeros") {
+  CHECK(center_crop(picture(5, 1, 1, {1, 2, 3, 4, 5}), 2) == picture(2, 2, 1, {3, 4, 0, 0}));  // 1.5 -> 2
+  CHECK(center_crop(picture(3, 1, 1, {1, 2, 3}), 2) == picture(2, 2, 1, {1, 2, 0, 0}));        // 0.5 -> 0
+  CHECK(center_crop(picture(1, 1, 1, {7}), 4) ==
+        picture(4, 4, 1, {0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}));
+}
+
+TEST_CASE("normalising divides, subtracts and divides, into a pitch that may be wider") {
+  const Image image = picture(2, 1, 3, {0, 128, 255, 1, 2, 3});
+  std::vector<float> out(10, -9.f);
+  normalise(image, {}, View{out.data(), {1, 1, 2, 3}, 5});
+  CHECK(out[0] == (0.f / 255.f - 0.485f) / 0.229f);
+  CHECK(out[1] == (128.f / 255.f - 0.456f) / 0.224f);
+  CHECK(out[2] == (255.f / 255.f - 0.406f) / 0.225f);
+  CHECK(out[5] == (1.f / 255.f - 0.485f) / 0.229f);
+  CHECK(out[3] == -9.f);
+  CHECK(out[4] == -9.f);
+  CHECK(contains(sentence([&] {
+                   normalise(image, {}, View{out.data(), {1, 2, 1, 3}, 3});
+                 }),
+                 "[1, 1, 2, 3], found [1, 2, 1, 3]"));
+  CHECK(contains(sentence([&] {
+                   normalise(noise(2, 1, 4), {}, View{out.data(), {1, 1, 2, 4}, 4});
+                 }),
+                 "expected 3 channels, found 4"));
+}

@@ -1,0 +1,183 @@
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/support/weights_helpers.h"
+#include "weights_tools/checkpoint.h"
+#include "weights_tools/safetensors/safetensors.h"
+#include "weights_tools/torch/pth.h"
+
+using namespace atrous;
+using namespace atrous::weights_testing;
+
+namespace {
+
+const Bytes value = floats({1, 2});
+
+Bytes pth(const std::vector<std::string>& names) {
+  Items items;
+  for (const auto& name : names) items.emplace_back(name, tensor(storage("0", 2), 0, {2}, {1}));
+  return pth_zip(pickled(dict(items)), {{"0", value}});
+}
+
+std::vector<std::string> names_in(const Checkpoint& checkpoint) {
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : checkpoint.state.entries()) names.push_back(name);
+  return names;
+}
+
+using Names = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("a checkpoint is recognised by its content, not by its extension") {
+  const TempFolder folder;
+  const Checkpoint zipped = load_checkpoint(folder.save("a.safetensors", pth({"w"})));
+  CHECK(zipped.container == Container::pth_zip);
+  CHECK(bytes_of(*zipped.state.find("w")) == value);
+
+  const Bytes pickle = pickled(dict({{"w", tensor(storage("0", 2, "FloatStorage", "N"), 0, {2}, {1})}}));
+  const Checkpoint legacy =
+      load_checkpoint(folder.save("b.zip", legacy_head() + pickle + key_list({"0"}) + stored(2, value)));
+  CHECK(legacy.container == Container::pth_legacy);
+  CHECK(bytes_of(*legacy.state.find("w")) == value);
+
+  write_safetensors(folder.path("c.pth"), zipped.state, {{"format", "pt"}});
+  const Checkpoint safe = load_checkpoint(folder.path("c.pth"));
+  CHECK(safe.container == Container::safetensors);
+  CHECK(bytes_of(*safe.state.find("w")) == value);
+  CHECK_FALSE(safe.metadata.has_value());
+}
+
+TEST_CASE("atrous' own metadata comes with the tensors") {
+  const TempFolder folder;
+  const Checkpoint plain = load_checkpoint(folder.save("a.pth", pth({"w"})));
+  Metadata metadata;
+  metadata.architecture = "fcn_resnet50";
+  write_safetensors(folder.path("b"), plain.state, to_strings(metadata));
+  REQUIRE(load_checkpoint(folder.path("b")).metadata.has_value());
+  CHECK(load_checkpoint(folder.path("b")).metadata->architecture == "fcn_resnet50");
+}
+
+TEST_CASE("a prefix is stripped when all keys share it, and said so") {
+  const TempFolder folder;
+  const auto load = [&](const Names& names) { return load_checkpoint(folder.save("a.pth", pth(names))); };
+  const Checkpoint parallel = load({"module.a", "module.b.c"});
+  CHECK(names_in(parallel) == Names{"a", "b.c"});
+  CHECK(parallel.notes == Names{"stripped the prefix module."});
+  CHECK(names_in(load({"_orig_mod.module.a", "_orig_mod.module.b"})) == Names{"a", "b"});
+  CHECK(names_in(load({"model.a", "model.b"})) == Names{"a", "b"});
+  CHECK(names_in(load({"module.a", "b"})) == Names{"module.a", "b"});
+  CHECK(names_in(load({"module.", "module.b"})) == Names{"module.", "module.b"});
+  CHECK(load({"a"}).notes.empty());
+}
+
+TEST_CASE("what is not a checkpoint is named") {
+  const TempFolder folder;
+  const Bytes tar = Bytes("pickle") + Bytes(251, '\0') + "ustar" + Bytes(250, '\0');
+  const std::pair<Bytes, const char*> files[] = {
+      {"", "is empty"},
+      {"<!DOCTYPE html><html>", "is a web page"},
+      {"\n <HTML lang=en>", "is a web page"},
+      {"{\"error\": \"not found\"}\n", "is a text file"},
+      {"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer"},
+      {"\xff\xd8\xff\xe0" + Bytes(100, 'x'), "is a JPEG image"},
+      {"\x89PNG\r\n\x1a\n", "is a PNG image"},
+      {"\x1f\x8b\x08" + Bytes(20, 'x'), "is compressed by gzip"},
+      {"\x89HDF\r\n\x1a\n", "is an HDF5 file"},
+      {tar, "is a tar archive, the container of torch before 0.2"},
+      {Bytes(100, '\0'), "is not a checkpoint"},
+      {"\x80", "is not a checkpoint"},
+      {"PK\3\4 and nothing", "at least 22 bytes"},
+      {"\x80\2K\1.", "magic number"},
+      {pth({}), "holds no tensors"},
+  };
+  for (const auto& file : files) {
+    const Bytes& bytes = file.first;
+    const std::string part = file.second;
+    CAPTURE(part);
+    const std::string path = folder.save("what", bytes);
+    const Refusal refusal = refusal_of([&] { load_checkpoint(path); });
+    CHECK(refusal.sentence.starts_with(path + ": "));
+    CHECK(refusal.sentence.find(part) != std::string::npos);
+  }
+  check_refused([&] { load_checkpoint(folder.path("")); }, ErrorCode::io, "is a directory");
+  check_refused([&] { load_checkpoint(folder.path("none")); }, ErrorCode::io, "No such file");
+  REQUIRE(::mkfifo(folder.path("fifo").c_str(), 0600) == 0);
+  check_refused([&] { load_checkpoint(folder.path("fifo")); }, ErrorCode::io, "is a FIFO");
+}
+
+TEST_CASE("every cut of a checkpoint is refused, and none crashes") {
+  const TempFolder folder;
+  const Bytes pickle = pickled(dict({{"w", tensor(storage("0", 2, "FloatStorage", "N"), 0, {2}, {1})}}));
+  const Bytes legacy = legacy_head() + pickle + key_list({"0"}) + stored(2, value);
+  StateDict state = load_checkpoint(folder.save("a", legacy)).state;
+  write_safetensors(folder.path("s"), state, {{"format", "pt"}});
+  const auto safe = read_file(folder.path("s"), 10000);
+  for (const Bytes& whole : {pth({"w"}), legacy, Bytes(as_text(safe))})
+    for (std::size_t length = 0; length < whole.size(); ++length) {
+      CAPTURE(length);
+      const std::string path = folder.save("cut", std::string_view(whole).substr(0, length));
+      CHECK_FALSE(refusal_of([&] { load_checkpoint(path); }).sentence.empty());
+    }
+}
+
+TEST_CASE("a checkpoint cut short while it is read, wherever, is an error that names it") {
+  const TempFolder folder;
+  const Bytes pickle = pickled(dict({{"w", tensor(storage("0", 2, "FloatStorage", "N"), 0, {2}, {1})}}));
+  const Bytes legacy = legacy_head() + pickle + key_list({"0"}) + stored(2, value);
+  write_safetensors(folder.path("s"), load_checkpoint(folder.save("a", legacy)).state, {{"format", "pt"}});
+  const Bytes safe(as_text(read_file(folder.path("s"), 10000)));
+  const auto read = [](const InputFile& file, const Bytes& whole) {
+    if (whole.starts_with("PK"))
+      read_pth_zip(file);
+    else if (whole.starts_with("\x80"))
+      read_pth_legacy(file);
+    else
+      read_safetensors(file);
+  };
+  for (const Bytes& whole : {pth({"w"}), legacy, safe}) {
+    const std::string path = folder.save("shrinks", whole);
+    const InputFile file(path);
+    read(file, whole);
+    for (std::size_t length = whole.size(); length-- > 0;) {
+      CAPTURE(length);
+      REQUIRE(::truncate(path.c_str(), static_cast<off_t>(length)) == 0);
+      // An archive's last bytes may hold nothing that is needed twice, but they are read first of all.
+      const Refusal refusal = refusal_of([&] { read(file, whole); });
+      CHECK(refusal.code == ErrorCode::io);
+      CHECK(refusal.sentence.starts_with(path + ": ended at byte "));
+    }
+  }
+}
+
+TEST_CASE("a checkpoint with any one byte changed loads or is refused") {
+  const TempFolder folder;
+  const Bytes pickle = pickled(dict({{"w", tensor(storage("0", 2, "FloatStorage", "N"), 0, {2}, {1})}}));
+  const Bytes legacy = legacy_head() + pickle + key_list({"0"}) + stored(2, value);
+  std::size_t refused = 0;
+  for (const Bytes& whole : {pth({"w"}), legacy})
+    for (std::size_t i = 0; i < whole.size(); ++i)
+      for (const int flip : {0x01, 0x80, 0xff}) {
+        Bytes changed = whole;
+        changed[i] = static_cast<char>(changed[i] ^ flip);
+        try {
+          load_checkpoint(folder.save("changed", changed));
+        } catch (const Error&) {
+          ++refused;
+        }
+      }
+  CHECK(refused > 1000);
+}
+
+TEST_CASE("a checkpoint in memory loads as its file does, under the name it is given") {
+  const TempFolder folder;
+  const Bytes whole = pth({"w"});
+  const Checkpoint from_file = load_checkpoint(folder.save("a", whole));
+  const Checkpoint from_memory = load_checkpoint(as_bytes(whole), "the download");
+  CHECK(bytes_of(*from_memory.state.find("w")) == bytes_of(*from_file.state.find("w")));
+  CHECK(from_memory.container == Container::pth_zip);
+  check_refused([&] { load_checkpoint(as_bytes("<html>"), "the download"); }, ErrorCode::unsupported,
+                "the download: is a web page");
+  check_refused([&] { load_checkpoint({}, "the download"); }, ErrorCode::unsupported,
+                "the download: is empty");
+}
