@@ -15,6 +15,7 @@
 #include "runtime/evaluation/class_map.h"
 #include "runtime/evaluation/dataset_classes.h"
 #include "runtime/evaluation/evaluate.h"
+#include "runtime/report/report.h"
 #include "weights_tools/io/clean_text.h"
 #include "weights_tools/io/file.h"
 #include "weights_tools/io/sha256.h"
@@ -145,7 +146,7 @@ EvaluateCallbacks callbacks(const Options& o, Report* report) {
     if (watched && p.done == p.all) std::fputs("\r\033[K", stderr);
   };
   EvaluateCallbacks all{.progress = progress, .image = {}, .stop = [] { return stopping_signal != 0; }};
-  if (report) all.image = [report](const ReportImage& image) { report->add(image); };
+  if (report) all.image = [report](const ScoredImage& image) { report->add(image); };
   return all;
 }
 

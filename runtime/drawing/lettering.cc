@@ -7,7 +7,6 @@
 #include "layers/base/checked.h"
 #include "runtime/drawing/font.h"
 #include "runtime/image/pillow_resize.h"
-#include "runtime/segment/segmenter.h"
 
 namespace atrous {
 

@@ -6,12 +6,11 @@
 #include <string_view>
 #include <vector>
 
+#include "runtime/image/class_share.h"
 #include "runtime/image/image.h"
 #include "weights_tools/metadata.h"
 
 namespace atrous {
-
-struct ClassShare;  // runtime/segment/segmenter.h
 
 // Width and height in pixels of a line of text at `scale` (1: the font's own size). Text is UTF-8; what the
 // font lacks, and every byte that is not UTF-8, is drawn as a box. Error(invalid_argument) for a scale

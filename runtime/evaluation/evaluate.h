@@ -17,7 +17,7 @@
 #include "runtime/evaluation/dataset.h"
 #include "runtime/evaluation/evaluation.h"
 #include "runtime/evaluation/evaluation_state.h"
-#include "runtime/report/report.h"
+#include "runtime/evaluation/scored_image.h"
 #include "runtime/segment/model.h"
 
 namespace atrous {
@@ -53,7 +53,7 @@ struct EvaluateProgress {
 // Called from the scoring thread, one at a time, in the dataset's order; what they throw ends the run.
 struct EvaluateCallbacks {
   std::function<void(const EvaluateProgress&)> progress;
-  std::function<void(const ReportImage&)> image;  // every image that has been scored
+  std::function<void(const ScoredImage&)> image;  // every image that has been scored
   // Asked by the caller's thread before each image: true ends the run after those under way.
   std::function<bool()> stop;
 };

@@ -120,7 +120,7 @@ Report::Report(std::string folder, Palette palette)
   if (error) fail(ErrorCode::io, folder_, ": cannot make the report's folder: ", error.message());
 }
 
-void Report::add(const ReportImage& image) {
+void Report::add(const ScoredImage& image) {
   check(image.photo, image.name);
   check(image.truth, image.name);
   check(image.prediction, image.name);

@@ -5,24 +5,12 @@
 //   FOLDER/images/...    the photo as it was, truth, prediction and error map as indexed PNG
 #pragma once
 
-#include <cstddef>
-#include <span>
 #include <string>
 
 #include "runtime/evaluation/evaluation.h"
-#include "runtime/image/image.h"
+#include "runtime/evaluation/scored_image.h"
 
 namespace atrous {
-
-struct ReportImage {
-  std::string name;                       // as ImageScore's
-  std::span<const std::byte> photo_file;  // its bytes: JPEG and PNG are copied, others (and PNG with EXIF,
-                                          // which not every browser turns upright) written anew as PNG
-  const Image& photo;                     // decoded and upright
-  const LabelMap& truth;                  // at the size they were compared at
-  const LabelMap& prediction;
-  int ignore = 255;
-};
 
 // Every file appears whole or not at all (weights_tools/io/file.h). Error(io) as there.
 class Report {
@@ -34,7 +22,7 @@ class Report {
   // Files are named after the image, whatever its name holds (runtime/report/report_data.h). Void pixels of
   // the truth are light grey; labels beyond the palette are grey. Error(invalid_argument) where truth and
   // prediction differ in size.
-  void add(const ReportImage&);
+  void add(const ScoredImage&);
 
   // Writes index.html. Pictures are those that lie in the folder; an image without all four (of a resumed run
   // whose folder is gone) is listed without.

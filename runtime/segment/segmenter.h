@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "runtime/engine/session.h"
+#include "runtime/image/class_share.h"
 #include "runtime/image/image.h"
 #include "runtime/segment/model.h"
 
@@ -67,14 +68,6 @@ Segmentation segment(Session&, const Model&, const Image& photo, const SegmentOp
 // The same for input that is already normalised, [n, h, w, 3]; one result per image, at the input size,
 // without a picture.
 std::vector<Segmentation> segment(Session&, const Model&, ConstView input, const SegmentOptions& = {});
-
-// What a label map holds, by class.
-struct ClassShare {
-  int index = 0;
-  std::int64_t pixels = 0;
-  double share = 0;       // of all pixels, 0..1
-  double confidence = 0;  // mean over its pixels; 0 where none was computed
-};
 
 // The classes that occur, the most frequent first.
 std::vector<ClassShare> class_shares(const Segmentation&);

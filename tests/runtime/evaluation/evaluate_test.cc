@@ -145,7 +145,7 @@ TEST_CASE_FIXTURE(Pairs, "progress and pictures come in the dataset's order, eac
     CHECK(p.all == names.size());
     CHECK(p.failure == nullptr);
   };
-  callbacks.image = [&](const ReportImage& image) {
+  callbacks.image = [&](const ScoredImage& image) {
     const std::size_t i = shown.size();
     shown.push_back(image.name);
     CHECK(std::ranges::equal(image.photo_file, read_file(photo_path(i), 1 << 20)));
@@ -254,7 +254,7 @@ TEST_CASE_FIXTURE(Pairs, "what a callback throws ends the run, whichever thread 
   progress.progress = [&](const EvaluateProgress& p) {
     if (p.done == 2) full();
   };
-  image.image = [&](const ReportImage&) { full(); };
+  image.image = [&](const ScoredImage&) { full(); };
   stop.stop = [&]() -> bool {
     full();
     return false;
