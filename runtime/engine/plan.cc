@@ -85,10 +85,11 @@ void lay_over_residuals(const Graph& graph, std::vector<Slice>& slices, const st
   }
 }
 
-// The cheapest kernel whose workspace can be held to `allowance`, or else the one that needs least. On the
-// processor the cheapest for one image: an image gets the same answer alone and in a batch.
+// The cheapest kernel whose workspace for one thread can be held to `allowance`, or else the one that needs
+// least: the choice, and with it every bit of the result, depends on no number of threads. On the processor
+// the cheapest for one image: an image gets the same answer alone and in a batch.
 const Kernel& choose(const Program& program, std::size_t node, std::span<const Shape> in, const Shape& out,
-                     int threads, std::size_t allowance) {
+                     std::size_t allowance) {
   const auto& kernels = program.kernels[node];
   std::vector<Shape> in_of_one(in.begin(), in.end());
   Shape out_of_one = out;
@@ -102,14 +103,21 @@ const Kernel& choose(const Program& program, std::size_t node, std::span<const S
     if (best && least_cost <= 0) break;  // nothing is cheaper, and asking a device's library costs it a plan
     const double cost = kernel->cost(in_of_one, out_of_one);
     if (best && cost >= least_cost) continue;
-    if (kernel->least_workspace_bytes(in, out, threads) > allowance) continue;
+    if (kernel->least_workspace_bytes(in, out, 1) > allowance) continue;
     best = kernel.get();
     least_cost = cost;
   }
   if (best) return *best;
   return **std::ranges::min_element(kernels, {}, [&](const std::unique_ptr<Kernel>& kernel) {
-    return kernel->least_workspace_bytes(in, out, threads);
+    return kernel->least_workspace_bytes(in, out, 1);
   });
+}
+
+// As many of the threads as the kernel has workspace for; one where there is not enough for any.
+int fitting_threads(const Kernel& kernel, std::span<const Shape> in, const Shape& out, int threads,
+                    std::size_t allowance) {
+  while (threads > 1 && kernel.least_workspace_bytes(in, out, threads) > allowance) --threads;
+  return threads;
 }
 
 // A concatenation of concatenations, a sum laid over a sum: follow slices of slices to the value that owns
@@ -210,10 +218,12 @@ Plan make_plan(const Program& program, const Shape& input, int threads, std::siz
     in.clear();
     for (ValueId v : node.inputs) in.push_back(shapes[index(v)]);
     const Shape& out = shapes[index(node.output)];
-    const Kernel& kernel = choose(program, i, in, out, threads, allowance);
+    const Kernel& kernel = choose(program, i, in, out, allowance);
+    const int fitting = fitting_threads(kernel, in, out, threads, allowance);
     plan.kernels.push_back(&kernel);
-    plan.workspace.push_back(std::max(std::min(kernel.workspace_bytes(in, out, threads), allowance) / 64 * 64,
-                                      kernel.least_workspace_bytes(in, out, threads)));
+    plan.threads.push_back(fitting);
+    plan.workspace.push_back(std::max(std::min(kernel.workspace_bytes(in, out, fitting), allowance) / 64 * 64,
+                                      kernel.least_workspace_bytes(in, out, fitting)));
     plan.workspace_bytes = std::max(plan.workspace_bytes, plan.workspace.back());
   }
   return plan;

@@ -9,7 +9,9 @@
 // nothing is laid into or over anything else there, since libraries want dense maps that do not overlap.
 //
 // Of every node's kernels the cheapest one for its shapes is taken. A memory limit bounds the workspace: then
-// the cheapest that runs within it, or if none does the most modest.
+// the cheapest that runs within it on one thread, or if none does the most modest; and as many threads run
+// the kernel as there is workspace for. So which kernels run, and what they compute, depends on no number of
+// threads.
 #pragma once
 
 #include <cstddef>
@@ -28,6 +30,7 @@ struct Plan {
   std::vector<Place> places;   // by ValueId; on the processor the graph's input has a shape but no place
   std::vector<bool> in_place;  // by node: nothing to run, its inputs already lie in its output
   std::vector<const Kernel*> kernels;  // by node: the program's one that runs
+  std::vector<int> threads;            // by node: at most those asked for
   std::vector<std::size_t> workspace;  // by node
   std::size_t activation_bytes = 0, workspace_bytes = 0;
   std::int64_t macs = 0;  // of the direct algorithm

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 
 #include "layers/base/error.h"
 #include "layers/cpu/maps/upsample_argmax.h"
@@ -45,6 +46,13 @@ void Session::check_limit(std::size_t arena, std::size_t scratch) const {
          ", activations and ", "workspace ", arena + scratch, "), the limit is ", memory_limit_);
 }
 
+// The most that scratch() can give.
+std::size_t Session::scratch_room() const {
+  if (memory_limit_ == 0) return std::numeric_limits<std::size_t>::max();
+  const std::size_t taken = program_->packed_bytes() + arena_bytes_;
+  return std::max(idle_workspace_.size(), memory_limit_ - std::min(memory_limit_, taken));
+}
+
 std::span<std::byte> Session::scratch(std::size_t bytes) {
   if (bytes <= idle_workspace_.size()) return idle_workspace_.first(bytes);
   if (bytes > scratch_.size()) {
@@ -72,7 +80,8 @@ void Session::take_arena(std::size_t bytes) {
 const Plan& Session::reserve(const Shape& input) {
   const Plan& p = plan(input);
   if (p.arena_bytes() > arena_bytes_) {
-    check_limit(p.arena_bytes(), scratch_.size());
+    check_limit(p.arena_bytes(), 0);
+    if (memory_limit_ != 0) scratch_ = Buffer();  // in what the arena now takes
     take_arena(p.arena_bytes());
   }
   return p;
@@ -93,7 +102,7 @@ KernelCall Session::call_of(const Plan& p, std::size_t i, const ConstView* input
   return {inputs_,
           view_of(p, node.output),
           {arena_ + p.activation_bytes, p.workspace[i]},
-          threads_,
+          p.threads[i],
           queue_.get()};
 }
 
@@ -201,14 +210,19 @@ void Session::label(std::int64_t n, std::int64_t height, std::int64_t width, std
 
 void Session::label(ConstView logits, std::int64_t height, std::int64_t width, std::span<std::uint8_t> labels,
                     std::span<float> confidence) {
-  const std::size_t bytes = upsample_argmax_workspace(logits.shape.c, height, width, threads_);
+  const std::size_t room = scratch_room();
+  const auto bytes = [&](int threads) {
+    return upsample_argmax_workspace(logits.shape.c, height, width, threads);
+  };
+  int threads = threads_;
+  while (threads > 1 && bytes(threads) > room) --threads;
   upsample_argmax(program_->isa, {.logits = logits,
                                   .height = height,
                                   .width = width,
                                   .labels = labels,
                                   .confidence = confidence,
-                                  .workspace = scratch(bytes),
-                                  .threads = threads_});
+                                  .workspace = scratch(bytes(threads)),
+                                  .threads = threads});
 }
 
 }  // namespace atrous

@@ -28,7 +28,8 @@ class Session {
 
   // input: [n, h, w, 3], normalised. Afterwards output() gives the logits. The plan is made at the first run
   // of a shape and kept; later runs of it allocate no more than small tables. Near the memory limit it takes
-  // kernels that need less workspace; Error(limit) when weights and arena would exceed it even so.
+  // kernels that need less workspace and fewer threads; Error(limit) when weights and arena would exceed it
+  // even so. The logits are bitwise the same for any number of threads, under any limit.
   void run(ConstView input, const NodeObserver& = {});
 
   // The same for a picture at the network's input size, RGB, normalised on the way: to a device it travels as
@@ -59,8 +60,8 @@ class Session {
   // The plan for an input shape, made if need be.
   const Plan& plan(const Shape& input);
 
-  // Memory for steps around the network (upsampling), until the next run or scratch: the kernels' workspace
-  // where that is large enough, otherwise a buffer that is kept and counts against the limit.
+  // Memory for steps around the network (upsampling), until the next run, reserve or scratch: the kernels'
+  // workspace where that is large enough, otherwise a buffer that is kept and counts against the limit.
   std::span<std::byte> scratch(std::size_t bytes);
 
   const Program& program() const { return *program_; }
@@ -74,6 +75,7 @@ class Session {
     std::uint64_t key;  // of what a device recorded for it
   };
   void check_limit(std::size_t arena, std::size_t scratch) const;
+  std::size_t scratch_room() const;
   void take_arena(std::size_t bytes);
   View view_of(const Plan&, ValueId) const;
   KernelCall call_of(const Plan&, std::size_t node, const ConstView* input);

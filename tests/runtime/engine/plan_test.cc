@@ -514,11 +514,13 @@ TEST_CASE("under a memory limit the cheapest kernel runs of those that keep with
         const Node& node = program.graph.nodes[i];
         CAPTURE(node.name);
         const double cost = cost_of(*plan.kernels[i], node, plan);
-        const std::size_t least = least_workspace(*plan.kernels[i], node, plan, threads);
-        CHECK(plan.workspace[i] >= least);
+        const std::size_t least = least_workspace(*plan.kernels[i], node, plan, 1);
+        CHECK(plan.workspace[i] >= least_workspace(*plan.kernels[i], node, plan, plan.threads[i]));
         CHECK(plan.workspace[i] <= std::max(allowance, least));
+        if (plan.threads[i] < threads)
+          CHECK(least_workspace(*plan.kernels[i], node, plan, plan.threads[i] + 1) > allowance);
         for (const auto& kernel : program.kernels[i]) {
-          const std::size_t other = least_workspace(*kernel, node, plan, threads);
+          const std::size_t other = least_workspace(*kernel, node, plan, 1);
           if (other <= allowance)
             CHECK((least <= allowance && cost <= cost_of(*kernel, node, plan)));
           else if (least > allowance)
@@ -528,6 +530,30 @@ TEST_CASE("under a memory limit the cheapest kernel runs of those that keep with
       }
     }
     CHECK(exchanged);
+  }
+}
+
+TEST_CASE("which kernel runs does not depend on the threads under a memory limit either") {
+  for (const Sample& sample : samples()) {
+    CAPTURE(sample.name);
+    const Model model = make_model(sample.state, std::nullopt, {.threads = 1});
+    const Program& program = *model.program;
+    for (const Shape& size : {Shape{1, 72, 88, 3}, Shape{2, 33, 40, 3}}) {
+      const Plan free = make_plan(program, size, 64);
+      const std::size_t taken = program.packed_bytes() + free.activation_bytes;
+      std::size_t fewer = 0;
+      for (std::size_t allowance = free.workspace_bytes; allowance > 0; allowance = allowance * 3 / 4) {
+        CAPTURE(allowance);
+        const Plan one = make_plan(program, size, 1, taken + allowance);
+        for (const int threads : {2, 7, 64}) {
+          const Plan many = make_plan(program, size, threads, taken + allowance);
+          CHECK(many.kernels == one.kernels);
+          CHECK(many.workspace_bytes <= std::max(one.workspace_bytes, allowance));
+          fewer += std::ranges::min(many.threads) < threads;
+        }
+      }
+      CHECK(fewer > 0);
+    }
   }
 }
 

@@ -180,7 +180,7 @@ TEST_CASE("a lower memory limit takes less workspace and gives the same logits b
     const auto expected = run(free, input.view());
     const std::size_t without = model.program->packed_bytes() + free.plan(size).activation_bytes;
     const std::size_t best = free.plan(size).workspace_bytes,
-                      least = least_workspace(*model.program, size, threads);
+                      least = least_workspace(*model.program, size, 1);
     REQUIRE(least < best);
     std::size_t before = best, different = 0;
     for (std::size_t step = 0; step <= 8; ++step) {
@@ -220,6 +220,48 @@ TEST_CASE("the memory limit counts weights, arena and scratch, and is exact") {
     CHECK(mentions(said, text(needed)));
     CHECK(mentions(said, text(needed - 1)));
     CHECK(short_of_one.arena_bytes() == 0);
+  }
+}
+
+// From the least limit that one thread can be held to, to one that takes nothing away from eight.
+TEST_CASE("under any memory limit any number of threads gives the same bits, or all are refused") {
+  const int counts[] = {2, 3, 8};
+  std::vector<std::pair<std::string, Model>> models{{"wide", wide_model()}};
+  for (const Sample& sample : samples())
+    models.emplace_back(sample.name, make_model(sample.state, std::nullopt, {.threads = 1}));
+  for (const auto& [name, model] : models) {
+    CAPTURE(name);
+    const Image picture = photo(120, 90);
+    const SegmentOptions as_it_is{.resize = ResizeRule{.kind = ResizeRule::Kind::none, .width = 0}};
+    const auto answer = [&, &model = model](int threads, std::size_t limit) -> std::optional<Segmentation> {
+      try {
+        Session session(model.program, {.threads = threads, .memory_limit = limit});
+        return segment(session, model, picture, as_it_is);
+      } catch (const Error& error) {
+        CHECK(error.code() == ErrorCode::limit);
+        return std::nullopt;
+      }
+    };
+    const Plan free = make_plan(*model.program, {1, 90, 120, 3}, 8);
+    const std::size_t least = model.program->packed_bytes() + free.activation_bytes,
+                      most = least + free.workspace_bytes + 2'000'000;
+    std::size_t answered = 0, refused = 0;
+    for (std::size_t step = 0; step <= 12; ++step) {
+      const std::size_t limit = least + (most - least) * step * step / 144;
+      CAPTURE(limit);
+      const auto expected = answer(1, limit);
+      ++(expected ? answered : refused);
+      for (const int threads : counts) {
+        CAPTURE(threads);
+        const auto found = answer(threads, limit);
+        REQUIRE(found.has_value() == expected.has_value());
+        if (!found) continue;
+        CHECK(found->labels.labels == expected->labels.labels);
+        CHECK(same_bits(found->confidence, expected->confidence));
+      }
+    }
+    CHECK(answered > 3);
+    CHECK(refused > 0);
   }
 }
 
