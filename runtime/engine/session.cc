@@ -6,7 +6,7 @@
 
 #include "layers/base/error.h"
 #include "layers/cpu/maps/upsample_argmax.h"
-#include "runtime/engine/threads.h"
+#include "layers/cpu/parallel.h"
 #include "runtime/image/preprocess.h"
 
 namespace atrous {

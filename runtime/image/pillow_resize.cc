@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "layers/base/error.h"
+#include "layers/cpu/parallel.h"
 
 namespace atrous {
 
@@ -78,15 +79,15 @@ void resize_row(const Filter& f, const std::uint8_t* in, std::uint8_t* out, int 
 Image resize_width(const Image& in, int width, int threads) {
   const Filter f = triangle_filter(in.width, width);
   Image out = make_image(width, in.height, in.channels);
-#pragma omp parallel for num_threads(threads) schedule(static)
-  for (int y = 0; y < in.height; ++y) {
+  parallel_for(threads, in.height, [&](std::int64_t row) {
+    const int y = static_cast<int>(row);
     if (in.channels == 1)
       resize_row<1>(f, in.row(y), out.row(y), width);
     else if (in.channels == 3)
       resize_row<3>(f, in.row(y), out.row(y), width);
     else
       resize_row<4>(f, in.row(y), out.row(y), width);
-  }
+  });
   return out;
 }
 
@@ -111,8 +112,10 @@ void resize_column_tiles(const Filter& f, const Image& in, int y, std::uint8_t* 
 Image resize_height(const Image& in, int height, int threads) {
   const Filter f = triangle_filter(in.height, height);
   Image out = make_image(in.width, height, in.channels);
-#pragma omp parallel for num_threads(threads) schedule(static)
-  for (int y = 0; y < height; ++y) resize_column_tiles(f, in, y, out.row(y));
+  parallel_for(threads, height, [&](std::int64_t row) {
+    const int y = static_cast<int>(row);
+    resize_column_tiles(f, in, y, out.row(y));
+  });
   return out;
 }
 
