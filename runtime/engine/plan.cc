@@ -135,7 +135,6 @@ std::vector<Block> lifetimes(const Graph& graph, const std::vector<Slice>& slice
   std::vector<Block> blocks(graph.values.size());
   std::vector<bool> used(graph.values.size());
   const auto extend = [&](ValueId v, std::size_t step) {
-    if (v == graph.input && !layout.device) return;
     const std::size_t root = slices[index(v)].root;
     Block& b = blocks[root];
     if (!used[root]) b = {root, 0, step, step, 0};
@@ -143,8 +142,8 @@ std::vector<Block> lifetimes(const Graph& graph, const std::vector<Slice>& slice
     b.first = std::min(b.first, step);
     b.last = std::max(b.last, step);
   };
-  extend(graph.input, 0);  // and to the end, so that a run can be repeated
-  extend(graph.input, graph.nodes.size());
+  extend(graph.input, 0);
+  if (layout.device) extend(graph.input, graph.nodes.size());  // so that a run can be repeated
   for (std::size_t step = 0; step < graph.nodes.size(); ++step) {
     extend(graph.nodes[step].output, step);
     for (ValueId v : graph.nodes[step].inputs) extend(v, step);
@@ -181,7 +180,8 @@ std::size_t place(std::vector<Block>& blocks) {
 
 }  // namespace
 
-Plan make_plan(const Program& program, const Shape& input, int threads, std::size_t memory_limit) {
+Plan make_plan(const Program& program, const Shape& input, int threads, std::size_t memory_limit,
+               std::size_t aside) {
   const Graph& graph = program.graph;
   const std::vector<Shape> shapes = infer_shapes(graph, input);
   Plan plan;
@@ -209,7 +209,8 @@ Plan make_plan(const Program& program, const Shape& input, int threads, std::siz
 
   for (const Node& node : graph.nodes)
     plan.macs = checked_add(plan.macs, macs(node, shapes), "plan: multiply-accumulates");
-  const std::size_t taken = checked_add(program.packed_bytes(), plan.activation_bytes, "plan: memory");
+  const std::size_t taken = checked_add(
+      checked_add(program.packed_bytes(), plan.activation_bytes, "plan: memory"), aside, "plan: memory");
   const std::size_t allowance = memory_limit == 0 ? std::numeric_limits<std::size_t>::max()
                                                   : memory_limit - std::min(memory_limit, taken);
   std::vector<Shape> in;

@@ -13,8 +13,12 @@
 namespace atrous {
 
 struct SessionOptions {
-  int threads = 0;               // 0: as many as the process may use
-  std::size_t memory_limit = 0;  // bytes for weights and arena together; 0: none
+  // At most; no more run than the process may run on. 0: as many as that, or as OMP_NUM_THREADS says.
+  int threads = 0;
+  // Bytes for weights, arena (activations, the prepared input, workspace), scratch and the copies of a
+  // picture that preparing takes, together; 0: no limit. Photos and results are the caller's and do not
+  // count.
+  std::size_t memory_limit = 0;
 };
 
 // What ran, for profiles and comparisons: called after each node, with its output, which later nodes may
@@ -42,6 +46,10 @@ class Session {
 
   // Makes the plan for an input shape and takes its memory, before there is an input. Errors as run().
   const Plan& reserve(const Shape& input);
+
+  // What the caller holds beside the session's memory, from now on, counts against the limit too: so many
+  // bytes. Error(limit), and as before, where weights alone leave no room for them.
+  void set_aside(std::size_t bytes);
 
   // The low-resolution map that the last run made, valid until the next run. Names: "out", and "aux" where
   // the program has it; Error(invalid_argument) for others. From a device it is fetched when asked for.
@@ -71,9 +79,11 @@ class Session {
  private:
   struct KeptPlan {
     Shape input;
+    std::size_t aside;  // that it left room for
     Plan plan;
     std::uint64_t key;  // of what a device recorded for it
   };
+  bool within_limit(std::size_t arena, std::size_t scratch) const;
   void check_limit(std::size_t arena, std::size_t scratch) const;
   std::size_t scratch_room() const;
   void take_arena(std::size_t bytes);
@@ -86,7 +96,7 @@ class Session {
 
   std::shared_ptr<const Program> program_;
   int threads_;
-  std::size_t memory_limit_;
+  std::size_t memory_limit_, aside_ = 0;
   std::vector<KeptPlan> plans_;  // most recently used last
   std::uint64_t next_key_ = 0;
   std::unique_ptr<DeviceQueue> queue_;  // null on the processor

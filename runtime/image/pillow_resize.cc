@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "layers/base/checked.h"
 #include "layers/base/error.h"
 #include "layers/cpu/parallel.h"
 
@@ -173,12 +174,28 @@ Image center_crop(const Image& image, int side) {
   return out;
 }
 
+bool leaves_alone(const ResizeRule& rule, int width, int height) {
+  return rule.center_crop == 0 && resized_size(rule, width, height) == std::pair{width, height};
+}
+
+std::size_t apply_bytes(const ResizeRule& rule, int width, int height, int channels) {
+  const auto bytes = [channels](std::int64_t w, std::int64_t h) {
+    return static_cast<std::size_t>(checked_product({w, h, channels}, "resize"));
+  };
+  const auto [w, h] = resized_size(rule, width, height);
+  const std::size_t crop = rule.center_crop > 0 ? bytes(rule.center_crop, rule.center_crop) : 0;
+  const std::size_t wide = w != width ? bytes(w, height) : 0, high = h != height ? bytes(w, h) : 0;
+  const std::size_t resized = high > 0 ? high : wide;
+  return std::max(checked_add(wide, high, "resize"), checked_add(resized, crop, "resize"));
+}
+
 Image apply(const ResizeRule& rule, const Image& image, int threads) {
   check(image, "resize");
   const auto [width, height] = resized_size(rule, image.width, image.height);
-  const bool same = width == image.width && height == image.height;
-  if (rule.center_crop == 0) return same ? image : resize_bilinear(image, width, height, threads);
-  return center_crop(same ? image : resize_bilinear(image, width, height, threads), rule.center_crop);
+  if (width == image.width && height == image.height)
+    return rule.center_crop > 0 ? center_crop(image, rule.center_crop) : image;
+  Image resized = resize_bilinear(image, width, height, threads);
+  return rule.center_crop > 0 ? center_crop(resized, rule.center_crop) : resized;
 }
 
 }  // namespace atrous

@@ -1,6 +1,8 @@
 #include "runtime/engine/session.h"
 
 #include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstdint>
@@ -342,6 +344,56 @@ TEST_CASE("the number of threads does not change a bit") {
       CHECK(same_bits(run(session, input.view()), expected));
     }
   }
+}
+
+TEST_CASE("no more threads run than the process may run on, whatever is asked for") {
+  const Model model = tiny_model("fcn");
+  for (const int asked : {2, 64, 1024}) {
+    Session session(model.program, {.threads = asked});
+    CHECK(session.threads() == std::min(asked, available_threads()));
+    CHECK(run(session, noise({1, 16, 16, 3}).view()).size() == 2 * 2 * 5);
+  }
+}
+
+// As servers and Python's multiprocessing fork.
+TEST_CASE("a forked child runs networks as its parent does") {
+  const Model model = tiny_model("deeplabv3");
+  const Tensor input = noise({1, 57, 83, 3});
+  Session before(model.program, {.threads = 2});
+  const auto expected = run(before, input.view());
+  const auto child = [&](Session& session) {
+    const pid_t id = ::fork();
+    if (id == 0) {
+      ::alarm(60);
+      ::_exit(same_bits(run(session, input.view()), expected) ? 0 : 1);
+    }
+    int status = 0;
+    ::waitpid(id, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  };
+  CHECK(child(before) == 0);
+  Session fresh(model.program, {.threads = 2});
+  CHECK(child(fresh) == 0);
+  CHECK(same_bits(run(before, input.view()), expected));
+}
+
+TEST_CASE("bytes that the caller sets aside count against the memory limit") {
+  const Model model = wide_model();
+  const Shape size{1, 40, 48, 3};
+  const std::size_t needed = model.program->packed_bytes() +
+                             make_plan(*model.program, size, 1).activation_bytes +
+                             least_workspace(*model.program, size, 1);
+  Session session(model.program, {.threads = 1, .memory_limit = needed + 1000});
+  session.set_aside(1001);
+  CHECK(mentions(sentence(ErrorCode::limit, [&] { session.reserve(size); }), text(needed + 1001)));
+  session.set_aside(1000);
+  CHECK(model.program->packed_bytes() + session.reserve(size).arena_bytes() == needed);
+  session.set_aside(0);
+  session.reserve(size);
+  session.set_aside(1000);  // what the arena took in the meantime is given back
+  session.reserve(size);
+  CHECK(model.program->packed_bytes() + session.arena_bytes() == needed);
+  CHECK(mentions(sentence(ErrorCode::limit, [&] { session.set_aside(needed + 1001); }), text(needed + 1000)));
 }
 
 TEST_CASE("eight sessions at once on one program give what one gives alone") {
