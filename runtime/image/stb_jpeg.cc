@@ -16,6 +16,7 @@
 #define STBI_FREE(pointer) std::free(pointer)
 #include <stb/stb_image.h>
 
+#include <cstddef>
 #include <memory>
 
 #include "layers/base/checked.h"
@@ -30,7 +31,8 @@ namespace {
 struct Decoder {
   stbi__context context;
   stbi__jpeg jpeg;
-  Decoder(const stbi_uc* bytes, int size) {
+  std::string_view name;
+  Decoder(const stbi_uc* bytes, int size, std::string_view file_name) : name(file_name) {
     stbi__start_mem(&context, bytes, size);
     jpeg.s = &context;
     stbi__setup_jpeg(&jpeg);
@@ -41,13 +43,166 @@ struct Decoder {
   Decoder& operator=(const Decoder&) = delete;
 };
 
+// T.81 codes differences of DC coefficients of up to 11 bits (table F.1), which are those of quantised
+// coefficients of -1024 to 1023. Samples of 8 bits give -1024 to 1016 before quantisation (A.3.1, A.3.3), and
+// the multiple of a step nearest to such a number is never over 2048 (A.3.4). stb_image would wrap larger
+// ones around at 16 bits, libjpeg at 4096.
+constexpr int least_dc = -1024, most_dc = 1023, most_dequantised_dc = 2048;
+
+void check_quantised_dc(const Decoder& d, int component, int dc) {
+  if (dc < least_dc || dc > most_dc)
+    fail(ErrorCode::malformed, d.name, ": JPEG with a DC coefficient of ", dc, " in component ",
+         d.jpeg.img_comp[component].id, ", samples of 8 bits have ", least_dc, " to ", most_dc);
+}
+
+void check_dc(const Decoder& d, int component, int dc) {
+  check_quantised_dc(d, component, dc);
+  const int step = d.jpeg.dequant[d.jpeg.img_comp[component].tq][0];
+  if (std::abs(dc * step) > most_dequantised_dc)
+    fail(ErrorCode::malformed, d.name, ": JPEG with a DC coefficient of ", dc, " times ", step,
+         " in component ", d.jpeg.img_comp[component].id, ", samples of 8 bits have at most ",
+         most_dequantised_dc);
+}
+
+// Column and row of a block in its component's plane, in blocks.
+struct BlockPlace {
+  int x, y;
+};
+
+short* coefficients(Decoder& d, int component, BlockPlace at) {
+  const auto& c = d.jpeg.img_comp[component];
+  return c.coeff + std::ptrdiff_t{64} * (at.x + std::ptrdiff_t{at.y} * c.coeff_w);
+}
+
+stbi_uc* samples(Decoder& d, int component, BlockPlace at) {
+  const auto& c = d.jpeg.img_comp[component];
+  return c.data + std::ptrdiff_t{8} * (std::ptrdiff_t{at.y} * c.w2 + at.x);
+}
+
+bool decode_sequential(Decoder& d, int component, BlockPlace at) {
+  stbi__jpeg& j = d.jpeg;
+  const auto& c = j.img_comp[component];
+  STBI_SIMD_ALIGN(short, data[64]);
+  if (!stbi__jpeg_decode_block(&j, data, j.huff_dc + c.hd, j.huff_ac + c.ha, j.fast_ac[c.ha], component,
+                               j.dequant[c.tq]))
+    return false;
+  check_dc(d, component, c.dc_pred);
+  j.idct_block_kernel(samples(d, component, at), c.w2, data);
+  return true;
+}
+
+bool decode_progressive(Decoder& d, int component, BlockPlace at) {
+  stbi__jpeg& j = d.jpeg;
+  const auto& c = j.img_comp[component];
+  short* const data = coefficients(d, component, at);
+  if (j.spec_start > 0 && j.scan_n == 1)  // several are refused below
+    return stbi__jpeg_decode_block_prog_ac(&j, data, j.huff_ac + c.ha, j.fast_ac[c.ha]) != 0;
+  if (!stbi__jpeg_decode_block_prog_dc(&j, data, j.huff_dc + c.hd, component)) return false;
+  // Now, because 16 bits of the product are kept.
+  if (j.succ_high == 0) check_quantised_dc(d, component, c.dc_pred * (1 << j.succ_low));
+  return true;
+}
+
+// At the end of a unit (T.81, A.2): false where the scan's data ends, which leaves the other units as they
+// are.
+bool next_unit(stbi__jpeg& j) {
+  if (--j.todo > 0) return true;
+  if (j.code_bits < 24) stbi__grow_buffer_unsafe(&j);
+  if (!STBI__RESTART(j.marker)) return false;
+  stbi__jpeg_reset(&j);
+  return true;
+}
+
+template <bool (*decode_block)(Decoder&, int component, BlockPlace)>
+bool decode_blocks_of_one(Decoder& d, int component) {
+  const auto& c = d.jpeg.img_comp[component];
+  const int across = (c.x + 7) / 8, down = (c.y + 7) / 8;
+  for (int y = 0; y < down; ++y)
+    for (int x = 0; x < across; ++x) {
+      if (!decode_block(d, component, {x, y})) return false;
+      if (!next_unit(d.jpeg)) return true;
+    }
+  return true;
+}
+
+template <bool (*decode_block)(Decoder&, int component, BlockPlace)>
+bool decode_unit_of_several(Decoder& d, int unit_x, int unit_y) {
+  for (int i = 0; i < d.jpeg.scan_n; ++i) {
+    const int component = d.jpeg.order[i];
+    const auto& c = d.jpeg.img_comp[component];
+    for (int y = 0; y < c.v; ++y)
+      for (int x = 0; x < c.h; ++x)
+        if (!decode_block(d, component, {unit_x * c.h + x, unit_y * c.v + y})) return false;
+  }
+  return true;
+}
+
+// stbi__parse_entropy_coded_data, but for check_dc.
+template <bool (*decode_block)(Decoder&, int component, BlockPlace)>
+bool decode_scan(Decoder& d) {
+  stbi__jpeg& j = d.jpeg;
+  stbi__jpeg_reset(&j);
+  if (j.scan_n == 1) return decode_blocks_of_one<decode_block>(d, j.order[0]);
+  for (int y = 0; y < j.img_mcu_y; ++y)
+    for (int x = 0; x < j.img_mcu_x; ++x) {
+      if (!decode_unit_of_several<decode_block>(d, x, y)) return false;
+      if (!next_unit(j)) return true;
+    }
+  return true;
+}
+
+// Bytes behind the last block of a scan, as some cameras leave them.
+void skip_to_marker(stbi__jpeg& j) {
+  if (j.marker != STBI__MARKER_none) return;
+  while (!stbi__at_eof(j.s))
+    if (stbi__get8(j.s) == 0xff) {
+      j.marker = stbi__get8(j.s);
+      return;
+    }
+}
+
+// stbi__jpeg_finish, but for check_dc: from coefficients to samples, once all scans are read.
+void transform_coefficients(Decoder& d) {
+  for (int component = 0; component < d.context.img_n; ++component) {
+    const auto& c = d.jpeg.img_comp[component];
+    const int across = (c.x + 7) / 8, down = (c.y + 7) / 8;
+    for (int y = 0; y < down; ++y)
+      for (int x = 0; x < across; ++x) {
+        short* const data = coefficients(d, component, {x, y});
+        check_dc(d, component, data[0]);
+        stbi__jpeg_dequantize(data, d.jpeg.dequant[c.tq]);
+        d.jpeg.idct_block_kernel(samples(d, component, {x, y}), c.w2, data);
+      }
+  }
+}
+
+// stbi__decode_jpeg_image of a file from clean_jpeg.
+bool decode(Decoder& d) {
+  stbi__jpeg& j = d.jpeg;
+  for (auto& c : j.img_comp) c.raw_data = c.raw_coeff = nullptr;
+  j.restart_interval = 0;
+  if (!stbi__decode_jpeg_header(&j, STBI__SCAN_load)) return false;
+  for (int marker = stbi__get_marker(&j); !stbi__EOI(marker); marker = stbi__get_marker(&j)) {
+    if (!stbi__SOS(marker)) {
+      if (!stbi__process_marker(&j, marker)) return false;
+      continue;
+    }
+    if (!stbi__process_scan_header(&j)) return false;
+    if (!(j.progressive ? decode_scan<decode_progressive>(d) : decode_scan<decode_sequential>(d)))
+      return false;
+    skip_to_marker(j);
+  }
+  if (j.progressive) transform_coefficients(d);
+  return true;
+}
+
 }  // namespace
 
 Image stb_decode_jpeg(std::span<const std::byte> file, JpegColours colours, std::string_view name) {
   const auto* bytes = reinterpret_cast<const stbi_uc*>(file.data());
-  const auto decoder = std::make_unique<Decoder>(bytes, checked_cast<int>(file.size(), name));
+  const auto decoder = std::make_unique<Decoder>(bytes, checked_cast<int>(file.size(), name), name);
   stbi__jpeg& j = decoder->jpeg;
-  if (!stbi__decode_jpeg_image(&j))
+  if (!decode(*decoder))
     fail(ErrorCode::malformed, name, ": the JPEG cannot be decoded: ", stbi_failure_reason());
   std::vector<JpegPlane> planes;
   for (const auto& c : std::span(j.img_comp, static_cast<std::size_t>(j.s->img_n)))
