@@ -118,7 +118,7 @@ std::string join(const std::string& folder, std::string_view name) {
 }
 
 const Extensions& photo_extensions() {
-  static const Extensions extensions{".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".pnm"};
+  static const Extensions extensions{".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".pgm", ".pnm"};
   return extensions;
 }
 

@@ -37,6 +37,7 @@ void check_dimensions(std::int64_t width, std::int64_t height, std::int64_t max_
 
 bool is_png(std::span<const std::byte>);
 bool is_jpeg(std::span<const std::byte>);
+bool is_webp(std::span<const std::byte>);
 bool is_bmp(std::span<const std::byte>);
 bool is_pnm(std::span<const std::byte>);  // P1 to P7
 
@@ -45,6 +46,7 @@ Decoded read_png(const Bytes&, std::int64_t max_pixels);
 // Indices may lie beyond the palette. Error(unsupported) for other PNGs.
 Image read_png_indices(const Bytes&, std::int64_t max_pixels);
 Decoded read_jpeg(const Bytes&, std::int64_t max_pixels);
+Decoded read_webp(const Bytes&, std::int64_t max_pixels);  // with ATROUS_WEBP alone
 Image read_bmp(const Bytes&, std::int64_t max_pixels);
 Image read_pnm(const Bytes&, std::int64_t max_pixels);
 

@@ -40,6 +40,12 @@ std::uint32_t Bytes::le32(std::size_t at) const {
   return le16(at + 2) << 16 | le16(at);
 }
 
+bool is_webp(std::span<const std::byte> file) {
+  constexpr std::string_view riff = "RIFF", webp = "WEBP";  // the file's size between them
+  return file.size() >= 12 && std::memcmp(file.data(), riff.data(), 4) == 0 &&
+         std::memcmp(file.data() + 8, webp.data(), 4) == 0;
+}
+
 void check_dimensions(std::int64_t width, std::int64_t height, std::int64_t max_pixels,
                       std::string_view name) {
   constexpr std::int64_t max_side = 65535;
@@ -69,7 +75,6 @@ constexpr std::array foreign{
     Signature{0, "GIF89a"sv, "GIF"},
     Signature{0, "II*\0"sv, "TIFF"},
     Signature{0, "MM\0*"sv, "TIFF"},
-    Signature{8, "WEBP"sv, "WebP"},
     Signature{4, "ftypavif"sv, "AVIF"},
     Signature{4, "ftyphei"sv, "HEIC"},
     Signature{4, "ftypmif1"sv, "HEIF"},
@@ -97,9 +102,16 @@ bool matches(std::span<const std::byte> file, const Signature& s) {
          std::memcmp(file.data() + s.offset, s.bytes.data(), s.bytes.size()) == 0;
 }
 
+// What atrous reads, in words.
+#if ATROUS_HAS_WEBP
+constexpr std::string_view readable = "atrous reads JPEG, PNG, WebP, BMP and PNM";
+#else
+constexpr std::string_view readable = "this atrous, built without WebP, reads JPEG, PNG, BMP and PNM";
+#endif
+
 [[noreturn]] void refuse_format(std::span<const std::byte> file, std::string_view name) {
-  constexpr std::string_view readable = "atrous reads JPEG, PNG, BMP and PNM";
   if (file.empty()) fail(ErrorCode::malformed, name, ": the file is empty");
+  if (formats::is_webp(file)) fail(ErrorCode::unsupported, name, ": this is a WebP file; ", readable);
   for (const Signature& s : foreign)
     if (matches(file, s)) fail(ErrorCode::unsupported, name, ": this is a ", s.format, " file; ", readable);
   fail(ErrorCode::unsupported, name, ": not a picture in a known format; ", readable);
@@ -108,6 +120,9 @@ bool matches(std::span<const std::byte> file, const Signature& s) {
 formats::Decoded decode(const formats::Bytes& file, std::int64_t max_pixels) {
   if (formats::is_png(file.data)) return formats::read_png(file, max_pixels);
   if (formats::is_jpeg(file.data)) return formats::read_jpeg(file, max_pixels);
+#if ATROUS_HAS_WEBP
+  if (formats::is_webp(file.data)) return formats::read_webp(file, max_pixels);
+#endif
   if (formats::is_bmp(file.data)) return {formats::read_bmp(file, max_pixels)};
   if (formats::is_pnm(file.data)) return {formats::read_pnm(file, max_pixels)};
   refuse_format(file.data, file.name);

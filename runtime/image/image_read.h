@@ -1,6 +1,6 @@
-// Reading photos: JPEG, PNG, BMP and PNM bytes -> RGB.
+// Reading photos: JPEG, PNG, WebP, BMP and PNM bytes -> RGB. WebP where atrous is built with it.
 //
-// The result is what Pillow's Image.open(...).convert("RGB") gives, for PNG to the bit:
+// The result is what Pillow's Image.open(...).convert("RGB") gives, for PNG and WebP to the bit:
 // - grey is repeated over the three channels, a palette is looked up, alpha and tRNS are dropped (not
 // blended);
 // - PNG samples of 1, 2 and 4 bits are spread over 0..255; 16-bit samples become their high byte (Pillow does
@@ -17,7 +17,7 @@
 // Refused with one sentence that begins with `name`:
 // - Error(unsupported): another format (named where its signature is known), arithmetic, lossless,
 // hierarchical or
-//   12-bit JPEG, compressed or 16-bit BMP, PNM other than P5 and P6, Apple's CgBI PNG;
+//   12-bit JPEG, animated WebP, compressed or 16-bit BMP, PNM other than P5 and P6, Apple's CgBI PNG;
 // - Error(malformed): truncated files (a JPEG without its end marker, a PNG without IEND, fewer pixels than
 // announced), CRC
 //   or Adler-32 mismatches, palette indices beyond the palette, anything that contradicts the format;

@@ -1,4 +1,6 @@
 // The part of metrics.h that looks at scores: the histogram, and the curves drawn from it.
+#include <omp.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -6,7 +8,6 @@
 #include <optional>
 
 #include "layers/base/checked.h"
-#include "layers/cpu/parallel.h"
 #include "runtime/metrics/metrics.h"
 
 namespace atrous {
@@ -92,11 +93,11 @@ void ScoreHistogram::add(ConstView logits, const LabelMap& truth, int ignore, in
   const int workers = static_cast<int>(std::min<std::int64_t>(threads, count));
   std::vector<Band> bands(static_cast<std::size_t>(count));
   std::vector<ScoreHistogram> counts(static_cast<std::size_t>(workers), ScoreHistogram(classes));
-  parallel_tasks(workers, count, [&](std::int64_t b, int thread) {
+#pragma omp parallel for num_threads(workers) schedule(dynamic)
+  for (std::int64_t b = 0; b < count; ++b)
     bands[static_cast<std::size_t>(b)] =
         count_rows(logits, truth, ignore, b * band_rows, std::min((b + 1) * band_rows, height),
-                   counts[static_cast<std::size_t>(thread)]);
-  });
+                   counts[static_cast<std::size_t>(omp_get_thread_num())]);
 
   ScoreHistogram sum(classes);
   for (const Band& band : bands) {

@@ -23,6 +23,41 @@ inline FileBytes segment(int marker, const FileBytes& data) {
   return bytes({0xff, marker}) + be16(data.size() + 2) + data;
 }
 
+inline FileBytes webp_chunk(const char* name, const FileBytes& data) {
+  return bytes(name) + le32(data.size()) + data + FileBytes(data.size() % 2);
+}
+inline FileBytes webp(const FileBytes& chunks) {
+  return bytes("RIFF") + le32(4 + chunks.size()) + bytes("WEBP") + chunks;
+}
+// VP8X, the chunk before all others: flags, then the canvas.
+inline FileBytes webp_canvas(int flags, std::size_t width, std::size_t height) {
+  const auto le24 = [](std::size_t value) { return first(le32(value), 3); };
+  return webp_chunk("VP8X", bytes({flags, 0, 0, 0}) + le24(width - 1) + le24(height - 1));
+}
+// A lossless picture of one colour: each of its channels has a code of one symbol, which takes no bits, so
+// that the file is as short for any size. WebP Lossless Bitstream Specification, 3 and 6.2.1.
+inline FileBytes webp_picture(std::size_t width, std::size_t height, int red, int green, int blue,
+                              int alpha = 255) {
+  std::vector<bool> bits;
+  const auto put = [&bits](std::size_t value, int count) {
+    for (int i = 0; i < count; ++i) bits.push_back(value >> i & 1);
+  };
+  put(0x2f, 8);
+  put(width - 1, 14);
+  put(height - 1, 14);
+  put(alpha != 255, 1);
+  put(0, 3 + 3);  // version; neither transforms, nor a colour cache, nor several groups of codes
+  for (const int symbol : {green, red, blue, alpha}) {
+    put(0b101, 3);  // a simple code of one symbol, of 8 bits
+    put(static_cast<std::size_t>(symbol), 8);
+  }
+  put(0b0001, 4);  // distances: the symbol 0
+  FileBytes data((bits.size() + 7) / 8);
+  for (std::size_t i = 0; i < bits.size(); ++i)
+    if (bits[i]) data[i / 8] |= std::byte{1} << i % 8;
+  return webp_chunk("VP8L", data);
+}
+
 // The pieces of an 8x8 grey JPEG of middle grey: each Huffman table has the one code 0, for "no bits" and
 // "end of block".
 inline const FileBytes soi = bytes({0xff, 0xd8}), eoi = bytes({0xff, 0xd9});

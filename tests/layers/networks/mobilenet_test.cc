@@ -257,8 +257,7 @@ TEST_CASE("a block has a skip connection where its stride is 1 and its channels 
 }
 
 TEST_CASE("squeeze-excitation gates the map by its mean, fc1, relu, fc2 and hard-sigmoid") {
-  const StateDict state = checkpoint({}).state();
-  Builder builder(state);
+  Builder builder{checkpoint({}).state(), {}, {}};
   const Var x = graph_input(builder, 2 * width);
   const Var out = squeeze_excitation(Module(builder, "backbone.2.block.2"), x);
   REQUIRE(builder.report.missing.empty());

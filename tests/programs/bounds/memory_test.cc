@@ -194,6 +194,15 @@ TEST_CASE("a picture costs at most 16 bytes for each pixel, and three times its 
   check_picture("JPEG, progressive",
                 soi + tables + frame3(0xc2, width, height) + first + FileBytes(3 * blocks / 8 + 1) + eoi,
                 width * height);
+#if ATROUS_HAS_WEBP
+  check_picture("WebP", webp(webp_picture(width, height, 1, 2, 3)), width * height);
+  check_picture("WebP with alpha, turned",
+                webp(webp_canvas(0x18, width, height) + webp_picture(width, height, 1, 2, 3, 4) +
+                     webp_chunk("EXIF", exif(6))),
+                width * height);
+  check_picture("WebP that claims 90 megapixels",
+                atrous::testing::first(webp(webp_picture(9472, 9472, 1, 2, 3)), 30), 0);
+#endif
   FileBytes bomb = encode_png(noise(8, 8, 3));
   const FileBytes huge = atrous::testing::bytes({0, 0, 0x25, 0, 0, 0, 0x25, 0});  // 9472 x 9472
   std::ranges::copy(huge, bomb.begin() + 16);

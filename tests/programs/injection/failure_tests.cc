@@ -12,10 +12,12 @@
 #include "runtime/drawing/lettering.h"
 #include "runtime/drawing/pictures.h"
 #include "runtime/evaluation/evaluation_state.h"
+#include "runtime/image/jpeg.h"
 #include "runtime/image/palette.h"
 #include "runtime/report/report.h"
 #include "tests/programs/injection/failures.h"
 #include "tests/support/evaluate_testing.h"
+#include "tests/support/image_bytes.h"
 #include "tests/support/sanitizers.h"
 #include "tests/support/weights_helpers.h"
 #include "weights_tools/checkpoint.h"
@@ -348,6 +350,9 @@ TEST_CASE_FIXTURE(Folders, "pictures are written whole or not at all") {
   SUBCASE("cut-out") {
     writing([&] { return encode_png(cutout(picture, labels, 1)); });
   }
+  SUBCASE("JPEG") {
+    writing([&] { return encode_jpeg(overlay(picture, labels, palette)); });
+  }
   SUBCASE("confidence") {
     writing([&] { return encode_png(confidence_picture(confidence, 24, 16)); });
   }
@@ -370,6 +375,12 @@ TEST_CASE_FIXTURE(Folders, "a photo that cannot be read says so") {
                          .in = in});
   };
   SUBCASE("PNG") { reading(save("a.png", as_text(encode_png(picture)))); }
+#if ATROUS_HAS_WEBP
+  SUBCASE("WebP") {
+    using namespace atrous::testing;
+    reading(save("a.webp", as_text(webp(webp_picture(24, 16, 1, 2, 3)))));
+  }
+#endif
   SUBCASE("PNM") {
     reading(
         save("a.ppm", "P6 24 16 255\n" + as_string(std::as_bytes(std::span(std::as_const(picture.pixels))))));
