@@ -17,8 +17,10 @@
 #include "runtime/drawing/lettering.h"
 #include "runtime/drawing/pictures.h"
 #include "runtime/image/image_read.h"
+#include "runtime/image/jpeg.h"
 #include "runtime/image/label_read.h"
 #include "runtime/image/npy.h"
+#include "runtime/image/palette.h"
 #include "runtime/image/png.h"
 #include "runtime/metrics/metrics.h"
 #include "runtime/segment/segmenter.h"
@@ -29,11 +31,19 @@ namespace atrous::cli {
 
 namespace {
 
+constexpr std::string_view photo_formats =
+#if ATROUS_HAS_WEBP
+    "JPEG, PNG, WebP, BMP, PNM";
+#else
+    "JPEG, PNG, BMP, PNM";
+#endif
+
 struct Options {
   RunOptions run;
   std::vector<std::string> inputs;
-  std::string output, at = "photo", palette, classes, upsample = "bilinear", cutout, logits, json, truth;
-  int center_crop = 0, ignore = 255;
+  std::string output, at = "photo", palette, classes, upsample = "bilinear", cutout, cutout_on, logits, json,
+                      truth, format = "png";
+  int center_crop = 0, ignore = 255, quality = 0;  // 0: not given
   SizeOptions size;
   bool no_exif = false, aux = false, quiet = false;
   bool mask = false, overlay = false, labels = false, confidence = false, no_mask = false, no_overlay = false;
@@ -46,6 +56,7 @@ struct Options {
   bool prints_table() const { return !quiet && !to_stdout() && json != "-" && logits != "-"; }
   bool wants_mask() const { return to_stdout() ? mask || (!any_picture() && !no_mask) : !no_mask; }
   bool wants_overlay() const { return to_stdout() ? overlay : !no_overlay; }
+  bool writes_jpeg() const { return format == "jpg"; }
   bool any_picture() const {
     return mask || overlay || labels || indexed || sheet || confidence || !cutout.empty();
   }
@@ -77,6 +88,16 @@ void check(const Options& o, std::size_t inputs) {
   }
   if (o.json == "-" && o.logits == "-")
     throw UsageError{"--json - and --logits - cannot both go to standard output"};
+  if (o.quality != 0 && !o.writes_jpeg()) throw UsageError{"--quality is for --format jpg"};
+  if (!o.cutout_on.empty() && o.cutout.empty()) throw UsageError{"--cutout-on: there is no --cutout"};
+  if (o.writes_jpeg() && !o.cutout.empty() && o.cutout_on.empty())
+    throw UsageError{
+        "--format jpg: JPEG has no transparency for the cut-out; give it a colour by --cutout-on"};
+  if (o.writes_jpeg() && !o.wants_overlay() && !o.sheet && o.cutout.empty())
+    throw UsageError{
+        "--format jpg: overlays, sheets and cut-outs can be JPEG, none of them is asked for; masks, labels "
+        "and "
+        "confidences are always PNG"};
   if (!(o.style.alpha >= 0 && o.style.alpha <= 1))
     throw UsageError{text("--alpha ", o.style.alpha, ": expected 0 to 1")};
   if (!o.logits.empty() && inputs != 1) throw UsageError{text("--logits takes one input, found ", inputs)};
@@ -89,6 +110,15 @@ void write_to(const std::string& path, std::span<const std::byte> bytes) {
     print({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
   else
     write_file(path, bytes);
+}
+
+// "#ff8000" or "255 128 0". Throws UsageError.
+Colour parse_colour(const std::string& option, const std::string& words) {
+  try {
+    return read_palette(words, option).front();
+  } catch (const Error&) {
+    throw UsageError{text(option, " ", printable(words), ": expected \"R G B\" (0..255) or \"#rrggbb\"")};
+  }
 }
 
 // The logits of a batch as one tensor [n, h, w, classes].
@@ -124,10 +154,10 @@ struct Job {
   bool segmented = false;  // what fails from then on is not the picture's fault
 
   void run(const Input&);
-  std::vector<std::string> write_pictures(const Segmentation&, const Image* under,
-                                          const std::vector<ClassShare>&, const std::string& stem) const;
+  std::vector<std::string> write_pictures(const Segmentation&, const std::vector<ClassShare>&,
+                                          const std::string& stem) const;
   void compare(const Segmentation&);
-  Image sheet_of(const Segmentation&, const Image& under, std::span<const LegendEntry>) const;
+  Image sheet_of(const Segmentation&, std::span<const LegendEntry>) const;
   std::string in_words(const std::string& name, const Segmentation&, const std::vector<ClassShare>&,
                        const std::vector<std::string>& files) const;
   nlohmann::ordered_json in_json(const std::string& name, const Segmentation&, const std::vector<ClassShare>&,
@@ -135,8 +165,8 @@ struct Job {
   const std::string& class_name(int c) const { return model.classes[static_cast<std::size_t>(c)]; }
 };
 
-Image Job::sheet_of(const Segmentation& s, const Image& under, std::span<const LegendEntry> legend) const {
-  std::vector<Panel> panels{{under, "photo"}};
+Image Job::sheet_of(const Segmentation& s, std::span<const LegendEntry> legend) const {
+  std::vector<Panel> panels{{s.picture, "photo"}};
   // Void is drawn as white, whatever its number.
   if (truth) {
     LabelMap drawn = *truth;
@@ -145,26 +175,35 @@ Image Job::sheet_of(const Segmentation& s, const Image& under, std::span<const L
     panels.push_back({colourise(drawn, colours), "truth"});
   }
   panels.push_back({colourise(s.labels, model.palette), "mask"});
-  panels.push_back({overlay(under, s.labels, model.palette, style), "overlay"});
+  panels.push_back({overlay(s.picture, s.labels, model.palette, style), "overlay"});
   return sheet(panels, legend);
 }
 
-// under: what the label map lies on; null for a tensor, which has nothing to lay colours on.
-std::vector<std::string> Job::write_pictures(const Segmentation& s, const Image* under,
-                                             const std::vector<ClassShare>& shares,
+std::vector<std::string> Job::write_pictures(const Segmentation& s, const std::vector<ClassShare>& shares,
                                              const std::string& stem) const {
   std::vector<std::string> files;
+  const auto write_as = [&](const char* extension, const std::string& kind,
+                            const std::vector<std::byte>& bytes) {
+    files.push_back(options.to_stdout() ? "-" : stem + '.' + kind + '.' + extension);
+    write_to(files.back(), bytes);
+  };
   const auto write = [&](const std::string& kind, const std::vector<std::byte>& png) {
-    files.push_back(options.to_stdout() ? "-" : stem + '.' + kind + ".png");
-    write_to(files.back(), png);
+    write_as("png", kind, png);
+  };
+  const auto write_photo = [&](const std::string& kind, const Image& picture) {
+    if (options.writes_jpeg())
+      write_as("jpg", kind, encode_jpeg(picture, options.quality ? options.quality : 90));
+    else
+      write(kind, encode_png(picture));
   };
   const auto legend = legend_of(shares, model.classes, model.palette);
+  const bool has_picture = !s.picture.pixels.empty();  // a tensor has none to lay colours on
   if (options.wants_mask()) write("mask", encode_png(colourise(s.labels, model.palette)));
-  if (options.wants_overlay() && under) {
-    const Image tinted = overlay(*under, s.labels, model.palette, style);
-    write("overlay", encode_png(options.legend ? with_legend(tinted, legend) : tinted));
+  if (options.wants_overlay() && has_picture) {
+    const Image tinted = overlay(s.picture, s.labels, model.palette, style);
+    write_photo("overlay", options.legend ? with_legend(tinted, legend) : tinted);
   }
-  if (options.sheet) write("sheet", encode_png(sheet_of(s, *under, legend)));
+  if (options.sheet) write_photo("sheet", sheet_of(s, legend));
   if (options.indexed)
     write("labels", encode_png(s.labels, model.palette));
   else if (options.labels)
@@ -172,8 +211,11 @@ std::vector<std::string> Job::write_pictures(const Segmentation& s, const Image*
   if (options.confidence)
     write("confidence", encode_png(confidence_picture(s.confidence, s.labels.width, s.labels.height)));
   if (!options.cutout.empty()) {
-    write("cutout-" + file_safe(options.cutout),
-          encode_png(cutout(*under, s.labels, class_by_name(model, options.cutout))));
+    const std::uint8_t cls = class_by_name(model, options.cutout);
+    write_photo("cutout-" + file_safe(options.cutout),
+                options.cutout_on.empty()
+                    ? cutout(s.picture, s.labels, cls)
+                    : cutout(s.picture, s.labels, cls, parse_colour("--cutout-on", options.cutout_on)));
   }
   return files;
 }
@@ -256,7 +298,6 @@ void Job::run(const Input& input) {
   const std::string name = input.path == "-" ? "standard input" : on_terminal(input.path);
   const SegmentOptions how = segment_options(options, model);
   std::vector<Segmentation> results;
-  std::optional<Image> photo;
   if (is_npy(file)) {
     const char* unfit = !options.cutout.empty() ? "--cutout"
                         : options.overlay       ? "--overlay"
@@ -266,8 +307,8 @@ void Job::run(const Input& input) {
     const Tensor tensor = read_npy(file, name);
     results = naming(name, [&] { return segment(session, model, tensor.view(), how); });
   } else {
-    photo = read_image(file, name, {.exif = !options.no_exif});
-    results.push_back(naming(name, [&] { return segment(session, model, *photo, how); }));
+    const Image photo = read_image(file, name, {.exif = !options.no_exif});
+    results.push_back(naming(name, [&] { return segment(session, model, photo, how); }));
   }
   if (options.to_stdout() && results.size() != 1)
     throw UsageError{
@@ -279,8 +320,7 @@ void Job::run(const Input& input) {
     const std::string title = name + (results.size() > 1 ? text('[', n, ']') : "");
     if (!options.truth.empty()) compare(results[n]);
     auto shares = class_shares(results[n]);
-    const Image* under = photo ? &picture_under(results[n], *photo) : nullptr;
-    const auto files = write_pictures(results[n], under, shares, input.stem + suffix);
+    const auto files = write_pictures(results[n], shares, input.stem + suffix);
     if (truth) shares = with_missed(std::move(shares), against_truth);
     if (options.prints_table()) said += in_words(title, results[n], shares, files);
     if (!options.json.empty()) report.push_back(in_json(title, results[n], shares, files));
@@ -296,6 +336,7 @@ void clear_progress() { std::fputs("\r\033[K", stderr); }
 
 int run(const Options& options) {
   const bool folder_given = !options.output.empty() && !options.to_stdout();
+  if (!options.cutout_on.empty()) parse_colour("--cutout-on", options.cutout_on);
   const auto inputs = expand_inputs(options.inputs, folder_given ? options.output : "");
   check(options, inputs.size());
   SessionOptions session_options = options.run.session_options();
@@ -376,7 +417,7 @@ int run(const Options& options) {
 Action add_segment(CLI::App& verb) {
   auto o = std::make_shared<Options>();
   verb.add_option("photos", o->inputs,
-                  "Photos (JPEG, PNG, BMP, PNM), folders, - for standard input, or .npy tensors")
+                  text("Photos (", photo_formats, "), folders, - for standard input, or .npy tensors"))
       ->type_name("PHOTO")
       ->required();
   add_model_option(verb, o->run);
@@ -404,6 +445,20 @@ Action add_segment(CLI::App& verb) {
   verb.add_option("--cutout", o->cutout,
                   "NAME.cutout-CLASS.png, the photo where CLASS is, transparent elsewhere")
       ->type_name("CLASS")
+      ->group(in);
+  verb.add_option("--cutout-on", o->cutout_on,
+                  "The cut-out on this colour, not transparent: #rrggbb or \"R G B\"")
+      ->type_name("COLOUR")
+      ->group(in);
+  verb.add_option("--format", o->format,
+                  "Overlay, sheet and cut-out as png or jpg; masks, labels and confidence are always PNG")
+      ->check(CLI::IsMember({"png", "jpg"}))
+      ->capture_default_str()
+      ->group(in);
+  verb.add_option(
+          "--quality", o->quality,
+          "Of --format jpg (90 unless given); up to 90 the colours have half the width and height, 4:2:0")
+      ->check(whole_number(1, 100))
       ->group(in);
   verb.add_option("--logits", o->logits, "The logits at the input's size, N x C x H x W, .npy or -")
       ->type_name("FILE")

@@ -111,6 +111,17 @@ Image cutout(const Image& photo, const LabelMap& map, std::uint8_t cls) {
   return out;
 }
 
+Image cutout(const Image& photo, const LabelMap& map, std::uint8_t cls, const Colour& elsewhere) {
+  check_pair(photo, map, "cut-out");
+  Image out = photo;
+  std::uint8_t* to = out.pixels.data();
+  for (const std::uint8_t label : map.labels) {
+    if (label != cls) std::ranges::copy(elsewhere, to);
+    to += 3;
+  }
+  return out;
+}
+
 Image confidence_picture(std::span<const float> confidence, int w, int h) {
   Image out = make_image(w, h, 1);
   if (confidence.size() != out.pixels.size())

@@ -30,6 +30,9 @@ Image overlay(const Image& photo, const LabelMap&, const Palette&, const Overlay
 // the file.
 Image cutout(const Image& photo, const LabelMap&, std::uint8_t cls);
 
+// RGB: the photo where the label is `cls`, elsewhere a colour.
+Image cutout(const Image& photo, const LabelMap&, std::uint8_t cls, const Colour& elsewhere);
+
 // Grey: confidence 0..1 as 0..255, rounded; values outside are clamped and NaN is 0. Error(invalid_argument)
 // unless there are w * h values.
 Image confidence_picture(std::span<const float> confidence, int w, int h);

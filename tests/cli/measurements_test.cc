@@ -1,5 +1,4 @@
 // atrous bench, atrous profile, --help and --version.
-#include "layers/cpu/parallel.h"
 #include "tests/support/cli_testing.h"
 
 using namespace atrous;
@@ -34,19 +33,6 @@ std::vector<std::string> cells(const std::string& line) {
 const Arguments quick{"--size", "17x9", "--runs", "3", "--warmup", "0", "--threads", "1"};
 
 }  // namespace
-
-TEST_CASE_FIXTURE(
-    Bench, "without a number of threads OMP_NUM_THREADS is the number, and never more than there are") {
-  const auto threads = [&](const Arguments& more, const std::string& variable) {
-    const Arguments bench{"bench", checkpoint, "--size", "17x9", "--runs", "1", "-o", "json"};
-    return Json::parse(succeed(bench + more, {.environment = {{"OMP_NUM_THREADS", variable}}}))["threads"]
-        .get<int>();
-  };
-  const int all = available_threads();
-  CHECK(threads({}, "1") == 1);
-  CHECK(threads({}, "64") == std::min(64, all));
-  CHECK(threads({"--threads", "64"}, "1") == std::min(64, all));
-}
 
 TEST_CASE_FIXTURE(Bench, "bench reports the same measurement as a table, CSV and JSON") {
   const Arguments bench = Arguments{"bench", checkpoint, "--batch", "2"} + quick;
@@ -169,11 +155,12 @@ TEST_CASE("--help names every verb, and every verb's help its options and an exa
   const std::string all = succeed({"--help"});
   const std::pair<const char*, std::vector<const char*>> verbs[] = {
       {"segment",
-       {"--model",      "--output",     "--mask",      "--no-mask",     "--overlay",     "--no-overlay",
-        "--labels",     "--confidence", "--cutout",    "--logits",      "--json",        "--quiet",
-        "--resize",     "--size",       "--no-resize", "--center-crop", "--no-exif",     "--at",
-        "--upsample",   "--aux",        "--palette",   "--classes",     "--alpha",       "--no-contours",
-        "--background", "--threads",    "--isa",       "--force",       "--memory-limit"}},
+       {"--model",      "--output",     "--mask",      "--no-mask",     "--overlay",      "--no-overlay",
+        "--labels",     "--confidence", "--cutout",    "--logits",      "--json",         "--quiet",
+        "--resize",     "--size",       "--no-resize", "--center-crop", "--no-exif",      "--at",
+        "--upsample",   "--aux",        "--palette",   "--classes",     "--alpha",        "--no-contours",
+        "--background", "--threads",    "--isa",       "--force",       "--memory-limit", "--format",
+        "--quality",    "--cutout-on"}},
       {"inspect", {"--size", "--threads", "--tensors", "--json"}},
       {"convert", {"--classes", "--palette"}},
       {"bench", {"--size", "--batch", "--runs", "--warmup", "--format", "--threads", "--isa", "--force"}},

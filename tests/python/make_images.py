@@ -1,8 +1,9 @@
 """Reference pictures by Pillow and torchvision, for tests/runtime/image/pillow_test.cc, which says what it wants in argv.
 
 make_images.py pictures DIR    inputs, what Pillow makes of them, and cases.txt, a line a case
+make_images.py webp DIR        WebP files, and what Pillow makes of them
 make_images.py normalise DIR   the same for torchvision's transforms
-make_images.py decode DIR      reads back what the test wrote: ours_*.png -> raw samples, ours.npy -> again.npy
+make_images.py decode DIR      reads back what the test wrote: ours_*.png, ours_*.jpg -> raw samples, ours.npy -> again.npy
 make_images.py labels DIR      label maps, and what they are resized
 make_images.py annotations DIR DATA   what Pillow reads of the label PNGs and PngSuite in the data folder, which cases.txt
                                names by their paths in it
@@ -137,6 +138,38 @@ def jpegs(cases):
     named_rgb(cases, "baseline.jpg")
 
 
+def webp(folder):
+    """Lossy with fancy upsampling, lossless, alpha, odd sizes; EXIF that Pillow has written."""
+    cases = Cases(folder)
+    wavy = photo(120, 90, "RGB", 14)
+    smooth = wavy.resize((16, 12), Image.BILINEAR).resize((120, 90), Image.BICUBIC)
+    for name, image, options in (
+        ("lossy", smooth, {"quality": 80}),
+        ("coarse", wavy, {"quality": 5, "method": 6}),
+        ("fine", wavy, {"quality": 100}),
+        ("lossless", wavy, {"lossless": True}),
+        ("alpha", photo(67, 45, "RGBA", 15), {"quality": 70}),
+        ("lossless_alpha", photo(67, 45, "RGBA", 16), {"lossless": True}),
+        ("exact_alpha", photo(67, 45, "RGBA", 16), {"lossless": True, "exact": True}),
+        ("few_colours", smooth.quantize(9).convert("RGB"), {"lossless": True}),
+        ("profile", smooth, {"quality": 80, "icc_profile": b"not a profile"}),
+    ):
+        image.save(cases.path(name + ".webp"), **options)
+        cases.add("webp", name + ".webp", Image.open(cases.path(name + ".webp")).convert("RGB"), *image.size)
+    for width, height in SIZES:
+        name = f"small_{width}x{height}.webp"
+        photo(width, height, "RGB", 17).save(cases.path(name), quality=60)
+        cases.add("webp", name, Image.open(cases.path(name)).convert("RGB"), width, height)
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        name = f"orientation{orientation}.webp"
+        photo(24, 13, "RGB", 11).save(cases.path(name), lossless=True, exif=exif)
+        upright = ImageOps.exif_transpose(Image.open(cases.path(name))).convert("RGB")
+        cases.add("webp", name, upright, *upright.size)
+    cases.close()
+
+
 def named_rgb(cases, baseline):
     """Components called R, G and B hold RGB, unless JFIF's segment or Adobe's says YCbCr."""
     with open(cases.path(baseline), "rb") as source:
@@ -245,7 +278,7 @@ def annotations(folder, data):
 
 def decode(folder):
     for name in sorted(os.listdir(folder)):
-        if name.startswith("ours_") and name.endswith(".png"):
+        if name.startswith("ours_") and name.endswith((".png", ".jpg")):
             np.asarray(Image.open(os.path.join(folder, name))).tofile(os.path.join(folder, name[:-4] + ".raw"))
     array = np.load(os.path.join(folder, "ours.npy"))
     np.save(os.path.join(folder, "again.npy"), np.ascontiguousarray(array * 2))
@@ -286,5 +319,5 @@ def awkward(folder, source):
 
 
 if __name__ == "__main__":
-    commands = (pictures, normalise, decode, labels, annotations, awkward)
+    commands = (pictures, webp, normalise, decode, labels, annotations, awkward)
     {command.__name__: command for command in commands}[sys.argv[1]](*sys.argv[2:])
