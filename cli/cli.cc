@@ -14,16 +14,20 @@
 
 #include "cli/cache_folder.h"
 #include "layers/base/error.h"
+#include "layers/cpu/cgroup.h"
 #include "runtime/engine/open_device.h"
 
 namespace atrous::cli {
 
 namespace {
 
-// Keeps a mistaken size from taking the whole machine down: without a limit, the machine's memory is one.
-std::uint64_t physical_memory() {
+// Keeps a mistaken size from taking the whole machine down, or a container: without a limit, the memory of
+// either is one.
+std::uint64_t memory_there_is() {
   const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-  return pages > 0 && page > 0 ? static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page) : 0;
+  const std::uint64_t granted = cgroup_limits().memory;
+  if (pages <= 0 || page <= 0) return granted == CgroupLimits().memory ? 0 : granted;
+  return std::min(static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page), granted);
 }
 
 bool is_number(const std::string& cell) {
@@ -77,7 +81,7 @@ ModelOptions RunOptions::model_options(bool aux) const {
 SessionOptions RunOptions::session_options() const {
   return {.threads = threads,
           .memory_limit = !memory_limit.empty() ? parse_bytes(memory_limit)
-                          : on_cpu()            ? physical_memory()
+                          : on_cpu()            ? memory_there_is()
                                                 : 0};  // a device refuses by itself
 }
 
@@ -109,7 +113,8 @@ void add_model_option(CLI::App& verb, RunOptions& options) {
 }
 
 void add_run_options(CLI::App& verb, RunOptions& options) {
-  verb.add_option("--threads", options.threads, "Threads; 0 for all this process may use")
+  verb.add_option("--threads", options.threads,
+                  "Threads, at most those this process may use; 0 for all, or OMP_NUM_THREADS")
       ->check(whole_number(0, 1024))
       ->capture_default_str();
   std::vector<std::string> isas, implementations;

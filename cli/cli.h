@@ -50,7 +50,7 @@ struct RunOptions {
   std::string model = "default";  // as open_model (cli/models.h) takes it
   int threads = 0;
   std::string isa, force;
-  std::string memory_limit;  // as parse_bytes takes it; empty: the machine's memory
+  std::string memory_limit;  // as parse_bytes takes it; empty: the memory there is
   std::string device = "cpu";
   bool fp16 = false, tf32 = false, search = false;
 

@@ -4,8 +4,8 @@
 
 #include "cli/cli.h"
 #include "layers/cpu/isa.h"
+#include "layers/cpu/parallel.h"
 #include "runtime/engine/open_device.h"
-#include "runtime/engine/threads.h"
 
 namespace atrous::cli {
 

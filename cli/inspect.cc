@@ -6,7 +6,7 @@
 #include "cli/cli.h"
 #include "cli/models.h"
 #include "layers/base/error.h"
-#include "runtime/engine/threads.h"
+#include "layers/cpu/parallel.h"
 #include "weights_tools/checkpoint.h"
 
 namespace atrous::cli {

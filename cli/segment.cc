@@ -154,10 +154,10 @@ struct Job {
   bool segmented = false;  // what fails from then on is not the picture's fault
 
   void run(const Input&);
-  std::vector<std::string> write_pictures(const Segmentation&, const std::vector<ClassShare>&,
-                                          const std::string& stem) const;
+  std::vector<std::string> write_pictures(const Segmentation&, const Image* under,
+                                          const std::vector<ClassShare>&, const std::string& stem) const;
   void compare(const Segmentation&);
-  Image sheet_of(const Segmentation&, std::span<const LegendEntry>) const;
+  Image sheet_of(const Segmentation&, const Image& under, std::span<const LegendEntry>) const;
   std::string in_words(const std::string& name, const Segmentation&, const std::vector<ClassShare>&,
                        const std::vector<std::string>& files) const;
   nlohmann::ordered_json in_json(const std::string& name, const Segmentation&, const std::vector<ClassShare>&,
@@ -165,8 +165,8 @@ struct Job {
   const std::string& class_name(int c) const { return model.classes[static_cast<std::size_t>(c)]; }
 };
 
-Image Job::sheet_of(const Segmentation& s, std::span<const LegendEntry> legend) const {
-  std::vector<Panel> panels{{s.picture, "photo"}};
+Image Job::sheet_of(const Segmentation& s, const Image& under, std::span<const LegendEntry> legend) const {
+  std::vector<Panel> panels{{under, "photo"}};
   // Void is drawn as white, whatever its number.
   if (truth) {
     LabelMap drawn = *truth;
@@ -175,11 +175,13 @@ Image Job::sheet_of(const Segmentation& s, std::span<const LegendEntry> legend) 
     panels.push_back({colourise(drawn, colours), "truth"});
   }
   panels.push_back({colourise(s.labels, model.palette), "mask"});
-  panels.push_back({overlay(s.picture, s.labels, model.palette, style), "overlay"});
+  panels.push_back({overlay(under, s.labels, model.palette, style), "overlay"});
   return sheet(panels, legend);
 }
 
-std::vector<std::string> Job::write_pictures(const Segmentation& s, const std::vector<ClassShare>& shares,
+// under: what the label map lies on; null for a tensor, which has nothing to lay colours on.
+std::vector<std::string> Job::write_pictures(const Segmentation& s, const Image* under,
+                                             const std::vector<ClassShare>& shares,
                                              const std::string& stem) const {
   std::vector<std::string> files;
   const auto write_as = [&](const char* extension, const std::string& kind,
@@ -197,13 +199,12 @@ std::vector<std::string> Job::write_pictures(const Segmentation& s, const std::v
       write(kind, encode_png(picture));
   };
   const auto legend = legend_of(shares, model.classes, model.palette);
-  const bool has_picture = !s.picture.pixels.empty();  // a tensor has none to lay colours on
   if (options.wants_mask()) write("mask", encode_png(colourise(s.labels, model.palette)));
-  if (options.wants_overlay() && has_picture) {
-    const Image tinted = overlay(s.picture, s.labels, model.palette, style);
+  if (options.wants_overlay() && under) {
+    const Image tinted = overlay(*under, s.labels, model.palette, style);
     write_photo("overlay", options.legend ? with_legend(tinted, legend) : tinted);
   }
-  if (options.sheet) write_photo("sheet", sheet_of(s, legend));
+  if (options.sheet) write_photo("sheet", sheet_of(s, *under, legend));
   if (options.indexed)
     write("labels", encode_png(s.labels, model.palette));
   else if (options.labels)
@@ -214,8 +215,8 @@ std::vector<std::string> Job::write_pictures(const Segmentation& s, const std::v
     const std::uint8_t cls = class_by_name(model, options.cutout);
     write_photo("cutout-" + file_safe(options.cutout),
                 options.cutout_on.empty()
-                    ? cutout(s.picture, s.labels, cls)
-                    : cutout(s.picture, s.labels, cls, parse_colour("--cutout-on", options.cutout_on)));
+                    ? cutout(*under, s.labels, cls)
+                    : cutout(*under, s.labels, cls, parse_colour("--cutout-on", options.cutout_on)));
   }
   return files;
 }
@@ -298,6 +299,7 @@ void Job::run(const Input& input) {
   const std::string name = input.path == "-" ? "standard input" : on_terminal(input.path);
   const SegmentOptions how = segment_options(options, model);
   std::vector<Segmentation> results;
+  std::optional<Image> photo;
   if (is_npy(file)) {
     const char* unfit = !options.cutout.empty() ? "--cutout"
                         : options.overlay       ? "--overlay"
@@ -307,8 +309,8 @@ void Job::run(const Input& input) {
     const Tensor tensor = read_npy(file, name);
     results = naming(name, [&] { return segment(session, model, tensor.view(), how); });
   } else {
-    const Image photo = read_image(file, name, {.exif = !options.no_exif});
-    results.push_back(naming(name, [&] { return segment(session, model, photo, how); }));
+    photo = read_image(file, name, {.exif = !options.no_exif});
+    results.push_back(naming(name, [&] { return segment(session, model, *photo, how); }));
   }
   if (options.to_stdout() && results.size() != 1)
     throw UsageError{
@@ -320,7 +322,8 @@ void Job::run(const Input& input) {
     const std::string title = name + (results.size() > 1 ? text('[', n, ']') : "");
     if (!options.truth.empty()) compare(results[n]);
     auto shares = class_shares(results[n]);
-    const auto files = write_pictures(results[n], shares, input.stem + suffix);
+    const Image* under = photo ? &picture_under(results[n], *photo) : nullptr;
+    const auto files = write_pictures(results[n], under, shares, input.stem + suffix);
     if (truth) shares = with_missed(std::move(shares), against_truth);
     if (options.prints_table()) said += in_words(title, results[n], shares, files);
     if (!options.json.empty()) report.push_back(in_json(title, results[n], shares, files));

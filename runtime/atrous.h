@@ -8,9 +8,10 @@
 //   atrous::write_file("dog.mask.png", atrous::encode_png(atrous::colourise(s.labels, model.palette)));
 //
 // A Model is immutable and may be shared among threads; each concurrent caller has a Session of its own,
-// which owns the memory of a run. The number of threads and a memory limit are options of the Session. A
-// batch that is already normalised, or the single steps (prepare, run, label), are in
-// runtime/segment/segmenter.h.
+// which owns the memory of a run. The number of threads and a memory limit are options of the Session, and no
+// number of threads changes a bit of the result. Where the system refuses threads fewer run, and a forked
+// child may go on with its parent's models. A batch that is already normalised, or the single steps (prepare,
+// run, label), are in runtime/segment/segmenter.h.
 //
 // Every failure is an atrous::Error with a code and a sentence. The library never prints, exits or aborts.
 #pragma once

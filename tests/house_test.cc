@@ -42,11 +42,11 @@ const std::vector<Room>& rooms() {
       {"weights_tools",
        {"layers/base", "layers/graph", "layers/networks", "weights_tools/io", "weights_tools/torch",
         "weights_tools/safetensors"}},
-      {"runtime/image", {"layers/base", "layers/graph", "weights_tools"}},
+      {"runtime/image", {"layers/base", "layers/graph", "layers/cpu", "weights_tools"}},
       {"runtime/engine", {"layers", "weights_tools", "runtime/image"}},
       {"runtime/segment", {"layers", "weights_tools", "runtime/image", "runtime/engine"}},
       {"runtime/drawing", {"layers/base", "weights_tools", "runtime/image"}},
-      {"runtime/metrics", {"layers/base", "runtime/image"}},
+      {"runtime/metrics", {"layers/base", "layers/cpu", "runtime/image"}},
       {"runtime/evaluation",
        {"layers", "weights_tools", "runtime/image", "runtime/engine", "runtime/segment", "runtime/metrics"}},
       {"runtime/report",
@@ -115,6 +115,17 @@ TEST_CASE("every #include follows the arrows between the rooms") {
       CHECK_MESSAGE(allowed(*room, included), file, " includes ", included, ", but ", room->folder,
                     " may not");
     }
+  }
+}
+
+TEST_CASE("parallel.cc alone knows OpenMP") {
+  for (const std::string& file : sources()) {
+    std::ifstream in(fs::path(ATROUS_SOURCE_DIR) / file);
+    bool found = false;
+    for (std::string line; std::getline(in, line);)
+      for (const std::string_view word : {"#pragma omp", "omp_get_", "omp_in_", "omp_set_", "<omp.h>"})
+        found = found || line.find(word) != line.npos;
+    CHECK_MESSAGE(found == (file == "layers/cpu/parallel.cc"), file);
   }
 }
 

@@ -25,6 +25,9 @@ std::string expected_text(const std::vector<std::int64_t>& shape) {
   return out + "]";
 }
 
+// No network has so many keys: a file whose names ask for more is not worth the memory of the graph.
+constexpr std::size_t most_missing = 100'000;
+
 bool fits(const std::vector<std::int64_t>& expected, const std::vector<std::int64_t>& found) {
   return std::ranges::equal(expected, found,
                             [](std::int64_t e, std::int64_t f) { return f > 0 && (e < 0 || e == f); });
@@ -55,12 +58,7 @@ Var graph_input(Builder& builder, std::int64_t channels) {
 
 Module Module::operator[](std::string_view name) const { return Module(*builder_, join(path_, name)); }
 
-bool Module::has(std::string_view name) const {
-  const std::string key = join(path_, name), prefix = key + ".";
-  return std::ranges::any_of(builder_->state.entries(), [&](const auto& entry) {
-    return entry.first == key || entry.first.starts_with(prefix);
-  });
-}
+bool Module::has(std::string_view name) const { return builder_->state.has(join(path_, name)); }
 
 std::int64_t Module::size(std::string_view name, std::size_t dimension, std::int64_t otherwise) const {
   const StateTensor* tensor = builder_->state.find(join(path_, name));
@@ -70,29 +68,35 @@ std::int64_t Module::size(std::string_view name, std::size_t dimension, std::int
 Module::Parameter Module::parameter(std::string_view name, const std::vector<std::int64_t>& expected) const {
   const std::string key = join(path_, name);
   KeyReport& report = builder_->report;
-  report.read.insert(key);
   Parameter placeholder{expected, nullptr};
   std::ranges::replace(placeholder.shape, -1, 0);
 
-  const StateTensor* tensor = builder_->state.find(key);
-  if (!tensor) {
-    report.missing.push_back(text(key, ": missing, expected ", expected_text(expected)));
+  const std::size_t index = builder_->state.index_of(key);
+  if (index == builder_->state.size()) {
+    report.missing.add(key, ": missing, expected ", expected_text(expected));
+    if (report.missing.count() > most_missing)
+      fail(ErrorCode::mismatch, "the checkpoint does not fit the network: more than ", most_missing,
+           " keys are missing:", report.missing.in_lines());
     return placeholder;
   }
-  if (!fits(expected, tensor->shape)) {
-    report.misshaped.push_back(
-        text(key, ": expected ", expected_text(expected), ", found ", shape_text(tensor->shape)));
+  report.read[index] = true;
+  const StateTensor& tensor = builder_->state.entries()[index].second;
+  if (!fits(expected, tensor.shape)) {
+    report.misshaped.add(key, ": expected ", expected_text(expected), ", found ", shape_text(tensor.shape));
     return placeholder;
   }
-  Parameter found{tensor->shape, to_float(*tensor)};
-  if (!all_finite(found.data.get(), tensor->elements())) {
-    report.unusable.push_back(text(key, ": holds values that are infinite or not a number"));
+  Parameter found{tensor.shape, to_float(tensor)};
+  if (!all_finite(found.data.get(), tensor.elements())) {
+    report.unusable.add(key, ": holds values that are infinite or not a number");
     return placeholder;
   }
   return found;
 }
 
-void Module::ignore(std::string_view name) const { builder_->report.read.insert(join(path_, name)); }
+void Module::ignore(std::string_view name) const {
+  const std::size_t index = builder_->state.index_of(join(path_, name));
+  if (index < builder_->state.size()) builder_->report.read[index] = true;
+}
 
 Var conv2d(Module m, Var x, const ConvOptions& options) {
   const std::int64_t known = x.channels() > 0 ? x.channels() : -1, k = options.kernel;
@@ -108,9 +112,9 @@ Var conv2d(Module m, Var x, const ConvOptions& options) {
   if (options.grouped && known > 0 && in > 0) {
     layer.groups = known / in;
     if (known % in != 0 || out % layer.groups != 0)
-      m.builder().report.misshaped.push_back(
-          text(m.path(), ".weight: expected ", expected_text({out, known, k, k}),
-               " or an equal share of it per group, found ", shape_text(std::vector{out, in, k, k})));
+      m.builder().report.misshaped.add(m.path(), ".weight: expected ", expected_text({out, known, k, k}),
+                                       " or an equal share of it per group, found ",
+                                       shape_text(std::vector{out, in, k, k}));
   }
   if (options.bias) layer.bias = m.parameter("bias", {out > 0 ? out : -1}).data;
   return append(*x.builder, m.path(), std::move(layer), {x.id}, out);
@@ -128,8 +132,7 @@ Var batch_norm(Module m, Var x, double eps) {
   if (weight.data && bias.data && mean.data && variance.data && same_size) {
     const float smallest = *std::min_element(variance.data.get(), variance.data.get() + count);
     if (smallest < 0)
-      m.builder().report.unusable.push_back(
-          text(m.path(), ".running_var: expected no negative value, found ", smallest));
+      m.builder().report.unusable.add(m.path(), ".running_var: expected no negative value, found ", smallest);
     layer =
         make_batch_norm(count, weight.data.get(), bias.data.get(), mean.data.get(), variance.data.get(), eps);
   }
@@ -138,11 +141,13 @@ Var batch_norm(Module m, Var x, double eps) {
 
 namespace {
 
-// Layers without weights are named after the module whose output they take.
+// Layers without weights are named after the module whose output they take. The nodes' outputs ascend, as
+// append() numbers them.
 std::string derived_name(Var x, std::string_view suffix) {
   const auto& nodes = x.builder->graph.nodes;
-  const auto producer = std::ranges::find(nodes, x.id, &Node::output);
-  return producer == nodes.end() ? std::string(suffix) : producer->name + "." + std::string(suffix);
+  const auto producer = std::ranges::lower_bound(nodes, x.id, {}, &Node::output);
+  return producer == nodes.end() || producer->output != x.id ? std::string(suffix)
+                                                             : producer->name + "." + std::string(suffix);
 }
 
 }  // namespace
@@ -183,8 +188,8 @@ namespace {
 Var combine(Var a, Var b, std::string_view name, std::string_view done, Layer layer) {
   Builder& builder = *a.builder;
   if (a.channels() > 0 && b.channels() > 0 && a.channels() != b.channels())
-    builder.report.misshaped.push_back(
-        text(derived_name(a, name), ": ", a.channels(), " channels cannot be ", done, " ", b.channels()));
+    builder.report.misshaped.add(derived_name(a, name), ": ", a.channels(), " channels cannot be ", done, " ",
+                                 b.channels());
   return append(builder, derived_name(a, name), std::move(layer), {a.id, b.id}, a.channels());
 }
 

@@ -11,22 +11,24 @@
 // on with a placeholder, and the caller reports all of it at once.
 #pragma once
 
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "layers/graph/graph.h"
+#include "layers/graph/key_list.h"
 
 namespace atrous {
 
 // Disagreements between a state dict and the network, one sentence each.
 struct KeyReport {
-  std::vector<std::string> missing, misshaped, unusable;
-  std::set<std::string, std::less<>> read;  // every key that the network knows
+  KeyList missing, misshaped, unusable;
+  std::vector<bool> read;  // by the state dict's entries: those that the network knows
 };
 
 struct Builder {
+  explicit Builder(const StateDict& dict) : state(dict) { report.read.resize(dict.size()); }
+
   const StateDict& state;
   Graph graph;
   KeyReport report;

@@ -133,8 +133,20 @@ void StateDict::add(std::string name, StateTensor tensor) {
 }
 
 const StateTensor* StateDict::find(std::string_view name) const {
+  const std::size_t index = index_of(name);
+  return index == size() ? nullptr : &entries_[index].second;
+}
+
+std::size_t StateDict::index_of(std::string_view name) const {
   const auto it = index_.find(name);
-  return it == index_.end() ? nullptr : &entries_[it->second].second;
+  return it == index_.end() ? size() : it->second;
+}
+
+bool StateDict::has(std::string_view module) const {
+  if (index_.contains(module)) return true;
+  const std::string prefix = std::string(module) + '.';
+  const auto first = index_.lower_bound(prefix);
+  return first != index_.end() && first->first.starts_with(prefix);
 }
 
 }  // namespace atrous

@@ -3,11 +3,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -41,15 +41,14 @@ class StateDict {
 
   void add(std::string name, StateTensor);               // Error(malformed) if the name is already there
   const StateTensor* find(std::string_view name) const;  // nullptr if absent
+  std::size_t index_of(std::string_view name) const;     // in entries(); size() if absent
+  bool has(std::string_view module) const;  // whether a key is this or begins with this and a dot
   const std::vector<Entry>& entries() const { return entries_; }
   std::size_t size() const { return entries_.size(); }
 
  private:
-  struct Hash : std::hash<std::string_view> {
-    using is_transparent = void;
-  };
   std::vector<Entry> entries_;
-  std::unordered_map<std::string, std::size_t, Hash, std::equal_to<>> index_;
+  std::map<std::string, std::size_t, std::less<>> index_;  // ordered, so that a module's keys lie together
 };
 
 }  // namespace atrous

@@ -56,25 +56,24 @@ Features build_backbone(BackboneKind kind, Module m, Var x) {
   return {f.low, f.high, f.output_stride};
 }
 
-// Every disagreement in one message, the most telling kind first.
+// All disagreements in one message, the most telling kind first.
 void check(const StateDict& state, const KeyReport& report, bool aux_was_read) {
-  std::vector<std::string> lines;
-  for (const auto* kind : {&report.misshaped, &report.missing, &report.unusable})
-    lines.insert(lines.end(), kind->begin(), kind->end());
-  for (const auto& [name, tensor] : state.entries())
-    if (!report.read.contains(name) && (aux_was_read || !name.starts_with("aux_classifier.")))
-      lines.push_back(text(name, ": unexpected, ", shape_text(tensor.shape)));
-  if (lines.empty()) return;
-  std::string message = text("the checkpoint does not fit the network in ", lines.size(),
-                             lines.size() == 1 ? " key:" : " keys:");
-  for (const std::string& line : lines) message += "\n  " + line;
-  fail(ErrorCode::mismatch, message);
+  KeyList wrong;
+  for (const KeyList* kind : {&report.misshaped, &report.missing, &report.unusable}) wrong.add_all(*kind);
+  for (std::size_t i = 0; i < state.size(); ++i) {
+    const auto& [name, tensor] = state.entries()[i];
+    if (!report.read[i] && (aux_was_read || !name.starts_with("aux_classifier.")))
+      wrong.add(name, ": unexpected, ", shape_text(tensor.shape));
+  }
+  if (!wrong.empty())
+    fail(ErrorCode::mismatch, "the checkpoint does not fit the network in ", wrong.count(),
+         wrong.count() == 1 ? " key:" : " keys:", wrong.in_lines());
 }
 
 }  // namespace
 
 Network build_network(const StateDict& state, const NetworkOptions& options) {
-  Builder builder{state, {}, {}};
+  Builder builder(state);
   const Module m(builder);
   const BackboneKind backbone = recognise_backbone(m);
   const Head head = recognise_head(m, backbone);

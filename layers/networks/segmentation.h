@@ -26,7 +26,8 @@ struct Network {
 // ignored otherwise.
 //
 // Error(unsupported): a network that atrous does not know (named where it can be guessed), or options.aux
-// without one. Error(mismatch): every missing, unexpected, misshaped or unusable key, listed in one message.
+// without one. Error(mismatch): every missing, unexpected, misshaped or unusable key, the first twenty by
+// name.
 Network build_network(const StateDict&, const NetworkOptions& = {});
 
 }  // namespace atrous

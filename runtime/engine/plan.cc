@@ -85,10 +85,11 @@ void lay_over_residuals(const Graph& graph, std::vector<Slice>& slices, const st
   }
 }
 
-// The cheapest kernel whose workspace can be held to `allowance`, or else the one that needs least. On the
-// processor the cheapest for one image: an image gets the same answer alone and in a batch.
+// The cheapest kernel whose workspace for one thread can be held to `allowance`, or else the one that needs
+// least: the choice, and with it every bit of the result, depends on no number of threads. On the processor
+// the cheapest for one image: an image gets the same answer alone and in a batch.
 const Kernel& choose(const Program& program, std::size_t node, std::span<const Shape> in, const Shape& out,
-                     int threads, std::size_t allowance) {
+                     std::size_t allowance) {
   const auto& kernels = program.kernels[node];
   std::vector<Shape> in_of_one(in.begin(), in.end());
   Shape out_of_one = out;
@@ -102,14 +103,21 @@ const Kernel& choose(const Program& program, std::size_t node, std::span<const S
     if (best && least_cost <= 0) break;  // nothing is cheaper, and asking a device's library costs it a plan
     const double cost = kernel->cost(in_of_one, out_of_one);
     if (best && cost >= least_cost) continue;
-    if (kernel->least_workspace_bytes(in, out, threads) > allowance) continue;
+    if (kernel->least_workspace_bytes(in, out, 1) > allowance) continue;
     best = kernel.get();
     least_cost = cost;
   }
   if (best) return *best;
   return **std::ranges::min_element(kernels, {}, [&](const std::unique_ptr<Kernel>& kernel) {
-    return kernel->least_workspace_bytes(in, out, threads);
+    return kernel->least_workspace_bytes(in, out, 1);
   });
+}
+
+// As many of the threads as the kernel has workspace for; one where there is not enough for any.
+int fitting_threads(const Kernel& kernel, std::span<const Shape> in, const Shape& out, int threads,
+                    std::size_t allowance) {
+  while (threads > 1 && kernel.least_workspace_bytes(in, out, threads) > allowance) --threads;
+  return threads;
 }
 
 // A concatenation of concatenations, a sum laid over a sum: follow slices of slices to the value that owns
@@ -127,7 +135,6 @@ std::vector<Block> lifetimes(const Graph& graph, const std::vector<Slice>& slice
   std::vector<Block> blocks(graph.values.size());
   std::vector<bool> used(graph.values.size());
   const auto extend = [&](ValueId v, std::size_t step) {
-    if (v == graph.input && !layout.device) return;
     const std::size_t root = slices[index(v)].root;
     Block& b = blocks[root];
     if (!used[root]) b = {root, 0, step, step, 0};
@@ -135,8 +142,8 @@ std::vector<Block> lifetimes(const Graph& graph, const std::vector<Slice>& slice
     b.first = std::min(b.first, step);
     b.last = std::max(b.last, step);
   };
-  extend(graph.input, 0);  // and to the end, so that a run can be repeated
-  extend(graph.input, graph.nodes.size());
+  extend(graph.input, 0);
+  if (layout.device) extend(graph.input, graph.nodes.size());  // so that a run can be repeated
   for (std::size_t step = 0; step < graph.nodes.size(); ++step) {
     extend(graph.nodes[step].output, step);
     for (ValueId v : graph.nodes[step].inputs) extend(v, step);
@@ -173,7 +180,8 @@ std::size_t place(std::vector<Block>& blocks) {
 
 }  // namespace
 
-Plan make_plan(const Program& program, const Shape& input, int threads, std::size_t memory_limit) {
+Plan make_plan(const Program& program, const Shape& input, int threads, std::size_t memory_limit,
+               std::size_t aside) {
   const Graph& graph = program.graph;
   const std::vector<Shape> shapes = infer_shapes(graph, input);
   Plan plan;
@@ -201,7 +209,8 @@ Plan make_plan(const Program& program, const Shape& input, int threads, std::siz
 
   for (const Node& node : graph.nodes)
     plan.macs = checked_add(plan.macs, macs(node, shapes), "plan: multiply-accumulates");
-  const std::size_t taken = checked_add(program.packed_bytes(), plan.activation_bytes, "plan: memory");
+  const std::size_t taken = checked_add(
+      checked_add(program.packed_bytes(), plan.activation_bytes, "plan: memory"), aside, "plan: memory");
   const std::size_t allowance = memory_limit == 0 ? std::numeric_limits<std::size_t>::max()
                                                   : memory_limit - std::min(memory_limit, taken);
   std::vector<Shape> in;
@@ -210,10 +219,12 @@ Plan make_plan(const Program& program, const Shape& input, int threads, std::siz
     in.clear();
     for (ValueId v : node.inputs) in.push_back(shapes[index(v)]);
     const Shape& out = shapes[index(node.output)];
-    const Kernel& kernel = choose(program, i, in, out, threads, allowance);
+    const Kernel& kernel = choose(program, i, in, out, allowance);
+    const int fitting = fitting_threads(kernel, in, out, threads, allowance);
     plan.kernels.push_back(&kernel);
-    plan.workspace.push_back(std::max(std::min(kernel.workspace_bytes(in, out, threads), allowance) / 64 * 64,
-                                      kernel.least_workspace_bytes(in, out, threads)));
+    plan.threads.push_back(fitting);
+    plan.workspace.push_back(std::max(std::min(kernel.workspace_bytes(in, out, fitting), allowance) / 64 * 64,
+                                      kernel.least_workspace_bytes(in, out, fitting)));
     plan.workspace_bytes = std::max(plan.workspace_bytes, plan.workspace.back());
   }
   return plan;

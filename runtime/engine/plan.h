@@ -5,11 +5,14 @@
 // so that concatenating costs nothing, and a convolution writes over its residual where nobody reads that
 // afterwards. The kernels' workspace, as large as the greediest needs, lies behind the activations.
 //
-// On a device the input has its place in the arena too, and pixels are padded (layers/graph/device.h);
-// nothing is laid into or over anything else there, since libraries want dense maps that do not overlap.
+// The input has its place in the arena too, for a picture to be normalised into; on a device to the end of
+// the run. There pixels are padded (layers/graph/device.h), and nothing is laid into or over anything else,
+// since libraries want dense maps that do not overlap.
 //
 // Of every node's kernels the cheapest one for its shapes is taken. A memory limit bounds the workspace: then
-// the cheapest that runs within it, or if none does the most modest.
+// the cheapest that runs within it on one thread, or if none does the most modest; and as many threads run
+// the kernel as there is workspace for. So which kernels run, and what they compute, depends on no number of
+// threads.
 #pragma once
 
 #include <cstddef>
@@ -25,9 +28,10 @@ struct Plan {
     std::size_t offset = 0;  // bytes from the arena's beginning
     std::int64_t pitch = 0;  // elements from pixel to pixel
   };
-  std::vector<Place> places;   // by ValueId; on the processor the graph's input has a shape but no place
-  std::vector<bool> in_place;  // by node: nothing to run, its inputs already lie in its output
+  std::vector<Place> places;           // by ValueId
+  std::vector<bool> in_place;          // by node: nothing to run, its inputs already lie in its output
   std::vector<const Kernel*> kernels;  // by node: the program's one that runs
+  std::vector<int> threads;            // by node: at most those asked for
   std::vector<std::size_t> workspace;  // by node
   std::size_t activation_bytes = 0, workspace_bytes = 0;
   std::int64_t macs = 0;  // of the direct algorithm
@@ -36,8 +40,10 @@ struct Plan {
 };
 
 // Error(invalid_argument) when the network cannot take the shape, Error(limit) when sizes overflow.
-// memory_limit: bytes for weights, activations and workspace together, or 0 for none. Where it cannot be
-// kept, the plan is the one that needs least, for the caller to refuse.
-Plan make_plan(const Program&, const Shape& input, int threads, std::size_t memory_limit = 0);
+// memory_limit: bytes for weights, activations, workspace and the `aside` bytes that something else takes,
+// together, or 0 for none. Where it cannot be kept, the plan is the one that needs least, for the caller to
+// refuse.
+Plan make_plan(const Program&, const Shape& input, int threads, std::size_t memory_limit = 0,
+               std::size_t aside = 0);
 
 }  // namespace atrous

@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
+#include <utility>
 
+#include "layers/base/checked.h"
 #include "layers/base/error.h"
 #include "layers/cpu/maps/upsample_argmax.h"
-#include "runtime/engine/threads.h"
+#include "layers/cpu/parallel.h"
 #include "runtime/image/preprocess.h"
 
 namespace atrous {
@@ -24,25 +27,56 @@ Session::Session(std::shared_ptr<const Program> program, const SessionOptions& o
 }
 
 const Plan& Session::plan(const Shape& input) {
-  const auto found = std::ranges::find(plans_, input, &KeptPlan::input);
+  const std::size_t aside = memory_limit_ == 0 ? 0 : aside_;
+  const auto found = std::ranges::find_if(
+      plans_, [&](const KeptPlan& kept) { return kept.input == input && kept.aside == aside; });
   if (found != plans_.end()) {
     std::rotate(found, found + 1, plans_.end());
   } else {
-    Plan made = make_plan(*program_, input, threads_, memory_limit_);
+    Plan made = make_plan(*program_, input, threads_, memory_limit_, aside);
     if (plans_.size() == most_plans) {
       if (queue_) queue_->forget(plans_.front().key);
       plans_.erase(plans_.begin());
     }
-    plans_.push_back({input, std::move(made), next_key_++});
+    plans_.push_back({input, aside, std::move(made), next_key_++});
   }
   return plans_.back().plan;
 }
 
+bool Session::within_limit(std::size_t arena, std::size_t scratch) const {
+  if (memory_limit_ == 0) return true;
+  std::size_t room = memory_limit_;
+  for (const std::size_t bytes : {program_->packed_bytes(), arena, scratch, aside_}) {
+    if (bytes > room) return false;
+    room -= bytes;
+  }
+  return true;
+}
+
 void Session::check_limit(std::size_t arena, std::size_t scratch) const {
-  const std::size_t needed = program_->packed_bytes() + arena + scratch;
-  if (memory_limit_ != 0 && needed > memory_limit_)
-    fail(ErrorCode::limit, "memory: ", needed, " bytes needed (weights ", program_->packed_bytes(),
-         ", activations and ", "workspace ", arena + scratch, "), the limit is ", memory_limit_);
+  if (within_limit(arena, scratch)) return;
+  const std::size_t mine = checked_add(arena, scratch, "memory");
+  const std::size_t needed =
+      checked_add(checked_add(program_->packed_bytes(), mine, "memory"), aside_, "memory");
+  fail(ErrorCode::limit, "memory: ", needed, " bytes needed (weights ", program_->packed_bytes(),
+       ", activations and workspace ", mine, aside_ > 0 ? text(", picture ", aside_) : "", "), the limit is ",
+       memory_limit_);
+}
+
+void Session::set_aside(std::size_t bytes) {
+  const std::size_t before = std::exchange(aside_, bytes);
+  if (bytes <= before || within_limit(0, 0)) return;
+  const std::size_t needed = checked_add(program_->packed_bytes(), bytes, "memory");
+  aside_ = before;
+  fail(ErrorCode::limit, "memory: ", needed, " bytes needed (weights ", program_->packed_bytes(),
+       ", picture ", bytes, "), the limit is ", memory_limit_);
+}
+
+// The most that scratch() can give.
+std::size_t Session::scratch_room() const {
+  if (memory_limit_ == 0) return std::numeric_limits<std::size_t>::max();
+  const std::size_t taken = program_->packed_bytes() + arena_bytes_ + aside_;
+  return std::max(idle_workspace_.size(), memory_limit_ - std::min(memory_limit_, taken));
 }
 
 std::span<std::byte> Session::scratch(std::size_t bytes) {
@@ -71,8 +105,10 @@ void Session::take_arena(std::size_t bytes) {
 
 const Plan& Session::reserve(const Shape& input) {
   const Plan& p = plan(input);
-  if (p.arena_bytes() > arena_bytes_) {
-    check_limit(p.arena_bytes(), scratch_.size());
+  const bool over = !within_limit(std::max(p.arena_bytes(), arena_bytes_), scratch_.size());
+  if (p.arena_bytes() > arena_bytes_ || over) {
+    check_limit(p.arena_bytes(), 0);
+    if (over) scratch_ = Buffer();
     take_arena(p.arena_bytes());
   }
   return p;
@@ -93,7 +129,7 @@ KernelCall Session::call_of(const Plan& p, std::size_t i, const ConstView* input
   return {inputs_,
           view_of(p, node.output),
           {arena_ + p.activation_bytes, p.workspace[i]},
-          threads_,
+          p.threads[i],
           queue_.get()};
 }
 
@@ -147,18 +183,19 @@ void Session::run(ConstView input, const NodeObserver& observer) {
 
 void Session::run(const Image& picture, const Preprocessing& preprocessing) {
   check(picture, "picture");
-  if (!queue_) {
-    Tensor input({1, picture.height, picture.width, 3});
-    normalise(picture, preprocessing, input.view());
-    run(input.view());
-    return;
-  }
   if (picture.channels != 3)
     fail(ErrorCode::invalid_argument, "picture: expected 3 channels, found ", picture.channels);
   const Plan& p = reserve({1, picture.height, picture.width, 3});
   last_outputs_.clear();
-  queue_->upload_picture(picture.pixels, normalisation(preprocessing), 0, view_of(p, program_->graph.input));
-  run_on_device(p, {});
+  idle_workspace_ = {};
+  const View input = view_of(p, program_->graph.input);
+  if (queue_) {
+    queue_->upload_picture(picture.pixels, normalisation(preprocessing), 0, input);
+    run_on_device(p, {});
+  } else {
+    normalise(picture, preprocessing, input);
+    run_nodes(p, nullptr, {});
+  }
   keep_outputs(p);
 }
 
@@ -201,14 +238,19 @@ void Session::label(std::int64_t n, std::int64_t height, std::int64_t width, std
 
 void Session::label(ConstView logits, std::int64_t height, std::int64_t width, std::span<std::uint8_t> labels,
                     std::span<float> confidence) {
-  const std::size_t bytes = upsample_argmax_workspace(logits.shape.c, height, width, threads_);
+  const std::size_t room = scratch_room();
+  const auto bytes = [&](int threads) {
+    return upsample_argmax_workspace(logits.shape.c, height, width, threads);
+  };
+  int threads = threads_;
+  while (threads > 1 && bytes(threads) > room) --threads;
   upsample_argmax(program_->isa, {.logits = logits,
                                   .height = height,
                                   .width = width,
                                   .labels = labels,
                                   .confidence = confidence,
-                                  .workspace = scratch(bytes),
-                                  .threads = threads_});
+                                  .workspace = scratch(bytes(threads)),
+                                  .threads = threads});
 }
 
 }  // namespace atrous

@@ -279,12 +279,8 @@ void Run::segment_all() {
 }
 
 void Run::segment_one(Job& job) {
-  const Shape shape{1, job.picture.height, job.picture.width, 3};
-  session_.reserve(shape);  // too large is known before the input is made
-  Tensor input(shape);
-  normalise(job.picture, comparison_.preprocessing, input.view());
   const auto start = Clock::now();
-  session_.run(input.view());
+  session_.run(job.picture, comparison_.preprocessing);
   job.network_seconds = seconds_since(start);
   job.prediction = label(session_, 0, job.truth.height, job.truth.width, nullptr);
   if (!options_.scores) return;

@@ -5,7 +5,9 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "layers/base/checked.h"
 #include "layers/base/error.h"
+#include "layers/cpu/parallel.h"
 
 namespace atrous {
 
@@ -78,15 +80,15 @@ void resize_row(const Filter& f, const std::uint8_t* in, std::uint8_t* out, int 
 Image resize_width(const Image& in, int width, int threads) {
   const Filter f = triangle_filter(in.width, width);
   Image out = make_image(width, in.height, in.channels);
-#pragma omp parallel for num_threads(threads) schedule(static)
-  for (int y = 0; y < in.height; ++y) {
+  parallel_for(threads, in.height, [&](std::int64_t row) {
+    const int y = static_cast<int>(row);
     if (in.channels == 1)
       resize_row<1>(f, in.row(y), out.row(y), width);
     else if (in.channels == 3)
       resize_row<3>(f, in.row(y), out.row(y), width);
     else
       resize_row<4>(f, in.row(y), out.row(y), width);
-  }
+  });
   return out;
 }
 
@@ -111,8 +113,10 @@ void resize_column_tiles(const Filter& f, const Image& in, int y, std::uint8_t* 
 Image resize_height(const Image& in, int height, int threads) {
   const Filter f = triangle_filter(in.height, height);
   Image out = make_image(in.width, height, in.channels);
-#pragma omp parallel for num_threads(threads) schedule(static)
-  for (int y = 0; y < height; ++y) resize_column_tiles(f, in, y, out.row(y));
+  parallel_for(threads, height, [&](std::int64_t row) {
+    const int y = static_cast<int>(row);
+    resize_column_tiles(f, in, y, out.row(y));
+  });
   return out;
 }
 
@@ -170,12 +174,28 @@ Image center_crop(const Image& image, int side) {
   return out;
 }
 
+bool leaves_alone(const ResizeRule& rule, int width, int height) {
+  return rule.center_crop == 0 && resized_size(rule, width, height) == std::pair{width, height};
+}
+
+std::size_t apply_bytes(const ResizeRule& rule, int width, int height, int channels) {
+  const auto bytes = [channels](std::int64_t w, std::int64_t h) {
+    return static_cast<std::size_t>(checked_product({w, h, channels}, "resize"));
+  };
+  const auto [w, h] = resized_size(rule, width, height);
+  const std::size_t crop = rule.center_crop > 0 ? bytes(rule.center_crop, rule.center_crop) : 0;
+  const std::size_t wide = w != width ? bytes(w, height) : 0, high = h != height ? bytes(w, h) : 0;
+  const std::size_t resized = high > 0 ? high : wide;
+  return std::max(checked_add(wide, high, "resize"), checked_add(resized, crop, "resize"));
+}
+
 Image apply(const ResizeRule& rule, const Image& image, int threads) {
   check(image, "resize");
   const auto [width, height] = resized_size(rule, image.width, image.height);
-  const bool same = width == image.width && height == image.height;
-  if (rule.center_crop == 0) return same ? image : resize_bilinear(image, width, height, threads);
-  return center_crop(same ? image : resize_bilinear(image, width, height, threads), rule.center_crop);
+  if (width == image.width && height == image.height)
+    return rule.center_crop > 0 ? center_crop(image, rule.center_crop) : image;
+  Image resized = resize_bilinear(image, width, height, threads);
+  return rule.center_crop > 0 ? center_crop(resized, rule.center_crop) : resized;
 }
 
 }  // namespace atrous

@@ -34,6 +34,13 @@ std::pair<int, int> resized_size(const ResizeRule&, int width, int height);
 // center_crop.
 Image center_crop(const Image&, int side);
 
+// Whether the rule leaves a photo of this size as it is.
+bool leaves_alone(const ResizeRule&, int width, int height);
+
+// Bytes of the pictures that apply() makes of a width x height one, as far as they exist at once. Errors as
+// resized_size().
+std::size_t apply_bytes(const ResizeRule&, int width, int height, int channels);
+
 // Resize, then crop, as the rule says.
 Image apply(const ResizeRule&, const Image&, int threads = 1);
 

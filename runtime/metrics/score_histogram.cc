@@ -1,6 +1,4 @@
 // The part of metrics.h that looks at scores: the histogram, and the curves drawn from it.
-#include <omp.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -8,6 +6,7 @@
 #include <optional>
 
 #include "layers/base/checked.h"
+#include "layers/cpu/parallel.h"
 #include "runtime/metrics/metrics.h"
 
 namespace atrous {
@@ -93,11 +92,11 @@ void ScoreHistogram::add(ConstView logits, const LabelMap& truth, int ignore, in
   const int workers = static_cast<int>(std::min<std::int64_t>(threads, count));
   std::vector<Band> bands(static_cast<std::size_t>(count));
   std::vector<ScoreHistogram> counts(static_cast<std::size_t>(workers), ScoreHistogram(classes));
-#pragma omp parallel for num_threads(workers) schedule(dynamic)
-  for (std::int64_t b = 0; b < count; ++b)
+  parallel_tasks(workers, count, [&](std::int64_t b, int thread) {
     bands[static_cast<std::size_t>(b)] =
         count_rows(logits, truth, ignore, b * band_rows, std::min((b + 1) * band_rows, height),
-                   counts[static_cast<std::size_t>(omp_get_thread_num())]);
+                   counts[static_cast<std::size_t>(thread)]);
+  });
 
   ScoreHistogram sum(classes);
   for (const Band& band : bands) {

@@ -1,7 +1,7 @@
 #include "runtime/segment/model.h"
 
 #include "layers/base/error.h"
-#include "runtime/engine/threads.h"
+#include "layers/cpu/parallel.h"
 #include "runtime/image/palette.h"
 #include "weights_tools/checkpoint.h"
 #include "weights_tools/default_model.h"

@@ -14,6 +14,18 @@ namespace atrous {
 
 namespace {
 
+// Bytes of pictures that the session's limit counts while this lives.
+class SetAside {
+ public:
+  SetAside(Session& session, std::size_t bytes) : session_(session) { session_.set_aside(bytes); }
+  ~SetAside() { session_.set_aside(0); }
+  SetAside(const SetAside&) = delete;
+  SetAside& operator=(const SetAside&) = delete;
+
+ private:
+  Session& session_;
+};
+
 class Stopwatch {
  public:
   // Seconds since the last call, or since construction.
@@ -124,20 +136,27 @@ Tensor full_logits(Session& session, const Model& model, std::int64_t n, int hei
 Segmentation segment(Session& session, const Model& model, const Image& photo,
                      const SegmentOptions& options) {
   Stopwatch watch;
+  check(photo, "photo");
   Preprocessing preprocessing = model.preprocessing;
   if (options.resize) preprocessing.resize = *options.resize;
-  session.reserve(input_shape(preprocessing.resize, photo));  // too large is known before anything is made
-  Image picture = apply(preprocessing.resize, photo, session.threads());
-  const bool at_input = options.at_input || preprocessing.resize.center_crop > 0;
+  const ResizeRule& rule = preprocessing.resize;
+  const bool as_it_is = leaves_alone(rule, photo.width, photo.height);
+  const SetAside copies(session, as_it_is ? 0 : apply_bytes(rule, photo.width, photo.height, photo.channels));
+  session.reserve(input_shape(rule, photo));  // too large is known before anything is made
 
   Segmentation result;
-  result.input_height = picture.height;
-  result.input_width = picture.width;
+  if (!as_it_is) result.resized = apply(rule, photo, session.threads());
+  const Image& seen = picture_under(result, photo);
+  result.input_height = seen.height;
+  result.input_width = seen.width;
   result.prepare_seconds = watch.lap();
-  session.run(picture, preprocessing);
-  result.picture = at_input ? std::move(picture) : photo;
+  session.run(seen, preprocessing);
+  const bool at_input = options.at_input || rule.center_crop > 0;
+  if (!at_input) result.resized.reset();
+  session.set_aside(result.resized ? result.resized->pixels.size() : 0);
   result.network_seconds = watch.lap();
-  finish(session, model, 0, result.picture.height, result.picture.width, options, result);
+  const Image& under = picture_under(result, photo);
+  finish(session, model, 0, under.height, under.width, options, result);
   result.label_seconds = watch.lap();
   return result;
 }

@@ -40,10 +40,15 @@ struct Segmentation {
   LabelMap labels;
   std::vector<float> confidence;  // of each label, 0..1; empty unless asked for
   Tensor logits;                  // [1, h, w, classes]; empty unless asked for
-  Image picture;                  // what the label map lies on: the photo, or its resized and cropped form
+  std::optional<Image> resized;   // what the label map lies on where that is not the photo as it was given
   int input_height = 0, input_width = 0;  // what the network saw
   double prepare_seconds = 0, network_seconds = 0, label_seconds = 0;
 };
+
+// What the segmentation's label map lies on.
+inline const Image& picture_under(const Segmentation& s, const Image& photo) {
+  return s.resized ? *s.resized : photo;
+}
 
 // The photo at the network's input size, and that normalised.
 struct Prepared {
@@ -60,7 +65,8 @@ LabelMap label(Session&, std::int64_t n, int height, int width, std::vector<floa
 Tensor full_logits(Session&, const Model&, std::int64_t n, int height, int width, Upsampling,
                    const std::string& output = "out");
 
-// Error(invalid_argument) for an output that the model does not have, Error(limit) for sizes and memory.
+// Error(invalid_argument) for an output that the model does not have, Error(limit) for sizes and memory: the
+// session's limit counts the copies of the photo that are made on the way.
 // With a centre crop, or with at_input, the label map has the network's input size.
 Segmentation segment(Session&, const Model&, const Image& photo, const SegmentOptions& = {});
 

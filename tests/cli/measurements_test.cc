@@ -1,4 +1,5 @@
 // atrous bench, atrous profile, --help and --version.
+#include "layers/cpu/parallel.h"
 #include "tests/support/cli_testing.h"
 
 using namespace atrous;
@@ -33,6 +34,19 @@ std::vector<std::string> cells(const std::string& line) {
 const Arguments quick{"--size", "17x9", "--runs", "3", "--warmup", "0", "--threads", "1"};
 
 }  // namespace
+
+TEST_CASE_FIXTURE(
+    Bench, "without a number of threads OMP_NUM_THREADS is the number, and never more than there are") {
+  const auto threads = [&](const Arguments& more, const std::string& variable) {
+    const Arguments bench{"bench", checkpoint, "--size", "17x9", "--runs", "1", "-o", "json"};
+    return Json::parse(succeed(bench + more, {.environment = {{"OMP_NUM_THREADS", variable}}}))["threads"]
+        .get<int>();
+  };
+  const int all = available_threads();
+  CHECK(threads({}, "1") == 1);
+  CHECK(threads({}, "64") == std::min(64, all));
+  CHECK(threads({"--threads", "64"}, "1") == std::min(64, all));
+}
 
 TEST_CASE_FIXTURE(Bench, "bench reports the same measurement as a table, CSV and JSON") {
   const Arguments bench = Arguments{"bench", checkpoint, "--batch", "2"} + quick;

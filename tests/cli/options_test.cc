@@ -3,6 +3,7 @@
 
 #include "runtime/image/image_read.h"
 #include "tests/support/cli_testing.h"
+#include "tests/support/sanitizers.h"
 
 using namespace atrous;
 using namespace atrous::cli_testing;
@@ -42,6 +43,33 @@ TEST_CASE_FIXTURE(Bench, "the number of threads changes no byte of labels, confi
   for (const char* threads : {"2", "3", "7", "0"}) CHECK_MESSAGE(with(threads) == one, "threads: ", threads);
 }
 
+// As on shared hosts and in containers. The limit counts what the user runs, and does not bind root.
+TEST_CASE_FIXTURE(Bench, "where the system refuses threads, fewer are used and the labels are the same") {
+  const std::string setpriv = "/usr/bin/setpriv", prlimit = "/usr/bin/prlimit", user = "--reuid=61234";
+  const Arguments as_user{setpriv, user, "--regid=61234", "--clear-groups"};
+  const auto there = [](const std::string& program) { return ::access(program.c_str(), X_OK) == 0; };
+  if (::geteuid() != 0 || !there(setpriv) || !there(prlimit)) {
+    MESSAGE("skipped: no root with setpriv and prlimit to become a user with a limit");
+    return;
+  }
+  std::filesystem::permissions(folder.path(), std::filesystem::perms(0755));
+  if (testing::run_process(as_user + Arguments{ATROUS_CLI, "--version"}).exit_code != 0) {
+    MESSAGE("skipped: another user may not run the program");
+    return;
+  }
+  const Arguments how{"segment", dog, "-m", checkpoint, "--no-resize", "--labels", "-o", "-"};
+  const std::string expected = succeed(how);
+  for (const char* limit : {"1", "2", "3", "64"}) {
+    CAPTURE(limit);
+    const ProcessResult r =
+        testing::run_process(as_user + Arguments{prlimit, text("--nproc=", limit), ATROUS_CLI} + how +
+                             Arguments{"--threads", "64"});
+    CHECK(r.errors == "");
+    CHECK(r.exit_code == 0);
+    CHECK(r.output == expected);
+  }
+}
+
 TEST_CASE_FIXTURE(Bench, "every instruction set and the references label alike") {
   const Arguments labels = segment({dog, "-o", "-", "--labels"});
   const std::string expected_labels = succeed(labels);
@@ -66,6 +94,35 @@ TEST_CASE_FIXTURE(Bench, "the memory limit refuses with both numbers and leaves 
   refuse(1, segment({dog, "--memory-limit", text(needed - 1)}), {text(needed), text(needed - 1)});
   for (const char* enough : {"64MB", "64 MiB", "0.5GB", "1.5GiB", "64000000"})
     succeed(segment({dog, "-o", "-", "--memory-limit", enough}));
+}
+
+// The photo, labels, confidences and the program are in both runs.
+TEST_CASE_FIXTURE(Bench,
+                  "memory stays within its limit, the prepared input and the copies of a photo included") {
+  const std::string large = folder / "large.png";
+  write_file(large, encode_png(photo(1200, 900)));
+  const auto peak = [&](const Arguments& how) {
+    const ProcessResult r = run_atrous(
+        Arguments{"segment", large, "-m", checkpoint, "--threads", "1", "-q", "--no-mask", "--no-overlay"} +
+        how);
+    CHECK(r.exit_code == 0);
+    return r.peak_kilobytes;
+  };
+  const Model plain = tiny_model("deeplabv3");
+  const long small = peak({"--size", "16x16"});
+  for (const auto& [size, shape, copies] : {std::tuple{"1200x900", Shape{1, 900, 1200, 3}, 0},
+                                            {"1100x900", Shape{1, 900, 1100, 3}, 1100 * 900 * 3}}) {
+    CAPTURE(size);
+    const std::size_t limit =
+        plain.program->packed_bytes() + make_plan(*plain.program, shape, 1, 1).arena_bytes() + copies;
+    const std::size_t labelling = 200'000;  // its scratch memory
+    const long more = peak({"--size", size, "--memory-limit", text(limit + labelling)}) - small;
+    if (!ATROUS_ADDRESS_SANITIZER) CHECK(more <= static_cast<long>((limit + labelling) / 1024) + 1000);
+    refuse(1,
+           {"segment", large, "-m", checkpoint, "--threads", "1", "--size", size, "--memory-limit",
+            text(limit - 1)},
+           {text(limit), text(limit - 1)});
+  }
 }
 
 TEST_CASE_FIXTURE(Bench, "a size beyond the memory limit is refused before the photo is brought to it") {

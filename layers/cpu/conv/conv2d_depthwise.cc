@@ -1,5 +1,6 @@
 #include "layers/cpu/conv/conv2d_depthwise.h"
 
+#include "layers/cpu/parallel.h"
 #include "layers/cpu/tiles/depthwise_row.h"
 
 namespace atrous {
@@ -20,8 +21,7 @@ class DepthwiseConv2d final : public Kernel {
     const ConstView in = call.inputs[0];
     const View out = call.output;
     const bool has_residual = call.inputs.size() > 1;
-#pragma omp parallel for num_threads(call.threads) schedule(static)
-    for (std::int64_t row = 0; row < out.shape.n * out.shape.h; ++row) {
+    parallel_for(call.threads, out.shape.n * out.shape.h, [&](std::int64_t row) {
       const std::int64_t n = row / out.shape.h, y = row % out.shape.h;
       row_({.layer = layer_,
             .weights = packed_.weights.data(),
@@ -39,7 +39,7 @@ class DepthwiseConv2d final : public Kernel {
             .out_pitch = out.pitch,
             .out_width = out.shape.w,
             .y = y});
-    }
+    });
   }
 
  private:

@@ -1,11 +1,10 @@
 #include "layers/cpu/conv/conv2d_few_channels.h"
 
-#include <omp.h>
-
 #include <algorithm>
 
 #include "layers/base/checked.h"
 #include "layers/cpu/conv/packed_columns.h"
+#include "layers/cpu/parallel.h"
 #include "layers/cpu/tiles/row_tile.h"
 
 namespace atrous {
@@ -32,11 +31,10 @@ class FewChannelsConv2d final : public Kernel {
 
   void run(const KernelCall& call) const override {
     const Shape& out = call.output.shape;
-#pragma omp parallel for num_threads(call.threads) schedule(static)
-    for (std::int64_t row = 0; row < out.n * out.h; ++row) {
-      float* copy = reinterpret_cast<float*>(call.workspace.data()) + omp_get_thread_num() * copy_floats(out);
+    parallel_for(call.threads, out.n * out.h, [&](std::int64_t row, int thread) {
+      float* copy = reinterpret_cast<float*>(call.workspace.data()) + thread * copy_floats(out);
       run_row(call, row / out.h, row % out.h, copy);
-    }
+    });
   }
 
  private:

@@ -1,12 +1,11 @@
 #include "layers/cpu/conv/conv2d_implicit_gemm.h"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <cstring>
 #include <vector>
 
 #include "layers/base/checked.h"
+#include "layers/cpu/parallel.h"
 
 namespace atrous {
 
@@ -99,17 +98,14 @@ void ImplicitGemm::run(const KernelCall& call) const {
   const std::int64_t chunks = divide_up(panels, chunk);
   const std::int64_t tasks = out.n * blocks * layer_.groups * chunks;
 
-#pragma omp parallel for num_threads(call.threads) schedule(dynamic)
-  for (std::int64_t t = 0; t < tasks; ++t) {
+  parallel_tasks(call.threads, tasks, [&](std::int64_t t, int thread) {
     const std::int64_t c = t % chunks, g = t / chunks % layer_.groups,
                        b = t / chunks / layer_.groups % blocks;
     const Task task{
         t / chunks / layer_.groups / blocks, b * block, std::min((b + 1) * block, pixels), g, c * chunk,
         std::min((c + 1) * chunk, panels)};
-    run_task(
-        call, task,
-        scratch(call.workspace.data() + static_cast<std::size_t>(omp_get_thread_num()) * thread_bytes()));
-  }
+    run_task(call, task, scratch(call.workspace.data() + static_cast<std::size_t>(thread) * thread_bytes()));
+  });
 }
 
 void ImplicitGemm::run_task(const KernelCall& call, const Task& task, const Scratch& scratch) const {

@@ -4,6 +4,7 @@
 
 #include "layers/base/checked.h"
 #include "layers/cpu/conv/packed_columns.h"
+#include "layers/cpu/parallel.h"
 #include "layers/cpu/tiles/row_tile.h"
 
 namespace atrous {
@@ -41,8 +42,7 @@ struct Pointwise {
     const std::int64_t block = std::min(most, divide_up(divide_up(pixels, enough_tasks), 24) * 24);
     const std::int64_t blocks = divide_up(pixels, block);
     const std::int64_t step = residual ? residual_pitch(*residual, out.shape) : 0;
-#pragma omp parallel for num_threads(threads) schedule(dynamic)
-    for (std::int64_t b = 0; b < blocks; ++b) {
+    parallel_tasks(threads, blocks, [&](std::int64_t b, int) {
       const std::int64_t first = b * block, count = std::min(block, pixels - first);
       for (const PackedColumns::Group& group : columns.groups())
         tiles.run({.a = in.data + first * in.pitch,
@@ -57,7 +57,7 @@ struct Pointwise {
                    .columns = group.columns,
                    .activation = activation},
                   group.vectors, count);
-    }
+    });
   }
 
   RowTiles tiles;

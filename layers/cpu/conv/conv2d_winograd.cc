@@ -1,12 +1,11 @@
 #include "layers/cpu/conv/conv2d_winograd.h"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <array>
 
 #include "layers/base/checked.h"
 #include "layers/cpu/conv/winograd_tiles.h"
+#include "layers/cpu/parallel.h"
 #include "layers/cpu/tiles/winograd_transform.h"
 
 namespace atrous {
@@ -344,37 +343,37 @@ void Winograd::run(const KernelCall& call) const {
   const std::int64_t tasks_of_tiles = cover.rows.points * blocks_,
                      parts = divide_up(std::int64_t{4} * call.threads, tasks_of_tiles);
 
-#pragma omp parallel num_threads(call.threads)
-  for (std::int64_t first = 0; first < row_tiles; first += blocking.rows) {
-    const Block block = make_block(cover, first, std::min(first + blocking.rows, row_tiles));
-    const std::int64_t rows = block.last - block.first;
-    float* weights = w.weights + omp_get_thread_num() * w.thread;
-    for (std::int64_t chunk = 0; chunk < chunks_; chunk += blocking.pass) {
-      const std::int64_t last_chunk = std::min(chunk + blocking.pass, chunks_);
-#pragma omp for schedule(dynamic, 4)
-      for (std::int64_t t = 0; t < rows * column_tiles; ++t)
-        transform_input(cover, block, in, first + t / column_tiles, t % column_tiles, chunk, last_chunk, w);
+  parallel(call.threads, [&](Team& team) {
+    for (std::int64_t first = 0; first < row_tiles; first += blocking.rows) {
+      const Block block = make_block(cover, first, std::min(first + blocking.rows, row_tiles));
+      const std::int64_t rows = block.last - block.first;
+      float* weights = w.weights + team.thread() * w.thread;
+      for (std::int64_t chunk = 0; chunk < chunks_; chunk += blocking.pass) {
+        const std::int64_t last_chunk = std::min(chunk + blocking.pass, chunks_);
+        team.for_each(rows * column_tiles, 4, [&](std::int64_t t) {
+          transform_input(cover, block, in, first + t / column_tiles, t % column_tiles, chunk, last_chunk, w);
+        });
 
         // In this order, threads that run side by side read the same transformed inputs.
-#pragma omp for schedule(dynamic)
-      for (std::int64_t task = 0; task < tasks_of_tiles * parts; ++task) {
-        const std::int64_t p = task / blocks_ / parts, column_block = task / parts % blocks_,
-                           part = task % parts;
-        const std::int64_t from = first + rows * part / parts, to = first + rows * (part + 1) / parts;
-        if (from == to) continue;
-        for (std::int64_t c = chunk; c < last_chunk; ++c) {
-          transform_weights(cover, p, column_block, c, weights);
-          multiply(cover, block, p, from, to, column_block, c, w.inputs + (c - chunk) * w.input_chunk,
-                   weights, w.products + column_block * w.product_block);
-        }
+        team.for_each(tasks_of_tiles * parts, 1, [&](std::int64_t task) {
+          const std::int64_t p = task / blocks_ / parts, column_block = task / parts % blocks_,
+                             part = task % parts;
+          const std::int64_t from = first + rows * part / parts, to = first + rows * (part + 1) / parts;
+          if (from == to) return;
+          for (std::int64_t c = chunk; c < last_chunk; ++c) {
+            transform_weights(cover, p, column_block, c, weights);
+            multiply(cover, block, p, from, to, column_block, c, w.inputs + (c - chunk) * w.input_chunk,
+                     weights, w.products + column_block * w.product_block);
+          }
+        });
       }
+      team.for_each(rows * blocks_, 1, [&](std::int64_t task) {
+        for (std::int64_t column = 0; column < column_tiles; ++column)
+          transform_output(cover, block, call, first + task / blocks_, column, task % blocks_,
+                           w.products + task % blocks_ * w.product_block);
+      });
     }
-#pragma omp for schedule(dynamic)
-    for (std::int64_t task = 0; task < rows * blocks_; ++task)
-      for (std::int64_t column = 0; column < column_tiles; ++column)
-        transform_output(cover, block, call, first + task / blocks_, column, task % blocks_,
-                         w.products + task % blocks_ * w.product_block);
-  }
+  });
 }
 
 double Winograd::cost(std::span<const Shape> in, const Shape& out) const {

@@ -1,11 +1,10 @@
 #include "layers/cpu/conv/expand_depthwise_banded.h"
 
-#include <omp.h>
-
 #include <algorithm>
 
 #include "layers/base/checked.h"
 #include "layers/cpu/conv/packed_columns.h"
+#include "layers/cpu/parallel.h"
 #include "layers/cpu/tiles/depthwise_row.h"
 #include "layers/cpu/tiles/row_tile.h"
 
@@ -51,13 +50,12 @@ class BandedExpandDepthwise final : public Kernel {
     const std::int64_t rows = band_rows(in, out), bands = divide_up(out.h, rows),
                        floats = buffer_floats(in, rows);
     const auto chunks = static_cast<std::int64_t>(chunks_.size());
-#pragma omp parallel for num_threads(call.threads) schedule(dynamic)
-    for (std::int64_t task = 0; task < out.n * bands * chunks; ++task) {
+    parallel_tasks(call.threads, out.n * bands * chunks, [&](std::int64_t task, int thread) {
       const std::int64_t band = task / chunks % bands;
       run_task(call, task / chunks / bands, band * rows, std::min((band + 1) * rows, out.h),
                chunks_[static_cast<std::size_t>(task % chunks)],
-               reinterpret_cast<float*>(call.workspace.data()) + omp_get_thread_num() * floats);
-    }
+               reinterpret_cast<float*>(call.workspace.data()) + thread * floats);
+    });
   }
 
  private:

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "layers/cpu/parallel.h"
+
 namespace atrous {
 
 PackedColumns::PackedColumns(const Conv2d& layer, const RowTiles& tiles, int threads)
@@ -21,15 +23,15 @@ PackedColumns::PackedColumns(const Conv2d& layer, const RowTiles& tiles, int thr
     vectors -= taken;
   }
 
-#pragma omp parallel for num_threads(threads) schedule(dynamic)
-  for (const Group& g : groups_) {
+  parallel_tasks(threads, static_cast<std::int64_t>(groups_.size()), [&](std::int64_t group, int) {
+    const Group& g = groups_[static_cast<std::size_t>(group)];
     float* to = weights_.data() + offset(g);
     for (std::int64_t ky = 0; ky < w.kernel_h; ++ky)
       for (std::int64_t kx = 0; kx < w.kernel_w; ++kx)
         for (std::int64_t i = 0; i < w.d1; ++i)
           for (std::int64_t column = 0; column < g.vectors * lanes; ++column)
             *to++ = column < g.columns ? w.at(g.first + column, i, ky, kx) : 0.f;
-  }
+  });
 }
 
 void PackedColumns::scale(const float* factors, float* to) const {

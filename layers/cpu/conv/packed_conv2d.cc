@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "layers/base/checked.h"
+#include "layers/cpu/parallel.h"
 
 namespace atrous {
 
@@ -57,8 +58,7 @@ void PackedConv2d::pack(int threads) {
   const Filter& w = layer_.weight;
   const std::int64_t taps = w.kernel_h * w.kernel_w, jobs = layer_.groups * panels_;
 
-#pragma omp parallel for num_threads(threads) schedule(static)
-  for (std::int64_t job = 0; job < jobs; ++job) {
+  parallel_for(threads, jobs, [&](std::int64_t job) {
     const std::int64_t group = job / panels_, panel = job % panels_;
     for (const Stretch& s : stretches_) {
       float* to = data(weights_) + offset(group, s, panel);
@@ -75,7 +75,7 @@ void PackedConv2d::pack(int threads) {
       const bool exists = column < group_columns_ && layer_.bias;
       data(bias_)[group * width + column] = exists ? layer_.bias.get()[group * group_columns_ + column] : 0.f;
     }
-  }
+  });
 }
 
 PackedConv2d::Rows PackedConv2d::rows(std::int64_t group, std::int64_t panel, std::int64_t k) const {

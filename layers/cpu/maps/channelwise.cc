@@ -10,6 +10,7 @@
 
 #include "hwy/highway.h"
 #include "layers/cpu/dispatch.h"
+#include "layers/cpu/parallel.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace atrous {
@@ -94,8 +95,7 @@ class ChannelwiseMaxPool2d final : public Kernel {
   void run(const KernelCall& call) const override {
     const ConstView in = call.inputs[0];
     const Shape& shape = call.output.shape;
-#pragma omp parallel for num_threads(call.threads) schedule(static)
-    for (std::int64_t row = 0; row < shape.n * shape.h; ++row) {
+    parallel_for(call.threads, shape.n * shape.h, [&](std::int64_t row) {
       const std::int64_t n = row / shape.h, y = row % shape.h, top = y * layer_.stride - layer_.padding;
       for (std::int64_t x = 0; x < shape.w; ++x) {
         const std::int64_t left = x * layer_.stride - layer_.padding;
@@ -103,7 +103,7 @@ class ChannelwiseMaxPool2d final : public Kernel {
                        std::max<std::int64_t>(left, 0), std::min(left + layer_.kernel, in.shape.w),
                        call.output.pixel(n, y, x));
       }
-    }
+    });
   }
 
  private:
@@ -124,8 +124,7 @@ class ChannelwiseAdaptiveAvgPool2d final : public Kernel {
     const ConstView in = call.inputs[0];
     const Shape& shape = call.output.shape;
     const std::int64_t slices = (shape.c + slice - 1) / slice;
-#pragma omp parallel for num_threads(call.threads) schedule(static)
-    for (std::int64_t task = 0; task < shape.pixels() * slices; ++task) {
+    parallel_for(call.threads, shape.pixels() * slices, [&](std::int64_t task) {
       const std::int64_t cell = task / slices, first = task % slices * slice,
                          count = std::min(slice, shape.c - first);
       const std::int64_t x = cell % shape.w, y = cell / shape.w % shape.h, n = cell / shape.w / shape.h;
@@ -137,7 +136,7 @@ class ChannelwiseAdaptiveAvgPool2d final : public Kernel {
       const auto area = static_cast<double>((y1 - y0) * (x1 - x0));
       for (std::int64_t c = 0; c < count; ++c)
         call.output.at(n, y, x, first + c) = static_cast<float>(sums[c] / area);
-    }
+    });
   }
 
  private:
@@ -162,8 +161,7 @@ class ChannelwiseResize final : public Kernel {
     ResizeTap* columns = rows + shape.h;
     resize_taps(layer_, in.shape.h, {rows, static_cast<std::size_t>(shape.h)});
     resize_taps(layer_, in.shape.w, {columns, static_cast<std::size_t>(shape.w)});
-#pragma omp parallel for num_threads(call.threads) schedule(static)
-    for (std::int64_t row = 0; row < shape.n * shape.h; ++row) {
+    parallel_for(call.threads, shape.n * shape.h, [&](std::int64_t row) {
       const std::int64_t n = row / shape.h, y = row % shape.h;
       for (std::int64_t x = 0; x < shape.w; ++x) {
         const float* const corners[4] = {
@@ -171,7 +169,7 @@ class ChannelwiseResize final : public Kernel {
             in.pixel(n, rows[y].high, columns[x].low), in.pixel(n, rows[y].high, columns[x].high)};
         blend_(corners, columns[x].f, rows[y].f, shape.c, call.output.pixel(n, y, x));
       }
-    }
+    });
   }
 
  private:

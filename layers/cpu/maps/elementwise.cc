@@ -6,6 +6,7 @@
 
 #include "hwy/highway.h"
 #include "layers/cpu/dispatch.h"
+#include "layers/cpu/parallel.h"
 #include "layers/cpu/tiles/activation-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -65,13 +66,12 @@ class ElementwisePair final : public Kernel {
     const ConstView a = call.inputs[0], b = call.inputs[1];
     const Shape& shape = call.output.shape;
     const bool repeated = b.shape.h == 1 && b.shape.w == 1;
-#pragma omp parallel for num_threads(call.threads) schedule(static)
-    for (std::int64_t row = 0; row < shape.n * shape.h; ++row) {
+    parallel_for(call.threads, shape.n * shape.h, [&](std::int64_t row) {
       const std::int64_t n = row / shape.h, y = row % shape.h;
       for (std::int64_t x = 0; x < shape.w; ++x)
         combine_(a.pixel(n, y, x), repeated ? b.pixel(n, 0, 0) : b.pixel(n, y, x), shape.c,
                  call.output.pixel(n, y, x));
-    }
+    });
   }
 
  private:
@@ -87,9 +87,9 @@ class ElementwiseActivation final : public Kernel {
   void run(const KernelCall& call) const override {
     const ConstView in = call.inputs[0];
     const Shape& shape = call.output.shape;
-#pragma omp parallel for num_threads(call.threads) schedule(static)
-    for (std::int64_t p = 0; p < shape.pixels(); ++p)
+    parallel_for(call.threads, shape.pixels(), [&](std::int64_t p) {
       activate_(kind_, in.data + p * in.pitch, shape.c, call.output.data + p * call.output.pitch);
+    });
   }
 
  private:

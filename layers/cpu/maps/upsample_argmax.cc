@@ -1,10 +1,9 @@
 #include "layers/cpu/maps/upsample_argmax.h"
 
-#include <omp.h>
-
 #include <algorithm>
 
 #include "layers/base/checked.h"
+#include "layers/cpu/parallel.h"
 #include "layers/ops/resize.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -109,10 +108,9 @@ void upsample_argmax(Isa isa, const UpsampleArgmaxCall& call) {
   resize_taps(bilinear, call.logits.shape.w, {columns, static_cast<std::size_t>(call.width)});
 
   const std::int64_t bands = (call.height + band_rows - 1) / band_rows;
-#pragma omp parallel for num_threads(call.threads) schedule(dynamic)
-  for (std::int64_t band = 0; band < bands; ++band) {
+  parallel_tasks(call.threads, bands, [&](std::int64_t band, int thread) {
     std::byte* scratch = call.workspace.data() + taps_bytes(call.height, call.width) +
-                         static_cast<std::size_t>(omp_get_thread_num()) * thread_bytes(classes, call.width);
+                         static_cast<std::size_t>(thread) * thread_bytes(classes, call.width);
     float* top = reinterpret_cast<float*>(scratch);
     float* bottom = top + classes * pitch;
     float* best = bottom + classes * pitch;
@@ -135,7 +133,7 @@ void upsample_argmax(Isa isa, const UpsampleArgmaxCall& call) {
       if (!call.confidence.empty())
         std::transform(sum, sum + call.width, call.confidence.begin() + at, [](float s) { return 1.f / s; });
     }
-  }
+  });
 }
 
 }  // namespace atrous

@@ -42,13 +42,15 @@ int count_blocks(Module layer) {
 Var bottleneck_layer(Module m, Var x, std::int64_t stride, std::int64_t first_dilation,
                      std::int64_t dilation) {
   x = bottleneck(m[0], x, stride, first_dilation);
-  for (int block = 1; block < count_blocks(m); ++block) x = bottleneck(m[block], x, 1, dilation);
+  const int blocks = count_blocks(m);
+  for (int block = 1; block < blocks; ++block) x = bottleneck(m[block], x, 1, dilation);
   return x;
 }
 
 Var basic_layer(Module m, Var x, std::int64_t stride) {
   x = basic_block(m[0], x, stride);
-  for (int block = 1; block < count_blocks(m); ++block) x = basic_block(m[block], x, 1);
+  const int blocks = count_blocks(m);
+  for (int block = 1; block < blocks; ++block) x = basic_block(m[block], x, 1);
   return x;
 }
 

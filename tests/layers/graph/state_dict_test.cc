@@ -135,3 +135,21 @@ TEST_CASE("a state dict finds by name, keeps the file's order and refuses a name
   CHECK(state.size() == names.size());
   CHECK(to_float(*state.find("m.bias")).get()[0] == 1);
 }
+
+TEST_CASE("a state dict has a module where a key is its name or begins with it and a dot") {
+  StateDict state;
+  for (const char* key : {"a.bc.weight", "a.b-.weight", "layer1.10.weight", "layer1.2.weight", "scale"})
+    state.add(key, tensor<float>(DType::f32, {1}));
+  for (const char* module :
+       {"a", "a.bc", "a.bc.weight", "a.b-", "layer1", "layer1.10", "layer1.2", "scale"}) {
+    CAPTURE(std::string(module));
+    CHECK(state.has(module));
+  }
+  for (const char* module :
+       {"a.b", "b", "a.bc.weigh", "layer1.1", "layer", "layer1.2.weight.x", "scale.0", "z"}) {
+    CAPTURE(std::string(module));
+    CHECK(!state.has(module));
+  }
+  CHECK(state.index_of("layer1.10.weight") == 2);
+  CHECK(state.index_of("layer1") == state.size());
+}

@@ -257,7 +257,8 @@ TEST_CASE("a block has a skip connection where its stride is 1 and its channels 
 }
 
 TEST_CASE("squeeze-excitation gates the map by its mean, fc1, relu, fc2 and hard-sigmoid") {
-  Builder builder{checkpoint({}).state(), {}, {}};
+  const StateDict state = checkpoint({}).state();
+  Builder builder(state);
   const Var x = graph_input(builder, 2 * width);
   const Var out = squeeze_excitation(Module(builder, "backbone.2.block.2"), x);
   REQUIRE(builder.report.missing.empty());

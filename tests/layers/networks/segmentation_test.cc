@@ -314,6 +314,35 @@ TEST_CASE("every missing, misshaped, unexpected and unusable key is listed at on
   CHECK(lines_with(message, "classifier.2.weight: ") == 1);
 }
 
+TEST_CASE("a message names at most twenty keys and says how many more there are") {
+  RawCheckpoint c = checkpoint({});
+  for (int i = 0; i < 20; ++i) c.tensors[text("surplus", i)] = float_tensor({1}, 0);
+  std::string message = refusal(c);
+  CHECK(contains(message, "20 keys"));
+  CHECK(lines_with(message, "unexpected") == 20);
+  CHECK(lines_with(message, " more") == 0);
+  c.tensors.erase("classifier.4.bias");  // what is missing comes before what is unexpected
+  message = refusal(c);
+  CHECK(contains(message, "21 keys"));
+  CHECK(lines_with(message, "classifier.4.bias: missing") == 1);
+  CHECK(lines_with(message, "unexpected") == 19);
+  CHECK(lines_with(message, "  and 1 more") == 1);
+  for (int i = 20; i < 1000; ++i) c.tensors[text("surplus", i)] = float_tensor({1}, 0);
+  message = refusal(c);
+  CHECK(contains(message, "1001 keys"));
+  CHECK(lines_with(message, "") == 22);
+  CHECK(lines_with(message, "  and 981 more") == 1);
+}
+
+TEST_CASE("names that ask for a network of a hundred thousand keys are refused before there is one") {
+  RawCheckpoint c = checkpoint({});
+  for (int block = 0; block < 10'000; ++block)
+    c.tensors[text("backbone.layer1.", block, ".a")] = float_tensor({1}, 0);
+  const std::string message = refusal(c);
+  CHECK(contains(message, "more than 100000 keys are missing"));
+  CHECK(lines_with(message, "") == 22);
+}
+
 TEST_CASE("each single tensor that is taken away is missed by its name") {
   for (bool deeplab : {false, true}) {
     const RawCheckpoint whole = checkpoint({.blocks = {1, 1, 1, 2}, .deeplab = deeplab});

@@ -3,6 +3,7 @@
 #include <ctime>
 #include <functional>
 
+#include "layers/networks/segmentation.h"
 #include "runtime/image/image_read.h"
 #include "tests/support/image_bytes.h"
 #include "tests/support/weights_helpers.h"
@@ -42,6 +43,23 @@ Bytes tensors(int count, const Bytes& value) {
   Items items;
   for (int i = 0; i < count; ++i) items.emplace_back(std::to_string(i), value);
   return dict(items);
+}
+
+// A .safetensors file whose tensors have one element each, and names that come to a megabyte.
+Bytes megabyte_of_names(const std::vector<std::string>& first, const std::function<std::string(int)>& name) {
+  Bytes json;
+  std::size_t names = 0;
+  int count = 0;
+  const auto add = [&](const std::string& key) {
+    json += text(json.empty() ? "{\"" : ",\"", key, R"(":{"dtype":"F32","shape":[1],"data_offsets":[)",
+                 4 * count, ",", 4 * (count + 1), "]}");
+    names += key.size();
+    ++count;
+  };
+  for (const std::string& key : first) add(key);
+  for (int i = 0; names < 1'000'000; ++i) add(name(i));
+  json += "}";
+  return le64(json.size()) + json + Bytes(static_cast<std::size_t>(4 * count), 'x');
 }
 
 // A file that grows with a number.
@@ -128,6 +146,48 @@ TEST_CASE("four times the checkpoint takes at most eight times as long") {
     const double one_time = quickest([&] { read(small); }), four_times = quickest([&] { read(large); });
     CAPTURE(one_time);
     CHECK(four_times <= 8 * one_time + 0.001);
+  }
+}
+
+// Building looks for modules by name, counts blocks by name and reports keys by name.
+TEST_CASE("a megabyte of names is read and its network built or refused within a second") {
+  const std::vector<std::string> resnet{"backbone.conv1.weight", "backbone.layer1.0.conv3.weight",
+                                        "classifier.0.weight"},
+      basic{"backbone.conv1.weight", "backbone.layer1.0.conv1.weight", "classifier.0.weight"},
+      mobilenet{"backbone.0.0.weight", "backbone.1.block.0.0.weight", "classifier.cbr.0.weight"};
+  struct Names {
+    const char* what;
+    std::vector<std::string> first;
+    std::function<std::string(int)> name;
+  };
+  const Names rows[] = {
+      {"blocks of a layer", resnet, [](int i) { return text("backbone.layer1.", i + 1, ".a"); }},
+      {"blocks of two convolutions", basic, [](int i) { return text("backbone.layer4.", i, ".a"); }},
+      {"blocks, each with a downsampling", resnet,
+       [](int i) { return text("backbone.layer3.", i, ".downsample"); }},
+      {"modules of a block", mobilenet, [](int i) { return text("backbone.2.block.", i + 2); }},
+      {"features of a MobileNet", mobilenet,
+       [](int i) { return text("backbone.", i + 2, ".block.0.0.weight"); }},
+      {"auxiliary heads", resnet, [](int i) { return text("aux_classifier.", i); }},
+      {"unexpected keys", resnet, [](int i) { return text(i); }},
+      {"one long prefix", resnet, [](int i) { return std::string(900, 'a') + text(i); }},
+      {"no network", {}, [](int i) { return text(i); }},
+  };
+  for (const Names& row : rows) {
+    CAPTURE(std::string(row.what));
+    const Bytes file = megabyte_of_names(row.first, row.name);
+    std::string said;
+    const double time = quickest([&] {
+      try {
+        build_network(load_checkpoint(as_bytes(file), "a").state);
+      } catch (const Error& error) {
+        said = error.what();
+      }
+    });
+    CAPTURE(said);
+    CHECK(time <= 1);
+    CHECK(said != "");
+    CHECK(std::ranges::count(said, '\n') <= 21);
   }
 }
 

@@ -46,6 +46,8 @@ class Arena {
 
   // Follows a run node by node; "" if every value is whole whenever it is read.
   std::string first_conflict() {
+    if (!fits(graph_.input)) return "the input lies outside the arena";
+    write(graph_.input);
     for (std::size_t i = 0; i < graph_.nodes.size(); ++i) {
       const Node& node = graph_.nodes[i];
       if (!fits(node.output)) return text(node.name, ": its output lies outside the arena");
@@ -77,7 +79,7 @@ class Arena {
         action(owners_.at(p.offset / sizeof(float) + static_cast<std::size_t>(pixel * p.pitch + c)));
   }
   bool inputs_whole(const Node& node) {
-    return std::ranges::all_of(node.inputs, [&](ValueId v) { return v == graph_.input || holds(v); });
+    return std::ranges::all_of(node.inputs, [&](ValueId v) { return holds(v); });
   }
   bool laid_side_by_side(const Node& node) const {
     const Plan::Place& out = plan_.places[index(node.output)];
@@ -105,8 +107,11 @@ std::size_t least_bytes(const Graph& graph, const Plan& plan) {
     for (ValueId v : graph.nodes[i].inputs) last[index(v)] = i;
   for (const auto& [name, v] : graph.outputs) last[index(v)] = graph.nodes.size();
   std::size_t worst = 0;
+  const Shape& input = plan.places[index(graph.input)].shape;
   for (std::size_t step = 0; step < graph.nodes.size(); ++step) {
     std::size_t alive = 0;
+    if (last[index(graph.input)] >= step)
+      alive += static_cast<std::size_t>(input.pixels() * input.c) * sizeof(float);
     for (std::size_t made = 0; made <= step; ++made) {
       const ValueId v = graph.nodes[made].output;
       const Shape& s = plan.places[index(v)].shape;
@@ -201,7 +206,8 @@ TEST_CASE("concatenations of concatenations lie in place too") {
   const Plan plan = make_plan(program, {2, 4, 5, 3}, 1);
   CHECK(plan.in_place == std::vector<bool>{false, false, true, false, true});
   CHECK(Arena(program.graph, plan).first_conflict() == "");
-  CHECK(plan.activation_bytes == (2 * 4 * 5 * 9 * sizeof(float) + 63) / 64 * 64);
+  const auto lines = [](std::size_t floats) { return (floats * sizeof(float) + 63) / 64 * 64; };
+  CHECK(plan.activation_bytes == lines(2 * 4 * 5 * 9) + lines(2 * 4 * 5 * 3));  // the input beside it
 }
 
 TEST_CASE("the activation bytes reported are what the values take, within a tenth of the least possible") {
@@ -212,8 +218,7 @@ TEST_CASE("the activation bytes reported are what the values take, within a tent
       CAPTURE(text(size));
       const Plan plan = make_plan(*model.program, size, 1);
       std::size_t end = 0;
-      for (const Node& node : model.program->graph.nodes) {
-        const Plan::Place& p = plan.places[index(node.output)];
+      for (const Plan::Place& p : plan.places) {
         end =
             std::max(end, p.offset + static_cast<std::size_t>((p.shape.pixels() - 1) * p.pitch + p.shape.c) *
                                          sizeof(float));
@@ -514,11 +519,13 @@ TEST_CASE("under a memory limit the cheapest kernel runs of those that keep with
         const Node& node = program.graph.nodes[i];
         CAPTURE(node.name);
         const double cost = cost_of(*plan.kernels[i], node, plan);
-        const std::size_t least = least_workspace(*plan.kernels[i], node, plan, threads);
-        CHECK(plan.workspace[i] >= least);
+        const std::size_t least = least_workspace(*plan.kernels[i], node, plan, 1);
+        CHECK(plan.workspace[i] >= least_workspace(*plan.kernels[i], node, plan, plan.threads[i]));
         CHECK(plan.workspace[i] <= std::max(allowance, least));
+        if (plan.threads[i] < threads)
+          CHECK(least_workspace(*plan.kernels[i], node, plan, plan.threads[i] + 1) > allowance);
         for (const auto& kernel : program.kernels[i]) {
-          const std::size_t other = least_workspace(*kernel, node, plan, threads);
+          const std::size_t other = least_workspace(*kernel, node, plan, 1);
           if (other <= allowance)
             CHECK((least <= allowance && cost <= cost_of(*kernel, node, plan)));
           else if (least > allowance)
@@ -528,6 +535,30 @@ TEST_CASE("under a memory limit the cheapest kernel runs of those that keep with
       }
     }
     CHECK(exchanged);
+  }
+}
+
+TEST_CASE("which kernel runs does not depend on the threads under a memory limit either") {
+  for (const Sample& sample : samples()) {
+    CAPTURE(sample.name);
+    const Model model = make_model(sample.state, std::nullopt, {.threads = 1});
+    const Program& program = *model.program;
+    for (const Shape& size : {Shape{1, 72, 88, 3}, Shape{2, 33, 40, 3}}) {
+      const Plan free = make_plan(program, size, 64);
+      const std::size_t taken = program.packed_bytes() + free.activation_bytes;
+      std::size_t fewer = 0;
+      for (std::size_t allowance = free.workspace_bytes; allowance > 0; allowance = allowance * 3 / 4) {
+        CAPTURE(allowance);
+        const Plan one = make_plan(program, size, 1, taken + allowance);
+        for (const int threads : {2, 7, 64}) {
+          const Plan many = make_plan(program, size, threads, taken + allowance);
+          CHECK(many.kernels == one.kernels);
+          CHECK(many.workspace_bytes <= std::max(one.workspace_bytes, allowance));
+          fewer += std::ranges::min(many.threads) < threads;
+        }
+      }
+      CHECK(fewer > 0);
+    }
   }
 }
 

@@ -1,6 +1,8 @@
 #include "runtime/engine/session.h"
 
 #include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstdint>
@@ -8,6 +10,7 @@
 #include <new>
 #include <thread>
 
+#include "layers/cpu/parallel.h"
 #include "tests/support/runtime_testing.h"
 #include "tests/support/sanitizers.h"
 
@@ -180,7 +183,7 @@ TEST_CASE("a lower memory limit takes less workspace and gives the same logits b
     const auto expected = run(free, input.view());
     const std::size_t without = model.program->packed_bytes() + free.plan(size).activation_bytes;
     const std::size_t best = free.plan(size).workspace_bytes,
-                      least = least_workspace(*model.program, size, threads);
+                      least = least_workspace(*model.program, size, 1);
     REQUIRE(least < best);
     std::size_t before = best, different = 0;
     for (std::size_t step = 0; step <= 8; ++step) {
@@ -220,6 +223,48 @@ TEST_CASE("the memory limit counts weights, arena and scratch, and is exact") {
     CHECK(mentions(said, text(needed)));
     CHECK(mentions(said, text(needed - 1)));
     CHECK(short_of_one.arena_bytes() == 0);
+  }
+}
+
+// From the least limit that one thread can be held to, to one that takes nothing away from eight.
+TEST_CASE("under any memory limit any number of threads gives the same bits, or all are refused") {
+  const int counts[] = {2, 3, 8};
+  std::vector<std::pair<std::string, Model>> models{{"wide", wide_model()}};
+  for (const Sample& sample : samples())
+    models.emplace_back(sample.name, make_model(sample.state, std::nullopt, {.threads = 1}));
+  for (const auto& [name, model] : models) {
+    CAPTURE(name);
+    const Image picture = photo(120, 90);
+    const SegmentOptions as_it_is{.resize = ResizeRule{.kind = ResizeRule::Kind::none, .width = 0}};
+    const auto answer = [&, &model = model](int threads, std::size_t limit) -> std::optional<Segmentation> {
+      try {
+        Session session(model.program, {.threads = threads, .memory_limit = limit});
+        return segment(session, model, picture, as_it_is);
+      } catch (const Error& error) {
+        CHECK(error.code() == ErrorCode::limit);
+        return std::nullopt;
+      }
+    };
+    const Plan free = make_plan(*model.program, {1, 90, 120, 3}, 8);
+    const std::size_t least = model.program->packed_bytes() + free.activation_bytes,
+                      most = least + free.workspace_bytes + 2'000'000;
+    std::size_t answered = 0, refused = 0;
+    for (std::size_t step = 0; step <= 12; ++step) {
+      const std::size_t limit = least + (most - least) * step * step / 144;
+      CAPTURE(limit);
+      const auto expected = answer(1, limit);
+      ++(expected ? answered : refused);
+      for (const int threads : counts) {
+        CAPTURE(threads);
+        const auto found = answer(threads, limit);
+        REQUIRE(found.has_value() == expected.has_value());
+        if (!found) continue;
+        CHECK(found->labels.labels == expected->labels.labels);
+        CHECK(same_bits(found->confidence, expected->confidence));
+      }
+    }
+    CHECK(answered > 3);
+    CHECK(refused > 0);
   }
 }
 
@@ -295,10 +340,60 @@ TEST_CASE("the number of threads does not change a bit") {
     for (const int threads : {2, 3, 7}) {
       CAPTURE(threads);
       Session session(model.program, {.threads = threads});
-      CHECK(session.threads() == threads);
+      CHECK(session.threads() == resolve_threads(threads));
       CHECK(same_bits(run(session, input.view()), expected));
     }
   }
+}
+
+TEST_CASE("no more threads run than the process may run on, whatever is asked for") {
+  const Model model = tiny_model("fcn");
+  for (const int asked : {2, 64, 1024}) {
+    Session session(model.program, {.threads = asked});
+    CHECK(session.threads() == std::min(asked, available_threads()));
+    CHECK(run(session, noise({1, 16, 16, 3}).view()).size() == 2 * 2 * 5);
+  }
+}
+
+// As servers and Python's multiprocessing fork.
+TEST_CASE("a forked child runs networks as its parent does") {
+  const Model model = tiny_model("deeplabv3");
+  const Tensor input = noise({1, 57, 83, 3});
+  Session before(model.program, {.threads = 2});
+  const auto expected = run(before, input.view());
+  const auto child = [&](Session& session) {
+    const pid_t id = ::fork();
+    if (id == 0) {
+      ::alarm(60);
+      ::_exit(same_bits(run(session, input.view()), expected) ? 0 : 1);
+    }
+    int status = 0;
+    ::waitpid(id, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  };
+  CHECK(child(before) == 0);
+  Session fresh(model.program, {.threads = 2});
+  CHECK(child(fresh) == 0);
+  CHECK(same_bits(run(before, input.view()), expected));
+}
+
+TEST_CASE("bytes that the caller sets aside count against the memory limit") {
+  const Model model = wide_model();
+  const Shape size{1, 40, 48, 3};
+  const std::size_t needed = model.program->packed_bytes() +
+                             make_plan(*model.program, size, 1).activation_bytes +
+                             least_workspace(*model.program, size, 1);
+  Session session(model.program, {.threads = 1, .memory_limit = needed + 1000});
+  session.set_aside(1001);
+  CHECK(mentions(sentence(ErrorCode::limit, [&] { session.reserve(size); }), text(needed + 1001)));
+  session.set_aside(1000);
+  CHECK(model.program->packed_bytes() + session.reserve(size).arena_bytes() == needed);
+  session.set_aside(0);
+  session.reserve(size);
+  session.set_aside(1000);  // what the arena took in the meantime is given back
+  session.reserve(size);
+  CHECK(model.program->packed_bytes() + session.arena_bytes() == needed);
+  CHECK(mentions(sentence(ErrorCode::limit, [&] { session.set_aside(needed + 1001); }), text(needed + 1000)));
 }
 
 TEST_CASE("eight sessions at once on one program give what one gives alone") {

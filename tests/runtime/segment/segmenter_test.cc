@@ -52,7 +52,8 @@ TEST_CASE_FIXTURE(Fixture, "a label map lies on the photo, whatever size the net
   CHECK(s.labels.height == 45);
   CHECK(s.labels.labels.size() == 61 * 45);
   CHECK(s.confidence.size() == 61 * 45);
-  CHECK(s.picture == image);
+  CHECK(!s.resized);
+  CHECK(&picture_under(s, image) == &image);
   CHECK(s.input_width == 40);
   CHECK(s.input_height == 24);
   CHECK(s.logits.shape() == Shape{});
@@ -64,7 +65,9 @@ TEST_CASE_FIXTURE(Fixture, "at the input's size the picture is the resized photo
   const Segmentation s = segment(session, model, image, {.resize = exactly(40, 24), .at_input = true});
   CHECK(s.labels.width == 40);
   CHECK(s.labels.height == 24);
-  CHECK(s.picture == resize_bilinear(image, 40, 24));
+  CHECK(s.resized == resize_bilinear(image, 40, 24));
+  CHECK(&picture_under(s, image) == &*s.resized);
+  CHECK(!segment(session, model, image, {.resize = none, .at_input = true}).resized);
 }
 
 TEST_CASE_FIXTURE(Fixture, "the model's own resize rule holds unless another one is given") {
@@ -83,7 +86,7 @@ TEST_CASE_FIXTURE(Fixture, "a centre crop gives labels of the crop, since no oth
   const Segmentation s = segment(session, model, image, {.resize = rule});
   CHECK(s.labels.width == 24);
   CHECK(s.labels.height == 24);
-  CHECK(s.picture == center_crop(resize_bilinear(image, 40, 30), 24));
+  CHECK(s.resized == center_crop(resize_bilinear(image, 40, 30), 24));
 }
 
 TEST_CASE_FIXTURE(Fixture, "preparing is resizing and normalising") {
@@ -206,7 +209,7 @@ TEST_CASE_FIXTURE(Fixture, "a batch gives each image what it gets alone, to the 
       CHECK(same_bits(s.confidence, alone[0].confidence));
       CHECK(same_bits(values(s.logits.view()), values(alone[0].logits.view())));
       CHECK(s.input_width == 41);
-      CHECK(s.picture.pixels.empty());
+      CHECK(!s.resized);
     }
   }
   CHECK_FALSE(same_bits(segment(session, model, ConstView(batch.view()))[0].confidence,

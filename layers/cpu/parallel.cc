@@ -1,0 +1,294 @@
+#include "layers/cpu/parallel.h"
+
+#ifdef _OPENMP
+#include <omp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
+#include <latch>
+#include <memory>
+#include <mutex>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "hwy/cache_control.h"
+#include "layers/base/error.h"
+#include "layers/cpu/cgroup.h"
+
+namespace atrous {
+
+namespace {
+
+constexpr int most_threads = 1024;
+
+// Waits until the value is another. Regions follow each other within microseconds, and sleeping costs as
+// many: so a short spin first, which a machine with other work to do hardly notices.
+template <class Value>
+void wait_while(const std::atomic<Value>& value, Value old) {
+  constexpr int spins = 1000;
+  for (int i = 0; i < spins; ++i) {
+    if (value.load(std::memory_order_acquire) != old) return;
+    hwy::Pause();
+  }
+  while (value.load(std::memory_order_acquire) == old) value.wait(old, std::memory_order_acquire);
+}
+
+// What a region runs.
+struct Job {
+  void (*work)(Team&, void*);
+  void* context;
+  Team::Shared& shared;
+  int threads;
+  void run(int thread) const {
+    Team team(shared, thread, threads);
+    work(team, context);
+  }
+};
+
+}  // namespace
+
+void Team::wait() {
+  if (threads_ == 1) return;
+  const std::uint32_t phase = shared_.phase.load(std::memory_order_relaxed);
+  if (shared_.arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == static_cast<std::uint32_t>(threads_)) {
+    shared_.arrived.store(0, std::memory_order_relaxed);
+    shared_.phase.store(phase + 1, std::memory_order_release);
+    shared_.phase.notify_all();
+  } else {
+    wait_while(shared_.phase, phase);
+  }
+}
+
+#ifdef _OPENMP
+
+namespace {
+
+int affinity() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+  return static_cast<int>(std::thread::hardware_concurrency());  // more processors than a cpu_set_t holds
+}
+
+// ---- workers
+
+// A thread that sleeps until it is given a part of a job.
+struct Worker {
+  alignas(64) std::atomic<std::uint32_t> busy{0};
+  const Job* job = nullptr;
+  int thread = 0;
+  Worker* next = nullptr;  // in a list of idle or taken ones
+
+  void begin(const Job& j, int number) {
+    job = &j;
+    thread = number;
+    busy.store(1, std::memory_order_release);
+    busy.notify_one();
+  }
+  void finish() const { wait_while(busy, std::uint32_t{1}); }
+  [[noreturn]] void serve() {
+    for (;;) {
+      wait_while(busy, std::uint32_t{0});
+      job->run(thread);
+      busy.store(0, std::memory_order_release);
+      busy.notify_one();
+    }
+  }
+};
+
+// Those of this process, which nobody destroys: they may serve until the process ends.
+class Workers {
+ public:
+  // A list of at most `count` idle ones, new ones if need be and to be had.
+  Worker* take(int count) {
+    const std::lock_guard lock(mutex_);
+    while (idle_ < count && all_ < std::max(count, most_) && patience_ == 0)
+      if (!add()) patience_ = 1000;
+    if (patience_ > 0) --patience_;
+    Worker* taken = nullptr;
+    for (int i = std::min(count, idle_); i > 0; --i) move(first_, taken);
+    idle_ -= std::min(count, idle_);
+    return taken;
+  }
+  void give_back(Worker* taken) {
+    const std::lock_guard lock(mutex_);
+    for (; taken; ++idle_) move(taken, first_);
+  }
+
+ private:
+  static void move(Worker*& from, Worker*& to) {
+    Worker* const first = from;
+    from = first->next;
+    first->next = to;
+    to = first;
+  }
+  bool add() try {
+    auto worker = std::make_unique<Worker>();
+    std::thread([w = worker.get()] { w->serve(); }).detach();
+    Worker* made = worker.release();
+    move(made, first_);
+    ++all_;
+    ++idle_;
+    return true;
+  } catch (...) {  // neither threads nor memory
+    return false;
+  }
+
+  std::mutex mutex_;
+  Worker* first_ = nullptr;  // of the idle ones
+  int idle_ = 0, all_ = 0;
+  const int most_ = available_threads() - 1;  // beside the caller
+  int patience_ = 0;                          // calls until a refused thread is asked for again
+};
+
+std::atomic<Workers*> workers{nullptr};
+std::atomic<bool> forked{false};
+
+// Of a parent's threads a forked child has one, and of the locks whatever state they were in.
+[[maybe_unused]] const int registered = pthread_atfork(nullptr, nullptr, [] {
+  workers.store(nullptr);
+  forked.store(true);
+});
+
+Workers* the_workers() try {
+  Workers* found = workers.load(std::memory_order_acquire);
+  if (found) return found;
+  auto made = std::make_unique<Workers>();
+  return workers.compare_exchange_strong(found, made.get()) ? made.release() : found;
+} catch (...) {  // no memory
+  return nullptr;
+}
+
+void run_with_workers(int threads, void (*work)(Team&, void*), void* context) {
+  Team::Shared shared;
+  Workers* const all = the_workers();
+  Worker* const taken = all ? all->take(threads - 1) : nullptr;
+  Job job{work, context, shared, 1};
+  for (const Worker* w = taken; w; w = w->next) ++job.threads;
+  int thread = 0;
+  for (Worker* w = taken; w; w = w->next) w->begin(job, ++thread);
+  job.run(0);
+  for (const Worker* w = taken; w; w = w->next) w->finish();
+  if (taken) all->give_back(taken);
+}
+
+// ---- OpenMP
+
+// Whether so many more threads can be had at once. When this returns they are gone from the system's books
+// too.
+bool room_for(int count) try {
+  std::vector<pid_t> ids(static_cast<std::size_t>(count));
+  bool all = true;
+  {
+    std::latch gate(1);
+    std::vector<std::jthread> threads;
+    threads.reserve(ids.size());
+    try {
+      for (pid_t& id : ids)
+        threads.emplace_back([&gate, &id] {
+          id = static_cast<pid_t>(::syscall(SYS_gettid));
+          gate.wait();
+        });
+    } catch (...) {
+      all = false;
+    }
+    gate.count_down();
+  }
+  int patience = 100000;
+  for (const pid_t id : ids)
+    while (id != 0 && ::syscall(SYS_tgkill, ::getpid(), id, 0) == 0 && --patience > 0) ::sched_yield();
+  return all && patience > 0;
+} catch (...) {
+  return false;
+}
+
+// The main thread's team, which only grows: libgomp ends threads that a smaller team does not need.
+struct OpenMp {
+  bool refused = ::syscall(SYS_gettid) != ::getpid();  // on other threads from the beginning
+  int team = 1;
+};
+thread_local OpenMp openmp;
+
+bool openmp_has(int threads) {
+  if (openmp.refused) return false;
+  if (threads <= openmp.team) return true;
+  if (!room_for(2 * (threads - openmp.team))) {
+    openmp.refused = true;
+    return false;
+  }
+  openmp.team = threads;
+  return true;
+}
+
+}  // namespace
+
+void run_team(int threads, void (*work)(Team&, void*), void* context) {
+  if (threads > 1 && !omp_in_parallel()) {
+    if (forked.load(std::memory_order_relaxed) || !openmp_has(threads))
+      return run_with_workers(threads, work, context);
+    Team::Shared shared;
+#pragma omp parallel num_threads(openmp.team)
+    {
+      const Job job{work, context, shared, std::min(threads, omp_get_num_threads())};
+      if (omp_get_thread_num() < job.threads) job.run(omp_get_thread_num());
+    }
+    return;
+  }
+  Team::Shared shared;
+  Job{work, context, shared, 1}.run(0);
+}
+
+#else
+
+namespace {
+
+int affinity() { return 1; }
+
+}  // namespace
+
+void run_team(int, void (*work)(Team&, void*), void* context) {
+  Team::Shared shared;
+  Job{work, context, shared, 1}.run(0);
+}
+
+#endif
+
+namespace {
+
+// The first number of a variable such as OMP_NUM_THREADS, "4" or "4,2" for nested regions; all threads where
+// there is none.
+int threads_by(const char* variable) {
+  const char* const value = std::getenv(variable);
+  if (!value) return most_threads;
+  const std::string_view text(value);
+  const std::size_t begin = std::min(text.find_first_not_of(' '), text.size());
+  int threads = 0;
+  const auto parsed = std::from_chars(text.data() + begin, text.data() + text.size(), threads);
+  return parsed.ec == std::errc() && threads > 0 ? threads : most_threads;
+}
+
+}  // namespace
+
+int available_threads() {
+  const double granted = std::ceil(cgroup_limits().processors);
+  const int quota = granted < most_threads ? static_cast<int>(granted) : most_threads;
+  return std::clamp(std::min(affinity(), quota), 1, most_threads);
+}
+
+int resolve_threads(int asked) {
+  if (asked < 0 || asked > most_threads)
+    fail(ErrorCode::invalid_argument, "threads: expected 0 (all) to ", most_threads, ", found ", asked);
+  if (asked == 1) return 1;
+  if (asked == 0) asked = std::min(threads_by("OMP_NUM_THREADS"), threads_by("OMP_THREAD_LIMIT"));
+  return std::min(asked, available_threads());
+}
+
+}  // namespace atrous

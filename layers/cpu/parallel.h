@@ -1,0 +1,105 @@
+// Work shared among threads: all that the library knows of OpenMP, and how many threads there are to be had.
+//
+//   parallel_for(threads, rows, [&](std::int64_t row) {...});                    equal shares, rows in order
+//   parallel_tasks(threads, tasks, [&](std::int64_t task, int thread) {...});    each to whoever is free
+//   parallel(threads, [&](Team& team) {...});                                    several of them, one after
+//                                                                                the other, on one team
+//
+// Which thread does what is left open, so nothing that a thread computes may depend on it. The work throws
+// nothing: an exception cannot leave a thread.
+//
+// Who works beside the caller:
+//   the process's main thread   OpenMP's threads. OpenMP keeps a team for every thread that asks for one, and
+//                               ends the process where the system refuses a thread (libgomp by exit()): a
+//                               team is asked for only after twice as many threads were there for a moment.
+//   any other thread            workers of ours, kept for all of them together, no more than the process may
+//                               run at once: a thread that lives for one request costs no team.
+//   refused threads             the workers there are, or the caller alone.
+//   a forked child              workers of its own. OpenMP's team exists in the parent only, and libgomp
+//                               waits for that team for ever.
+//   within a parallel region    nobody, as OpenMP itself has it unless told otherwise.
+//   of the host's own
+//   a build without OpenMP      nobody.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <type_traits>
+
+namespace atrous {
+
+// The processors of the affinity mask, no more than the CPU quotas of the process's cgroup and its parents
+// (cgroup.h) rounded up; at least 1.
+int available_threads();
+
+// `asked` if positive, but no more than available_threads(). For 0 all of these, or as many as the
+// environment's OMP_NUM_THREADS and OMP_THREAD_LIMIT say where that is less. Error(invalid_argument) if
+// negative or over 1024.
+int resolve_threads(int asked);
+
+// A member's view of the threads that run one call of parallel().
+class Team {
+ public:
+  // What the members share.
+  struct Shared {
+    alignas(64) std::atomic<std::int64_t> next[2] = {0, 0};  // task of this loop and of the one after
+    alignas(64) std::atomic<std::uint32_t> arrived{0}, phase{0};
+  };
+
+  Team(Shared& shared, int thread, int threads) : shared_(shared), thread_(thread), threads_(threads) {}
+  int thread() const { return thread_; }    // 0 .. threads() - 1
+  int threads() const { return threads_; }  // at most those asked for
+
+  // Every member calls this: tasks 0 .. count - 1, `chunk` at a time to whoever is free, each given to
+  // work(task). Returns when all are done.
+  template <class Work>
+  void for_each(std::int64_t count, std::int64_t chunk, Work&& work) {
+    std::atomic<std::int64_t>& next = shared_.next[loop_ % 2];
+    if (thread_ == 0) shared_.next[(loop_ + 1) % 2].store(0, std::memory_order_relaxed);
+    ++loop_;
+    for (std::int64_t first; (first = next.fetch_add(chunk, std::memory_order_relaxed)) < count;)
+      for (std::int64_t task = first; task < std::min(first + chunk, count); ++task) work(task);
+    wait();
+  }
+
+ private:
+  void wait();  // for all members
+
+  Shared& shared_;
+  int thread_, threads_;
+  unsigned loop_ = 0;
+};
+
+// Runs `work` once in each of at most `threads` threads, the caller among them; returns when all are done.
+void run_team(int threads, void (*work)(Team&, void* context), void* context);
+
+template <class Work>
+void parallel(int threads, Work&& work) {
+  run_team(
+      threads,
+      [](Team& team, void* context) { (*static_cast<std::remove_reference_t<Work>*>(context))(team); },
+      &work);
+}
+
+template <class Work>
+void parallel_for(int threads, std::int64_t count, Work&& work) {
+  const auto team_of = static_cast<int>(std::min<std::int64_t>(threads, count));
+  parallel(team_of, [&](Team& team) {
+    const std::int64_t end = count * (team.thread() + 1) / team.threads();
+    for (std::int64_t i = count * team.thread() / team.threads(); i < end; ++i)
+      if constexpr (std::is_invocable_v<Work, std::int64_t, int>)
+        work(i, team.thread());
+      else
+        work(i);
+  });
+}
+
+template <class Work>
+void parallel_tasks(int threads, std::int64_t count, Work&& work) {
+  const auto team_of = static_cast<int>(std::min<std::int64_t>(threads, count));
+  parallel(team_of,
+           [&](Team& team) { team.for_each(count, 1, [&](std::int64_t t) { work(t, team.thread()); }); });
+}
+
+}  // namespace atrous
