@@ -7,7 +7,9 @@
 #include "cli/suggest.h"
 #include "layers/base/error.h"
 #include "runtime/image/palette.h"
+#include "weights_tools/io/clean_text.h"
 #include "weights_tools/io/file.h"
+#include "weights_tools/io/lines.h"
 
 namespace atrous::cli {
 
@@ -21,16 +23,16 @@ std::string read_text(const std::string& path) {
 }
 
 std::vector<std::string> read_classes(const std::string& path) {
+  constexpr std::size_t longest = 256;
   std::vector<std::string> names;
-  std::istringstream lines(read_text(path));
-  for (std::string line; std::getline(lines, line);) {
-    if (line.ends_with('\r')) line.pop_back();
-    const bool printable = std::ranges::none_of(line, [](unsigned char c) { return c < 0x20 || c == 0x7f; });
-    if (line.empty() || line.size() > 256 || !printable)
-      fail(ErrorCode::malformed, path, ": line ", names.size() + 1,
-           " is not a class name of 1 to 256 printable characters");
-    names.push_back(line);
-  }
+  each_line(read_text(path), path, [&](std::size_t number, std::string_view line) {
+    if (number != names.size() + 1)  // the names behind it would each be of the class before
+      fail(ErrorCode::malformed, path, ": line ", names.size() + 1, " is empty, but names follow");
+    if (line.size() > longest || !is_clean_text(line))
+      fail(ErrorCode::malformed, path, ": line ", number, " is not a class name of 1 to ", longest,
+           " printable characters: ", printable(line));
+    names.emplace_back(line);
+  });
   return names;
 }
 

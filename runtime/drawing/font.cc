@@ -1,7 +1,7 @@
 #include "runtime/drawing/font.h"
 
 #include <algorithm>
-#include <bit>
+#include <string_view>
 
 namespace atrous {
 
@@ -197,24 +197,6 @@ Glyph glyph_of(char32_t character) {
   if (character >= 0xc0 && character <= 0xff)
     return accented(bases[character - 0xc0], marks[character - 0xc0]);
   return plain(*find(U'\ufffd'));
-}
-
-char32_t next_code_point(std::string_view& text) {
-  const auto byte = [&](std::size_t i) { return static_cast<std::uint8_t>(text[i]); };
-  const std::uint8_t lead = byte(0);
-  // Leading ones of the first byte: the length of the sequence, but 0 for a single byte.
-  const int ones = std::countl_one(lead);
-  const std::size_t length = ones == 0 ? 1 : static_cast<std::size_t>(ones);
-  constexpr char32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
-  char32_t code = ones == 0 ? lead : lead & (0x7fu >> ones);
-  bool valid = ones != 1 && ones <= 4 && length <= text.size();
-  for (std::size_t i = 1; valid && i < length; ++i) {
-    valid = (byte(i) & 0xc0) == 0x80;
-    code = code << 6 | (byte(i) & 0x3fu);
-  }
-  valid = valid && code >= smallest[ones] && code <= 0x10ffff && !(code >= 0xd800 && code <= 0xdfff);
-  text.remove_prefix(valid ? length : 1);
-  return valid ? code : U'\ufffd';
 }
 
 }  // namespace atrous

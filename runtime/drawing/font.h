@@ -4,7 +4,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <string_view>
 
 namespace atrous {
 
@@ -26,10 +25,5 @@ struct Glyph {
 
 // The glyph of a Unicode code point: a box for what the font lacks.
 Glyph glyph_of(char32_t);
-
-// Takes the first code point off a text in UTF-8 that is not empty. A byte that does not belong to a
-// well-formed sequence (RFC 3629: overlong forms, surrogates and what lies beyond U+10FFFF are not) is taken
-// alone, as U+FFFD.
-char32_t next_code_point(std::string_view& text);
 
 }  // namespace atrous

@@ -177,7 +177,7 @@ ClassMap read_class_map(std::string_view content, std::string_view file, const N
                         const Names& model) {
   check_model(model);
   MapReader reader(file, dataset, model);
-  each_line(content, [&](std::size_t number, std::string_view line) { reader.line(number, line); });
+  each_line(content, file, [&](std::size_t number, std::string_view line) { reader.line(number, line); });
   return reader.finish();
 }
 

@@ -71,7 +71,7 @@ std::vector<std::string> read_class_names(std::string_view content, std::string_
                                           int first) {
   std::vector<std::string> names = unnamed_classes(count);
   std::vector<bool> named(count);
-  each_line(content, [&](std::size_t line_number, std::string_view line) {
+  each_line(content, file, [&](std::size_t line_number, std::string_view line) {
     int number = 0;
     const auto [rest, error] = std::from_chars(line.data(), line.data() + line.size(), number);
     if (error != std::errc{} || number < first) return;

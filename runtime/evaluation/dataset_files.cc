@@ -163,7 +163,7 @@ std::vector<std::string> read_set(const DatasetRequest& request, const std::stri
   const std::vector<std::byte> bytes = read_file(path, list_bytes);
   std::vector<std::string> names;
   std::set<std::string_view> seen;
-  each_line(as_text(bytes), [&](std::size_t number, std::string_view name) {
+  each_line(as_text(bytes), path, [&](std::size_t number, std::string_view name) {
     if (!is_plain_name(name))
       fail(ErrorCode::malformed, path, ": line ", number, ": expected the name of a picture, found ",
            printable(name));

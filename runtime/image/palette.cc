@@ -5,6 +5,8 @@
 #include <optional>
 
 #include "layers/base/error.h"
+#include "weights_tools/io/clean_text.h"
+#include "weights_tools/io/lines.h"
 
 namespace atrous {
 
@@ -75,17 +77,16 @@ Palette hub_palette(int classes) {
 
 Palette read_palette(std::string_view text, std::string_view name) {
   Palette palette;
-  for (int number = 1; !text.empty(); ++number) {
-    const std::string_view line = text.substr(0, text.find('\n'));
-    text.remove_prefix(std::min(line.size() + 1, text.size()));
-    if (is_comment(line)) continue;
+  each_line(text, name, [&](std::size_t number, std::string_view line) {
+    if (is_comment(line)) return;
     const std::optional<Colour> colour = parse_colour(line);
     if (!colour)
-      fail(ErrorCode::malformed, name, ": line ", number, ": expected \"R G B\" (0..255) or \"#rrggbb\"");
+      fail(ErrorCode::malformed, name, ": line ", number,
+           ": expected \"R G B\" (0..255) or \"#rrggbb\", found ", printable(line));
     if (palette.size() == max_classes)
       fail(ErrorCode::limit, name, ": line ", number, ": more than ", max_classes, " colours");
     palette.push_back(*colour);
-  }
+  });
   if (palette.empty()) fail(ErrorCode::malformed, name, ": no colour in the palette");
   return palette;
 }

@@ -214,11 +214,14 @@ TEST_CASE_FIXTURE(Bench,
   write_text(folder / "bad.txt", "1 1 1\n2 2\n3 3 3\n4 4 4\n5 5 5\n");
   refuse(1, segment({dog, "--palette", folder / "bad.txt"}), {"bad.txt", "line 2"});
   write_text(folder / "bell.txt", "a\nb\n\x07\nd\ne\n");
-  refuse(1, segment({dog, "--classes", folder / "bell.txt"}), {"bell.txt", "line 3"});
+  refuse(1, segment({dog, "--classes", folder / "bell.txt"}), {"bell.txt", "line 3", "\\x07"});
+  write_text(folder / "gap.txt", "a\nb\n\nd\ne\nf\n");
+  refuse(1, segment({dog, "--classes", folder / "gap.txt"}),
+         {"gap.txt", "line 3 is empty, but names follow"});
 }
 
 TEST_CASE_FIXTURE(Bench, "--classes renames what the table, the report and --cutout say") {
-  write_text(folder / "names.txt", "sky\r\nroad\r\ntree/bush\r\ncar\r\ndog\r\n");
+  write_text(folder / "names.txt", "\ufeffsky\r\nroad \r\ntree/bush\r\ncar\r\ndog\r\n\r\n");
   const Arguments named = segment({dog, "--classes", folder / "names.txt"});
   CHECK(mentions(succeed(named), "sky"));
   CHECK(Json::parse(succeed(named + Arguments{"--json", "-"}))[0]["classes"][0]["name"] == "sky");

@@ -1,5 +1,6 @@
-// Palettes as text, and names out of files on their way to a terminal: what printable() gives is clean and
-// short, and leaves clean text as it is.
+// Palettes as text, and names out of files on their way to a terminal: what visible() and printable() give is
+// clean, stays so, and is short of the latter.
+#include "layers/visible_text.h"
 #include "runtime/image/palette.h"
 #include "tests/fuzz/targets.h"
 #include "weights_tools/io/clean_text.h"
@@ -15,7 +16,9 @@ void palette_and_names(Bytes input) {
   const std::string shown = printable(text);
   promise(is_clean_text(shown), "printable() gives control characters");
   promise(shown.size() <= 4 * 120 + 3, "printable() gives ", shown.size(), " bytes");
-  if (is_clean_text(text) && text.size() <= 120) promise(shown == text, "printable() changes ", shown);
+  if (text.size() <= 120) promise(shown == visible(text), "printable() cuts ", shown);
+  promise(visible(shown) == shown, "visible() leaves something to escape in ", shown);
+  promise(is_clean_text(visible(text)), "visible() gives control characters");
   const bool is_key = may_refuse([&] { check_key(text); });
   promise(is_key == (is_clean_text(text) && !text.empty() && text.size() <= 1024), "as a key: ", shown);
 }

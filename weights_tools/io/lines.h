@@ -1,28 +1,21 @@
-// Text files of one entry a line.
+// Text files of one entry a line, as people and editors write them: class names, maps, palettes, the lists of
+// datasets.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
+#include <functional>
 #include <string_view>
 
 namespace atrous {
 
-// Without spaces, tabs and carriage returns at both ends.
-inline std::string_view trimmed(std::string_view text) {
-  const std::size_t begin = text.find_first_not_of(" \t\r");
-  if (begin == text.npos) return {};
-  return text.substr(begin, text.find_last_not_of(" \t\r") - begin + 1);
-}
+// Without what shows nothing at both ends: spaces, tabs, carriage returns, the blanks of other alphabets
+// (U+00A0, U+3000), byte order marks.
+std::string_view trimmed(std::string_view);
 
-// use(number, line), from 1 on, trimmed; empty lines are counted and left out.
-template <class Use>
-void each_line(std::string_view text, Use use) {
-  for (std::size_t number = 1; !text.empty(); ++number) {
-    const std::size_t end = std::min(text.find('\n'), text.size());
-    const std::string_view line = trimmed(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-    if (!line.empty()) use(number, line);
-  }
-}
+// Calls use(number, line) for each line of a text, from 1 on, trimmed; empty lines are counted and left out.
+// Lines end in LF, CRLF or CR. A byte order mark is no part of the first one. Error(unsupported), beginning
+// with `name`, for UTF-16, which some editors call Unicode.
+void each_line(std::string_view text, std::string_view name,
+               const std::function<void(std::size_t number, std::string_view line)>& use);
 
 }  // namespace atrous

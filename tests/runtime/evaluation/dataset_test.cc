@@ -41,7 +41,7 @@ struct VocTree : DatasetTree {
     for (const char* name : {"2007_b", "2007_a", "2008_c"}) photo(std::string("JPEGImages/") + name + ".jpg");
     labels("SegmentationClass/2007_a.png", {0, 20, 255});
     labels("SegmentationClass/2007_b.png", {1, 2, 3});
-    file("ImageSets/Segmentation/val.txt", "2007_b\r\n\n2007_a \n");
+    file("ImageSets/Segmentation/val.txt", "\ufeff2007_b\r\n\n2007_a \n");
     file("ImageSets/Segmentation/train.txt", "2007_a");
   }
 };
