@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/cli.h"
+#include "cli/json_output.h"
 #include "cli/models.h"
 #include "layers/base/error.h"
 #include "runtime/segment/segmenter.h"
@@ -171,7 +172,7 @@ int bench(const Options& options) {
   if (options.format == "json") {
     nlohmann::ordered_json rows = nlohmann::json::array();
     for (const Measurement& m : measured) rows.push_back(in_json(m, options.size, options.runs));
-    print((all ? rows : rows.front()).dump(2) + '\n');
+    print(json_output(all ? rows : rows.front()));
     return 0;
   }
   Table table({"network", "input", "batch", "threads", "device", "precision", "median ms", "min ms", "p90 ms",
@@ -243,7 +244,7 @@ int profile(const Options& options) {
     row("upsample + argmax", "", text(width, 'x', height), "bands", std::max(0.0, total - in_nodes), 0, 0);
   row("total", "", "", model.program->runs_on(), total, static_cast<double>(plan.macs) / 1e9,
       plan.workspace_bytes);
-  print(options.format == "json" ? rows.dump(2) + '\n' : format(table, options.format));
+  print(options.format == "json" ? json_output(rows) : format(table, options.format));
   return 0;
 }
 

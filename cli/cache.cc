@@ -27,12 +27,9 @@ bool is_file(const fs::path& path) {
   return fs::is_regular_file(path, ignored);
 }
 
-// Folders may be called anything; nothing in them may steer the terminal.
-void notice(const FetchOptions& options, std::string sentence) {
+void notice(const FetchOptions& options, std::string_view sentence) {
   if (options.quiet) return;
-  std::ranges::replace_if(
-      sentence, [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
-  std::fprintf(stderr, "%s\n", sentence.c_str());
+  std::fprintf(stderr, "%s\n", visible(sentence).c_str());
 }
 
 // What is to be fetched: from where, under which name, with which sha256.

@@ -46,6 +46,13 @@ std::string pad(const std::string& cell, std::size_t width, bool right) {
   return right ? space + cell : cell + space;
 }
 
+// A class's name cannot begin a line of its own.
+std::vector<std::vector<std::string>> visible_cells(std::vector<std::vector<std::string>> rows) {
+  for (auto& row : rows)
+    for (std::string& cell : row) cell = visible(cell);
+  return rows;
+}
+
 // A column is aligned by its last row.
 bool right_aligned(const std::vector<std::vector<std::string>>& rows, std::size_t column) {
   return is_number(rows.back()[column]);
@@ -223,9 +230,10 @@ std::string fixed(double value, int decimals) {
 }
 
 std::string Table::plain() const {
-  const auto widest = widths(rows_);
+  const auto rows = visible_cells(rows_);
+  const auto widest = widths(rows);
   std::string out;
-  for (const auto& row : rows_) {
+  for (const auto& row : rows) {
     std::string line;
     for (std::size_t i = 0; i < row.size(); ++i)
       line += (i ? "  " : "") + pad(row[i], widest[i], right_aligned(rows_, i));
@@ -238,7 +246,7 @@ std::string Table::plain() const {
 std::string Table::markdown() const {
   std::string out;
   for (std::size_t r = 0; r < rows_.size(); ++r) {
-    for (const std::string& cell : rows_[r]) out += "| " + cell + ' ';
+    for (const std::string& cell : rows_[r]) out += "| " + visible(cell) + ' ';
     out += "|\n";
     if (r > 0) continue;
     for (std::size_t i = 0; i < rows_[r].size(); ++i) out += right_aligned(rows_, i) ? "|---:" : "|---";
@@ -262,11 +270,9 @@ std::string Table::csv() const {
   return out;
 }
 
-// File names may hold anything; nothing in them may steer the terminal.
-void complain(std::string sentence) {
-  std::ranges::replace_if(
-      sentence, [](unsigned char c) { return (c < 0x20 && c != '\n') || c == 0x7f; }, '?');
-  std::fprintf(stderr, "atrous: error: %s\n", sentence.c_str());
+// Library errors are visible already, and of several lines where they list keys.
+void complain(std::string_view sentence) {
+  std::fprintf(stderr, "atrous: error: %s\n", visible(sentence, Newlines::kept).c_str());
 }
 
 void print(std::string_view text) {

@@ -118,8 +118,9 @@ class Table {
 };
 std::string fixed(double value, int decimals);
 
-// "atrous: error: ..." on stderr.
-void complain(std::string sentence);
+// "atrous: error: ..." on stderr. What the sentence takes from outside, a file's name, goes through
+// visible().
+void complain(std::string_view sentence);
 
 // Writes to stdout; Error(io) when it is closed or full.
 void print(std::string_view text);

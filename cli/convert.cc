@@ -46,8 +46,8 @@ int run(const Options& options) {
   metadata.self_test = make_self_test(session);
 
   write_safetensors(options.out, state, to_strings(metadata));
-  for (const std::string& note : checkpoint.notes) print(note + '\n');
-  print(text(options.out, ": ", model.architecture, ", ", model.classes.size(), " classes, ",
+  for (const std::string& note : checkpoint.notes) print(visible(note) + '\n');
+  print(text(visible(options.out), ": ", model.architecture, ", ", model.classes.size(), " classes, ",
              checkpoint.state.size(), " tensors\n"));
   return 0;
 }

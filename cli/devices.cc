@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/cli.h"
+#include "cli/json_output.h"
 #include "layers/cpu/isa.h"
 #include "layers/cpu/parallel.h"
 #include "runtime/engine/open_device.h"
@@ -30,7 +31,7 @@ int run(bool json) {
     for (const auto& [name, version] : cuda.libraries) libraries[name] = version;
     nlohmann::ordered_json report{{"devices", devices}, {"libraries", libraries}};
     if (!cuda.why_none.empty()) report["why_none"] = cuda.why_none;
-    print(report.dump(2) + '\n');
+    print(json_output(report));
     return 0;
   }
   Table table({"device", "name", "kind", "memory"});

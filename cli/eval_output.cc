@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/cli.h"
-#include "weights_tools/io/clean_text.h"
+#include "cli/json_output.h"
 
 namespace atrous::cli {
 
@@ -116,9 +116,9 @@ Json image_json(const ImageScore& s) {
 
 std::string evaluation_table(const Evaluation& e) {
   const Metrics metrics = e.metrics();
-  return text(printable(e.model), " (", e.architecture, ") on ", printable(e.dataset), "; compared at ",
-              e.size, '\n', class_table(e, metrics), '\n', summary_table(metrics), '\n', e.images.size(),
-              " images, ", metrics.pixels, " pixels, in ", fixed(e.seconds, 1), " s\n");
+  return text(visible(e.model), " (", e.architecture, ") on ", visible(e.dataset), "; compared at ", e.size,
+              '\n', class_table(e, metrics), '\n', summary_table(metrics), '\n', e.images.size(), " images, ",
+              metrics.pixels, " pixels, in ", fixed(e.seconds, 1), " s\n");
 }
 
 std::string evaluation_json(const Evaluation& e) {
@@ -137,7 +137,7 @@ std::string evaluation_json(const Evaluation& e) {
                     {"classes", classes_json(e, metrics)},
                     {"confusion_matrix", matrix_json(e.confusion)},
                     {"per_image", std::move(images)}};
-  return all.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
+  return json_output(all);
 }
 
 std::string classes_csv(const Evaluation& e) {

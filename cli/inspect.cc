@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/cli.h"
+#include "cli/json_output.h"
 #include "cli/models.h"
 #include "layers/base/error.h"
 #include "layers/cpu/parallel.h"
@@ -62,7 +63,8 @@ nlohmann::ordered_json describe_network(const Checkpoint& checkpoint, const Opti
 std::string in_words(const nlohmann::ordered_json& report) {
   std::ostringstream out;
   const auto line = [&](std::string_view name, const std::string& value) {
-    out << name << std::string(name.size() < 15 ? 16 - name.size() : 2, ' ') << value << '\n';
+    out << name << std::string(name.size() < 15 ? 16 - name.size() : 2, ' ') << visible(value, Newlines::kept)
+        << '\n';
   };
   if (report["architecture"].is_null()) {
     line("architecture", "not one that atrous runs: " + report["reason"].get<std::string>());
@@ -102,7 +104,7 @@ int run(const Options& options) {
     if (options.tensors)
       for (const auto& [name, tensor] : checkpoint.state.entries())
         report["state"][name] = {{"dtype", name_of(tensor.dtype)}, {"shape", tensor.shape}};
-    print(report.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + '\n');
+    print(json_output(report));
     return 0;
   }
   print(in_words(report));

@@ -18,8 +18,8 @@ void spin_briefly(char** argv) {
   if (setenv("GOMP_SPINCOUNT", "1000", 0) == 0) execv("/proc/self/exe", argv);
 }  // where that cannot be done, it goes on as it is
 
-int failed(std::string sentence, int status) {
-  complain(std::move(sentence));
+int failed(std::string_view sentence, int status) {
+  complain(sentence);
   return status;
 }
 
@@ -32,7 +32,7 @@ int main(int argc, char** argv) {
   try {
     return parse(argc, argv)();
   } catch (const UsageError& error) {
-    return failed(error.sentence, 2);
+    return failed(visible(error.sentence), 2);
   } catch (const std::bad_alloc&) {
     return failed("out of memory", 1);
   } catch (const std::exception& error) {

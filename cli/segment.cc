@@ -11,6 +11,7 @@
 
 #include "cli/cli.h"
 #include "cli/inputs.h"
+#include "cli/json_output.h"
 #include "cli/models.h"
 #include "cli/names.h"
 #include "layers/base/error.h"
@@ -24,7 +25,6 @@
 #include "runtime/image/png.h"
 #include "runtime/metrics/metrics.h"
 #include "runtime/segment/segmenter.h"
-#include "weights_tools/io/clean_text.h"
 #include "weights_tools/io/file.h"
 
 namespace atrous::cli {
@@ -131,9 +131,6 @@ Tensor stack(const std::vector<Segmentation>& results) {
   return all;
 }
 
-// A path as it may be shown: control characters in a file's name do not reach the terminal.
-std::string on_terminal(const std::string& path) { return is_clean_text(path) ? path : printable(path); }
-
 bool is_npy(std::span<const std::byte> file) {
   constexpr std::string_view magic = "\x93NUMPY";
   return file.size() >= magic.size() && std::memcmp(file.data(), magic.data(), magic.size()) == 0;
@@ -235,13 +232,13 @@ std::string Job::in_words(const std::string& name, const Segmentation& s,
     table.add(std::move(row));
   }
   const double total = s.prepare_seconds + s.network_seconds + s.label_seconds;
-  std::string said = text(name, ": ", s.labels.width, "x", s.labels.height, ", network at ", s.input_width,
-                          "x", s.input_height, ", ", fixed(total * 1e3, 0), " ms (network ",
+  std::string said = text(visible(name), ": ", s.labels.width, "x", s.labels.height, ", network at ",
+                          s.input_width, "x", s.input_height, ", ", fixed(total * 1e3, 0), " ms (network ",
                           fixed(s.network_seconds * 1e3, 0), ")\n", table.plain());
   if (truth)
-    said += text("against ", on_terminal(options.truth), ": mean IoU ", ratio_text(against_truth.mean_iou),
+    said += text("against ", visible(options.truth), ": mean IoU ", ratio_text(against_truth.mean_iou),
                  ", pixel accuracy ", ratio_text(against_truth.pixel_accuracy), '\n');
-  for (const std::string& file : files) said += text("wrote ", on_terminal(file), '\n');
+  for (const std::string& file : files) said += text("wrote ", visible(file), '\n');
   return said;
 }
 
@@ -296,7 +293,7 @@ void Job::compare(const Segmentation& s) {
 
 void Job::run(const Input& input) {
   const auto file = read_input(input.path);
-  const std::string name = input.path == "-" ? "standard input" : on_terminal(input.path);
+  const std::string name = input.path == "-" ? "standard input" : input.path;
   const SegmentOptions how = segment_options(options, model);
   std::vector<Segmentation> results;
   std::optional<Image> photo;
@@ -332,7 +329,7 @@ void Job::run(const Input& input) {
 
 // "[3/20] dog.jpg", rewritten in place; only where a person watches and nothing else is printed.
 void show_progress(std::size_t number, std::size_t all, const std::string& name) {
-  std::fprintf(stderr, "\r\033[K[%zu/%zu] %s", number, all, name.c_str());
+  std::fprintf(stderr, "\r\033[K[%zu/%zu] %s", number, all, visible(name).c_str());
   std::fflush(stderr);
 }
 void clear_progress() { std::fputs("\r\033[K", stderr); }
@@ -390,7 +387,7 @@ int run(const Options& options) {
     for (; put < inputs.size() && at_work.size() < at_once; ++put)
       at_work.push_back(std::async(at_once > 1 ? std::launch::async : std::launch::deferred, work_on, put));
     const std::string& path = inputs[taken].path;
-    if (progress) show_progress(taken + 1, inputs.size(), on_terminal(path));
+    if (progress) show_progress(taken + 1, inputs.size(), path);
     const Job job = at_work.front().get();
     at_work.pop_front();
     if (!job.said.empty()) print(job.said);
@@ -400,12 +397,12 @@ int run(const Options& options) {
     } catch (const Error& error) {
       go_on_after(job, error.what());
     } catch (const std::bad_alloc&) {
-      go_on_after(job, on_terminal(path) + ": out of memory");
+      go_on_after(job, visible(path) + ": out of memory");
     }
   }
   if (progress) clear_progress();
   if (!options.json.empty()) {
-    const std::string json = report.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + '\n';
+    const std::string json = json_output(report);
     write_to(options.json, std::as_bytes(std::span(json)));
   }
   if (broken == 0) return 0;

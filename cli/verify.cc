@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/cli.h"
+#include "cli/json_output.h"
 #include "cli/models.h"
 #include "layers/base/error.h"
 #include "runtime/engine/compare.h"
@@ -181,10 +182,10 @@ int run(const Options& options) {
 
   nlohmann::ordered_json report = nlohmann::json::array();
   for (const Finding& f : findings) {
-    if (!options.json) print(f.sentence + '\n');
+    if (!options.json) print(visible(f.sentence) + '\n');
     report.push_back(f.json);
   }
-  if (options.json) print(report.dump(2) + '\n');
+  if (options.json) print(json_output(report));
   return std::ranges::all_of(findings, &Finding::holds) ? 0 : 1;
 }
 

@@ -129,7 +129,7 @@ Checkpoint load_named(const InputFile& file) {
     return load(file);
   } catch (const Error& e) {
     if (e.code() == ErrorCode::io) throw;  // those name the path themselves
-    throw Error(e.code(), file.path() + ": " + e.what());
+    fail(e.code(), file.path(), ": ", e.what());
   }
 }
 

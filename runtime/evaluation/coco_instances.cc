@@ -339,7 +339,7 @@ CocoInstances read_coco_instances(const std::string& path) {
     parse(file, out);
   } catch (const Error& error) {
     if (error.code() == ErrorCode::io) throw;  // names the path itself
-    throw Error(error.code(), path + ": " + error.what());
+    fail(error.code(), path, ": ", error.what());
   }
   return out;
 }

@@ -146,11 +146,11 @@ void Report::add(const ScoredImage& image) {
 void Report::finish(const Evaluation& evaluation) {
   std::vector<ReportPictures> pictures;
   for (const ImageScore& image : evaluation.images) pictures.push_back(find_pictures(folder_, image.name));
-  const std::string page =
-      filled(report_page_html, {{"{{title}}", html_escaped(evaluation.model + " on " + evaluation.dataset)},
-                                {"{{style}}", report_page_css},
-                                {"{{data}}", report_data(evaluation, pictures)},
-                                {"{{script}}", report_page_js}});
+  const std::string page = filled(
+      report_page_html, {{"{{title}}", html_escaped(visible(evaluation.model + " on " + evaluation.dataset))},
+                         {"{{style}}", report_page_css},
+                         {"{{data}}", report_data(evaluation, pictures)},
+                         {"{{script}}", report_page_js}});
   write_file(folder_ + "/index.html", std::as_bytes(std::span(page)));
 }
 

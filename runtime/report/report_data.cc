@@ -17,8 +17,8 @@ namespace {
 
 constexpr std::size_t curve_points = 200;
 
-// Beyond ASCII everything becomes \u, and what is no UTF-8 U+FFFD.
-std::string string(std::string_view s) { return json_string(s, Utf8::ascii); }
+// What a page may show, in ASCII: whatever is beyond becomes \u.
+std::string string(std::string_view s) { return json_string(visible(s), Utf8::ascii); }
 
 // Six digits behind the point are more than a page shows.
 std::string number(Ratio value, double scale = 1e6) {

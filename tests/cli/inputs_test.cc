@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "layers/visible_text.h"
 #include "tests/support/cli_testing.h"
 
 using namespace atrous;
@@ -237,4 +238,35 @@ TEST_CASE_FIXTURE(Bench, "--skip-broken does not help where every picture is bro
   const ProcessResult none = run_atrous(segment({folder / "a.png", folder / "b.png", "--skip-broken"}));
   CHECK(none.exit_code == 1);
   CHECK(mentions(none.errors, "2 of 2 pictures failed"));
+}
+
+TEST_CASE_FIXTURE(Bench,
+                  "a file's name neither steers the terminal nor begins a line, and JSON has it exactly") {
+  const std::string hostile = "a\natrous: error: b\x1b[2J\u009b\u202e\u2028", broken = hostile + "\xff\r";
+  const std::string shown = "a\\x0aatrous: error: b\\x1b[2J\\u009b\\u202e\\u2028",
+                    shown_broken = shown + "\\xff\\x0d";
+  const std::string picture = write_photo(hostile + ".png", dog_photo);
+  write_text(folder / (broken + ".png"), "no picture");
+
+  const std::string said = succeed(segment({picture}));
+  CHECK(said.starts_with(folder / (shown + ".png: 48x32, ")));
+  CHECK(mentions(said, "wrote " + (folder / (shown + ".mask.png\n"))));
+  CHECK(visible(said, Newlines::kept) == said);
+  CHECK(std::filesystem::exists(folder / (hostile + ".mask.png")));
+
+  const std::string report = succeed(segment({picture, "--json", "-", "--no-mask", "--no-overlay"}));
+  CHECK(Json::parse(report)[0]["file"] == picture);
+  CHECK(visible(report, Newlines::kept) == report);
+
+  refuse(1, segment({folder / (broken + ".png")}), {shown_broken + ".png: "});
+  refuse(1, segment({folder / (broken + ".jpg")}), {shown_broken + ".jpg: "});
+  refuse(1, {"inspect", folder / (broken + ".png")}, {shown_broken});
+  refuse(1, {"convert", folder / (broken + ".png"), folder / "out.safetensors"}, {shown_broken});
+  refuse(2, segment({dog, "--cutout", hostile}), {"class " + shown});
+  refuse(2, segment({dog, "--" + hostile}), {shown});
+  refuse(2, {hostile}, {shown});
+  const ProcessResult several = run_atrous(segment({folder / (broken + ".png"), dog, "-q"}));
+  CHECK(several.exit_code == 1);
+  CHECK(mentions(several.errors, shown_broken));
+  CHECK(visible(several.errors, Newlines::kept) == several.errors);
 }

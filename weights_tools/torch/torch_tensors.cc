@@ -318,7 +318,7 @@ StateTensor read_entry(TensorReader& reader, const std::string& key, PickleRef v
   try {
     return reader.read(value);
   } catch (const Error& e) {
-    throw Error(e.code(), key + ": " + e.what());
+    fail(e.code(), key, ": ", e.what());
   }
 }
 
