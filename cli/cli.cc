@@ -4,7 +4,9 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -109,6 +111,71 @@ void add_size_options(CLI::App& verb, SizeOptions& options, const std::string& g
       ->group(group);
   verb.add_option("--size", options.size, "Exactly WIDTHxHEIGHT")->type_name("WIDTHxHEIGHT")->group(group);
   verb.add_flag("--no-resize", options.no_resize, "As it is")->group(group);
+}
+
+namespace {
+
+// "0.485,0.456,0.406", or one number for all three.
+std::array<float, 3> three_numbers(const std::string& option, const std::string& given) {
+  std::array<float, 3> numbers{};
+  std::size_t count = 0;
+  const char *at = given.data(), *const end = at + given.size();
+  for (; count < numbers.size(); ++count) {
+    const auto [stop, error] = std::from_chars(at, end, numbers[count]);
+    if (error != std::errc() || !std::isfinite(numbers[count])) break;
+    at = stop;
+    if (at == end || *at != ',') {
+      ++count;
+      break;
+    }
+    ++at;
+  }
+  if (at != end || (count != 1 && count != 3))
+    throw UsageError{text(option, ' ', given, ": expected three numbers, such as 0.485,0.456,0.406, or one")};
+  if (count == 1) numbers.fill(numbers[0]);
+  return numbers;
+}
+
+}  // namespace
+
+void NormaliseOptions::apply(Preprocessing& p) const {
+  if (!order.empty() && order != name_of(p.order)) {
+    p.order = order == name_of(ChannelOrder::bgr) ? ChannelOrder::bgr : ChannelOrder::rgb;
+    std::ranges::reverse(p.mean);
+    std::ranges::reverse(p.std);
+  }
+  if (range != 0 && range != p.range) {
+    p.range = range;
+    p.mean = {0, 0, 0};
+    p.std = {1, 1, 1};
+  }
+  if (!mean.empty()) p.mean = three_numbers("--mean", mean);
+  if (!std.empty()) p.std = three_numbers("--std", std);
+  if (std::ranges::any_of(p.std, [](float s) { return s <= 0; }))
+    throw UsageError{text("--std ", std, ": expected numbers above 0")};
+}
+
+void add_normalise_options(CLI::App& verb, NormaliseOptions& options, const std::string& group) {
+  verb.add_option("--mean", options.mean,
+                  "What is subtracted from each channel, in the range's scale and the order's channels: "
+                  "three numbers, or "
+                  "one for all (default: the model's)")
+      ->type_name("A,B,C")
+      ->group(group);
+  verb.add_option("--std", options.std, "What each channel is divided by then, likewise")
+      ->type_name("A,B,C")
+      ->group(group);
+  verb.add_option("--range", options.range,
+                  "What white is before mean and std, 1 or 255; another than the model's makes mean 0 and "
+                  "std 1 where they "
+                  "are not given")
+      ->check(CLI::IsMember({1, 255}))
+      ->group(group);
+  verb.add_option(
+          "--order", options.order,
+          "Channels as the network takes them, rgb or bgr; mean and std not given stay with their colours")
+      ->check(CLI::IsMember({"rgb", "bgr"}))
+      ->group(group);
 }
 
 void add_model_option(CLI::App& verb, RunOptions& options) {

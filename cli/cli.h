@@ -76,6 +76,16 @@ struct SizeOptions {
   std::optional<ResizeRule> rule() const;  // UsageError where they contradict each other
 };
 void add_size_options(CLI::App&, SizeOptions&, const std::string& group);
+
+// What becomes of its samples, in place of the model's own way.
+struct NormaliseOptions {
+  std::string mean, std, order;
+  int range = 0;  // 0: the model's
+
+  // UsageError for a mean or std that is not three numbers, or one for all.
+  void apply(Preprocessing&) const;
+};
+void add_normalise_options(CLI::App&, NormaliseOptions&, const std::string& group);
 void add_model_option(CLI::App&, RunOptions&);  // -m, the default model unless given
 
 // An option's check: digits that give low to high. CLI11 alone would take 010 for eight.

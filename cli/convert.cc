@@ -20,6 +20,7 @@ struct Options {
   std::string in, out, classes, palette;
   int resize = 0;
   bool no_resize = false, half = false;
+  NormaliseOptions normalise;
 };
 
 std::string file_name(const std::string& path) { return path.substr(path.find_last_of('/') + 1); }
@@ -40,6 +41,7 @@ int run(const Options& options) {
   if (options.no_resize) metadata.preprocessing.resize = {.kind = ResizeRule::Kind::none, .width = 0};
   if (options.resize > 0)
     metadata.preprocessing.resize = {.kind = ResizeRule::Kind::shorter_side, .width = options.resize};
+  options.normalise.apply(metadata.preprocessing);
   metadata.source = file_name(options.in);
   metadata.source_sha256 = sha256_of_model(options.in);
   Session session(model.program);
@@ -68,6 +70,7 @@ Action add_convert(CLI::App& verb) {
       verb.add_option("--resize", options->resize, "Shorter side to store (default: the source's, or 520)")
           ->check(whole_number(1, 16384));
   verb.add_flag("--no-resize", options->no_resize, "Store that photos are not resized")->excludes(resize);
+  add_normalise_options(verb, options->normalise, "The photo on its way in, to store");
   verb.add_flag("--half", options->half,
                 "Store fp32 tensors in half precision: half the bytes, rounded to 11 bits");
   verb.footer(

@@ -31,6 +31,7 @@ struct Options {
   std::string json, csv, images_csv, report, resume;
   int limit = 0;
   SizeOptions size;
+  NormaliseOptions normalise;
   bool no_exif = false, void_class = false, no_scores = false;
   bool strict = false, quiet = false;
 
@@ -203,6 +204,7 @@ int run(const Options& o) {
   Model model = open_model(o.run.model, o.run.model_options());
   take_names(model, dataset);
   apply_names(model, o.classes, o.palette);
+  o.normalise.apply(model.preprocessing);
   if (!o.resume.empty()) options.identity = identity(o, dataset);
   if (!o.map.empty()) options.classes = read_class_map_file(o.map, dataset.classes, model.classes);
 
@@ -254,6 +256,7 @@ Action add_eval(CLI::App& verb) {
       ->capture_default_str()
       ->group(how);
   add_size_options(verb, o->size, how);
+  add_normalise_options(verb, o->normalise, how);
   verb.add_flag("--no-exif", o->no_exif, "Ignore the EXIF orientation")->group(how);
   verb.add_flag("--no-scores", o->no_scores,
                 "Label maps only: no average precision, no cross-entropy; quicker")

@@ -130,6 +130,7 @@ std::string evaluation_json(const Evaluation& e) {
                     {"architecture", e.architecture},
                     {"dataset", e.dataset},
                     {"size", e.size},
+                    {"input", e.input},
                     {"seconds", e.seconds},
                     {"images", e.images.size()},
                     {"failed", std::move(failed)},

@@ -2,7 +2,8 @@
 //
 // JSON, with every number to the last digit and null where a ratio does not exist:
 //
-//   model, architecture, dataset, size   strings
+//   model, architecture, dataset, size,
+//   input                                strings
 //   seconds                              of the whole run
 //   images                               how many were evaluated
 //   failed                               [{name, error}]

@@ -1,5 +1,6 @@
 // atrous inspect FILE
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -8,6 +9,7 @@
 #include "cli/models.h"
 #include "layers/base/error.h"
 #include "layers/cpu/parallel.h"
+#include "runtime/image/preprocess.h"
 #include "weights_tools/checkpoint.h"
 
 namespace atrous::cli {
@@ -36,6 +38,26 @@ nlohmann::ordered_json describe_tensors(const StateDict& state) {
   return {{"tensors", state.size()}, {"parameters", parameters}, {"dtypes", by_dtype}};
 }
 
+// The shortest digits that give the same float: 0.485 and not 0.48500001430511475.
+double shortest(float value) {
+  char digits[32];
+  double out = 0;
+  std::from_chars(digits, std::to_chars(digits, digits + sizeof digits, value).ptr, out);
+  return out;
+}
+
+nlohmann::ordered_json in_json(const Preprocessing& p) {
+  const auto three = [](const std::array<float, 3>& v) {
+    return nlohmann::ordered_json{shortest(v[0]), shortest(v[1]), shortest(v[2])};
+  };
+  return {{"resize", in_words(p.resize)},
+          {"order", name_of(p.order)},
+          {"range", p.range},
+          {"mean", three(p.mean)},
+          {"std", three(p.std)},
+          {"summary", in_words(p.resize) + "; " + in_words(p)}};
+}
+
 // What the network is and takes, or why it is none that atrous runs.
 nlohmann::ordered_json describe_network(const Checkpoint& checkpoint, const Options& options) {
   const auto [width, height] = parse_size(options.size);
@@ -48,6 +70,8 @@ nlohmann::ordered_json describe_network(const Checkpoint& checkpoint, const Opti
     out["output_stride"] = model.output_stride;
     out["aux"] = network.has_aux;
     out["classes"] = model.classes;
+    out["preprocessing"] = in_json(model.preprocessing);
+    out["preprocessing"] = in_json(model.preprocessing);
     out["at"] = {{"width", width},
                  {"height", height},
                  {"gmac", static_cast<double>(plan.macs) / 1e9},
@@ -76,6 +100,7 @@ std::string in_words(const nlohmann::ordered_json& report) {
     line("architecture", report["architecture"].get<std::string>() +
                              (report["aux"].get<bool>() ? ", with an auxiliary head" : ""));
     line("classes", text(report["classes"].size(), ": ", classes));
+    line("photos", report["preprocessing"]["summary"].get<std::string>());
     line("at " + text(at["width"].get<int>(), 'x', at["height"].get<int>()),
          fixed(at["gmac"].get<double>(), 1) + " GMAC, " + megabytes(at["weight_bytes"].get<std::uint64_t>()) +
              " of weights, " + megabytes(at["arena_bytes"].get<std::uint64_t>()) +

@@ -45,6 +45,7 @@ struct Options {
                       truth, format = "png";
   int center_crop = 0, ignore = 255, quality = 0;  // 0: not given
   SizeOptions size;
+  NormaliseOptions normalise;
   bool no_exif = false, aux = false, quiet = false;
   bool mask = false, overlay = false, labels = false, confidence = false, no_mask = false, no_overlay = false;
   bool sheet = false, legend = false, indexed = false;
@@ -342,6 +343,7 @@ int run(const Options& options) {
   SessionOptions session_options = options.run.session_options();
   Model model = open_model(options.run.model, options.run.model_options(options.aux));
   apply_names(model, options.classes, options.palette);
+  options.normalise.apply(model.preprocessing);
   if (!options.cutout.empty()) class_by_name(model, options.cutout);
   // Where no class is the background (streets, say), class 0 is one like the others.
   OverlayOptions style = options.style;
@@ -482,6 +484,7 @@ Action add_segment(CLI::App& verb) {
   verb.add_option("--center-crop", o->center_crop, "Then this square of the middle")
       ->check(whole_number(1, 16384))
       ->group(how);
+  add_normalise_options(verb, o->normalise, how);
   verb.add_flag("--no-exif", o->no_exif, "Ignore the EXIF orientation")->group(how);
   verb.add_flag("--skip-broken", o->skip_broken,
                 "Of several photos, those that cannot be read or segmented are named and left out, with exit "

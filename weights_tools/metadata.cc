@@ -17,7 +17,8 @@ namespace {
 
 using Strings = std::map<std::string, std::string>;
 
-constexpr std::string_view format_version = "1";
+// The newest key decides: what older programs understand is written for them.
+constexpr int first_version = 1, range_and_order_version = 2, newest_version = 2;
 constexpr std::size_t name_limit = 256, class_limit = 256, value_limit = std::size_t{1} << 20,
                       self_test_limit = 65536;
 constexpr int size_limit = 16384;
@@ -158,6 +159,17 @@ std::array<float, 3> read_three(const std::string& value, std::string_view what)
   return {finite((*three)[0], what), finite((*three)[1], what), finite((*three)[2], what)};
 }
 
+int read_range(const std::string& value) {
+  if (value != "1" && value != "255") fail_metadata("range", "is neither 1 nor 255: " + printable(value));
+  return value == "1" ? 1 : 255;
+}
+
+ChannelOrder read_order(const std::string& value) {
+  for (const ChannelOrder order : {ChannelOrder::rgb, ChannelOrder::bgr})
+    if (value == name_of(order)) return order;
+  fail_metadata("order", "is neither rgb nor bgr: " + printable(value));
+}
+
 ResizeRule read_resize(const std::string& value) {
   const Json json = parse(value, "resize");
   const Json& kind = member(json, "kind", "resize");
@@ -208,14 +220,18 @@ std::string read_sha256(const std::string& value) {
 }
 
 void check_version(const std::string& version) {
-  if (version == format_version) return;
+  for (int known = first_version; known <= newest_version; ++known)
+    if (version == text(known)) return;
   const bool digits =
       !version.empty() && std::ranges::all_of(version, [](char c) { return c >= '0' && c <= '9'; });
   if (!digits) fail_metadata("atrous.format", "is not a version: " + printable(version));
-  fail_metadata("atrous.format", text("is ", printable(version), ", this atrous knows ", format_version));
+  fail_metadata("atrous.format", text("is ", printable(version), ", this atrous knows ", first_version,
+                                      " to ", newest_version));
 }
 
 }  // namespace
+
+std::string_view name_of(ChannelOrder order) { return order == ChannelOrder::rgb ? "rgb" : "bgr"; }
 
 std::optional<Metadata> metadata_from_strings(const Strings& strings) {
   const auto version = strings.find("atrous.format");
@@ -230,6 +246,8 @@ std::optional<Metadata> metadata_from_strings(const Strings& strings) {
   with("palette", [&](const std::string& v) { m.palette = read_palette(v); });
   with("mean", [&](const std::string& v) { m.preprocessing.mean = read_three(v, "mean"); });
   with("std", [&](const std::string& v) { m.preprocessing.std = read_three(v, "std"); });
+  with("range", [&](const std::string& v) { m.preprocessing.range = read_range(v); });
+  with("order", [&](const std::string& v) { m.preprocessing.order = read_order(v); });
   with("resize", [&](const std::string& v) { m.preprocessing.resize = read_resize(v); });
   with("source", [&](const std::string& v) { m.source = read_source(v); });
   with("source_sha256", [&](const std::string& v) { m.source_sha256 = read_sha256(v); });
@@ -243,15 +261,19 @@ std::optional<Metadata> metadata_from_strings(const Strings& strings) {
 
 Strings to_strings(const Metadata& m) {
   for (const std::string& name : m.classes) check_name(name, "a class");
-  Strings out{{"atrous.format", std::string(format_version)},
+  const Preprocessing& p = m.preprocessing;
+  const bool newer = p.range != 1 || p.order != ChannelOrder::rgb;
+  Strings out{{"atrous.format", text(newer ? range_and_order_version : first_version)},
               {"architecture", m.architecture},
               {"classes", json_list(m.classes, [](const std::string& name) { return json_string(name); })},
               {"palette", colours(m.palette)},
-              {"mean", numbers(m.preprocessing.mean)},
-              {"std", numbers(m.preprocessing.std)},
-              {"resize", resize_text(m.preprocessing.resize)},
+              {"mean", numbers(p.mean)},
+              {"std", numbers(p.std)},
+              {"resize", resize_text(p.resize)},
               {"source", m.source},
               {"source_sha256", m.source_sha256}};
+  if (p.range != 1) out.emplace("range", text(p.range));
+  if (p.order != ChannelOrder::rgb) out.emplace("order", name_of(p.order));
   if (m.self_test) out.emplace("self_test", self_test_text(*m.self_test));
   metadata_from_strings(out);  // nothing is written that would not be read
   return out;

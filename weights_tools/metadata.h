@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace atrous {
@@ -28,13 +29,22 @@ struct ResizeRule {
   bool operator==(const ResizeRule&) const = default;
 };
 
-// A photo's way in: Pillow's antialiased bilinear resize, [0, 1], minus mean, over std, RGB order.
+// Which colour the network's channel 0 is.
+enum class ChannelOrder { rgb, bgr };
+
+// A photo's way in: Pillow's antialiased bilinear resize; then every sample, 0 to 255, becomes
+// (sample * range / 255 - mean) / std. Mean and std are in the range's scale and the order's channels.
+// torchvision's are the defaults; networks from Caffe take range 255, order bgr, mean 104.008, 116.669,
+// 122.675 and std 1.
 struct Preprocessing {
-  ResizeRule resize;
+  ResizeRule resize = {};
   std::array<float, 3> mean{0.485f, 0.456f, 0.406f};
   std::array<float, 3> std{0.229f, 0.224f, 0.225f};
+  int range = 1;  // what 255 becomes before mean and std: 1 or 255
+  ChannelOrder order = ChannelOrder::rgb;
   bool operator==(const Preprocessing&) const = default;
 };
+std::string_view name_of(ChannelOrder);  // "rgb", "bgr"
 
 // The network run on self_test_input(height, width) gives, at the listed places of the low-resolution logits,
 // the listed values, within `tolerance` times the largest absolute logit.
@@ -57,15 +67,18 @@ struct Metadata {
   std::optional<SelfTest> self_test;
 };
 
-// Keys: "atrous.format" ("1"), "architecture", "classes", "palette", "mean", "std", "resize", "source",
-// "source_sha256", "self_test". Floats are written with 9 significant digits, so they come back to the bit.
-// Refuses what metadata_from_strings() would refuse.
+// Keys: "atrous.format", "architecture", "classes", "palette", "mean", "std", "range" ("1", "255"), "order"
+// ("rgb", "bgr"), "resize", "source", "source_sha256", "self_test". Range and order are written where they
+// are not 1 and rgb, and make the format "2"; without them it is "1", which older programs read too. Floats
+// are written with 9 significant digits, so they come back to the bit. Refuses what metadata_from_strings()
+// would refuse.
 std::map<std::string, std::string> to_strings(const Metadata&);
 
 // The inverse. Foreign keys (such as "format": "pt") are ignored; without "atrous.format" the result is empty
 // optional. Error(malformed): a newer format version, a value that does not parse, a string over 256 bytes
-// (names) or with control characters, mean or std not three finite numbers, std not positive, palette not as
-// long as classes, more than 256 classes, sizes outside 1..16384.
+// (names) or with control characters, mean or std not three finite numbers, std not positive, range neither 1
+// nor 255, an order that is neither rgb nor bgr, palette not as long as classes, more than 256 classes, sizes
+// outside 1..16384.
 std::optional<Metadata> metadata_from_strings(const std::map<std::string, std::string>&);
 
 }  // namespace atrous

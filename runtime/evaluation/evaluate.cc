@@ -152,17 +152,8 @@ class Run {
 };
 
 std::string size_text(const ResizeRule& rule, bool at_original) {
-  if (at_original) return "the photos' own size";
-  const std::string cropped = rule.center_crop > 0 ? text(", centre crop ", rule.center_crop) : "";
-  switch (rule.kind) {
-    case ResizeRule::Kind::none:
-      return "the photos' own size" + cropped;
-    case ResizeRule::Kind::shorter_side:
-      return text("shorter side ", rule.width, cropped, ", labels by nearest");
-    case ResizeRule::Kind::exact:
-      return text(rule.width, "x", rule.height, cropped, ", labels by nearest");
-  }
-  return "?";
+  const bool resized = rule.kind != ResizeRule::Kind::none;
+  return at_original ? "the photos' own size" : in_words(rule) + (resized ? ", labels by nearest" : "");
 }
 
 Evaluation empty_evaluation(const Model& model, const Comparison& comparison,
@@ -172,6 +163,7 @@ Evaluation empty_evaluation(const Model& model, const Comparison& comparison,
   e.architecture = model.architecture;
   e.dataset = options.dataset;
   e.size = size_text(comparison.preprocessing.resize, options.at_original);
+  e.input = in_words(comparison.preprocessing);
   e.classes = model.classes;
   if (comparison.classes > comparison.model_classes) e.classes.emplace_back("void");
   e.palette = evaluation_palette(model, options.void_class);
@@ -215,6 +207,9 @@ RunIdentity Run::identity() const {
                          {"class map", "sha256 " + digest(lookup)},
                          {"device", model_.program->runs_on()},
                          {"precision", std::string(model_.program->precision())}});
+  // torchvision's way is not written down, so that states of earlier versions hold.
+  if (const std::string input = in_words(comparison_.preprocessing); input != in_words(Preprocessing{}))
+    all.emplace_back("normalisation", input);
   return all;
 }
 

@@ -14,6 +14,7 @@ struct Evaluation {
   std::string model, architecture;  // the file's name or the model's; "deeplabv3_resnet101"
   std::string dataset;              // "voc, val: 1449 images"
   std::string size;                 // "shorter side 520, labels by nearest", "the photos' own size"
+  std::string input;                // what photos become: "RGB of 0 to 1, mean 0.485, ..., std 0.229, ..."
   std::vector<std::string> classes;
   Palette palette;
   ConfusionMatrix confusion;

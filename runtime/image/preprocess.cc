@@ -1,15 +1,57 @@
 #include "runtime/image/preprocess.h"
 
+#include <array>
+#include <cmath>
+
 #include "layers/base/error.h"
 
 namespace atrous {
 
+namespace {
+
+void check(const Preprocessing& p) {
+  if (p.range != 1 && p.range != 255)
+    fail(ErrorCode::invalid_argument, "preprocessing: range ", p.range, " is neither 1 nor 255");
+  for (std::size_t c = 0; c < 3; ++c) {
+    if (!std::isfinite(p.mean[c]))
+      fail(ErrorCode::invalid_argument, "preprocessing: mean ", p.mean[c], " of channel ", c,
+           " is not finite");
+    if (!(p.std[c] > 0 && std::isfinite(p.std[c])))
+      fail(ErrorCode::invalid_argument, "preprocessing: std ", p.std[c], " of channel ", c,
+           " is not above 0");
+  }
+}
+
+}  // namespace
+
 DeviceQueue::NormaliseTable normalisation(const Preprocessing& preprocessing) {
-  DeviceQueue::NormaliseTable tables;
+  check(preprocessing);
+  DeviceQueue::NormaliseTable table{.bgr = preprocessing.order == ChannelOrder::bgr};
   for (std::size_t c = 0; c < 3; ++c)
-    for (std::size_t v = 0; v < tables[c].size(); ++v)
-      tables[c][v] = (static_cast<float>(v) / 255.0f - preprocessing.mean[c]) / preprocessing.std[c];
-  return tables;
+    for (std::size_t v = 0; v < 256; ++v) {
+      const float sample = preprocessing.range == 1 ? static_cast<float>(v) / 255.0f : static_cast<float>(v);
+      table.values[c][v] = (sample - preprocessing.mean[c]) / preprocessing.std[c];
+    }
+  return table;
+}
+
+std::string in_words(const ResizeRule& rule) {
+  const std::string cropped = rule.center_crop > 0 ? text(", centre crop ", rule.center_crop) : "";
+  switch (rule.kind) {
+    case ResizeRule::Kind::none:
+      return "the photos' own size" + cropped;
+    case ResizeRule::Kind::shorter_side:
+      return text("shorter side ", rule.width, cropped);
+    case ResizeRule::Kind::exact:
+      return text(rule.width, "x", rule.height, cropped);
+  }
+  return "?";
+}
+
+std::string in_words(const Preprocessing& p) {
+  const auto three = [](const std::array<float, 3>& v) { return text(v[0], ", ", v[1], ", ", v[2]); };
+  return text(p.order == ChannelOrder::rgb ? "RGB" : "BGR", " of 0 to ", p.range, ", mean ", three(p.mean),
+              ", std ", three(p.std));
 }
 
 void normalise(const Image& image, const Preprocessing& preprocessing, View out) {
@@ -19,12 +61,14 @@ void normalise(const Image& image, const Preprocessing& preprocessing, View out)
     fail(ErrorCode::invalid_argument, "normalise: expected 3 channels, found ", image.channels);
   if (out.shape != expected)
     fail(ErrorCode::invalid_argument, "normalise: expected an output of ", expected, ", found ", out.shape);
-  const auto tables = normalisation(preprocessing);
+  const auto [values, bgr] = normalisation(preprocessing);
+  const std::array<std::size_t, 3> from_channel =
+      bgr ? std::array<std::size_t, 3>{2, 1, 0} : std::array<std::size_t, 3>{0, 1, 2};
   for (int y = 0; y < image.height; ++y) {
     const std::uint8_t* from = image.row(y);
     float* to = out.pixel(0, y, 0);
     for (int x = 0; x < image.width; ++x, from += 3, to += out.pitch)
-      for (std::size_t c = 0; c < 3; ++c) to[c] = tables[c][from[c]];
+      for (std::size_t c = 0; c < 3; ++c) to[c] = values[c][from[from_channel[c]]];
   }
 }
 

@@ -1,16 +1,26 @@
 // From a photo to the network's input.
 #pragma once
 
+#include <string>
+
 #include "layers/graph/device.h"
 #include "runtime/image/image.h"
 #include "weights_tools/metadata.h"
 
 namespace atrous {
 
-// What becomes of the values of each channel: table[c][value] = (value / 255 - mean[c]) / std[c], to the bit
-// what torchvision's ToTensor and Normalize give. Three roundings, in this order: hence a table of 256 floats
-// a channel, and not one multiply-add.
+// What becomes of the samples of each channel of the network's input: (sample / 255 - mean[c]) / std[c] of
+// range 1, to the bit what torchvision's ToTensor and Normalize give, and (sample - mean[c]) / std[c] of
+// range 255. Two or three roundings, in this order: hence a table of 256 floats a channel, and not one
+// multiply-add. Error(invalid_argument) for another range, a mean that is not finite and a std that is not
+// above 0.
 DeviceQueue::NormaliseTable normalisation(const Preprocessing&);
+
+// "shorter side 520", "480x360, centre crop 224", "the photos' own size": for people.
+std::string in_words(const ResizeRule&);
+
+// Without its resize rule: "RGB of 0 to 1, mean 0.485, 0.456, 0.406, std 0.229, 0.224, 0.225".
+std::string in_words(const Preprocessing&);
 
 // RGB bytes through that table. `out` is [1, height, width, 3], its pitch may be wider; what lies between
 // pixels is left alone. The resize rule is not applied here: see apply() in resize.h. Error(invalid_argument)

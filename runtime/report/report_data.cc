@@ -151,6 +151,7 @@ std::string report_data(const Evaluation& e, const std::vector<ReportPictures>& 
        {"architecture", string(e.architecture)},
        {"dataset", string(e.dataset)},
        {"size", string(e.size)},
+       {"input", string(e.input)},
        {"seconds", number(e.seconds)},
        {"summary", summary_json(metrics)},
        {"classes", classes_json(e, metrics)},

@@ -136,8 +136,8 @@ TEST_CASE_FIXTURE(Bench, "--logits writes N x C x H x W at the input's size, as 
   CHECK(same_bits(values(logits.view()),
                   values(expected({.resize = no_resize, .logits = true}).logits.view())));
 
-  succeed({"segment", dog, "-m", checkpoint, "--threads", "1", "--size", "40x24", "--logits",
-           folder / "small.npy"});
+  succeed(Arguments{"segment", dog, "-m", checkpoint, "--threads", "1", "--size", "40x24", "--logits",
+                    folder / "small.npy"});
   CHECK(read_npy(read_file(folder / "small.npy", 1 << 20), "small.npy", 5).shape() == Shape{1, 24, 40, 5});
 }
 
@@ -239,8 +239,8 @@ TEST_CASE_FIXTURE(Bench, "no path is taken from a model file: a class called lik
   const Names before = names();
   const Names safe{"______up", "_etc_passwd", "a_b", "__", "dog"};
   for (std::size_t i = 0; i < classes.size(); ++i) {
-    succeed({"segment", dog, "-m", evil, "--threads", "1", "--no-resize", "-q", "--no-mask", "--no-overlay",
-             "--cutout", classes[i], "-o", out});
+    succeed(Arguments{"segment", dog, "-m", evil, "--threads", "1", "--no-resize", "-q", "--no-mask",
+                      "--no-overlay", "--cutout", classes[i], "-o", out});
     CHECK(names_in(out) == Names{"dog.cutout-" + safe[i] + ".png"});
     std::filesystem::remove_all(folder / "in");
   }
@@ -334,8 +334,9 @@ TEST_CASE_FIXTURE(Bench, "the EXIF orientation is applied unless --no-exif") {
 }
 
 TEST_CASE_FIXTURE(Bench, "seeded:NETWORK runs without a file") {
-  const Json report = Json::parse(succeed({"segment", dog, "-m", "seeded:fcn_resnet18", "--no-resize",
-                                           "--no-mask", "--no-overlay", "--json", "-"}));
+  const Json report =
+      Json::parse(succeed(Arguments{"segment", dog, "-m", "seeded:fcn_resnet18", "--no-resize", "--no-mask",
+                                    "--no-overlay", "--json", "-"}));
   const std::string first = report[0]["classes"][0]["name"];
   const auto known = voc_classes();
   CHECK(std::ranges::find(known, first) != known.end());
@@ -412,4 +413,50 @@ TEST_CASE_FIXTURE(Bench, "a truth that does not fit is refused by name") {
   refuse(1, segment({dog, "--truth", folder / "none.png"}), {"none.png", "No such file"});
   refuse(2, segment({dog, folder / "small.png", "--truth", folder / "true.png"}), {"--truth", "2"});
   refuse(2, segment({dog, "--truth", folder / "true.png", "--ignore", "256"}), {"--ignore"});
+}
+
+TEST_CASE_FIXTURE(Bench,
+                  "--mean, --std, --range and --order are how a network trained elsewhere takes photos") {
+  std::string net = checkpoint;
+  const auto logits = [&](const Arguments& how) {
+    succeed(Arguments{"segment", dog, "-m", net, "--threads", "1", "--no-resize", "--no-mask", "--no-overlay",
+                      "-q", "--logits", folder / "logits.npy"} +
+            how);
+    return read_text(folder / "logits.npy");
+  };
+  const auto expected = [&](const Preprocessing& how) {
+    Preprocessing p = how;
+    p.resize = {ResizeRule::Kind::none, 0, 0, 0};
+    const Prepared prepared = prepare(dog_photo, p, 1);
+    const auto results = atrous::segment(session, model, prepared.input.view(), {.logits = true});
+    return text_of(encode_npy(results.at(0).logits.view()));
+  };
+  CHECK(logits({}) == expected({}));
+  CHECK(logits({"--mean", "0.5", "--std", "0.25,0.5,1"}) ==
+        expected({.mean = {.5f, .5f, .5f}, .std = {.25f, .5f, 1}}));
+  const Preprocessing caffe{
+      .mean = {104.008f, 116.669f, 122.675f}, .std = {1, 1, 1}, .range = 255, .order = ChannelOrder::bgr};
+  CHECK(logits({"--range", "255", "--order", "bgr", "--mean", "104.008,116.669,122.675"}) == expected(caffe));
+  // What is not given: mean and std of a colour stay with it; another range has none.
+  CHECK(logits({"--order", "bgr"}) ==
+        expected({.mean = {.406f, .456f, .485f}, .std = {.225f, .224f, .229f}, .order = ChannelOrder::bgr}));
+  CHECK(logits({"--range", "255"}) == expected({.mean = {0, 0, 0}, .std = {1, 1, 1}, .range = 255}));
+  // convert keeps them, inspect says them, and segment then needs no options.
+  const std::string kept = folder / "caffe.safetensors";
+  succeed(
+      {"convert", checkpoint, kept, "--range", "255", "--order", "bgr", "--mean", "104.008,116.669,122.675"});
+  CHECK(
+      mentions(succeed({"inspect", kept}), "BGR of 0 to 255, mean 104.008, 116.669, 122.675, std 1, 1, 1\n"));
+  CHECK(Json::parse(succeed({"inspect", kept, "--json"}))["preprocessing"]["mean"] ==
+        Json{104.008, 116.669, 122.675});
+  net = kept;
+  CHECK(logits({}) == expected(caffe));
+  CHECK(logits({"--range", "1"}) ==
+        expected({.mean = {0, 0, 0}, .std = {1, 1, 1}, .order = ChannelOrder::bgr}));
+
+  for (const char* bad : {"1,2", "1,2,3,4", "1,2,x", "1,,2", "1,2,3,", "nan", "inf"})
+    refuse(2, segment({dog, std::string("--mean=") + bad}), {"--mean"});
+  refuse(2, segment({dog, "--std", "1,0,1"}), {"--std 1,0,1", "above 0"});
+  refuse(2, segment({dog, "--range", "2"}), {"--range"});
+  refuse(2, segment({dog, "--order", "gbr"}), {"--order"});
 }

@@ -92,6 +92,21 @@ TEST_CASE("every resize rule comes back") {
   }
 }
 
+TEST_CASE("range and order come back, in a version of their own; without them the first one stays") {
+  Metadata m;
+  CHECK(to_strings(m).at("atrous.format") == "1");
+  CHECK_FALSE(to_strings(m).contains("range"));
+  CHECK_FALSE(to_strings(m).contains("order"));
+  m.preprocessing.range = 255;
+  CHECK(to_strings(m).at("atrous.format") == "2");
+  CHECK(to_strings(m).at("range") == "255");
+  CHECK(metadata_from_strings(to_strings(m))->preprocessing == m.preprocessing);
+  m.preprocessing = {.order = ChannelOrder::bgr};
+  CHECK(to_strings(m).at("atrous.format") == "2");
+  CHECK(to_strings(m).at("order") == "bgr");
+  CHECK(metadata_from_strings(to_strings(m))->preprocessing == m.preprocessing);
+}
+
 TEST_CASE("foreign metadata is not ours") {
   CHECK_FALSE(metadata_from_strings({}).has_value());
   CHECK_FALSE(metadata_from_strings({{"format", "pt"}, {"classes", "nonsense"}}).has_value());
@@ -104,7 +119,11 @@ TEST_CASE("bad metadata is refused by its key") {
     std::string value;
   };
   const Row rows[] = {
-      {"atrous.format", "is 2, this atrous knows 1", "2"},
+      {"atrous.format", "is 3, this atrous knows 1 to 2", "3"},
+      {"range", "neither 1 nor 255: 256", "256"},
+      {"range", "neither 1 nor 255", ""},
+      {"order", "neither rgb nor bgr: RGB", "RGB"},
+      {"order", "neither rgb nor bgr", "grb"},
       {"atrous.format", "is not a version", "one"},
       {"atrous.format", "is not a version", ""},
       {"architecture", "has 257 bytes, more than 256", Bytes(257, 'a')},

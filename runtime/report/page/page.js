@@ -54,7 +54,7 @@ const bar = (value) => make("span", {class: "bar", "--share": String(value), "ar
 
 function about() {
   byId("model").textContent = data.model;
-  const parts = [data.architecture === data.model ? "" : data.architecture, data.dataset, data.size];
+  const parts = [data.architecture === data.model ? "" : data.architecture, data.dataset, data.size, data.input];
   byId("about").textContent = parts.filter((part) => part).join(" \u00b7 ");
 }
 

@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <limits>
+
 #include "runtime/image/pillow_resize.h"
 #include "runtime/image/preprocess.h"
 #include "tests/support/image_helpers.h"
@@ -85,6 +87,15 @@ TEST_CASE("normalising divides, subtracts and divides, into a pitch that may be 
   CHECK(out[5] == (1.f / 255.f - 0.485f) / 0.229f);
   CHECK(out[3] == -9.f);
   CHECK(out[4] == -9.f);
+  // As Caffe's networks take it: torch.tensor([255, 128, 0]) - torch.tensor([104.008, 116.669, 122.675]).
+  normalise(
+      image,
+      {.mean = {104.008f, 116.669f, 122.675f}, .std = {1, 2, 1}, .range = 255, .order = ChannelOrder::bgr},
+      View{out.data(), {1, 1, 2, 3}, 5});
+  CHECK(out[0] == 255.f - 104.008f);
+  CHECK(out[1] == (128.f - 116.669f) / 2.f);
+  CHECK(out[2] == 0.f - 122.675f);
+  CHECK(out[5] == 3.f - 104.008f);
   CHECK(contains(sentence([&] {
                    normalise(image, {}, View{out.data(), {1, 2, 1, 3}, 3});
                  }),
@@ -93,4 +104,13 @@ TEST_CASE("normalising divides, subtracts and divides, into a pitch that may be 
                    normalise(noise(2, 1, 4), {}, View{out.data(), {1, 1, 2, 4}, 4});
                  }),
                  "expected 3 channels, found 4"));
+}
+
+TEST_CASE("a normalisation that is none is refused with its number") {
+  const auto refusal = [](const Preprocessing& p) { return sentence([&] { normalisation(p); }); };
+  CHECK(contains(refusal({.range = 2}), "range 2 is neither 1 nor 255"));
+  CHECK(contains(refusal({.std = {1, 0, 1}}), "std 0 of channel 1 is not above 0"));
+  CHECK(contains(refusal({.std = {1, 1, std::numeric_limits<float>::infinity()}}), "std inf of channel 2"));
+  CHECK(contains(refusal({.mean = {std::numeric_limits<float>::quiet_NaN(), 0, 0}}),
+                 "of channel 0 is not finite"));
 }
