@@ -17,6 +17,7 @@
 #include "cli/cache_folder.h"
 #include "layers/base/error.h"
 #include "layers/cpu/cgroup.h"
+#include "layers/visible_text.h"
 #include "runtime/engine/open_device.h"
 
 namespace atrous::cli {
@@ -337,9 +338,12 @@ std::string Table::csv() const {
   return out;
 }
 
-// Library errors are visible already, and of several lines where they list keys.
+// Further lines of a sentence are indented (a list of keys); any other break comes from a name in it.
 void complain(std::string_view sentence) {
-  std::fprintf(stderr, "atrous: error: %s\n", visible(sentence, Newlines::kept).c_str());
+  std::string shown;
+  for (std::size_t at = 0; (at = sentence.find("\n  ")) != sentence.npos; sentence.remove_prefix(at + 1))
+    shown += visible(sentence.substr(0, at)) + '\n';
+  std::fprintf(stderr, "atrous: error: %s\n", (shown + visible(sentence)).c_str());
 }
 
 void print(std::string_view text) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "layers/base/error.h"
+#include "layers/visible_text.h"
 #include "runtime/engine/session.h"
 #include "runtime/segment/model.h"
 
@@ -104,7 +105,7 @@ auto naming(const std::string& file, Step&& step) {
   try {
     return step();
   } catch (const Error& error) {
-    fail(error.code(), file, ": ", error.what());
+    fail(error.code(), visible(file), ": ", error.what());
   }
 }
 
@@ -128,8 +129,8 @@ class Table {
 };
 std::string fixed(double value, int decimals);
 
-// "atrous: error: ..." on stderr. What the sentence takes from outside, a file's name, goes through
-// visible().
+// "atrous: error: ..." on stderr. Whatever names of files the sentence holds, they cannot steer the terminal,
+// nor begin a line that looks like a message of its own.
 void complain(std::string_view sentence);
 
 // Writes to stdout; Error(io) when it is closed or full.

@@ -9,6 +9,7 @@
 #include "cli/models.h"
 #include "layers/base/error.h"
 #include "layers/cpu/parallel.h"
+#include "layers/visible_text.h"
 #include "runtime/image/preprocess.h"
 #include "weights_tools/checkpoint.h"
 

@@ -3,7 +3,8 @@
 
 #include <doctest/doctest.h>
 
-#include "layers/base/error.h"
+#include <string>
+#include <utility>
 
 using namespace atrous;
 
@@ -46,13 +47,4 @@ TEST_CASE("what can be seen is shown as it is, with the joiners that scripts nee
 
 TEST_CASE("newlines stay where they are asked for") {
   CHECK(visible("{\n \"a\": 1\r}", Newlines::kept) == "{\n \"a\": 1\\x0d}");
-}
-
-TEST_CASE("a file's name in an error's sentence cannot begin a line") {
-  const std::string name = "a\natrous: error: all is well\x1b[2J.png";
-  try {
-    fail(ErrorCode::io, name, ": no such file: ", std::string_view("\u009b"));
-  } catch (const Error& error) {
-    CHECK(error.what() == std::string("a\\x0aatrous: error: all is well\\x1b[2J.png: no such file: \\u009b"));
-  }
 }

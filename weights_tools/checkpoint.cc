@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "layers/base/error.h"
+#include "layers/visible_text.h"
 #include "weights_tools/io/bytes.h"
 #include "weights_tools/io/clean_text.h"
 #include "weights_tools/io/file.h"
@@ -129,7 +130,7 @@ Checkpoint load_named(const InputFile& file) {
     return load(file);
   } catch (const Error& e) {
     if (e.code() == ErrorCode::io) throw;  // those name the path themselves
-    fail(e.code(), file.path(), ": ", e.what());
+    throw Error(e.code(), visible(file.path()) + ": " + e.what());
   }
 }
 

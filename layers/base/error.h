@@ -4,10 +4,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
-#include <string_view>
 #include <utility>
-
-#include "layers/visible_text.h"
 
 namespace atrous {
 
@@ -40,19 +37,9 @@ std::string text(const Parts&... parts) {
   return std::move(out).str();
 }
 
-// A part of an error's sentence. Strings may hold what a file or a path is called, and become visible() text;
-// literals, and sentences of other errors (const char*), are ours.
-template <class Part>
-const Part& part_of_sentence(const Part& part) {
-  return part;
-}
-inline std::string part_of_sentence(const std::string& part) { return visible(part); }
-inline std::string part_of_sentence(std::string_view part) { return visible(part); }
-
-// Throws the sentence that the parts make. It is one line; one of several is thrown as an Error of its own.
 template <class... Parts>
 [[noreturn]] void fail(ErrorCode code, const Parts&... parts) {
-  throw Error(code, text(part_of_sentence(parts)...));
+  throw Error(code, text(parts...));
 }
 
 }  // namespace atrous

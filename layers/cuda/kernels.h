@@ -16,7 +16,7 @@ namespace atrous::cuda {
 
 // The way in: 8-bit RGB through a table of 3 x 256 floats (device memory both) to one image of three
 // channels.
-void normalise(cudaStream_t, const std::uint8_t* rgb, const float* table, bool bgr, Map out);
+void normalise(cudaStream_t, const std::uint8_t* rgb, const float* table, Map out);
 // fp32 with any pitch (device memory) to a map, and a map to dense fp32.
 void pack(cudaStream_t, const float* from, int from_pitch, Map to);
 void unpack(cudaStream_t, Map from, float* to);

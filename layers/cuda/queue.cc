@@ -149,9 +149,10 @@ void Queue::upload(ConstView from, View to) {
 void Queue::upload_picture(std::span<const std::uint8_t> rgb, const NormaliseTable& table, std::int64_t n,
                            View to) {
   context_->make_current();
+  constexpr std::size_t table_bytes = sizeof(NormaliseTable);
   if (table_.size() == 0 || table != table_values_) {
     wait();
-    table_ = to_device(&table.values, sizeof table.values);
+    table_ = to_device(&table, table_bytes);
     table_values_ = table;
   }
   auto* staged = static_cast<std::uint8_t*>(staging(rgb.size()));
@@ -160,8 +161,7 @@ void Queue::upload_picture(std::span<const std::uint8_t> rgb, const NormaliseTab
   std::memcpy(pinned, rgb.data(), rgb.size());
   check(cudaMemcpyAsync(staged, pinned, rgb.size(), cudaMemcpyHostToDevice, stream()), "cudaMemcpyAsync");
   check(cudaEventRecord(uploaded_.get(), stream()), "cudaEventRecord");
-  normalise(stream(), staged, static_cast<const float*>(table_.data()), table.bgr,
-            image_of(map_of(to, *context_), n));
+  normalise(stream(), staged, static_cast<const float*>(table_.data()), image_of(map_of(to, *context_), n));
 }
 
 const std::byte* Queue::fetch(const void* staged, std::size_t bytes) {

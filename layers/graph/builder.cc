@@ -75,8 +75,8 @@ Module::Parameter Module::parameter(std::string_view name, const std::vector<std
   if (index == builder_->state.size()) {
     report.missing.add(key, ": missing, expected ", expected_text(expected));
     if (report.missing.count() > most_missing)
-      throw Error(ErrorCode::mismatch, text("the checkpoint does not fit the network: more than ", most_missing,
-                                            " keys are missing:", report.missing.in_lines()));
+      fail(ErrorCode::mismatch, "the checkpoint does not fit the network: more than ", most_missing,
+           " keys are missing:", report.missing.in_lines());
     return placeholder;
   }
   report.read[index] = true;

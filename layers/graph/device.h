@@ -89,13 +89,9 @@ class DeviceQueue {
   // fp32 in this process's memory -> the precision's type on the device.
   virtual void upload(ConstView from, View to) = 0;
 
-  // 8-bit RGB, height * width * 3 -> image n of `to`: normalised on the device, so that a picture crosses the
-  // bus as bytes.
-  struct NormaliseTable {
-    std::array<std::array<float, 256>, 3> values{};  // values[c][sample] of the input's channel c
-    bool bgr = false;                                // whether channel 0 is blue
-    bool operator==(const NormaliseTable&) const = default;
-  };
+  // 8-bit RGB, height * width * 3 -> image n of `to`, table[c][value] for every sample: normalised on the
+  // device, so that a picture crosses the bus as bytes.
+  using NormaliseTable = std::array<std::array<float, 256>, 3>;
   virtual void upload_picture(std::span<const std::uint8_t> rgb, const NormaliseTable& table, std::int64_t n,
                               View to) = 0;
 
@@ -112,7 +108,7 @@ class DeviceQueue {
 // What a module exports, as `extern "C" const DeviceModule* atrous_cuda_module()`.
 struct DeviceModule {
   // Of this header: a module built from another version is refused.
-  static constexpr int current_version = 2;
+  static constexpr int current_version = 1;
   int version = current_version;
 
   // Name and version of what it runs on: {"driver", "13.0"}, {"cuDNN", "9.19.0 (built with 9.19.0)"}.

@@ -18,7 +18,7 @@ class KeyList {
 
   template <class... Parts>
   void add(const Parts&... parts) {
-    if (count_++ < most) lines_.push_back(visible(text(parts...)));
+    if (count_++ < most) lines_.push_back(text(parts...));
   }
 
   // Puts another list behind this one.

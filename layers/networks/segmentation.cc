@@ -66,8 +66,8 @@ void check(const StateDict& state, const KeyReport& report, bool aux_was_read) {
       wrong.add(name, ": unexpected, ", shape_text(tensor.shape));
   }
   if (!wrong.empty())
-    throw Error(ErrorCode::mismatch, text("the checkpoint does not fit the network in ", wrong.count(),
-                                          wrong.count() == 1 ? " key:" : " keys:", wrong.in_lines()));
+    fail(ErrorCode::mismatch, "the checkpoint does not fit the network in ", wrong.count(),
+         wrong.count() == 1 ? " key:" : " keys:", wrong.in_lines());
 }
 
 }  // namespace

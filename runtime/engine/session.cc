@@ -17,6 +17,14 @@ namespace {
 
 constexpr std::size_t most_plans = 16;  // a folder of photos may bring a new size with each
 
+std::vector<std::uint8_t> in_order(const std::vector<std::uint8_t>& rgb, ChannelOrder order) {
+  const auto source = source_channels(order);
+  std::vector<std::uint8_t> out(rgb.size());
+  for (std::size_t p = 0; p < rgb.size(); p += 3)
+    for (std::size_t c = 0; c < 3; ++c) out[p + c] = rgb[p + source[c]];
+  return out;
+}
+
 }  // namespace
 
 Session::Session(std::shared_ptr<const Program> program, const SessionOptions& options)
@@ -190,7 +198,9 @@ void Session::run(const Image& picture, const Preprocessing& preprocessing) {
   idle_workspace_ = {};
   const View input = view_of(p, program_->graph.input);
   if (queue_) {
-    queue_->upload_picture(picture.pixels, normalisation(preprocessing), 0, input);
+    std::vector<std::uint8_t> swapped;  // a device takes the channels as they come
+    if (preprocessing.order != ChannelOrder::rgb) swapped = in_order(picture.pixels, preprocessing.order);
+    queue_->upload_picture(swapped.empty() ? picture.pixels : swapped, normalisation(preprocessing), 0, input);
     run_on_device(p, {});
   } else {
     normalise(picture, preprocessing, input);

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "layers/base/error.h"
+#include "layers/visible_text.h"
 #include "runtime/evaluation/coco_mask.h"
 #include "weights_tools/io/clean_text.h"
 #include "weights_tools/io/file.h"
@@ -339,7 +340,7 @@ CocoInstances read_coco_instances(const std::string& path) {
     parse(file, out);
   } catch (const Error& error) {
     if (error.code() == ErrorCode::io) throw;  // names the path itself
-    fail(error.code(), path, ": ", error.what());
+    throw Error(error.code(), visible(path) + ": " + error.what());
   }
   return out;
 }

@@ -8,6 +8,7 @@
 
 #include "layers/base/checked.h"
 #include "layers/base/error.h"
+#include "layers/visible_text.h"
 #include "runtime/evaluation/bounded_queue.h"
 #include "runtime/evaluation/upsampled_scores.h"
 #include "runtime/image/image_read.h"
@@ -78,7 +79,7 @@ void name_failure(const std::string& file, Step&& step) {
     step();
   } catch (const Error& error) {
     if (file.empty()) throw;
-    fail(error.code(), file, ": ", error.what());
+    fail(error.code(), visible(file), ": ", error.what());
   }
 }
 

@@ -2,8 +2,10 @@
 
 #include <array>
 #include <cstring>
+#include <string>
 
 #include "layers/base/error.h"
+#include "layers/visible_text.h"
 #include "runtime/image/image_formats.h"
 #include "weights_tools/io/file.h"
 
@@ -131,7 +133,8 @@ formats::Decoded decode(const formats::Bytes& file, std::int64_t max_pixels) {
 }  // namespace
 
 Image read_image(std::span<const std::byte> file, std::string_view name, const ReadOptions& options) {
-  formats::Decoded decoded = decode({file, name}, options.max_pixels);
+  const std::string shown = visible(name);
+  formats::Decoded decoded = decode({file, shown}, options.max_pixels);
   return formats::upright(std::move(decoded.image), options.exif ? decoded.orientation : 1);
 }
 

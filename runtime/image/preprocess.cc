@@ -26,13 +26,18 @@ void check(const Preprocessing& p) {
 
 DeviceQueue::NormaliseTable normalisation(const Preprocessing& preprocessing) {
   check(preprocessing);
-  DeviceQueue::NormaliseTable table{.bgr = preprocessing.order == ChannelOrder::bgr};
+  DeviceQueue::NormaliseTable table;
   for (std::size_t c = 0; c < 3; ++c)
     for (std::size_t v = 0; v < 256; ++v) {
       const float sample = preprocessing.range == 1 ? static_cast<float>(v) / 255.0f : static_cast<float>(v);
-      table.values[c][v] = (sample - preprocessing.mean[c]) / preprocessing.std[c];
+      table[c][v] = (sample - preprocessing.mean[c]) / preprocessing.std[c];
     }
   return table;
+}
+
+std::array<std::size_t, 3> source_channels(ChannelOrder order) {
+  if (order == ChannelOrder::bgr) return {2, 1, 0};
+  return {0, 1, 2};
 }
 
 std::string in_words(const ResizeRule& rule) {
@@ -61,14 +66,13 @@ void normalise(const Image& image, const Preprocessing& preprocessing, View out)
     fail(ErrorCode::invalid_argument, "normalise: expected 3 channels, found ", image.channels);
   if (out.shape != expected)
     fail(ErrorCode::invalid_argument, "normalise: expected an output of ", expected, ", found ", out.shape);
-  const auto [values, bgr] = normalisation(preprocessing);
-  const std::array<std::size_t, 3> from_channel =
-      bgr ? std::array<std::size_t, 3>{2, 1, 0} : std::array<std::size_t, 3>{0, 1, 2};
+  const auto table = normalisation(preprocessing);
+  const auto source = source_channels(preprocessing.order);
   for (int y = 0; y < image.height; ++y) {
     const std::uint8_t* from = image.row(y);
     float* to = out.pixel(0, y, 0);
     for (int x = 0; x < image.width; ++x, from += 3, to += out.pitch)
-      for (std::size_t c = 0; c < 3; ++c) to[c] = values[c][from[from_channel[c]]];
+      for (std::size_t c = 0; c < 3; ++c) to[c] = table[c][from[source[c]]];
   }
 }
 

@@ -1,6 +1,8 @@
 // From a photo to the network's input.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <string>
 
 #include "layers/graph/device.h"
@@ -15,6 +17,9 @@ namespace atrous {
 // multiply-add. Error(invalid_argument) for another range, a mean that is not finite and a std that is not
 // above 0.
 DeviceQueue::NormaliseTable normalisation(const Preprocessing&);
+
+// Which channel of an RGB picture each channel of the network's input is made from.
+std::array<std::size_t, 3> source_channels(ChannelOrder);
 
 // "shorter side 520", "480x360, centre crop 224", "the photos' own size": for people.
 std::string in_words(const ResizeRule&);

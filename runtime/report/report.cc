@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "layers/base/error.h"
+#include "layers/visible_text.h"
 #include "runtime/image/image_formats.h"
 #include "runtime/image/png.h"
 #include "runtime/report/report_data.h"

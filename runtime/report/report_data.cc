@@ -8,6 +8,7 @@
 #include <span>
 
 #include "layers/base/error.h"
+#include "layers/visible_text.h"
 #include "weights_tools/io/json.h"
 #include "weights_tools/io/sha256.h"
 

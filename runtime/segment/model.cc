@@ -2,6 +2,7 @@
 
 #include "layers/base/error.h"
 #include "layers/cpu/parallel.h"
+#include "layers/visible_text.h"
 #include "runtime/image/palette.h"
 #include "weights_tools/checkpoint.h"
 #include "weights_tools/default_model.h"
@@ -22,7 +23,7 @@ Model make_named_model(Checkpoint checkpoint, const std::string& name, const Mod
   try {
     return make_model(std::move(checkpoint.state), checkpoint.metadata, options);
   } catch (const Error& error) {
-    fail(error.code(), name, ": ", error.what());
+    fail(error.code(), visible(name), ": ", error.what());
   }
 }
 

@@ -34,9 +34,7 @@ Tensor pixel_of_images(const Shape& shape, Random& random, bool half) {
 
 }  // namespace
 
-TEST_CASE(
-    "cuda normalise: every byte becomes what the table says of it, in either order, and the fourth channel "
-    "zero") {
+TEST_CASE("cuda normalise: every byte becomes what the table says of it, and the fourth channel zero") {
   SKIP_WITHOUT_DEVICE();
   for (const Setting& s : settings) {
     INFO(text_of(s));
@@ -47,16 +45,11 @@ TEST_CASE(
     std::vector<std::uint8_t> rgb(static_cast<std::size_t>(shape.pixels() * 3));
     for (auto& byte : rgb) byte = static_cast<std::uint8_t>(pick(random, 0, 255));
     Tensor expected(shape);
+    for (std::size_t i = 0; i < rgb.size(); ++i) expected.values()[i] = table[i % 3 * 256 + rgb[i]];
     const OnDevice device_rgb(rgb), device_table(table);
-    for (const bool bgr : {false, true}) {
-      for (std::size_t i = 0; i < rgb.size(); ++i) {
-        const std::size_t c = i % 3;
-        expected.values()[i] = table[256 * c + rgb[bgr ? i - c + 2 - c : i]];
-      }
-      const DeviceMap out(shape, s.half, s.wider);
-      normalise(stream, device_rgb.as<std::uint8_t>(), device_table.as<float>(), bgr, out.map());
-      CHECK(difference(out, expected, 0) == "");
-    }
+    const DeviceMap out(shape, s.half, s.wider);
+    normalise(stream, device_rgb.as<std::uint8_t>(), device_table.as<float>(), out.map());
+    CHECK(difference(out, expected, 0) == "");
   }
 }
 

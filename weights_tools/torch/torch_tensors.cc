@@ -318,7 +318,7 @@ StateTensor read_entry(TensorReader& reader, const std::string& key, PickleRef v
   try {
     return reader.read(value);
   } catch (const Error& e) {
-    fail(e.code(), key, ": ", e.what());
+    throw Error(e.code(), key + ": " + e.what());
   }
 }
 

@@ -13,13 +13,13 @@ namespace atrous::cuda {
 namespace {
 
 template <class T>
-__global__ void __launch_bounds__(256) normalise_kernel(const std::uint8_t* rgb, const float* table, bool bgr,
-                                                        TypedMap<T> out, long long pixels) {
+__global__ void __launch_bounds__(256)
+    normalise_kernel(const std::uint8_t* rgb, const float* table, TypedMap<T> out, long long pixels) {
   const long long p = pixel_of_thread();
   if (p >= pixels) return;
   Vector<T> x = splat<T>(0);
 #pragma unroll
-  for (int i = 0; i < 3; ++i) x.v[i] = table[256 * i + rgb[3 * p + (bgr ? 2 - i : i)]];
+  for (int i = 0; i < 3; ++i) x.v[i] = table[256 * i + rgb[3 * p + i]];
   store_channels(out, out.pixel(p), 0, x);
   for (int vector = 1; vector * lanes<T> < out.pitch; ++vector)
     store_channels(out, out.pixel(p), vector, splat<T>(0));
@@ -47,11 +47,11 @@ __global__ void __launch_bounds__(256) unpack_kernel(TypedMap<T> from, float* to
 
 }  // namespace
 
-void normalise(cudaStream_t stream, const std::uint8_t* rgb, const float* table, bool bgr, Map out) {
+void normalise(cudaStream_t stream, const std::uint8_t* rgb, const float* table, Map out) {
   if (out.c != 3) fail(ErrorCode::invalid_argument, "normalise: expected 3 channels, found ", out.c);
   const Grid grid = grid_of_pixels(out.pixels(), 1);
   with_type_of(out, [&]<class T>(T) {
-    launch(normalise_kernel<T>, grid.blocks, grid.threads, 0, stream, rgb, table, bgr, TypedMap<T>(out),
+    launch(normalise_kernel<T>, grid.blocks, grid.threads, 0, stream, rgb, table, TypedMap<T>(out),
            out.pixels());
   });
 }
