@@ -8,6 +8,7 @@
 
 #include "layers/base/error.h"
 #include "layers/visible_text.h"
+#include "weights_tools/foreign.h"
 #include "weights_tools/io/bytes.h"
 #include "weights_tools/io/clean_text.h"
 #include "weights_tools/io/file.h"
@@ -43,50 +44,14 @@ Checkpoint load_safetensors(const InputFile& file) {
   return {std::move(read.state), metadata_from_strings(read.metadata), Container::safetensors, {}};
 }
 
-bool looks_like_text(std::string_view head) {
-  return std::ranges::all_of(
-      head, [](char c) { return (c >= ' ' && c <= '~') || c == '\n' || c == '\r' || c == '\t'; });
-}
-
-bool looks_like_html(std::string_view head) {
-  head.remove_prefix(std::min(head.find_first_not_of(" \t\r\n"), head.size()));
-  if (!head.starts_with('<')) return false;
-  std::string lower(head.substr(0, 16));
-  for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return lower.starts_with("<!doctype html") || lower.starts_with("<html") || lower.starts_with("<head");
-}
-
-// What a file is that is no checkpoint, in words that say what went wrong.
-std::string_view describe_foreign(std::string_view head) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 9> beginnings{{
-      {"version https://git-lfs"sv, "a Git LFS pointer: the real file was not downloaded"sv},
-      {"\xff\xd8\xff"sv, "a JPEG image"sv},
-      {"\x89PNG"sv, "a PNG image"sv},
-      {"GIF8"sv, "a GIF image"sv},
-      {"\x89HDF"sv, "an HDF5 file (Keras?), not a torch checkpoint"sv},
-      {"\x1f\x8b"sv, "compressed by gzip: unpack it first"sv},
-      {"BZh"sv, "compressed by bzip2: unpack it first"sv},
-      {"GGUF"sv, "a GGUF file, not a torch checkpoint"sv},
-      {"%PDF"sv, "a PDF document"sv},
-  }};
-  if (head.empty()) return "empty";
-  if (looks_like_html(head)) return "a web page: the download failed or asked for a login";
-  for (const auto& [beginning, description] : beginnings)
-    if (head.starts_with(beginning)) return description;
-  // A tar archive has its magic at byte 257; torch before 0.2 wrote tars with `storages`, `tensors` and
-  // `pickle`.
-  if (head.size() >= 262 && head.substr(257, 5) == "ustar")
-    return "a tar archive, the container of torch before 0.2: load and save it with a newer torch";
-  if (looks_like_text(head)) return "a text file";
-  return "not a checkpoint: neither .pth (zip or legacy) nor .safetensors";
-}
-
 Container recognise(std::string_view head) {
   if (head.starts_with("PK\x03\x04"sv) || head.starts_with("PK\x05\x06"sv)) return Container::pth_zip;
   if (head.size() >= 2 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5) return Container::pth_legacy;
   // Eight bytes of length, of which the upper ones are zero, then JSON.
   if (head.size() >= 9 && head[8] == '{' && head.substr(5, 3) == "\0\0\0"sv) return Container::safetensors;
-  fail(ErrorCode::unsupported, "is ", describe_foreign(head));
+  const std::string_view found = describe_file(head);
+  fail(ErrorCode::unsupported, "is ",
+       found.empty() ? "not a checkpoint: neither .pth (zip or legacy) nor .safetensors"sv : found);
 }
 
 bool all_begin_with(const StateDict& state, std::string_view prefix) {
@@ -114,7 +79,7 @@ void strip_prefixes(Checkpoint& checkpoint) {
 }
 
 Checkpoint load(const InputFile& file) {
-  std::array<std::byte, 512> bytes;
+  std::array<std::byte, described_bytes> bytes;
   const auto head =
       std::span(bytes).first(static_cast<std::size_t>(std::min<std::uint64_t>(file.size(), bytes.size())));
   file.read(0, head);

@@ -7,6 +7,8 @@
 #include "layers/base/error.h"
 #include "layers/visible_text.h"
 #include "runtime/image/image_formats.h"
+#include "weights_tools/foreign.h"
+#include "weights_tools/io/bytes.h"
 #include "weights_tools/io/file.h"
 
 namespace atrous {
@@ -64,46 +66,6 @@ void check_dimensions(std::int64_t width, std::int64_t height, std::int64_t max_
 
 namespace {
 
-using namespace std::string_view_literals;
-
-struct Signature {
-  std::size_t offset;
-  std::string_view bytes, format;
-};
-
-// Formats that people hand to an image reader and that atrous does not read.
-constexpr std::array foreign{
-    Signature{0, "GIF87a"sv, "GIF"},
-    Signature{0, "GIF89a"sv, "GIF"},
-    Signature{0, "II*\0"sv, "TIFF"},
-    Signature{0, "MM\0*"sv, "TIFF"},
-    Signature{4, "ftypavif"sv, "AVIF"},
-    Signature{4, "ftyphei"sv, "HEIC"},
-    Signature{4, "ftypmif1"sv, "HEIF"},
-    Signature{4, "ftyp"sv, "MP4 video"},
-    Signature{0, "\0\0\0\x0cjP  "sv, "JPEG 2000"},
-    Signature{0, "\xff\x4f\xff\x51"sv, "JPEG 2000"},
-    Signature{0, "\xff\x0a"sv, "JPEG XL"},
-    Signature{0, "\0\0\0\x0cJXL "sv, "JPEG XL"},
-    Signature{0, "%PDF"sv, "PDF"},
-    Signature{0, "8BPS"sv, "Photoshop"},
-    Signature{0, "\0\0\1\0"sv, "Windows icon"},
-    Signature{0, "qoif"sv, "QOI"},
-    Signature{0, "#?RADIANCE"sv, "Radiance HDR"},
-    Signature{0, "\x76\x2f\x31\x01"sv, "OpenEXR"},
-    Signature{0, "<svg"sv, "SVG"},
-    Signature{0, "<?xml"sv, "XML"},
-    Signature{0, "\x93NUMPY"sv, "NumPy"},
-    Signature{0, "PK\3\4"sv, "zip (perhaps a .pth checkpoint)"},
-    Signature{0, "\x1f\x8b"sv, "gzip"},
-    Signature{8, "{\""sv, "safetensors"},
-};
-
-bool matches(std::span<const std::byte> file, const Signature& s) {
-  return file.size() >= s.offset + s.bytes.size() &&
-         std::memcmp(file.data() + s.offset, s.bytes.data(), s.bytes.size()) == 0;
-}
-
 // What atrous reads, in words.
 #if ATROUS_HAS_WEBP
 constexpr std::string_view readable = "atrous reads JPEG, PNG, WebP, BMP and PNM";
@@ -112,11 +74,10 @@ constexpr std::string_view readable = "this atrous, built without WebP, reads JP
 #endif
 
 [[noreturn]] void refuse_format(std::span<const std::byte> file, std::string_view name) {
-  if (file.empty()) fail(ErrorCode::malformed, name, ": the file is empty");
-  if (formats::is_webp(file)) fail(ErrorCode::unsupported, name, ": this is a WebP file; ", readable);
-  for (const Signature& s : foreign)
-    if (matches(file, s)) fail(ErrorCode::unsupported, name, ": this is a ", s.format, " file; ", readable);
-  fail(ErrorCode::unsupported, name, ": not a picture in a known format; ", readable);
+  if (file.empty()) fail(ErrorCode::malformed, name, ": is empty");
+  const std::string_view found = describe_file(as_text(file));
+  fail(ErrorCode::unsupported, name, ": is ", found.empty() ? "not a picture in a known format" : found, "; ",
+       readable);
 }
 
 formats::Decoded decode(const formats::Bytes& file, std::int64_t max_pixels) {

@@ -120,10 +120,11 @@ Image resize_height(const Image& in, int height, int threads) {
   return out;
 }
 
-void check_target(std::int64_t width, std::int64_t height) {
+void check_target(std::int64_t width, std::int64_t height, std::string_view way_out = {}) {
   for (const std::int64_t side : {width, height})
     if (side < 1 || side > max_picture_side)
-      fail(ErrorCode::limit, "resize to ", width, "x", height, ": a side is outside 1..", max_picture_side);
+      fail(ErrorCode::limit, "resize to ", width, "x", height, ": a side is outside 1..", max_picture_side,
+           way_out);
 }
 
 }  // namespace
@@ -151,9 +152,11 @@ std::pair<int, int> resized_size(const ResizeRule& rule, int width, int height) 
   // quotient up to max_picture_side that is not whole is at least 2^-31 below the next whole number, and a
   // double there is finer than that.
   const std::int64_t stretched = static_cast<std::int64_t>(rule.width) * longer / shorter;
-  check_target(rule.width, stretched);
-  const int other = static_cast<int>(stretched);
-  return width <= height ? std::pair{rule.width, other} : std::pair{other, rule.width};
+  const auto [to_width, to_height] = width <= height
+                                         ? std::pair<std::int64_t, std::int64_t>{rule.width, stretched}
+                                         : std::pair<std::int64_t, std::int64_t>{stretched, rule.width};
+  check_target(to_width, to_height, "; an exact size (--size) or none (--no-resize) leads around that");
+  return {static_cast<int>(to_width), static_cast<int>(to_height)};
 }
 
 Image center_crop(const Image& image, int side) {

@@ -84,7 +84,7 @@ TEST_CASE("what is not a checkpoint is named") {
       {"\x89PNG\r\n\x1a\n", "is a PNG image"},
       {"\x1f\x8b\x08" + Bytes(20, 'x'), "is compressed by gzip"},
       {"\x89HDF\r\n\x1a\n", "is an HDF5 file"},
-      {tar, "is a tar archive, the container of torch before 0.2"},
+      {tar, "is a tar archive: unpack it first; what torch before 0.2"},
       {Bytes(100, '\0'), "is not a checkpoint"},
       {"\x80", "is not a checkpoint"},
       {"PK\3\4 and nothing", "at least 22 bytes"},

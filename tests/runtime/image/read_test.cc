@@ -37,7 +37,7 @@ void check_refused(const std::vector<Bad>& table) {
 TEST_CASE("bytes that are no picture are refused, by name where the format is known") {
   check_refused({
       {"nothing", {}, "empty"},
-      {"text", bytes("hello there"), "not a picture in a known format"},
+      {"text", bytes("hello there"), "is a text file; atrous reads JPEG"},
       {"GIF", bytes("GIF89a......"), "GIF"},
       {"TIFF", bytes({'I', 'I', '*', 0, 8, 0, 0, 0}), "TIFF"},
       {"HEIC", bytes({0, 0, 0, 24}) + bytes("ftypheic"), "HEIC"},

@@ -60,7 +60,9 @@ TEST_CASE("the longer side is truncated, not rounded") {
 
 TEST_CASE("sizes that cannot be are refused with both numbers") {
   const ResizeRule shorter{ResizeRule::Kind::shorter_side, 520, 0, 0};
-  CHECK(contains(sentence([&] { resized_size(shorter, 1, 32); }), "520x16640: a side is outside 1..16384"));
+  CHECK(contains(sentence([&] { resized_size(shorter, 1, 32); }),
+                 "520x16640: a side is outside 1..16384; an exact size (--size)"));
+  CHECK(contains(sentence([&] { resized_size(shorter, 32, 1); }), "resize to 16640x520: a side is outside"));
   CHECK(contains(sentence([&] { resized_size(shorter, 1, 2147483647); }), "a side is outside"));
   CHECK(contains(sentence([] { resize_bilinear(noise(2, 2, 3), 0, 5); }), "0x5"));
   CHECK(contains(sentence([] { resize_bilinear(noise(2, 2, 3), 5, 16385); }), "5x16385"));
