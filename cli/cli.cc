@@ -346,6 +346,8 @@ void complain(std::string_view sentence) {
   std::fprintf(stderr, "atrous: error: %s\n", (shown + visible(sentence)).c_str());
 }
 
+void note(std::string_view sentence) { std::fprintf(stderr, "atrous: %s\n", visible(sentence).c_str()); }
+
 void print(std::string_view text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
     fail(ErrorCode::io, "standard output: ", std::strerror(errno));

@@ -133,6 +133,9 @@ std::string fixed(double value, int decimals);
 // nor begin a line that looks like a message of its own.
 void complain(std::string_view sentence);
 
+// "atrous: ..." on stderr: nothing failed, but somebody may want to know.
+void note(std::string_view sentence);
+
 // Writes to stdout; Error(io) when it is closed or full.
 void print(std::string_view text);
 

@@ -50,7 +50,7 @@ struct Options {
   bool no_exif = false, aux = false, quiet = false;
   bool mask = false, overlay = false, labels = false, confidence = false, no_mask = false, no_overlay = false;
   bool sheet = false, legend = false, indexed = false;
-  bool skip_broken = false;
+  bool skip_broken = false, recursive = false;
   OverlayOptions style;
   bool no_contours = false;
 
@@ -308,7 +308,7 @@ void Job::run(const Input& input) {
     const Tensor tensor = read_npy(file, name);
     results = naming(name, [&] { return segment(session, model, tensor.view(), how); });
   } else {
-    photo = read_image(file, name, {.exif = !options.no_exif});
+    photo = read_image(file, name, {.exif = !options.no_exif, .alone = input.path == "-"});
     results.push_back(naming(name, [&] { return segment(session, model, *photo, how); }));
   }
   if (options.to_stdout() && results.size() != 1)
@@ -329,6 +329,12 @@ void Job::run(const Input& input) {
   }
 }
 
+void make_folder(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) fail(ErrorCode::io, visible(path), ": ", error.message());
+}
+
 // "[3/20] dog.jpg", rewritten in place; only where a person watches and nothing else is printed.
 void show_progress(std::size_t number, std::size_t all, const std::string& name) {
   std::fprintf(stderr, "\r\033[K[%zu/%zu] %s", number, all, visible(name).c_str());
@@ -339,7 +345,8 @@ void clear_progress() { std::fputs("\r\033[K", stderr); }
 int run(const Options& options) {
   const bool folder_given = !options.output.empty() && !options.to_stdout();
   if (!options.cutout_on.empty()) parse_colour("--cutout-on", options.cutout_on);
-  const auto inputs = expand_inputs(options.inputs, folder_given ? options.output : "");
+  const Inputs found = expand_inputs(options.inputs, folder_given ? options.output : "", options.recursive);
+  const std::vector<Input>& inputs = found.inputs;
   check(options, inputs.size());
   SessionOptions session_options = options.run.session_options();
   Model model = open_model(options.run.model, options.run.model_options(options.aux));
@@ -350,10 +357,11 @@ int run(const Options& options) {
   OverlayOptions style = options.style;
   style.background = style.background || model.classes.front().find("background") == std::string::npos;
   segment_options(options, model);  // a contradiction is found before any work is done
+  for (const std::string& sentence : found.passed_over) note(sentence);
   if (folder_given) {
-    std::error_code error;
-    std::filesystem::create_directories(options.output, error);
-    if (error) fail(ErrorCode::io, options.output, ": ", error.message());
+    make_folder(options.output);
+    for (const Input& input : inputs)
+      if (!input.inside.empty()) make_folder(options.output + '/' + input.inside);
   }
 
   // On a device several pictures are at work at once, each with a session: while one is decoded or written,
@@ -487,6 +495,8 @@ Action add_segment(CLI::App& verb) {
       ->group(how);
   add_normalise_options(verb, o->normalise, how);
   verb.add_flag("--no-exif", o->no_exif, "Ignore the EXIF orientation")->group(how);
+  verb.add_flag("-r,--recursive", o->recursive, "Of folders, the pictures in their folders too, however deep")
+      ->group(how);
   verb.add_flag("--skip-broken", o->skip_broken,
                 "Of several photos, those that cannot be read or segmented are named and left out, with exit "
                 "status 0")

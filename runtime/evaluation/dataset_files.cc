@@ -8,6 +8,7 @@
 
 #include "layers/base/error.h"
 #include "runtime/evaluation/dataset_classes.h"
+#include "runtime/image/image_read.h"
 #include "runtime/image/label_read.h"
 #include "weights_tools/io/bytes.h"
 #include "weights_tools/io/clean_text.h"
@@ -34,6 +35,7 @@ std::string lower(std::string_view text) {
 std::optional<std::string> stem_of(std::string_view name, const Extensions& extensions,
                                    std::string_view suffix) {
   const std::size_t dot = name.rfind('.');
+  if (name.starts_with("._")) return std::nullopt;  // what macOS keeps beside a file
   if (dot == name.npos || std::ranges::count(extensions, lower(name.substr(dot))) == 0) return std::nullopt;
   std::string_view stem = name.substr(0, dot);
   if (!stem.ends_with(suffix)) return std::nullopt;
@@ -118,7 +120,7 @@ std::string join(const std::string& folder, std::string_view name) {
 }
 
 const Extensions& photo_extensions() {
-  static const Extensions extensions{".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".pgm", ".pnm"};
+  static const Extensions extensions(picture_extensions().begin(), picture_extensions().end());
   return extensions;
 }
 

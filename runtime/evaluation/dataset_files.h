@@ -40,8 +40,9 @@ const Extensions& photo_extensions();
 const Extensions& label_extensions();
 
 // The files of a folder that end in one of `extensions`, by what comes before `suffix` and the extension;
-// files without the suffix are left out. Case matters in all but the extension. Error(io) for a folder that
-// cannot be listed, Error(malformed) for two files of one stem and for a name that is not plain.
+// files without the suffix and ._NAME, which macOS leaves beside NAME, are left out. Case matters in all but
+// the extension. Error(io) for a folder that cannot be listed, Error(malformed) for two files of one stem and
+// for a name that is not plain.
 using Files = std::map<std::string, std::string>;  // stem -> path
 Files files_in(const DatasetRequest&, const std::string& folder, const Extensions&,
                std::string_view suffix = {});

@@ -104,7 +104,7 @@ bool is_bmp(std::span<const std::byte> file) {
   return file.size() >= 2 && file[0] == std::byte{'B'} && file[1] == std::byte{'M'};
 }
 
-Image read_bmp(const Bytes& file, std::int64_t max_pixels) {
+Decoded read_bmp(const Bytes& file, std::int64_t max_pixels) {
   const Header h = read_header(file, max_pixels);
   const std::size_t stride = (static_cast<std::size_t>(h.width) * h.bits + 31) / 32 * 4;
   const auto stored = file.slice(h.pixels_at, stride * static_cast<std::size_t>(h.height));
@@ -117,7 +117,7 @@ Image read_bmp(const Bytes& file, std::int64_t max_pixels) {
     else
       read_direct(h, row, image.row(y));
   }
-  return image;
+  return {std::move(image), 1, h.pixels_at + stored.size()};
 }
 
 }  // namespace atrous::formats

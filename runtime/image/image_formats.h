@@ -29,6 +29,7 @@ struct Bytes {
 struct Decoded {
   Image image;          // RGB, as stored
   int orientation = 1;  // EXIF's, 1..8; 1 when there is none
+  std::size_t end = 0;  // in the file: what follows is no part of the picture
 };
 
 // Error(malformed) for a zero side, Error(limit) for one over 65535 or for more than max_pixels in all.
@@ -47,8 +48,8 @@ Decoded read_png(const Bytes&, std::int64_t max_pixels);
 Image read_png_indices(const Bytes&, std::int64_t max_pixels);
 Decoded read_jpeg(const Bytes&, std::int64_t max_pixels);
 Decoded read_webp(const Bytes&, std::int64_t max_pixels);  // with ATROUS_WEBP alone
-Image read_bmp(const Bytes&, std::int64_t max_pixels);
-Image read_pnm(const Bytes&, std::int64_t max_pixels);
+Decoded read_bmp(const Bytes&, std::int64_t max_pixels);
+Decoded read_pnm(const Bytes&, std::int64_t max_pixels);
 
 enum class JpegColours { grey, rgb, ycc, cmyk, ycck };
 
@@ -57,6 +58,7 @@ enum class JpegColours { grey, rgb, ycc, cmyk, ycck };
 struct CleanJpeg {
   JpegColours colours = JpegColours::grey;  // after the rules of libjpeg's default_decompress_parms
   int orientation = 1;
+  std::size_t end = 0;  // behind the end marker, in the file as it was
   std::vector<std::byte> bytes;
 };
 

@@ -66,6 +66,8 @@ void check_dimensions(std::int64_t width, std::int64_t height, std::int64_t max_
 
 namespace {
 
+using namespace std::string_view_literals;
+
 // What atrous reads, in words.
 #if ATROUS_HAS_WEBP
 constexpr std::string_view readable = "atrous reads JPEG, PNG, WebP, BMP and PNM";
@@ -86,9 +88,37 @@ formats::Decoded decode(const formats::Bytes& file, std::int64_t max_pixels) {
 #if ATROUS_HAS_WEBP
   if (formats::is_webp(file.data)) return formats::read_webp(file, max_pixels);
 #endif
-  if (formats::is_bmp(file.data)) return {formats::read_bmp(file, max_pixels)};
-  if (formats::is_pnm(file.data)) return {formats::read_pnm(file, max_pixels)};
+  if (formats::is_bmp(file.data)) return formats::read_bmp(file, max_pixels);
+  if (formats::is_pnm(file.data)) return formats::read_pnm(file, max_pixels);
   refuse_format(file.data, file.name);
+}
+
+}  // namespace
+
+std::span<const std::string_view> picture_extensions() {
+  static constexpr std::string_view extensions[] = {
+#if ATROUS_HAS_WEBP
+      ".webp",
+#endif
+      ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".ppm", ".pgm", ".pnm"};
+  return extensions;
+}
+
+namespace {
+
+bool holds(std::span<const std::byte> file, std::string_view part) {
+  return as_text(file).find(part) != std::string_view::npos;
+}
+
+bool begins_picture(std::span<const std::byte> file) {
+  return formats::is_png(file) || formats::is_jpeg(file) || formats::is_webp(file) ||
+         formats::is_bmp(file) || formats::is_pnm(file);
+}
+
+// Cameras and phones put further pictures behind a JPEG that announces them: CIPA's Multi-Picture Format in
+// an APP2 segment, and the gain maps of Ultra HDR.
+bool announces_more(std::span<const std::byte> picture) {
+  return formats::is_jpeg(picture) && (holds(picture, "MPF\0"sv) || holds(picture, "hdrgm:"));
 }
 
 }  // namespace
@@ -96,6 +126,9 @@ formats::Decoded decode(const formats::Bytes& file, std::int64_t max_pixels) {
 Image read_image(std::span<const std::byte> file, std::string_view name, const ReadOptions& options) {
   const std::string shown = visible(name);
   formats::Decoded decoded = decode({file, shown}, options.max_pixels);
+  if (options.alone && begins_picture(file.subspan(decoded.end)) && !announces_more(file.first(decoded.end)))
+    fail(ErrorCode::unsupported, shown, ": a second picture begins at byte ", decoded.end, " of ",
+         file.size(), "; one at a time is read");
   return formats::upright(std::move(decoded.image), options.exif ? decoded.orientation : 1);
 }
 

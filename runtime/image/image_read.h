@@ -36,10 +36,16 @@
 
 namespace atrous {
 
+// How files that read_image reads are called: lower case, with the dot.
+std::span<const std::string_view> picture_extensions();
+
 struct ReadOptions {
-  bool exif = true;                           // apply the EXIF orientation
-  std::int64_t max_pixels = 100'000'000;      // width * height
-  std::uint64_t max_file_bytes = 256u << 20;  // for read_image_file
+  bool exif = true;                         // apply the EXIF orientation
+  std::int64_t max_pixels = 200'000'000;    // width * height: what the largest phones take
+  std::uint64_t max_file_bytes = 1u << 30;  // for read_image_file
+  // A second picture behind the first is Error(unsupported), as of a stream of them, and not ignored; but
+  // what cameras put behind a JPEG that announces it (Multi-Picture Format, gain maps) is.
+  bool alone = false;
 };
 
 Image read_image(std::span<const std::byte> file, std::string_view name, const ReadOptions& = {});

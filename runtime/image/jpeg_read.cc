@@ -356,7 +356,8 @@ CleanJpeg clean_jpeg(const Bytes& file, std::int64_t max_pixels) {
   Walk w{file, max_pixels};
   w.out.bytes.reserve(file.size());
   w.copy_marker(soi);
-  for (std::size_t at = require_marker(file, 2); file.u8(at) != eoi;) {
+  std::size_t at = require_marker(file, 2);
+  while (file.u8(at) != eoi) {
     const unsigned marker = file.u8(at);
     const std::size_t length = file.be16(at + 1), end = at + 1 + length;
     if (length < 2) w.malformed("segment of ", length, " bytes at offset ", at - 1);
@@ -373,6 +374,7 @@ CleanJpeg clean_jpeg(const Bytes& file, std::int64_t max_pixels) {
       read_segment(w, marker, content);
   }
   w.copy_marker(eoi);
+  w.out.end = at + 1;
   if (w.components.empty()) w.malformed("without a frame header");
   for (const Component& c : w.components)
     if (!c.scanned) w.malformed("without a scan of component ", c.id);
@@ -382,7 +384,7 @@ CleanJpeg clean_jpeg(const Bytes& file, std::int64_t max_pixels) {
 
 Decoded read_jpeg(const Bytes& file, std::int64_t max_pixels) {
   const CleanJpeg jpeg = clean_jpeg(file, max_pixels);
-  return {stb_decode_jpeg(jpeg.bytes, jpeg.colours, file.name), jpeg.orientation};
+  return {stb_decode_jpeg(jpeg.bytes, jpeg.colours, file.name), jpeg.orientation, jpeg.end};
 }
 
 }  // namespace atrous::formats

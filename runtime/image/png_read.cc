@@ -46,6 +46,7 @@ struct Parts {
   Palette palette;
   std::vector<std::byte> compressed;  // the IDAT chunks, joined
   int orientation = 1;
+  std::size_t end = 0;  // behind IEND
 };
 
 // The pixels (x0 + i * dx, y0 + j * dy). A plain picture is one pass, an interlaced one is Adam7's seven.
@@ -142,6 +143,7 @@ Parts read_chunks(const Bytes& file, std::int64_t max_pixels) {
     }
     previous = type;
     at = data + length + 4;
+    parts.end = at;
   }
   return parts;
 }
@@ -337,7 +339,7 @@ bool is_png(std::span<const std::byte> file) {
 
 Decoded read_png(const Bytes& file, std::int64_t max_pixels) {
   const Parts parts = read_chunks(file, max_pixels);
-  return {decode_passes(parts, 3, file.name), parts.orientation};
+  return {decode_passes(parts, 3, file.name), parts.orientation, parts.end};
 }
 
 Image read_png_indices(const Bytes& file, std::int64_t max_pixels) {

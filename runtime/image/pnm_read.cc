@@ -44,7 +44,7 @@ bool is_pnm(std::span<const std::byte> file) {
          file[1] <= std::byte{'7'} && is_space(std::to_integer<std::uint8_t>(file[2]));
 }
 
-Image read_pnm(const Bytes& file, std::int64_t max_pixels) {
+Decoded read_pnm(const Bytes& file, std::int64_t max_pixels) {
   const std::uint8_t kind = file.u8(1);
   if (kind != '5' && kind != '6')
     fail(ErrorCode::unsupported, file.name, ": PNM kind P", static_cast<char>(kind),
@@ -66,7 +66,7 @@ Image read_pnm(const Bytes& file, std::int64_t max_pixels) {
     const std::size_t sample = channels == 3 ? i : i / 3;
     image.pixels[i] = scaled(bytes == 1 ? stored.u8(sample) : stored.be16(2 * sample), maximum);
   }
-  return image;
+  return {std::move(image), 1, at + 1 + stored.size()};
 }
 
 }  // namespace atrous::formats

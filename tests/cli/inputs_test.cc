@@ -17,11 +17,14 @@ TEST_CASE_FIXTURE(Bench, "several photos give the results that each gives alone"
   CHECK(read_text(folder / "both/dog.labels.png") == succeed(segment({dog, "-o", "-", "--labels"})));
 }
 
-TEST_CASE_FIXTURE(Bench, "a folder means its pictures by extension, sorted, not the folders in it") {
+TEST_CASE_FIXTURE(Bench, "a folder means its pictures by extension, sorted; what is passed over is counted") {
   std::filesystem::create_directories(folder / "in/deeper.png");
   for (const char* name : {"in/b.PNG", "in/a.png", "in/deeper.png/c.png", "in/notes.txt"})
     write_photo(name, dog_photo);
-  const Json report = Json::parse(succeed(segment({folder / "in", "--json", "-", "-o", folder / "out"})));
+  const ProcessResult r = run_atrous(segment({folder / "in", "--json", "-", "-o", folder / "out"}));
+  CHECK(r.exit_code == 0);
+  CHECK(r.errors == text("atrous: ", folder.path(), "/in: 1 folder not read\n"));
+  const Json report = Json::parse(r.output);
   REQUIRE(report.size() == 2);
   CHECK(report[0]["file"] == folder / "in/a.png");
   CHECK(report[1]["file"] == folder / "in/b.PNG");
@@ -269,4 +272,56 @@ TEST_CASE_FIXTURE(Bench,
   CHECK(several.exit_code == 1);
   CHECK(mentions(several.errors, shown_broken));
   CHECK(visible(several.errors, Newlines::kept) == several.errors);
+}
+
+TEST_CASE_FIXTURE(
+    Bench,
+    "pictures that cannot be read, folders and broken links are counted, and leftovers of macOS are not") {
+  std::filesystem::create_directories(folder / "in/sub/.hidden");
+  std::filesystem::create_directory(folder / "in/other");
+  write_photo("in/a.png", dog_photo);
+  write_photo("in/sub/b.png", dog_photo);
+  write_photo("in/sub/.hidden/c.png", dog_photo);
+  for (const char* name :
+       {"in/x.tif", "in/y.TIFF", "in/z.heic", "in/notes.txt", "in/._a.png", "in/sub/s.gif"})
+    write_text(folder / name, "nothing that is read");
+  std::filesystem::create_symlink("nowhere.jpg", folder / "in/gone.jpg");
+  std::filesystem::create_directory_symlink("sub", folder / "in/loop");
+  const ProcessResult flat = run_atrous(segment({folder / "in", "-q", "-o", folder / "out"}));
+  CHECK(flat.exit_code == 0);
+  CHECK(flat.errors == text("atrous: ", folder.path(),
+                            "/in: 3 folders, 1 HEIC file, 2 TIFF files, 1 broken link not read\n"));
+  CHECK(names_in(folder / "out") == Names{"a.mask.png", "a.overlay.png"});
+
+  const ProcessResult deep = run_atrous(segment({folder / "in", "-q", "-o", folder / "deep", "--recursive"}));
+  CHECK(deep.exit_code == 0);
+  CHECK(deep.errors ==
+        text("atrous: ", folder.path(),
+             "/in: 1 folder, 1 GIF file, 1 HEIC file, 2 TIFF files, 1 broken link not read\n"));
+  CHECK(names_in(folder / "deep") == Names{"a.mask.png", "a.overlay.png", "sub"});
+  CHECK(names_in(folder / "deep/sub") == Names{"b.mask.png", "b.overlay.png"});
+  CHECK(run_atrous(segment({folder / "in", "-q", "-r"})).exit_code == 0);
+  CHECK(std::filesystem::exists(folder / "in/sub/b.mask.png"));
+  refuse(2, segment({folder / "in/other"}), {"other: no pictures in this folder"});
+  std::filesystem::remove(folder / "in/a.png");
+  std::filesystem::remove(folder / "in/a.mask.png");
+  refuse(2, segment({folder / "in"}), {"no pictures in this folder (3 folders, 1 HEIC file, "});
+}
+
+TEST_CASE_FIXTURE(Bench,
+                  "a second picture on standard input is refused, in a file it is what a camera left there") {
+  const std::string two = read_text(dog) + read_text(dog);
+  refuse(1, segment({"-", "-o", folder / "out"}), {"standard input: a second picture begins at byte"},
+         {.input = two});
+  write_text(folder / "two.png", two);
+  succeed(segment({folder / "two.png", "-q"}));
+}
+
+TEST_CASE_FIXTURE(Bench, "a photo too long to be resized is refused with its sides in order and a way out") {
+  const std::string wide = write_photo("wide.png", photo(100, 1)),
+                    tall = write_photo("tall.png", photo(1, 100));
+  refuse(1, {"segment", wide, "-m", checkpoint},
+         {"wide.png: resize to 52000x520: a side is outside 1..16384", "--size", "--no-resize"});
+  refuse(1, {"segment", tall, "-m", checkpoint},
+         {"tall.png: resize to 520x52000: a side is outside 1..16384"});
 }

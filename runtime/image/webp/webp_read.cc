@@ -90,7 +90,7 @@ Decoded read_webp(const Bytes& file, std::int64_t max_pixels) {
   const auto status = WebPDecode(data, size, &config);
   WebPFreeDecBuffer(&config.output);
   if (status != VP8_STATUS_OK) refuse(status, file.name);
-  return {std::move(image), container.orientation};
+  return {std::move(image), container.orientation, size};
 }
 
 }  // namespace atrous::formats

@@ -68,7 +68,7 @@ TEST_CASE("a damaged PNG is refused") {
       {"2^31 wide", png(png_header(0x80000000, 1, 8, 0) + data), "over 65535"},
       {"2^32 - 1 each way", png(png_header(0xffffffff, 0xffffffff, 16, 6) + data), "over 65535"},
       {"at the limit of its sides", png(png_header(65535, 65535, 1, 0) + data),
-       "over the limit of 100000000"},
+       "over the limit of 200000000"},
       {"interlaced bomb", png(png_header(9000, 9000, 16, 6, 1) + data), "cannot hold"},
       {"grey and alpha of 4 bits", png(png_header(2, 1, 4, 4) + data), "4 bits"},
       {"RGB of 1 bit", png(png_header(2, 1, 1, 2) + data), "1 bits"},
@@ -82,7 +82,7 @@ TEST_CASE("a damaged PNG is refused") {
       {"data that is no zlib", png(header + chunk("IDAT", bytes("nonsense"))), "corrupt"},
       {"zero width", png(png_header(0, 1, 8, 0) + data), "0x1 has no pixels"},
       {"wide", png(png_header(70000, 1, 8, 0) + data), "over 65535"},
-      {"bomb", png(png_header(60000, 60000, 8, 2) + data), "over the limit of 100000000"},
+      {"bomb", png(png_header(60000, 60000, 8, 2) + data), "over the limit of 200000000"},
       {"large for its data", png(png_header(9000, 9000, 8, 2) + data), "cannot hold"},
       {"3 bits", png(png_header(2, 1, 3, 0) + data), "3 bits"},
       {"16-bit palette", png(png_header(2, 1, 16, 3) + data), "16 bits"},
@@ -422,4 +422,35 @@ TEST_CASE("BMP rows are read bottom up, blue first, and 16-bit PNM becomes its h
   CHECK(read_image(bytes("P6\n# made by hand\n1 1\n255\nabc"), "pnm") == picture(1, 1, 3, {97, 98, 99}));
   CHECK(read_image(bytes("P5 1 1 65535\n") + bytes({7, 200}), "pnm") == picture(1, 1, 3, {7, 7, 7}));
   CHECK(read_image(bytes("P5 1 1 15\n") + bytes({3}), "pnm") == picture(1, 1, 3, {51, 51, 51}));
+}
+
+TEST_CASE("a second picture is ignored in a file, and refused where one alone is expected") {
+  const auto refusal = [](const FileBytes& file) {
+    return sentence([&] { read_image(file, "photo", {.alone = true}); });
+  };
+  const FileBytes pnm = bytes("P5 1 1 255\n") + bytes({7});
+  for (const FileBytes& one : {grey_png(), grey_jpeg(), pnm})
+    for (const FileBytes& second : {grey_png(), grey_jpeg(), pnm}) {
+      CHECK(read_image(one + second, "photo") == read_image(one, "photo"));
+      CHECK(contains(refusal(one + second), text("a second picture begins at byte ", one.size(), " of ",
+                                                 one.size() + second.size())));
+    }
+  // A motion photo's video, a byte too many, and what a JPEG says is there.
+  for (const FileBytes& rest : {bytes({0, 0, 0, 24}) + bytes("ftypmp42"), bytes("\n"), FileBytes{}})
+    CHECK(refusal(grey_jpeg() + rest) == "");
+  const FileBytes announced =
+      soi + segment(0xe2, bytes("MPF") + bytes({0})) + FileBytes(grey_jpeg().begin() + 2, grey_jpeg().end());
+  CHECK(refusal(announced + grey_jpeg()) == "");
+}
+
+TEST_CASE("files that tools leave in place of a picture are named") {
+  check_refused({
+      {"LFS", bytes("version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
+       "is a Git LFS pointer: the real file was not downloaded"},
+      {"annex", bytes("/annex/objects/SHA256E-s1--0.jpg\n"), "is a git-annex pointer"},
+      {"page", bytes("\n<!DOCTYPE HTML><html>"), "is a web page: the download failed or asked for a login"},
+      {"AppleDouble", bytes({0, 5, 0x16, 7, 0, 2, 0, 0}), "AppleDouble"},
+      {"checkpoint", bytes({0x89, 'H', 'D', 'F', 13, 10, 26, 10}), "is an HDF5 file"},
+      {"gzip", bytes({0x1f, 0x8b, 8}), "compressed by gzip: unpack it first"},
+  });
 }
