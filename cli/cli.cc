@@ -63,6 +63,11 @@ bool right_aligned(const std::vector<std::vector<std::string>>& rows, std::size_
 
 }  // namespace
 
+std::uint64_t physical_memory() {
+  const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+  return pages > 0 && page > 0 ? static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page) : 0;
+}
+
 ModelOptions RunOptions::model_options(bool aux) const {
   ModelOptions options{.aux = aux, .force = force, .threads = threads};
   if (!isa.empty()) options.isa = isa_from_name(isa);
@@ -90,6 +95,7 @@ ModelOptions RunOptions::model_options(bool aux) const {
 
 SessionOptions RunOptions::session_options() const {
   return {.threads = threads,
+          // Without a limit the machine's memory is one: a mistaken size does not take the machine down.
           .memory_limit = !memory_limit.empty() ? parse_bytes(memory_limit)
                           : on_cpu()            ? memory_there_is()
                                                 : 0};  // a device refuses by itself
@@ -157,19 +163,19 @@ void NormaliseOptions::apply(Preprocessing& p) const {
 }
 
 void add_normalise_options(CLI::App& verb, NormaliseOptions& options, const std::string& group) {
-  verb.add_option("--mean", options.mean,
-                  "What is subtracted from each channel, in the range's scale and the order's channels: "
-                  "three numbers, or "
-                  "one for all (default: the model's)")
+  verb.add_option(
+          "--mean", options.mean,
+          "What is subtracted from each channel, in the range's scale and the order's channels: three "
+          "numbers, or one for all (default: the model's)")
       ->type_name("A,B,C")
       ->group(group);
   verb.add_option("--std", options.std, "What each channel is divided by then, likewise")
       ->type_name("A,B,C")
       ->group(group);
-  verb.add_option("--range", options.range,
-                  "What white is before mean and std, 1 or 255; another than the model's makes mean 0 and "
-                  "std 1 where they "
-                  "are not given")
+  verb.add_option(
+          "--range", options.range,
+          "What white is before mean and std, 1 or 255; another than the model's makes mean 0 and std 1 "
+          "where they are not given")
       ->check(CLI::IsMember({1, 255}))
       ->group(group);
   verb.add_option(

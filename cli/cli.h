@@ -109,6 +109,9 @@ auto naming(const std::string& file, Step&& step) {
   }
 }
 
+// The machine's memory in bytes, 0 where that is not known.
+std::uint64_t physical_memory();
+
 // The largest resident set this process has had, in bytes.
 std::uint64_t peak_resident_bytes();
 

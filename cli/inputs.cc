@@ -85,7 +85,10 @@ struct Scan {
     } else if (!fs::exists(status)) {
       if (is_picture(path) || entry.is_symlink(error)) pass_over("broken link");
     } else if (is_picture(path)) {
-      fs::is_regular_file(status) ? pictures.push_back(path.string()) : pass_over("special file");
+      if (fs::is_regular_file(status))
+        pictures.push_back(path.string());
+      else
+        pass_over("special file");
     } else if (const std::string_view kind = unread_kind(path); !kind.empty()) {
       pass_over(kind);
     }

@@ -293,6 +293,18 @@ void Job::compare(const Segmentation& s) {
   against_truth = compute_metrics(confusion);
 }
 
+// What the results of a photo take at once, at its own size: the photo twice, labels, confidences, and a
+// picture on its way into a PNG.
+void check_memory(const Image& photo, std::uint64_t available) {
+  constexpr std::uint64_t bytes_a_pixel = 3 + 3 + 1 + 4 + 3 * 3;
+  const std::uint64_t pixels =
+      static_cast<std::uint64_t>(photo.width) * static_cast<std::uint64_t>(photo.height);
+  if (available != 0 && pixels * bytes_a_pixel > available)
+    fail(ErrorCode::limit, "results of ", photo.width, "x", photo.height, " take about ",
+         megabytes(pixels * bytes_a_pixel), ", this machine has ", megabytes(available),
+         "; --at input makes them at the network's size");
+}
+
 void Job::run(const Input& input) {
   const auto file = read_input(input.path);
   const std::string name = input.path == "-" ? "standard input" : input.path;
@@ -309,6 +321,7 @@ void Job::run(const Input& input) {
     results = naming(name, [&] { return segment(session, model, tensor.view(), how); });
   } else {
     photo = read_image(file, name, {.exif = !options.no_exif, .alone = input.path == "-"});
+    if (!how.at_input) naming(name, [&] { check_memory(*photo, physical_memory()); });
     results.push_back(naming(name, [&] { return segment(session, model, *photo, how); }));
   }
   if (options.to_stdout() && results.size() != 1)

@@ -20,7 +20,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::uint64_t file_limit = std::uint64_t{4} << 30;
-constexpr std::int64_t pixel_limit = 100'000'000;  // ReadOptions::max_pixels
+constexpr std::int64_t pixel_limit = 200'000'000;  // ReadOptions::max_pixels
 constexpr int depth_limit = 64;
 constexpr std::size_t image_limit = 1'000'000;
 

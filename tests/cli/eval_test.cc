@@ -192,6 +192,23 @@ TEST_CASE_FIXTURE(EvalBench, "eval compares where it is told to") {
   CHECK(first({}) == "780x520");
 }
 
+TEST_CASE_FIXTURE(EvalBench, "eval normalises photos as it is told to") {
+  const std::string kept = folder / "caffe.safetensors";
+  const Arguments caffe{"--range", "255", "--order", "bgr", "--mean", "104.008,116.669,122.675"};
+  succeed(Arguments{"convert", checkpoint, kept} + caffe);
+  const auto evaluated = [&](const std::string& net, const Arguments& how) {
+    Json all =
+        Json::parse(succeed(Arguments{"eval", "-m", net, "--dataset", "pairs", folder / "photos",
+                                      folder / "labels", "--limit", "1", "--no-resize", "--json", "-"} +
+                            how));
+    return std::pair(all["input"].get<std::string>(), all["summary"]["cross_entropy"].get<double>());
+  };
+  const auto told = evaluated(checkpoint, caffe);
+  CHECK(told.first == "BGR of 0 to 255, mean 104.008, 116.669, 122.675, std 1, 1, 1");
+  CHECK(told == evaluated(kept, {}));
+  CHECK(told.second != evaluated(checkpoint, {}).second);
+}
+
 TEST_CASE_FIXTURE(EvalBench, "eval's options of the truth: void, other labels, a map, fewer images") {
   const Json plain = json();
   const Json with_void = json({"--void-class"});

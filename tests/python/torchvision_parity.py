@@ -4,7 +4,7 @@ usage: torchvision_parity.py ATROUS tiny|preprocessing|full
 
 tiny           narrow ResNets and MobileNetV3s in torchvision's own classes, FCN, DeepLabV3 and LR-ASPP, odd sizes, both
                containers, aux
-preprocessing  resize and crop of a PNG against Pillow + torchvision, to the bit
+preprocessing  resize and crop of a PNG against Pillow + torchvision, to the bit; other means, scales and orders
 full           the six models as published, seeded weights, 520x520 and odd sizes, batches of 1 and 3
 
 The bars: logits within 1e-4 of the largest absolute logit, label maps at least 99.99% equal.
@@ -187,6 +187,31 @@ def preprocessing(folder):
             print(f"{'ok  ' if good else 'FAIL'} {size[0]}x{size[1]} {' '.join(map(str, options))}: {found.shape[1]}x{found.shape[0]}")
             if not good:
                 failures.append(f"{size} {options}")
+    normalisations(model.eval(), folder)
+
+
+def normalisations(model, folder):
+    """Networks that take photos another way: torch's arithmetic on the pixels, beside --mean, --std, --range, --order."""
+    pixels = np.random.default_rng(4).integers(0, 256, (40, 56, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(f"{folder}/photo.png")
+    rgb = torch.from_numpy(pixels).permute(2, 0, 1)[None].float()
+    three = lambda *values: torch.tensor(values).view(1, 3, 1, 1)
+    caffe, half = three(104.008, 116.669, 122.675), three(.5, .5, .5)
+    for options, x in ((["--range", 255, "--order", "bgr", "--mean", "104.008,116.669,122.675"], rgb.flip(1) - caffe),
+                       (["--range", 255, "--mean", "123.675,116.28,103.53", "--std", "58.395,57.12,57.375"],
+                        (rgb - three(123.675, 116.28, 103.53)) / three(58.395, 57.12, 57.375)),
+                       (["--mean", "0.5", "--std", "0.5"], (rgb / 255 - half) / half),
+                       (["--order", "bgr", "--mean", "0", "--std", "1"], rgb.flip(1) / 255)):
+        run("segment", f"{folder}/photo.png", "-m", f"{folder}/tiny.pth", "--no-resize", "--no-mask", "--no-overlay", "-q",
+            "--logits", f"{folder}/y.npy", *options)
+        found = np.load(f"{folder}/y.npy")
+        with torch.no_grad():
+            expected = model(x)["out"].numpy()
+        deviation = np.abs(found - expected).max() / np.abs(expected).max()
+        good = deviation <= LOGIT_BAR
+        print(f"{'ok  ' if good else 'FAIL'} {' '.join(map(str, options))}: logits within {deviation:.1e} of the largest")
+        if not good:
+            failures.append(f"{options}")
 
 
 with tempfile.TemporaryDirectory() as temporary:

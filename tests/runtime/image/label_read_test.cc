@@ -156,7 +156,7 @@ TEST_CASE("damaged labels are refused") {
 
 TEST_CASE("labels have the limits of photos") {
   check_refused(label_png(60000, 60000, 8, grey, bytes({0})), ErrorCode::limit,
-                "over the limit of 100000000");
+                "over the limit of 200000000");
   check_refused(label_png(9000, 9000, 8, grey, bytes({0})), ErrorCode::limit, "cannot hold");
   const FileBytes six = label_png(3, 2, 8, grey, bytes({0, 1, 2, 3, 0, 4, 5, 6}));
   CHECK(contains(sentence([&] { read_labels(six, "label", {.max_pixels = 5}); }), "over the limit of 5"));
