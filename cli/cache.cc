@@ -11,7 +11,7 @@
 #include "cli/progress.h"
 #include "cli/suggest.h"
 #include "layers/base/error.h"
-#include "layers/visible_text.h"
+#include "layers/base/visible_text.h"
 #include "weights_tools/download/catalogue.h"
 #include "weights_tools/download/download.h"
 #include "weights_tools/io/clean_text.h"

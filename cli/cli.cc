@@ -16,22 +16,13 @@
 
 #include "cli/cache_folder.h"
 #include "layers/base/error.h"
+#include "layers/base/visible_text.h"
 #include "layers/cpu/cgroup.h"
-#include "layers/visible_text.h"
 #include "runtime/engine/open_device.h"
 
 namespace atrous::cli {
 
 namespace {
-
-// Keeps a mistaken size from taking the whole machine down, or a container: without a limit, the memory of
-// either is one.
-std::uint64_t memory_there_is() {
-  const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-  const std::uint64_t granted = cgroup_limits().memory;
-  if (pages <= 0 || page <= 0) return granted == CgroupLimits().memory ? 0 : granted;
-  return std::min(static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page), granted);
-}
 
 bool is_number(const std::string& cell) {
   return !cell.empty() && cell.find_first_not_of("0123456789.,%+-x ") == std::string::npos;
@@ -65,7 +56,9 @@ bool right_aligned(const std::vector<std::vector<std::string>>& rows, std::size_
 
 std::uint64_t physical_memory() {
   const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-  return pages > 0 && page > 0 ? static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page) : 0;
+  const std::uint64_t granted = cgroup_limits().memory;
+  if (pages <= 0 || page <= 0) return granted == CgroupLimits().memory ? 0 : granted;
+  return std::min(static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page), granted);
 }
 
 ModelOptions RunOptions::model_options(bool aux) const {
@@ -97,7 +90,7 @@ SessionOptions RunOptions::session_options() const {
   return {.threads = threads,
           // Without a limit the machine's memory is one: a mistaken size does not take the machine down.
           .memory_limit = !memory_limit.empty() ? parse_bytes(memory_limit)
-                          : on_cpu()            ? memory_there_is()
+                          : on_cpu()            ? physical_memory()
                                                 : 0};  // a device refuses by itself
 }
 

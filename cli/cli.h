@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "layers/base/error.h"
-#include "layers/visible_text.h"
+#include "layers/base/visible_text.h"
 #include "runtime/engine/session.h"
 #include "runtime/segment/model.h"
 
@@ -109,7 +109,7 @@ auto naming(const std::string& file, Step&& step) {
   }
 }
 
-// The machine's memory in bytes, 0 where that is not known.
+// The memory of the machine or of the container in bytes, the smaller one; 0 where neither is known.
 std::uint64_t physical_memory();
 
 // The largest resident set this process has had, in bytes.

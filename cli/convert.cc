@@ -6,7 +6,7 @@
 #include "cli/models.h"
 #include "cli/names.h"
 #include "layers/base/error.h"
-#include "layers/visible_text.h"
+#include "layers/base/visible_text.h"
 #include "runtime/engine/self_test.h"
 #include "runtime/image/palette.h"
 #include "weights_tools/checkpoint.h"

@@ -7,7 +7,7 @@
 
 #include "cli/cli.h"
 #include "layers/base/error.h"
-#include "layers/visible_text.h"
+#include "layers/base/visible_text.h"
 #include "runtime/image/image_read.h"
 #include "weights_tools/io/file.h"
 

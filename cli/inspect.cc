@@ -8,8 +8,8 @@
 #include "cli/json_output.h"
 #include "cli/models.h"
 #include "layers/base/error.h"
+#include "layers/base/visible_text.h"
 #include "layers/cpu/parallel.h"
-#include "layers/visible_text.h"
 #include "runtime/image/preprocess.h"
 #include "weights_tools/checkpoint.h"
 

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "layers/visible_text.h"
+#include "layers/base/visible_text.h"
 
 namespace atrous::cli {
 

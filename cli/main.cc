@@ -5,7 +5,7 @@
 #include <exception>
 
 #include "cli/application.h"
-#include "layers/visible_text.h"
+#include "layers/base/visible_text.h"
 
 namespace {
 

@@ -15,7 +15,7 @@
 #include "cli/models.h"
 #include "cli/names.h"
 #include "layers/base/error.h"
-#include "layers/visible_text.h"
+#include "layers/base/visible_text.h"
 #include "runtime/drawing/lettering.h"
 #include "runtime/drawing/pictures.h"
 #include "runtime/image/image_read.h"

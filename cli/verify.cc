@@ -7,7 +7,7 @@
 #include "cli/json_output.h"
 #include "cli/models.h"
 #include "layers/base/error.h"
-#include "layers/visible_text.h"
+#include "layers/base/visible_text.h"
 #include "runtime/engine/compare.h"
 #include "runtime/engine/open_device.h"
 #include "runtime/engine/self_test.h"

@@ -7,11 +7,11 @@
 #include <utility>
 
 #include "layers/base/error.h"
-#include "layers/visible_text.h"
-#include "weights_tools/foreign.h"
+#include "layers/base/visible_text.h"
 #include "weights_tools/io/bytes.h"
 #include "weights_tools/io/clean_text.h"
 #include "weights_tools/io/file.h"
+#include "weights_tools/io/foreign.h"
 #include "weights_tools/safetensors/safetensors.h"
 
 #ifndef ATROUS_HAS_PICKLE

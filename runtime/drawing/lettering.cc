@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "layers/base/checked.h"
-#include "layers/visible_text.h"
+#include "layers/base/visible_text.h"
 #include "runtime/drawing/font.h"
 #include "runtime/image/pillow_resize.h"
 

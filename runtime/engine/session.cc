@@ -200,7 +200,8 @@ void Session::run(const Image& picture, const Preprocessing& preprocessing) {
   if (queue_) {
     std::vector<std::uint8_t> swapped;  // a device takes the channels as they come
     if (preprocessing.order != ChannelOrder::rgb) swapped = in_order(picture.pixels, preprocessing.order);
-    queue_->upload_picture(swapped.empty() ? picture.pixels : swapped, normalisation(preprocessing), 0, input);
+    queue_->upload_picture(swapped.empty() ? picture.pixels : swapped, normalisation(preprocessing), 0,
+                           input);
     run_on_device(p, {});
   } else {
     normalise(picture, preprocessing, input);

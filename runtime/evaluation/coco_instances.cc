@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "layers/base/error.h"
-#include "layers/visible_text.h"
+#include "layers/base/visible_text.h"
 #include "runtime/evaluation/coco_mask.h"
 #include "weights_tools/io/clean_text.h"
 #include "weights_tools/io/file.h"

@@ -5,11 +5,11 @@
 #include <string>
 
 #include "layers/base/error.h"
-#include "layers/visible_text.h"
+#include "layers/base/visible_text.h"
 #include "runtime/image/image_formats.h"
-#include "weights_tools/foreign.h"
 #include "weights_tools/io/bytes.h"
 #include "weights_tools/io/file.h"
+#include "weights_tools/io/foreign.h"
 
 namespace atrous {
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "layers/base/error.h"
-#include "layers/visible_text.h"
+#include "layers/base/visible_text.h"
 #include "runtime/image/image_formats.h"
 #include "runtime/image/png.h"
 #include "runtime/report/report_data.h"

@@ -8,7 +8,7 @@
 #include <span>
 
 #include "layers/base/error.h"
-#include "layers/visible_text.h"
+#include "layers/base/visible_text.h"
 #include "weights_tools/io/json.h"
 #include "weights_tools/io/sha256.h"
 

@@ -1,8 +1,8 @@
 #include "runtime/segment/model.h"
 
 #include "layers/base/error.h"
+#include "layers/base/visible_text.h"
 #include "layers/cpu/parallel.h"
-#include "layers/visible_text.h"
 #include "runtime/image/palette.h"
 #include "weights_tools/checkpoint.h"
 #include "weights_tools/default_model.h"

@@ -2,7 +2,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "layers/visible_text.h"
+#include "layers/base/visible_text.h"
 #include "tests/support/cli_testing.h"
 
 using namespace atrous;

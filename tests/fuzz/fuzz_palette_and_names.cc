@@ -1,6 +1,6 @@
 // Palettes as text, and names out of files on their way to a terminal: what visible() and printable() give is
 // clean, stays so, and is short of the latter.
-#include "layers/visible_text.h"
+#include "layers/base/visible_text.h"
 #include "runtime/image/palette.h"
 #include "tests/fuzz/targets.h"
 #include "weights_tools/io/clean_text.h"

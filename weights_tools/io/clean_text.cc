@@ -1,7 +1,7 @@
 #include "weights_tools/io/clean_text.h"
 
 #include "layers/base/error.h"
-#include "layers/visible_text.h"
+#include "layers/base/visible_text.h"
 
 namespace atrous {
 

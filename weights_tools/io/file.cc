@@ -14,7 +14,7 @@
 #include <utility>
 
 #include "layers/base/error.h"
-#include "layers/visible_text.h"
+#include "layers/base/visible_text.h"
 
 namespace atrous {
 

@@ -7,7 +7,7 @@
 #include <map>
 #include <utility>
 
-#include "layers/visible_text.h"
+#include "layers/base/visible_text.h"
 #include "runtime/drawing/font.h"
 #include "runtime/image/palette.h"
 #include "runtime/image/pillow_resize.h"

@@ -1,4 +1,4 @@
-#include "layers/visible_text.h"
+#include "layers/base/visible_text.h"
 
 #include <algorithm>
 #include <array>

@@ -1,5 +1,5 @@
 // What of a text from outside may be shown.
-#include "layers/visible_text.h"
+#include "layers/base/visible_text.h"
 
 #include <doctest/doctest.h>
 

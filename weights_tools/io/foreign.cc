@@ -1,4 +1,4 @@
-#include "weights_tools/foreign.h"
+#include "weights_tools/io/foreign.h"
 
 #include <algorithm>
 #include <array>
