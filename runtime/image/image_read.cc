@@ -98,9 +98,18 @@ formats::Decoded decode(const formats::Bytes& file, std::int64_t max_pixels) {
 std::span<const std::string_view> picture_extensions() {
   static constexpr std::string_view extensions[] = {
 #if ATROUS_HAS_WEBP
-      ".webp",
+    ".webp",
 #endif
-      ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".ppm", ".pgm", ".pnm"};
+    ".jpg",
+    ".jpeg",
+    ".jpe",
+    ".jfif",
+    ".png",
+    ".bmp",
+    ".ppm",
+    ".pgm",
+    ".pnm"
+  };
   return extensions;
 }
 
@@ -111,8 +120,8 @@ bool holds(std::span<const std::byte> file, std::string_view part) {
 }
 
 bool begins_picture(std::span<const std::byte> file) {
-  return formats::is_png(file) || formats::is_jpeg(file) || formats::is_webp(file) ||
-         formats::is_bmp(file) || formats::is_pnm(file);
+  return formats::is_png(file) || formats::is_jpeg(file) || formats::is_webp(file) || formats::is_bmp(file) ||
+         formats::is_pnm(file);
 }
 
 // Cameras and phones put further pictures behind a JPEG that announces them: CIPA's Multi-Picture Format in
