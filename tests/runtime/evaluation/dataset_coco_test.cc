@@ -300,8 +300,8 @@ TEST_CASE("coco-voc: polygons and masks are drawn as another program draws them"
     return;
   }
   const TemporaryFolder folder;
-  const std::string command =
-      text("/usr/bin/python3 '", ATROUS_SOURCE_DIR, "/tests/draw_coco_masks.py' '", folder.path(), "'");
+  const std::string command = text("/usr/bin/python3 '", ATROUS_SOURCE_DIR,
+                                   "/tests/python/draw_coco_masks.py' '", folder.path(), "'");
   REQUIRE(std::system(command.c_str()) == 0);
   const Dataset dataset = open_dataset("coco-voc", folder.path());
   CHECK(dataset.samples.size() == 120);

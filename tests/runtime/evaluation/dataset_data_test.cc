@@ -29,7 +29,7 @@ bool can_run() {
 std::vector<std::string> pillows(const std::string& folder, int void_label) {
   const TemporaryFolder temporary;
   const std::string out = temporary / "sums.txt";
-  const std::string command = text("/usr/bin/python3 '", ATROUS_SOURCE_DIR, "/tests/sum_labels.py' '",
+  const std::string command = text("/usr/bin/python3 '", ATROUS_SOURCE_DIR, "/tests/python/sum_labels.py' '",
                                    data_folder, folder, "' ", void_label, " > '", out, "'");
   REQUIRE(std::system(command.c_str()) == 0);
   std::vector<std::string> lines;

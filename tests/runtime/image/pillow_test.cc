@@ -45,8 +45,8 @@ struct TemporaryFolder {
 };
 
 void make_images(const std::string& what, const TemporaryFolder& folder, const std::string& data = "") {
-  const std::string command = python + " '" + ATROUS_SOURCE_DIR + "/tests/make_images.py' " + what + " '" +
-                              folder.path + "'" + (data.empty() ? "" : " '" + data + "'");
+  const std::string command = python + " '" + ATROUS_SOURCE_DIR + "/tests/python/make_images.py' " + what +
+                              " '" + folder.path + "'" + (data.empty() ? "" : " '" + data + "'");
   REQUIRE(std::system(command.c_str()) == 0);
 }
 
