@@ -27,6 +27,7 @@ void add_options(CLI::App& verb, Options& options) {
                   "lraspp_mobilenet_v3_large, ...")
       ->type_name("MODEL")
       ->required();
+  add_weights_option(verb, options.run.weights);
   verb.add_option("--size", options.size, "Input size, WIDTHxHEIGHT")
       ->type_name("WIDTHxHEIGHT")
       ->capture_default_str();

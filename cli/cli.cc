@@ -62,7 +62,7 @@ std::uint64_t physical_memory() {
 }
 
 ModelOptions RunOptions::model_options(bool aux) const {
-  ModelOptions options{.aux = aux, .force = force, .threads = threads};
+  ModelOptions options{.aux = aux, .force = force, .threads = threads, .weights = weights};
   if (!isa.empty()) options.isa = isa_from_name(isa);
   if (fp16 && tf32) throw UsageError{"--fp16 and --tf32 exclude each other"};
   if (on_cpu()) {
@@ -184,6 +184,13 @@ void add_model_option(CLI::App& verb, RunOptions& options) {
                   "seeded:NETWORK for random weights")
       ->type_name("MODEL")
       ->capture_default_str();
+  add_weights_option(verb, options.weights);
+}
+
+void add_weights_option(CLI::App& verb, std::string& weights) {
+  verb.add_option("--weights", weights,
+                  "Of a file with several networks the one under this prefix, such as model_ema")
+      ->type_name("PREFIX");
 }
 
 void add_run_options(CLI::App& verb, RunOptions& options) {

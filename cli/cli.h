@@ -51,6 +51,7 @@ struct RunOptions {
   std::string model = "default";  // as open_model (cli/models.h) takes it
   int threads = 0;
   std::string isa, force;
+  std::string weights;       // a prefix, where the model's file holds several networks
   std::string memory_limit;  // as parse_bytes takes it; empty: the memory there is
   std::string device = "cpu";
   bool fp16 = false, tf32 = false, search = false;
@@ -88,6 +89,8 @@ struct NormaliseOptions {
 };
 void add_normalise_options(CLI::App&, NormaliseOptions&, const std::string& group);
 void add_model_option(CLI::App&, RunOptions&);  // -m, the default model unless given
+
+void add_weights_option(CLI::App&, std::string& weights);  // --weights, beside every model
 
 // An option's check: digits that give low to high. CLI11 alone would take 010 for eight.
 CLI::Validator whole_number(int low, int high);

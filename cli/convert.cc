@@ -18,7 +18,7 @@ namespace atrous::cli {
 namespace {
 
 struct Options {
-  std::string in, out, classes, palette;
+  std::string in, out, weights, classes, palette;
   int resize = 0;
   bool no_resize = false, half = false;
   NormaliseOptions normalise;
@@ -27,7 +27,7 @@ struct Options {
 std::string file_name(const std::string& path) { return path.substr(path.find_last_of('/') + 1); }
 
 int run(const Options& options) {
-  const Checkpoint checkpoint = open_checkpoint(options.in);
+  const Checkpoint checkpoint = open_checkpoint(options.in, options.weights);
   const StateDict state = options.half
                               ? naming(options.in, [&] { return in_half_precision(checkpoint.state); })
                               : checkpoint.state;
@@ -62,6 +62,7 @@ Action add_convert(CLI::App& verb) {
   verb.add_option("in", options->in, "Checkpoint: .pth (zip or legacy), .safetensors, or a model's name")
       ->type_name("MODEL")
       ->required();
+  add_weights_option(verb, options->weights);
   verb.add_option("out", options->out, "File to write, .safetensors")->type_name("FILE")->required();
   verb.add_option("--classes", options->classes, "Class names to store: a file, one name a line")
       ->type_name("FILE");

@@ -105,6 +105,7 @@ RunIdentity identity(const Options& o, const Dataset& dataset) {
                   {"folder", o.dataset[1]},
                   {"set", dataset.set},
                   {"implementation", o.run.force}};
+  if (!o.run.weights.empty()) all.emplace_back("weights", o.run.weights);
   if (o.dataset.size() > 2) all.emplace_back("labels", o.dataset[2]);
   return all;
 }
@@ -202,6 +203,7 @@ int run(const Options& o) {
   options.dataset = describe(dataset, listed);
 
   Model model = open_model(o.run.model, o.run.model_options());
+  if (!o.quiet) notify_choice(o.run.model, model);
   take_names(model, dataset);
   apply_names(model, o.classes, o.palette);
   o.normalise.apply(model.preprocessing);

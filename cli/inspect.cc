@@ -3,6 +3,7 @@
 #include <charconv>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "cli/cli.h"
 #include "cli/json_output.h"
@@ -18,7 +19,7 @@ namespace atrous::cli {
 namespace {
 
 struct Options {
-  std::string file, size = "520x520";
+  std::string file, weights, size = "520x520";
   bool json = false, tensors = false;
   int threads = 0;
 };
@@ -68,7 +69,9 @@ nlohmann::ordered_json describe_network(const Checkpoint& checkpoint, const Opti
     const Model model = make_model(checkpoint.state, checkpoint.metadata, {.threads = options.threads});
     const Plan plan = make_plan(*model.program, {1, height, width, 3}, resolve_threads(options.threads));
     out["architecture"] = model.architecture;
-    out["output_stride"] = model.output_stride;
+    out["output_stride"] = network.output_stride;
+    out["backbone_stride"] = network.backbone_stride;
+    if (!network.aspp_rates.empty()) out["aspp_rates"] = network.aspp_rates;
     out["aux"] = network.has_aux;
     out["classes"] = model.classes;
     out["preprocessing"] = in_json(model.preprocessing);
@@ -83,6 +86,16 @@ nlohmann::ordered_json describe_network(const Checkpoint& checkpoint, const Opti
     out["reason"] = error.what();
   }
   return out;
+}
+
+// What the keys do not tell, and torchvision's builders by default make so.
+std::string assumptions(const nlohmann::ordered_json& report) {
+  std::string out = text("backbone stride ", report["backbone_stride"].get<std::int64_t>());
+  std::string_view before = ", ASPP rates ";
+  if (report.contains("aspp_rates"))
+    for (const auto& rate : report["aspp_rates"])
+      out += text(std::exchange(before, ", "), rate.get<std::int64_t>());
+  return out + " (the weights do not tell)";
 }
 
 std::string in_words(const nlohmann::ordered_json& report) {
@@ -100,6 +113,7 @@ std::string in_words(const nlohmann::ordered_json& report) {
       classes += (classes.empty() ? "" : ", ") + name.get<std::string>();
     line("architecture", report["architecture"].get<std::string>() +
                              (report["aux"].get<bool>() ? ", with an auxiliary head" : ""));
+    line("assumed", assumptions(report));
     line("classes", text(report["classes"].size(), ": ", classes));
     line("photos", report["preprocessing"]["summary"].get<std::string>());
     line("at " + text(at["width"].get<int>(), 'x', at["height"].get<int>()),
@@ -119,7 +133,7 @@ std::string in_words(const nlohmann::ordered_json& report) {
 }
 
 int run(const Options& options) {
-  const Checkpoint checkpoint = open_checkpoint(options.file);
+  const Checkpoint checkpoint = open_checkpoint(options.file, options.weights);
   nlohmann::ordered_json report{{"file", options.file}};
   report.update(describe_network(checkpoint, options));
   report.update(describe_tensors(checkpoint.state));
@@ -149,6 +163,7 @@ Action add_inspect(CLI::App& verb) {
   verb.add_option("model", options->file, "Checkpoint: .pth, .safetensors, or a model's name")
       ->type_name("MODEL")
       ->required();
+  add_weights_option(verb, options->weights);
   verb.add_option("--size", options->size, "Input size for work and memory, WIDTHxHEIGHT")
       ->type_name("WIDTHxHEIGHT")
       ->capture_default_str();

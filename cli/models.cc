@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "cli/cli.h"
 #include "cli/suggest.h"
 #include "layers/base/error.h"
 #include "weights_tools/default_model.h"
@@ -54,17 +55,24 @@ std::vector<std::string> model_names() {
 
 Model open_model(const std::string& name, const ModelOptions& options) {
   if (name == default_name) return load_default_model(options);
+  if (name.starts_with(seeded_prefix) && !options.weights.empty())
+    fail(ErrorCode::invalid_argument, name, ": random weights have no prefix to choose");
   if (name.starts_with(seeded_prefix))
     return make_model(seeded_state(std::string_view(name).substr(seeded_prefix.size())), std::nullopt,
                       options);
   return load_model(path_of(name), options);
 }
 
-Checkpoint open_checkpoint(const std::string& name) {
-  if (name == default_name) return load_checkpoint(default_model_file(), "the default model");
+Checkpoint open_checkpoint(const std::string& name, const std::string& weights) {
+  const LoadOptions options{.weights = weights};
+  if (name == default_name) return load_checkpoint(default_model_file(), "the default model", options);
   if (name.starts_with(seeded_prefix))
     fail(ErrorCode::invalid_argument, name, ": random weights are in no file");
-  return load_checkpoint(path_of(name));
+  return load_checkpoint(path_of(name), options);
+}
+
+void notify_choice(const std::string& name, const Model& model) {
+  if (!model.choice.empty()) notify(name + ": " + model.choice);
 }
 
 std::string sha256_of_model(const std::string& name) {

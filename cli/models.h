@@ -22,7 +22,10 @@ std::vector<std::string> model_names();
 // Error(io) with a suggestion for a path that does not exist; Error(unsupported) for a name that this program
 // was built without. Downloads where needed, with progress on stderr.
 Model open_model(const std::string& name, const ModelOptions&);
-Checkpoint open_checkpoint(const std::string& name);  // not of seeded weights: Error(invalid_argument)
+// Not of seeded weights: Error(invalid_argument).
+Checkpoint open_checkpoint(const std::string& name, const std::string& weights);
+// Says on stderr which of several networks in its file a model is.
+void notify_choice(const std::string& name, const Model&);
 std::string sha256_of_model(const std::string& name);
 
 }  // namespace atrous::cli

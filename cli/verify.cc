@@ -157,12 +157,19 @@ Finding compare_devices(const Model& model, const Options& options) {
   return compare_with("device " + options.device, model, open_model(options.run.model, other), options);
 }
 
+// Another file, whose prefixes are its own.
+Model open_reference(const Options& options) {
+  ModelOptions of_reference = options.run.model_options();
+  of_reference.weights.clear();
+  return open_model(options.reference, of_reference);
+}
+
 int run(const Options& options) {
   if (!options.input.empty() && options.reference.empty() && options.device.empty())
     throw UsageError{"--input needs --reference or --device to compare on it"};
   if (!is_device_name(options.device))
     options.elsewhere.model_options();  // none of a device's options is left
-  Checkpoint checkpoint = open_checkpoint(options.run.model);
+  Checkpoint checkpoint = open_checkpoint(options.run.model, options.run.weights);
   const auto metadata = checkpoint.metadata;
   const Model model = naming(options.run.model, [&] {
     return make_model(std::move(checkpoint.state), metadata, options.run.model_options());
@@ -173,8 +180,7 @@ int run(const Options& options) {
   if (options.reference.ends_with(".npy"))
     findings.push_back(compare_with_logits(model, options));
   else if (!options.reference.empty())
-    findings.push_back(compare_with(options.reference, model,
-                                    open_model(options.reference, options.run.model_options()), options));
+    findings.push_back(compare_with(options.reference, model, open_reference(options), options));
   if (!options.device.empty()) findings.push_back(compare_devices(model, options));
   if (findings.empty())
     fail(ErrorCode::unsupported, options.run.model,
@@ -197,6 +203,7 @@ Action add_verify(CLI::App& verb) {
   verb.add_option("model", o->run.model, "Checkpoint: .pth, .safetensors, or a model's name")
       ->type_name("MODEL")
       ->required();
+  add_weights_option(verb, o->run.weights);
   verb.add_option("--reference", o->reference,
                   "Another model of the same architecture, compared layer by layer; or logits, .npy, N x C x "
                   "H x W at the "

@@ -35,7 +35,7 @@ const std::vector<Room>& rooms() {
        {"layers/base", "layers/ops", "layers/graph", "layers/cpu/tiles", "layers/cpu/maps",
         "layers/cpu/conv"}},
       {"layers/cuda", {"layers/base", "layers/ops", "layers/graph"}},
-      {"weights_tools/io", {"layers/base"}},
+      {"weights_tools/io", {"layers/base", "layers/graph", "layers/networks"}},
       {"weights_tools/torch", {"layers/base", "layers/graph", "weights_tools/io"}},
       {"weights_tools/safetensors", {"layers/base", "layers/graph", "weights_tools/io"}},
       {"weights_tools/download", {"layers/base", "layers/networks", "weights_tools/io"}},

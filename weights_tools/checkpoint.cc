@@ -12,7 +12,9 @@
 #include "weights_tools/io/clean_text.h"
 #include "weights_tools/io/file.h"
 #include "weights_tools/io/foreign.h"
+#include "weights_tools/io/network_choice.h"
 #include "weights_tools/safetensors/safetensors.h"
+#include "weights_tools/safetensors/safetensors_index.h"
 
 #ifndef ATROUS_HAS_PICKLE
 #define ATROUS_HAS_PICKLE 1
@@ -28,20 +30,44 @@ namespace {
 using namespace std::string_view_literals;
 
 #if ATROUS_HAS_PICKLE
-Checkpoint load_pth(const InputFile& file, Container container) {
-  PthCheckpoint pth = container == Container::pth_zip ? read_pth_zip(file) : read_pth_legacy(file);
-  return {std::move(pth.state), std::nullopt, container, std::move(pth.notes)};
+NetworkWeights read_pth(const InputFile& file, Container container, const std::string& asked) {
+  return container == Container::pth_zip ? read_pth_zip(file, asked) : read_pth_legacy(file, asked);
 }
 #else
-Checkpoint load_pth(const InputFile&, Container) {
+NetworkWeights read_pth(const InputFile&, Container, const std::string&) {
   fail(ErrorCode::unsupported,
        "this atrous was built without the pickle reader: convert the file to .safetensors first");
 }
 #endif
 
-Checkpoint load_safetensors(const InputFile& file) {
-  Safetensors read = read_safetensors(file);
-  return {std::move(read.state), metadata_from_strings(read.metadata), Container::safetensors, {}};
+Checkpoint make_checkpoint(NetworkWeights weights, Container container) {
+  return {.state = std::move(weights.state),
+          .metadata = std::nullopt,
+          .container = container,
+          .notes = std::move(weights.notes),
+          .choice = std::move(weights.choice)};
+}
+
+Checkpoint load_safetensors(const InputFile& file, const std::string& asked) {
+  const Safetensors read = read_safetensors(file);
+  Checkpoint out = make_checkpoint(take_network(read.state, asked), Container::safetensors);
+  out.metadata = metadata_from_strings(read.metadata);
+  return out;
+}
+
+// `open` is empty for an index in memory.
+Checkpoint load_shards(const InputFile& index, const OpenShard& open, const std::string& asked) {
+  if (!open)
+    fail(ErrorCode::unsupported,
+         "is the index of a checkpoint in several files, which lie beside it: give its path");
+  return make_checkpoint(take_network(read_safetensors_shards(index, open), asked),
+                         Container::safetensors_index);
+}
+
+// Nothing else in JSON is called weight_map, and libraries write it among the first.
+bool looks_like_index(std::string_view head) {
+  head.remove_prefix(std::min(head.find_first_not_of(" \t\r\n"), head.size()));
+  return head.starts_with('{') && head.find("\"weight_map\"") != head.npos;
 }
 
 Container recognise(std::string_view head) {
@@ -49,6 +75,7 @@ Container recognise(std::string_view head) {
   if (head.size() >= 2 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5) return Container::pth_legacy;
   // Eight bytes of length, of which the upper ones are zero, then JSON.
   if (head.size() >= 9 && head[8] == '{' && head.substr(5, 3) == "\0\0\0"sv) return Container::safetensors;
+  if (looks_like_index(head)) return Container::safetensors_index;
   const std::string_view found = describe_file(head);
   fail(ErrorCode::unsupported, "is ",
        found.empty() ? "not a checkpoint: neither .pth (zip or legacy) nor .safetensors"sv : found);
@@ -78,21 +105,31 @@ void strip_prefixes(Checkpoint& checkpoint) {
   }
 }
 
-Checkpoint load(const InputFile& file) {
+Checkpoint load(const InputFile& file, Container container, const OpenShard& open, const std::string& asked) {
+  switch (container) {
+    case Container::safetensors:
+      return load_safetensors(file, asked);
+    case Container::safetensors_index:
+      return load_shards(file, open, asked);
+    default:
+      return make_checkpoint(read_pth(file, container, asked), container);
+  }
+}
+
+Checkpoint load(const InputFile& file, const OpenShard& open, const LoadOptions& options) {
   std::array<std::byte, described_bytes> bytes;
   const auto head =
       std::span(bytes).first(static_cast<std::size_t>(std::min<std::uint64_t>(file.size(), bytes.size())));
   file.read(0, head);
-  const Container container = recognise(as_text(head));
-  Checkpoint out = container == Container::safetensors ? load_safetensors(file) : load_pth(file, container);
+  Checkpoint out = load(file, recognise(as_text(head)), open, options.weights);
   if (out.state.size() == 0) fail(ErrorCode::malformed, "holds no tensors");
   strip_prefixes(out);
   return out;
 }
 
-Checkpoint load_named(const InputFile& file) {
+Checkpoint load_named(const InputFile& file, const OpenShard& open, const LoadOptions& options) {
   try {
-    return load(file);
+    return load(file, open, options);
   } catch (const Error& e) {
     if (e.code() == ErrorCode::io) throw;  // those name the path themselves
     throw Error(e.code(), visible(file.path()) + ": " + e.what());
@@ -109,14 +146,19 @@ std::string_view name_of(Container container) {
       return "legacy .pth";
     case Container::safetensors:
       return ".safetensors";
+    case Container::safetensors_index:
+      return "sharded .safetensors";
   }
   return "?";
 }
 
-Checkpoint load_checkpoint(const std::string& path) { return load_named(InputFile(path)); }
+Checkpoint load_checkpoint(const std::string& path, const LoadOptions& options) {
+  return load_named(InputFile(path), shards_beside(path), options);
+}
 
-Checkpoint load_checkpoint(std::span<const std::byte> bytes, const std::string& name) {
-  return load_named(InputFile(bytes, name));
+Checkpoint load_checkpoint(std::span<const std::byte> bytes, const std::string& name,
+                           const LoadOptions& options) {
+  return load_named(InputFile(bytes, name), nullptr, options);
 }
 
 }  // namespace atrous

@@ -13,24 +13,36 @@
 
 namespace atrous {
 
-enum class Container { pth_zip, pth_legacy, safetensors };
-std::string_view name_of(Container);  // "zip .pth", "legacy .pth", ".safetensors"
+enum class Container { pth_zip, pth_legacy, safetensors, safetensors_index };
+std::string_view name_of(Container);  // "zip .pth", "legacy .pth", ".safetensors", "sharded .safetensors"
 
 struct Checkpoint {
   StateDict state;
   std::optional<Metadata> metadata;  // of a .safetensors written by atrous
   Container container = Container::pth_zip;
-  // What was done to get at the tensors: "unwrapped state_dict", "stripped the prefix module.".
+  // What was done to get at the tensors: "took the weights under state_dict.net", "left out epoch,
+  // optimizer".
   std::vector<std::string> notes;
+  std::string choice;  // the note that says which of several networks was taken; empty where there is one
 };
 
-// Reads a checkpoint; the extension does not matter. A prefix `module.` (DataParallel), `_orig_mod.`
-// (torch.compile) or `model.` (Lightning) is taken off when all keys have it. Errors begin with the path:
+struct LoadOptions {
+  // The prefix of the network to take, of keys joined by dots: model_ema, state_dict.net; "." for the one
+  // whose keys have no prefix. Empty: decided as choose_network() does (network_choice.h).
+  std::string weights = {};
+};
+
+// Reads a checkpoint: a .pth, a .safetensors, or the *.safetensors.index.json of one in several files; the
+// extension does not matter. The network is looked for under any prefix and wrapper;
+// where none is found that atrous knows, a prefix `module.` (DataParallel), `_orig_mod.` (torch.compile) or
+// `model.` (Lightning) is taken off when all keys have it. Errors begin with the path:
 // those of pth.h, safetensors.h and metadata.h; Error(unsupported) names what else the file is (a web page,
-// an image, ...); Error(malformed) for a checkpoint without tensors.
-Checkpoint load_checkpoint(const std::string& path);
+// an image, ...); Error(malformed) for a checkpoint without tensors. Those of
+// safetensors_index.h.
+Checkpoint load_checkpoint(const std::string& path, const LoadOptions& = {});
 
 // The same of bytes in memory; `name` stands for the path. The tensors are copies.
-Checkpoint load_checkpoint(std::span<const std::byte> bytes, const std::string& name);
+Checkpoint load_checkpoint(std::span<const std::byte> bytes, const std::string& name,
+                           const LoadOptions& = {});
 
 }  // namespace atrous

@@ -33,6 +33,10 @@ bool fits(const std::vector<std::int64_t>& expected, const std::vector<std::int6
                             [](std::int64_t e, std::int64_t f) { return f > 0 && (e < 0 || e == f); });
 }
 
+bool is_float(DType type) {
+  return type == DType::f16 || type == DType::bf16 || type == DType::f32 || type == DType::f64;
+}
+
 // Infinities and NaNs are the floats whose exponent bits are all ones.
 bool all_finite(const float* values, std::int64_t count) {
   constexpr std::uint32_t exponent = 0x7f800000;
@@ -83,6 +87,12 @@ Module::Parameter Module::parameter(std::string_view name, const std::vector<std
   const StateTensor& tensor = builder_->state.entries()[index].second;
   if (!fits(expected, tensor.shape)) {
     report.misshaped.add(key, ": expected ", expected_text(expected), ", found ", shape_text(tensor.shape));
+    return placeholder;
+  }
+  // Integers are a quantised network's: without its scales they say nothing.
+  constexpr std::size_t convolution_rank = 4;
+  if (expected.size() == convolution_rank && !is_float(tensor.dtype)) {
+    report.unusable.add(key, ": ", name_of(tensor.dtype), ": a quantised checkpoint");
     return placeholder;
   }
   Parameter found{tensor.shape, to_float(tensor)};

@@ -63,7 +63,7 @@ class Module {
   std::int64_t size(std::string_view name, std::size_t dimension, std::int64_t otherwise) const;
 
   // The tensor path.name, whose shape must equal `expected`, where -1 stands for any size. Floats, all
-  // finite. What is wrong goes to the report; then data is null and shape is `expected` with 0 for -1.
+  // finite, no integers for a convolution. What is wrong goes to the report: data null, shape with 0 for -1.
   struct Parameter {
     std::vector<std::int64_t> shape;
     std::shared_ptr<const float> data;

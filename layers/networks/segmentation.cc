@@ -1,5 +1,9 @@
 #include "layers/networks/segmentation.h"
 
+#include <algorithm>
+#include <array>
+#include <unordered_map>
+
 #include "layers/base/error.h"
 #include "layers/graph/builder.h"
 #include "layers/networks/backbones/mobilenet_v3.h"
@@ -72,6 +76,30 @@ void check(const StateDict& state, const KeyReport& report, bool aux_was_read) {
 
 }  // namespace
 
+std::vector<std::string> network_prefixes(std::span<const std::string_view> names) {
+  constexpr std::array<std::string_view, 2> stems{"backbone.conv1.weight", "backbone.0.0.weight"};
+  constexpr std::string_view head = "classifier.";
+  const auto at_component = [](std::string_view name, std::size_t at) {
+    return at == 0 || name[at - 1] == '.';
+  };
+  std::vector<std::string> prefixes;  // of stems, in the order of the names
+  for (const std::string_view name : names)
+    for (const std::string_view stem : stems)
+      if (name.ends_with(stem) && at_component(name, name.size() - stem.size()))
+        prefixes.emplace_back(name.substr(0, name.size() - stem.size()));
+  std::unordered_map<std::string_view, bool> has_head;
+  for (const std::string& prefix : prefixes) has_head.emplace(prefix, false);
+  for (const std::string_view name : has_head.empty() ? std::span<const std::string_view>() : names)
+    for (std::size_t at = name.find(head); at != name.npos; at = name.find(head, at + head.size()))
+      if (const auto found = has_head.find(name.substr(0, at));
+          at_component(name, at) && found != has_head.end())
+        found->second = true;
+  std::vector<std::string> out;
+  for (const std::string& prefix : prefixes)
+    if (std::exchange(has_head[prefix], false)) out.push_back(prefix);
+  return out;
+}
+
 Network build_network(const StateDict& state, const NetworkOptions& options) {
   Builder builder(state);
   const Module m(builder);
@@ -97,6 +125,8 @@ Network build_network(const StateDict& state, const NetworkOptions& options) {
 
   check(state, builder.report, options.aux);
   network.classes = out.channels();
+  if (head == Head::deeplabv3) network.aspp_rates.assign(aspp_rates.begin(), aspp_rates.end());
+  network.backbone_stride = features.output_stride;
   network.output_stride = head == Head::lraspp ? lraspp_output_stride : features.output_stride;
   network.graph = std::move(builder.graph);
   return network;

@@ -23,10 +23,10 @@ Var aspp_pooling(Module m, Var x) {
 
 Var aspp(Module m, Var x) {
   const Module convs = m["convs"], project = m["project"];
-  const Var branches =
-      concat(convs.path() + ".concat",
-             {relu(batch_norm(convs[0][1], conv2d(convs[0][0], x))), aspp_conv(convs[1], x, 12),
-              aspp_conv(convs[2], x, 24), aspp_conv(convs[3], x, 36), aspp_pooling(convs[4], x)});
+  const Var branches = concat(convs.path() + ".concat",
+                              {relu(batch_norm(convs[0][1], conv2d(convs[0][0], x))),
+                               aspp_conv(convs[1], x, aspp_rates[0]), aspp_conv(convs[2], x, aspp_rates[1]),
+                               aspp_conv(convs[3], x, aspp_rates[2]), aspp_pooling(convs[4], x)});
   return relu(batch_norm(project[1], conv2d(project[0], branches)));
 }
 

@@ -2,6 +2,9 @@
 // them.
 #pragma once
 
+#include <array>
+#include <cstdint>
+
 #include "layers/graph/builder.h"
 
 namespace atrous {
@@ -11,10 +14,13 @@ namespace atrous {
 // torchvision/models/segmentation/fcn.py.
 Var fcn_head(Module, Var x);
 
+// The dilations of ASPP's branches 1 to 3.
+constexpr std::array<std::int64_t, 3> aspp_rates{12, 24, 36};
+
 // ASPP, atrous spatial pyramid pooling (Chen et al. 2017, "Rethinking Atrous Convolution", section 3.3): the
 // same map seen by five branches side by side,
 //   convs.0      1x1 convolution
-//   convs.1..3   3x3 convolutions with dilations 12, 24, 36
+//   convs.1..3   3x3 convolutions with dilations aspp_rates
 //   convs.4      the global mean, 1x1 convolution, spread back over the map
 // each with batch norm and relu, then concatenated and projected by a 1x1 convolution. Keys convs.0..4,
 // project. torchvision/models/segmentation/deeplabv3.py.

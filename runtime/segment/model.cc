@@ -21,7 +21,9 @@ std::vector<std::string> default_classes(std::int64_t count) {
 
 Model make_named_model(Checkpoint checkpoint, const std::string& name, const ModelOptions& options) {
   try {
-    return make_model(std::move(checkpoint.state), checkpoint.metadata, options);
+    Model model = make_model(std::move(checkpoint.state), checkpoint.metadata, options);
+    model.choice = std::move(checkpoint.choice);
+    return model;
   } catch (const Error& error) {
     fail(error.code(), visible(name), ": ", error.what());
   }
@@ -63,11 +65,11 @@ Model make_model(StateDict state, const std::optional<Metadata>& metadata, const
 }
 
 Model load_model(const std::string& path, const ModelOptions& options) {
-  return make_named_model(load_checkpoint(path), path, options);
+  return make_named_model(load_checkpoint(path, {.weights = options.weights}), path, options);
 }
 
 Model load_model(std::span<const std::byte> file, const std::string& name, const ModelOptions& options) {
-  return make_named_model(load_checkpoint(file, name), name, options);
+  return make_named_model(load_checkpoint(file, name, {.weights = options.weights}), name, options);
 }
 
 Model load_default_model(const ModelOptions& options) {

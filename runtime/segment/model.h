@@ -20,7 +20,8 @@ struct ModelOptions {
   std::string force = {};  // an implementation's name, preferred over the usual choice
   int threads = 0;         // for packing weights; 0: as many as the process may use
   bool device_layers =
-      false;  // leave out what only the processor's kernels fuse: for comparing with a device
+      false;                 // leave out what only the processor's kernels fuse: for comparing with a device
+  std::string weights = {};  // the prefix of the network to take from a file of several (LoadOptions)
   std::shared_ptr<Device> device =
       nullptr;  // open_device() (devices.h); null: the processor. It forces by itself
 };
@@ -32,6 +33,7 @@ struct Model {
   Palette palette;                   // as many as classes
   Preprocessing preprocessing;
   std::int64_t output_stride = 8;
+  std::string choice;  // of a file that holds several networks: which one this is, in a sentence
   std::shared_ptr<const Program> program;
 };
 

@@ -134,6 +134,7 @@ TEST_CASE_FIXTURE(Bench, "inspect says what the network is and takes") {
   const Plan plan = make_plan(*tiny_model("deeplabv3").program, {1, 48, 64, 3}, 1);
   CHECK(mentions(said, "deeplabv3_resnet(1,1,1,1), with an auxiliary head"));
   CHECK(mentions(said, "5: class 0, class 1, class 2, class 3, class 4"));
+  CHECK(mentions(said, "backbone stride 8, ASPP rates 12, 24, 36 (the weights do not tell)"));
   CHECK(mentions(said, "at 64x48"));
   CHECK(mentions(said, text(count_parameters(state))));
   CHECK(mentions(said, text(state.size(), " (")));
@@ -145,6 +146,8 @@ TEST_CASE_FIXTURE(Bench, "inspect says what the network is and takes") {
   CHECK(report["file"] == checkpoint);
   CHECK(report["architecture"] == "deeplabv3_resnet(1,1,1,1)");
   CHECK(report["output_stride"] == 8);
+  CHECK(report["backbone_stride"] == 8);
+  CHECK(report["aspp_rates"] == Json({12, 24, 36}));
   CHECK(report["aux"] == true);
   CHECK(report["classes"] == Json(model.classes));
   CHECK(report["at"]["width"] == 64);
@@ -211,4 +214,61 @@ TEST_CASE_FIXTURE(Bench, "inspect refuses what is no checkpoint, and sizes that 
   for (const char* size : {"5", "0x5", "5x5x", "99999999999x1"})
     refuse(2, {"inspect", checkpoint, "--size", size}, {size});
   refuse(2, {"inspect", checkpoint, "--threads", "2x"}, {"--threads"});
+}
+
+namespace {
+
+// A file of two networks, told apart by their architectures: deeplabv3 under one prefix, fcn under the other.
+std::string two_networks(const TemporaryFolder& folder, const std::string& first, const std::string& second) {
+  StateDict all;
+  for (const auto& [prefix, head] : {std::pair(first, "deeplabv3"), std::pair(second, "fcn")}) {
+    const StateDict state = tiny_state(head);
+    for (const auto& [name, tensor] : state.entries()) all.add(prefix + "." + name, tensor);
+  }
+  write_safetensors(folder / "two.safetensors", all, {});
+  return folder / "two.safetensors";
+}
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Bench,
+                  "of a model and its average the model is taken and said, and --weights takes the other") {
+  const std::string two = two_networks(folder, "model", "model_ema");
+  const std::string choice =
+      "holds 2 networks: model was taken, not model_ema (--weights PREFIX takes another)";
+  const std::string said = succeed({"inspect", two, "--size", "64x48"});
+  CHECK(mentions(said, "deeplabv3_resnet(1,1,1,1)"));
+  CHECK(mentions(said, choice));
+  CHECK(mentions(said, "left out model_ema"));
+  const Arguments run{"segment", "-m", two, "--threads", "1", "--no-resize", dog, "-o", folder / "out"};
+  const ProcessResult segmented = run_atrous(run);
+  CHECK(segmented.exit_code == 0);
+  CHECK(segmented.errors == "atrous: " + two + ": " + choice + "\n");
+  CHECK(succeed(run + Arguments{"-q"}) == "");
+  CHECK(run_atrous(run + Arguments{"--weights", "model_ema"}).errors == "");
+
+  const std::string fcn = "fcn_resnet(1,1,1,1)";
+  CHECK(mentions(succeed({"inspect", two, "--size", "64x48", "--weights", "model_ema"}), fcn));
+  CHECK(mentions(succeed({"convert", two, folder / "ema.safetensors", "--weights", "model_ema"}), fcn));
+  CHECK(same_tensors(load_checkpoint(folder / "ema.safetensors").state, tiny_state("fcn")));
+  const Arguments small{"--threads", "1", "--size", "64x48", "--weights", "model_ema"};
+  CHECK(mentions(succeed(Arguments{"verify", two, "--reference", folder / "ema.safetensors"} + small),
+                 "holds"));
+  const Arguments quick{"--runs", "1", "--warmup", "0"};
+  CHECK(mentions(succeed(Arguments{"profile", two} + small + quick), "classifier.4"));
+  succeed(Arguments{"bench", two} + small + quick);
+}
+
+TEST_CASE_FIXTURE(Bench,
+                  "two networks of which neither is the other's average are refused with their prefixes") {
+  const std::string two = two_networks(folder, "teacher", "student");
+  for (const Arguments& verb :
+       {Arguments{"inspect"}, Arguments{"bench"}, Arguments{"profile"}, Arguments{"verify"}})
+    refuse(1, verb + Arguments{two}, {two, "holds 2 networks, under teacher, student", "--weights PREFIX"});
+  refuse(1, {"segment", dog, "-m", two}, {two, "under teacher, student"});
+  refuse(1, {"convert", two, folder / "out.safetensors"}, {two, "under teacher, student"});
+  refuse(1, {"inspect", two, "--weights", "nobody"}, {two, "holds nothing under nobody", "teacher, student"});
+  CHECK(
+      mentions(succeed({"inspect", two, "--size", "64x48", "--weights", "student"}), "fcn_resnet(1,1,1,1)"));
+  refuse(1, {"profile", "seeded:fcn_resnet18", "--weights", "x"}, {"random weights have no prefix"});
 }

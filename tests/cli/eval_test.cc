@@ -357,3 +357,24 @@ TEST_CASE_FIXTURE(EvalBench, "an output that cannot be written is found before t
   refuse(1, eval({"--report", folder / "file/report"}), {"file/report"});
   refuse(1, eval({}), {"standard output"}, {.output_file = "/dev/full"});
 }
+
+TEST_CASE_FIXTURE(EvalBench, "eval says which of two networks it evaluates, unless it is to be quiet") {
+  StateDict all;
+  for (const std::string prefix : {"model_ema.", "model."}) {
+    const StateDict state = tiny_state("deeplabv3");
+    for (const auto& [name, tensor] : state.entries()) all.add(prefix + name, tensor);
+  }
+  write_safetensors(folder / "two.safetensors", all, {});
+  Arguments two = eval({});
+  *std::ranges::find(two, checkpoint) = folder / "two.safetensors";
+  const auto own_lines = [](const ProcessResult& r) {
+    return std::ranges::count_if(lines_of(r.errors), [](const std::string& line) {
+      return mentions(line, "holds 2 networks: model was taken, not model_ema");
+    });
+  };
+  const ProcessResult said = run_atrous(two);
+  CHECK(said.exit_code == 0);
+  CHECK(own_lines(said) == 1);
+  CHECK(own_lines(run_atrous(two + Arguments{"-q"})) == 0);
+  CHECK(own_lines(run_atrous(two + Arguments{"--weights", "model_ema"})) == 0);
+}

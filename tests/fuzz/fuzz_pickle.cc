@@ -8,23 +8,31 @@
 
 namespace atrous::fuzz {
 
+namespace {
+
+void read_network(const Pickle& pickle, const std::unordered_map<std::string, StorageDeclaration>& declared,
+                  std::string_view asked) {
+  constexpr std::uint64_t file_size = 1 << 20;
+  std::unordered_set<std::string> read;
+  const ReadStorage zeros = [&](const std::string& key, std::uint64_t bytes) {
+    promise(read.insert(key).second, "the storage ", key, " is read twice");
+    promise(declared.at(key).bytes() == bytes, "the storage ", key, " is read with ", bytes, " bytes");
+    if (bytes > file_size) fail(ErrorCode::limit, "a storage of ", bytes, " bytes");
+    Buffer buffer(static_cast<std::size_t>(bytes));
+    std::fill_n(buffer.data(), buffer.size(), std::byte{});
+    return buffer;
+  };
+  touch(network_from_pickle(pickle, zeros, file_size, asked).state);
+}
+
+}  // namespace
+
 void pickle(Bytes input) {
   may_refuse([&] {
     const Pickle pickle = read_pickle(std::vector<std::byte>(input.begin(), input.end()));
     promise(pickle.size <= input.size(), "the pickle ends at ", pickle.size, " of ", input.size());
     const auto declared = storage_declarations(pickle);
-    constexpr std::uint64_t file_size = 1 << 20;
-    std::unordered_set<std::string> read;
-    const ReadStorage zeros = [&](const std::string& key, std::uint64_t bytes) {
-      promise(read.insert(key).second, "the storage ", key, " is read twice");
-      promise(declared.at(key).bytes() == bytes, "the storage ", key, " is read with ", bytes, " bytes");
-      if (bytes > file_size) fail(ErrorCode::limit, "a storage of ", bytes, " bytes");
-      Buffer buffer(static_cast<std::size_t>(bytes));
-      std::fill_n(buffer.data(), buffer.size(), std::byte{});
-      return buffer;
-    };
-    std::vector<std::string> notes;
-    touch(state_dict_from_pickle(pickle, zeros, file_size, notes));
+    for (const char* asked : {"", "model"}) may_refuse([&] { read_network(pickle, declared, asked); });
   });
 }
 

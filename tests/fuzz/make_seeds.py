@@ -12,7 +12,8 @@ import os
 import struct
 import zlib
 from argparse import Namespace
-from collections import OrderedDict
+from collections import Counter, OrderedDict, defaultdict
+from pathlib import PurePosixPath
 
 import numpy as np
 import torch
@@ -53,6 +54,39 @@ def checkpoints():
         seed("pth_legacy", name, saved(value, legacy=True))
         archive = saved(value, legacy=False)
         seed("pickle", name, pickle_of(archive))
+
+
+def networks():
+    """Whole models, TorchScript archives, harmless values beside weights, several networks in one file."""
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.backbone = torch.nn.Sequential(OrderedDict(conv1=torch.nn.Conv2d(1, 1, 1, bias=False), relu=torch.nn.ReLU()))
+            self.classifier = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1))
+            self.register_buffer("grid", torch.ones(1), persistent=False)
+
+        def forward(self, x):
+            return self.classifier(self.backbone(x))
+
+    Net.__qualname__, Net.__module__ = "Net", __name__
+    globals()["Net"] = Net  # where pickle looks for the class
+    net = Net()
+    state = net.state_dict()
+    extras = {"best": np.float64(0.5), "array": np.arange(2), "size": torch.Size([1]), "set": {1}, "frozen": frozenset([2]), "dtype": torch.half,
+              "counter": Counter("ab"), "default": defaultdict(list, a=[1]), "long": 2**100, "complex": 1j, "path": PurePosixPath("a")}
+    for name, value in dict(whole=net, extras={"net": state, **extras}, two={"model": state, "model_ema": state.copy()},
+                            flat={**state, "epoch": 1}, parts={"backbone": net.backbone.state_dict(), "classifier": net.classifier.state_dict()}).items():
+        archive = saved(value, legacy=False)
+        seed("pth_zip", name, archive)
+        seed("pickle", name, pickle_of(archive))
+        seed("pth_legacy", name, saved(value, legacy=True))
+    out = io.BytesIO()
+    torch.save(extras, out, pickle_protocol=4)
+    seed("pickle", "extras of protocol 4", pickle_of(out.getvalue()))
+    out = io.BytesIO()
+    torch.jit.save(torch.jit.trace(net, torch.ones(1, 1, 2, 2)), out)
+    seed("pth_zip", "program", out.getvalue())
+    seed("pickle", "program", pickle_of(out.getvalue()))
 
 
 def pickle_of(archive):
@@ -112,6 +146,16 @@ def safetensors():
         seed("safetensors", name, file)
         seed("safetensors", name + " header", header)
     seed("safetensors", "spaces and escapes header", '{ "\\u00e9\\n": {"shape" : [ 1 ],\t"dtype":"U8", "data_offsets":[0,1]} }  ')
+
+
+def safetensors_index():
+    """What follows a NUL is every shard's content."""
+    shard, _ = safetensors_file({"a": ("F32", [1], bytes(4)), "b": ("U8", [2], b"xy")})
+    index = json.dumps({"metadata": {"total_size": 6}, "weight_map": {"a": "m-1-of-1.safetensors", "b": "m-1-of-1.safetensors"}})
+    seed("safetensors_index", "one shard", index.encode() + bytes(1) + shard)
+    seed("safetensors_index", "no shard", index)
+    seed("safetensors_index", "another place", index.replace("m-1", "m-2", 1).encode() + bytes(1) + shard)
+    seed("safetensors_index", "a folder", index.replace("m-1", "../m-1"))
 
 
 def metadata():
@@ -280,8 +324,10 @@ def drawn():
 if __name__ == "__main__":
     torch.manual_seed(1)
     checkpoints()
+    networks()
     pickles()
     safetensors()
+    safetensors_index()
     metadata()
     pngs()
     photos()

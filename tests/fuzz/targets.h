@@ -23,6 +23,7 @@ void png_round_trip(Bytes);
 void pth_legacy(Bytes);
 void pth_zip(Bytes);
 void safetensors(Bytes);
+void safetensors_index(Bytes);
 
 struct Target {
   std::string_view name;
@@ -45,6 +46,7 @@ constexpr Target targets[] = {
     {"pth_legacy", pth_legacy},
     {"pth_zip", pth_zip},
     {"safetensors", safetensors},
+    {"safetensors_index", safetensors_index},
 };
 
 }  // namespace atrous::fuzz

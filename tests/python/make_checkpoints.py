@@ -18,9 +18,11 @@ Made for Debian's python3-torch 1.13.
 
 import argparse
 import collections
+import datetime
 import hashlib
 import json
 import pathlib
+import random
 import struct
 import sys
 
@@ -100,6 +102,23 @@ def flavours():
     for name, saved, expected in samples:
         yield name + "_zip", saved, expected, {}
         yield name + "_legacy", saved, expected, {"_use_new_zipfile_serialization": False}
+    extras = {
+        "model": plain, "best": numpy.float64(0.5), "array": numpy.arange(3.0), "size": torch.Size([1, 2]), "dtype": torch.float16,
+        "device": torch.device("cpu"), "set": {1, 2}, "frozen": frozenset("ab"), "bytes": b"\xff", "bytearray": bytearray(b"ab"), "complex": 1 + 2j,
+        "counter": collections.Counter("aab"), "default": collections.defaultdict(list, a=[1]), "path": pathlib.PurePosixPath("a/b"),
+        "date": datetime.datetime(2026, 1, 2), "rng": torch.get_rng_state(), "python rng": random.getstate(), "numpy rng": numpy.random.get_state(),
+        "generator": numpy.random.default_rng(1).bit_generator.state, "quantized": torch.quantize_per_tensor(torch.ones(2), 0.5, 0, torch.qint8),
+        "complex tensor": torch.ones(3, dtype=torch.complex64), "long": 2**100, "function": torch.relu,
+    }
+    whole = torch.nn.Sequential(collections.OrderedDict(body=network(), again=torch.nn.BatchNorm1d(2, affine=False)))
+    whole.body.register_buffer("grid", torch.ones(2), persistent=False)
+    whole.twice = whole.body[0]
+    for protocol in (2, 4, 5):
+        for name, saved, expected in (("extras", extras, plain), ("whole", whole, whole.state_dict()), ("module_in_dict", {"epoch": 1, "model": whole}, whole.state_dict())):
+            yield f"{name}{protocol}_zip", saved, expected, {"pickle_protocol": protocol}
+            yield f"{name}{protocol}_legacy", saved, expected, {"pickle_protocol": protocol, "_use_new_zipfile_serialization": False}
+    yield "scripted_zip", torch.jit.script(net), plain, {}
+    yield "traced_zip", torch.jit.trace(net.eval(), torch.ones(1, 3, 6, 6)), plain, {}
     for protocol in (3, 4, 5):
         yield f"protocol{protocol}_zip", plain, plain, {"pickle_protocol": protocol}
         yield f"protocol{protocol}_legacy", wrapped, plain, {"pickle_protocol": protocol, "_use_new_zipfile_serialization": False}
@@ -107,7 +126,10 @@ def flavours():
 
 def write(folder):
     for name, saved, expected, options in flavours():
-        torch.save(saved, folder / (name + ".pth"), **options)
+        if isinstance(saved, torch.jit.ScriptModule):
+            torch.jit.save(saved, folder / (name + ".pth"))
+        else:
+            torch.save(saved, folder / (name + ".pth"), **options)
         with open(folder / (name + ".expected"), "wb") as out:
             for key, tensor in expected.items():
                 shape = " ".join(map(str, tensor.shape))

@@ -105,7 +105,8 @@ std::optional<Json> parse_json(std::string_view json, int depth, std::string_vie
   // The library takes a NUL for the end; other readers would see what follows.
   if (json.find('\0') != json.npos) return std::nullopt;
   TreeBuilder builder(depth, name);
-  if (!Library::sax_parse(json.begin(), json.end(), &builder)) return std::nullopt;
+  nlohmann::json_sax<Library>* const events = &builder;  // one parser for all that receive them
+  if (!Library::sax_parse(json.begin(), json.end(), events)) return std::nullopt;
   return builder.take();
 }
 

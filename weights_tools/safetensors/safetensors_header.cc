@@ -195,7 +195,8 @@ SafetensorsHeader parse_safetensors_header(std::span<const std::byte> json) {
   if (text.find('\0') != text.npos)
     fail(ErrorCode::malformed, "the header has a NUL byte at ", text.find('\0'));
   HeaderReader reader;
-  Library::sax_parse(text.begin(), text.end(), &reader);
+  nlohmann::json_sax<Library>* const events = &reader;  // one parser for all that receive them
+  Library::sax_parse(text.begin(), text.end(), events);
   return reader.take();
 }
 

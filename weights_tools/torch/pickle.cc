@@ -16,12 +16,9 @@ namespace {
 
 using Kind = PickleKind;
 
-bool is_dict(const PickleNode& node) { return node.kind == Kind::dict || node.kind == Kind::ordered_dict; }
-
-// The allow-list: nullopt for a name outside it.
-std::optional<PickleCallable> find_callable(std::string_view module, std::string_view name) {
+// What a name means here.
+PickleCallable find_callable(std::string_view module, std::string_view name) {
   if (module == "collections" && name == "OrderedDict") return PickleCallable::ordered_dict;
-  if (module == "argparse" && name == "Namespace") return PickleCallable::name_space;
   if (module == "torch._utils" && name == "_rebuild_tensor") return PickleCallable::rebuild_tensor;
   if (module == "torch._utils" && name == "_rebuild_tensor_v2") return PickleCallable::rebuild_tensor_v2;
   if (module == "torch._utils" && name == "_rebuild_parameter") return PickleCallable::rebuild_parameter;
@@ -30,12 +27,7 @@ std::optional<PickleCallable> find_callable(std::string_view module, std::string
   });
   const bool of_torch = module == "torch" || (module == "torch.storage" && name == "UntypedStorage");
   if (of_torch && identifier && name.ends_with("Storage")) return PickleCallable::storage;
-  return std::nullopt;
-}
-
-[[noreturn]] void fail_name(std::string_view module, std::string_view name) {
-  fail(ErrorCode::unsupported, "the pickle asks for ", printable(module), ".", printable(name),
-       ", which is not among the few names a state dict needs; nothing was run");
+  return PickleCallable::other;
 }
 
 class Machine {
@@ -55,9 +47,8 @@ class Machine {
   void push_integer(std::int64_t value);
   void push_text(Kind kind, std::uint64_t length);
   void push_long(std::uint64_t length);
-  void push_global(std::string_view module, std::string_view name, PickleNode node);
+  PickleNode take_global();
   void push_stack_global();
-  std::string describe(const PickleNode&) const;  // a global by its name, for sentences
 
   std::size_t floor() const { return marks_.empty() ? 0 : marks_.back(); }
   void need(std::size_t count, std::string_view what) const;
@@ -67,12 +58,14 @@ class Machine {
 
   void make(Kind kind, std::vector<PickleRef> items);
   void make_dict(std::vector<PickleRef> items);
+  void make_opaque(PickleRef type, std::span<const PickleRef> arguments, std::string_view what);
   void add_items(std::vector<PickleRef> items, std::string_view what);
+  void add_members(std::vector<PickleRef> items);
   void add_pairs(std::vector<PickleRef> items, std::string_view what);
   void check_pairs(const std::vector<PickleRef>& items, std::string_view what) const;
   std::vector<PickleRef> flatten_pairs(const PickleNode& list);
   void reduce();
-  void new_object();
+  void new_object(std::string_view what);
   void build();
 
   void count_work(std::uint64_t amount);
@@ -111,20 +104,28 @@ void Machine::push_text(Kind kind, std::uint64_t length) {
 // LONG1 and LONG4: two's complement, little-endian, of any length.
 void Machine::push_long(std::uint64_t length) {
   const auto digits = input_.text(input_.take(length, "an integer"), length);
-  if (length > 8)
-    fail(ErrorCode::unsupported, "the pickle has an integer of ", length, " bytes, more than 8");
+  if (length > 8) {
+    push({.kind = Kind::long_integer});
+    return;
+  }
   std::uint64_t value = !digits.empty() && (digits.back() & 0x80) ? ~std::uint64_t{0} : 0;
   for (std::size_t i = digits.size(); i-- > 0;) value = value << 8 | static_cast<std::uint8_t>(digits[i]);
   push_integer(std::bit_cast<std::int64_t>(value));
 }
 
-// `node.text` is the name.
-void Machine::push_global(std::string_view module, std::string_view name, PickleNode node) {
-  const auto callable = find_callable(module, name);
-  if (!callable) fail_name(module, name);
-  node.kind = Kind::global;
-  node.callable = *callable;
-  push(std::move(node));
+// A module's name and a name in it, a line each: GLOBAL and INST.
+PickleNode Machine::take_global() {
+  const auto take_name = [this](std::string_view what) {
+    const std::uint32_t offset = input_.position();
+    const auto length = input_.take_line(what).size();
+    return PickleText{offset, static_cast<std::uint32_t>(length)};
+  };
+  const PickleText module = take_name("a module name");
+  PickleNode node{.kind = Kind::global, .integer = std::bit_cast<std::int64_t>(module)};
+  node.text = take_name("a name");
+  node.callable = find_callable(input_.text(module.offset, module.length),
+                                input_.text(node.text.offset, node.text.length));
+  return node;
 }
 
 void Machine::push_stack_global() {
@@ -138,15 +139,11 @@ void Machine::push_stack_global() {
   constexpr std::uint32_t longest = 256;
   if (const std::uint32_t length = std::max(name.text.length, module.text.length); length > longest)
     fail(ErrorCode::limit, "the pickle's STACK_GLOBAL has a name of ", length, " bytes, more than ", longest);
-  PickleNode node;
-  node.text = name.text;
-  push_global(input_.text(module.text.offset, module.text.length),
-              input_.text(name.text.offset, name.text.length), node);
-}
-
-std::string Machine::describe(const PickleNode& node) const {
-  if (node.kind != Kind::global) return std::string(name_of(node.kind));
-  return std::string(input_.text(node.text.offset, node.text.length));
+  PickleNode node{
+      .kind = Kind::global, .integer = std::bit_cast<std::int64_t>(module.text), .text = name.text};
+  node.callable = find_callable(input_.text(module.text.offset, module.text.length),
+                                input_.text(name.text.offset, name.text.length));
+  push(std::move(node));
 }
 
 // Opcodes reach down to the last MARK, not through it.
@@ -186,11 +183,38 @@ void Machine::make_dict(std::vector<PickleRef> items) {
   make(Kind::dict, std::move(items));
 }
 
+// An object of a class that `type` stands for, or what a function returned.
+void Machine::make_opaque(PickleRef type_ref, std::span<const PickleRef> arguments, std::string_view what) {
+  const PickleNode* type = &out_.at(type_ref);
+  if (type->kind == Kind::persistent_id) {
+    // torch 1 pickles a module's class as the id ("module", class, source file, source).
+    const PickleNode& id = out_.at(type->items[0]);
+    if (id.kind == Kind::tuple && id.items.size() > 1) type = &out_.at(id.items[1]);
+  }
+  if (type->kind != Kind::global && type->kind != Kind::opaque)
+    fail(ErrorCode::malformed, "the pickle's ", what, " makes something of ", name_of(type->kind),
+         ", which is neither a class nor a function");
+  push({.kind = Kind::opaque,
+        .state = arguments.empty() ? no_pickle_ref : arguments.front(),
+        .integer = type->integer,
+        .text = type->text});
+}
+
 void Machine::add_items(std::vector<PickleRef> items, std::string_view what) {
   PickleNode& list = top(what);
+  if (list.kind == Kind::opaque) return;
   if (list.kind != Kind::list)
     fail(ErrorCode::malformed, "the pickle's ", what, " adds to ", name_of(list.kind), ", not to a list");
   list.items.insert(list.items.end(), items.begin(), items.end());
+}
+
+// ADDITEMS.
+void Machine::add_members(std::vector<PickleRef> items) {
+  PickleNode& set = top("ADDITEMS");
+  if (set.kind == Kind::opaque) return;
+  if (set.kind != Kind::set)
+    fail(ErrorCode::malformed, "the pickle's ADDITEMS adds to ", name_of(set.kind), ", not to a set");
+  set.items.insert(set.items.end(), items.begin(), items.end());
 }
 
 void Machine::check_pairs(const std::vector<PickleRef>& items, std::string_view what) const {
@@ -206,7 +230,7 @@ void Machine::check_pairs(const std::vector<PickleRef>& items, std::string_view 
 
 void Machine::add_pairs(std::vector<PickleRef> items, std::string_view what) {
   PickleNode& dict = top(what);
-  if (!is_dict(dict))
+  if (!is_dict(dict) && dict.kind != Kind::opaque)
     fail(ErrorCode::malformed, "the pickle's ", what, " adds to ", name_of(dict.kind), ", not to a dict");
   check_pairs(items, what);
   dict.items.insert(dict.items.end(), items.begin(), items.end());
@@ -229,14 +253,14 @@ std::vector<PickleRef> Machine::flatten_pairs(const PickleNode& list) {
 void Machine::reduce() {
   need(2, "REDUCE");
   const PickleRef arguments_ref = pop("REDUCE");
-  const PickleNode& function = out_.at(pop("REDUCE"));
+  const PickleRef function_ref = pop("REDUCE");
+  const PickleNode& function = out_.at(function_ref);
   const PickleNode& arguments = out_.at(arguments_ref);
   if (arguments.kind != Kind::tuple)
     fail(ErrorCode::malformed, "the pickle's REDUCE has ", name_of(arguments.kind),
          " for arguments, not a tuple");
-  if (function.kind != Kind::global)
-    fail(ErrorCode::malformed, "the pickle calls ", name_of(function.kind), ", which is not a function");
-  switch (function.callable) {
+  const auto callable = function.kind == Kind::global ? function.callable : PickleCallable::other;
+  switch (callable) {
     case PickleCallable::ordered_dict: {
       std::vector<PickleRef> items;
       if (arguments.items.size() > 1 ||
@@ -249,35 +273,36 @@ void Machine::reduce() {
     case PickleCallable::rebuild_tensor:
     case PickleCallable::rebuild_tensor_v2:
     case PickleCallable::rebuild_parameter:
-      push({.kind = Kind::call, .callable = function.callable, .items = {arguments_ref}});
+      push({.kind = Kind::call, .callable = callable, .items = {arguments_ref}});
       return;
     case PickleCallable::storage:
-      fail(ErrorCode::unsupported, "the pickle calls torch.",
-           input_.text(function.text.offset, function.text.length), ", which is only allowed as a type");
-    case PickleCallable::name_space:
-      fail(ErrorCode::unsupported, "the pickle's REDUCE calls argparse.Namespace");
+    case PickleCallable::other:
+      return make_opaque(function_ref, arguments.items, "REDUCE");
   }
 }
 
-// NEWOBJ makes an object without calling __init__: how Python pickles plain objects.
-void Machine::new_object() {
-  need(2, "NEWOBJ");
-  const PickleNode& arguments = out_.at(pop("NEWOBJ"));
-  const PickleNode& type = out_.at(pop("NEWOBJ"));
-  if (type.kind != Kind::global || type.callable != PickleCallable::name_space)
-    fail(ErrorCode::unsupported, "the pickle's NEWOBJ makes an object of ", describe(type),
-         ", not of argparse.Namespace");
-  if (arguments.kind != Kind::tuple || !arguments.items.empty())
-    fail(ErrorCode::malformed, "the pickle's NEWOBJ gives argparse.Namespace arguments");
-  push({.kind = Kind::object});
+// NEWOBJ makes an object without calling __init__: how Python pickles plain objects. NEWOBJ_EX has a dict of
+// further arguments.
+void Machine::new_object(std::string_view what) {
+  const bool named_arguments = what == "NEWOBJ_EX";
+  need(named_arguments ? 3 : 2, what);
+  if (named_arguments) pop(what);
+  const PickleNode& arguments = out_.at(pop(what));
+  const PickleRef type = pop(what);
+  if (arguments.kind != Kind::tuple)
+    fail(ErrorCode::malformed, "the pickle's ", what, " has ", name_of(arguments.kind),
+         " for arguments, not a tuple");
+  make_opaque(type, arguments.items, what);
 }
 
-// State given to an OrderedDict (torch's _metadata) or to a Namespace is dropped.
+// State given to an OrderedDict (torch's _metadata) is dropped.
 void Machine::build() {
   need(2, "BUILD");
-  pop("BUILD");
-  const PickleNode& target = top("BUILD");
-  if (target.kind != Kind::ordered_dict && target.kind != Kind::object)
+  const PickleRef state = pop("BUILD");
+  PickleNode& target = top("BUILD");
+  if (target.kind == Kind::opaque)
+    target.state = state;
+  else if (target.kind != Kind::ordered_dict)
     fail(ErrorCode::malformed, "the pickle's BUILD gives a state to ", name_of(target.kind));
 }
 
@@ -340,6 +365,7 @@ bool Machine::step_value(Opcode code) {
     case Opcode::short_binbytes:
       return push_text(Kind::bytes, input_.number<std::uint8_t>("bytes")), true;
     case Opcode::binbytes8:
+    case Opcode::bytearray8:
       return push_text(Kind::bytes, input_.number<std::uint64_t>("bytes")), true;
     default:
       return false;
@@ -372,6 +398,12 @@ bool Machine::step_container(Opcode code) {
       return make(Kind::list, pop_to_mark("LIST")), true;
     case Opcode::dict:
       return make_dict(pop_to_mark("DICT")), true;
+    case Opcode::empty_set:
+      return make(Kind::set, {}), true;
+    case Opcode::frozenset:
+      return make(Kind::set, pop_to_mark("FROZENSET")), true;
+    case Opcode::additems:
+      return add_members(pop_to_mark("ADDITEMS")), true;
     case Opcode::append:
       return add_items(pop_many(1, "APPEND"), "APPEND"), true;
     case Opcode::appends:
@@ -421,21 +453,20 @@ bool Machine::step_memo(Opcode code) {
 bool Machine::step_call(Opcode code) {
   switch (code) {
     case Opcode::global:
-    case Opcode::inst: {
-      const std::string module(input_.take_line("a module name"));
-      PickleNode node;
-      node.text.offset = input_.position();
-      const std::string name(input_.take_line("a name"));
-      node.text.length = static_cast<std::uint32_t>(name.size());
-      if (code == Opcode::inst) fail_name(module, name);
-      return push_global(module, name, std::move(node)), true;
+      return push(take_global()), true;
+    case Opcode::inst: {  // a class by its name, on the stack its arguments
+      const PickleNode type = take_global();
+      const auto arguments = pop_to_mark("INST");
+      push(type);
+      const PickleRef type_ref = pop("INST");
+      return make_opaque(type_ref, arguments, "INST"), true;
     }
     case Opcode::stack_global:
       return push_stack_global(), true;
-    case Opcode::obj: {
+    case Opcode::obj: {  // on the stack a class and its arguments
       const auto items = pop_to_mark("OBJ");
-      fail(ErrorCode::unsupported, "the pickle's OBJ makes an object of ",
-           items.empty() ? "nothing" : describe(out_.at(items[0])), ", which a state dict does not need");
+      if (items.empty()) fail(ErrorCode::malformed, "the pickle's OBJ makes an object of nothing");
+      return make_opaque(items[0], std::span(items).subspan(1), "OBJ"), true;
     }
     case Opcode::ext1:
       fail(ErrorCode::unsupported, "the pickle asks for extension ",
@@ -447,7 +478,9 @@ bool Machine::step_call(Opcode code) {
     case Opcode::reduce:
       return reduce(), true;
     case Opcode::newobj:
-      return new_object(), true;
+      return new_object("NEWOBJ"), true;
+    case Opcode::newobj_ex:
+      return new_object("NEWOBJ_EX"), true;
     case Opcode::build:
       return build(), true;
     case Opcode::binpersid:
@@ -487,37 +520,62 @@ Pickle Machine::run() {
   return std::move(out_);
 }
 
-// Walks all values below the root once, children before parents, without recursion.
-void check_shape(const Pickle& pickle) {
-  constexpr std::uint32_t unseen = 0, open = ~std::uint32_t{0};
-  std::vector<std::uint32_t> depth(pickle.nodes.size(), unseen);
+// Walks all values below one once, children before parents, without recursion and not into opaque values.
+class ShapeCheck {
+ public:
+  explicit ShapeCheck(const Pickle& pickle) : pickle_(pickle), depth_(pickle.nodes.size(), unseen) {}
+  void below(PickleRef top);
+
+ private:
+  static constexpr std::uint32_t unseen = 0, open = ~std::uint32_t{0};
   struct Visit {
     PickleRef ref;
     std::size_t next = 0;
     std::uint32_t deepest = 0;
   };
-  std::vector<Visit> path{{pickle.root}};
-  depth[pickle.root] = open;
+
+  std::size_t children(const PickleNode& node) const {
+    return node.kind == Kind::opaque ? 0 : node.items.size();
+  }
+
+  const Pickle& pickle_;
+  std::vector<std::uint32_t> depth_;
+};
+
+void ShapeCheck::below(PickleRef top) {
+  if (depth_[top] != unseen) return;
+  std::vector<Visit> path{{top}};
+  depth_[top] = open;
   while (!path.empty()) {
     Visit& visit = path.back();
-    const auto& items = pickle.at(visit.ref).items;
-    if (visit.next == items.size()) {
-      const std::uint32_t here = depth[visit.ref] = visit.deepest + 1;
+    const PickleNode& node = pickle_.at(visit.ref);
+    if (visit.next == children(node)) {
+      const std::uint32_t here = depth_[visit.ref] = visit.deepest + 1;
       if (here > pickle_depth_limit)
         fail(ErrorCode::limit, "the pickle nests more than ", pickle_depth_limit, " values deep");
       path.pop_back();
       if (!path.empty()) path.back().deepest = std::max(path.back().deepest, here);
       continue;
     }
-    const PickleRef child = items[visit.next++];
-    if (depth[child] == open)
-      fail(ErrorCode::malformed, "the pickle has ", name_of(pickle.at(child).kind), " that contains itself");
-    if (depth[child] != unseen) {
-      visit.deepest = std::max(visit.deepest, depth[child]);
+    const PickleRef child = node.items[visit.next++];
+    if (depth_[child] == open)
+      fail(ErrorCode::malformed, "the pickle has ", name_of(pickle_.at(child).kind), " that contains itself");
+    if (depth_[child] != unseen) {
+      visit.deepest = std::max(visit.deepest, depth_[child]);
     } else {
-      depth[child] = open;
+      depth_[child] = open;
       path.push_back({child});
     }
+  }
+}
+
+void check_shape(const Pickle& pickle) {
+  ShapeCheck check(pickle);
+  check.below(pickle.root);
+  for (const PickleNode& node : pickle.nodes) {
+    if (node.kind != Kind::opaque) continue;
+    if (node.state != no_pickle_ref) check.below(node.state);
+    for (const PickleRef item : node.items) check.below(item);
   }
 }
 
@@ -528,6 +586,8 @@ Pickle run(PickleInput input) {
 }
 
 }  // namespace
+
+bool is_dict(const PickleNode& node) { return node.kind == Kind::dict || node.kind == Kind::ordered_dict; }
 
 std::string_view name_of(PickleKind kind) {
   switch (kind) {
@@ -557,14 +617,28 @@ std::string_view name_of(PickleKind kind) {
       return "a tensor";
     case Kind::persistent_id:
       return "a storage";
-    case Kind::object:
-      return "an argparse.Namespace";
+    case Kind::set:
+      return "a set";
+    case Kind::long_integer:
+      return "an integer beyond 64 bits";
+    case Kind::opaque:
+      return "an object";
   }
   return "?";
 }
 
 std::string_view Pickle::text(const PickleNode& node) const {
   return as_text(std::span(bytes).subspan(node.text.offset, node.text.length));
+}
+
+std::string_view Pickle::module_name(const PickleNode& node) const {
+  return as_text(std::span(bytes).subspan(node.module().offset, node.module().length));
+}
+
+std::string Pickle::describe(const PickleNode& node) const {
+  if (node.kind != Kind::global && node.kind != Kind::opaque) return std::string(name_of(node.kind));
+  return atrous::text(node.kind == Kind::global ? "the type or function " : "a value of ",
+                      printable(module_name(node)), ".", printable(text(node)));
 }
 
 Pickle read_pickle(std::vector<std::byte> bytes) { return run(PickleInput(std::move(bytes))); }

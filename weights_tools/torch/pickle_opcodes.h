@@ -57,9 +57,14 @@ enum class Opcode : std::uint8_t {
   short_binunicode = 0x8c,
   binunicode8 = 0x8d,
   binbytes8 = 0x8e,
+  empty_set = 0x8f,
+  additems = 0x90,
+  frozenset = 0x91,
+  newobj_ex = 0x92,
   stack_global = 0x93,
   memoize = 0x94,
   frame = 0x95,
+  bytearray8 = 0x96,
 };
 
 // Names of opcodes that are known and refused; empty for the others.
@@ -81,16 +86,6 @@ constexpr std::string_view refused_opcode(std::uint8_t code) {
       return "GET";
     case 'p':
       return "PUT";
-    case 0x8f:
-      return "EMPTY_SET";
-    case 0x90:
-      return "ADDITEMS";
-    case 0x91:
-      return "FROZENSET";
-    case 0x92:
-      return "NEWOBJ_EX";
-    case 0x96:
-      return "BYTEARRAY8";
     case 0x97:
       return "NEXT_BUFFER";
     case 0x98:

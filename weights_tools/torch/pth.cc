@@ -44,6 +44,14 @@ std::string find_folder(const std::vector<ZipEntry>& entries) {
   return *folder;
 }
 
+// Only a program's code may be compressed, in its folder; empty: nothing.
+void refuse_compressed(const std::vector<ZipEntry>& entries, const std::string& code) {
+  for (const ZipEntry& entry : entries)
+    if (entry.compressed && (code.empty() || !entry.name.starts_with(code)))
+      fail(ErrorCode::unsupported, "the zip entry ", entry.name,
+           " is compressed, and the archive is no TorchScript program: torch stores without compression");
+}
+
 void check_byte_order(const InputFile& file, const ZipEntry& entry) {
   const auto bytes = read_entry(file, entry, 16);
   if (as_text(bytes) != "little")
@@ -173,14 +181,13 @@ std::unordered_map<std::string, StoredPart> locate_storages(
 
 }  // namespace
 
-PthCheckpoint read_pth_zip(const InputFile& file) {
+NetworkWeights read_pth_zip(const InputFile& file, std::string_view asked) {
   const std::vector<ZipEntry> entries = read_zip_directory(file);
   const std::string folder = find_folder(entries);
   EntryIndex index;
   for (const ZipEntry& entry : entries) index.emplace(entry.name, &entry);
-  if (find_entry(index, folder + "constants.pkl"))
-    fail(ErrorCode::unsupported,
-         "the file is a TorchScript archive, a program; save the model's state_dict() instead");
+  const bool program = find_entry(index, folder + "constants.pkl");
+  refuse_compressed(entries, program ? folder + "code/" : "");
   if (const ZipEntry* byte_order = find_entry(index, folder + "byteorder"))
     check_byte_order(file, *byte_order);
   const ZipEntry& pickle_entry = *find_entry(index, folder + "data.pkl");
@@ -188,18 +195,21 @@ PthCheckpoint read_pth_zip(const InputFile& file) {
   if (pickle.size != pickle_entry.size)
     fail(ErrorCode::malformed, "the zip entry ", pickle_entry.name, " has ", pickle_entry.size,
          " bytes, its pickle ends at ", pickle.size);
+  if (program && std::ranges::find(pickle.nodes, PickleKind::call, &PickleNode::kind) == pickle.nodes.end())
+    fail(
+        ErrorCode::unsupported,
+        "the file is a TorchScript archive whose weights are in its program (a frozen one): save the model's "
+        "state_dict() instead");
   check_storages(pickle, index, folder);
   const ReadStorage read = [&](const std::string& key, std::uint64_t bytes) {
     Buffer buffer(checked_cast<std::size_t>(bytes, "storage bytes"));
     read_zip_entry(file, *find_entry(index, folder + "data/" + key), {buffer.data(), buffer.size()});
     return buffer;
   };
-  PthCheckpoint out;
-  out.state = state_dict_from_pickle(pickle, read, file.size(), out.notes);
-  return out;
+  return network_from_pickle(pickle, read, file.size(), asked);
 }
 
-PthCheckpoint read_pth_legacy(const InputFile& file) {
+NetworkWeights read_pth_legacy(const InputFile& file, std::string_view asked) {
   std::uint64_t offset = skip_magic(file);
   const auto next_pickle = [&] {
     Pickle pickle = read_pickle(file, offset);
@@ -217,9 +227,7 @@ PthCheckpoint read_pth_legacy(const InputFile& file) {
     file.read(part.offset, {buffer.data(), buffer.size()});
     return buffer;
   };
-  PthCheckpoint out;
-  out.state = state_dict_from_pickle(pickle, read, file.size(), out.notes);
-  return out;
+  return network_from_pickle(pickle, read, file.size(), asked);
 }
 
 }  // namespace atrous

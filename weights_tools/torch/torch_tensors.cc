@@ -6,11 +6,13 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <unordered_set>
 #include <utility>
 
 #include "layers/base/checked.h"
 #include "layers/base/error.h"
 #include "weights_tools/io/clean_text.h"
+#include "weights_tools/torch/pickle_names.h"
 
 namespace atrous {
 
@@ -22,8 +24,7 @@ constexpr std::size_t rank_limit = 8;
 
 // What a tensor needs of a persistent id: a part of a root storage, in elements.
 struct StorageId {
-  std::string key;
-  DType dtype = DType::f32;
+  std::string key, type;
   std::uint64_t root_elements = 0, offset = 0, elements = 0;
 };
 
@@ -47,6 +48,20 @@ DType storage_dtype(std::string_view type) {
   for (const auto& [name, dtype] : known)
     if (name == type) return dtype;
   fail(ErrorCode::unsupported, "tensors of torch.", printable(type), " are not supported");
+}
+
+// Of storages that no weight may have, but that may stand beside the weights.
+std::size_t element_size(std::string_view type) {
+  constexpr std::array<std::pair<std::string_view, std::size_t>, 7> other{{{"ComplexFloatStorage", 8},
+                                                                           {"ComplexDoubleStorage", 16},
+                                                                           {"QInt8Storage", 1},
+                                                                           {"QUInt8Storage", 1},
+                                                                           {"QInt32Storage", 4},
+                                                                           {"QUInt4x2Storage", 1},
+                                                                           {"QUInt2x4Storage", 1}}};
+  for (const auto& [name, size] : other)
+    if (name == type) return size;
+  return size_of(storage_dtype(type));
 }
 
 // A non-negative integer of a storage id or of a tensor's layout.
@@ -74,6 +89,14 @@ void apply_view(const Pickle& pickle, const PickleNode& view, StorageId& id) {
          " elements, but a view of it ends at ", id.offset, " + ", id.elements);
 }
 
+// ("module", class, source file, source): torch 1 writes it for the classes of a whole model.
+bool is_class_id(const Pickle& pickle, const PickleNode& node) {
+  const PickleNode& id = pickle.at(node.items[0]);
+  if (id.kind != Kind::tuple || id.items.empty()) return false;
+  const PickleNode& tag = pickle.at(id.items[0]);
+  return tag.kind == Kind::string && pickle.text(tag) == "module";
+}
+
 StorageId storage_id(const Pickle& pickle, const PickleNode& node) {
   const PickleNode& id = pickle.at(node.items[0]);
   if (id.kind != Kind::tuple || id.items.size() < 5 || id.items.size() > 6)
@@ -81,8 +104,7 @@ StorageId storage_id(const Pickle& pickle, const PickleNode& node) {
   const PickleNode& tag = pickle.at(id.items[0]);
   if (tag.kind != Kind::string || pickle.text(tag) != "storage")
     fail(ErrorCode::unsupported, "a persistent id describes ",
-         tag.kind == Kind::string ? printable(pickle.text(tag)) : name_of(tag.kind),
-         ", not a storage: was a whole module saved instead of its state_dict()?");
+         tag.kind == Kind::string ? printable(pickle.text(tag)) : name_of(tag.kind), ", not a storage");
   const PickleNode& type = pickle.at(id.items[1]);
   const PickleNode& key = pickle.at(id.items[2]);
   if (type.kind != Kind::global || type.callable != PickleCallable::storage)
@@ -94,7 +116,7 @@ StorageId storage_id(const Pickle& pickle, const PickleNode& node) {
   constexpr std::uint32_t longest_key = 256;
   if (key.text.length > longest_key)
     fail(ErrorCode::limit, "a storage's key has ", key.text.length, " bytes, more than ", longest_key);
-  StorageId out{.key = std::string(pickle.text(key)), .dtype = storage_dtype(pickle.text(type))};
+  StorageId out{.key = std::string(pickle.text(key)), .type = std::string(pickle.text(type))};
   out.root_elements = out.elements = element_count(pickle, id.items[4], "a storage's size");
   if (id.items.size() == 6 && pickle.at(id.items[5]).kind != Kind::none)
     apply_view(pickle, pickle.at(id.items[5]), out);
@@ -205,7 +227,8 @@ class TensorReader {
 };
 
 std::shared_ptr<const Buffer> TensorReader::storage(const StorageId& id) {
-  const auto bytes = checked_multiply<std::uint64_t>(id.root_elements, size_of(id.dtype), "storage bytes");
+  const auto bytes =
+      checked_multiply<std::uint64_t>(id.root_elements, element_size(id.type), "storage bytes");
   auto& buffer = storages_[id.key];
   if (!buffer) buffer = std::make_shared<const Buffer>(read_(id.key, bytes));
   if (buffer->size() != bytes)
@@ -234,20 +257,19 @@ StateTensor TensorReader::rebuild(const PickleNode& arguments) {
   if (id_node.kind != Kind::persistent_id)
     fail(ErrorCode::malformed, "the tensor is made of ", name_of(id_node.kind), ", not of a storage");
   const StorageId id = storage_id(pickle_, id_node);
+  const DType dtype = storage_dtype(id.type);
   const Layout layout{.offset = natural(pickle_, arguments.items[1], "the storage offset"),
                       .shape = dimensions(pickle_, arguments.items[2], "the size"),
                       .stride = dimensions(pickle_, arguments.items[3], "the stride")};
   const std::int64_t count =
       check_layout(layout, checked_cast<std::int64_t>(id.elements, "storage elements"));
-  const std::uint64_t element = size_of(id.dtype);
+  const std::uint64_t element = size_of(dtype);
   const auto bytes = checked_multiply(static_cast<std::uint64_t>(count), element, "tensor bytes");
   const auto first = checked_add(id.offset, static_cast<std::uint64_t>(layout.offset), "tensor offset");
-  StateTensor tensor{id.dtype, layout.shape, share(storage(id), first * element)};
+  StateTensor tensor{dtype, layout.shape, share(storage(id), first * element)};
   if (count == 0 || is_contiguous(layout)) return tensor;
   return copy_strided(std::move(tensor), layout, bytes);
 }
-
-bool is_dict(const PickleNode& node) { return node.kind == Kind::dict || node.kind == Kind::ordered_dict; }
 
 void check_metadata(const Pickle& pickle, const PickleNode& metadata) {
   if (metadata.kind == Kind::none || (is_dict(metadata) && metadata.items.empty())) return;
@@ -300,11 +322,16 @@ std::optional<std::pair<PickleRef, std::string_view>> find_wrapped(const Pickle&
   return std::nullopt;
 }
 
+std::string_view nothing_run(const PickleNode& node) {
+  return node.kind == Kind::opaque || node.kind == Kind::global ? "; nothing was run" : "";
+}
+
 PickleRef unwrap(const Pickle& pickle, std::vector<std::string>& notes) {
   constexpr int deepest = 4;
   PickleRef ref = pickle.root;
   if (!is_dict(pickle.at(ref)))
-    fail(ErrorCode::malformed, "the checkpoint holds ", name_of(pickle.at(ref).kind), ", not a state dict");
+    fail(ErrorCode::malformed, "the checkpoint holds ", pickle.describe(pickle.at(ref)), ", not a state dict",
+         nothing_run(pickle.at(ref)));
   for (int level = 0; level < deepest; ++level) {
     const auto inner = find_wrapped(pickle, pickle.at(ref));
     if (!inner) break;
@@ -314,39 +341,76 @@ PickleRef unwrap(const Pickle& pickle, std::vector<std::string>& notes) {
   return ref;
 }
 
-StateTensor read_entry(TensorReader& reader, const std::string& key, PickleRef value) {
+StateTensor read_entry(TensorReader& reader, std::string_view key, PickleRef value) {
   try {
     return reader.read(value);
   } catch (const Error& e) {
-    throw Error(e.code(), key + ": " + e.what());
+    throw Error(e.code(), std::string(key) + ": " + e.what());
   }
 }
 
-}  // namespace
-
-std::uint64_t StorageDeclaration::bytes() const {
-  return checked_multiply<std::uint64_t>(elements, size_of(dtype), "storage bytes");
+[[noreturn]] void fail_entry(const Pickle& pickle, std::string_view key, const PickleNode& value) {
+  fail(ErrorCode::malformed, "the state dict's entry ", printable(key), " is ", pickle.describe(value),
+       ", not a tensor", nothing_run(value));
 }
 
-std::unordered_map<std::string, StorageDeclaration> storage_declarations(const Pickle& pickle) {
-  std::unordered_map<std::string, StorageDeclaration> out;
-  for (const PickleNode& node : pickle.nodes) {
-    if (node.kind != Kind::persistent_id) continue;
-    const StorageId id = storage_id(pickle, node);
-    const StorageDeclaration declaration{id.dtype, id.root_elements};
-    const auto& known = out.emplace(id.key, declaration).first->second;
-    if (known.bytes() != declaration.bytes())
-      fail(ErrorCode::malformed, "the storage ", printable(id.key), " is declared with ", known.bytes(),
-           " and with ", declaration.bytes(), " bytes");
+std::string_view first_part(std::string_view name) { return name.substr(0, name.find('.')); }
+
+// What a prefix takes of the names in a pickle.
+struct Taken {
+  std::vector<const PickleName*> tensors, others;  // under the prefix
+  std::vector<std::string_view> left_out;
+};
+
+// Where tensors under the prefix are entries of the dict or model that has it, those of further dicts in that
+// one are not the network's.
+Taken take(const Pickle& pickle, const PickleNames& names, std::string_view prefix) {
+  const auto under = [&](const PickleName& name) {
+    return names.of(name).size() > prefix.size() && names.of(name).starts_with(prefix);
+  };
+  const auto is_tensor = [&](const PickleName& name) { return pickle.at(name.value).kind == Kind::call; };
+  const bool flat = std::ranges::any_of(names.all, [&](const PickleName& name) {
+    return name.container <= prefix.size() && under(name) && is_tensor(name);
+  });
+  Taken out;
+  for (const PickleName& name : names.all) {
+    const std::string_view text = names.of(name);
+    const bool leads_there = prefix.starts_with(text) && prefix.substr(text.size()).starts_with('.');
+    if (under(name) && (!flat || name.container <= prefix.size()))
+      (is_tensor(name) ? out.tensors : out.others).push_back(&name);
+    else if (!leads_there)
+      out.left_out.push_back(text);
   }
   return out;
 }
 
-StateDict state_dict_from_pickle(const Pickle& pickle, const ReadStorage& read, std::uint64_t file_size,
-                                 std::vector<std::string>& notes) {
-  const PickleNode& dict = pickle.at(unwrap(pickle, notes));
-  TensorReader reader(pickle, read, file_size);
-  StateDict state;
+// An entry that is no tensor is harmless where it stands for itself, as in {"backbone.conv1.weight": ...,
+// "epoch": 3}; among a module's weights it is none.
+void leave_out_others(const Pickle& pickle, const PickleNames& names, std::size_t prefix, Taken& taken) {
+  std::unordered_set<std::string_view> modules;
+  for (const PickleName* name : taken.tensors) modules.insert(first_part(names.of(*name).substr(prefix)));
+  for (const PickleName* name : taken.others) {
+    const std::string_view key = names.of(*name).substr(prefix);
+    if (key == "_metadata") continue;
+    if (modules.contains(first_part(key))) fail_entry(pickle, key, pickle.at(name->value));
+    taken.left_out.push_back(names.of(*name));
+  }
+}
+
+void read_under(const NetworkChoice& choice, const Pickle& pickle, const PickleNames& names,
+                TensorReader& reader, NetworkWeights& out) {
+  Taken taken = take(pickle, names, choice.prefix);
+  leave_out_others(pickle, names, choice.prefix.size(), taken);
+  for (const PickleName* name : taken.tensors) {
+    const std::string_view key = names.of(*name).substr(choice.prefix.size());
+    check_key(key);
+    out.state.add(std::string(key), read_entry(reader, key, name->value));
+  }
+  add_notes(choice, taken.left_out, out);
+}
+
+// The dict's entries, each of which must be a tensor.
+void read_dict(const Pickle& pickle, const PickleNode& dict, TensorReader& reader, StateDict& state) {
   for (std::size_t i = 0; i < dict.items.size(); i += 2) {
     const PickleNode& key_node = pickle.at(dict.items[i]);
     if (key_node.kind != Kind::string)
@@ -356,12 +420,63 @@ StateDict state_dict_from_pickle(const Pickle& pickle, const ReadStorage& read, 
     const PickleNode& value = pickle.at(dict.items[i + 1]);
     if (value.kind != Kind::call) {
       if (key == "_metadata") continue;
-      fail(ErrorCode::malformed, "the state dict's entry ", key, " is ", name_of(value.kind),
-           ", not a tensor");
+      fail_entry(pickle, key, value);
     }
     state.add(key, read_entry(reader, key, dict.items[i + 1]));
   }
-  return state;
+}
+
+bool has_tensors(const Pickle& pickle, const PickleNode& dict) {
+  for (std::size_t i = 1; i < dict.items.size(); i += 2)
+    if (pickle.at(dict.items[i]).kind == Kind::call) return true;
+  return false;
+}
+
+}  // namespace
+
+std::uint64_t StorageDeclaration::bytes() const {
+  return checked_multiply<std::uint64_t>(elements, element_size(type), "storage bytes");
+}
+
+std::unordered_map<std::string, StorageDeclaration> storage_declarations(const Pickle& pickle) {
+  std::unordered_map<std::string, StorageDeclaration> out;
+  for (const PickleNode& node : pickle.nodes) {
+    if (node.kind != Kind::persistent_id || is_class_id(pickle, node)) continue;
+    StorageId id = storage_id(pickle, node);
+    const StorageDeclaration declaration{std::move(id.type), id.root_elements};
+    const auto& known = out.emplace(id.key, declaration).first->second;
+    if (known.bytes() != declaration.bytes())
+      fail(ErrorCode::malformed, "the storage ", printable(id.key), " is declared with ", known.bytes(),
+           " and with ", declaration.bytes(), " bytes");
+  }
+  return out;
+}
+
+NetworkWeights network_from_pickle(const Pickle& pickle, const ReadStorage& read, std::uint64_t file_size,
+                                   std::string_view asked) {
+  const PickleNames names = names_in(pickle);
+  std::vector<std::string_view> texts;
+  texts.reserve(names.all.size());
+  for (const PickleName& name : names.all) texts.push_back(names.of(name));
+  NetworkWeights out;
+  const PickleNode& root = pickle.at(pickle.root);
+  const bool holds_tensors = std::ranges::any_of(
+      names.all, [&](const PickleName& name) { return pickle.at(name.value).kind == Kind::call; });
+  if (root.kind == Kind::opaque && holds_tensors)
+    out.notes.push_back(text("the weights of a pickled model, ", pickle.describe(root), "; nothing was run"));
+  TensorReader reader(pickle, read, file_size);
+  if (const auto choice = choose_network(texts, asked)) {
+    read_under(*choice, pickle, names, reader, out);
+  } else if (!holds_tensors || is_dict(root)) {
+    const PickleNode& dict = pickle.at(unwrap(pickle, out.notes));
+    if (!holds_tensors || has_tensors(pickle, dict))
+      read_dict(pickle, dict, reader, out.state);
+    else
+      read_under({}, pickle, names, reader, out);
+  } else {
+    read_under({}, pickle, names, reader, out);
+  }
+  return out;
 }
 
 }  // namespace atrous

@@ -18,32 +18,41 @@
 
 #include "layers/base/tensor.h"
 #include "layers/graph/state_dict.h"
+#include "weights_tools/io/network_choice.h"
 #include "weights_tools/torch/pickle.h"
 
 namespace atrous {
 
 // A root storage as the pickle declares it.
 struct StorageDeclaration {
-  DType dtype = DType::f32;
+  std::string type;  // "FloatStorage"
   std::uint64_t elements = 0;
 
-  std::uint64_t bytes() const;  // Error(limit) on overflow
+  // Error(limit) on overflow, Error(unsupported) for a type whose elements are of unknown size. Types that no
+  // weight may have, complex and quantised numbers, are known.
+  std::uint64_t bytes() const;
 };
 
-// All storages the pickle mentions, by key. Error(unsupported) for a dtype outside DType, Error(malformed)
-// for an id that is not as above, a view outside its root, and a key declared with two sizes.
+// All storages the pickle mentions, by key. Error(malformed) for an id that is not as above, a view outside
+// its root, and a key declared with two sizes. The id of a class, which torch 1 writes where a whole model is
+// saved, is none.
 std::unordered_map<std::string, StorageDeclaration> storage_declarations(const Pickle&);
 
 // Gives the bytes of the storage with a key; called at most once for each key.
 using ReadStorage = std::function<Buffer(const std::string& key, std::uint64_t bytes)>;
 
-// The dict of tensors inside the pickle. Dicts that training scripts put around it, under the keys "model",
-// "state_dict" or "model_state_dict", are opened, and said so in `notes`. Only storages of tensors in that
-// dict are read. Contiguous tensors share the memory of their storage, others are copied into row-major
-// order: at most `file_size` bytes for one tensor and four times that for all, so that strides of 0 cannot
-// make much of little. Error(malformed), with the key: an entry that is not a tensor, sizes, offsets or
-// strides that are negative or leave the storage. Error(limit): more than 8 dimensions, overflow.
-StateDict state_dict_from_pickle(const Pickle&, const ReadStorage&, std::uint64_t file_size,
-                                 std::vector<std::string>& notes);
+// The network inside the pickle, wherever it stands (choose_network(), of the names that pickle_names.h
+// gives): in a dict, in dicts within dicts or in the pickled model itself. What else the pickle holds is left
+// out, and said so in the notes. Without a network that atrous knows: the tensors of the dict that training
+// scripts put under the keys "model", "state_dict" or "model_state_dict", which are opened, or of the whole
+// pickle where that dict has none itself.
+//
+// Only storages of these tensors are read. Contiguous tensors share the memory of their storage, others are
+// copied into row-major order: at most `file_size` bytes for one tensor and four times that for all, so that
+// strides of 0 cannot make much of little. Error(malformed), with the key: an entry in a weight's place that
+// is not a tensor, sizes, offsets or strides that are negative or leave the storage. Error(unsupported): a
+// dtype outside DType. Error(limit): more than 8 dimensions, overflow. Those of choose_network().
+NetworkWeights network_from_pickle(const Pickle&, const ReadStorage&, std::uint64_t file_size,
+                                   std::string_view asked);
 
 }  // namespace atrous

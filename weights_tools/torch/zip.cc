@@ -22,6 +22,7 @@ constexpr std::uint32_t local_signature = 0x04034b50, central_signature = 0x0201
 constexpr std::size_t local_size = 30, central_size = 46, end_size = 22, end64_size = 56, locator_size = 20;
 constexpr std::uint16_t flag_encrypted = 1 << 0, flag_descriptor = 1 << 3, flag_strong_encryption = 1 << 6,
                         flag_masked = 1 << 13;
+constexpr std::uint16_t deflated = 8;
 constexpr std::uint32_t in_zip64 = 0xffffffff;  // "the value is in the ZIP64 record"
 
 struct Directory {
@@ -170,12 +171,22 @@ void check_name(std::string_view name) {
   }
 }
 
+// "code/..." or "FOLDER/code/...", where torch.jit.save puts what it compresses.
+bool is_code(std::string_view name) {
+  constexpr std::string_view folder = "code/";
+  return name.starts_with(folder) || name.substr(name.find('/') + 1).starts_with(folder);
+}
+
+[[noreturn]] void fail_compressed(const std::string& name, int method) {
+  fail(ErrorCode::unsupported, "the zip entry ", name, " is compressed (method ", method,
+       "): torch stores without compression");
+}
+
 void check_storable(const CentralEntry& e) {
   if (e.flags & (flag_encrypted | flag_strong_encryption | flag_masked))
     fail(ErrorCode::unsupported, "the zip entry ", e.entry.name, " is encrypted");
-  if (e.method != 0)
-    fail(ErrorCode::unsupported, "the zip entry ", e.entry.name, " is compressed (method ", e.method,
-         "): torch stores without compression");
+  if (e.method == deflated && is_code(e.entry.name)) return;
+  if (e.method != 0) fail_compressed(e.entry.name, e.method);
   if (e.compressed != e.entry.size)
     fail(ErrorCode::malformed, "the zip entry ", e.entry.name, " is stored, but its sizes are ", e.compressed,
          " and ", e.entry.size);
@@ -201,6 +212,7 @@ CentralEntry take_central(std::span<const std::byte>& rest) {
   replace_from_zip64(e.local, zip64, name);
   refuse_split(u16(rest, 34) == 0xffff ? 0 : u16(rest, 34), 0);
   check_storable(e);
+  e.entry.compressed = e.method != 0;
   rest = rest.subspan(central_size + name_size + extra_size + comment_size);
   return e;
 }
@@ -234,8 +246,8 @@ void locate_data(const InputFile& file, CentralEntry& e, std::uint64_t limit) {
     fail(ErrorCode::malformed, "the zip entry ", name, " has no local header at ", e.local);
   const std::size_t name_size = u16(header, 26), extra_size = u16(header, 28);
   const std::uint64_t room = limit - e.local - local_size;
-  if (room < name_size + extra_size || room - name_size - extra_size < e.entry.size)
-    fail(ErrorCode::malformed, "the zip entry ", name, " of ", e.entry.size, " bytes at ", e.local,
+  if (room < name_size + extra_size || room - name_size - extra_size < e.compressed)
+    fail(ErrorCode::malformed, "the zip entry ", name, " of ", e.compressed, " bytes at ", e.local,
          " runs beyond the entries' end at ", limit);
   std::vector<std::byte> variable(name_size + extra_size);
   file.read(e.local + local_size, variable);
@@ -257,9 +269,9 @@ void locate_all(const InputFile& file, std::vector<CentralEntry>& entries, std::
   std::ranges::sort(by_offset, {}, &CentralEntry::local);
   const CentralEntry* before = nullptr;
   for (CentralEntry* e : by_offset) {
-    if (before && before->entry.offset + before->entry.size > e->local)
+    if (before && before->entry.offset + before->compressed > e->local)
       fail(ErrorCode::malformed, "the zip entries ", before->entry.name, " and ", e->entry.name,
-           " overlap: one ends at ", before->entry.offset + before->entry.size, ", the other begins at ",
+           " overlap: one ends at ", before->entry.offset + before->compressed, ", the other begins at ",
            e->local);
     locate_data(file, *e, limit);
     before = e;
@@ -293,6 +305,7 @@ void read_zip_entry(const InputFile& file, const ZipEntry& entry, std::span<std:
   if (out.size() != entry.size)
     fail(ErrorCode::invalid_argument, "the zip entry ", entry.name, " has ", entry.size,
          " bytes, room is for ", out.size());
+  if (entry.compressed) fail_compressed(entry.name, deflated);
   file.read(entry.offset, out);
   const std::uint32_t crc = libdeflate_crc32(0, out.data(), out.size());
   if (crc != entry.crc)

@@ -1,4 +1,5 @@
-// Zip archives whose entries are stored, not compressed: what torch.save writes since 1.6.
+// Zip archives whose entries are stored, not compressed: what torch.save writes since 1.6. torch.jit.save
+// compresses a program's code, which is never read.
 //
 // Format: PKWARE APPNOTE.TXT 6.3.10, sections 4.3 (structure), 4.4 (fields), 4.5.3 (ZIP64). An archive is
 //   local header, name, extra field, data [, data descriptor]     for each entry
@@ -23,14 +24,17 @@ struct ZipEntry {
   std::uint64_t offset = 0;  // of the data in the file
   std::uint64_t size = 0;
   std::uint32_t crc = 0;
+  bool compressed = false;
 };
 
 // The entries in the order of the central directory. Error(malformed): no end record or two, a directory or
 // an entry outside the file, local header unlike the central one, overlapping entries, duplicate, absolute or
-// `..` names. Error(unsupported): compressed or encrypted entries, archives split over several files.
+// `..` names. Error(unsupported): encrypted entries, compressed ones other than deflated ones in the
+// archive's folder `code`, archives split over several files.
 std::vector<ZipEntry> read_zip_directory(const InputFile&);
 
-// Fills `out`, which has entry.size bytes. Error(malformed) when the CRC-32 differs.
+// Fills `out`, which has entry.size bytes. Error(malformed) when the CRC-32 differs. Error(unsupported) for a
+// compressed entry.
 void read_zip_entry(const InputFile&, const ZipEntry&, std::span<std::byte> out);
 
 }  // namespace atrous

@@ -487,3 +487,42 @@ TEST_CASE("a network runs by its references from photo to logits") {
   CHECK(out.shape() == Shape{1, 3, 3, 5});
   CHECK(std::ranges::all_of(out.values(), [](float v) { return std::isfinite(v) && v > 0.5f; }));
 }
+
+TEST_CASE("a network is found by its telling keys, under any prefix, in the order of the names") {
+  using Names = std::vector<std::string>;
+  const auto found = [](const std::vector<std::string_view>& names) { return network_prefixes(names); };
+  CHECK(found({"backbone.conv1.weight", "classifier.0.weight"}) == Names{""});
+  CHECK(found({"classifier.cbr.0.weight", "backbone.0.0.weight"}) == Names{""});
+  CHECK(found({"b.net.backbone.conv1.weight", "a.backbone.0.0.weight", "a.classifier.4.bias",
+               "b.net.classifier.4.bias", "criterion.weight"}) == Names{"b.net.", "a."});
+  // Whole components only, and both keys under one prefix.
+  CHECK(found({"mybackbone.conv1.weight", "classifier.0.weight"}).empty());
+  CHECK(found({"backbone.conv1.weight", "aux_classifier.0.weight"}).empty());
+  CHECK(found({"a.backbone.conv1.weight", "b.classifier.0.weight"}).empty());
+  CHECK(found({"backbone.conv1.weight.scale", "classifier.0.weight"}).empty());
+  CHECK(found({}).empty());
+}
+
+TEST_CASE("of many keys that do not fit 20 are listed, and how many more there are") {
+  RawCheckpoint c = checkpoint({});
+  for (int i = 0; i < 23; ++i) c.tensors["surplus" + std::to_string(i)] = float_tensor({3}, 0);
+  const std::string message = refusal(c);
+  CAPTURE(message);
+  CHECK(contains(message, "23 keys"));
+  CHECK(lines_with(message, "surplus") == 20);
+  CHECK(message.ends_with("\n  and 3 more"));
+}
+
+TEST_CASE("a convolution's weight of an integer type is refused as a quantised checkpoint's") {
+  for (const DType dtype : {DType::boolean, DType::u8, DType::i8, DType::i16, DType::i32, DType::i64}) {
+    RawCheckpoint c = checkpoint({});
+    StateTensor& weight = c.tensors["backbone.conv1.weight"];
+    weight = {
+        dtype, weight.shape,
+        std::shared_ptr<const std::byte>(new std::byte[1 << 20]{}, std::default_delete<const std::byte[]>())};
+    const std::string message = refusal(c);
+    CAPTURE(message);
+    CHECK(lines_with(message, text("backbone.conv1.weight: ", name_of(dtype), ": a quantised checkpoint")) ==
+          1);
+  }
+}

@@ -111,6 +111,23 @@ TEST_CASE("a pickle costs at most 72 bytes for each of its own") {
     rows.push_back(
         {unit, pth_zip(pickled("](" + repeat(unit, 900'000 / std::string_view(unit).size()) + "e"), {}), 72});
   rows.push_back({"memo index far away", pth_zip(pickled("Nr" + le32(999'999)), {}), 72});
+  const Bytes thing = global("a", "B");
+  for (const Bytes& unit :
+       {Bytes("\x8f"), Bytes("(\x91"), Bytes("q\1h\1)\x81"), thing, thing + ")\x81", thing + ")R}b"})
+    rows.push_back({"opaque values",
+                    pth_zip(pickled("](" + thing + repeat(unit, 900'000 / unit.size()) + "e"), {}), 72});
+  // Names of their own in each of many dictionaries, under a long name that all share.
+  const Bytes entry = "h\1h\2";
+  Bytes shared = "}(" + str(Bytes(1000, 'n')) + "](" + str("backbone.conv1.weight") + "q\1" +
+                 tensor(storage("0", 1), 0, {1}, {1}) + "q\2";
+  for (int i = 0; i < 2'000; ++i) shared += "}(" + repeat(entry, 100) + "u";
+  rows.push_back({"many names under a long one", pth_zip(pickled(shared + "eu"), {{"0", "abcd"}}), 72});
+  Bytes modules =
+      thing + ")\x81}(" + str("_parameters") + "}" + str("_buffers") + "}" + str("_modules") + "}ubq\1";
+  for (int i = 1; i < 60; ++i)
+    modules += "0" + thing + ")\x81}(" + str("_parameters") + "}" + str("_buffers") + "}" + str("_modules") +
+               "}(" + str("a") + "h" + byte(i) + str("b") + "h" + byte(i) + "uubq" + byte(i + 1);
+  rows.push_back({"modules within modules", pth_zip(pickled(modules), {}), 72});
   Bytes names = ordered_dict + "(" + str("w") + tensor(storage("0", 1), 0, {1}, {1}) + "q\x07";
   for (int i = 100'000; i < 300'000; ++i) names += "U\6" + std::to_string(i) + "h\x07";
   rows.push_back({"one tensor under 200000 names", pth_zip(pickled(names + "u"), {{"0", "abcd"}}), 72});

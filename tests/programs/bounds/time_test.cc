@@ -103,6 +103,39 @@ TEST_CASE("four times the checkpoint takes at most eight times as long") {
          }
          return zipped("(" + out + "t");
        }},
+      {"opaque values", 20'000,
+       [](int n) {
+         return zipped("](" + global("a", "B") + "q\1" + repeat("h\1)\x81}b", static_cast<std::size_t>(n)) +
+                       "e");
+       }},
+      {"networks under many prefixes", 1'000,
+       [&](int n) {
+         Items items;
+         for (int i = 0; i < n; ++i)
+           items.emplace_back(std::to_string(i),
+                              dict({{"backbone.conv1.weight", one}, {"classifier.0.weight", one}}));
+         return zipped(dict(items));
+       }},
+      {"names of nothing but telling parts", 500,
+       [&](int n) {
+         Items items;
+         for (int i = 0; i < n; ++i)
+           items.emplace_back(repeat("classifier.", 90) + std::to_string(i) + ".backbone.conv1.weight", one);
+         return zipped(dict(items));
+       }},
+      {"modules in a chain", 200,
+       [](int n) {
+         const Bytes before = global("a", "B") + ")\x81}(" + str("_parameters") + "}" + str("_buffers") +
+                              "}" + str("_modules") + "}" + str("m");
+         return zipped(repeat(before, static_cast<std::size_t>(n)) + "N" +
+                       repeat("sub", static_cast<std::size_t>(n)));
+       }},
+      {"an index of shards", 5'000,
+       [](int n) {
+         Bytes map;
+         for (int i = 0; i < n; ++i) map += text(i ? "," : "", '"', i, R"(":"a.safetensors")");
+         return R"({"weight_map":{)" + map + "}}";
+       }},
       {"tensors", 2'000, [&](int n) { return zipped(tensors(n, one)); }},
       {"storages", 1'000,
        [](int n) {

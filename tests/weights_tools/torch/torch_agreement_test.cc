@@ -112,7 +112,7 @@ TEST_CASE("every flavour of torch checkpoint is read bit for bit, and written so
     check_expected(checkpoint.state, as_text(expected));
     write_safetensors(file.replace_extension(".safetensors").string(), checkpoint.state, {{"format", "pt"}});
   }
-  CHECK(count == 34);
+  CHECK(count == 54);
   CHECK(run_script("--check '" + folder.path("") + "'"));
 }
 
