@@ -72,7 +72,7 @@ Checkpoint open_checkpoint(const std::string& name, const std::string& weights) 
 }
 
 void notify_choice(const std::string& name, const Model& model) {
-  if (!model.choice.empty()) notify(name + ": " + model.choice);
+  if (!model.choice.empty()) note(name + ": " + model.choice);
 }
 
 std::string sha256_of_model(const std::string& name) {
