@@ -85,7 +85,7 @@ TEST_CASE("a network is found under any prefix and in any dictionary, and what i
        dict(with(network(), {{"epoch", "K\3"}, {"args", "}"}})),
        {"left out epoch, args"}},
       {"an optimizer among the keys",
-       dict(with(network(), {{"optimizer", dict({{"state", "}K\0" + dict({{"momentum", one()}}) + "s"}})}})),
+       dict(with(network(), {{"optimizer", dict({{"state", "}K\1" + dict({{"momentum", one()}}) + "s"}})}})),
        {"left out optimizer"}},
       {"a dictionary for each part",
        dict({{"backbone", dict({{"conv1.weight", one()}})}, {"classifier", dict({{"0.weight", one()}})}}),
@@ -121,7 +121,7 @@ TEST_CASE("harmless values of any kind may stand beside the weights, and nothing
       {"a numpy scalar", call("numpy.core.multiarray", "scalar",
                               dtype + call("_codecs", "encode", str("x") + "\x85") + "\x86")},
       {"a numpy array", call("numpy.core.multiarray", "_reconstruct",
-                             global("numpy", "ndarray") + "K\0\x85" + str("b") + "\x87") +
+                             global("numpy", "ndarray") + "K\1\x85" + str("b") + "\x87") +
                             "(K\1K\2\x85" + dtype + "\x89" + str("data") + "tb"},
       {"a size", call("torch", "Size", "K\1\x85\x85")},
       {"a dtype", global("torch", "float32")},

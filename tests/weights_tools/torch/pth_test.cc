@@ -6,7 +6,7 @@ using namespace atrous::weights_testing;
 
 namespace {
 
-PthCheckpoint read(const Bytes& bytes) {
+NetworkWeights read(const Bytes& bytes) {
   const TempFolder folder;
   const InputFile file(folder.save("a.pth", bytes));
   return bytes.starts_with("PK") ? read_pth_zip(file) : read_pth_legacy(file);
@@ -240,7 +240,7 @@ TEST_CASE("a bad zip checkpoint is refused with a sentence") {
                              {"b", tensor(storage("0", 6, "HalfStorage"), 0, {1}, {1})}})),
                {{"0", six}}),
        Code::malformed, "the storage 0 is declared with 24 and with 12 bytes"},
-      {"quantized numbers", one(tensor(storage("0", 6, "QInt8Storage"), 0, {1}, {1}), {{"0", six}}),
+      {"quantized numbers", one(tensor(storage("0", 24, "QInt8Storage"), 0, {1}, {1}), {{"0", six}}),
        Code::unsupported, "torch.QInt8Storage"},
       {"entry is a call", one(global("os", "system") + str("rm") + "\x85R", {}), Code::malformed,
        "the state dict's entry w is a value of os.system, not a tensor; nothing was run"},
