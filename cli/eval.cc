@@ -1,8 +1,7 @@
-// atrous eval -m MODEL --dataset KIND ROOT
+// atrous eval -m MODEL --dataset KIND ROOT, or --predictions FOLDER in the model's place
 #include <unistd.h>
 #include <CLI/CLI.hpp>
 
-#include <charconv>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
@@ -11,10 +10,12 @@
 #include "cli/eval_output.h"
 #include "cli/models.h"
 #include "cli/names.h"
+#include "cli/truth.h"
 #include "layers/base/error.h"
 #include "runtime/evaluation/class_map.h"
 #include "runtime/evaluation/dataset_classes.h"
 #include "runtime/evaluation/evaluate.h"
+#include "runtime/image/palette.h"
 #include "runtime/report/report.h"
 #include "weights_tools/io/clean_text.h"
 #include "weights_tools/io/file.h"
@@ -27,7 +28,7 @@ namespace {
 struct Options {
   RunOptions run;
   std::vector<std::string> dataset;  // kind, root and, of pairs, the labels
-  std::string set, map, ignore, at = "input", classes, palette;
+  std::string set, map, ignore, label_palette, predictions, at = "input", classes, palette;
   std::string json, csv, images_csv, report, resume;
   int limit = 0;
   SizeOptions size;
@@ -60,23 +61,16 @@ void check_outputs(const Options& o) {
   }
 }
 
-int parse_ignore(const std::string& text) {
-  if (text == "none") return no_label;
-  int label = 0;
-  const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, label);
-  if (error != std::errc() || stop != end || label < 0 || label > 255)
-    throw UsageError{atrous::text("--ignore ", text, ": expected a label of 0 to 255, or none")};
-  return label;
-}
-
 std::string file_name(const std::string& path) { return path.substr(path.find_last_of('/') + 1); }
 
 Dataset open(const Options& o) {
   if (o.dataset.size() == 3 && o.dataset[0] != "pairs")
     throw UsageError{text("--dataset ", o.dataset[0], " takes one folder, only pairs takes two")};
   Dataset dataset = open_dataset(o.dataset[0], o.dataset[1],
-                                 {.set = o.set, .labels = o.dataset.size() > 2 ? o.dataset[2] : ""});
+                                 {.set = o.set,
+                                  .labels = o.dataset.size() > 2 ? o.dataset[2] : "",
+                                  .label_palette = o.label_palette == "none" ? "" : o.label_palette,
+                                  .find_class_dict = o.label_palette.empty()});
   if (!o.ignore.empty()) dataset.ignore = parse_ignore(o.ignore);
   return dataset;
 }
@@ -93,14 +87,42 @@ std::string describe(const Dataset& dataset, std::size_t all) {
 void take_names(Model& model, const Dataset& dataset) {
   for (std::size_t c = 0; c < model.classes.size(); ++c)
     if (!is_unnamed(model.classes[c], c)) return;
-  if (dataset.classes.size() != model.classes.size()) return;
-  model.classes = dataset.classes;
-  if (dataset.palette.size() == model.classes.size()) model.palette = dataset.palette;
+  std::vector<std::string> names = dataset.classes;
+  Palette palette = dataset.palette;
+  if (palette.size() != names.size()) palette.clear();
+  if (names.size() != model.classes.size())
+    for (std::size_t i = names.size(); i-- > 0;)
+      if (means_void(names[i])) {
+        names.erase(names.begin() + static_cast<std::ptrdiff_t>(i));
+        if (!palette.empty()) palette.erase(palette.begin() + static_cast<std::ptrdiff_t>(i));
+      }
+  if (names.size() != model.classes.size()) return;
+  model.classes = std::move(names);
+  if (!palette.empty()) model.palette = std::move(palette);
+}
+
+// The classes of predictions: those given, or the dataset's.
+Predictions predictions_of(const Options& o, const Dataset& dataset) {
+  Model named;  // for apply_names alone
+  named.classes = o.classes.empty() ? dataset.classes : read_classes(o.classes);
+  if (named.classes.empty())
+    throw UsageError{
+        "--predictions: the dataset does not say which classes there are; --classes FILE names them, and so "
+        "does "
+        "a class_dict.csv"};
+  named.palette = dataset.palette;
+  if (named.palette.size() != named.classes.size())
+    named.palette = voc_palette(static_cast<int>(named.classes.size()));
+  apply_names(named, "", o.palette);
+  return {o.predictions, std::move(named.classes), std::move(named.palette)};
 }
 
 RunIdentity identity(const Options& o, const Dataset& dataset) {
   const std::string& model = o.run.model;
-  RunIdentity all{{"model", model.starts_with("seeded:") ? model : "sha256 " + sha256_of_model(model)},
+  const std::string measured = !o.predictions.empty()         ? "predictions of " + o.predictions
+                               : model.starts_with("seeded:") ? model
+                                                              : "sha256 " + sha256_of_model(model);
+  RunIdentity all{{"model", measured},
                   {"dataset", dataset.kind},
                   {"folder", o.dataset[1]},
                   {"set", dataset.set},
@@ -187,7 +209,8 @@ EvaluateOptions evaluate_options(const Options& o) {
   options.scores = !o.no_scores;
   options.void_class = o.void_class;
   options.strict = o.strict;
-  options.model = file_name(o.run.model);
+  options.binary_masks = o.ignore.empty();
+  options.model = o.predictions.empty() ? file_name(o.run.model) : o.predictions;
   options.state = o.resume;
   return options;
 }
@@ -202,19 +225,29 @@ int run(const Options& o) {
     dataset.samples.resize(static_cast<std::size_t>(o.limit));
   options.dataset = describe(dataset, listed);
 
-  Model model = open_model(o.run.model, o.run.model_options());
-  if (!o.quiet) notify_choice(o.run.model, model);
-  take_names(model, dataset);
-  apply_names(model, o.classes, o.palette);
-  o.normalise.apply(model.preprocessing);
+  Model model;
+  Predictions predictions;
+  if (o.predictions.empty()) {
+    model = open_model(o.run.model, o.run.model_options());
+    if (!o.quiet) notify_choice(o.run.model, model);
+    take_names(model, dataset);
+    apply_names(model, o.classes, o.palette);
+    o.normalise.apply(model.preprocessing);
+  } else {
+    predictions = predictions_of(o, dataset);
+  }
+  const auto& classes = o.predictions.empty() ? model.classes : predictions.classes;
+  const Palette& palette = o.predictions.empty() ? model.palette : predictions.palette;
   if (!o.resume.empty()) options.identity = identity(o, dataset);
-  if (!o.map.empty()) options.classes = read_class_map_file(o.map, dataset.classes, model.classes);
+  if (!o.map.empty()) options.classes = read_class_map_file(o.map, dataset.classes, classes, dataset.ignore);
 
   std::optional<Report> report;
-  if (!o.report.empty()) report.emplace(o.report, evaluation_palette(model, options.void_class));
+  if (!o.report.empty()) report.emplace(o.report, evaluation_palette(classes, palette, options.void_class));
   Report* const pages = report ? &*report : nullptr;
   stop_on_signals();
-  const Evaluation evaluation = evaluate(model, dataset, options, callbacks(o, pages));
+  const Evaluation evaluation = o.predictions.empty()
+                                    ? evaluate(model, dataset, options, callbacks(o, pages))
+                                    : evaluate(predictions, dataset, options, callbacks(o, pages));
   const std::size_t done = evaluation.images.size() + evaluation.failed.size();
   if (done < dataset.samples.size()) return stopped(o, done, dataset.samples.size());
   write_outputs(o, evaluation, pages);
@@ -240,10 +273,21 @@ Action add_eval(CLI::App& verb) {
       ->type_name("KIND FOLDER [LABELS]")
       ->group(data);
   verb.add_option("--set", o->set, "Which of its sets (default: val)")->type_name("NAME")->group(data);
+  verb.add_option(
+          "--predictions", o->predictions,
+          "Label maps that another program made, in the model's place: NAME.png or NAME.npy of every image, "
+          "of its labels' size; the classes are the dataset's or those of --classes")
+      ->type_name("FOLDER")
+      ->excludes("--model")
+      ->group(data);
+  add_label_palette_option(verb, o->label_palette, data);
   verb.add_option("--map", o->map, "Which of its classes are which of the model's: a file")
       ->type_name("FILE")
       ->group(data);
-  verb.add_option("--ignore", o->ignore, "The label that is void, or none (default: the dataset's)")
+  verb.add_option(
+          "--ignore", o->ignore,
+          "The label that is void, or none (default: the dataset's; for two classes and labels of 0 and "
+          "255 alone none, and 255 is class 1)")
       ->type_name("LABEL")
       ->group(data);
   verb.add_flag("--void-class", o->void_class, "Count void as a class of its own, instead of not at all")
@@ -294,7 +338,8 @@ Action add_eval(CLI::App& verb) {
       "Examples:\n"
       "  atrous eval -m fcn_resnet50 --dataset voc VOCdevkit/VOC2012 --resume voc.state\n"
       "  atrous eval -m camvid.safetensors --dataset pairs val valannot --ignore 11 --no-resize --json "
-      "camvid.json");
+      "camvid.json\n"
+      "  atrous eval --predictions masks --dataset voc VOCdevkit/VOC2012");
   return [o] { return run(*o); };
 }
 

@@ -51,8 +51,9 @@ std::string summary_table(const Metrics& m) {
   return table.plain();
 }
 
-Json summary_json(const Metrics& m) {
+Json summary_json(const Metrics& m, std::int64_t void_pixels) {
   return {{"pixels", m.pixels},
+          {"void_pixels", void_pixels},
           {"pixel_accuracy", json(m.pixel_accuracy)},
           {"mean_accuracy", json(m.mean_recall)},
           {"mean_iou", json(m.mean_iou)},
@@ -116,9 +117,13 @@ Json image_json(const ImageScore& s) {
 
 std::string evaluation_table(const Evaluation& e) {
   const Metrics metrics = e.metrics();
+  const std::int64_t all = e.all_pixels(), left_out = e.void_pixels();
+  const double share = all > 0 ? 100. * static_cast<double>(left_out) / static_cast<double>(all) : 0;
+  std::string said = text("void: ", left_out, " of ", all, " pixels, ", fixed(share, 2), "%\n");
+  for (const std::string& note : notes(e)) said += note + '\n';
   return text(visible(e.model), " (", e.architecture, ") on ", visible(e.dataset), "; compared at ", e.size,
-              '\n', class_table(e, metrics), '\n', summary_table(metrics), '\n', e.images.size(), " images, ",
-              metrics.pixels, " pixels, in ", fixed(e.seconds, 1), " s\n");
+              '\n', class_table(e, metrics), '\n', summary_table(metrics), '\n', said, e.images.size(),
+              " images, ", metrics.pixels, " pixels, in ", fixed(e.seconds, 1), " s\n");
 }
 
 std::string evaluation_json(const Evaluation& e) {
@@ -134,7 +139,8 @@ std::string evaluation_json(const Evaluation& e) {
                     {"seconds", e.seconds},
                     {"images", e.images.size()},
                     {"failed", std::move(failed)},
-                    {"summary", summary_json(metrics)},
+                    {"notes", notes(e)},
+                    {"summary", summary_json(metrics, e.void_pixels())},
                     {"classes", classes_json(e, metrics)},
                     {"confusion_matrix", matrix_json(e.confusion)},
                     {"per_image", std::move(images)}};

@@ -7,7 +7,9 @@
 //   seconds                              of the whole run
 //   images                               how many were evaluated
 //   failed                               [{name, error}]
-//   summary                              {pixels, pixel_accuracy, mean_accuracy, mean_iou, mean_dice,
+//   notes                                [sentence]: how labels were read, classes without truth
+//   summary                              {pixels, void_pixels, pixel_accuracy, mean_accuracy, mean_iou,
+//   mean_dice,
 //                                        mean_precision, mean_average_precision, frequency_weighted_iou,
 //                                        micro_iou, micro_dice, image_mean_iou, image_mean_dice,
 //                                        image_pixel_accuracy, cross_entropy}

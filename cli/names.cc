@@ -22,6 +22,13 @@ std::string read_text(const std::string& path) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
+void expect_count(const std::string& what, std::size_t found, std::size_t expected) {
+  if (found != expected)
+    throw UsageError{atrous::text(what, ": expected ", expected, " entries, one per class, found ", found)};
+}
+
+}  // namespace
+
 std::vector<std::string> read_classes(const std::string& path) {
   constexpr std::size_t longest = 256;
   std::vector<std::string> names;
@@ -35,13 +42,6 @@ std::vector<std::string> read_classes(const std::string& path) {
   });
   return names;
 }
-
-void expect_count(const std::string& what, std::size_t found, std::size_t expected) {
-  if (found != expected)
-    throw UsageError{atrous::text(what, ": expected ", expected, " entries, one per class, found ", found)};
-}
-
-}  // namespace
 
 void apply_names(Model& model, const std::string& classes, const std::string& palette) {
   const int count = static_cast<int>(model.classes.size());

@@ -2,7 +2,6 @@
 #include <unistd.h>
 #include <CLI/CLI.hpp>
 
-#include <cstring>
 #include <deque>
 #include <exception>
 #include <filesystem>
@@ -14,13 +13,13 @@
 #include "cli/json_output.h"
 #include "cli/models.h"
 #include "cli/names.h"
+#include "cli/truth.h"
 #include "layers/base/error.h"
 #include "layers/base/visible_text.h"
 #include "runtime/drawing/lettering.h"
 #include "runtime/drawing/pictures.h"
 #include "runtime/image/image_read.h"
 #include "runtime/image/jpeg.h"
-#include "runtime/image/label_read.h"
 #include "runtime/image/npy.h"
 #include "runtime/image/palette.h"
 #include "runtime/image/png.h"
@@ -43,8 +42,9 @@ struct Options {
   RunOptions run;
   std::vector<std::string> inputs;
   std::string output, at = "photo", palette, classes, upsample = "bilinear", cutout, cutout_on, logits, json,
-                      truth, format = "png";
-  int center_crop = 0, ignore = 255, quality = 0;  // 0: not given
+                      format = "png";
+  TruthOptions truth;
+  int center_crop = 0, quality = 0;  // 0: not given
   SizeOptions size;
   NormaliseOptions normalise;
   bool no_exif = false, aux = false, quiet = false;
@@ -103,8 +103,9 @@ void check(const Options& o, std::size_t inputs) {
   if (!(o.style.alpha >= 0 && o.style.alpha <= 1))
     throw UsageError{text("--alpha ", o.style.alpha, ": expected 0 to 1")};
   if (!o.logits.empty() && inputs != 1) throw UsageError{text("--logits takes one input, found ", inputs)};
-  if (!o.truth.empty() && inputs != 1)
+  if (!o.truth.file.empty() && inputs != 1)
     throw UsageError{text("--truth takes one input, found ", inputs, "; atrous eval compares many")};
+  if (!o.truth.ignore.empty()) parse_ignore(o.truth.ignore);
 }
 
 void write_to(const std::string& path, std::span<const std::byte> bytes) {
@@ -133,11 +134,6 @@ Tensor stack(const std::vector<Segmentation>& results) {
   return all;
 }
 
-bool is_npy(std::span<const std::byte> file) {
-  constexpr std::string_view magic = "\x93NUMPY";
-  return file.size() >= magic.size() && std::memcmp(file.data(), magic.data(), magic.size()) == 0;
-}
-
 // One input, and what came of it.
 struct Job {
   const Options& options;
@@ -148,7 +144,7 @@ struct Job {
   nlohmann::ordered_json report = nlohmann::json::array();
   std::exception_ptr failure = {};
   // The picture's own truth and how the labels compare with it, where asked for.
-  std::optional<LabelMap> truth = {};
+  std::optional<Truth> truth = {};
   Metrics against_truth = {};
   bool segmented = false;  // what fails from then on is not the picture's fault
 
@@ -168,7 +164,7 @@ Image Job::sheet_of(const Segmentation& s, const Image& under, std::span<const L
   std::vector<Panel> panels{{under, "photo"}};
   // Void is drawn as white, whatever its number.
   if (truth) {
-    LabelMap drawn = *truth;
+    LabelMap drawn = truth->labels;
     Palette colours = model.palette;
     colours.resize(256, {255, 255, 255});
     panels.push_back({colourise(drawn, colours), "truth"});
@@ -238,8 +234,10 @@ std::string Job::in_words(const std::string& name, const Segmentation& s,
                           s.input_width, "x", s.input_height, ", ", fixed(total * 1e3, 0), " ms (network ",
                           fixed(s.network_seconds * 1e3, 0), ")\n", table.plain());
   if (truth)
-    said += text("against ", visible(options.truth), ": mean IoU ", ratio_text(against_truth.mean_iou),
+    said += text("against ", visible(options.truth.file), ": mean IoU ", ratio_text(against_truth.mean_iou),
                  ", pixel accuracy ", ratio_text(against_truth.pixel_accuracy), '\n');
+  if (truth)
+    for (const std::string& note : truth->notes) said += visible(options.truth.file) + ": " + note + '\n';
   for (const std::string& file : files) said += text("wrote ", visible(file), '\n');
   return said;
 }
@@ -272,9 +270,10 @@ nlohmann::ordered_json Job::in_json(const std::string& name, const Segmentation&
        {{"prepare", s.prepare_seconds}, {"network", s.network_seconds}, {"label", s.label_seconds}}},
       {"written", files}};
   if (truth)
-    out["truth"] = {{"file", options.truth},
+    out["truth"] = {{"file", options.truth.file},
                     {"mean_iou", number(against_truth.mean_iou)},
-                    {"pixel_accuracy", number(against_truth.pixel_accuracy)}};
+                    {"pixel_accuracy", number(against_truth.pixel_accuracy)},
+                    {"notes", truth->notes}};
   return out;
 }
 
@@ -287,9 +286,9 @@ std::vector<ClassShare> with_missed(std::vector<ClassShare> shares, const Metric
 }
 
 void Job::compare(const Segmentation& s) {
-  truth = read_labels_file(options.truth);
+  truth = read_truth(options.truth, model);
   ConfusionMatrix confusion(static_cast<int>(model.classes.size()));
-  naming(options.truth, [&] { confusion.add(*truth, s.labels, options.ignore); });
+  naming(options.truth.file, [&] { confusion.add(truth->labels, s.labels, truth->ignore); });
   against_truth = compute_metrics(confusion);
 }
 
@@ -332,7 +331,7 @@ void Job::run(const Input& input) {
   for (std::size_t n = 0; n < results.size(); ++n) {
     const std::string suffix = results.size() > 1 ? text('.', n) : "";
     const std::string title = name + (results.size() > 1 ? text('[', n, ']') : "");
-    if (!options.truth.empty()) compare(results[n]);
+    if (!options.truth.file.empty()) compare(results[n]);
     auto shares = class_shares(results[n]);
     const Image* under = photo ? &picture_under(results[n], *photo) : nullptr;
     const auto files = write_pictures(results[n], under, shares, input.stem + suffix);
@@ -494,13 +493,14 @@ Action add_segment(CLI::App& verb) {
   verb.add_flag("-q,--quiet", o->quiet, "No table")->group(in);
 
   const auto compared = "Compared with the truth";
-  verb.add_option("--truth", o->truth, "The photo's true labels, a PNG of class indices: IoU is printed")
+  verb.add_option("--truth", o->truth.file,
+                  "The photo's true labels, a PNG of class indices or colours, or .npy: IoU is printed")
       ->type_name("FILE")
       ->group(compared);
-  verb.add_option("--ignore", o->ignore, "The label that is void there")
-      ->check(whole_number(0, 255))
-      ->capture_default_str()
+  verb.add_option("--ignore", o->truth.ignore, "The label that is void there, or none (default: 255)")
+      ->type_name("LABEL")
       ->group(compared);
+  add_label_palette_option(verb, o->truth.label_palette, compared);
 
   const auto how = "The photo on its way in";
   add_size_options(verb, o->size, how);

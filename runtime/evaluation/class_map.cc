@@ -83,8 +83,8 @@ std::optional<std::size_t> contradiction(const Names& dataset, const Names& mode
 // Reads one file: which of two lists a word names, and what has been given.
 class MapReader {
  public:
-  MapReader(std::string_view file, const Names& dataset, const Names& model)
-      : file_(file), dataset_(dataset), model_(model) {
+  MapReader(std::string_view file, const Names& dataset, const Names& model, int ignore)
+      : file_(file), dataset_(dataset), model_(model), ignore_(ignore) {
     map_.to.fill(ClassMap::void_label);
   }
 
@@ -100,7 +100,8 @@ class MapReader {
       rest_ = target;
       return;
     }
-    const auto from = static_cast<std::size_t>(find(label, dataset_, labels(), "dataset"));
+    const std::size_t from =
+        label == "255" ? last_label() : static_cast<std::size_t>(find(label, dataset_, labels(), "dataset"));
     if (map_.known[from]) refuse("class ", from, " of the dataset is given twice");
     give(map_, from, target);
   }
@@ -114,6 +115,8 @@ class MapReader {
         fail(ErrorCode::malformed, file_, ": class ", i, " of the dataset, ", printable(dataset_[i]),
              ", is not given; \"* = ignore\" makes all others void");
     }
+    if (rest_ && dataset_.empty() && ignore_ != ClassMap::void_label && !map_.known[ClassMap::void_label])
+      give(map_, ClassMap::void_label, *rest_);
     return map_;
   }
 
@@ -125,6 +128,13 @@ class MapReader {
 
   std::size_t labels() const {
     return dataset_.empty() ? std::size_t{ClassMap::void_label} : std::min(dataset_.size(), model_limit);
+  }
+
+  // 255, which is a label like others where it is not void.
+  std::size_t last_label() const {
+    if (ignore_ == ClassMap::void_label)
+      refuse("the label 255 is void; --ignore none, or another label, gives it");
+    return ClassMap::void_label;
   }
 
   int find(std::string_view word, const Names& names, std::size_t count, std::string_view whose) const {
@@ -144,6 +154,7 @@ class MapReader {
 
   std::string_view file_;
   const Names &dataset_, &model_;
+  int ignore_;
   std::size_t line_ = 0;
   std::optional<int> rest_;
   ClassMap map_;
@@ -151,39 +162,56 @@ class MapReader {
 
 }  // namespace
 
+bool means_void(std::string_view name) {
+  const std::string word = normalised(name);
+  constexpr std::string_view words[]{"void", "ignore", "ignored", "unlabelled", "unlabeled"};
+  return std::ranges::count(words, word) > 0;
+}
+
 ClassMap default_class_map(const Names& dataset, const Names& model) {
   check_model(model);
   if (dataset.empty()) return same_indices(model.size());
-  const bool same_count = dataset.size() == model.size();
-  const auto contradicted = same_count ? contradiction(dataset, model) : std::nullopt;
-  if (same_count && !contradicted) return same_indices(model.size());
+  if (dataset.size() == model.size() && !contradiction(dataset, model)) return same_indices(model.size());
 
   ClassMap map;
   map.to.fill(ClassMap::void_label);
   const auto theirs = indices(model), ours = indices(dataset);
+  Names others;  // the dataset's classes but for void
+  for (std::size_t i = 0; i < dataset.size(); ++i)
+    if (means_void(dataset[i]) && !theirs.contains(name_of(dataset, i)))
+      give(map, i, ClassMap::void_label);
+    else
+      others.push_back(is_unnamed(dataset[i], i) ? std::string() : dataset[i]);
+  const bool in_order =
+      others.size() < dataset.size() && others.size() == model.size() && !contradiction(others, model);
+  int next = 0;
   for (std::size_t i = 0; i < dataset.size(); ++i) {
+    if (map.known[i]) continue;
     const std::string name = name_of(dataset, i);
     const auto found = theirs.find(name);
-    if (name.empty() || ours.at(name) < 0 || found == theirs.end() || found->second < 0)
+    if (in_order)
+      give(map, i, next++);
+    else if (name.empty() || ours.at(name) < 0 || found == theirs.end() || found->second < 0)
       fail(ErrorCode::mismatch, "the dataset has ", dataset.size(), " classes, the model ", model.size(),
            ", and class ", i, " of the dataset, ", printable(dataset[i]),
            ", is not found by name in the model; a class map (--map) can say which is which");
-    give(map, i, found->second);
+    else
+      give(map, i, found->second);
   }
   return map;
 }
 
 ClassMap read_class_map(std::string_view content, std::string_view file, const Names& dataset,
-                        const Names& model) {
+                        const Names& model, int ignore) {
   check_model(model);
-  MapReader reader(file, dataset, model);
+  MapReader reader(file, dataset, model, ignore);
   each_line(content, file, [&](std::size_t number, std::string_view line) { reader.line(number, line); });
   return reader.finish();
 }
 
-ClassMap read_class_map_file(const std::string& path, const Names& dataset, const Names& model) {
+ClassMap read_class_map_file(const std::string& path, const Names& dataset, const Names& model, int ignore) {
   const std::vector<std::byte> bytes = read_file(path, file_limit);
-  return read_class_map(as_text(bytes), path, dataset, model);
+  return read_class_map(as_text(bytes), path, dataset, model, ignore);
 }
 
 LabelMap apply(const ClassMap& map, LabelMap truth, int ignore, std::string_view name) {

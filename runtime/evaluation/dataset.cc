@@ -4,6 +4,7 @@
 #include <set>
 
 #include "layers/base/error.h"
+#include "runtime/evaluation/class_dict.h"
 #include "runtime/evaluation/dataset_layouts.h"
 #include "weights_tools/io/clean_text.h"
 
@@ -46,6 +47,29 @@ void refuse_repeated_names(const Dataset& dataset, const std::string& root) {
       fail(ErrorCode::malformed, root, ": two pictures are named ", printable(sample.name));
 }
 
+// Labels that are colours, by the palette asked for or found.
+void take_label_palette(const DatasetOptions& options, Dataset& dataset) {
+  std::string path = options.label_palette;
+  const bool pairs = dataset.classes.empty();
+  if (path.empty() && pairs && options.find_class_dict && holds_colours(dataset.samples.front().label))
+    path = find_class_dict({dataset.samples.front().label, dataset.samples.front().photo});
+  if (path.empty()) return;
+  ClassDict dict = read_label_palette(path);
+  dataset.label_colours = {.palette = dict.palette, .source = path, .of_labels = true};
+  if (!pairs) {
+    if (dict.palette.size() != dataset.classes.size())
+      fail(ErrorCode::mismatch, path, ": expected ", dataset.classes.size(),
+           " colours, one for each class of ", dataset.kind, ", found ", dict.palette.size());
+    return;
+  }
+  dataset.lookup.fill(void_label);
+  dataset.known.fill(false);
+  map_range(dataset, 0, static_cast<int>(dict.classes.size()), 0);
+  map_void(dataset, void_label);
+  dataset.classes = std::move(dict.classes);
+  dataset.palette = std::move(dict.palette);
+}
+
 }  // namespace
 
 std::span<const DatasetKind> dataset_kinds() { return kinds; }
@@ -60,7 +84,7 @@ Dataset open_dataset(std::string_view kind, const std::string& root, const Datas
   if (dataset.samples.empty())
     fail(ErrorCode::malformed, root, ": no photos (", found->name, ": ", found->layout, ")");
   refuse_repeated_names(dataset, root);
-  if (!dataset.truth) read_truth_from_labels(dataset);
+  take_label_palette(options, dataset);
   return dataset;
 }
 

@@ -15,7 +15,7 @@
 //                    https://github.com/nightrome/cocostuff
 // - coco-voc         COCO's instances of the 20 classes that PASCAL VOC has too, as torchvision's published
 //                    weights were measured: runtime/evaluation/coco_instances.h
-// - pairs            0..254 themselves, 255 void.
+// - pairs            0..254 themselves, 255 void; with a class_dict.csv those of its classes, and 255.
 #pragma once
 
 #include <array>
@@ -27,6 +27,7 @@
 #include <vector>
 
 #include "runtime/image/image.h"
+#include "runtime/image/label_read.h"
 #include "weights_tools/metadata.h"
 
 namespace atrous {
@@ -34,7 +35,7 @@ namespace atrous {
 struct DatasetSample {
   std::string name;   // "2007_000032": unique within the dataset
   std::string photo;  // path
-  std::string label;  // path of its label PNG, or what `truth` makes of it
+  std::string label;  // path of its label file, or what `truth` makes of it
 };
 
 struct Dataset {
@@ -44,24 +45,38 @@ struct Dataset {
   std::vector<std::string> classes;    // by index, "class 7" where nothing names it; empty where the dataset
                                        // does not even say how many there are (pairs)
   Palette palette;                     // as many as classes, or empty
-  int ignore = 255;                    // the void label in what truth() gives, or no_label
+  LabelColours label_colours;  // which colours stand for which class; a palette without any: not known
+  int ignore = 255;            // the void label in what truth() gives, or no_label
   std::array<std::uint8_t, 256> lookup{};  // from a raw label to a class, or `ignore`
   std::array<bool, 256> known{};           // the raw labels that `lookup` has a meaning for
 
-  // The truth of one sample, in the dataset's classes and void label, at the photo's own size. Errors begin
-  // with the file's path; a raw label that is not `known` is Error(malformed) with its value and pixel. May
-  // be called from several threads at once.
+  // What stands in read_truth()'s place where labels are no files of their own; otherwise empty. May be
+  // called from several threads at once.
   std::function<LabelMap(const DatasetSample&)> truth;
 };
+
+// The truth of one sample, in the dataset's classes and void label, at the photo's own size: of a label file,
+// raw labels through `lookup`, or colours through `label_colours`. Errors begin with the file's path; a raw
+// label that is not `known` is Error(malformed) with its value and pixel. `otherwise`: the colours where the
+// dataset knows none.
+ReadLabels read_truth(const Dataset&, const DatasetSample&, const LabelColours& otherwise = {});
 
 struct DatasetOptions {
   std::string set;     // ImageSets' or the folder's name; empty: "val", or all where the folder has no sets
   std::string labels;  // the second path of `pairs`
+  // The colours of the labels: a class_dict.csv or a palette file (runtime/evaluation/class_dict.h), which
+  // gives `pairs` their classes too; of other kinds as many as there are classes, in their order.
+  std::string label_palette;
+  // Where there is no label_palette, and the first label map of `pairs` is a PNG of colours: the
+  // class_dict.csv in the folder of labels, in that of photos, or beside one of the two, is one.
+  bool find_class_dict = true;
 };
 
 // kind: one of dataset_kinds(). Error(invalid_argument) for others; Error(io) and Error(malformed), naming
 // what was looked for and where, for a folder that does not have the layout, for a photo without a label map
-// and for an empty dataset; Error(limit) for more than a million photos.
+// and for an empty dataset; Error(limit) for more than a million photos;
+// Error(mismatch) for a label_palette of another number of colours than the kind has classes; the errors of
+// read_label_palette().
 Dataset open_dataset(std::string_view kind, const std::string& root, const DatasetOptions& = {});
 
 struct DatasetKind {

@@ -124,11 +124,6 @@ const Extensions& photo_extensions() {
   return extensions;
 }
 
-const Extensions& label_extensions() {
-  static const Extensions extensions{".png"};
-  return extensions;
-}
-
 Files files_in(const DatasetRequest& request, const std::string& folder, const Extensions& extensions,
                std::string_view suffix) {
   Files files;
@@ -145,6 +140,12 @@ Files files_in(const DatasetRequest& request, const std::string& folder, const E
            name, " are there, and either could be meant");
   });
   return files;
+}
+
+Files labels_in(const DatasetRequest& request, const std::string& folder, std::string_view suffix) {
+  Files labels = files_in(request, folder, {".png"}, suffix);
+  labels.merge(files_in(request, folder, {".npy"}, suffix));
+  return labels;
 }
 
 std::vector<std::string> folders_in(const DatasetRequest& request, const std::string& folder) {
@@ -210,6 +211,7 @@ Dataset make_dataset(const DatasetRequest& request, std::vector<std::string> cla
   Dataset dataset;
   dataset.kind = request.kind.name;
   dataset.classes = std::move(classes);
+  dataset.label_colours = {.palette = palette, .voids = {}, .source = text("the colours of ", dataset.kind)};
   dataset.palette = std::move(palette);
   dataset.ignore = void_label;
   dataset.lookup.fill(void_label);
@@ -226,11 +228,13 @@ void map_range(Dataset& dataset, int first_raw, int count, int first_class) {
 
 void map_void(Dataset& dataset, int raw) { map_range(dataset, raw, 1, void_label); }
 
-void read_truth_from_labels(Dataset& dataset) {
-  dataset.truth = [lookup = dataset.lookup, known = dataset.known,
-                   kind = dataset.kind](const DatasetSample& sample) {
-    return look_up(read_labels_file(sample.label), lookup, known, kind, sample.label);
-  };
+ReadLabels read_truth(const Dataset& dataset, const DatasetSample& sample, const LabelColours& otherwise) {
+  if (dataset.truth) return {dataset.truth(sample)};
+  ReadLabels labels = read_labels_file(
+      sample.label, dataset.label_colours.palette.empty() ? otherwise : dataset.label_colours);
+  if (labels.form == LabelForm::indices)
+    labels.map = look_up(std::move(labels.map), dataset.lookup, dataset.known, dataset.kind, sample.label);
+  return labels;
 }
 
 }  // namespace atrous

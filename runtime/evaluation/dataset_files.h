@@ -37,7 +37,6 @@ std::string join(const std::string& folder, std::string_view name);
 
 using Extensions = std::vector<std::string_view>;  // lower case, with the dot
 const Extensions& photo_extensions();
-const Extensions& label_extensions();
 
 // The files of a folder that end in one of `extensions`, by what comes before `suffix` and the extension;
 // files without the suffix and ._NAME, which macOS leaves beside NAME, are left out. Case matters in all but
@@ -46,6 +45,8 @@ const Extensions& label_extensions();
 using Files = std::map<std::string, std::string>;  // stem -> path
 Files files_in(const DatasetRequest&, const std::string& folder, const Extensions&,
                std::string_view suffix = {});
+// The label maps among them: NAME.png, otherwise NAME.npy.
+Files labels_in(const DatasetRequest&, const std::string& folder, std::string_view suffix = {});
 std::vector<std::string> folders_in(const DatasetRequest&, const std::string& folder);  // sorted names
 
 // The names of a set's list, one a line; empty lines are skipped. Error(malformed) with the line's number
@@ -66,8 +67,5 @@ std::vector<std::string> read_names_file(const std::string& path, std::size_t cl
 Dataset make_dataset(const DatasetRequest&, std::vector<std::string> classes, Palette = {});
 void map_range(Dataset&, int first_raw, int count, int first_class);
 void map_void(Dataset&, int raw);
-// Gives it a truth() that reads the label PNG and goes through the table as it is now. open_dataset() does so
-// for all that have none of their own.
-void read_truth_from_labels(Dataset&);
 
 }  // namespace atrous

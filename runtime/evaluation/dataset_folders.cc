@@ -15,8 +15,8 @@ constexpr std::string_view beside = ".labels";  // NAME.labels.png lies beside N
 void pair_folders(const DatasetRequest& request, const std::string& photos, const std::string& labels,
                   Dataset& dataset) {
   const Files photo_files = files_in(request, photos, photo_extensions());
-  dataset.samples = pair_up(request, stems(photo_files), photo_files, photos,
-                            files_in(request, labels, label_extensions()), labels);
+  dataset.samples =
+      pair_up(request, stems(photo_files), photo_files, photos, labels_in(request, labels), labels);
 }
 
 std::string full_name(const std::string& set, const std::map<std::string, std::string>& names) {
@@ -47,8 +47,8 @@ Files photos_beside_labels(const DatasetRequest& request) {
 Files labels_for_photos(const DatasetRequest& request, const Files& photos) {
   const std::string& folder = request.options.labels;
   Files labels;
-  if (!same_folder(request.root, folder)) labels = files_in(request, folder, label_extensions());
-  for (const auto& [stem, path] : files_in(request, folder, label_extensions(), beside)) {
+  if (!same_folder(request.root, folder)) labels = labels_in(request, folder);
+  for (const auto& [stem, path] : labels_in(request, folder, beside)) {
     if (photos.contains(stem) && labels.contains(stem))
       fail(ErrorCode::malformed, path, ": ", stem, ".png is there too, and either could be meant");
     labels.emplace(stem, path);
@@ -63,6 +63,7 @@ Dataset open_camvid(const DatasetRequest& request) {
   dataset.set = request.set();
   map_range(dataset, 0, static_cast<int>(dataset.classes.size()), 0);
   map_void(dataset, 11);
+  dataset.label_colours.voids = {Colour{0, 0, 0}};
   const std::string photos = join(request.root, dataset.set);
   pair_folders(request, photos, photos + "annot", dataset);
   return dataset;

@@ -1,5 +1,6 @@
 // One function for each layout; runtime/evaluation/dataset.h says what each is. They leave to open_dataset()
-// what all share: refusing no samples and names that occur twice, and truth() by way of label PNGs.
+// what all share: refusing no samples and names that occur twice, label palettes and the truth by way of
+// label files.
 #pragma once
 
 #include "runtime/evaluation/dataset_files.h"

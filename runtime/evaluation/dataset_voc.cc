@@ -29,7 +29,7 @@ void open_kit(const DatasetRequest& request, const std::string& kit, std::string
               std::string_view list_folder, Dataset& dataset) {
   const std::string photo_folder = join(kit, "JPEGImages"), labels_path = join(kit, label_folder);
   const Files photos = files_in(request, photo_folder, photo_extensions());
-  const Files labels = files_in(request, labels_path, label_extensions());
+  const Files labels = labels_in(request, labels_path);
   const std::string lists = join(join(kit, "ImageSets"), list_folder);
   const std::vector<std::string> names = names_of(request, lists, labels, dataset.set);
   dataset.samples = pair_up(request, names, photos, photo_folder, labels, labels_path);
@@ -43,6 +43,7 @@ Dataset open_voc(const DatasetRequest& request) {
   Dataset dataset = make_dataset(request, classes, voc_palette(count));
   map_range(dataset, 0, count, 0);
   map_void(dataset, 255);
+  dataset.label_colours.voids = {voc_void_colour};
   open_kit(request, find_kit(request, "VOC2012"), "SegmentationClass", "Segmentation", dataset);
   return dataset;
 }

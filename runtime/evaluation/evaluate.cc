@@ -1,6 +1,7 @@
 #include "runtime/evaluation/evaluate.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <exception>
 #include <filesystem>
@@ -13,9 +14,11 @@
 #include "runtime/evaluation/upsampled_scores.h"
 #include "runtime/image/image_read.h"
 #include "runtime/image/label_read.h"
+#include "runtime/image/palette.h"
 #include "runtime/image/pillow_resize.h"
 #include "runtime/image/preprocess.h"
 #include "runtime/segment/segmenter.h"
+#include "weights_tools/io/clean_text.h"
 #include "weights_tools/io/file.h"
 #include "weights_tools/io/sha256.h"
 
@@ -31,28 +34,59 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+// What is measured: a model, or label maps that exist.
+struct Subject {
+  const std::vector<std::string>& classes;
+  const Palette& palette;
+  const Model* model = nullptr;
+  const Predictions* predictions = nullptr;
+};
+
 // How truth is made comparable.
 struct Comparison {
   int model_classes = 0, classes = 0;  // with void, where it is one of its own
   int void_index = ClassMap::void_label;
   ClassMap map;
+  int ignore = ClassMap::void_label;  // in the truth, before the map
+  LabelColours colours;               // of the dataset's classes
+  bool binary = false;                // two classes; 255 is `undecided` until all labels have been seen
   Preprocessing preprocessing;
 };
+constexpr std::uint8_t undecided = 2;  // the label 255 of masks that may be of 0 and 255 alone
 
-Comparison make_comparison(const Model& model, const Dataset& dataset, const EvaluateOptions& options) {
+// Of the dataset; where it knows none, of the classes it is compared with, as far as they are the same.
+LabelColours label_colours(const Subject& subject, const Dataset& dataset, const ClassMap& map) {
+  if (!dataset.label_colours.palette.empty()) return dataset.label_colours;
+  if (!dataset.classes.empty() && !map.identity) return {};
+  LabelColours colours{.palette = subject.palette, .voids = {}, .source = "the classes' palette"};
+  if (!colours.palette.empty() && colours.palette == voc_palette(static_cast<int>(colours.palette.size())))
+    colours.voids = {voc_void_colour};
+  return colours;
+}
+
+Comparison make_comparison(const Subject& subject, const Dataset& dataset, const EvaluateOptions& options) {
   Comparison c;
-  c.preprocessing = model.preprocessing;
+  if (subject.model) c.preprocessing = subject.model->preprocessing;
   if (options.resize) c.preprocessing.resize = *options.resize;
   const int side = c.preprocessing.resize.center_crop;
   if (options.at_original && side > 0)
     fail(ErrorCode::invalid_argument, "evaluation: a centre crop of ", side,
          " cannot be compared at the photos' own size");
-  c.map = options.classes ? *options.classes : default_class_map(dataset.classes, model.classes);
-  c.model_classes = c.classes = static_cast<int>(model.classes.size());
+  c.map = options.classes ? *options.classes : default_class_map(dataset.classes, subject.classes);
+  c.colours = label_colours(subject, dataset, c.map);
+  c.ignore = dataset.ignore;
+  c.model_classes = c.classes = static_cast<int>(subject.classes.size());
   if (options.void_class) {
-    const auto own = std::ranges::find(model.classes, "void");
-    c.void_index = static_cast<int>(own - model.classes.begin());
-    c.classes += own == model.classes.end();
+    const auto own = std::ranges::find(subject.classes, "void");
+    c.void_index = static_cast<int>(own - subject.classes.begin());
+    c.classes += own == subject.classes.end();
+  }
+  c.binary = options.binary_masks && !options.classes && !options.void_class && dataset.classes.empty() &&
+             c.classes == 2 && dataset.ignore == ClassMap::void_label;
+  if (c.binary) {
+    c.map.to[ClassMap::void_label] = undecided;
+    c.map.known[ClassMap::void_label] = true;
+    c.ignore = no_label;
   }
   if (c.classes > ClassMap::void_label)
     fail(ErrorCode::limit, "evaluation: ", c.classes,
@@ -68,9 +102,23 @@ struct Job {
   Image photo;    // only where somebody will look at it
   Image picture;  // at the network's input size
   LabelMap truth, prediction;
-  Tensor logits;  // the low-resolution map
+  LabelForm form = LabelForm::indices;
+  bool other_order = false;
+  std::array<bool, 3> seen{};  // in the truth: 0, 1 and `undecided`
+  Tensor logits;               // the low-resolution map
   double network_seconds = 0;
 };
+
+// What one image adds.
+struct Counts {
+  ConfusionMatrix confusion;
+  ScoreHistogram scores;
+};
+
+LabelMap with(LabelMap truth, std::uint8_t label, std::uint8_t as) {
+  std::ranges::replace(truth.labels, label, as);
+  return truth;
+}
 
 // Does a step; `file` is put before sentences that do not say yet what they are about.
 template <class Step>
@@ -94,12 +142,10 @@ void attempt(Job& job, const std::string& file, Step&& step) {
   }
 }
 
-LabelMap map_truth(LabelMap truth, const Comparison& comparison, int ignore, const DatasetSample& sample) {
-  truth = apply(comparison.map, std::move(truth), ignore, sample.label);
-  if (comparison.void_index != ClassMap::void_label)
-    std::ranges::replace(truth.labels, std::uint8_t{ClassMap::void_label},
-                         static_cast<std::uint8_t>(comparison.void_index));
-  return truth;
+LabelMap map_truth(LabelMap truth, const Comparison& comparison, const DatasetSample& sample) {
+  truth = apply(comparison.map, std::move(truth), comparison.ignore, sample.label);
+  if (comparison.void_index == ClassMap::void_label) return truth;
+  return with(std::move(truth), ClassMap::void_label, static_cast<std::uint8_t>(comparison.void_index));
 }
 
 // What lies outside the picture is void.
@@ -115,7 +161,7 @@ LabelMap crop(LabelMap truth, int side) {
 
 class Run {
  public:
-  Run(const Model& model, const Dataset& dataset, const EvaluateOptions& options,
+  Run(const Subject& subject, const Dataset& dataset, const EvaluateOptions& options,
       const EvaluateCallbacks& callbacks);
   Evaluation run();
 
@@ -126,25 +172,34 @@ class Run {
   void segment_one(Job&);
   void score();
   void score_one(Job&);
-  void count(const Job&, const ConfusionMatrix&, const ScoreHistogram&);
+  void add(const Job&, const LabelMap& truth, Counts&) const;
+  Counts no_counts() const;
+  ImageScore score_of(const Job&, const Counts&) const;
+  void count(Job&, const Counts&, Counts foreground);
+  LabelMap read_one_truth(Job&) const;
+  LabelMap read_prediction(const Job&) const;
+  void look_ahead();
+  void settle();
   void take_failure(const Job&);
   void tell(const Job&, const std::string* failure);
-  void show(const Job&) const;
+  void show(Job&) const;
   void save();
   RunIdentity identity() const;
   std::size_t done() const { return result_.images.size() + result_.failed.size(); }
   const DatasetSample& sample(const Job& job) const { return dataset_.samples[job.index]; }
   void check_input(const std::string& photo, int width, int height) const;
 
-  const Model& model_;
+  const Subject subject_;
   const Dataset& dataset_;
   const EvaluateOptions& options_;
   const EvaluateCallbacks& callbacks_;
   const Comparison comparison_;
   std::vector<std::string> names_;
-  std::size_t first_ = 0;  // the first sample that is not in the state
+  std::size_t first_ = 0;                 // the first sample that is not in the state
+  std::vector<std::string> predictions_;  // a path for each sample, where there is no model
   Evaluation result_;
-  Session session_;
+  std::optional<Session> session_;
+  bool shown_as_binary_ = false;
   BoundedQueue<Job> decoded_{images_ahead}, segmented_{images_behind};
   std::exception_ptr decoding_failure_, scoring_failure_;  // what ended a thread before its time
   const Clock::time_point start_ = Clock::now();
@@ -157,32 +212,76 @@ std::string size_text(const ResizeRule& rule, bool at_original) {
   return at_original ? "the photos' own size" : in_words(rule) + (resized ? ", labels by nearest" : "");
 }
 
-Evaluation empty_evaluation(const Model& model, const Comparison& comparison,
+Evaluation empty_evaluation(const Subject& subject, const Comparison& comparison,
                             const EvaluateOptions& options) {
   Evaluation e;
   e.model = options.model;
-  e.architecture = model.architecture;
+  e.architecture = subject.model ? subject.model->architecture : "label maps";
   e.dataset = options.dataset;
-  e.size = size_text(comparison.preprocessing.resize, options.at_original);
-  e.input = in_words(comparison.preprocessing);
-  e.classes = model.classes;
+  e.size = subject.model ? size_text(comparison.preprocessing.resize, options.at_original)
+                         : "the label maps' own size";
+  if (subject.model) e.input = in_words(comparison.preprocessing);
+  e.colours = comparison.colours.source;
+  e.classes = subject.classes;
   if (comparison.classes > comparison.model_classes) e.classes.emplace_back("void");
-  e.palette = evaluation_palette(model, options.void_class);
+  e.palette = evaluation_palette(subject.classes, subject.palette, options.void_class);
   e.confusion = ConfusionMatrix(comparison.classes);
-  if (options.scores) e.scores = ScoreHistogram(comparison.model_classes);
+  if (options.scores && subject.model) e.scores = ScoreHistogram(comparison.model_classes);
+  if (comparison.binary) {
+    e.binary.emplace();
+    e.binary->scores = e.scores;
+  }
   return e;
 }
 
-Run::Run(const Model& model, const Dataset& dataset, const EvaluateOptions& options,
+// The one label map of a sample in the folder of predictions, or nothing.
+std::string prediction_of(const DatasetSample& sample, const std::string& folder) {
+  namespace fs = std::filesystem;
+  std::vector<std::string> stems{sample.name};
+  if (std::string photo = fs::path(sample.photo).stem().string(); photo != sample.name)
+    stems.push_back(std::move(photo));
+  std::string found;
+  for (const std::string& stem : stems)
+    for (const char* ending : {".labels.png", ".png", ".npy"}) {
+      std::string path = (fs::path(folder) / (stem + ending)).string();
+      std::error_code ignored;
+      if (!fs::is_regular_file(path, ignored)) continue;
+      if (!found.empty())
+        fail(ErrorCode::malformed, found, ": ", path, " is there too, and either could be meant");
+      found = std::move(path);
+    }
+  return found;
+}
+
+std::vector<std::string> list_predictions(const Predictions& predictions, const Dataset& dataset) {
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(predictions.folder, ignored))
+    fail(ErrorCode::io, predictions.folder, ": no such folder of predictions");
+  std::vector<std::string> paths;
+  std::string first;
+  std::size_t missing = 0;
+  for (const DatasetSample& sample : dataset.samples) {
+    paths.push_back(prediction_of(sample, predictions.folder));
+    if (paths.back().empty() && missing++ == 0) first = sample.name;
+  }
+  if (missing > 0)
+    fail(ErrorCode::io, (std::filesystem::path(predictions.folder) / (first + ".png")).string(),
+         ": no such prediction, nor ", printable(first), ".labels.png or ", printable(first), ".npy; ",
+         missing, " of ", dataset.samples.size(), " images have none");
+  return paths;
+}
+
+Run::Run(const Subject& subject, const Dataset& dataset, const EvaluateOptions& options,
          const EvaluateCallbacks& callbacks)
-    : model_(model),
+    : subject_(subject),
       dataset_(dataset),
       options_(options),
       callbacks_(callbacks),
-      comparison_(make_comparison(model, dataset, options)),
-      result_(empty_evaluation(model, comparison_, options)),
-      session_(model.program, options.session) {
+      comparison_(make_comparison(subject, dataset, options)),
+      result_(empty_evaluation(subject, comparison_, options)) {
   if (dataset.samples.empty()) fail(ErrorCode::invalid_argument, "evaluation: the dataset has no images");
+  if (subject.model) session_.emplace(subject.model->program, options.session);
+  if (subject.predictions) predictions_ = list_predictions(*subject.predictions, dataset);
   for (const DatasetSample& s : dataset.samples) names_.push_back(s.name);
   std::error_code ignored;
   if (!options.state.empty() && std::filesystem::exists(options.state, ignored))
@@ -193,7 +292,9 @@ Run::Run(const Model& model, const Dataset& dataset, const EvaluateOptions& opti
 
 RunIdentity Run::identity() const {
   const auto digest = [](const std::string& s) { return sha256_of_bytes(std::as_bytes(std::span(s))); };
-  std::string names, lookup;
+  std::string names, lookup, colours;
+  for (const Colour& c : comparison_.colours.palette)
+    colours += text(int{c[0]}, ' ', int{c[1]}, ' ', int{c[2]}, '\n');
   for (const std::string& name : names_) names += name + '\n';
   for (std::size_t raw = 0; raw < comparison_.map.to.size(); ++raw)
     lookup += comparison_.map.known[raw] ? text(int{comparison_.map.to[raw]}, ' ') : "- ";
@@ -201,13 +302,16 @@ RunIdentity Run::identity() const {
   all.insert(all.end(), {{"samples", text(names_.size(), ", sha256 ", digest(names))},
                          {"network input", size_text(comparison_.preprocessing.resize, false)},
                          {"compared at", options_.at_original ? "original" : "input"},
-                         {"scores", options_.scores ? "yes" : "no"},
+                         {"scores", result_.scores.classes > 0 ? "yes" : "no"},
                          {"void", options_.void_class ? text("class ", comparison_.void_index) : "left out"},
                          {"ignored label", text(dataset_.ignore)},
+                         {"masks of 0 and 255", comparison_.binary ? "may be binary" : "as any other"},
+                         {"label colours", "sha256 " + digest(colours)},
                          {"EXIF orientation", options_.exif ? "applied" : "ignored"},
-                         {"class map", "sha256 " + digest(lookup)},
-                         {"device", model_.program->runs_on()},
-                         {"precision", std::string(model_.program->precision())}});
+                         {"class map", "sha256 " + digest(lookup)}});
+  if (subject_.model)
+    all.insert(all.end(), {{"device", subject_.model->program->runs_on()},
+                           {"precision", std::string(subject_.model->program->precision())}});
   // torchvision's way is not written down, so that states of earlier versions hold.
   if (const std::string input = in_words(comparison_.preprocessing); input != in_words(Preprocessing{}))
     all.emplace_back("normalisation", input);
@@ -218,6 +322,7 @@ RunIdentity Run::identity() const {
 
 void Run::decode() {
   try {
+    if (comparison_.binary && callbacks_.image) look_ahead();
     for (std::size_t i = first_; i < dataset_.samples.size(); ++i) {
       Job job;
       job.index = i;
@@ -240,13 +345,59 @@ void Run::check_input(const std::string& photo, int width, int height) const {
          " bytes, over the limit of ", limit);
 }
 
+// Pictures of the truth are drawn while the run goes on, when which reading of 255 holds is not known yet:
+// all label maps are read once before. Those that are broken will be found again.
+void Run::look_ahead() {
+  std::array<bool, 3> seen{};
+  for (std::size_t i = 0; i < dataset_.samples.size() && !seen[1]; ++i) {
+    Job job;
+    job.index = i;
+    attempt(job, "", [&] { read_one_truth(job); });
+    for (std::size_t label = 0; label < seen.size(); ++label) seen[label] = seen[label] || job.seen[label];
+  }
+  shown_as_binary_ = seen[0] && !seen[1] && seen[undecided];
+}
+
+LabelMap Run::read_one_truth(Job& job) const {
+  ReadLabels labels = read_truth(dataset_, sample(job), comparison_.colours);
+  job.form = labels.form;
+  job.other_order = labels.other_order;
+  LabelMap truth = map_truth(std::move(labels.map), comparison_, sample(job));
+  if (comparison_.binary)
+    for (const std::uint8_t label : truth.labels)
+      if (label < job.seen.size()) job.seen[label] = true;
+  return truth;
+}
+
+LabelMap Run::read_prediction(const Job& job) const {
+  ReadLabels labels = read_labels_file(predictions_[job.index], comparison_.colours);
+  std::vector<std::uint8_t>& all = labels.map.labels;
+  // Colours of the dataset's classes; indices are those compared.
+  if (labels.form != LabelForm::indices && !dataset_.label_colours.palette.empty())
+    for (std::uint8_t& label : all) label = comparison_.map.to[label];
+  if (comparison_.classes == 2 && std::ranges::find(all, std::uint8_t{1}) == all.end())
+    std::ranges::replace(all, std::uint8_t{255}, std::uint8_t{1});
+  return std::move(labels.map);
+}
+
 void Run::decode_one(Job& job) const {
   const DatasetSample& s = sample(job);
+  if (subject_.predictions) {
+    job.truth = read_one_truth(job);
+    job.prediction = read_prediction(job);
+    if (job.truth.width != job.prediction.width || job.truth.height != job.prediction.height)
+      fail(ErrorCode::malformed, predictions_[job.index], ": expected labels of ", job.truth.width, "x",
+           job.truth.height, " as the truth has, found ", job.prediction.width, "x", job.prediction.height);
+    if (!callbacks_.image) return;
+    job.file = read_file(s.photo, ReadOptions().max_file_bytes);
+    job.photo = read_image(job.file, s.photo, {.exif = options_.exif});
+    return;
+  }
   const ResizeRule& rule = comparison_.preprocessing.resize;
   const ReadOptions how{.exif = options_.exif};
   job.file = read_file(s.photo, how.max_file_bytes);
   job.photo = read_image(job.file, s.photo, how);
-  job.truth = map_truth(dataset_.truth(s), comparison_, dataset_.ignore, s);
+  job.truth = read_one_truth(job);
   if (job.truth.width != job.photo.width || job.truth.height != job.photo.height)
     fail(ErrorCode::malformed, s.label, ": expected labels of ", job.photo.width, "x", job.photo.height,
          " as the photo has, found ", job.truth.width, "x", job.truth.height);
@@ -269,18 +420,18 @@ void Run::segment_all() {
   while (!callbacks_.stop || !callbacks_.stop()) {
     std::optional<Job> job = decoded_.pop();
     if (!job) break;
-    attempt(*job, sample(*job).photo, [&] { segment_one(*job); });
+    if (session_) attempt(*job, sample(*job).photo, [&] { segment_one(*job); });
     if (!segmented_.push(std::move(*job))) break;
   }
 }
 
 void Run::segment_one(Job& job) {
   const auto start = Clock::now();
-  session_.run(job.picture, comparison_.preprocessing);
+  session_->run(job.picture, comparison_.preprocessing);
   job.network_seconds = seconds_since(start);
-  job.prediction = label(session_, 0, job.truth.height, job.truth.width, nullptr);
+  job.prediction = label(*session_, 0, job.truth.height, job.truth.width, nullptr);
   if (!options_.scores) return;
-  const ConstView low = session_.output();  // only until the next run
+  const ConstView low = session_->output();  // only until the next run
   job.logits = Tensor(low.shape);
   for (std::int64_t p = 0; p < low.shape.pixels(); ++p)
     std::copy_n(low.data + p * low.pitch, low.shape.c, job.logits.data() + p * low.shape.c);
@@ -298,43 +449,97 @@ void Run::score() {
   }
 }
 
+void Run::add(const Job& job, const LabelMap& truth, Counts& counts) const {
+  counts.confusion.add(truth, job.prediction, ClassMap::void_label);
+  if (counts.scores.classes > 0)
+    add_upsampled_scores(counts.scores, job.logits.view(), truth, ClassMap::void_label);
+}
+
+Counts Run::no_counts() const {
+  Counts counts{ConfusionMatrix(comparison_.classes), {}};
+  if (result_.scores.classes > 0) counts.scores = ScoreHistogram(comparison_.model_classes);
+  return counts;
+}
+
 void Run::score_one(Job& job) {
-  ConfusionMatrix confusion(comparison_.classes);
-  ScoreHistogram scores;
-  attempt(job, sample(job).label, [&] {
-    confusion.add(job.truth, job.prediction, ClassMap::void_label);
-    if (!options_.scores) return;
-    scores = ScoreHistogram(comparison_.model_classes);
-    add_upsampled_scores(scores, job.logits.view(), job.truth, ClassMap::void_label);
+  if (job.seen[1]) result_.binary.reset();
+  Counts counts = no_counts(), foreground = no_counts();  // the latter of the undecided pixels, as class 1
+  attempt(job, predictions_.empty() ? sample(job).label : predictions_[job.index], [&] {
+    add(job, comparison_.binary ? with(job.truth, undecided, ClassMap::void_label) : job.truth, counts);
+    if (!result_.binary || !job.seen[undecided]) return;
+    LabelMap alone = job.truth;
+    for (std::uint8_t& label : alone.labels) label = label == undecided ? 1 : ClassMap::void_label;
+    add(job, alone, foreground);
   });
   if (job.error)
     take_failure(job);
   else
-    count(job, confusion, scores);
+    count(job, counts, std::move(foreground));
   if (!options_.state.empty() && seconds_since(saved_) >= options_.save_seconds) save();
 }
 
-void Run::count(const Job& job, const ConfusionMatrix& confusion, const ScoreHistogram& scores) {
-  ImageScore score = score_image(names_[job.index], job.truth.width, job.truth.height, confusion,
-                                 options_.scores ? &scores : nullptr);
+// So that a push_back cannot fail.
+void make_room(std::vector<ImageScore>& images) {
+  if (images.size() == images.capacity()) images.reserve(2 * images.size() + 1);
+}
+
+ImageScore Run::score_of(const Job& job, const Counts& counts) const {
+  ImageScore score = score_image(names_[job.index], job.truth.width, job.truth.height, counts.confusion,
+                                 counts.scores.classes > 0 ? &counts.scores : nullptr);
+  if (comparison_.classes == 1) {  // nothing could be wrong
+    score.pixel_accuracy = score.mean_iou = score.mean_dice = score.cross_entropy = std::nullopt;
+    score.iou.clear();
+  }
   score.seconds = job.network_seconds;
+  return score;
+}
+
+void Run::count(Job& job, const Counts& counts, Counts foreground) {
+  ImageScore score = score_of(job, counts);
   show(job);
   // First what may run out of memory: the state is kept after a failure too, and each image is in all or
   // none.
+  make_room(result_.images);
+  if (std::optional<BinaryReading>& binary = result_.binary) {
+    make_room(binary->images);
+    foreground.confusion.add(counts.confusion);
+    if (counts.scores.classes > 0) foreground.scores.add(counts.scores);
+    binary->images.push_back(score_of(job, foreground));
+    binary->confusion.add(foreground.confusion);
+    if (counts.scores.classes > 0) binary->scores.add(foreground.scores);
+    binary->zeros = binary->zeros || job.seen[0];
+    binary->foreground = binary->foreground || job.seen[undecided];
+  }
   result_.images.push_back(std::move(score));
-  result_.confusion.add(confusion);
-  if (options_.scores) result_.scores.add(scores);
+  result_.confusion.add(counts.confusion);
+  if (counts.scores.classes > 0) result_.scores.add(counts.scores);
+  result_.forms.colours += job.form == LabelForm::colours;
+  result_.forms.renumbered += job.form == LabelForm::renumbered;
+  result_.forms.other_order += job.other_order;
   tell(job, nullptr);
 }
 
-void Run::show(const Job& job) const {
+void Run::show(Job& job) const {
   if (!callbacks_.image) return;
+  if (comparison_.binary)
+    job.truth = with(std::move(job.truth), undecided, shown_as_binary_ ? 1 : ClassMap::void_label);
   callbacks_.image({.name = names_[job.index],
                     .photo_file = job.file,
                     .photo = job.photo,
                     .truth = job.truth,
                     .prediction = job.prediction,
                     .ignore = ClassMap::void_label});
+}
+
+// All labels have been seen: whether 255 is void or class 1 holds for all of them.
+void Run::settle() {
+  if (result_.binary && result_.binary->zeros && result_.binary->foreground) {
+    result_.confusion = std::move(result_.binary->confusion);
+    result_.scores = std::move(result_.binary->scores);
+    result_.images = std::move(result_.binary->images);
+    result_.binary_masks = true;
+  }
+  result_.binary.reset();
 }
 
 void Run::take_failure(const Job& job) {
@@ -401,6 +606,7 @@ Evaluation Run::run() {
   }
   if (!options_.state.empty()) save();
   result_.seconds = seconds_before_ + seconds_since(start_);
+  settle();
   if (result_.failed.size() == names_.size())
     fail(ErrorCode::malformed, "none of ", names_.size(), " images could be evaluated; the first, ",
          result_.failed.front().first, ": ", result_.failed.front().second);
@@ -409,15 +615,23 @@ Evaluation Run::run() {
 
 }  // namespace
 
-Palette evaluation_palette(const Model& model, bool void_class) {
-  Palette palette = model.palette;
-  if (void_class && std::ranges::find(model.classes, "void") == model.classes.end()) palette.push_back(white);
+Palette evaluation_palette(const std::vector<std::string>& classes, Palette palette, bool void_class) {
+  if (void_class && std::ranges::find(classes, "void") == classes.end()) palette.push_back(white);
   return palette;
 }
 
 Evaluation evaluate(const Model& model, const Dataset& dataset, const EvaluateOptions& options,
                     const EvaluateCallbacks& callbacks) {
-  return Run(model, dataset, options, callbacks).run();
+  return Run({.classes = model.classes, .palette = model.palette, .model = &model}, dataset, options,
+             callbacks)
+      .run();
+}
+
+Evaluation evaluate(const Predictions& predictions, const Dataset& dataset, const EvaluateOptions& options,
+                    const EvaluateCallbacks& callbacks) {
+  return Run({.classes = predictions.classes, .palette = predictions.palette, .predictions = &predictions},
+             dataset, options, callbacks)
+      .run();
 }
 
 }  // namespace atrous

@@ -34,6 +34,9 @@ struct EvaluateOptions {
       false;            // void is a class of its own, "void", that is predicted only by a model that has it
   bool strict = false;  // the first broken image ends the run
   std::optional<ClassMap> classes;  // empty: default_class_map()
+  // Where there are two classes, no map and a dataset without classes whose void label is 255: if the labels
+  // of all images are 0 and 255 alone, and both occur, 255 is class 1 and nothing is void.
+  bool binary_masks = true;
 
   std::string model, dataset;  // as Evaluation shows them
 
@@ -58,8 +61,22 @@ struct EvaluateCallbacks {
   std::function<bool()> stop;
 };
 
-// The colours of the classes that are compared: the model's, and white where void is one more.
-Palette evaluation_palette(const Model&, bool void_class);
+// The colours of the classes that are compared: their palette, and white where void is one more.
+Palette evaluation_palette(const std::vector<std::string>& classes, Palette, bool void_class);
+
+// The same table for label maps that another program made, in a folder: NAME.labels.png, NAME.png or NAME.npy
+// of each sample, or the photo's name in NAME's place, each of the truth's size and in any form that
+// read_labels() reads. Indices and, where the dataset knows no colours, colours are those of `classes` and
+// `palette`; colours that the dataset knows are its classes. Of two classes a predicted 255 is class 1,
+// unless a map has both. Of the options session, resize, exif, at_original and scores do not matter.
+// Error(io), with the first path and a count, for samples without a prediction.
+struct Predictions {
+  std::string folder;
+  std::vector<std::string> classes;
+  Palette palette;
+};
+Evaluation evaluate(const Predictions&, const Dataset&, const EvaluateOptions& = {},
+                    const EvaluateCallbacks& = {});
 
 // A run that was stopped returns what it has so far: images and failed are fewer than the dataset's samples.
 // Its state, if it was asked to keep one, goes on with the same options to exactly the numbers of a run

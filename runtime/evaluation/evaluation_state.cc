@@ -16,7 +16,7 @@ namespace atrous {
 
 namespace {
 
-constexpr int format_version = 1;
+constexpr int format_version = 2;
 constexpr std::uint64_t largest_file = std::uint64_t{1} << 30;
 // Sums over 256 x 1024 of them stay within an int64.
 constexpr std::int64_t largest_count = std::int64_t{1} << 44;
@@ -75,6 +75,17 @@ std::string images_json(const std::vector<std::string>& names, const Evaluation&
     if (image < e.images.size() && e.images[image].name == name) return to_json(e.images[image++]);
     return json_object({{"failed", string(e.failed.at(failure++).second)}});
   });
+}
+
+std::string to_json(const LabelForms& f) { return counts_json({f.colours, f.renumbered, f.other_order}); }
+
+std::string to_json(const std::optional<BinaryReading>& b) {
+  if (!b) return "null";
+  return json_object({{"zeros", json_number(std::int64_t{b->zeros})},
+                      {"foreground", json_number(std::int64_t{b->foreground})},
+                      {"confusion", counts_json(b->confusion.counts)},
+                      {"scores", to_json(b->scores)},
+                      {"images", json_list(b->images, [](const ImageScore& s) { return to_json(s); })}});
 }
 
 // ---- reading; everything may be anything
@@ -173,9 +184,40 @@ struct Reader {
     s.pixels = integer(member(json, "pixels"), 0, largest_count, "pixels");
   }
 
+  void forms(const Json& state, LabelForms& f) const {
+    std::vector<std::int64_t> all(3);
+    counts(state, "forms", all);
+    f = {all[0], all[1], all[2]};
+  }
+
+  // The images that were scored, as often as `images` has them.
+  void binary(const Json& state, const std::vector<ImageScore>& images,
+              std::optional<BinaryReading>& b) const {
+    const Json& json = member(state, "binary");
+    if (json.is_null()) return b.reset();
+    if (!b) refuse("binary is unexpected");
+    b->zeros = integer(member(json, "zeros"), 0, 1, "zeros") == 1;
+    b->foreground = integer(member(json, "foreground"), 0, 1, "foreground") == 1;
+    counts(json, "confusion", b->confusion.counts);
+    scores(json, b->scores);
+    const Json::List& all = list(json, "images");
+    if (all.size() != images.size())
+      refuse("binary counts ", all.size(), " images, expected ", images.size());
+    b->images.clear();
+    for (std::size_t i = 0; i < all.size(); ++i)
+      b->images.push_back(image(all[i], images[i].name, b->confusion.classes));
+    expect_pixels(b->images, b->confusion);
+  }
+
+  void expect_pixels(const std::vector<ImageScore>& images, const ConfusionMatrix& confusion) const {
+    std::int64_t pixels = 0;
+    for (const ImageScore& s : images) pixels += s.pixels;
+    if (pixels != confusion.pixels()) refuse("counts ", confusion.pixels(), " pixels, its images ", pixels);
+  }
+
   Json parse(const std::vector<std::byte>& file) const {
     const std::string_view content(reinterpret_cast<const char*>(file.data()), file.size());
-    std::optional<Json> json = parse_json(content, 6, path + ':');
+    std::optional<Json> json = parse_json(content, 7, path + ':');
     const Json* version = json ? json->find("atrous_evaluation") : nullptr;
     if (!version) refuse("is not the state of an evaluation");
     if (!version->integer() || *version->integer() != format_version)
@@ -222,7 +264,9 @@ void save_evaluation(const std::string& path, const RunIdentity& identity,
                                         {"seconds", hex(e.seconds)},
                                         {"confusion", counts_json(e.confusion.counts)},
                                         {"scores", to_json(e.scores)},
-                                        {"images", images_json(names, e)}});
+                                        {"images", images_json(names, e)},
+                                        {"forms", to_json(e.forms)},
+                                        {"binary", to_json(e.binary)}});
   const std::string file = text("{\"atrous_evaluation\": ", format_version, ", \"sha256\": \"", digest(body),
                                 "\",\n\"state\": ", body, "}\n");
   write_file(path, std::as_bytes(std::span(file)));
@@ -242,10 +286,9 @@ void load_evaluation(const std::string& path, const RunIdentity& identity,
   reader.counts(state, "confusion", e.confusion.counts);
   reader.scores(state, e.scores);
   reader.images(state, names, e);
-  std::int64_t pixels = 0;
-  for (const ImageScore& s : e.images) pixels += s.pixels;
-  if (pixels != e.confusion.pixels())
-    reader.refuse("counts ", e.confusion.pixels(), " pixels, its images ", pixels);
+  reader.expect_pixels(e.images, e.confusion);
+  reader.forms(state, e.forms);
+  reader.binary(state, e.images, e.binary);
   evaluation = std::move(e);
 }
 

@@ -1,9 +1,10 @@
 // An evaluation that was interrupted, in a file, so that it can go on where it stopped.
 //
-// JSON: {"atrous_evaluation": 1, "sha256": of the state's text, "state": {"identity": [[what, value], ...],
-// "seconds": ..., "confusion": [...], "scores": {...} or null, "images": [...]}}. Images are in the dataset's
-// order, each what it scored or why it failed; their names are the dataset's. Doubles are strings in
-// hexadecimal ("1.8p+1"), which come back to the bit, infinities and all.
+// JSON: {"atrous_evaluation": 2, "sha256": of the state's text, "state": {"identity": [[what, value], ...],
+// "seconds": ..., "forms": [...], "confusion": [...], "scores": {...} or null, "images": [...], "binary":
+// null or {"zeros": ..., "foreground": ..., "confusion": ..., "scores": ..., "images": ...}}}. Images are in
+// the dataset's order, each what it scored or why it failed; their names are the dataset's. Doubles are
+// strings in hexadecimal ("1.8p+1"), which come back to the bit, infinities and all.
 #pragma once
 
 #include <string>
@@ -22,9 +23,9 @@ using RunIdentity = std::vector<std::pair<std::string, std::string>>;
 void save_evaluation(const std::string& path, const RunIdentity&, const std::vector<std::string>& names,
                      const Evaluation&);
 
-// Fills in what had been counted by then: confusion, scores, images, failed and seconds; `evaluation` comes
-// with a confusion matrix and scores of zeros, as large as expected. Error(io) for a file that cannot be
-// read; Error(mismatch), naming what differs with both values, for the state of another run;
+// Fills in what had been counted by then: confusion, scores, images, failed, forms, binary and seconds;
+// `evaluation` comes with a confusion matrix and scores of zeros, as large as expected. Error(io) for a file
+// that cannot be read; Error(mismatch), naming what differs with both values, for the state of another run;
 // Error(malformed) for any other file and for a damaged one. After an error `evaluation` is as it was.
 void load_evaluation(const std::string& path, const RunIdentity&, const std::vector<std::string>& names,
                      Evaluation& evaluation);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "runtime/image/image.h"
+#include "weights_tools/metadata.h"
 
 namespace atrous::formats {
 
@@ -42,10 +43,18 @@ bool is_webp(std::span<const std::byte>);
 bool is_bmp(std::span<const std::byte>);
 bool is_pnm(std::span<const std::byte>);  // P1 to P7
 
+bool is_png_of_colours(std::span<const std::byte>);  // of a PNG: RGB or RGBA
+
 Decoded read_png(const Bytes&, std::int64_t max_pixels);
-// The samples of a grey PNG, the indices of a palette one, each of 1 to 8 bits, as stored: one channel.
-// Indices may lie beyond the palette. Error(unsupported) for other PNGs.
-Image read_png_indices(const Bytes&, std::int64_t max_pixels);
+// What a PNG holds where its pixels are labels: one channel of grey samples of 1 to 16 bits or of palette
+// indices, as stored, or RGB of 8 bits, alpha dropped. Indices may lie beyond the palette. A 16-bit sample
+// over 255 is Error(malformed) with its place, but for 65535, which becomes 255. Error(unsupported) for other
+// PNGs of 16 bits.
+struct PngLabels {
+  Image samples;
+  Palette palette;  // of an indexed PNG, its own; otherwise empty
+};
+PngLabels read_png_labels(const Bytes&, std::int64_t max_pixels);
 Decoded read_jpeg(const Bytes&, std::int64_t max_pixels);
 Decoded read_webp(const Bytes&, std::int64_t max_pixels);  // with ATROUS_WEBP alone
 Decoded read_bmp(const Bytes&, std::int64_t max_pixels);

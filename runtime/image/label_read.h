@@ -1,4 +1,4 @@
-// Reading annotations: PNG files whose samples are class indices, not colours.
+// Reading annotations: pictures whose pixels are classes, by number or by colour.
 #pragma once
 
 #include <cstddef>
@@ -8,15 +8,58 @@
 
 #include "runtime/image/image.h"
 #include "runtime/image/image_read.h"
+#include "weights_tools/metadata.h"
 
 namespace atrous {
 
-// The indices of a palette PNG of 1 to 8 bits, or the samples of a grey one as stored: of 2 bits 0..3, not
-// spread over 0..255 (as Pillow does for grey of 2 and 4 bits; for all others the result is what
-// numpy.asarray(PIL.Image.open(file)) gives). An index beyond the palette is a label like any other: void may
-// well have no colour. An EXIF orientation is not applied, since annotations are drawn on what was seen.
-// Error(unsupported) for other pictures, which hold colours and no classes (RGB, RGBA, grey with alpha, 16
-// bits), and for other formats; otherwise as read_image. `name` begins every sentence.
+// Which colours stand for which labels.
+struct LabelColours {
+  Palette palette;                     // of label 0, 1 and so on
+  Palette voids = {};                  // colours that mean void, 255
+  std::string source = "the palette";  // as sentences name the palette: "class_dict.csv"
+  // The palette comes with these labels (class_dict.csv), and is not just how a model or a dataset draws its
+  // classes: pictures of grey levels may be meant as colours too.
+  bool of_labels = false;
+};
+
+enum class LabelForm {
+  indices,     // samples, palette indices and numbers are the labels
+  colours,     // colours are looked up
+  renumbered,  // palette indices whose own palette holds the labels' colours at other places: looked up too
+};
+
+struct ReadLabels {
+  LabelMap map;
+  LabelForm form = LabelForm::indices;
+  // Read as indices, but the file's own palette has some of the labels' colours at other indices.
+  bool other_order = false;
+};
+
+// Labels from
+// - a palette PNG of 1 to 8 bits: its indices. Where every colour that occurs is a label's, some of them at
+//   another index, and the file's palette holds none but labels' colours, black and white, an image editor
+//   has renumbered the colours: then the colours are looked up. An index beyond the palette is a label like
+//   any other: void may well have no colour;
+// - a grey PNG of 1 to 16 bits, or a PNG of colours whose three channels are equal everywhere: its samples as
+//   stored, of 2 bits 0..3, not spread over 0..255 (Pillow spreads grey of 2 and 4 bits; for all others the
+//   result is what numpy.asarray(PIL.Image.open(file)) gives). A 16-bit 65535 is void, 255. The levels are
+//   colours instead where each is a label's and either not all can be labels of the palette (0 up to its
+//   size, 255) or the palette is grey throughout, or for a PNG of colours of_labels;
+// - any other PNG of 8-bit colours, whose alpha is dropped: each colour looked up in `colours`;
+// - a .npy file, which is read_npy_labels().
+//
+// An EXIF orientation is not applied, since annotations are drawn on what was seen. Error(malformed) for a
+// colour that no label or more than one has, with its first pixel and how many have it; Error(unsupported)
+// for colours without a palette to look in, for colours of 16 bits and for other formats; otherwise as
+// read_image. `name` begins every sentence.
+ReadLabels read_labels(std::span<const std::byte> file, std::string_view name, const LabelColours& colours,
+                       const ReadOptions& = {});
+ReadLabels read_labels_file(const std::string& path, const LabelColours& colours, const ReadOptions& = {});
+
+// By its header a PNG of colours.
+bool holds_colours(const std::string& path);
+
+// Without colours: indices alone.
 LabelMap read_labels(std::span<const std::byte> file, std::string_view name, const ReadOptions& = {});
 LabelMap read_labels_file(const std::string& path, const ReadOptions& = {});
 

@@ -1,6 +1,7 @@
 #include "runtime/image/npy.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cctype>
 #include <cstring>
@@ -9,6 +10,7 @@
 
 #include "layers/base/checked.h"
 #include "layers/base/error.h"
+#include "weights_tools/io/bytes.h"
 #include "weights_tools/io/clean_text.h"
 
 namespace atrous {
@@ -18,6 +20,7 @@ static_assert(std::endian::native == std::endian::little, "'<f4' is copied as it
 namespace {
 
 constexpr std::string_view magic = "\x93NUMPY";
+constexpr std::int64_t max_label_side = 65535;
 
 struct NpyHeader {
   std::string dtype;
@@ -145,12 +148,74 @@ std::string_view header_text(std::string_view file, std::string_view name, std::
   return file.substr(at - length, length);
 }
 
+// One integer of `bytes` bytes, the lowest first.
+std::int64_t integer_at(const std::byte* from, std::size_t bytes, bool is_signed) {
+  std::uint64_t value = 0;
+  for (std::size_t i = 0; i < bytes; ++i)
+    value |= std::uint64_t{std::to_integer<std::uint8_t>(from[i])} << 8 * i;
+  const std::size_t unused = 64 - 8 * bytes;
+  return is_signed ? static_cast<std::int64_t>(value << unused) >> unused : static_cast<std::int64_t>(value);
+}
+
+struct IntegerType {
+  std::size_t bytes = 0;
+  bool is_signed = false;
+};
+
+IntegerType integer_type(const std::string& dtype, std::string_view name) {
+  constexpr std::string_view known[]{"|b1", "|u1", "|i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8"};
+  if (std::ranges::count(known, dtype) == 0)
+    fail(ErrorCode::unsupported, name,
+         ": expected labels of whole numbers, '|b1', '|u1', '<u2' and so on, found '", printable(dtype), "'");
+  return {static_cast<std::size_t>(dtype[2] - '0'), dtype[1] == 'i'};
+}
+
+// Height and width. An array of one label map more is no mistake: networks answer in batches.
+std::array<std::int64_t, 2> label_sides(const NpyHeader& h, std::string_view name, std::int64_t max_pixels) {
+  const std::size_t rank = h.shape.size();
+  if (rank != 2 && !(rank == 3 && h.shape[0] == 1))
+    fail(ErrorCode::mismatch, name, ": expected labels of shape (H, W), found ", printed(h.shape));
+  const std::int64_t height = h.shape[rank - 2], width = h.shape[rank - 1];
+  if (height == 0 || width == 0)
+    fail(ErrorCode::malformed, name, ": an array of shape ", printed(h.shape), " has no values");
+  if (height > max_label_side || width > max_label_side || height * width > max_pixels)
+    fail(ErrorCode::limit, name, ": ", printed(h.shape), " is over the limit of ", max_label_side,
+         " a side or ", max_pixels, " pixels");
+  return {height, width};
+}
+
 }  // namespace
+
+bool is_npy(std::span<const std::byte> file) { return as_text(file).starts_with(magic); }
+
+LabelMap read_npy_labels(std::span<const std::byte> file, std::string_view name, std::int64_t max_pixels) {
+  std::size_t at = 0;
+  const NpyHeader h = HeaderParser(header_text(as_text(file), name, at), name).parse();
+  const IntegerType type = integer_type(h.dtype, name);
+  const auto [height, width] = label_sides(h, name, max_pixels);
+  const auto pixels = static_cast<std::size_t>(height * width);
+  if (file.size() - at != pixels * type.bytes)
+    fail(ErrorCode::malformed, name, ": ", printed(h.shape), " needs ", pixels * type.bytes,
+         " bytes of data, found ", file.size() - at);
+
+  LabelMap map{static_cast<int>(width), static_cast<int>(height), std::vector<std::uint8_t>(pixels)};
+  const std::int64_t across = h.fortran_order ? height : 1, down = h.fortran_order ? 1 : width;
+  for (int y = 0; y < map.height; ++y)
+    for (int x = 0; x < map.width; ++x) {
+      const auto i = static_cast<std::size_t>(y * down + x * across);
+      const std::int64_t value = integer_at(file.data() + at + i * type.bytes, type.bytes, type.is_signed);
+      const bool is_void = value == 65535 || (value == -1 && type.is_signed);
+      if (!is_void && (value < 0 || value > 255))
+        fail(ErrorCode::malformed, name, ": the label ", value, " at pixel (", x, ", ", y,
+             ") is outside 0..255; -1 and 65535 are void");
+      map.row(y)[x] = static_cast<std::uint8_t>(is_void ? 255 : value);
+    }
+  return map;
+}
 
 Tensor read_npy(std::span<const std::byte> file, std::string_view name, std::int64_t channels) {
   std::size_t at = 0;
-  const std::string_view bytes(reinterpret_cast<const char*>(file.data()), file.size());
-  const NpyHeader h = HeaderParser(header_text(bytes, name, at), name).parse();
+  const NpyHeader h = HeaderParser(header_text(as_text(file), name, at), name).parse();
   if (h.dtype != "<f4")
     fail(ErrorCode::unsupported, name, ": expected dtype '<f4', found '", printable(h.dtype), "'");
   if (h.fortran_order) fail(ErrorCode::unsupported, name, ": expected C order, found Fortran order");

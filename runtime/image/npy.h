@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "layers/base/tensor.h"
+#include "runtime/image/image.h"
 
 namespace atrous {
 
@@ -18,6 +19,13 @@ namespace atrous {
 // of channels, Error(malformed) for a header that does not parse and for data longer or shorter than the
 // shape, Error(limit) for a shape that overflows.
 Tensor read_npy(std::span<const std::byte> file, std::string_view name, std::int64_t channels = 3);
+
+bool is_npy(std::span<const std::byte> file);  // begins as one
+
+// Labels as NumPy keeps them: an array of shape (H, W) or (1, H, W), bool or integers of 1 to 8 bytes, little
+// endian, C or Fortran order. Values are 0..255; -1 and 65535 are void, 255. Errors as read_npy's,
+// and Error(malformed) with the first pixel whose value is another; Error(limit) for more than `max_pixels`.
+LabelMap read_npy_labels(std::span<const std::byte> file, std::string_view name, std::int64_t max_pixels);
 
 // A tensor [N, H, W, C] -> a .npy of shape (N, C, H, W), '<f4', C order, format 1.0.
 std::vector<std::byte> encode_npy(ConstView);

@@ -14,6 +14,7 @@ namespace atrous {
 // 128), 255 (224, 224, 192). http://host.robots.ox.ac.uk/pascal/VOC/voc2012/ (VOClabelcolormap.m of the
 // development kit)
 Palette voc_palette(int classes);
+constexpr Colour voc_void_colour{224, 224, 192};
 
 // torch.hub's example: class * (2^25 - 1, 2^15 - 1, 2^21 - 1) mod 255.
 // https://pytorch.org/hub/pytorch_vision_deeplabv3_resnet101/

@@ -16,12 +16,12 @@
 #include "layers/base/checked.h"
 #include "layers/base/error.h"
 #include "runtime/image/image_formats.h"
-#include "weights_tools/metadata.h"
 
 namespace atrous::formats {
 
 namespace {
 
+constexpr std::uint8_t void_sample = 255;  // what a 16-bit 65535 becomes among labels
 constexpr std::array<std::uint8_t, 8> signature{0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
 
 enum ColourType : unsigned { grey = 0, rgb = 2, indexed = 3, grey_alpha = 4, rgb_alpha = 6 };
@@ -261,10 +261,15 @@ void expand_bytes(const Header& h, const std::uint8_t* row, int count, std::uint
   }
 }
 
-// Grey samples or palette indices of at most 8 bits, as they are.
+// Grey samples or palette indices of at most 8 bits, as they are; of 16 bits those that check_labels() lets
+// through.
 void expand_raw(unsigned depth, const std::uint8_t* row, int count, std::uint8_t* out) {
   if (depth == 8) {
     std::copy_n(row, count, out);
+    return;
+  }
+  if (depth == 16) {
+    for (int x = 0; x < count; ++x, row += 2) out[x] = row[0] == 0 ? row[1] : void_sample;
     return;
   }
   for (int x = 0; x < count; ++x)
@@ -285,6 +290,16 @@ void expand(const Parts& parts, const std::uint8_t* row, int count, std::uint8_t
     expand_bytes(h, row, count, out);
 }
 
+// A row of 16-bit grey samples that are to be labels: 0..255, and 65535, which is void.
+void check_labels(const std::uint8_t* row, int count, const Pass& pass, int y, std::string_view name) {
+  for (int x = 0; x < count; ++x, row += 2) {
+    const int value = row[0] << 8 | row[1];
+    if (value > 255 && value != 65535)
+      fail(ErrorCode::malformed, name, ": the 16-bit label ", value, " at pixel (", pass.x0 + x * pass.dx,
+           ", ", pass.y0 + y * pass.dy, ") is over 255; 65535 is void");
+  }
+}
+
 // Decodes one pass from `filtered`; returns what is left of it.
 std::span<std::uint8_t> decode_pass(const Parts& parts, const Pass& pass, std::span<std::uint8_t> filtered,
                                     Image& out, std::string_view name) {
@@ -300,6 +315,7 @@ std::span<std::uint8_t> decode_pass(const Parts& parts, const Pass& pass, std::s
     const auto row = filtered.subspan(1, bytes);
     unfilter(filtered[0], row, above, step, name);
     above = row.data();
+    if (channels == 1 && h.depth == 16) check_labels(row.data(), width, pass, j, name);
     filtered = filtered.subspan(1 + bytes);
     std::uint8_t* to = out.row(pass.y0 + j * pass.dy);
     if (pass.dx == 1) {
@@ -337,19 +353,28 @@ bool is_png(std::span<const std::byte> file) {
   return file.size() >= signature.size() && std::memcmp(file.data(), signature.data(), signature.size()) == 0;
 }
 
+bool is_png_of_colours(std::span<const std::byte> file) {
+  constexpr std::size_t colour_at = 25;  // in the header, which is the first chunk
+  return file.size() > colour_at && (std::to_integer<unsigned>(file[colour_at]) == rgb ||
+                                     std::to_integer<unsigned>(file[colour_at]) == rgb_alpha);
+}
+
 Decoded read_png(const Bytes& file, std::int64_t max_pixels) {
   const Parts parts = read_chunks(file, max_pixels);
   return {decode_passes(parts, 3, file.name), parts.orientation, parts.end};
 }
 
-Image read_png_indices(const Bytes& file, std::int64_t max_pixels) {
-  const Parts parts = read_chunks(file, max_pixels);
+PngLabels read_png_labels(const Bytes& file, std::int64_t max_pixels) {
+  Parts parts = read_chunks(file, max_pixels);
   const Header& h = parts.header;
-  if ((h.colour != grey && h.colour != indexed) || h.depth > 8)
+  const bool single = h.colour == grey || h.colour == indexed;
+  if (!single && h.depth > 8)
     fail(ErrorCode::unsupported, file.name,
-         ": expected labels as a palette or grey PNG of at most 8 bits, found ", colour_name(h.colour),
-         " of ", h.depth, " bits a sample");
-  return decode_passes(parts, 1, file.name);
+         ": labels are read from PNGs of 8 bits a sample, and grey of 16; this is ", colour_name(h.colour),
+         " of ", h.depth);
+  Image samples = decode_passes(parts, single ? 1 : 3, file.name);
+  if (h.colour != indexed) parts.palette.clear();
+  return {std::move(samples), std::move(parts.palette)};
 }
 
 }  // namespace atrous::formats

@@ -153,6 +153,7 @@ std::string report_data(const Evaluation& e, const std::vector<ReportPictures>& 
        {"dataset", string(e.dataset)},
        {"size", string(e.size)},
        {"input", string(e.input)},
+       {"notes", json_list(notes(e), [](const std::string& note) { return string(note); })},
        {"seconds", number(e.seconds)},
        {"summary", summary_json(metrics)},
        {"classes", classes_json(e, metrics)},

@@ -71,7 +71,9 @@ TEST_CASE_FIXTURE(EvalBench, "eval's JSON holds every number of the library's ev
                                                    {"image_mean_dice", m.image_mean_dice},
                                                    {"image_pixel_accuracy", m.image_pixel_accuracy},
                                                    {"cross_entropy", m.cross_entropy}};
-  CHECK(all["summary"].size() == std::size(summary) + 1);
+  CHECK(all["summary"].size() == std::size(summary) + 2);
+  CHECK(all["summary"]["void_pixels"] == e.void_pixels());
+  CHECK(all["notes"].empty());
   CHECK(all["summary"]["pixels"] == m.pixels);
   for (const auto& one : summary) CHECK_MESSAGE(same(all["summary"][one.first], one.second), one.first);
   REQUIRE(all["classes"].size() == 5);
@@ -138,6 +140,9 @@ TEST_CASE_FIXTURE(EvalBench, "eval's table has a line per class and the summary,
                            "mean Dice", "mean average precision", "cross-entropy"})
     CHECK_MESSAGE(mentions(table, what), what);
   CHECK(mentions(table, miou.str()));
+  const Evaluation e = evaluate(model, open(), options());
+  CHECK(mentions(table, text("void: ", e.void_pixels(), " of ", e.all_pixels(), " pixels, ")));
+  CHECK(mentions(table, "classes without truth: " + model.classes[4] + "\n"));
   CHECK(json()["classes"][4]["recall"].is_null());
   CHECK(json()["classes"][4]["average_precision"].is_null());
 }
@@ -377,4 +382,126 @@ TEST_CASE_FIXTURE(EvalBench, "eval says which of two networks it evaluates, unle
   CHECK(own_lines(said) == 1);
   CHECK(own_lines(run_atrous(two + Arguments{"-q"})) == 0);
   CHECK(own_lines(run_atrous(two + Arguments{"--weights", "model_ema"})) == 0);
+}
+
+namespace {
+
+// A network of two classes, and masks of 0 and 255.
+struct MaskBench : EvalBench {
+  MaskBench() {
+    write_safetensors(checkpoint, seeded_state("deeplabv3_resnet(1,1,1,1)", {.classes = 2, .width = 8}), {});
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      LabelMap map = read_labels_file(label_path(i));
+      for (std::uint8_t& label : map.labels) label = label == 255 || label > 2 ? 255 : 0;
+      write_labels(label_path(i), map);
+    }
+  }
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(MaskBench, "masks of 0 and 255 are binary, void where asked for, and what a map says") {
+  const Json found = json();
+  CHECK(found["summary"]["void_pixels"] == 0);
+  CHECK(found["classes"][1]["truth_pixels"] > 0);
+  REQUIRE(found["notes"].size() == 1);
+  CHECK(mentions(found["notes"][0], "255 is taken as class 1"));
+  CHECK(mentions(succeed(eval({})), "the labels are 0 and 255 alone: 255 is taken as class 1"));
+
+  const Json as_void = json({"--ignore", "255"});
+  CHECK(as_void["summary"]["void_pixels"] == found["classes"][1]["truth_pixels"]);
+  CHECK(as_void["classes"][1]["truth_pixels"] == 0);
+
+  write_text(folder / "map.txt", "0 = 0\n255 = 1\n");
+  const Json mapped = json({"--ignore", "none", "--map", folder / "map.txt"});
+  CHECK(mapped["confusion_matrix"] == found["confusion_matrix"]);
+  CHECK(mapped["notes"].empty());
+  refuse(1, eval({"--map", folder / "map.txt"}), {"map.txt: line 2", "255 is void", "--ignore none"});
+}
+
+TEST_CASE_FIXTURE(EvalBench,
+                  "labels that are colours are read by a dictionary beside them, or one that is named") {
+  const Json by_index = json();
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const LabelMap map = read_labels_file(label_path(i));
+    Image picture{map.width, map.height, 3, {}};
+    for (const std::uint8_t label : map.labels)
+      for (const int level : {label == 255 ? 250 : 10 * label, 7, 99})
+        picture.pixels.push_back(static_cast<std::uint8_t>(level));
+    write_file(label_path(i), encode_png(picture));
+  }
+  const ProcessResult none = run_atrous(eval({}));
+  CHECK(none.exit_code == 1);
+  CHECK(mentions(none.errors, " is none of the 5 of the classes' palette; "));
+
+  std::string dict = "name,r,g,b\n";
+  for (int c = 0; c < 5; ++c) dict += text("thing ", c, ',', 10 * c, ",7,99\n");
+  write_text(folder / "class_dict.csv", dict + "void,250,7,99\n");
+  const Json found = json();
+  CHECK(found["confusion_matrix"] == by_index["confusion_matrix"]);
+  CHECK(found["classes"][3]["name"] == "thing 3");
+  REQUIRE(found["notes"].size() == 1);
+  CHECK(mentions(found["notes"][0], "6 label maps of colours, looked up in "));
+  CHECK(mentions(found["notes"][0], folder / "class_dict.csv"));
+  CHECK(run_atrous(eval({"--label-palette", "none"})).exit_code == 1);
+
+  std::filesystem::rename(folder / "class_dict.csv", folder / "other.csv");
+  CHECK(json({"--label-palette", folder / "other.csv"})["confusion_matrix"] == by_index["confusion_matrix"]);
+  write_text(folder / "bad.csv", "name,r,g,b\nroad,1,2\n");
+  refuse(1, eval({"--label-palette", folder / "bad.csv"}), {"bad.csv: line 2"});
+  refuse(1, eval({"--label-palette", folder / "nothing.csv"}), {"nothing.csv"});
+}
+
+TEST_CASE_FIXTURE(EvalBench, "--predictions scores label maps that exist, with the same table and report") {
+  std::filesystem::create_directory(folder / "made");
+  ConfusionMatrix expected(5);
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const LabelMap truth = read_labels_file(label_path(i));
+    LabelMap made = truth;
+    for (std::size_t p = 0; p < made.labels.size(); ++p)
+      made.labels[p] = static_cast<std::uint8_t>(made.labels[p] == 255 || p % 3 == 0 ? 2 : made.labels[p]);
+    write_labels(folder / ("made/" + names[i] + ".png"), made);
+    expected.add(truth, made);
+  }
+  write_text(folder / "names.txt", "sky\nroad\ncar\ntree\npole\n");
+  const Arguments plain{"eval",  "--predictions",   folder / "made",  "--dataset",
+                        "pairs", folder / "photos", folder / "labels"};
+  const Arguments named = plain + Arguments{"--classes", folder / "names.txt"};
+  const Json all = Json::parse(succeed(named + Arguments{"--json", "-"}));
+  CHECK(all["classes"][1]["name"] == "road");
+  for (std::size_t t = 0; t < 5; ++t)
+    for (std::size_t p = 0; p < 5; ++p)
+      CHECK(all["confusion_matrix"][t][p] == expected.at(static_cast<int>(t), static_cast<int>(p)));
+  const std::string table = succeed(named + Arguments{"--report", folder / "report"});
+  CHECK(mentions(table, "made (label maps) on pairs: 6 images; compared at the label maps' own size"));
+  CHECK(mentions(table, "void: "));
+  CHECK(mentions(read_text(folder / "report/index.html"), "road"));
+
+  // Stopped and gone on is tested in evaluation_state_test; another folder's state is refused.
+  succeed(named + Arguments{"-q", "--resume", folder / "state"});
+  succeed(named + Arguments{"-q", "--resume", folder / "state"});
+  refuse(1, named + Arguments{"--resume", folder / "state", "--limit", "2"}, {"state", "samples"});
+
+  refuse(2, plain, {"--predictions", "--classes"});
+  refuse(2, plain + Arguments{"-m", checkpoint}, {"--predictions", "--model"});
+  write_labels(folder / "made/b.png", LabelMap{2, 1, {0, 1}});
+  const ProcessResult small = run_atrous(named);
+  CHECK(small.exit_code == 0);
+  CHECK(mentions(small.errors, "made/b.png: expected labels of 37x61 as the truth has, found 2x1"));
+  std::filesystem::remove(folder / "made/b.png");
+  refuse(1, named, {"made/b.png: no such prediction", "1 of 6"});
+}
+
+TEST_CASE("the field's masks of 0 and 255 score as torch says") {
+  const std::string data = ATROUS_SOURCE_DIR "/../shared/data/field/02-masks-0-255/";
+  if (!std::filesystem::exists(data)) return static_cast<void>(MESSAGE("skipped: ", data, " is not there"));
+  const Arguments plain{"eval",          "-m",           data + "two.pth", "--dataset", "pairs",
+                        data + "photos", data + "masks", "--no-resize",    "--json",    "-"};
+  for (const Arguments& how : {Arguments{}, Arguments{"--ignore", "none", "--map", data + "map.txt"}}) {
+    const Json all = Json::parse(succeed(plain + how));
+    CHECK(all["summary"]["pixels"] == 4096);
+    CHECK(all["summary"]["pixel_accuracy"] == 0.5);
+    CHECK(all["classes"][0]["iou"] == 0.);
+    CHECK(all["classes"][1]["iou"] == 0.5);
+  }
 }

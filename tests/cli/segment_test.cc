@@ -401,6 +401,44 @@ TEST_CASE_FIXTURE(Bench, "--truth prints each class's IoU, the mean and the pixe
   CHECK(listed);
 }
 
+TEST_CASE_FIXTURE(Bench, "--truth reads colours, by the model's palette or a dictionary, and says so") {
+  const LabelMap truth = expected().labels;
+  write_text(folder / "true.png", text_of(encode_png(colourise(truth, model.palette))));
+  const std::string said = succeed(segment({dog, "--truth", folder / "true.png"}));
+  CHECK(mentions(said, "true.png: mean IoU 1.000, pixel accuracy 1.000\n"));
+  CHECK(mentions(said, "true.png: colours, looked up in the model's palette\n"));
+
+  Palette other{{9, 8, 7}, {1, 2, 3}, {4, 5, 6}, {7, 8, 9}, {200, 100, 0}};
+  write_text(folder / "true.png", text_of(encode_png(colourise(truth, other))));
+  refuse(1, segment({dog, "--truth", folder / "true.png"}), {"true.png: the colour (", "is none of the 5"});
+  std::string dict;
+  for (std::size_t c = 0; c < 5; ++c)
+    dict += text("class ", c, ',', int{other[c][0]}, ',', int{other[c][1]}, ',', int{other[c][2]}, '\n');
+  write_text(folder / "class_dict.csv", dict);
+  const Json report = Json::parse(succeed(segment({dog, "--truth", folder / "true.png", "--json", "-"})))[0];
+  CHECK(report["truth"]["mean_iou"] == 1.);
+  CHECK(mentions(report["truth"]["notes"][0], "class_dict.csv"));
+  std::filesystem::rename(folder / "class_dict.csv", folder / "named.csv");
+  CHECK(mentions(
+      succeed(segment({dog, "--truth", folder / "true.png", "--label-palette", folder / "named.csv"})),
+      "mean IoU 1.000"));
+}
+
+TEST_CASE("the field's labels that an editor renumbered score as those that were drawn") {
+  const std::string data = ATROUS_SOURCE_DIR "/../shared/data/field/20-palette-order/";
+  if (!std::filesystem::exists(data)) return static_cast<void>(MESSAGE("skipped: ", data, " is not there"));
+  const TemporaryFolder folder;
+  const std::string street = ATROUS_SOURCE_DIR "/tests/street/street.png";
+  const auto said = [&](const std::string& truth) {
+    return succeed(
+        {"segment", street, "-o", folder.path(), "--no-mask", "--no-overlay", "--truth", data + truth});
+  };
+  CHECK(mentions(said("as_drawn.png"), "mean IoU 0.700"));
+  const std::string renumbered = said("after_editor.png");
+  CHECK(mentions(renumbered, "mean IoU 0.700"));
+  CHECK(mentions(renumbered, "stand at other indices of its palette"));
+}
+
 TEST_CASE_FIXTURE(Bench, "a truth that does not fit is refused by name") {
   LabelMap truth = expected().labels;
   truth.labels[50] = 7;

@@ -16,6 +16,7 @@ void load(Bytes file) {
   const MemoryFile on_disk(file);
   Evaluation evaluation;
   evaluation.confusion = ConfusionMatrix(2);
+  evaluation.binary.emplace();
   const bool loaded = may_refuse([&] {
     load_evaluation(on_disk.path(), {{"model", "m"}}, {"a", "b", "c"}, evaluation);
   });
@@ -24,6 +25,8 @@ void load(Bytes file) {
   promise(evaluation.confusion.counts.size() == 4, evaluation.confusion.counts.size(), " counts");
   promise(evaluation.confusion.pixels() == pixels, "pixels: ", evaluation.confusion.pixels(), " and ",
           pixels);
+  if (loaded && evaluation.binary)
+    promise(evaluation.binary->images.size() == evaluation.images.size(), "images of two lengths");
   promise(evaluation.images.size() + evaluation.failed.size() <= 3, "more images than there are");
   if (!loaded) promise(evaluation.images.empty() && evaluation.failed.empty(), "half a state");
   if (loaded) may_refuse([&] { evaluation.metrics(); });
@@ -36,7 +39,7 @@ void evaluation_state(Bytes input) {
   const auto state = nlohmann::ordered_json::parse(as_text(input), nullptr, false);
   if (state.is_discarded()) return;
   const std::string body = state.dump();
-  load(as_bytes(text("{\"atrous_evaluation\": 1, \"sha256\": \"", sha256_of_bytes(as_bytes(body)),
+  load(as_bytes(text("{\"atrous_evaluation\": 2, \"sha256\": \"", sha256_of_bytes(as_bytes(body)),
                      "\", \"state\": ", body, "}")));
 }
 

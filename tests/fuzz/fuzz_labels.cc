@@ -1,5 +1,6 @@
 // Annotations. What is read has no more pixels than allowed and can be resized; a picture that is read as
-// labels is read as a photo of the same size, unless a label has no colour.
+// labels is read as a photo of the same size, unless a label has no colour. With colours to look up, every
+// label of those is one of theirs or void.
 #include "runtime/image/image_formats.h"
 #include "runtime/image/label_read.h"
 #include "tests/fuzz/png_repair.h"
@@ -11,7 +12,24 @@ namespace {
 
 constexpr std::int64_t max_pixels = 1 << 14;
 
+const LabelColours colours{.palette = {{0, 0, 0}, {128, 0, 0}, {0, 128, 0}, {7, 7, 7}},
+                           .voids = {{224, 224, 192}},
+                           .source = "these"};
+
+void read_colours(Bytes file, bool of_labels) {
+  LabelColours these = colours;
+  these.of_labels = of_labels;
+  may_refuse([&] {
+    const ReadLabels labels = read_labels(file, "fuzz", these, {.max_pixels = max_pixels});
+    check(labels.map, "fuzz");
+    if (labels.form == LabelForm::colours)
+      for (const std::uint8_t label : labels.map.labels)
+        promise(label < colours.palette.size() || label == 255, "a colour is the label ", int{label});
+  });
+}
+
 void read(Bytes file) {
+  for (const bool of_labels : {false, true}) read_colours(file, of_labels);
   LabelMap map;
   if (!may_refuse([&] { map = read_labels(file, "fuzz", {.max_pixels = max_pixels}); })) return;
   check(map, "fuzz");

@@ -1,6 +1,9 @@
-// Palettes as text, and names out of files on their way to a terminal: what visible() and printable() give is
-// clean, stays so, and is short of the latter.
+// Palettes and class dictionaries as text, and names out of files on their way to a terminal: what visible()
+// and printable() give is clean, stays so, and is short of the latter.
+#include <set>
+
 #include "layers/base/visible_text.h"
+#include "runtime/evaluation/class_dict.h"
 #include "runtime/image/palette.h"
 #include "tests/fuzz/targets.h"
 #include "weights_tools/io/clean_text.h"
@@ -12,6 +15,15 @@ void palette_and_names(Bytes input) {
   may_refuse([&] {
     const Palette palette = read_palette(text, "fuzz.txt");
     promise(!palette.empty() && palette.size() <= 256, "a palette of ", palette.size(), " colours");
+  });
+  may_refuse([&] {
+    const ClassDict dict = read_class_dict(text, "class_dict.csv");
+    promise(!dict.classes.empty() && dict.classes.size() <= 255, dict.classes.size(), " classes");
+    promise(dict.palette.size() == dict.classes.size(), "classes and colours differ in number");
+    for (const std::string& name : dict.classes)
+      promise(is_clean_text(name) && !name.empty(), "a class has no name: ", printable(name));
+    promise(std::set(dict.palette.begin(), dict.palette.end()).size() == dict.palette.size(),
+            "a colour twice");
   });
   const std::string shown = printable(text);
   promise(is_clean_text(shown), "printable() gives control characters");

@@ -218,6 +218,19 @@ def pngs():
     }.items():
         seed("image", name + ".png", file)
         seed("labels", name + ".png", file)
+    drawn = bytes([0, 0, 0, 128, 0, 0, 0, 128, 0, 224, 224, 192])
+    for name, file in {
+        "colours": png(4, 4, 8, 2, [0], rows=drawn * 4),
+        "colour of no class": png(4, 1, 8, 6, [0], rows=bytes([0, 0, 0, 255, 128, 0, 0, 255, 9, 9, 8, 255, 0, 0, 0, 0])),
+        "grey as colours": png(4, 1, 8, 2, [0], rows=bytes([0, 0, 0, 1, 1, 1, 7, 7, 7, 255, 255, 255])),
+        "grey 16": png(4, 1, 16, 0, [0], rows=bytes([0, 0, 0, 1, 0, 200, 255, 255])),
+        "renumbered": png(4, 2, 8, 3, [0], before=chunk(b"PLTE", drawn[3:] + drawn[:3]), rows=bytes([0, 1, 2, 3] * 2)),
+    }.items():
+        seed("labels", name + ".png", file)
+    for kind, shape, order in (("u1", (3, 4), "C"), ("<i8", (1, 3, 4), "C"), ("<u2", (3, 4), "F")):
+        out = io.BytesIO()
+        np.save(out, np.arange(12).astype(kind).reshape(shape, order=order).copy(order))
+        seed("labels", "array " + kind.strip("<") + ".npy", out.getvalue())
     out = io.BytesIO()
     Image.fromarray(picture(20, 30, 1)[:, :, 0]).quantize(9).save(out, "png")
     seed("labels", "deflated.png", out.getvalue())
@@ -271,6 +284,8 @@ def npys():
 
 def words():
     seed("palette_and_names", "numbers", "# colours\n0 0 0 background\n128 64 255\n\n#ff8000 orange\n")
+    seed("palette_and_names", "dictionary", "name,r,g,b\nroad,128,64,128\n\"car, parked\",0,0,142\r\n")
+    seed("palette_and_names", "columns", "id;blue;green;red;class\n0;1;2;3;sky\n1;4;5;6;\"tree\"\n")
     seed("palette_and_names", "text", "backbone.layer1.0.conv1.weight \u00e9\u20ac\U0001f600")
     seed("palette_and_names", "controls", b"\x1b[31mred\x7f\xc2\x9b\xed\xa0\x80\xf0\x80\x80\x80\xff")
     for name, line in {
@@ -302,10 +317,12 @@ def datasets():
     seed("coco_annotations", "runs", b"\x05\x03" + b"355640")
     score = {"width": 4, "height": 3, "pixels": 10, "pixel_accuracy": "1.8p-1", "mean_iou": None, "mean_dice": "0p+0"}
     score |= {"cross_entropy": "inf", "iou": [[0, "1p-1"], [1, "0p+0"]], "seconds": "1p-3"}
-    state = {"identity": [["model", "m"]], "seconds": "1.8p+1", "confusion": [4, 1, 2, 3], "scores": None, "images": [score, {"failed": "why"}]}
+    state = {"identity": [["model", "m"]], "seconds": "1.8p+1", "confusion": [4, 1, 2, 3], "scores": None, "images": [score, {"failed": "why"}], "forms": [1, 0, 1], "binary": None}
+    binary = {"zeros": 1, "foreground": 1, "confusion": [4, 1, 2, 3], "scores": None, "images": [score]}
     seed("evaluation_state", "state", json.dumps(state))
     seed("evaluation_state", "empty", json.dumps(state | {"confusion": [0, 0, 0, 0], "images": []}))
-    seed("evaluation_state", "file", json.dumps({"atrous_evaluation": 1, "sha256": "0" * 64, "state": state}))
+    seed("evaluation_state", "binary", json.dumps(state | {"binary": binary}))
+    seed("evaluation_state", "file", json.dumps({"atrous_evaluation": 2, "sha256": "0" * 64, "state": state}))
     seed("dataset_lists", "map", "# streets\nroad = 3\nsidewalk = ignore\n2 = traffic light\n* = 0\nperson = person\n")
     seed("dataset_lists", "names", "2007_000032\n2007_000033\r\n\nroad\n")
 

@@ -86,6 +86,7 @@ function summary() {
     tile("Failures", count(data.failed.length), "", data.failed.length ? "bad" : ""),
   ];
   byId("summary").append(...tiles.filter((t) => t));
+  byId("summary").after(...data.notes.map((note) => make("p", {class: "note"}, note)));
 }
 
 // ---- sortable tables

@@ -3,6 +3,7 @@
 
 #include "layers/base/tensor.h"
 #include "runtime/image/image_read.h"
+#include "runtime/image/label_read.h"
 #include "runtime/image/npy.h"
 #include "runtime/image/png.h"
 #include "tests/programs/bounds/counted_memory.h"
@@ -191,6 +192,13 @@ TEST_CASE("a picture costs at most 16 bytes for each pixel, and three times its 
   };
   for (const int channels : {1, 3, 4})
     check_picture("PNG", encode_png(noise(width, height, channels)), std::size_t{width} * height);
+  for (const int channels : {1, 3, 4}) {
+    const FileBytes labels = encode_png(noise(width, height, channels));
+    LabelColours colours{.palette = {{0, 0, 0}, {1, 2, 3}}};
+    const std::size_t peak =
+        peak_of([&] { atrous::testing::sentence([&] { read_labels(labels, "a", colours); }); });
+    CHECK(peak <= 16 * std::size_t{width} * height + 3 * labels.size() + constant);
+  }
   const Bytes ppm = "P6 1500 1000 255\n" + Bytes(std::size_t{3} * width * height, 'x');
   const auto view = as_bytes(ppm);
   check_picture("PNM", {view.begin(), view.end()}, std::size_t{width} * height);
@@ -235,6 +243,17 @@ TEST_CASE("a .npy is held once") {
   const Bytes claims = "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 3, 32768, 32768), }\n";
   const Bytes small = "\x93NUMPY" + Bytes("\1\0", 2) + le16(claims.size()) + claims;
   CHECK(peak_of([&] { atrous::testing::sentence([&] { read_npy(as_bytes(small), "a", 3); }); }) <= constant);
+
+  const auto labels = [](const Bytes& sides, const Bytes& data) {
+    const Bytes head = "{'descr': '|u1', 'fortran_order': False, 'shape': " + sides + ", }\n";
+    return "\x93NUMPY" + Bytes("\1\0", 2) + le16(head.size()) + head + data;
+  };
+  const Bytes whole = labels("(512, 512)", Bytes(512 * 512, '\3'));
+  CHECK(peak_of([&] { read_npy_labels(as_bytes(whole), "a", 1 << 20); }) <= whole.size() + constant);
+  const Bytes claimed = labels("(9000, 9000)", "");
+  CHECK(peak_of([&] {
+          atrous::testing::sentence([&] { read_npy_labels(as_bytes(claimed), "a", 100'000'000); });
+        }) <= constant);
 }
 
 TEST_CASE("the counter counts: a buffer, a vector, and what is freed again") {

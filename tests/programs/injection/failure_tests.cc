@@ -482,8 +482,8 @@ struct Evaluating : Pairs {
   std::string evaluate_and_report() {
     o.state = out + "/state";
     o.save_seconds = 0;
-    Report report(out + "/report", evaluation_palette(model, false));
-    const auto add = [&](const ScoredImage& image) { report.add(image); };
+    Report report(out + "/report", evaluation_palette(model.classes, model.palette, false));
+    const auto add = [&](const ReportImage& image) { report.add(image); };
     Evaluation e = evaluate(model, dataset, o, {.progress = {}, .image = add, .stop = {}});
     e.seconds = 0;
     for (ImageScore& image : e.images) image.seconds = 0;
@@ -561,7 +561,8 @@ TEST_CASE_FIXTURE(Evaluating, "a report that there is no memory for is one of wh
   const auto png = encode_png(picture);
   check_every_failure({.run =
                            [&] {
-                             Report report(out + "/report", evaluation_palette(model, false));
+                             Report report(out + "/report",
+                                           evaluation_palette(model.classes, model.palette, false));
                              report.add({.name = "An Image",
                                          .photo_file = png,
                                          .photo = picture,

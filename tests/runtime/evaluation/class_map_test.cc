@@ -99,7 +99,37 @@ TEST_CASE("a map is read by name and by number") {
 TEST_CASE("labels of folders are mapped by number alone, and those not given stay unknown") {
   CHECK(read("3 = cat\n1 = 0", {}) == std::vector{-1, 0, -1, 1});
   CHECK(read("3 = cat\n* = ignore", {}) == std::vector{255, 255, 255, 1});
-  CHECK(contains(refusal("255 = cat", {}), "no class 255, it has 255"));
+}
+
+TEST_CASE("a map gives the label 255 where another label is void, or none") {
+  for (const int ignore : {-1, 0}) {
+    const ClassMap map = read_class_map("0 = 0\n255 = cat\n", "map.txt", {}, animals, ignore);
+    CHECK(map.known[255]);
+    CHECK(int{map.to[255]} == 1);
+    CHECK(!read_class_map("0 = 0\n", "map.txt", {}, animals, ignore).known[255]);
+    CHECK(int{read_class_map("0 = 0\n* = dog\n", "map.txt", {}, animals, ignore).to[255]} == 2);
+    // Void of a dataset with names.
+    CHECK(int{read_class_map("* = 0\n255 = cat\n", "map.txt", animals, animals, ignore).to[255]} == 1);
+    CHECK(!read_class_map("* = 0\n", "map.txt", animals, animals, ignore).known[255]);
+  }
+  CHECK(refusal("255 = cat", {}) ==
+        "map.txt: line 1: the label 255 is void; --ignore none, or another label, gives it");
+  CHECK(!read_class_map("* = 0\n", "map.txt", {}, animals).known[255]);
+  CHECK(sentence([] { read_class_map("255 = 0\n255 = 1\n", "map.txt", {}, animals, -1); }) ==
+        "map.txt: line 2: class 255 of the dataset is given twice");
+}
+
+TEST_CASE("a class that means void is void where the model has none of this name") {
+  // In the order of the others where nothing else names them, and by name.
+  CHECK(targets(default_class_map({"Void", "background", "cat", "dog"}, {"class 0", "class 1", "class 2"}),
+                4) == std::vector{255, 0, 1, 2});
+  CHECK(targets(default_class_map({"background", "unlabelled", "cat", "dog"}, animals), 4) ==
+        std::vector{0, 255, 1, 2});
+  CHECK(targets(default_class_map({"dog", "void", "cat"}, animals), 3) == std::vector{2, 255, 1});
+  CHECK(targets(default_class_map({"dog", "cat", "background", "ignore"}, animals), 4) ==
+        std::vector{2, 1, 0, 255});
+  CHECK(targets(default_class_map({"void", "cat"}, {"cat", "void"}), 2) == std::vector{1, 0});
+  CHECK(code_of({"void", "horse"}, animals) == ErrorCode::mismatch);
 }
 
 TEST_CASE("what is no map is refused with its line") {

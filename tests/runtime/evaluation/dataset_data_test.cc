@@ -41,7 +41,7 @@ std::vector<std::string> pillows(const std::string& folder, int void_label) {
 std::vector<std::string> ours(const Dataset& dataset) {
   std::vector<std::string> lines;
   for (const DatasetSample& sample : dataset.samples) {
-    const LabelMap map = dataset.truth(sample);
+    const LabelMap map = read_truth(dataset, sample).map;
     std::int64_t sum = 0;
     for (std::size_t i = 0; i < map.labels.size(); ++i)
       sum += (map.labels[i] + 1) * static_cast<std::int64_t>(i % 65521);

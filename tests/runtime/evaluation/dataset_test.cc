@@ -21,7 +21,7 @@ std::vector<std::string> names(const Dataset& dataset) {
 }
 
 Labels truth(const Dataset& dataset, std::size_t sample = 0) {
-  return dataset.truth(dataset.samples.at(sample)).labels;
+  return read_truth(dataset, dataset.samples.at(sample)).map.labels;
 }
 
 std::string refusal(std::string_view kind, const DatasetTree& tree, const DatasetOptions& options = {}) {
@@ -364,4 +364,93 @@ TEST_CASE("a label map that is no label map is named") {
   tree.file("SegmentationClass/2007_b.png", "no picture");
   const Dataset dataset = open_dataset("voc", tree.root());
   CHECK(sentence([&] { truth(dataset); }).starts_with(tree / "SegmentationClass/2007_b.png" + ": "));
+}
+
+namespace {
+
+// The PNG of a picture one pixel high.
+std::string colour_row(const std::vector<Colour>& colours) {
+  Image picture{static_cast<int>(colours.size()), 1, 3, {}};
+  for (const Colour& c : colours) picture.pixels.insert(picture.pixels.end(), c.begin(), c.end());
+  return std::string(as_text(encode_png(picture)));
+}
+
+constexpr Colour black{0, 0, 0}, purple{128, 64, 128}, blue{0, 0, 142};
+
+// photos/a.jpg and masks/a.png of colours.
+struct ColourTree : DatasetTree {
+  ColourTree() {
+    photo("all/photos/a.jpg");
+    file("all/masks/a.png", colour_row({purple, blue, black}));
+  }
+  Dataset open(const DatasetOptions& more = {}) const {
+    DatasetOptions options = more;
+    options.labels = *this / "all/masks";
+    return open_dataset("pairs", *this / "all/photos", options);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a class_dict.csv in a folder of the pairs or beside one names their classes and colours") {
+  for (const char* place : {"all/class_dict.csv", "all/masks/class_dict.csv", "all/photos/class_dict.csv"}) {
+    CAPTURE(place);
+    const ColourTree tree;
+    tree.file(place, "name,r,g,b\nvoid,0,0,0\nroad,128,64,128\ncar,0,0,142\n");
+    const Dataset dataset = tree.open();
+    CHECK(dataset.classes == std::vector<std::string>{"void", "road", "car"});
+    CHECK(dataset.palette == Palette{black, purple, blue});
+    CHECK(dataset.label_colours.source.ends_with("class_dict.csv"));
+    CHECK(truth(dataset) == Labels{1, 2, 0});
+    CHECK(tree.open({.find_class_dict = false}).classes.empty());
+  }
+}
+
+TEST_CASE("a class_dict.csv is left alone where labels are indices, and read where it is asked for") {
+  const ColourTree tree;
+  tree.labels("all/masks/a.png", {0, 1, 1});
+  tree.file("all/class_dict.csv", "sky,0,0,0\nroad,128,64,128\n");
+  CHECK(tree.open().classes.empty());
+  const Dataset asked = tree.open({.label_palette = tree / "all/class_dict.csv"});
+  CHECK(asked.classes == std::vector<std::string>{"sky", "road"});
+  CHECK(truth(asked) == Labels{0, 1, 1});
+  tree.labels("all/masks/a.png", {0, 2});
+  CHECK(contains(sentence([&] { truth(asked); }), "the label 2 at pixel (1, 0) is none of pairs"));
+}
+
+TEST_CASE("colours without a dictionary are those that the caller knows") {
+  const ColourTree tree;
+  const Dataset dataset = tree.open();
+  CHECK(contains(sentence([&] { truth(dataset); }), "no palette says which classes"));
+  const LabelColours known{.palette = {black, purple, blue}};
+  CHECK(read_truth(dataset, dataset.samples[0], known).map.labels == Labels{1, 2, 0});
+  CHECK(contains(sentence([&] {
+                   read_truth(dataset, dataset.samples[0], {.palette = {black, purple}});
+                 }),
+                 "a.png: the colour (0, 0, 142) at pixel (1, 0) is none of the 2"));
+}
+
+TEST_CASE("a broken class_dict.csv is refused by its path") {
+  const ColourTree tree;
+  tree.file("all/class_dict.csv", "name,r,g,b\nroad,1,2\n");
+  CHECK(contains(sentence([&] { tree.open(); }), "class_dict.csv: line 2: expected name,r,g,b"));
+}
+
+TEST_CASE("colours of VOC are VOC's, with those of its void") {
+  VocTree tree;
+  tree.file("SegmentationClass/2007_a.png", colour_row({{192, 128, 128}, {224, 224, 192}, {0, 0, 0}}));
+  CHECK(truth(open_dataset("voc", tree.root()), 1) == Labels{15, 255, 0});
+  tree.file("colours.txt", "1 2 3\n");
+  CHECK(contains(refusal("voc", tree, {.label_palette = tree / "colours.txt"}),
+                 "expected 21 colours, one for each class of voc, found 1"));
+}
+
+TEST_CASE("label maps may be .npy, and a PNG of the same name comes first") {
+  const ColourTree tree;
+  const std::string head = "{'descr': '|u1', 'fortran_order': False, 'shape': (1, 3), }\n";
+  tree.file("all/masks/a.npy",
+            std::string("\x93NUMPY\1\0", 8) + static_cast<char>(head.size()) + '\0' + head + "\1\2\377");
+  CHECK(tree.open().samples[0].label.ends_with("a.png"));
+  tree.remove("all/masks/a.png");
+  CHECK(truth(tree.open()) == Labels{1, 2, 255});
 }

@@ -1,8 +1,11 @@
 // A model measured on a dataset, against the same done one photo after the other.
 #include <chrono>
+#include <functional>
 #include <thread>
 
+#include "runtime/drawing/pictures.h"
 #include "runtime/evaluation/upsampled_scores.h"
+#include "runtime/image/palette.h"
 #include "runtime/image/pillow_resize.h"
 #include "tests/support/evaluate_testing.h"
 
@@ -120,9 +123,9 @@ TEST_CASE_FIXTURE(Pairs, "neither threads nor timing change a bit of an evaluati
     CAPTURE(slow);
     Dataset dataset = open();
     if (slow == 0)
-      dataset.truth = [inner = dataset.truth](const DatasetSample& s) {
+      dataset.truth = [files = dataset](const DatasetSample& s) {
         pause(15);
-        return inner(s);
+        return read_truth(files, s).map;
       };
     EvaluateCallbacks callbacks;
     if (slow == 1)
@@ -271,7 +274,7 @@ TEST_CASE_FIXTURE(Pairs, "void as a class of its own is counted and never predic
   CHECK(with.confusion.classes == 6);
   CHECK(with.classes.back() == "void");
   CHECK(with.palette.back() == Colour{255, 255, 255});
-  CHECK(with.palette == evaluation_palette(model, true));
+  CHECK(with.palette == evaluation_palette(model.classes, model.palette, true));
   for (int t = 0; t < 5; ++t)
     for (int p = 0; p < 5; ++p) CHECK(with.confusion.at(t, p) == without.confusion.at(t, p));
   CHECK(with.confusion.predicted_pixels(5) == 0);
@@ -354,4 +357,259 @@ TEST_CASE_FIXTURE(Pairs, "a dataset without samples is refused") {
   Dataset empty = open();
   empty.samples.clear();
   CHECK(mentions(evaluation_error(ErrorCode::invalid_argument, model, empty, options()), "no images"));
+}
+
+namespace {
+
+// Two classes, and masks drawn as 0 and 255.
+struct Masks : Pairs {
+  const Model two = make_model(seeded_state("deeplabv3_resnet(1,1,1,1)", {.classes = 2, .width = 8}),
+                               std::nullopt, {.threads = 1});
+  Masks() {
+    for (std::size_t i = 0; i < names.size(); ++i)
+      change(i, [](int label) { return label == 255 || label > 2 ? 255 : 0; });
+  }
+  void change(std::size_t i, const std::function<int(int)>& to) const {
+    LabelMap map = read_labels_file(label_path(i));
+    for (std::uint8_t& label : map.labels) label = static_cast<std::uint8_t>(to(label));
+    write_labels(label_path(i), map);
+  }
+  // With the labels 0 and 1 that are meant.
+  Evaluation meant(const EvaluateOptions& o) const {
+    Dataset dataset = open();
+    dataset.truth = [](const DatasetSample& s) {
+      LabelMap map = read_labels_file(s.label);
+      for (std::uint8_t& label : map.labels) label = label == 255 ? 1 : label;
+      return map;
+    };
+    return evaluate(two, dataset, o);
+  }
+};
+
+bool says(const Evaluation& e, const std::string& part) {
+  const auto all = notes(e);
+  return std::ranges::any_of(all, [&](const std::string& note) { return mentions(note, part); });
+}
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Masks, "two classes and masks of 0 and 255 alone: 255 is class 1, and said") {
+  for (const bool at_original : {false, true}) {
+    EvaluateOptions o = options();
+    o.at_original = at_original;
+    const Evaluation found = evaluate(two, open(), o), expected = meant(o);
+    CHECK(found.binary_masks);
+    CHECK(says(found, "255 is taken as class 1, class 1, not as void"));
+    CHECK(found.confusion == expected.confusion);
+    CHECK(found.confusion.truth_pixels(1) > 1000);
+    CHECK(found.void_pixels() == 0);
+    CHECK(found.scores.all == expected.scores.all);
+    CHECK(found.scores.positives == expected.scores.positives);
+    CHECK(found.scores.cross_entropy == doctest::Approx(expected.scores.cross_entropy));
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      CHECK(found.images[i].iou == expected.images[i].iou);
+      CHECK(found.images[i].pixels == expected.images[i].pixels);
+    }
+    check_same(evaluate(two, open(), o), found);
+  }
+}
+
+TEST_CASE_FIXTURE(Masks, "one mask with a 1 makes 255 void in all") {
+  change(5, [n = 0](int label) mutable { return n++ == 0 ? 1 : label; });
+  const Evaluation e = evaluate(two, open(), options());
+  CHECK(!e.binary_masks);
+  CHECK(!says(e, "255"));
+  CHECK(e.void_pixels() > 1000);
+  CHECK(e.confusion.truth_pixels(1) < 10);
+}
+
+TEST_CASE_FIXTURE(Masks, "255 stays void where that is asked for, where all is void and where nothing is") {
+  EvaluateOptions o = options();
+  o.binary_masks = false;
+  const Evaluation asked = evaluate(two, open(), o);
+  CHECK(!asked.binary_masks);
+  CHECK(asked.void_pixels() > 1000);
+  CHECK(says(asked, "classes without truth: class 1"));
+
+  for (std::size_t i = 0; i < names.size(); ++i) change(i, [](int) { return 255; });
+  const Evaluation nothing = evaluate(two, open(), options());
+  CHECK(!nothing.binary_masks);
+  CHECK(nothing.confusion.pixels() == 0);
+  CHECK(says(nothing, text("all ", nothing.all_pixels(), " pixels are void: nothing was compared")));
+  CHECK(!nothing.metrics().mean_iou);
+  CHECK(!nothing.metrics().pixel_accuracy);
+
+  for (std::size_t i = 0; i < names.size(); ++i) change(i, [](int) { return 0; });
+  CHECK(!evaluate(two, open(), options()).binary_masks);
+}
+
+TEST_CASE_FIXTURE(Masks, "a crop's border around a small picture is void, not foreground") {
+  EvaluateOptions o = options();
+  o.resize->center_crop = 60;  // most pictures are 40 high
+  const Evaluation found = evaluate(two, open(), o);
+  CHECK(found.binary_masks);
+  CHECK(found.confusion == meant(o).confusion);
+  CHECK(found.void_pixels() > 1000);
+}
+
+TEST_CASE_FIXTURE(Masks, "pictures of the truth show the reading that holds for the whole list") {
+  for (const bool last_has_one : {false, true}) {
+    if (last_has_one) change(5, [n = 0](int label) mutable { return n++ == 0 ? 1 : label; });
+    EvaluateOptions o = options();
+    o.at_original = true;
+    std::vector<std::int64_t> ones, voids;
+    EvaluateCallbacks callbacks;
+    callbacks.image = [&](const ReportImage& image) {
+      ones.push_back(std::ranges::count(image.truth.labels, 1));
+      voids.push_back(std::ranges::count(image.truth.labels, 255));
+    };
+    evaluate(two, open(), o, callbacks);
+    CHECK((ones[0] > 0) == !last_has_one);
+    CHECK((voids[0] > 0) == last_has_one);
+  }
+}
+
+TEST_CASE_FIXTURE(Pairs, "colours are looked up in the model's palette, and counted") {
+  const Evaluation by_index = evaluate(model, open(), options());
+  CHECK(by_index.forms == LabelForms{});
+  for (const std::size_t i : {std::size_t{1}, std::size_t{4}}) {
+    const LabelMap map = read_labels_file(label_path(i));
+    Palette colours = model.palette;
+    colours.resize(256, voc_void_colour);
+    write_file(label_path(i), encode_png(colourise(map, colours)));
+  }
+  const Evaluation found = evaluate(model, open(), options());
+  check_same(found, by_index);
+  CHECK(found.forms == LabelForms{.colours = 2});
+  CHECK(says(found, "2 label maps of colours, looked up in the classes' palette"));
+}
+
+TEST_CASE_FIXTURE(Pairs, "void is counted, and classes without truth are named") {
+  std::int64_t all = 0, left_out = 0;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    LabelMap map = read_labels_file(label_path(i));
+    std::ranges::replace(map.labels, std::uint8_t{3}, std::uint8_t{0});
+    write_labels(label_path(i), map);
+    all += static_cast<std::int64_t>(map.labels.size());
+    left_out += std::ranges::count(map.labels, 255);
+  }
+  EvaluateOptions o = options();
+  o.at_original = true;
+  const Evaluation e = evaluate(model, open(), o);
+  CHECK(e.all_pixels() == all);
+  CHECK(e.void_pixels() == left_out);
+  CHECK(says(e, "classes without truth: " + model.classes[3]));
+}
+
+namespace {
+
+// Label maps that another program made, wrong in every fifth pixel.
+struct Predicted : Pairs {
+  const std::string predictions = folder / "predictions";
+  Predicted() {
+    std::filesystem::create_directory(predictions);
+    for (std::size_t i = 0; i < names.size(); ++i) write_labels(path(i), predicted(i));
+  }
+  std::string path(std::size_t i) const { return predictions + "/" + names[i] + ".png"; }
+  LabelMap predicted(std::size_t i) const {
+    LabelMap map = read_labels_file(label_path(i));
+    for (std::size_t p = 0; p < map.labels.size(); ++p) {
+      std::uint8_t& label = map.labels[p];
+      label = static_cast<std::uint8_t>(label == 255 ? 0 : p % 5 == 0 ? (label + 1) % 5 : label);
+    }
+    return map;
+  }
+  Predictions subject() const { return {predictions, model.classes, model.palette}; }
+  Evaluation expected() const {
+    Evaluation e;
+    e.confusion = ConfusionMatrix(5);
+    for (std::size_t i = 0; i < names.size(); ++i)
+      e.confusion.add(read_labels_file(label_path(i)), predicted(i));
+    return e;
+  }
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Predicted, "label maps that exist are scored without a model") {
+  const Evaluation e = evaluate(subject(), open());
+  CHECK(e.failed.empty());
+  CHECK(e.confusion == expected().confusion);
+  CHECK(e.scores.classes == 0);
+  CHECK(e.images.size() == names.size());
+  CHECK(e.images[1].width == 37);
+  CHECK(e.metrics().pixel_accuracy.value() == doctest::Approx(0.8).epsilon(0.01));
+}
+
+TEST_CASE_FIXTURE(Predicted, "predictions may have any form and name that labels have") {
+  const LabelMap first = predicted(0), second = predicted(1);
+  std::filesystem::rename(path(2), predictions + "/c.labels.png");
+  write_file(path(0), encode_png(colourise(first, model.palette)));
+  std::string head = text("{'descr': '|u1', 'fortran_order': False, 'shape': (", second.height, ", ",
+                          second.width, "), }\n");
+  head = std::string("\x93NUMPY\1\0", 8) + static_cast<char>(head.size()) + '\0' + head;
+  head.append(second.labels.begin(), second.labels.end());
+  std::filesystem::remove(path(1));
+  write_file(predictions + "/b.npy", std::as_bytes(std::span(head)));
+  CHECK(evaluate(subject(), open()).confusion == expected().confusion);
+}
+
+TEST_CASE_FIXTURE(Predicted, "a prediction that is missing, of another size or of no class is named") {
+  write_labels(path(1), LabelMap{3, 2, std::vector<std::uint8_t>(6)});
+  LabelMap strange = predicted(3);
+  strange.labels[71] = 9;
+  write_labels(path(3), strange);
+  const Evaluation e = evaluate(subject(), open());
+  REQUIRE(e.failed.size() == 2);
+  CHECK(e.failed[0].second == path(1) + ": expected labels of 37x61 as the truth has, found 3x2");
+  CHECK(e.failed[1].second.starts_with(path(3) +
+                                       ": prediction at pixel (1, 1): expected a class below 5, found 9"));
+  std::filesystem::remove(path(4));
+  std::filesystem::remove(path(5));
+  CHECK(sentence(ErrorCode::io, [&] { evaluate(subject(), open()); }) ==
+        path(4) + ": no such prediction, nor e.labels.png or e.npy; 2 of 6 images have none");
+  write_labels(predictions + "/a.labels.png", predicted(0));
+  CHECK(mentions(sentence(ErrorCode::malformed, [&] { evaluate(subject(), open()); }),
+                 "either could be meant"));
+  CHECK(mentions(sentence(ErrorCode::io,
+                          [&] {
+                            evaluate(Predictions{folder / "none", model.classes, model.palette}, open());
+                          }),
+                 "none: no such folder of predictions"));
+}
+
+TEST_CASE_FIXTURE(Predicted, "masks of 0 and 255 on both sides are of class 1") {
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    LabelMap truth = read_labels_file(label_path(i)), map = predicted(i);
+    for (LabelMap* m : {&truth, &map})
+      for (std::uint8_t& label : m->labels) label = label > 2 ? 255 : 0;
+    write_labels(label_path(i), truth);
+    write_labels(path(i), map);
+  }
+  const Evaluation e = evaluate(Predictions{predictions, {"ground", "thing"}, voc_palette(2)}, open());
+  CHECK(e.failed.empty());
+  CHECK(e.binary_masks);
+  CHECK(e.confusion.truth_pixels(1) > 1000);
+  CHECK(e.confusion.at(1, 1) > 100);
+  CHECK(e.void_pixels() == 0);
+}
+
+TEST_CASE_FIXTURE(Predicted, "with one class nothing could be wrong, and no score is 1") {
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    LabelMap truth = read_labels_file(label_path(i));
+    for (std::uint8_t& label : truth.labels) label = label == 255 ? 255 : 0;
+    write_labels(label_path(i), truth);
+    std::ranges::fill(truth.labels, std::uint8_t{0});
+    write_labels(path(i), truth);
+  }
+  const Evaluation e = evaluate(Predictions{predictions, {"all"}, voc_palette(1)}, open());
+  CHECK(e.confusion.at(0, 0) > 1000);
+  const Metrics m = e.metrics();
+  CHECK(m.pixels == e.confusion.pixels());
+  for (const Ratio& r : {m.mean_iou, m.mean_dice, m.pixel_accuracy, m.mean_recall, m.frequency_weighted_iou,
+                         m.micro_iou, m.image_mean_iou, m.image_pixel_accuracy, m.classes[0].iou})
+    CHECK(!r);
+  CHECK(!e.images[0].mean_iou);
+  CHECK(e.images[0].iou.empty());
+  CHECK(says(e, "with one class nothing could be wrong"));
 }

@@ -30,7 +30,7 @@ void write_text(const std::string& path, const std::string& text) {
 // A state that somebody made: its checksum fits.
 std::string signed_state(const Json& state) {
   const std::string body = state.dump();
-  return Json({{"atrous_evaluation", 1},
+  return Json({{"atrous_evaluation", 2},
                {"sha256", sha256_of_bytes(std::as_bytes(std::span(body)))},
                {"state", state}})
       .dump();
@@ -218,10 +218,72 @@ TEST_CASE_FIXTURE(Resumable, "a state that contradicts itself is refused, though
   refused("identity", [](Json& s) { s["identity"] = "me"; });
   refused("identity", [](Json& s) { s["identity"][0] = "me"; });
   refused("seconds", [](Json& s) { s["seconds"] = "1.8p+"; });
+  refused("forms has 2", [](Json& s) { s["forms"].erase(0); });
+  refused("forms is -1", [](Json& s) { s["forms"][1] = -1; });
+  refused("binary is unexpected", [](Json& s) { s["binary"] = Json::object(); });
+  refused("has no binary", [](Json& s) { s.erase("binary"); });
   write_text(state, signed_state(good));
   evaluate(model, open(), kept());
-  write_text(state, R"({"atrous_evaluation": 2})");
-  CHECK(mentions(refusal(ErrorCode::malformed, kept()), "version 2"));
+  // Version 1 did not keep how labels were read.
+  write_text(state, R"({"atrous_evaluation": 1})");
+  CHECK(mentions(refusal(ErrorCode::malformed, kept()), "version 1"));
+}
+
+namespace {
+
+// Two classes, and masks of 0 and 255.
+struct BinaryMasks : Resumable {
+  const Model two = make_model(seeded_state("deeplabv3_resnet(1,1,1,1)", {.classes = 2, .width = 8}),
+                               std::nullopt, {.threads = 1});
+  BinaryMasks() {
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      LabelMap map = read_labels_file(label_path(i));
+      for (std::uint8_t& label : map.labels) label = label == 255 || label > 2 ? 255 : 0;
+      write_labels(label_path(i), map);
+    }
+  }
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(BinaryMasks, "both readings of masks of 0 and 255 survive an interruption") {
+  const Evaluation whole = evaluate(two, open(), options());
+  CHECK(whole.binary_masks);
+  for (const int stop : {0, 1, 3, 6}) {
+    CAPTURE(stop);
+    std::filesystem::remove(state);
+    evaluate(two, open(), kept(), stopping_after(stop));
+    const Evaluation all = evaluate(two, open(), kept());
+    CHECK(all.binary_masks);
+    check_same(all, whole);
+  }
+  // The last mask has a 1: 255 is void in all of them, in those that were counted before, too.
+  LabelMap map = read_labels_file(label_path(5));
+  map.labels[0] = 1;
+  write_labels(label_path(5), map);
+  std::filesystem::remove(state);
+  evaluate(two, open(), kept(), stopping_after(3));
+  const Evaluation all = evaluate(two, open(), kept());
+  CHECK(!all.binary_masks);
+  check_same(all, evaluate(two, open(), options()));
+}
+
+TEST_CASE_FIXTURE(BinaryMasks, "a state whose two readings contradict each other is refused") {
+  evaluate(two, open(), kept(), stopping_after(3));
+  const Json good = Json::parse(read_text(state))["state"];
+  const auto refused = [&](const char* what, auto change) {
+    Json bad = good;
+    change(bad["binary"]);
+    write_text(state, signed_state(bad));
+    const std::string said = sentence(ErrorCode::malformed, [&] { evaluate(two, open(), kept()); });
+    CHECK_MESSAGE(mentions(said, what), what, ": ", said);
+  };
+  refused("binary counts 1 images, expected 2", [](Json& b) { b["images"].erase(0); });
+  refused("pixels", [](Json& b) { b["confusion"][0] = 1; });
+  refused("confusion has 3", [](Json& b) { b["confusion"].erase(0); });
+  refused("zeros is 2", [](Json& b) { b["zeros"] = 2; });
+  refused("has no foreground", [](Json& b) { b.erase("foreground"); });
+  refused("scores are missing", [](Json& b) { b["scores"] = nullptr; });
 }
 
 TEST_CASE_FIXTURE(Resumable, "a state that cannot be written or read is an error with its name") {

@@ -49,6 +49,16 @@ void check_refused(const FileBytes& file, ErrorCode code, const std::string& par
   }
 }
 
+FileBytes rgb_png(int width, int height, const std::vector<Colour>& pixels) {
+  FileBytes filtered;
+  for (std::size_t p = 0; p < pixels.size(); ++p) {
+    if (p % static_cast<std::size_t>(width) == 0) filtered.push_back(std::byte{0});
+    for (const std::uint8_t c : pixels[p]) filtered.push_back(std::byte{c});
+  }
+  return png(png_header(static_cast<std::size_t>(width), static_cast<std::size_t>(height), 8, rgb) +
+             chunk("IDAT", zlib(filtered)));
+}
+
 // Adam7's pixels of a 5x5 picture in the order of its passes, each row with filter 0.
 FileBytes interlaced(const LabelMap& map) {
   constexpr int passes[7][4] = {{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4},
@@ -117,18 +127,157 @@ TEST_CASE("labels survive our own PNG, through memory and through a file") {
   CHECK(read_labels_file(folder / "label.png") == map);
 }
 
-TEST_CASE("pictures that hold colours are refused by the name of what they hold") {
-  const auto refused = [](int depth, int colour, int bytes_of_a_pixel, const std::string& found) {
+TEST_CASE("pictures of 16-bit colours are refused by the name of what they hold") {
+  const auto refused = [](int colour, int bytes_of_a_pixel, const std::string& found) {
     const FileBytes row = bytes({0}) + FileBytes(static_cast<std::size_t>(bytes_of_a_pixel));
     check_refused(
-        label_png(1, 1, depth, colour, row), ErrorCode::unsupported,
-        "expected labels as a palette or grey PNG of at most 8 bits, found " + found + " bits a sample");
+        label_png(1, 1, 16, colour, row), ErrorCode::unsupported,
+        "labels are read from PNGs of 8 bits a sample, and grey of 16; this is " + found + " of 16");
   };
-  refused(8, rgb, 3, "RGB of 8");
-  refused(16, rgb, 6, "RGB of 16");
-  refused(8, rgb_alpha, 4, "RGBA of 8");
-  refused(8, grey_alpha, 2, "grey with alpha of 8");
-  refused(16, grey, 2, "grey of 16");
+  refused(rgb, 6, "RGB");
+  refused(rgb_alpha, 8, "RGBA");
+  refused(grey_alpha, 4, "grey with alpha");
+}
+
+TEST_CASE("colours without a palette are refused") {
+  check_refused(rgb_png(2, 1, {{3, 3, 3}, {1, 2, 3}}), ErrorCode::unsupported,
+                "this PNG holds colours, and no palette says which classes they stand for");
+}
+
+TEST_CASE("grey that is saved as colours is read as grey") {
+  CHECK(read(rgb_png(3, 1, {{0, 0, 0}, {2, 2, 2}, {255, 255, 255}})) == map_of(3, 1, {0, 2, 255}));
+  CHECK(read(label_png(2, 1, 8, grey_alpha, bytes({0, 4, 255, 7, 0}))) == map_of(2, 1, {4, 7}));
+  CHECK(read(label_png(2, 1, 8, rgb_alpha, bytes({0, 4, 4, 4, 255, 7, 7, 7, 0}))) == map_of(2, 1, {4, 7}));
+}
+
+TEST_CASE("16-bit grey holds labels up to 255, and 65535 is void") {
+  CHECK(read(label_png(4, 1, 16, grey, bytes({0, 0, 0, 0, 20, 0, 255, 255, 255}))) ==
+        map_of(4, 1, {0, 20, 255, 255}));
+  check_refused(label_png(2, 2, 16, grey, bytes({0, 0, 0, 0, 1, 0, 0, 2, 1, 0})), ErrorCode::malformed,
+                "the 16-bit label 256 at pixel (1, 1) is over 255");
+  // Adam7's second pass begins at column 4.
+  check_refused(label_png(5, 1, 16, grey, bytes({0, 0, 1, 0, 4, 0}), 0, 1), ErrorCode::malformed,
+                "the 16-bit label 1024 at pixel (4, 0) is over 255");
+}
+
+TEST_CASE("colours are looked up in the palette, and void has colours of its own") {
+  LabelColours colours{.palette = {{0, 0, 0}, {128, 0, 0}, {0, 128, 0}}, .voids = {{224, 224, 192}}};
+  const ReadLabels read = read_labels(
+      rgb_png(3, 2, {{0, 0, 0}, {0, 128, 0}, {0, 128, 0}, {128, 0, 0}, {224, 224, 192}, {0, 0, 0}}), "label",
+      colours);
+  CHECK(read.map == map_of(3, 2, {0, 2, 2, 1, 255, 0}));
+  CHECK(read.form == LabelForm::colours);
+  // Alpha is dropped.
+  CHECK(read_labels(label_png(2, 1, 8, rgb_alpha, bytes({0, 128, 0, 0, 0, 0, 128, 0, 9})), "label", colours)
+            .map == map_of(2, 1, {1, 2}));
+}
+
+TEST_CASE("a colour of no label, or of several, is named with its place and count") {
+  LabelColours colours{.palette = {{0, 0, 0}, {128, 0, 0}, {9, 9, 8}, {9, 9, 8}}, .source = "class_dict.csv"};
+  const auto refusal = [&](const std::vector<Colour>& pixels) {
+    return sentence([&] { read_labels(rgb_png(3, 2, pixels), "label", colours); });
+  };
+  CHECK(refusal({{0, 0, 0}, {128, 0, 0}, {0, 0, 0}, {0, 0, 0}, {1, 2, 3}, {0, 0, 0}}) ==
+        "label: the colour (1, 2, 3) at pixel (1, 1) is none of the 4 of class_dict.csv; 1 pixel has this "
+        "colour");
+  CHECK(refusal({{1, 2, 3}, {128, 0, 0}, {1, 2, 3}, {7, 8, 9}, {1, 2, 3}, {4, 4, 9}}) ==
+        "label: the colour (1, 2, 3) at pixel (0, 0) is none of the 4 of class_dict.csv; 3 pixels have this "
+        "colour, and 2 more no known one");
+  CHECK(refusal({{0, 0, 0}, {9, 9, 8}, {0, 0, 0}, {9, 9, 8}, {0, 0, 0}, {0, 0, 0}}) ==
+        "label: the colour (9, 9, 8) at pixel (1, 0) is that of several classes of class_dict.csv; 2 pixels "
+        "have this colour");
+}
+
+TEST_CASE("grey levels are labels where they can be, and colours where they cannot") {
+  const auto levels = [](const std::vector<int>& values, const LabelColours& colours) {
+    std::vector<Colour> pixels;
+    FileBytes row = bytes({0});
+    for (const int v : values) {
+      const auto level = static_cast<std::uint8_t>(v);
+      pixels.push_back({level, level, level});
+      row.push_back(std::byte{level});
+    }
+    const int width = static_cast<int>(values.size());
+    const auto as_grey = read_labels(label_png(values.size(), 1, 8, grey, row), "grey", colours);
+    const auto as_rgb = read_labels(rgb_png(width, 1, pixels), "rgb", colours);
+    return std::pair{as_grey.map.labels, as_rgb.map.labels};
+  };
+  using Labels = std::vector<std::uint8_t>;
+  // How a model draws its classes: sky is grey.
+  const LabelColours drawn{.palette = {{128, 128, 128}, {128, 0, 0}, {0, 0, 0}}};
+  CHECK(levels({0, 1, 2, 255}, drawn) == std::pair{Labels{0, 1, 2, 255}, Labels{0, 1, 2, 255}});
+  CHECK(levels({128, 0}, drawn) == std::pair{Labels{128, 0}, Labels{0, 2}});
+  // A dictionary of the labels themselves, of black and white.
+  const LabelColours dict{.palette = {{255, 255, 255}, {0, 0, 0}}, .of_labels = true};
+  CHECK(levels({0, 255}, dict) == std::pair{Labels{1, 0}, Labels{1, 0}});
+  CHECK(levels({0, 1}, dict) == std::pair{Labels{0, 1}, Labels{0, 1}});
+  const LabelColours coloured{.palette = {{0, 0, 0}, {255, 0, 0}}, .of_labels = true};
+  CHECK(levels({0, 1}, coloured) == std::pair{Labels{0, 1}, Labels{0, 1}});
+}
+
+TEST_CASE("a palette PNG whose colours an editor has renumbered is read by colour") {
+  const LabelColours colours{.palette = {{0, 0, 0}, {128, 0, 0}, {0, 128, 0}}, .voids = {{224, 224, 192}}};
+  const auto read = [&](const FileBytes& palette, const std::vector<int>& indices) {
+    FileBytes row = bytes({0});
+    for (const int i : indices) row.push_back(std::byte{static_cast<std::uint8_t>(i)});
+    return read_labels(
+        png(png_header(indices.size(), 1, 8, indexed) + chunk("PLTE", palette) + chunk("IDAT", zlib(row))),
+        "label", colours);
+  };
+  const FileBytes black = bytes({0, 0, 0}), red = bytes({128, 0, 0}), green = bytes({0, 128, 0});
+  const FileBytes border = bytes({224, 224, 192}), pink = bytes({255, 0, 255});
+
+  const ReadLabels moved = read(green + black + red + border, {0, 1, 2, 3, 255});
+  CHECK(moved.map == map_of(5, 1, {2, 0, 1, 255, 255}));
+  CHECK(moved.form == LabelForm::renumbered);
+  CHECK(!moved.other_order);
+
+  const ReadLabels as_drawn = read(black + red + green, {2, 1, 0, 255});
+  CHECK(as_drawn.map == map_of(4, 1, {2, 1, 0, 255}));
+  CHECK(as_drawn.form == LabelForm::indices);
+
+  // Another tool's palette, in which some of the colours occur too: doubtful, and said.
+  const ReadLabels foreign = read(black + pink + red + green, {0, 2, 3});
+  CHECK(foreign.map == map_of(3, 1, {0, 2, 3}));
+  CHECK(foreign.form == LabelForm::indices);
+  CHECK(foreign.other_order);
+  const ReadLabels unrelated = read(pink + pink + pink, {0, 1, 2});
+  CHECK(unrelated.map == map_of(3, 1, {0, 1, 2}));
+  CHECK(!unrelated.other_order);
+}
+
+TEST_CASE("NumPy arrays of whole numbers are labels") {
+  const auto npy = [](const std::string& dtype, const std::string& shape, const FileBytes& data,
+                      const std::string& fortran = "False") {
+    const std::string head =
+        "{'descr': '" + dtype + "', 'fortran_order': " + fortran + ", 'shape': " + shape + ", }\n";
+    return bytes("\x93NUMPY") + bytes({1, 0}) + le16(static_cast<unsigned>(head.size())) + bytes(head) + data;
+  };
+  const LabelMap expected = map_of(3, 2, {0, 1, 2, 3, 255, 5});
+  CHECK(read(npy("|u1", "(2, 3)", bytes({0, 1, 2, 3, 255, 5}))) == expected);
+  CHECK(read(npy("|u1", "(1, 2, 3)", bytes({0, 1, 2, 3, 255, 5}))) == expected);
+  CHECK(read(npy("|u1", "(2, 3)", bytes({0, 3, 1, 255, 2, 5}), "True")) == expected);
+  CHECK(read(npy("|i1", "(2, 3)", bytes({0, 1, 2, 3, 255, 5}))) == expected);  // -1
+  CHECK(read(npy("<u2", "(1, 2)", bytes({7, 0, 255, 255}))) == map_of(2, 1, {7, 255}));
+  CHECK(read(npy("<i4", "(1, 2)", bytes({7, 0, 0, 0, 255, 255, 255, 255}))) == map_of(2, 1, {7, 255}));
+  CHECK(read(npy("<i8", "(2, 1)", bytes({9, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0}))) ==
+        map_of(1, 2, {9, 1}));
+  CHECK(read(npy("|b1", "(1, 2)", bytes({0, 1}))) == map_of(2, 1, {0, 1}));
+
+  check_refused(npy("<i2", "(1, 2)", bytes({7, 0, 0, 1})), ErrorCode::malformed,
+                "the label 256 at pixel (1, 0) is outside 0..255");
+  check_refused(npy("<i2", "(1, 2)", bytes({254, 255, 0, 0})), ErrorCode::malformed,
+                "the label -2 at pixel (0, 0)");
+  check_refused(npy("<f4", "(1, 1)", bytes({0, 0, 0, 0})), ErrorCode::unsupported, "found '<f4'");
+  check_refused(npy(">u2", "(1, 1)", bytes({0, 0})), ErrorCode::unsupported, "found '>u2'");
+  check_refused(npy("|u1", "(3,)", bytes({0, 0, 0})), ErrorCode::mismatch, "expected labels of shape (H, W)");
+  check_refused(npy("|u1", "(2, 1, 1)", bytes({0, 0})), ErrorCode::mismatch, "found (2, 1, 1)");
+  check_refused(npy("|u1", "(2, 3)", bytes({0, 1, 2})), ErrorCode::malformed,
+                "needs 6 bytes of data, found 3");
+  check_refused(npy("|u1", "(0, 3)", {}), ErrorCode::malformed, "has no values");
+  check_refused(npy("|u1", "(70000, 1)", {}), ErrorCode::limit, "over the limit");
+  check_refused(npy("|u1", "(20000, 20000)", {}), ErrorCode::limit, "over the limit");
+  check_refused(npy("|u1", "(9223372036854775807, 2)", {}), ErrorCode::limit, "over the limit");
 }
 
 TEST_CASE("formats other than PNG are refused by name") {

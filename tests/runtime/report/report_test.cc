@@ -220,6 +220,7 @@ TEST_CASE("a report carries the numbers of the evaluation") {
   CHECK(data["summary"]["mean_accuracy"].get<double>() == doctest::Approx(*m.mean_recall).epsilon(1e-5));
   CHECK(data["summary"]["loss"].get<double>() == doctest::Approx(*m.cross_entropy).epsilon(1e-5));
   CHECK(data["summary"]["pixels"] == 9 * 24);
+  CHECK(data["notes"] == Json(notes(one.numbers)));
   CHECK(data["confusion"][0][1] == one.numbers.confusion.at(0, 1));
   CHECK(data["classes"][1]["colour"] == "#804080");
   CHECK(data["classes"][1]["precision"].get<double>() ==
