@@ -120,7 +120,7 @@ Colour parse_colour(const std::string& option, const std::string& words) {
   try {
     return read_palette(words, option).front();
   } catch (const Error&) {
-    throw UsageError{text(option, " ", printable(words), ": expected \"R G B\" (0..255) or \"#rrggbb\"")};
+    throw UsageError{text(option, " ", visible(words), ": expected \"R G B\" (0..255) or \"#rrggbb\"")};
   }
 }
 
