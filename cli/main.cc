@@ -33,7 +33,7 @@ int main(int argc, char** argv) {
   try {
     return parse(argc, argv)();
   } catch (const UsageError& error) {
-    return failed(visible(error.sentence), 2);
+    return failed(atrous::visible(error.sentence), 2);
   } catch (const std::bad_alloc&) {
     return failed("out of memory", 1);
   } catch (const std::exception& error) {
