@@ -66,7 +66,7 @@ struct DatasetOptions {
   std::string labels;  // the second path of `pairs`
   // The colours of the labels: a class_dict.csv or a palette file (runtime/evaluation/class_dict.h), which
   // gives `pairs` their classes too; of other kinds as many as there are classes, in their order.
-  std::string label_palette;
+  std::string label_palette = {};
   // Where there is no label_palette, and the first label map of `pairs` is a PNG of colours: the
   // class_dict.csv in the folder of labels, in that of photos, or beside one of the two, is one.
   bool find_class_dict = true;

@@ -459,7 +459,7 @@ TEST_CASE_FIXTURE(Masks, "pictures of the truth show the reading that holds for 
     o.at_original = true;
     std::vector<std::int64_t> ones, voids;
     EvaluateCallbacks callbacks;
-    callbacks.image = [&](const ReportImage& image) {
+    callbacks.image = [&](const ScoredImage& image) {
       ones.push_back(std::ranges::count(image.truth.labels, 1));
       voids.push_back(std::ranges::count(image.truth.labels, 255));
     };
