@@ -5,6 +5,7 @@
 #include <chrono>
 #include <exception>
 #include <filesystem>
+#include <system_error>
 #include <thread>
 
 #include "layers/base/checked.h"
@@ -16,7 +17,6 @@
 #include "runtime/image/label_read.h"
 #include "runtime/image/palette.h"
 #include "runtime/image/pillow_resize.h"
-#include "runtime/image/preprocess.h"
 #include "runtime/segment/segmenter.h"
 #include "weights_tools/io/clean_text.h"
 #include "weights_tools/io/file.h"
@@ -590,6 +590,9 @@ Evaluation Run::run() {
       scoring = std::jthread([this] { score(); });
       decoding = std::jthread([this] { decode(); });
       segment_all();
+    } catch (const std::system_error& error) {  // a thread that cannot be had
+      failure = std::make_exception_ptr(
+          Error(ErrorCode::limit, text("evaluation: two threads beside the caller: ", error.what())));
     } catch (...) {
       failure = std::current_exception();
     }
