@@ -229,7 +229,7 @@ int run(const Options& o) {
   Predictions predictions;
   if (o.predictions.empty()) {
     model = open_model(o.run.model, o.run.model_options());
-    if (!o.quiet) notify_choice(o.run.model, model);
+    if (!o.quiet) note_choice(o.run.model, model);
     take_names(model, dataset);
     apply_names(model, o.classes, o.palette);
     o.normalise.apply(model.preprocessing);

@@ -71,7 +71,7 @@ Checkpoint open_checkpoint(const std::string& name, const std::string& weights) 
   return load_checkpoint(path_of(name), options);
 }
 
-void notify_choice(const std::string& name, const Model& model) {
+void note_choice(const std::string& name, const Model& model) {
   if (!model.choice.empty()) note(name + ": " + model.choice);
 }
 

@@ -362,7 +362,7 @@ int run(const Options& options) {
   check(options, inputs.size());
   SessionOptions session_options = options.run.session_options();
   Model model = open_model(options.run.model, options.run.model_options(options.aux));
-  if (!options.quiet) notify_choice(options.run.model, model);
+  if (!options.quiet) note_choice(options.run.model, model);
   apply_names(model, options.classes, options.palette);
   options.normalise.apply(model.preprocessing);
   if (!options.cutout.empty()) class_by_name(model, options.cutout);
