@@ -160,7 +160,7 @@ StateDict read_safetensors_shards(const InputFile& index, const OpenShard& open)
   for (const std::string& shard : shards)
     if (!open(shard)) missing.push_back(shard);
   if (!missing.empty())
-    fail(ErrorCode::io, index.path(),
+    fail(ErrorCode::io, visible(index.path()),
          ": the index names shards that are not beside it: ", list_some(missing));
 
   StateDict out;
