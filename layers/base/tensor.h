@@ -51,7 +51,8 @@ class Buffer {
  public:
   Buffer() = default;
   explicit Buffer(std::size_t bytes);  // throws Error(limit) when the memory cannot be had
-  std::byte* data() const { return data_.get(); }
+  std::byte* data() { return data_.get(); }
+  const std::byte* data() const { return data_.get(); }
   std::size_t size() const { return size_; }
 
  private:
@@ -70,11 +71,16 @@ class Tensor {
   static Tensor zeros(const Shape&);
 
   const Shape& shape() const { return shape_; }
-  float* data() const { return reinterpret_cast<float*>(buffer_.data()); }
-  std::span<float> values() const { return {data(), static_cast<std::size_t>(shape_.pixels() * shape_.c)}; }
-  View view() const { return {data(), shape_, shape_.c}; }
+  float* data() { return reinterpret_cast<float*>(buffer_.data()); }
+  const float* data() const { return reinterpret_cast<const float*>(buffer_.data()); }
+  std::span<float> values() { return {data(), size()}; }
+  std::span<const float> values() const { return {data(), size()}; }
+  View view() { return {data(), shape_, shape_.c}; }
+  ConstView view() const { return {data(), shape_, shape_.c}; }
 
  private:
+  std::size_t size() const { return static_cast<std::size_t>(shape_.pixels() * shape_.c); }
+
   Shape shape_;
   Buffer buffer_;
 };

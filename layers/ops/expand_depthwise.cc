@@ -5,7 +5,7 @@
 namespace atrous {
 
 void expand_depthwise_reference(const ExpandDepthwise& layer, ConstView in, View out) {
-  const Tensor wide(output_shape(layer.expand, in.shape));
+  Tensor wide(output_shape(layer.expand, in.shape));
   conv2d_reference(layer.expand, in, nullptr, wide.view());
   conv2d_reference(layer.depthwise, wide.view(), nullptr, out);
 }

@@ -7,7 +7,7 @@ namespace atrous {
 
 void gated_conv2d_reference(const GatedConv2d& layer, ConstView in, ConstView gate, const ConstView* residual,
                             View out) {
-  const Tensor gated(in.shape);
+  Tensor gated(in.shape);
   mul_reference({}, in, gate, gated.view());
   conv2d_reference(layer.conv, gated.view(), residual, out);
 }

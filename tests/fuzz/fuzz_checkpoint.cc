@@ -57,7 +57,7 @@ StateTensor filled(DType dtype, std::vector<std::int64_t> shape, std::byte fill)
   std::int64_t elements = most + 1;
   may_refuse([&] { elements = checked_product(shape, "shape"); });
   if (elements > most) shape = {}, elements = 1;
-  const auto buffer = std::make_shared<const Buffer>(static_cast<std::size_t>(elements) * size_of(dtype));
+  const auto buffer = std::make_shared<Buffer>(static_cast<std::size_t>(elements) * size_of(dtype));
   std::fill_n(buffer->data(), buffer->size(), fill);
   return {dtype, std::move(shape), {buffer, buffer->data()}};
 }

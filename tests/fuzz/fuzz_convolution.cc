@@ -127,7 +127,7 @@ double tolerance(std::string_view kernel, const Conv2d& c) {
 
 // Runs with a workspace of NaN and, unless the residual lies there, an output of NaN.
 void run(const Kernel& kernel, const std::vector<ConstView>& inputs, View output, std::size_t bytes) {
-  const Buffer workspace(bytes);
+  Buffer workspace(bytes);
   if (bytes > 0) std::memset(workspace.data(), 0xff, bytes);
   kernel.run({.inputs = inputs, .output = output, .workspace = {workspace.data(), bytes}, .threads = 1});
 }

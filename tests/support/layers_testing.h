@@ -102,10 +102,11 @@ class Slice {
       : whole_({shape.n, shape.h, shape.w, before + shape.c + after}), before_(before), count_(shape.c) {
     std::ranges::fill(whole_.values(), stranger);
   }
-  View view() const { return channels(whole_.view(), before_, count_); }
+  View view() { return channels(whole_.view(), before_, count_); }
+  ConstView view() const { return channels(whole_.view(), before_, count_); }
 
   bool strangers_untouched() const {
-    const View all = whole_.view();
+    const ConstView all = whole_.view();
     for (std::int64_t p = 0; p < all.shape.pixels(); ++p)
       for (std::int64_t c = 0; c < all.shape.c; ++c)
         if ((c < before_ || c >= before_ + count_) &&
@@ -126,7 +127,7 @@ inline void run_hostile(const Kernel& kernel, const std::vector<ConstView>& inpu
                         int threads) {
   std::vector<Shape> shapes;
   for (const ConstView& in : inputs) shapes.push_back(in.shape);
-  const Buffer workspace(kernel.workspace_bytes(shapes, output.shape, threads));
+  Buffer workspace(kernel.workspace_bytes(shapes, output.shape, threads));
   if (workspace.size() > 0) std::memset(workspace.data(), 0xff, workspace.size());
   for (std::int64_t p = 0; p < output.shape.pixels(); ++p)
     std::fill_n(output.data + p * output.pitch, output.shape.c, not_a_number);

@@ -59,7 +59,8 @@ class PackedConv2d {
   Rows rows(std::int64_t group, std::int64_t panel, std::int64_t k) const;
 
  private:
-  static float* data(const Buffer& b) { return reinterpret_cast<float*>(b.data()); }
+  static float* data(Buffer& b) { return reinterpret_cast<float*>(b.data()); }
+  static const float* data(const Buffer& b) { return reinterpret_cast<const float*>(b.data()); }
   std::int64_t offset(std::int64_t group, const Stretch& s, std::int64_t panel) const {
     return ((group * depth_ + s.first_k) * panels_ + panel * s.depth) * tile_.columns;
   }

@@ -128,7 +128,7 @@ TEST_CASE("an ungrouped convolution may write over its residual, even one of a s
         Tensor out(map);
         std::copy_n(residual.view().data, map.pixels(), out.view().data);
         const std::vector<ConstView> inputs{in.view(), out.view()};
-        const Buffer workspace(kernel->workspace_bytes(shapes, map, 1));
+        Buffer workspace(kernel->workspace_bytes(shapes, map, 1));
         kernel->run({inputs, out.view(), {workspace.data(), workspace.size()}, 1});
         CHECK(difference(out.view(), expected.view(), rounding(kernel->name())) == "");
       }

@@ -213,7 +213,7 @@ TEST_CASE("a depthwise sum does not depend on where in its row a pixel lies") {
   // A map that repeats every four pixels: pixels of a full block, of the block that overlaps it, and single
   // ones at the border of a slice must agree to the bit where they see the same.
   Problem p = same_size(5, 24, 20, 3, 1, 1);
-  const DrawnConv2d s = set_up(p, Draw::floats, Draw::floats);
+  DrawnConv2d s = set_up(p, Draw::floats, Draw::floats);
   const View in = s.in.view();
   for (std::int64_t y = 0; y < p.h; ++y)
     for (std::int64_t x = 4; x < p.w; ++x) std::copy_n(in.pixel(0, y, x - 4), p.channels, in.pixel(0, y, x));

@@ -271,7 +271,7 @@ std::vector<Problem> problems_with_residual() {
 void run_on_top(const Kernel& kernel, const std::vector<ConstView>& inputs, View output, int threads) {
   std::vector<Shape> shapes;
   for (const ConstView& in : inputs) shapes.push_back(in.shape);
-  const Buffer workspace(kernel.workspace_bytes(shapes, output.shape, threads));
+  Buffer workspace(kernel.workspace_bytes(shapes, output.shape, threads));
   std::memset(workspace.data(), 0xff, workspace.size());
   kernel.run({.inputs = inputs,
               .output = output,
@@ -286,7 +286,7 @@ TEST_CASE("a residual of one pixel per image is repeated over the map") {
     const DrawnConv2d s = set_up(p, Draw::whole, Draw::sixteenths);
     for (std::int64_t beside : {0, 3}) {
       Random random(p.seed + 1);
-      const Slice pixels({s.out.n, 1, 1, s.out.c}, beside, beside);
+      Slice pixels({s.out.n, 1, 1, s.out.c}, beside, beside);
       fill(pixels.view(), random, Draw::sixteenths);
       const ConstView residual = pixels.view();
       Tensor expected(s.out), out(s.out);
@@ -311,7 +311,7 @@ TEST_CASE("the residual may be the very view that the output is written to") {
         for (int threads : {1, 3}) {
           INFO(text(p));
           CAPTURE(name_of(isa));
-          const Slice out(s.out, beside, beside);
+          Slice out(s.out, beside, beside);
           for (std::int64_t i = 0; i < s.out.pixels(); ++i)
             std::copy_n(s.inputs[1].data + i * s.inputs[1].pitch, s.out.c,
                         out.view().data + i * out.view().pitch);
@@ -463,8 +463,7 @@ TEST_CASE("many threads may run one kernel at once, each with its own views and 
     std::vector<Tensor> outputs;
     for (int i = 0; i < 4; ++i) outputs.emplace_back(s.out);
     std::vector<std::thread> callers;
-    for (const Tensor& out : outputs)
-      callers.emplace_back([&] { run_hostile(*kernel, s.inputs, out.view(), 1); });
+    for (Tensor& out : outputs) callers.emplace_back([&] { run_hostile(*kernel, s.inputs, out.view(), 1); });
     for (std::thread& caller : callers) caller.join();
     for (const Tensor& out : outputs) CHECK(same_bits(out.view(), expected.view()));
   }

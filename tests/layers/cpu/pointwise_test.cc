@@ -120,7 +120,7 @@ TEST_CASE("the pointwise kernel gives the same bits for any number of threads an
         CHECK(same_bits(first.view(), again.view()));
       }
       // One row of pixels alone: other blocks, the same sums.
-      const View row = s.in.view();
+      const ConstView row = s.in.view();
       const ConstView one{row.data, {1, 1, row.shape.w, row.shape.c}, row.pitch};
       Tensor out({1, 1, row.shape.w, s.out.c});
       std::vector<ConstView> inputs{one};

@@ -151,7 +151,7 @@ class Workspace {
   explicit Workspace(std::size_t bytes) : memory_(guard + bytes + guard), bytes_(bytes) {
     std::memset(memory_.data(), 0xff, memory_.size());
   }
-  std::span<std::byte> span() const { return {memory_.data() + guard, bytes_}; }
+  std::span<std::byte> span() { return {memory_.data() + guard, bytes_}; }
   bool kept_within() const {
     const auto untouched = [](std::byte b) { return b == std::byte{0xff}; };
     return std::all_of(memory_.data(), memory_.data() + guard, untouched) &&
@@ -176,7 +176,7 @@ bool run_within(const Kernel& kernel, const Setup& s, View output, int threads, 
   for (std::int64_t p = 0; p < output.shape.pixels(); ++p)
     std::fill_n(output.data + p * output.pitch, output.shape.c, not_a_number);
   const auto inputs = s.inputs(output);
-  const Workspace workspace(bytes);
+  Workspace workspace(bytes);
   kernel.run({.inputs = inputs, .output = output, .workspace = workspace.span(), .threads = threads});
   return workspace.kept_within();
 }

@@ -117,13 +117,13 @@ std::vector<Tensor> run_references(const Graph& graph, const Tensor& input) {
   const auto shapes = infer_shapes(graph, input.shape());
   std::vector<Tensor> values(shapes.size());
   const auto view = [&](ValueId v) {
-    return v == graph.input ? input.view() : values[static_cast<std::size_t>(v)].view();
+    return v == graph.input ? input.view() : ConstView(values[static_cast<std::size_t>(v)].view());
   };
   for (const Node& n : graph.nodes) {
     values[static_cast<std::size_t>(n.output)] = Tensor(shapes[static_cast<std::size_t>(n.output)]);
     std::vector<ConstView> inputs;
     for (ValueId v : n.inputs) inputs.push_back(view(v));
-    run_reference(n.layer, inputs, view(n.output));
+    run_reference(n.layer, inputs, values[static_cast<std::size_t>(n.output)].view());
   }
   return values;
 }
@@ -272,7 +272,7 @@ TEST_CASE("squeeze-excitation gates the map by its mean, fc1, relu, fc2 and hard
     for (std::int64_t i = 0; i < 6 * 2 * width; ++i) sum += input.view().pixel(n, 0, 0)[i];
     const double squeezed = std::max(0.01 * sum / 6 + 0.5, 0.0),
                  gate = std::clamp((3 * 0.01 * squeezed + 0.5 + 3) / 6, 0.0, 1.0);
-    const View found = values[static_cast<std::size_t>(out.id)].view();
+    const ConstView found = values[static_cast<std::size_t>(out.id)].view();
     for (std::int64_t i = 0; i < 6 * 2 * width; ++i)
       CHECK(found.pixel(n, 0, 0)[i] == doctest::Approx(input.view().pixel(n, 0, 0)[i] * gate).epsilon(1e-6));
   }

@@ -63,7 +63,7 @@ TEST_CASE(
             const Shape out_shape{n, 2, w, out_channels};
             Slice in({n, 2, w, 19}, beside, beside), gate({n, 1, 1, 19}, beside, 2 * beside),
                 residual(out_shape, beside, 0), out(out_shape, 0, beside);
-            for (const Slice* s : {&in, &gate, &residual}) fill(s->view(), random, Draw::whole);
+            for (Slice* s : {&in, &gate, &residual}) fill(s->view(), random, Draw::whole);
             std::vector<ConstView> inputs{in.view(), gate.view()};
             if (has_residual) inputs.push_back(residual.view());
             Tensor expected(out_shape);

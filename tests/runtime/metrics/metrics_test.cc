@@ -333,7 +333,7 @@ TEST_CASE("the histogram has the same bits for any number of threads") {
 
 TEST_CASE("logits may be channels of a wider tensor") {
   const Scene s = scene(9, 40, 4, 3);
-  const Slice slice(s.logits.shape(), 2, 3);
+  Slice slice(s.logits.shape(), 2, 3);
   const View view = slice.view();
   for (std::int64_t p = 0; p < view.shape.pixels(); ++p)
     std::copy_n(s.logits.data() + 4 * p, 4, view.data + p * view.pitch);
