@@ -178,6 +178,28 @@ void add_normalise_options(CLI::App& verb, NormaliseOptions& options, const std:
       ->group(group);
 }
 
+void add_threshold_option(CLI::App& verb, std::optional<double>& threshold, const std::string& group) {
+  const auto check = [](const std::string& given) -> std::string {
+    double value = 0;
+    const char* const end = given.data() + given.size();
+    const auto parsed = std::from_chars(given.data(), end, value, std::chars_format::fixed);
+    if (parsed.ec == std::errc() && parsed.ptr == end && value > 0 && value < 1) return "";
+    return text("expected a probability between 0 and 1, found ", given);
+  };
+  verb.add_option("--threshold", threshold,
+                  "Of a binary network (one logit): the probability above which a pixel is foreground "
+                  "(default: 0.5)")
+      ->check(CLI::Validator(check, ""))
+      ->type_name("P")
+      ->group(group);
+}
+
+void check_threshold(const std::optional<double>& threshold, const Model& model, const std::string& name) {
+  if (threshold && model.answer != Answer::sigmoid)
+    throw UsageError{text("--threshold is for binary networks of one logit, ", name, " has ", model.logits(),
+                          ", of which the largest decides")};
+}
+
 void add_model_option(CLI::App& verb, RunOptions& options) {
   verb.add_option("-m,--model", options.model,
                   "default (streets), a name that atrous fetch --list knows, a .pth or .safetensors file, or "

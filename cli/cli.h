@@ -88,6 +88,11 @@ struct NormaliseOptions {
   void apply(Preprocessing&) const;
 };
 void add_normalise_options(CLI::App&, NormaliseOptions&, const std::string& group);
+
+// --threshold, of binary networks. Checking throws UsageError where the model has no use for one.
+void add_threshold_option(CLI::App&, std::optional<double>&, const std::string& group);
+void check_threshold(const std::optional<double>&, const Model&, const std::string& name);
+
 void add_model_option(CLI::App&, RunOptions&);  // -m, the default model unless given
 
 void add_weights_option(CLI::App&, std::string& weights);  // --weights, beside every model

@@ -18,7 +18,7 @@ namespace atrous::cli {
 namespace {
 
 struct Options {
-  std::string in, out, weights, classes, palette;
+  std::string in, out, weights, classes, palette, background;
   int resize = 0;
   bool no_resize = false, half = false;
   NormaliseOptions normalise;
@@ -31,14 +31,21 @@ int run(const Options& options) {
   const StateDict state = options.half
                               ? naming(options.in, [&] { return in_half_precision(checkpoint.state); })
                               : checkpoint.state;
-  Model model = naming(options.in, [&] { return make_model(state, checkpoint.metadata); });
+  Model model =
+      naming(options.in, [&] { return make_model(state, checkpoint.metadata, {.name = options.in}); });
   apply_names(model, options.classes, options.palette);
+  if (options.background == "none")
+    model.background.reset();
+  else if (!options.background.empty())
+    model.background = class_by_name(model, options.background);
 
   Metadata metadata = checkpoint.metadata.value_or(Metadata{});
   metadata.architecture = model.architecture;
   metadata.classes = model.classes;
   metadata.palette = model.palette;
   metadata.preprocessing = model.preprocessing;
+  metadata.answer = model.answer;
+  metadata.background = model.background.value_or(no_background);
   if (options.no_resize) metadata.preprocessing.resize = {.kind = ResizeRule::Kind::none, .width = 0};
   if (options.resize > 0)
     metadata.preprocessing.resize = {.kind = ResizeRule::Kind::shorter_side, .width = options.resize};
@@ -68,6 +75,11 @@ Action add_convert(CLI::App& verb) {
       ->type_name("FILE");
   verb.add_option("--palette", options->palette, "Colours to store: voc, hub or a file, one colour a line")
       ->type_name("FILE");
+  verb.add_option(
+          "--background", options->background,
+          "The class to store as the one that overlays leave untinted, or none (default: the source's, "
+          "or the one named background)")
+      ->type_name("CLASS");
   CLI::Option* resize =
       verb.add_option("--resize", options->resize, "Shorter side to store (default: the source's, or 520)")
           ->check(whole_number(1, 16384));

@@ -33,6 +33,7 @@ struct Options {
   int limit = 0;
   SizeOptions size;
   NormaliseOptions normalise;
+  std::optional<double> threshold;
   bool no_exif = false, void_class = false, no_scores = false;
   bool strict = false, quiet = false;
 
@@ -207,6 +208,7 @@ EvaluateOptions evaluate_options(const Options& o) {
   options.exif = !o.no_exif;
   options.at_original = o.at == "original";
   options.scores = !o.no_scores;
+  options.threshold = o.threshold;
   options.void_class = o.void_class;
   options.strict = o.strict;
   options.binary_masks = o.ignore.empty();
@@ -225,11 +227,14 @@ int run(const Options& o) {
     dataset.samples.resize(static_cast<std::size_t>(o.limit));
   options.dataset = describe(dataset, listed);
 
+  if (o.threshold && !o.predictions.empty())
+    throw UsageError{"--threshold is for a model's logits, --predictions are labels"};
   Model model;
   Predictions predictions;
   if (o.predictions.empty()) {
     model = open_model(o.run.model, o.run.model_options());
-    if (!o.quiet) note_choice(o.run.model, model);
+    check_threshold(o.threshold, model, o.run.model);
+    if (!o.quiet) notify_choice(o.run.model, model);
     take_names(model, dataset);
     apply_names(model, o.classes, o.palette);
     o.normalise.apply(model.preprocessing);
@@ -304,6 +309,7 @@ Action add_eval(CLI::App& verb) {
   add_size_options(verb, o->size, how);
   add_normalise_options(verb, o->normalise, how);
   verb.add_flag("--no-exif", o->no_exif, "Ignore the EXIF orientation")->group(how);
+  add_threshold_option(verb, o->threshold, how);
   verb.add_flag("--no-scores", o->no_scores,
                 "Label maps only: no average precision, no cross-entropy; quicker")
       ->group(how);

@@ -75,7 +75,10 @@ nlohmann::ordered_json describe_network(const Checkpoint& checkpoint, const Opti
     out["aux"] = network.has_aux;
     out["classes"] = model.classes;
     out["preprocessing"] = in_json(model.preprocessing);
-    out["preprocessing"] = in_json(model.preprocessing);
+    out["answer"] = name_of(model.answer);
+    out["logits"] = model.logits();
+    out["background"] =
+        model.background ? nlohmann::ordered_json(*model.background) : nlohmann::ordered_json();
     out["at"] = {{"width", width},
                  {"height", height},
                  {"gmac", static_cast<double>(plan.macs) / 1e9},
@@ -116,6 +119,9 @@ std::string in_words(const nlohmann::ordered_json& report) {
     line("assumed", assumptions(report));
     line("classes", text(report["classes"].size(), ": ", classes));
     line("photos", report["preprocessing"]["summary"].get<std::string>());
+    if (report["answer"] == name_of(Answer::sigmoid))
+      line("answer", text("one logit: ", report["classes"][1].get<std::string>(),
+                          " where its sigmoid is above the threshold of 0.5"));
     line("at " + text(at["width"].get<int>(), 'x', at["height"].get<int>()),
          fixed(at["gmac"].get<double>(), 1) + " GMAC, " + megabytes(at["weight_bytes"].get<std::uint64_t>()) +
              " of weights, " + megabytes(at["arena_bytes"].get<std::uint64_t>()) +

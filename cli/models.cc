@@ -57,9 +57,11 @@ Model open_model(const std::string& name, const ModelOptions& options) {
   if (name == default_name) return load_default_model(options);
   if (name.starts_with(seeded_prefix) && !options.weights.empty())
     fail(ErrorCode::invalid_argument, name, ": random weights have no prefix to choose");
-  if (name.starts_with(seeded_prefix))
-    return make_model(seeded_state(std::string_view(name).substr(seeded_prefix.size())), std::nullopt,
-                      options);
+  if (name.starts_with(seeded_prefix)) {
+    ModelOptions named = options;
+    named.name = name;
+    return make_model(seeded_state(std::string_view(name).substr(seeded_prefix.size())), std::nullopt, named);
+  }
   return load_model(path_of(name), options);
 }
 
@@ -71,7 +73,7 @@ Checkpoint open_checkpoint(const std::string& name, const std::string& weights) 
   return load_checkpoint(path_of(name), options);
 }
 
-void note_choice(const std::string& name, const Model& model) {
+void notify_choice(const std::string& name, const Model& model) {
   if (!model.choice.empty()) note(name + ": " + model.choice);
 }
 

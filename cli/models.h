@@ -25,7 +25,7 @@ Model open_model(const std::string& name, const ModelOptions&);
 // Not of seeded weights: Error(invalid_argument).
 Checkpoint open_checkpoint(const std::string& name, const std::string& weights);
 // Says on stderr which of several networks in its file a model is.
-void note_choice(const std::string& name, const Model&);
+void notify_choice(const std::string& name, const Model&);
 std::string sha256_of_model(const std::string& name);
 
 }  // namespace atrous::cli

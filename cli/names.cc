@@ -48,7 +48,10 @@ void apply_names(Model& model, const std::string& classes, const std::string& pa
   if (!classes.empty()) {
     auto names = read_classes(classes);
     expect_count(classes, names.size(), model.classes.size());
+    const bool by_name =
+        model.answer == Answer::softmax && model.background == background_by_name(model.classes);
     model.classes = std::move(names);
+    if (by_name) model.background = background_by_name(model.classes);
   }
   if (palette.empty()) return;
   if (palette == "voc") {

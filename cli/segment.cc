@@ -47,12 +47,13 @@ struct Options {
   int center_crop = 0, quality = 0;  // 0: not given
   SizeOptions size;
   NormaliseOptions normalise;
+  std::optional<double> threshold;
   bool no_exif = false, aux = false, quiet = false;
   bool mask = false, overlay = false, labels = false, confidence = false, no_mask = false, no_overlay = false;
   bool sheet = false, legend = false, indexed = false;
   bool skip_broken = false, recursive = false;
   OverlayOptions style;
-  bool no_contours = false;
+  bool no_contours = false, tint_background = false;
 
   bool to_stdout() const { return output == "-"; }
   bool prints_table() const { return !quiet && !to_stdout() && json != "-" && logits != "-"; }
@@ -76,7 +77,8 @@ SegmentOptions segment_options(const Options& o, const Model& model) {
           .confidence = true,
           .logits = !o.logits.empty(),
           .upsampling = o.upsample == "transposed" ? Upsampling::transposed : Upsampling::bilinear,
-          .output = o.aux ? "aux" : "out"};
+          .output = o.aux ? "aux" : "out",
+          .threshold = o.threshold};
 }
 
 void check(const Options& o, std::size_t inputs) {
@@ -362,13 +364,13 @@ int run(const Options& options) {
   check(options, inputs.size());
   SessionOptions session_options = options.run.session_options();
   Model model = open_model(options.run.model, options.run.model_options(options.aux));
-  if (!options.quiet) note_choice(options.run.model, model);
+  if (!options.quiet) notify_choice(options.run.model, model);
   apply_names(model, options.classes, options.palette);
   options.normalise.apply(model.preprocessing);
   if (!options.cutout.empty()) class_by_name(model, options.cutout);
-  // Where no class is the background (streets, say), class 0 is one like the others.
+  check_threshold(options.threshold, model, options.run.model);
   OverlayOptions style = options.style;
-  style.background = style.background || model.classes.front().find("background") == std::string::npos;
+  if (!options.tint_background) style.background = model.background;
   segment_options(options, model);  // a contradiction is found before any work is done
   for (const std::string& sentence : found.passed_over) note(sentence);
   if (folder_given) {
@@ -526,6 +528,7 @@ Action add_segment(CLI::App& verb) {
       ->check(CLI::IsMember({"bilinear", "transposed"}))
       ->capture_default_str()
       ->group(result);
+  add_threshold_option(verb, o->threshold, result);
   verb.add_flag("--aux", o->aux, "The auxiliary head's answer")->group(result);
   verb.add_option("--palette", o->palette, "Colours: voc, hub, or a file with one colour a line")
       ->type_name("FILE")
@@ -537,8 +540,7 @@ Action add_segment(CLI::App& verb) {
       ->capture_default_str()
       ->group(result);
   verb.add_flag("--no-contours", o->no_contours, "No outlines on the overlay")->group(result);
-  verb.add_flag("--background", o->style.background, "Tint class 0 too, though it is called background")
-      ->group(result);
+  verb.add_flag("--background", o->tint_background, "Tint the background too")->group(result);
 
   add_device_options(verb, o->run);
   add_run_options(verb, o->run);

@@ -42,9 +42,27 @@ std::string scientific(double value) {
   return out.str();
 }
 
+// Runs a check; where the logits are not finite, its error names the layer where they come from.
+template <class Check>
+auto naming_layer(Session& session, ConstView input, Check&& check) {
+  try {
+    return check();
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::not_finite) throw;
+    fail(error.code(), error.what(),
+         "; the first layer whose output is not: ", first_not_finite(session, input));
+  }
+}
+
+void check_finite(Session& session, ConstView input) {
+  for (std::int64_t n = 0; n < input.shape.n; ++n)
+    naming_layer(session, input, [&] { session.check_finite(n); });
+}
+
 Finding run_stored_test(const Model& model, const Options& options, const SelfTest& test) {
   Session session(model.program, options.run.session_options());
-  const double deviation = run_self_test(session, test);
+  const Tensor input = self_test_input(test.height, test.width);
+  const double deviation = naming_layer(session, input.view(), [&] { return run_self_test(session, test); });
   const double tolerance = static_cast<double>(test.tolerance);
   const bool holds = deviation <= tolerance;
   return {text("self-test: ", test.values.size(), " logits at ", test.width, "x", test.height,
@@ -75,6 +93,8 @@ Finding compare_with(const std::string& what, const Model& model, const Model& o
       reference(other.program, options.run.session_options());
   const Tensor input = input_of(options);
   const auto layers = naming(what, [&] { return compare_layers(examined, reference, input.view()); });
+  check_finite(examined, input.view());
+  check_finite(reference, input.view());
   const auto diverges = std::ranges::find_if(
       layers, [&](const LayerDifference& l) { return !(l.difference.relative <= options.tolerance); });
   const bool holds = diverges == layers.end();
@@ -109,8 +129,8 @@ Finding compare_with(const std::string& what, const Model& model, const Model& o
 
 // Against logits at the input's size, as `atrous segment --logits` or torch gives them.
 Finding compare_with_logits(const Model& model, const Options& options) {
-  const auto classes = static_cast<std::int64_t>(model.classes.size());
-  const Tensor expected = read_npy(read_file(options.reference, most_npy_bytes), options.reference, classes);
+  const Tensor expected =
+      read_npy(read_file(options.reference, most_npy_bytes), options.reference, model.logits());
   const Shape shape = expected.shape();
   const Tensor input = options.input.empty()
                            ? self_test_input(static_cast<int>(shape.h), static_cast<int>(shape.w))
@@ -119,8 +139,10 @@ Finding compare_with_logits(const Model& model, const Options& options) {
   session.run(input.view());
   Difference worst;
   for (std::int64_t n = 0; n < input.shape().n; ++n) {
-    const Tensor logits = full_logits(session, model, n, static_cast<int>(input.shape().h),
-                                      static_cast<int>(input.shape().w), Upsampling::bilinear);
+    const Tensor logits = naming_layer(session, input.view(), [&] {
+      return full_logits(session, model, n, static_cast<int>(input.shape().h),
+                         static_cast<int>(input.shape().w), Upsampling::bilinear);
+    });
     if (n >= shape.n || logits.shape().h != shape.h || logits.shape().w != shape.w)
       fail(ErrorCode::mismatch, options.reference, ": holds logits ", shape, ", the input is ",
            input.shape());
@@ -172,7 +194,9 @@ int run(const Options& options) {
   Checkpoint checkpoint = open_checkpoint(options.run.model, options.run.weights);
   const auto metadata = checkpoint.metadata;
   const Model model = naming(options.run.model, [&] {
-    return make_model(std::move(checkpoint.state), metadata, options.run.model_options());
+    ModelOptions model_options = options.run.model_options();
+    model_options.name = options.run.model;
+    return make_model(std::move(checkpoint.state), metadata, model_options);
   });
   std::vector<Finding> findings;
   if (metadata && metadata->self_test)

@@ -4,8 +4,11 @@
 //
 //   atrous::Model model = atrous::load_model("deeplabv3_resnet101_coco-586e9e4e.pth");
 //   atrous::Session session(model.program);
-//   atrous::Segmentation s = atrous::segment(session, model, atrous::read_image_file("dog.jpg"));
+//   atrous::Image photo = atrous::read_image_file("dog.jpg");
+//   atrous::Segmentation s = atrous::segment(session, model, photo);
 //   atrous::write_file("dog.mask.png", atrous::encode_png(atrous::colourise(s.labels, model.palette)));
+//   atrous::Image tinted =
+//       atrous::overlay(photo, s.labels, model.palette, {.background = model.background});
 //
 // A Model is immutable and may be shared among threads; each concurrent caller has a Session of its own,
 // which owns the memory of a run. The number of threads and a memory limit are options of the Session, and no

@@ -206,6 +206,17 @@ SelfTest read_self_test(const std::string& value) {
   return out;
 }
 
+Answer read_answer(const std::string& value) {
+  for (const Answer answer : {Answer::softmax, Answer::sigmoid})
+    if (value == name_of(answer)) return answer;
+  fail_metadata("answer", "is neither softmax nor sigmoid: " + printable(value));
+}
+
+int read_background(const std::string& value) {
+  if (value == "none") return no_background;
+  return static_cast<int>(integer(parse(value, "background"), 0, class_limit - 1, "background"));
+}
+
 std::string read_source(const std::string& value) {
   check_name(value, "source");
   if (value.find_first_of("/\\") != value.npos) fail_metadata("source", "has folders: " + printable(value));
@@ -232,6 +243,7 @@ void check_version(const std::string& version) {
 }  // namespace
 
 std::string_view name_of(ChannelOrder order) { return order == ChannelOrder::rgb ? "rgb" : "bgr"; }
+std::string_view name_of(Answer answer) { return answer == Answer::softmax ? "softmax" : "sigmoid"; }
 
 std::optional<Metadata> metadata_from_strings(const Strings& strings) {
   const auto version = strings.find("atrous.format");
@@ -249,6 +261,8 @@ std::optional<Metadata> metadata_from_strings(const Strings& strings) {
   with("range", [&](const std::string& v) { m.preprocessing.range = read_range(v); });
   with("order", [&](const std::string& v) { m.preprocessing.order = read_order(v); });
   with("resize", [&](const std::string& v) { m.preprocessing.resize = read_resize(v); });
+  with("answer", [&](const std::string& v) { m.answer = read_answer(v); });
+  with("background", [&](const std::string& v) { m.background = read_background(v); });
   with("source", [&](const std::string& v) { m.source = read_source(v); });
   with("source_sha256", [&](const std::string& v) { m.source_sha256 = read_sha256(v); });
   with("self_test", [&](const std::string& v) { m.self_test = read_self_test(v); });
@@ -256,6 +270,8 @@ std::optional<Metadata> metadata_from_strings(const Strings& strings) {
     fail_metadata("std", "is not positive");
   if (!m.palette.empty() && m.palette.size() != m.classes.size())
     fail_metadata("palette", text("has ", m.palette.size(), " colours for ", m.classes.size(), " classes"));
+  if (m.background && !m.classes.empty() && *m.background >= static_cast<int>(m.classes.size()))
+    fail_metadata("background", text("is class ", *m.background, " of ", m.classes.size()));
   return m;
 }
 
@@ -274,6 +290,8 @@ Strings to_strings(const Metadata& m) {
               {"source_sha256", m.source_sha256}};
   if (p.range != 1) out.emplace("range", text(p.range));
   if (p.order != ChannelOrder::rgb) out.emplace("order", name_of(p.order));
+  if (m.answer) out.emplace("answer", name_of(*m.answer));
+  if (m.background) out.emplace("background", *m.background == no_background ? "none" : text(*m.background));
   if (m.self_test) out.emplace("self_test", self_test_text(*m.self_test));
   metadata_from_strings(out);  // nothing is written that would not be read
   return out;

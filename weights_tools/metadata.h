@@ -46,6 +46,15 @@ struct Preprocessing {
 };
 std::string_view name_of(ChannelOrder);  // "rgb", "bgr"
 
+// How a pixel's logits become its class.
+enum class Answer {
+  softmax,  // one logit a class: the largest
+  sigmoid,  // binary networks: one logit, class 1 where its sigmoid is above a threshold, class 0 elsewhere
+};
+std::string_view name_of(Answer);  // "softmax", "sigmoid"
+
+constexpr int no_background = -1;  // where a class is asked for and none is the background
+
 // The network run on self_test_input(height, width) gives, at the listed places of the low-resolution logits,
 // the listed values, within `tolerance` times the largest absolute logit.
 struct SelfTest {
@@ -62,23 +71,26 @@ struct Metadata {
   std::vector<std::string> classes;  // by index
   Palette palette;                   // as many as classes, or empty
   Preprocessing preprocessing;
-  std::string source;         // file name of the checkpoint this was converted from, without folders
-  std::string source_sha256;  // 64 hex digits
+  std::optional<Answer> answer;   // empty where the file does not say
+  std::optional<int> background;  // a class or no_background; empty where the file does not say
+  std::string source;             // file name of the checkpoint this was converted from, without folders
+  std::string source_sha256;      // 64 hex digits
   std::optional<SelfTest> self_test;
 };
 
 // Keys: "atrous.format", "architecture", "classes", "palette", "mean", "std", "range" ("1", "255"), "order"
-// ("rgb", "bgr"), "resize", "source", "source_sha256", "self_test". Range and order are written where they
-// are not 1 and rgb, and make the format "2"; without them it is "1", which older programs read too. Floats
-// are written with 9 significant digits, so they come back to the bit. Refuses what metadata_from_strings()
-// would refuse.
+// ("rgb", "bgr"), "resize", "answer" ("softmax", "sigmoid"), "background" (a class's index or "none"),
+// "source", "source_sha256", "self_test". Range and order are written where they are not 1 and rgb, and make
+// the format "2"; without them it is "1", which older programs read too. Floats are written with 9
+// significant digits, so they come back to the bit. Refuses what metadata_from_strings() would refuse.
 std::map<std::string, std::string> to_strings(const Metadata&);
 
 // The inverse. Foreign keys (such as "format": "pt") are ignored; without "atrous.format" the result is empty
 // optional. Error(malformed): a newer format version, a value that does not parse, a string over 256 bytes
 // (names) or with control characters, mean or std not three finite numbers, std not positive, range neither 1
-// nor 255, an order that is neither rgb nor bgr, palette not as long as classes, more than 256 classes, sizes
-// outside 1..16384.
+// nor 255, an order that is neither rgb nor bgr, palette not as long as classes, more than 256 classes, an
+// answer that is neither softmax nor sigmoid, a background that is none of the classes, sizes outside
+// 1..16384.
 std::optional<Metadata> metadata_from_strings(const std::map<std::string, std::string>&);
 
 }  // namespace atrous

@@ -15,6 +15,7 @@ enum class ErrorCode {
   unsupported,       // well-formed, but outside what atrous does
   limit,             // a size, count or memory cap would be exceeded
   mismatch,          // a checkpoint does not fit the network it claims to be
+  not_finite,        // a network's values overflowed: its logits are infinite or no numbers
 };
 
 // Every failure of the library: a code for programs and a sentence for people. The sentence names the

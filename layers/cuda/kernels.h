@@ -53,9 +53,12 @@ void resize(cudaStream_t, const Resize&, Map in, Map out);
 // ends with out's last channel writes zeros behind it.
 void copy_channels(cudaStream_t, Map in, Map out, int channel);
 
+// Writes 1 to `found` (device memory) where a value of the map is infinite or no number, and else nothing.
+void find_not_finite(cudaStream_t, Map, std::uint32_t* found);
+
 // Labels and, unless null, confidences (device memory) of one image at height x width: see
-// cpu/upsample_argmax.h. At most 256 classes.
-void upsample_argmax(cudaStream_t, Map logits, int height, int width, std::uint8_t* labels,
+// cpu/upsample_argmax.h, also for the threshold of one channel. At most 256 classes.
+void upsample_argmax(cudaStream_t, Map logits, int height, int width, float threshold, std::uint8_t* labels,
                      float* confidence);
 
 }  // namespace atrous::cuda

@@ -180,21 +180,28 @@ void Queue::download(ConstView from, View to) {
   copy_pixels(pinned, from.shape.c, to.data, to.pitch, from.shape);
 }
 
-void Queue::label(ConstView logits, std::int64_t n, std::int64_t height, std::int64_t width,
-                  std::span<std::uint8_t> labels, std::span<float> confidence) {
+bool Queue::label(ConstView logits, std::int64_t n, std::int64_t height, std::int64_t width,
+                  std::span<std::uint8_t> labels, std::span<float> confidence, float threshold) {
   context_->make_current();
   if (logits.shape.c > 256) fail(ErrorCode::limit, "labels: ", logits.shape.c, " classes, at most 256");
-  // Confidences first: they want the alignment.
-  const std::size_t bytes = confidence.size_bytes() + labels.size();
+  // First what wants an alignment: the confidences, then whether a logit is not finite.
+  const std::size_t flag_at = confidence.size_bytes(), labels_at = flag_at + sizeof(std::uint32_t),
+                    bytes = labels_at + labels.size();
   auto* staged = static_cast<std::byte*>(staging(bytes));
-  auto* staged_labels = reinterpret_cast<std::uint8_t*>(staged + confidence.size_bytes());
+  auto* staged_labels = reinterpret_cast<std::uint8_t*>(staged + labels_at);
+  check(cudaMemsetAsync(staged + flag_at, 0, sizeof(std::uint32_t), stream()), "cudaMemsetAsync");
+  find_not_finite(stream(), image_of(map_of(logits, *context_), n),
+                  reinterpret_cast<std::uint32_t*>(staged + flag_at));
   upsample_argmax(stream(), image_of(map_of(logits, *context_), n),
                   checked_cast<int>(height, "label map: height"),
-                  checked_cast<int>(width, "label map: width"), staged_labels,
+                  checked_cast<int>(width, "label map: width"), threshold, staged_labels,
                   confidence.empty() ? nullptr : reinterpret_cast<float*>(staged));
   const std::byte* pinned = fetch(staged, bytes);
-  std::memcpy(labels.data(), pinned + confidence.size_bytes(), labels.size());
+  std::uint32_t not_finite = 0;
+  std::memcpy(&not_finite, pinned + flag_at, sizeof(not_finite));
+  std::memcpy(labels.data(), pinned + labels_at, labels.size());
   if (!confidence.empty()) std::memcpy(confidence.data(), pinned, confidence.size_bytes());
+  return not_finite == 0;
 }
 
 void Queue::wait() {

@@ -98,9 +98,10 @@ class DeviceQueue {
   // The way back. Waits.
   virtual void download(ConstView from, View to) = 0;
 
-  // As upsample_argmax (cpu/upsample_argmax.h), of image n of logits on the device. Waits.
-  virtual void label(ConstView logits, std::int64_t n, std::int64_t height, std::int64_t width,
-                     std::span<std::uint8_t> labels, std::span<float> confidence) = 0;
+  // As upsample_argmax (cpu/upsample_argmax.h), of image n of logits on the device. Returns whether these are
+  // finite, all of them; if not, the labels mean nothing. Waits.
+  virtual bool label(ConstView logits, std::int64_t n, std::int64_t height, std::int64_t width,
+                     std::span<std::uint8_t> labels, std::span<float> confidence, float threshold) = 0;
 
   virtual void wait() = 0;
 };
@@ -108,7 +109,7 @@ class DeviceQueue {
 // What a module exports, as `extern "C" const DeviceModule* atrous_cuda_module()`.
 struct DeviceModule {
   // Of this header: a module built from another version is refused.
-  static constexpr int current_version = 1;
+  static constexpr int current_version = 2;
   int version = current_version;
 
   // Name and version of what it runs on: {"driver", "13.0"}, {"cuDNN", "9.19.0 (built with 9.19.0)"}.

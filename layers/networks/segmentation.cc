@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <unordered_map>
 
 #include "layers/base/error.h"
@@ -120,10 +121,14 @@ Network build_network(const StateDict& state, const NetworkOptions& options) {
                   : head == Head::deeplabv3 ? deeplab_head(classifier, features.last)
                                             : lraspp_head(classifier, features.early, features.last);
   builder.graph.outputs.emplace_back("out", out.id);
-  if (options.aux)
-    builder.graph.outputs.emplace_back("aux", fcn_head(m["aux_classifier"], features.early).id);
+  std::optional<Var> aux;
+  if (options.aux) aux = fcn_head(m["aux_classifier"], features.early);
+  if (aux) builder.graph.outputs.emplace_back("aux", aux->id);
 
   check(state, builder.report, options.aux);
+  if (aux && aux->channels() != out.channels())
+    fail(ErrorCode::mismatch, "the auxiliary head has ", aux->channels(), " classes, the head ",
+         out.channels());
   network.classes = out.channels();
   if (head == Head::deeplabv3) network.aspp_rates.assign(aspp_rates.begin(), aspp_rates.end());
   network.backbone_stride = features.output_stride;

@@ -18,7 +18,8 @@ struct NetworkOptions {
 struct Network {
   Graph graph;               // input: normalised RGB, [n, h, w, 3]; outputs: logits at 1 / output_stride
   std::string architecture;  // "deeplabv3_resnet101"
-  std::int64_t classes = 0;
+  std::int64_t classes =
+      0;  // channels of the logits; one may stand for two classes (runtime/segment/model.h)
   // What the keys do not tell, as torchvision has it: the same weights fit networks with other strides and
   // rates.
   std::int64_t output_stride = 8;
@@ -33,8 +34,8 @@ struct Network {
 // ignored otherwise.
 //
 // Error(unsupported): a network that atrous does not know (named where it can be guessed), or options.aux
-// without one. Error(mismatch): missing, unexpected, misshaped or unusable keys (weights of an integer type
-// among them), the first twenty by name.
+// without one. Error(mismatch): an auxiliary head of other channels; missing, unexpected, misshaped or
+// unusable keys (weights of an integer type among them), the first twenty by name.
 Network build_network(const StateDict&, const NetworkOptions& = {});
 
 // The prefixes P, empty or ending in a dot, under which the names hold the telling keys of a network that

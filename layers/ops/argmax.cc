@@ -15,4 +15,11 @@ void argmax_reference(ConstView in, std::span<std::uint8_t> labels) {
   }
 }
 
+void threshold_reference(ConstView in, float threshold, std::span<std::uint8_t> labels) {
+  if (in.shape.c != 1)
+    fail(ErrorCode::invalid_argument, "threshold: expected one channel, found ", in.shape.c);
+  for (std::size_t p = 0; p < labels.size(); ++p)
+    labels[p] = in.data[static_cast<std::int64_t>(p) * in.pitch] > threshold;
+}
+
 }  // namespace atrous

@@ -86,8 +86,8 @@ Image overlay(const Image& photo, const LabelMap& map, const Palette& palette,
   std::uint8_t* pixel = out.pixels.data();
   for (std::size_t i = 0; i < map.labels.size(); ++i, pixel += 3) {
     const std::uint8_t label = map.labels[i];
-    if (label == 0 && !options.background) continue;
-    if (options.contours && edge[i] && label != 0)
+    if (label == options.background) continue;
+    if (options.contours && edge[i])
       std::copy_n(palette[label].begin(), 3, pixel);
     else
       for (std::size_t c = 0; c < 3; ++c) pixel[c] = blends[label][c][pixel[c]];

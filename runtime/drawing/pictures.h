@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "runtime/image/image.h"
@@ -16,14 +17,14 @@ namespace atrous {
 Image colourise(const LabelMap&, const Palette&);
 
 struct OverlayOptions {
-  float alpha = 0.5f;       // how much of the colour, 0..1: out = photo + alpha * (colour - photo)
-  bool contours = true;     // outline every region in its pure colour; see overlay()
-  bool background = false;  // tint class 0 too
+  float alpha = 0.5f;             // how much of the colour, 0..1: out = photo + alpha * (colour - photo)
+  bool contours = true;           // outline every region in its pure colour; see overlay()
+  std::optional<int> background;  // the class that stays as the photo is: Model::background; none: all tinted
 };
 
 // The photo, tinted by class. A contour lies inside the region it bounds, where the label differs from one
 // within the line's width: one pixel for photos up to 800 pixels on the longer side, one more for each
-// further 800. Background has none of its own. Error(invalid_argument) too for an alpha outside 0..1.
+// further 800. The background has none of its own. Error(invalid_argument) too for an alpha outside 0..1.
 Image overlay(const Image& photo, const LabelMap&, const Palette&, const OverlayOptions& = {});
 
 // RGBA: the photo where the label is `cls`, elsewhere transparent and black, so that nothing of it is left in

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "layers/base/error.h"
+#include "layers/cpu/maps/finite.h"
 
 namespace atrous {
 
@@ -70,6 +71,16 @@ Difference difference(ConstView a, ConstView reference) {
   const double relative = max_abs == 0 ? 0 : max_abs / largest;  // infinite where the reference is all zeros
   const double cosine = aa == 0 && bb == 0 ? 1 : aa == 0 || bb == 0 ? 0 : ab / std::sqrt(aa) / std::sqrt(bb);
   return {max_abs, relative, cosine};
+}
+
+std::string first_not_finite(Session& session, ConstView input) {
+  std::string first;
+  session.run(input, [&](std::size_t i, double, ConstView output) {
+    if (!first.empty() || all_finite(session.program().isa, output)) return;
+    const Identity node = node_of(session, i);
+    first = text(node.name, " (", node.layer, ")");
+  });
+  return first;
 }
 
 std::vector<LayerDifference> compare_layers(Session& examined, Session& reference, ConstView input) {

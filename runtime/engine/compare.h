@@ -23,6 +23,10 @@ struct Difference {
 // Error(mismatch) with both shapes when they differ.
 Difference difference(ConstView a, ConstView reference);
 
+// Where values overflow. Runs the network on the input and returns the first layer, in the order they run,
+// whose output is not finite throughout: "backbone.layer1.0.conv1 (conv2d)". Empty where all are.
+std::string first_not_finite(Session&, ConstView input);
+
 struct LayerDifference {
   std::string node;        // "backbone.layer1.0.conv1"
   std::string_view layer;  // "conv2d"

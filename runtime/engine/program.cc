@@ -31,7 +31,7 @@ void release_weights(Layer& layer) {
 
 Program compile(Graph graph, const CpuOptions& options) {
   options.device_layers ? optimise_for_device(graph) : optimise(graph);
-  Program program{std::move(graph), {}, options.isa, nullptr};
+  Program program{{}, std::move(graph), {}, options.isa, nullptr};
   for (Node& node : program.graph.nodes) {
     program.kernels.push_back(make_cpu_kernels(node, options));
     release_weights(node.layer);
@@ -41,7 +41,7 @@ Program compile(Graph graph, const CpuOptions& options) {
 
 Program compile_for(std::shared_ptr<Device> device, Graph graph) {
   optimise_for_device(graph);
-  Program program{std::move(graph), {}, supported_isas().front(), std::move(device)};
+  Program program{{}, std::move(graph), {}, supported_isas().front(), std::move(device)};
   for (Node& node : program.graph.nodes) {
     program.kernels.push_back(program.device->make_kernels(node));
     release_weights(node.layer);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "layers/cpu/backend.h"
@@ -12,7 +13,8 @@
 namespace atrous {
 
 struct Program {
-  Graph graph;  // optimised; its convolutions no longer hold their weights
+  std::string name = {};  // of the network in errors, such as its file's; may be empty
+  Graph graph;            // optimised; its convolutions no longer hold their weights
   std::vector<std::vector<std::unique_ptr<Kernel>>> kernels;  // by node: at least one, sharing its weights
   Isa isa;  // of the kernels, or of the steps around the network that a device leaves to the CPU
   std::shared_ptr<Device> device;  // whose kernels they are; null: the processor's

@@ -30,6 +30,7 @@ Tensor self_test_input(int height, int width) {
 
 SelfTest make_self_test(Session& session, int height, int width, int count) {
   session.run(self_test_input(height, width).view());
+  session.check_finite(0);
   const ConstView logits = session.output();
   const std::int64_t elements = logits.shape.pixels() * logits.shape.c;
   SelfTest test{.height = height, .width = width, .indices = {}, .values = {}};
@@ -44,6 +45,7 @@ SelfTest make_self_test(Session& session, int height, int width, int count) {
 
 double run_self_test(Session& session, const SelfTest& test) {
   session.run(self_test_input(test.height, test.width).view());
+  session.check_finite(0);
   const ConstView logits = session.output();
   const std::int64_t elements = logits.shape.pixels() * logits.shape.c;
   double worst = 0;

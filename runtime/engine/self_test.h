@@ -11,7 +11,8 @@ namespace atrous {
 // normalised photo.
 Tensor self_test_input(int height, int width);
 
-// Runs the network on it and keeps up to `count` logits spread over the low-resolution map.
+// Both: Error(not_finite) as Session::check_finite(). Runs the network on it and keeps up to `count` logits
+// spread over the low-resolution map.
 SelfTest make_self_test(Session&, int height = 65, int width = 97, int count = 64);
 
 // The largest deviation from the expected logits, as a share of the largest absolute logit; the test holds

@@ -7,6 +7,7 @@
 
 #include "layers/base/checked.h"
 #include "layers/base/error.h"
+#include "layers/cpu/maps/finite.h"
 #include "layers/cpu/maps/upsample_argmax.h"
 #include "layers/cpu/parallel.h"
 #include "runtime/image/preprocess.h"
@@ -23,6 +24,11 @@ std::vector<std::uint8_t> in_order(const std::vector<std::uint8_t>& rgb, Channel
   for (std::size_t p = 0; p < rgb.size(); p += 3)
     for (std::size_t c = 0; c < 3; ++c) out[p + c] = rgb[p + source[c]];
   return out;
+}
+
+[[noreturn]] void fail_not_finite(const Program& program) {
+  fail(ErrorCode::not_finite, "the logits of ", program.name.empty() ? "the network" : program.name,
+       " are not finite");
 }
 
 }  // namespace
@@ -238,17 +244,22 @@ ConstView Session::output(std::string_view name) {
 }
 
 void Session::label(std::int64_t n, std::int64_t height, std::int64_t width, std::span<std::uint8_t> labels,
-                    std::span<float> confidence, std::string_view output) {
+                    std::span<float> confidence, std::string_view output, float threshold) {
   const ConstView logits = last_outputs_[output_index(output)];
   const ConstView image = image_of(logits, n);  // or an error
-  if (queue_)
-    queue_->label(logits, n, height, width, labels, confidence);
-  else
-    label(image, height, width, labels, confidence);
+  if (!queue_)
+    label(image, height, width, labels, confidence, threshold);
+  else if (!queue_->label(logits, n, height, width, labels, confidence, threshold))
+    fail_not_finite(*program_);
+}
+
+void Session::check_finite(std::int64_t n, std::string_view name) {
+  if (!all_finite(program_->isa, image_of(output(name), n))) fail_not_finite(*program_);
 }
 
 void Session::label(ConstView logits, std::int64_t height, std::int64_t width, std::span<std::uint8_t> labels,
-                    std::span<float> confidence) {
+                    std::span<float> confidence, float threshold) {
+  if (!all_finite(program_->isa, logits)) fail_not_finite(*program_);
   const std::size_t room = scratch_room();
   const auto bytes = [&](int threads) {
     return upsample_argmax_workspace(logits.shape.c, height, width, threads);
@@ -261,7 +272,8 @@ void Session::label(ConstView logits, std::int64_t height, std::int64_t width, s
                                   .labels = labels,
                                   .confidence = confidence,
                                   .workspace = scratch(bytes(threads)),
-                                  .threads = threads});
+                                  .threads = threads,
+                                  .threshold = threshold});
 }
 
 }  // namespace atrous

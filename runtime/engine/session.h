@@ -56,14 +56,18 @@ class Session {
   ConstView output(std::string_view name = "out");
 
   // Labels and, unless empty, confidences of image n of the last run at height x width: see
-  // layers/cpu/maps/upsample_argmax.h. On a device computed there, so that only they travel. height * width
-  // of each.
+  // layers/cpu/maps/upsample_argmax.h, also for the threshold of one channel. Error(not_finite) as
+  // check_finite(). On a device computed there, so that only they travel. height * width of each.
   void label(std::int64_t n, std::int64_t height, std::int64_t width, std::span<std::uint8_t> labels,
-             std::span<float> confidence, std::string_view output = "out");
+             std::span<float> confidence, std::string_view output = "out", float threshold = 0);
 
-  // The same of other logits, [1, h, w, classes] in this process's memory.
+  // Error(not_finite), with the program's name, where a logit of image n of the last run is infinite or no
+  // number: then no class is a pixel's, though argmax would name one.
+  void check_finite(std::int64_t n, std::string_view output = "out");
+
+  // The same labels of other logits, [1, h, w, channels] in this process's memory.
   void label(ConstView logits, std::int64_t height, std::int64_t width, std::span<std::uint8_t> labels,
-             std::span<float> confidence);
+             std::span<float> confidence, float threshold = 0);
 
   // The plan for an input shape, made if need be.
   const Plan& plan(const Shape& input);

@@ -5,7 +5,6 @@
 #include <chrono>
 #include <exception>
 #include <filesystem>
-#include <system_error>
 #include <thread>
 
 #include "layers/base/checked.h"
@@ -17,6 +16,7 @@
 #include "runtime/image/label_read.h"
 #include "runtime/image/palette.h"
 #include "runtime/image/pillow_resize.h"
+#include "runtime/image/preprocess.h"
 #include "runtime/segment/segmenter.h"
 #include "weights_tools/io/clean_text.h"
 #include "weights_tools/io/file.h"
@@ -51,6 +51,7 @@ struct Comparison {
   LabelColours colours;               // of the dataset's classes
   bool binary = false;                // two classes; 255 is `undecided` until all labels have been seen
   Preprocessing preprocessing;
+  float threshold = 0;
 };
 constexpr std::uint8_t undecided = 2;  // the label 255 of masks that may be of 0 and 255 alone
 
@@ -68,6 +69,7 @@ Comparison make_comparison(const Subject& subject, const Dataset& dataset, const
   Comparison c;
   if (subject.model) c.preprocessing = subject.model->preprocessing;
   if (options.resize) c.preprocessing.resize = *options.resize;
+  if (subject.model) c.threshold = threshold_logit(*subject.model, options.threshold);
   const int side = c.preprocessing.resize.center_crop;
   if (options.at_original && side > 0)
     fail(ErrorCode::invalid_argument, "evaluation: a centre crop of ", side,
@@ -312,6 +314,8 @@ RunIdentity Run::identity() const {
   if (subject_.model)
     all.insert(all.end(), {{"device", subject_.model->program->runs_on()},
                            {"precision", std::string(subject_.model->program->precision())}});
+  if (subject_.model && subject_.model->answer == Answer::sigmoid)
+    all.emplace_back("threshold", text("logit ", comparison_.threshold));
   // torchvision's way is not written down, so that states of earlier versions hold.
   if (const std::string input = in_words(comparison_.preprocessing); input != in_words(Preprocessing{}))
     all.emplace_back("normalisation", input);
@@ -429,7 +433,8 @@ void Run::segment_one(Job& job) {
   const auto start = Clock::now();
   session_->run(job.picture, comparison_.preprocessing);
   job.network_seconds = seconds_since(start);
-  job.prediction = label(*session_, 0, job.truth.height, job.truth.width, nullptr);
+  job.prediction =
+      label(*session_, 0, job.truth.height, job.truth.width, nullptr, "out", comparison_.threshold);
   if (!options_.scores) return;
   const ConstView low = session_->output();  // only until the next run
   job.logits = Tensor(low.shape);
@@ -547,6 +552,9 @@ void Run::take_failure(const Job& job) {
   std::string sentence;
   try {
     std::rethrow_exception(job.error);
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::not_finite) throw;
+    sentence = error.what();
   } catch (const std::bad_alloc&) {
     sentence = sample(job).photo + ": out of memory";
   } catch (const std::exception& error) {
@@ -590,9 +598,6 @@ Evaluation Run::run() {
       scoring = std::jthread([this] { score(); });
       decoding = std::jthread([this] { decode(); });
       segment_all();
-    } catch (const std::system_error& error) {  // a thread that cannot be had
-      failure = std::make_exception_ptr(
-          Error(ErrorCode::limit, text("evaluation: two threads beside the caller: ", error.what())));
     } catch (...) {
       failure = std::current_exception();
     }

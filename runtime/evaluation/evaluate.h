@@ -29,7 +29,8 @@ struct EvaluateOptions {
   // Where label maps are compared: at the network's input size, the truth resized to it by nearest and
   // cropped with the photo, as torchvision's reference does; or at the photo's own size, the truth untouched.
   bool at_original = false;
-  bool scores = true;  // the softmax histogram too, for average precision and cross-entropy
+  bool scores = true;               // the softmax histogram too, for average precision and cross-entropy
+  std::optional<double> threshold;  // of a binary network: see threshold_logit() (model.h); none: 0.5
   bool void_class =
       false;            // void is a class of its own, "void", that is predicted only by a model that has it
   bool strict = false;  // the first broken image ends the run
@@ -82,10 +83,12 @@ Evaluation evaluate(const Predictions&, const Dataset&, const EvaluateOptions& =
 // Its state, if it was asked to keep one, goes on with the same options to exactly the numbers of a run
 // that was never stopped (but for seconds). The state is also kept when the run ends with an error.
 //
-// A broken image is listed in Evaluation::failed. Error as the first of them when strict, Error(malformed)
-// when no image could be evaluated; Error(mismatch) of default_class_map(); Error(invalid_argument) for a
-// dataset without samples, or a crop compared at the photo's own size; Error(limit) for classes that leave no
-// label for void; Error(io), Error(mismatch), Error(malformed) for a state that cannot be used or written.
+// A broken image is listed in Evaluation::failed. Error as the first of them when strict, and as
+// the first image whose logits are not finite: that is the network's fault, and others would hide it.
+// Error(malformed) when no image could be evaluated; Error(mismatch) of default_class_map();
+// Error(invalid_argument) for a dataset without samples, as threshold_logit(), or for a crop compared at the
+// photo's own size; Error(limit) for classes that leave no label for void; Error(io), Error(mismatch),
+// Error(malformed) for a state that cannot be used or written.
 Evaluation evaluate(const Model&, const Dataset&, const EvaluateOptions& = {}, const EvaluateCallbacks& = {});
 
 }  // namespace atrous

@@ -25,6 +25,14 @@ void blend(const std::vector<float>& top, const std::vector<float>& bottom, floa
   for (std::size_t i = 0; i < top.size(); ++i) to[i] = (1.f - f) * top[i] + f * bottom[i];
 }
 
+// The same of one channel, as the logits 0 and z of two classes.
+void blend_binary(const std::vector<float>& top, const std::vector<float>& bottom, float f, float* to) {
+  for (std::size_t i = 0; i < top.size(); ++i) {
+    to[2 * i] = 0;
+    to[2 * i + 1] = (1.f - f) * top[i] + f * bottom[i];
+  }
+}
+
 std::vector<ResizeTap> taps(std::int64_t in_size, int out_size) {
   std::vector<ResizeTap> all(static_cast<std::size_t>(out_size));
   resize_taps({.mode = ResizeMode::bilinear, .align_corners = false}, in_size, all);
@@ -40,14 +48,15 @@ LabelMap rows_of(const LabelMap& map, std::int64_t first, std::int64_t count) {
 
 void add_upsampled_scores(ScoreHistogram& histogram, ConstView logits, const LabelMap& truth, int ignore) {
   check(truth, "truth");
-  if (logits.shape.n != 1 || logits.shape.c != histogram.classes)
+  const bool binary = logits.shape.c == 1 && histogram.classes == 2;
+  if (logits.shape.n != 1 || (logits.shape.c != histogram.classes && !binary))
     fail(ErrorCode::invalid_argument, "scores: expected logits of one image and ", histogram.classes,
          " classes, found ", logits.shape);
-  const std::int64_t classes = logits.shape.c;
+  const std::int64_t classes = histogram.classes, channels = logits.shape.c;
   const std::vector<ResizeTap> rows = taps(logits.shape.h, truth.height),
                                columns = taps(logits.shape.w, truth.width);
   Tensor band({1, std::min<std::int64_t>(band_rows, truth.height), truth.width, classes});
-  std::vector<float> top(static_cast<std::size_t>(truth.width * classes)), bottom(top.size());
+  std::vector<float> top(static_cast<std::size_t>(truth.width * channels)), bottom(top.size());
   std::int64_t top_row = -1, bottom_row = -1;
   for (std::int64_t first = 0; first < truth.height; first += band_rows) {
     const std::int64_t count = std::min<std::int64_t>(band_rows, truth.height - first);
@@ -59,7 +68,7 @@ void add_upsampled_scores(ScoreHistogram& histogram, ConstView logits, const Lab
       }
       if (top_row != tap.low) widen(logits, top_row = tap.low, columns, top.data());
       if (bottom_row != tap.high) widen(logits, bottom_row = tap.high, columns, bottom.data());
-      blend(top, bottom, tap.f, band.view().pixel(0, y, 0));
+      (binary ? blend_binary : blend)(top, bottom, tap.f, band.view().pixel(0, y, 0));
     }
     const ConstView filled{band.data(), {1, count, truth.width, classes}, classes};
     histogram.add(filled, rows_of(truth, first, count), ignore);

@@ -1,5 +1,8 @@
 #include "runtime/segment/model.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "layers/base/error.h"
 #include "layers/base/visible_text.h"
 #include "layers/cpu/parallel.h"
@@ -12,6 +15,7 @@ namespace atrous {
 namespace {
 
 std::vector<std::string> default_classes(std::int64_t count) {
+  if (count == 1) return {"background", "foreground"};
   auto names = voc_classes();
   if (count == static_cast<std::int64_t>(names.size())) return names;
   names.clear();
@@ -19,7 +23,31 @@ std::vector<std::string> default_classes(std::int64_t count) {
   return names;
 }
 
-Model make_named_model(Checkpoint checkpoint, const std::string& name, const ModelOptions& options) {
+Answer answer_of(const Network& network, const std::optional<Metadata>& metadata) {
+  const Answer of_channels = network.classes == 1 ? Answer::sigmoid : Answer::softmax;
+  const Answer said = metadata && metadata->answer ? *metadata->answer : of_channels;
+  if (said == Answer::sigmoid && network.classes > 1)
+    fail(
+        ErrorCode::unsupported, "the metadata says that the head's ", network.classes,
+        " channels have a sigmoid each (several labels a pixel); atrous takes a sigmoid of one channel only");
+  if (said != of_channels)
+    fail(ErrorCode::mismatch, "the metadata says softmax, which over the head's one channel is always 1");
+  return said;
+}
+
+std::optional<int> background_of(const Model& model, const std::optional<Metadata>& metadata) {
+  if (metadata && metadata->background) {
+    const int said = *metadata->background;
+    if (said >= static_cast<int>(model.classes.size()))
+      fail(ErrorCode::mismatch, "the metadata says that class ", said, " is the background, the head has ",
+           model.classes.size(), " classes");
+    return said == no_background ? std::nullopt : std::optional(said);
+  }
+  return model.answer == Answer::sigmoid ? 0 : background_by_name(model.classes);
+}
+
+Model make_named_model(Checkpoint checkpoint, const std::string& name, ModelOptions options) {
+  options.name = name;
   try {
     Model model = make_model(std::move(checkpoint.state), checkpoint.metadata, options);
     model.choice = std::move(checkpoint.choice);
@@ -48,20 +76,42 @@ Model make_model(StateDict state, const std::optional<Metadata>& metadata, const
     model.palette = metadata->palette;
     model.preprocessing = metadata->preprocessing;
   }
+  model.answer = answer_of(network, metadata);
   if (model.classes.empty()) model.classes = default_classes(network.classes);
-  if (static_cast<std::int64_t>(model.classes.size()) != network.classes)
+  if (model.logits() != network.classes || (network.classes == 1 && model.classes.size() != 2))
     fail(ErrorCode::mismatch, "the metadata names ", model.classes.size(), " classes, the head has ",
-         network.classes);
-  if (model.palette.empty()) model.palette = voc_palette(static_cast<int>(network.classes));
+         network.classes,
+         network.classes == 1 ? " channel, which stands for 2: background and foreground" : "");
+  if (model.palette.empty()) model.palette = voc_palette(static_cast<int>(model.classes.size()));
+  model.background = background_of(model, metadata);
 
   const CpuOptions cpu{.isa = options.isa,
                        .force = options.force,
                        .threads = resolve_threads(options.threads),
                        .device_layers = options.device_layers};
-  model.program =
-      std::make_shared<const Program>(options.device ? compile_for(options.device, std::move(network.graph))
-                                                     : compile(std::move(network.graph), cpu));
+  Program program = options.device ? compile_for(options.device, std::move(network.graph))
+                                   : compile(std::move(network.graph), cpu);
+  program.name = options.name;
+  model.program = std::make_shared<const Program>(std::move(program));
   return model;
+}
+
+float threshold_logit(const Model& model, std::optional<double> threshold) {
+  if (!threshold) return 0;
+  if (model.answer != Answer::sigmoid)
+    fail(ErrorCode::invalid_argument, "a threshold is for a network of one logit, this one has ",
+         model.logits(), ", of which the largest decides");
+  if (!(*threshold > 0 && *threshold < 1))
+    fail(ErrorCode::invalid_argument, "threshold: expected a probability between 0 and 1, found ",
+         *threshold);
+  return static_cast<float>(std::log(*threshold / (1 - *threshold)));
+}
+
+std::optional<int> background_by_name(const std::vector<std::string>& classes) {
+  const auto found = std::ranges::find_if(
+      classes, [](const std::string& name) { return name.find("background") != name.npos; });
+  if (found == classes.end()) return {};
+  return static_cast<int>(found - classes.begin());
 }
 
 Model load_model(const std::string& path, const ModelOptions& options) {

@@ -15,7 +15,8 @@
 namespace atrous {
 
 struct ModelOptions {
-  bool aux = false;  // build the auxiliary head too
+  std::string name = {};  // the network's in errors about what it computes; load_model() takes the file's
+  bool aux = false;       // build the auxiliary head too
   Isa isa = supported_isas().front();
   std::string force = {};  // an implementation's name, preferred over the usual choice
   int threads = 0;         // for packing weights; 0: as many as the process may use
@@ -31,15 +32,32 @@ struct Model {
   std::string architecture;          // "deeplabv3_resnet101"
   std::vector<std::string> classes;  // by index; "class 7" where nothing names it
   Palette palette;                   // as many as classes
+  Answer answer = Answer::softmax;   // sigmoid: two classes of one logit
+  std::optional<int> background;     // the class that overlays leave as the photo is, where there is one
   Preprocessing preprocessing;
   std::int64_t output_stride = 8;
   std::string choice;  // of a file that holds several networks: which one this is, in a sentence
   std::shared_ptr<const Program> program;
+
+  // Channels of the logits: one for each class, but for a binary network one for both.
+  std::int64_t logits() const {
+    return answer == Answer::sigmoid ? 1 : static_cast<std::int64_t>(classes.size());
+  }
 };
 
+// A network whose head has one channel z is binary: class 1 where sigmoid(z) = 1 / (1 + exp(-z)) is above a
+// threshold, by default 0.5, class 0 elsewhere. Returns the logit that the threshold stands for,
+// ln(threshold / (1 - threshold)); 0 for none. Error(invalid_argument) for a threshold outside 0..1, both
+// left out, or for a model of more logits.
+float threshold_logit(const Model&, std::optional<double> threshold);
+
+// The first class whose name holds "background", as VOC's "__background__" does.
+std::optional<int> background_by_name(const std::vector<std::string>& classes);
+
 // From a .pth (zip or legacy) or .safetensors file. What the file's metadata does not say is torchvision's:
-// the VOC names for 21 classes, the VOC palette, ImageNet's mean and std, shorter side 520. Error(io,
-// malformed, unsupported, mismatch) as load_checkpoint and build_network.
+// the VOC names for 21 classes, the VOC palette, ImageNet's mean and std, shorter side 520. A head of one
+// channel has the classes background and foreground; otherwise the background is the class of that name.
+// Error(io, malformed, unsupported, mismatch) as load_checkpoint and build_network.
 Model load_model(const std::string& path, const ModelOptions& = {});
 
 // The network compiled into the library (weights_tools/default_model.h): 11 classes of street scenes.
@@ -50,7 +68,8 @@ Model load_default_model(const ModelOptions& = {});
 Model load_model(std::span<const std::byte> file, const std::string& name, const ModelOptions& = {});
 
 // From a state dict already in memory. Moved in, so that its tensors can be released as they are packed.
-// Error(mismatch) when the metadata names another network, or another number of classes than the head has.
+// Error(mismatch) when the metadata names another network, or another number of classes than the head has;
+// Error(unsupported) when the metadata says that each of several channels has a sigmoid of its own.
 Model make_model(StateDict, const std::optional<Metadata>&, const ModelOptions& = {});
 
 }  // namespace atrous

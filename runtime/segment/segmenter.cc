@@ -85,16 +85,17 @@ Shape input_shape(const ResizeRule& rule, const Image& photo) {
 // What follows the network, for one image of the last run.
 void finish(Session& session, const Model& model, std::int64_t n, int height, int width,
             const SegmentOptions& options, Segmentation& result) {
+  const float threshold = threshold_logit(model, options.threshold);
   std::vector<float>* confidence = options.confidence ? &result.confidence : nullptr;
   if (options.logits || options.upsampling == Upsampling::transposed)
     result.logits = full_logits(session, model, n, result.input_height, result.input_width,
                                 options.upsampling, options.output);
   if (options.upsampling == Upsampling::transposed)
     result.labels = label_map(height, width, confidence, [&](auto labels, auto confidences) {
-      session.label(result.logits.view(), height, width, labels, confidences);
+      session.label(result.logits.view(), height, width, labels, confidences, threshold);
     });
   else
-    result.labels = label(session, n, height, width, confidence, options.output);
+    result.labels = label(session, n, height, width, confidence, options.output, threshold);
   if (!options.logits) result.logits = {};
 }
 
@@ -120,14 +121,15 @@ Prepared prepare(const Image& photo, const Preprocessing& preprocessing, int thr
 }
 
 LabelMap label(Session& session, std::int64_t n, int height, int width, std::vector<float>* confidence,
-               const std::string& output) {
+               const std::string& output, float threshold) {
   return label_map(height, width, confidence, [&](auto labels, auto confidences) {
-    session.label(n, height, width, labels, confidences, output);
+    session.label(n, height, width, labels, confidences, output, threshold);
   });
 }
 
 Tensor full_logits(Session& session, const Model& model, std::int64_t n, int height, int width,
                    Upsampling upsampling, const std::string& output) {
+  session.check_finite(n, output);
   const ConstView low = image_of(session.output(output), n);
   return upsampling == Upsampling::bilinear ? bilinear(session, low, height, width)
                                             : transposed(low, model.output_stride, height, width);
@@ -135,6 +137,7 @@ Tensor full_logits(Session& session, const Model& model, std::int64_t n, int hei
 
 Segmentation segment(Session& session, const Model& model, const Image& photo,
                      const SegmentOptions& options) {
+  threshold_logit(model, options.threshold);  // or an error, before any work
   Stopwatch watch;
   check(photo, "photo");
   Preprocessing preprocessing = model.preprocessing;
@@ -163,6 +166,7 @@ Segmentation segment(Session& session, const Model& model, const Image& photo,
 
 std::vector<Segmentation> segment(Session& session, const Model& model, ConstView input,
                                   const SegmentOptions& options) {
+  threshold_logit(model, options.threshold);
   check_finite(input);
   Stopwatch watch;
   session.run(input);

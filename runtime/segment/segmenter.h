@@ -2,9 +2,9 @@
 //
 //   prepare()      resize, crop, normalise                      photo -> [1, h, w, 3]
 //   Session::run   the network                                  [n, h, w, 3] -> low-resolution logits
-//   label()        upsample, argmax, confidence                 logits -> label map of any size
-//   full_logits()  upsample alone                               logits -> [n, h, w, classes], what
-//   torchvision returns
+//   label()        upsample, argmax or threshold, confidence    logits -> label map of any size
+//   full_logits()  upsample alone                               logits -> [n, h, w, Model::logits()], as
+//                                                               torchvision returns them
 //
 // segment() is these in order.
 #pragma once
@@ -33,14 +33,17 @@ struct SegmentOptions {
   bool confidence = true;
   bool logits = false;  // keep the logits at the network's input size
   Upsampling upsampling = Upsampling::bilinear;
-  std::string output = "out";  // or "aux"
+  std::string output = "out";       // or "aux"
+  std::optional<double> threshold;  // of a binary network: see threshold_logit() (model.h); none: 0.5
 };
 
 struct Segmentation {
   LabelMap labels;
-  std::vector<float> confidence;  // of each label, 0..1; empty unless asked for
-  Tensor logits;                  // [1, h, w, classes]; empty unless asked for
-  std::optional<Image> resized;   // what the label map lies on where that is not the photo as it was given
+  // 0..1, the label's softmax, of a binary network max(p, 1 - p) of the sigmoid p whatever the threshold;
+  // empty unless asked for.
+  std::vector<float> confidence;
+  Tensor logits;                 // [1, h, w, Model::logits()]; empty unless asked for
+  std::optional<Image> resized;  // what the label map lies on where that is not the photo as it was given
   int input_height = 0, input_width = 0;  // what the network saw
   double prepare_seconds = 0, network_seconds = 0, label_seconds = 0;
 };
@@ -57,17 +60,19 @@ struct Prepared {
 };
 Prepared prepare(const Image& photo, const Preprocessing&, int threads);
 
-// Labels for image n of the session's last run, at height x width. `confidence` may be null.
+// Labels for image n of the session's last run, at height x width. `confidence` may be null. `threshold` as
+// threshold_logit() (model.h) gives it. Error(not_finite) as Session::check_finite().
 LabelMap label(Session&, std::int64_t n, int height, int width, std::vector<float>* confidence,
-               const std::string& output = "out");
+               const std::string& output = "out", float threshold = 0);
 
-// The logits of image n of the session's last run at height x width.
+// The logits of image n of the session's last run at height x width. Error(not_finite) as label().
 Tensor full_logits(Session&, const Model&, std::int64_t n, int height, int width, Upsampling,
                    const std::string& output = "out");
 
-// Error(invalid_argument) for an output that the model does not have, Error(limit) for sizes and memory: the
-// session's limit counts the copies of the photo that are made on the way.
-// With a centre crop, or with at_input, the label map has the network's input size.
+// Error(invalid_argument) for an output that the model does not have and as threshold_logit(), Error(limit)
+// for sizes and memory: the session's limit counts the copies of the photo that are made on the way.
+// Error(not_finite) for logits that are infinite or no numbers. With a centre crop, or with at_input, the
+// label map has the network's input size.
 Segmentation segment(Session&, const Model&, const Image& photo, const SegmentOptions& = {});
 
 // Error(invalid_argument) for values that are not finite.

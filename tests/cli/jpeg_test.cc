@@ -21,9 +21,7 @@ TEST_CASE_FIXTURE(Bench, "--format jpg writes overlay, sheet and cut-out as JPEG
   CHECK(names() == Names{"dog.confidence.png", "dog.cutout-class_2.jpg", "dog.labels.png", "dog.mask.png",
                          "dog.overlay.jpg", "dog.png", "dog.sheet.jpg", "net.safetensors"});
   const Segmentation s = expected();
-  OverlayOptions style;
-  style.background = true;  // no class of this network is called so
-  CHECK(read_text(folder / "dog.overlay.jpg") == jpeg(overlay(dog_photo, s.labels, model.palette, style)));
+  CHECK(read_text(folder / "dog.overlay.jpg") == jpeg(overlay(dog_photo, s.labels, model.palette)));
   CHECK(read_text(folder / "dog.cutout-class_2.jpg") == jpeg(cutout(dog_photo, s.labels, 2, {255, 128, 0})));
   CHECK(read_text(folder / "dog.mask.png") == text_of(encode_png(colourise(s.labels, model.palette))));
   CHECK(read_labels_file(folder / "dog.labels.png") == s.labels);
@@ -37,9 +35,7 @@ TEST_CASE_FIXTURE(Bench, "--format jpg writes overlay, sheet and cut-out as JPEG
 }
 
 TEST_CASE_FIXTURE(Bench, "--quality is the JPEG's, and -o - sends one") {
-  OverlayOptions style;
-  style.background = true;
-  const Image tinted = overlay(dog_photo, expected().labels, model.palette, style);
+  const Image tinted = overlay(dog_photo, expected().labels, model.palette);
   const auto sent = [&](const Arguments& more) {
     return succeed(segment(Arguments{dog, "-o", "-", "--overlay", "--format", "jpg"} + more));
   };

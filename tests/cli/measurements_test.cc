@@ -174,9 +174,9 @@ TEST_CASE("--help names every verb, and every verb's help its options and an exa
         "--resize",     "--size",       "--no-resize", "--center-crop", "--no-exif",      "--at",
         "--upsample",   "--aux",        "--palette",   "--classes",     "--alpha",        "--no-contours",
         "--background", "--threads",    "--isa",       "--force",       "--memory-limit", "--format",
-        "--quality",    "--cutout-on"}},
+        "--quality",    "--cutout-on",  "--threshold"}},
       {"inspect", {"--size", "--threads", "--tensors", "--json"}},
-      {"convert", {"--classes", "--palette"}},
+      {"convert", {"--classes", "--palette", "--background"}},
       {"bench", {"--size", "--batch", "--runs", "--warmup", "--format", "--threads", "--isa", "--force"}},
       {"profile", {"--size", "--batch", "--runs", "--warmup", "--format", "--threads", "--isa", "--force"}}};
   for (const auto& entry : verbs) {

@@ -313,26 +313,28 @@ struct Labels {
   std::vector<float> confidence;
 };
 
-Labels labels_by_processor(const Tensor& logits, std::int64_t height, std::int64_t width) {
+Labels labels_by_processor(const Tensor& logits, std::int64_t height, std::int64_t width,
+                           float threshold = 0) {
   const auto count = static_cast<std::size_t>(height * width);
   Labels l{std::vector<std::uint8_t>(count), std::vector<float>(count)};
-  const Buffer workspace(upsample_argmax_workspace(logits.shape().c, height, width, 1));
+  Buffer workspace(upsample_argmax_workspace(logits.shape().c, height, width, 1));
   atrous::upsample_argmax(supported_isas().front(), {.logits = logits.view(),
                                                      .height = height,
                                                      .width = width,
                                                      .labels = l.labels,
                                                      .confidence = l.confidence,
                                                      .workspace = {workspace.data(), workspace.size()},
-                                                     .threads = 1});
+                                                     .threads = 1,
+                                                     .threshold = threshold});
   return l;
 }
 
 Labels labels_by_device(const Tensor& logits, bool half, int wider, int height, int width,
-                        bool with_confidence = true) {
+                        bool with_confidence = true, float threshold = 0) {
   const DeviceMap map(logits, half, wider);
   const auto count = static_cast<std::size_t>(height) * static_cast<std::size_t>(width);
   const OnDevice labels(count), confidence(count * sizeof(float));
-  cuda::upsample_argmax(stream, map.map(), height, width, labels.as<std::uint8_t>(),
+  cuda::upsample_argmax(stream, map.map(), height, width, threshold, labels.as<std::uint8_t>(),
                         with_confidence ? confidence.as<float>() : nullptr);
   return {labels.read<std::uint8_t>(), confidence.read<float>()};
 }
@@ -346,16 +348,17 @@ TEST_CASE("cuda upsample_argmax: the processor's labels and confidences") {
     int height, width;
   };
   for (const Setting& s : settings)
-    for (const Case& c :
-         {Case{{1, 1, 1, 1}, 1, 1}, Case{{1, 1, 1, 3}, 5, 7}, Case{{1, 4, 5, 2}, 4, 5},
-          Case{{1, 9, 21, 21}, 33, 165}, Case{{1, 1, 40, 5}, 1, 300}, Case{{1, 40, 50, 19}, 13, 17},
-          Case{{1, 3, 140, 256}, 4, 150}, Case{{1, 5, 200, 150}, 5, 200}}) {
+    for (const Case& c : {Case{{1, 1, 1, 1}, 1, 1}, Case{{1, 9, 21, 1}, 33, 165}, Case{{1, 6, 5, 1}, 40, 37},
+                          Case{{1, 1, 1, 3}, 5, 7}, Case{{1, 4, 5, 2}, 4, 5}, Case{{1, 9, 21, 21}, 33, 165},
+                          Case{{1, 1, 40, 5}, 1, 300}, Case{{1, 40, 50, 19}, 13, 17},
+                          Case{{1, 3, 140, 256}, 4, 150}, Case{{1, 5, 200, 150}, 5, 200}}) {
       INFO(text_of(s), ", ", text(c.logits), " to ", c.height, " x ", c.width);
       Random random(s.seed);
       Tensor logits = drawn_map(c.logits, random, Draw::floats, s.half);
       for (float& x : logits.values()) x = rounded(10 * x, s.half);
-      const Labels expected = labels_by_processor(logits, c.height, c.width);
-      const Labels found = labels_by_device(logits, s.half, s.wider, c.height, c.width);
+      const float threshold = c.logits.w == 21 ? 1.5f : 0.f;  // of one channel
+      const Labels expected = labels_by_processor(logits, c.height, c.width, threshold);
+      const Labels found = labels_by_device(logits, s.half, s.wider, c.height, c.width, true, threshold);
       CHECK(found.labels == expected.labels);
       double largest = 0;
       for (std::size_t i = 0; i < found.confidence.size(); ++i)
@@ -363,9 +366,34 @@ TEST_CASE("cuda upsample_argmax: the processor's labels and confidences") {
                                                  static_cast<double>(expected.confidence[i]) -
                                              1));
       CHECK(largest < 2e-6);
-      const Labels alone = labels_by_device(logits, s.half, s.wider, c.height, c.width, false);
+      const Labels alone = labels_by_device(logits, s.half, s.wider, c.height, c.width, false, threshold);
       CHECK(alone.labels == expected.labels);
     }
+}
+
+TEST_CASE("cuda find_not_finite: one value that is infinite or a NaN is found, and a largest one is none") {
+  SKIP_WITHOUT_DEVICE();
+  const auto found_in = [](const Tensor& values, const Setting& s) {
+    const DeviceMap map(values, s.half, s.wider);
+    const OnDevice flag(std::vector<std::uint32_t>{0});
+    find_not_finite(stream, map.map(), flag.as<std::uint32_t>());
+    return flag.read<std::uint32_t>().front();
+  };
+  for_each_shape([&](const Setting& s, const Shape& shape, Random& random) {
+    Tensor values = drawn_map(shape, random, Draw::floats, s.half);
+    CHECK(found_in(values, s) == 0);
+    const std::size_t places[] = {0, values.values().size() / 2, values.values().size() - 1};
+    for (const std::size_t place : places) {
+      const float before = values.values()[place];
+      for (const float bad : {INFINITY, -INFINITY, not_a_number}) {
+        values.values()[place] = bad;
+        CHECK(found_in(values, s) == 1);
+      }
+      values.values()[place] = s.half ? 65504.f : -std::numeric_limits<float>::max();
+      CHECK(found_in(values, s) == 0);
+      values.values()[place] = before;
+    }
+  });
 }
 
 TEST_CASE("cuda upsample_argmax: of equal logits the lower class wins") {

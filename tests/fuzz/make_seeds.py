@@ -165,6 +165,9 @@ def metadata():
     seed("metadata", "full", lines(METADATA))
     for kind in ('{"kind":"none"}', '{"kind":"exact","width":1,"height":16384}'):
         seed("metadata", kind[9:13], lines({"atrous.format": "1", "resize": kind, "mean": "[-0.0,1e-45,3.4e38]", "std": "[1,2,3]"}))
+    classes = {"atrous.format": "1", "classes": '["road","crack"]'}
+    seed("metadata", "sigmoid", lines(classes | {"answer": "sigmoid", "background": "none"}))
+    seed("metadata", "softmax", lines(classes | {"answer": "softmax", "background": "1"}))
     seed("metadata", "foreign", "format pt\n")
 
 

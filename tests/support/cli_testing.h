@@ -124,10 +124,8 @@ struct Bench {
                             .resize = ResizeRule{ResizeRule::Kind::none, 0, 0, 0}}) {
     return atrous::segment(session, model, dog_photo, options);
   }
-  // Class 0 of the checkpoint is not called background, so overlays tint it like the others.
   std::string overlay_png(const Image& picture, const LabelMap& labels, const Palette& palette,
-                          OverlayOptions style = {}) const {
-    style.background = true;
+                          const OverlayOptions& style = {}) const {
     return text_of(encode_png(overlay(picture, labels, palette, style)));
   }
   // The temporary files that an output goes through must be gone: nothing but these names is in the folder.

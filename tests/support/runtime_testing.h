@@ -46,8 +46,9 @@ inline Model tiny_model(std::string_view head, ModelOptions options = {.threads 
   return make_model(tiny_state(head), std::nullopt, options);
 }
 
-// The state dict with one tensor's values multiplied.
-inline StateDict scaled(const StateDict& state, std::string_view which, float factor) {
+// The state dict with one tensor's values changed, each to change(value).
+template <class Change>
+StateDict changed(const StateDict& state, std::string_view which, Change&& change) {
   StateDict out;
   for (const auto& [name, tensor] : state.entries()) {
     StateTensor copy = tensor;
@@ -55,12 +56,15 @@ inline StateDict scaled(const StateDict& state, std::string_view which, float fa
       const auto count = static_cast<std::size_t>(tensor.elements());
       const auto values = std::make_shared<std::vector<float>>(count);
       const auto before = to_float(tensor);
-      for (std::size_t i = 0; i < count; ++i) (*values)[i] = before.get()[i] * factor;
+      for (std::size_t i = 0; i < count; ++i) (*values)[i] = change(before.get()[i]);
       copy.data = {values, reinterpret_cast<const std::byte*>(values->data())};
     }
     out.add(name, copy);
   }
   return out;
+}
+inline StateDict scaled(const StateDict& state, std::string_view which, float factor) {
+  return changed(state, which, [factor](float v) { return v * factor; });
 }
 
 // Uniform in -2..2, about what a normalised photo holds.
@@ -98,6 +102,25 @@ inline std::vector<float> values(ConstView v) {
 inline std::vector<float> run(Session& session, ConstView input, std::string_view output = "out") {
   session.run(input);
   return values(session.output(output));
+}
+
+// A network of one logit, as it is trained by binary cross-entropy; about half of the pixels of photo(48, 32)
+// are foreground.
+inline StateDict binary_state() {
+  const StateDict state =
+      seeded_state("fcn_resnet(1,1,1,1)", {.classes = 1, .width = 8, .aux = false, .seed = 3});
+  const Model model = make_model(state, std::nullopt, {.threads = 1});
+  Session session(model.program, {.threads = 1});
+  const SegmentOptions how{.resize = ResizeRule{ResizeRule::Kind::none, 0, 0, 0}, .logits = true};
+  std::vector<float> logits = values(segment(session, model, photo(48, 32), how).logits.view());
+  std::ranges::nth_element(logits, logits.begin() + std::ssize(logits) / 2);
+  const float median = logits[logits.size() / 2];
+  return changed(state, "classifier.4.bias", [median](float v) { return v - median; });
+}
+
+// Weights that are finite, and activations that are not: a last layer's products overflow.
+inline StateDict overflowing(const StateDict& state) {
+  return scaled(scaled(state, "backbone.layer4.0.bn3.weight", 1e25f), "classifier.4.weight", 1e20f);
 }
 
 // Bit for bit: NaNs and signed zeros count.

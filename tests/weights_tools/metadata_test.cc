@@ -20,6 +20,8 @@ Metadata example() {
   m.preprocessing.mean = {0.1f, 1.f / 3.f, 1e-30f};
   m.preprocessing.std = {0.229f, std::numeric_limits<float>::min(), 3.4e38f};
   m.preprocessing.resize = {.kind = ResizeRule::Kind::exact, .width = 480, .height = 360, .center_crop = 224};
+  m.answer = Answer::softmax;
+  m.background = 2;
   m.source = "model.pth";
   m.source_sha256 = Bytes(64, 'a');
   m.self_test = SelfTest{.height = 65,
@@ -48,6 +50,8 @@ TEST_CASE("metadata comes back to the bit") {
   CHECK(back->classes == m.classes);
   CHECK(back->palette == m.palette);
   CHECK(back->preprocessing == m.preprocessing);
+  CHECK(back->answer == m.answer);
+  CHECK(back->background == m.background);
   CHECK(back->source == m.source);
   CHECK(back->source_sha256 == m.source_sha256);
   CHECK(back->self_test == m.self_test);
@@ -59,6 +63,8 @@ TEST_CASE("empty metadata comes back empty") {
   CHECK(back->architecture.empty());
   CHECK(back->classes.empty());
   CHECK(back->preprocessing == Preprocessing{});
+  CHECK_FALSE(back->answer.has_value());
+  CHECK_FALSE(back->background.has_value());
   CHECK_FALSE(back->self_test.has_value());
 }
 
@@ -105,6 +111,18 @@ TEST_CASE("range and order come back, in a version of their own; without them th
   CHECK(to_strings(m).at("atrous.format") == "2");
   CHECK(to_strings(m).at("order") == "bgr");
   CHECK(metadata_from_strings(to_strings(m))->preprocessing == m.preprocessing);
+}
+
+TEST_CASE("both answers come back, and a background or that there is none") {
+  for (const Answer answer : {Answer::softmax, Answer::sigmoid})
+    for (const int background : {no_background, 0, 255}) {
+      Metadata m;
+      m.answer = answer;
+      m.background = background;
+      const auto back = metadata_from_strings(to_strings(m));
+      CHECK(back->answer == answer);
+      CHECK(back->background == background);
+    }
 }
 
 TEST_CASE("foreign metadata is not ours") {
@@ -180,6 +198,14 @@ TEST_CASE("bad metadata is refused by its key") {
       {"resize", "resize width is 16385", R"({"kind":"shorter_side","width":16385})"},
       {"resize", "resize width is not an integer", R"({"kind":"shorter_side","width":18446744073709551615})"},
       {"resize", "resize center_crop is -1", R"({"kind":"none","center_crop":-1})"},
+      {"answer", "is neither softmax nor sigmoid: relu", "relu"},
+      {"answer", "is neither softmax nor sigmoid", ""},
+      {"answer", "is neither softmax nor sigmoid", "Sigmoid"},
+      {"background", "is class 3 of 3", "3"},
+      {"background", "is -1, outside 0 to 255", "-1"},
+      {"background", "is 256, outside", "256"},
+      {"background", "is not an integer", "\"void\""},
+      {"background", "is not JSON", "nothing"},
       {"source", "has folders", "../../etc/passwd"},
       {"source", "has folders", "C:\\model.pth"},
       {"source", "control characters", "a\nb"},

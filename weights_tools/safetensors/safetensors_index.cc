@@ -7,7 +7,6 @@
 #include <unordered_set>
 
 #include "layers/base/error.h"
-#include "layers/base/visible_text.h"
 #include "weights_tools/io/bytes.h"
 #include "weights_tools/io/clean_text.h"
 #include "weights_tools/safetensors/safetensors.h"
@@ -160,13 +159,13 @@ StateDict read_safetensors_shards(const InputFile& index, const OpenShard& open)
   for (const std::string& shard : shards)
     if (!open(shard)) missing.push_back(shard);
   if (!missing.empty())
-    fail(ErrorCode::io, visible(index.path()),
+    fail(ErrorCode::io, index.path(),
          ": the index names shards that are not beside it: ", list_some(missing));
 
   StateDict out;
   for (const std::string& shard : shards) {
     const auto file = open(shard);
-    if (!file) fail(ErrorCode::io, visible(index.path()), ": the shard ", shard, " is gone");
+    if (!file) fail(ErrorCode::io, index.path(), ": the shard ", shard, " is gone");
     const StateDict state = read_shard(*file, shard);
     for (const auto& [name, tensor] : state.entries()) {
       const auto at = place.find(name);

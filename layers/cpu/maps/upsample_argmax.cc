@@ -50,6 +50,21 @@ void label_row(const float* top, const float* bottom, float f, std::int64_t clas
   }
 }
 
+// The same of one channel: label 1 above the threshold, and as sum 1 + exp(-|logit|).
+void threshold_row(const float* top, const float* bottom, float f, float threshold, std::int64_t width,
+                   std::int32_t* label, float* sum) {
+  const hn::ScalableTag<float> d;
+  const hn::RebindToSigned<decltype(d)> di;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const auto f0 = hn::Set(d, 1.f - f), f1 = hn::Set(d, f), least = hn::Set(d, threshold);
+  for (std::int64_t x = 0; x < width; x += lanes) {
+    const auto logit = hn::MulAdd(f0, hn::Load(d, top + x), hn::Mul(f1, hn::Load(d, bottom + x)));
+    const auto above = hn::RebindMask(di, hn::Gt(logit, least));
+    hn::Store(hn::IfThenElseZero(above, hn::Set(di, 1)), di, label + x);
+    if (sum) hn::Store(hn::Add(hn::Set(d, 1.f), hn::Exp(d, hn::Neg(hn::Abs(logit)))), d, sum + x);
+  }
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace atrous
 HWY_AFTER_NAMESPACE();
@@ -101,6 +116,7 @@ void upsample_argmax(Isa isa, const UpsampleArgmaxCall& call) {
   const std::int64_t classes = call.logits.shape.c, pitch = row_pitch(call.width);
   if (classes > 256) fail(ErrorCode::limit, "argmax: ", classes, " classes, at most 256 fit a label map");
   const auto run_row = ATROUS_FOR_ISA(isa, label_row);
+  const auto run_threshold = ATROUS_FOR_ISA(isa, threshold_row);
   auto* rows = reinterpret_cast<ResizeTap*>(call.workspace.data());
   ResizeTap* columns = rows + call.height;
   const Resize bilinear{.mode = ResizeMode::bilinear, .align_corners = false};
@@ -125,8 +141,11 @@ void upsample_argmax(Isa isa, const UpsampleArgmaxCall& call) {
       if (top_row != rows[y].low) widen(call.logits, top_row = rows[y].low, columns, call.width, top);
       if (bottom_row != rows[y].high)
         widen(call.logits, bottom_row = rows[y].high, columns, call.width, bottom);
-      run_row(top, bottom, rows[y].f, classes, pitch, call.width, best, label,
-              call.confidence.empty() ? nullptr : sum);
+      float* const wanted_sum = call.confidence.empty() ? nullptr : sum;
+      if (classes == 1)
+        run_threshold(top, bottom, rows[y].f, call.threshold, call.width, label, wanted_sum);
+      else
+        run_row(top, bottom, rows[y].f, classes, pitch, call.width, best, label, wanted_sum);
       const std::int64_t at = y * call.width;
       std::transform(label, label + call.width, call.labels.begin() + at,
                      [](std::int32_t c) { return static_cast<std::uint8_t>(c); });

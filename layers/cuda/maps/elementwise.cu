@@ -28,6 +28,20 @@ void run(cudaStream_t stream, const Function& function, const Map& out) {
   launch(for_each_vector<T, Function>, grid.blocks, grid.threads, 0, stream, function, to, out.pixels());
 }
 
+// Reads only. Threads that find one write the same value.
+template <class T>
+__global__ void __launch_bounds__(256)
+    find_not_finite_kernel(TypedMap<T> in, long long pixels, std::uint32_t* found) {
+  const long long p = pixel_of_thread();
+  const int first = vector_of_thread() * lanes<T>;
+  if (p >= pixels || first >= in.c) return;
+  const Vector<T> x = load(in.pixel(p) + first);
+  bool finite = true;
+#pragma unroll
+  for (int i = 0; i < lanes<T>; ++i) finite = finite && (first + i >= in.c || fabsf(x.v[i]) < INFINITY);
+  if (!finite) *found = 1;
+}
+
 template <class T>
 struct Epilogue {
   TypedMap<T> in;
@@ -76,6 +90,14 @@ struct Product {
 };
 
 }  // namespace
+
+void find_not_finite(cudaStream_t stream, Map in, std::uint32_t* found) {
+  with_type_of(in, [&]<class T>(T) {
+    const TypedMap<T> map(in);
+    const Grid grid = grid_of_pixels(in.pixels(), vectors_of(map));
+    launch(find_not_finite_kernel<T>, grid.blocks, grid.threads, 0, stream, map, in.pixels(), found);
+  });
+}
 
 void epilogue(cudaStream_t stream, const float* bias, const Map* residual, ActivationKind kind, Map in,
               Map out) {

@@ -24,6 +24,7 @@ constexpr std::size_t shared_limit = 48 << 10;
 struct Labelling {
   Taps rows, columns;
   int height, width;
+  float threshold;  // of one channel
   std::uint8_t* labels;
   float* confidence;
 };
@@ -32,6 +33,11 @@ struct Labelling {
 template <class Logit>
 __device__ void label_pixel(const Labelling& to, long long at, int classes, Logit logit) {
   float largest = logit(0);
+  if (classes == 1) {
+    to.labels[at] = largest > to.threshold;
+    if (to.confidence) to.confidence[at] = 1.f / (1.f + expf(-fabsf(largest)));
+    return;
+  }
   int label = 0;
   for (int c = 1; c < classes; ++c) {
     const float value = logit(c);
@@ -96,12 +102,17 @@ long long pixels_of_run(const Taps& columns) {
 
 }  // namespace
 
-void upsample_argmax(cudaStream_t stream, Map logits, int height, int width, std::uint8_t* labels,
-                     float* confidence) {
+void upsample_argmax(cudaStream_t stream, Map logits, int height, int width, float threshold,
+                     std::uint8_t* labels, float* confidence) {
   if (logits.c > 256) fail(ErrorCode::limit, "argmax: ", logits.c, " classes, at most 256 fit a label map");
   const Resize bilinear{.mode = ResizeMode::bilinear, .align_corners = false};
-  const Labelling to{
-      Taps(bilinear, logits.h, height), Taps(bilinear, logits.w, width), height, width, labels, confidence};
+  const Labelling to{.rows = Taps(bilinear, logits.h, height),
+                     .columns = Taps(bilinear, logits.w, width),
+                     .height = height,
+                     .width = width,
+                     .threshold = threshold,
+                     .labels = labels,
+                     .confidence = confidence};
   const int runs = static_cast<int>(parts(width, run));
   const std::size_t staged =
       2 * static_cast<std::size_t>(pixels_of_run(to.columns) * (logits.c | 1)) * sizeof(float);

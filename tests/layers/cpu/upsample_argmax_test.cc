@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
+
 #include "layers/ops/argmax.h"
 #include "layers/ops/resize.h"
 #include "layers/ops/softmax.h"
@@ -18,11 +20,12 @@ struct Labels {
 };
 
 // With a workspace of exactly the size asked for, and everything full of NaN before.
-Labels run(Isa isa, ConstView logits, std::int64_t height, std::int64_t width, bool confident, int threads) {
+Labels run(Isa isa, ConstView logits, std::int64_t height, std::int64_t width, bool confident, int threads,
+           float threshold = 0) {
   const auto pixels = static_cast<std::size_t>(height * width);
   Labels out{std::vector<std::uint8_t>(pixels, 0xee),
              std::vector<float>(confident ? pixels : 0, not_a_number)};
-  const Buffer workspace(upsample_argmax_workspace(logits.shape.c, height, width, threads));
+  Buffer workspace(upsample_argmax_workspace(logits.shape.c, height, width, threads));
   std::memset(workspace.data(), 0xff, workspace.size());
   upsample_argmax(isa, {.logits = logits,
                         .height = height,
@@ -30,7 +33,8 @@ Labels run(Isa isa, ConstView logits, std::int64_t height, std::int64_t width, b
                         .labels = out.labels,
                         .confidence = out.confidence,
                         .workspace = {workspace.data(), workspace.size()},
-                        .threads = threads});
+                        .threads = threads,
+                        .threshold = threshold});
   return out;
 }
 
@@ -66,7 +70,7 @@ std::string wrong_labels(const Tensor& full, const std::vector<std::uint8_t>& la
 TEST_CASE("upsample_argmax labels each pixel with the largest class of the resized logits") {
   for (Isa isa : supported_isas())
     for (const Size& size : sizes)
-      for (std::int64_t classes : {1, 2, 21, 33, 256}) {
+      for (std::int64_t classes : {2, 21, 33, 256}) {
         const auto& [h, w, height, width] = size;
         if (classes == 256 && height * width > 600) continue;  // enough of them are small
         CAPTURE(name_of(isa));
@@ -122,19 +126,73 @@ TEST_CASE("upsample_argmax is as sure of far-apart logits as softmax is, and ove
   }
 }
 
-TEST_CASE("upsample_argmax gives the same bits for any number of threads, with confidence and without") {
-  Random random(6);
-  Tensor logits({1, 23, 9, 21});
-  fill(logits.view(), random, Draw::floats);
+TEST_CASE("upsample_argmax of one channel is class 1 where the resized logit is above the threshold") {
+  for (Isa isa : supported_isas())
+    for (const Size& size : sizes)
+      for (const float threshold : {0.f, -0.4f, 0.7f}) {
+        const auto& [h, w, height, width] = size;
+        CAPTURE(name_of(isa));
+        CAPTURE(threshold);
+        CAPTURE(text(h, "x", w, " to ", height, "x", width));
+        Random random(static_cast<std::uint64_t>(h * 31 + w));
+        Slice logits({1, h, w, 1}, 1, 2);
+        fill(logits.view(), random, Draw::floats);
+        const Tensor full = resized(logits.view(), height, width);
+        std::vector<std::uint8_t> expected(full.values().size());
+        threshold_reference(full.view(), threshold, expected);
+        const Labels got = run(isa, logits.view(), height, width, true, 2, threshold);
+        for (std::size_t p = 0; p < expected.size(); ++p) {
+          const double z = static_cast<double>(full.values()[p]);
+          // Within the rounding of the resize, either label is right.
+          if (std::abs(z - static_cast<double>(threshold)) > 1e-6) CHECK(got.labels[p] == expected[p]);
+          const double sigmoid = 1 / (1 + std::exp(-z));
+          CHECK(static_cast<double>(got.confidence[p]) ==
+                doctest::Approx(std::max(sigmoid, 1 - sigmoid)).epsilon(1e-6));
+        }
+        CHECK(run(isa, logits.view(), height, width, false, 1, threshold).labels == got.labels);
+      }
+}
+
+TEST_CASE("upsample_argmax of one channel is the softmax of the logits 0 and z, and overflows nowhere") {
+  const Tensor one = tensor_of({1, 1, 5, 1}, {-3e38f, -1, 0, 1, 3e38f});
+  const Tensor two = tensor_of({1, 1, 5, 2}, {0, -3e38f, 0, -1, 0, 0, 0, 1, 0, 3e38f});
   for (Isa isa : supported_isas()) {
     CAPTURE(name_of(isa));
-    const Labels one = run(isa, logits.view(), 181, 70, true, 1);
-    for (int threads : {2, 3, 7}) {
-      CAPTURE(threads);
-      const Labels many = run(isa, logits.view(), 181, 70, true, threads);
-      CHECK(many.labels == one.labels);
-      CHECK(many.confidence == one.confidence);
-      CHECK(run(isa, logits.view(), 181, 70, false, threads).labels == one.labels);
+    const Labels got = run(isa, one.view(), 1, 5, true, 1), same = run(isa, two.view(), 1, 5, true, 1);
+    CHECK(got.labels == std::vector<std::uint8_t>{0, 0, 0, 1, 1});
+    CHECK(same.labels == got.labels);
+    const float expected[] = {1, 0.7310586f, 0.5f, 0.7310586f, 1};
+    for (std::size_t p = 0; p < 5; ++p) {
+      CHECK(got.confidence[p] == doctest::Approx(expected[p]).epsilon(1e-6));
+      CHECK(same.confidence[p] == doctest::Approx(expected[p]).epsilon(1e-6));
+    }
+  }
+}
+
+TEST_CASE("threshold_reference takes one channel") {
+  std::vector<std::uint8_t> labels(1);
+  CHECK(contains(error_of(ErrorCode::invalid_argument,
+                          [&] {
+                            threshold_reference(Tensor::zeros({1, 1, 1, 2}).view(), 0, labels);
+                          }),
+                 "one channel, found 2"));
+}
+
+TEST_CASE("upsample_argmax gives the same bits for any number of threads, with confidence and without") {
+  Random random(6);
+  for (const std::int64_t channels : {1, 21}) {
+    Tensor logits({1, 23, 9, channels});
+    fill(logits.view(), random, Draw::floats);
+    for (Isa isa : supported_isas()) {
+      CAPTURE(name_of(isa));
+      const Labels one = run(isa, logits.view(), 181, 70, true, 1);
+      for (int threads : {2, 3, 7}) {
+        CAPTURE(threads);
+        const Labels many = run(isa, logits.view(), 181, 70, true, threads);
+        CHECK(many.labels == one.labels);
+        CHECK(many.confidence == one.confidence);
+        CHECK(run(isa, logits.view(), 181, 70, false, threads).labels == one.labels);
+      }
     }
   }
 }

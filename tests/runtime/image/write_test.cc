@@ -149,10 +149,12 @@ TEST_CASE("an overlay tints by class, leaves background alone and outlines insid
       picture(5, 1, 3, {100, 100, 100, 100, 100, 100, 100, 100, 100, 100, 100, 100, 100, 100, 100});
   const Palette palette{{0, 0, 0}, {200, 0, 101}};
   const LabelMap map = labels(5, 1, {0, 1, 1, 1, 1});
-  CHECK(overlay(photo, map, palette, {.alpha = 0.5f}) ==
+  CHECK(overlay(photo, map, palette, {.alpha = 0.5f, .background = 0}) ==
         picture(5, 1, 3, {100, 100, 100, 200, 0, 101, 150, 50, 101, 150, 50, 101, 150, 50, 101}));
-  CHECK(overlay(photo, map, palette, {.alpha = 0.5f, .contours = false, .background = true}) ==
+  CHECK(overlay(photo, map, palette, {.alpha = 0.5f, .contours = false}) ==
         picture(5, 1, 3, {50, 50, 50, 150, 50, 101, 150, 50, 101, 150, 50, 101, 150, 50, 101}));
+  CHECK(overlay(photo, map, palette, {.alpha = 0.5f, .background = 1}) ==
+        picture(5, 1, 3, {0, 0, 0, 100, 100, 100, 100, 100, 100, 100, 100, 100, 100, 100, 100}));
   CHECK(overlay(photo, map, palette, {.alpha = 0, .contours = false}) == photo);
 }
 
