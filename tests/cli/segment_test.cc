@@ -468,7 +468,8 @@ TEST_CASE_FIXTURE(Bench,
     Preprocessing p = how;
     p.resize = {ResizeRule::Kind::none, 0, 0, 0};
     const Prepared prepared = prepare(dog_photo, p, 1);
-    const auto results = atrous::segment(session, model, prepared.input.view(), {.logits = true});
+    const auto results =
+        atrous::segment(session, model, prepared.input.view(), {.resize = {}, .logits = true});
     return text_of(encode_npy(results.at(0).logits.view()));
   };
   CHECK(logits({}) == expected({}));
