@@ -89,6 +89,7 @@ Action parse(int argc, const char* const* argv) {
     app->parse(argc, argv);
   } catch (const CLI::Success& success) {  // --help, --version
     std::ostringstream said;
+    said.imbue(std::locale::classic());
     app->exit(success, said, said);
     return [text = said.str()] {
       print(text);

@@ -309,7 +309,9 @@ std::uint64_t parse_bytes(const std::string& text) {
 
 // VmHWM and not getrusage: the latter still counts what the process was before exec.
 std::uint64_t peak_resident_bytes() {
-  std::ifstream status("/proc/self/status");
+  std::ifstream status;
+  status.imbue(std::locale::classic());
+  status.open("/proc/self/status");
   std::string key;
   for (std::uint64_t kilobytes = 0; status >> key;
        status.ignore(std::numeric_limits<std::streamsize>::max(), '\n'))
@@ -319,11 +321,7 @@ std::uint64_t peak_resident_bytes() {
 
 std::string megabytes(std::uint64_t bytes) { return fixed(static_cast<double>(bytes) / 1e6, 1) + " MB"; }
 
-std::string fixed(double value, int decimals) {
-  std::ostringstream out;
-  out << std::fixed << std::setprecision(decimals) << value;
-  return out.str();
-}
+std::string fixed(double value, int decimals) { return text(std::fixed, std::setprecision(decimals), value); }
 
 std::string Table::plain() const {
   const auto rows = visible_cells(rows_);

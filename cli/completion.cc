@@ -46,8 +46,11 @@ Values values_of(const CLI::Option& option) {
   }
   const std::size_t open = type.find('{'), close = type.find('}');
   if (open != type.npos && close != type.npos) {
-    std::istringstream list(type.substr(open + 1, close - open - 1));
-    for (std::string choice; std::getline(list, choice, ',');) values.choices.push_back(choice);
+    for (std::size_t from = open + 1; from < close;) {
+      const std::size_t end = std::min(type.find(',', from), close);
+      values.choices.push_back(type.substr(from, end - from));
+      from = end + 1;
+    }
     return values;
   }
   values.files = type == "FILE" || type == "FOLDER" || type == "PHOTO";

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "cli/cli.h"
+#include "layers/base/ascii.h"
 #include "layers/base/error.h"
 #include "layers/base/visible_text.h"
 #include "runtime/image/image_read.h"
@@ -19,12 +20,7 @@ namespace {
 
 constexpr std::uint64_t most_input_bytes = 1u << 30;
 
-std::string extension_of(const fs::path& path) {
-  std::string extension = path.extension().string();
-  std::ranges::transform(extension, extension.begin(),
-                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return extension;
-}
+std::string extension_of(const fs::path& path) { return lower(path.extension().string()); }
 
 bool is_picture(const fs::path& path) {
   return std::ranges::count(picture_extensions(), extension_of(path)) != 0;

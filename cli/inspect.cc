@@ -102,10 +102,10 @@ std::string assumptions(const nlohmann::ordered_json& report) {
 }
 
 std::string in_words(const nlohmann::ordered_json& report) {
-  std::ostringstream out;
+  std::string out;
   const auto line = [&](std::string_view name, const std::string& value) {
-    out << name << std::string(name.size() < 15 ? 16 - name.size() : 2, ' ') << visible(value, Newlines::kept)
-        << '\n';
+    out += text(name, std::string(name.size() < 15 ? 16 - name.size() : 2, ' '),
+                visible(value, Newlines::kept), '\n');
   };
   if (report["architecture"].is_null()) {
     line("architecture", "not one that atrous runs: " + report["reason"].get<std::string>());
@@ -135,7 +135,7 @@ std::string in_words(const nlohmann::ordered_json& report) {
   line("container", report["container"].get<std::string>());
   for (const auto& note : report["notes"]) line("", note.get<std::string>());
   line("sha256", report["sha256"].get<std::string>());
-  return out.str();
+  return out;
 }
 
 int run(const Options& options) {

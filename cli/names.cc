@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 #include "cli/suggest.h"
+#include "layers/base/ascii.h"
 #include "layers/base/error.h"
 #include "runtime/image/palette.h"
 #include "weights_tools/io/clean_text.h"
@@ -81,7 +82,7 @@ std::uint8_t class_by_name(const Model& model, const std::string& name) {
 std::string file_safe(const std::string& name) {
   std::string safe = name;
   std::ranges::replace_if(
-      safe, [](unsigned char c) { return !std::isalnum(c) && c != '-' && c != '_'; }, '_');
+      safe, [](char c) { return !is_letter(c) && !is_digit(c) && c != '-' && c != '_'; }, '_');
   return safe;
 }
 

@@ -420,7 +420,10 @@ int run(const Options& options) {
     for (const auto& entry : job.report) report.push_back(entry);
     try {
       if (job.failure) std::rethrow_exception(job.failure);
+    } catch (const OutOfMemory& error) {
+      go_on_after(job, on_terminal(path) + ": " + error.what());
     } catch (const Error& error) {
+      if (error.code() == ErrorCode::device) throw;  // nor does another photo after it
       go_on_after(job, error.what());
     } catch (const std::bad_alloc&) {
       go_on_after(job, visible(path) + ": out of memory");

@@ -1,16 +1,14 @@
 #include "cli/suggest.h"
 
 #include <algorithm>
-#include <cctype>
 #include <vector>
 
+#include "layers/base/ascii.h"
 #include "layers/base/error.h"
 
 namespace atrous::cli {
 
 namespace {
-
-char lower(char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); }
 
 // Optimal string alignment distance (Damerau 1964, Levenshtein 1966): row by row, three rows kept.
 std::size_t distance(std::string_view a, std::string_view b) {

@@ -1,6 +1,7 @@
 // atrous verify MODEL
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <iomanip>
 #include <nlohmann/json.hpp>
 
 #include "cli/cli.h"
@@ -36,11 +37,7 @@ struct Finding {
   nlohmann::ordered_json json;
 };
 
-std::string scientific(double value) {
-  std::ostringstream out;
-  out << std::setprecision(2) << std::scientific << value;
-  return out.str();
-}
+std::string scientific(double value) { return text(std::scientific, std::setprecision(2), value); }
 
 // Runs a check; where the logits are not finite, its error names the layer where they come from.
 template <class Check>

@@ -6,6 +6,7 @@
 #include <span>
 #include <utility>
 
+#include "layers/base/ascii.h"
 #include "layers/base/error.h"
 #include "layers/base/visible_text.h"
 #include "weights_tools/io/bytes.h"
@@ -152,13 +153,17 @@ std::string_view name_of(Container container) {
   return "?";
 }
 
-Checkpoint load_checkpoint(const std::string& path, const LoadOptions& options) {
+Checkpoint load_checkpoint(const std::string& path, const LoadOptions& options) try {
   return load_named(InputFile(path), shards_beside(path), options);
+} catch (...) {
+  rethrow_as_error();
 }
 
 Checkpoint load_checkpoint(std::span<const std::byte> bytes, const std::string& name,
-                           const LoadOptions& options) {
+                           const LoadOptions& options) try {
   return load_named(InputFile(bytes, name), nullptr, options);
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

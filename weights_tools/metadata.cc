@@ -245,7 +245,7 @@ void check_version(const std::string& version) {
 std::string_view name_of(ChannelOrder order) { return order == ChannelOrder::rgb ? "rgb" : "bgr"; }
 std::string_view name_of(Answer answer) { return answer == Answer::softmax ? "softmax" : "sigmoid"; }
 
-std::optional<Metadata> metadata_from_strings(const Strings& strings) {
+std::optional<Metadata> metadata_from_strings(const Strings& strings) try {
   const auto version = strings.find("atrous.format");
   if (version == strings.end()) return std::nullopt;
   check_version(version->second);
@@ -273,9 +273,11 @@ std::optional<Metadata> metadata_from_strings(const Strings& strings) {
   if (m.background && !m.classes.empty() && *m.background >= static_cast<int>(m.classes.size()))
     fail_metadata("background", text("is class ", *m.background, " of ", m.classes.size()));
   return m;
+} catch (...) {
+  rethrow_as_error();
 }
 
-Strings to_strings(const Metadata& m) {
+Strings to_strings(const Metadata& m) try {
   for (const std::string& name : m.classes) check_name(name, "a class");
   const Preprocessing& p = m.preprocessing;
   const bool newer = p.range != 1 || p.order != ChannelOrder::rgb;
@@ -295,6 +297,8 @@ Strings to_strings(const Metadata& m) {
   if (m.self_test) out.emplace("self_test", self_test_text(*m.self_test));
   metadata_from_strings(out);  // nothing is written that would not be read
   return out;
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

@@ -263,7 +263,7 @@ void write_deeplab_head(Writer& w, const std::string& m, std::int64_t in, std::i
 
 }  // namespace
 
-StateDict seeded_state(std::string_view architecture, const SeededOptions& options) {
+StateDict seeded_state(std::string_view architecture, const SeededOptions& options) try {
   const Architecture a = parse(architecture);
   if (options.width < 4 || options.width > 256 || options.classes < 1 || options.classes > 256)
     fail(ErrorCode::invalid_argument,
@@ -283,6 +283,8 @@ StateDict seeded_state(std::string_view architecture, const SeededOptions& optio
   if (options.aux && a.head != Head::lraspp)
     write_fcn_head(w, "aux_classifier", features.early, options.classes);
   return w.take();
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

@@ -1,7 +1,11 @@
 // The one exception type of the library, and the one way to throw it.
 #pragma once
 
-#include <sstream>
+#include <array>
+#include <cstddef>
+#include <exception>
+#include <ostream>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -16,6 +20,7 @@ enum class ErrorCode {
   limit,             // a size, count or memory cap would be exceeded
   mismatch,          // a checkpoint does not fit the network it claims to be
   not_finite,        // a network's values overflowed: its logits are infinite or no numbers
+  device,            // a device failed at work that it had accepted; what it computed since is lost
 };
 
 // Every failure of the library: a code for programs and a sentence for people. The sentence names the
@@ -29,18 +34,80 @@ class Error : public std::runtime_error {
   ErrorCode code_;
 };
 
-// Joins its arguments as operator<< prints them: text("expected ", 3, ", found ", n).
+// Error(limit) where memory could not be had. Takes none itself.
+class OutOfMemory final : public Error {
+ public:
+  explicit OutOfMemory(std::size_t bytes_asked_for = 0) noexcept;
+  const char* what() const noexcept override { return sentence_.data(); }
+
+ private:
+  std::array<char, 64> sentence_;
+};
+
+// The handler of every public function: an Error passes, and what the standard library threw becomes one.
+//
+//   Image read_image(...) try {
+//     ...
+//   } catch (...) {
+//     rethrow_as_error();
+//   }
+//
+// bad_alloc: OutOfMemory. length_error, and a thread that cannot be had: Error(limit). Other errors of the
+// system and its files: Error(io). Whatever else derives from std::exception: Error(invalid_argument).
+[[noreturn]] void rethrow_as_error();
+
+// What a function that the host gave has thrown, on its way through the library.
+struct FromHost {
+  std::exception_ptr exception;
+};
+
+// Calls a function that the host gave: what that throws reaches the host as it is.
+template <class Function, class... Arguments>
+auto call_host(const Function& function, Arguments&&... arguments) {
+  try {
+    return function(std::forward<Arguments>(arguments)...);
+  } catch (...) {
+    throw FromHost{std::current_exception()};
+  }
+}
+
+// An argument of text(), as long as that is called.
+class TextPart {
+ public:
+  template <class T>
+  TextPart(const T& value)
+      : value_(&value),
+        put_([](std::ostream& out, const TextPart& part) { out << *static_cast<const T*>(part.value_); }) {}
+  TextPart(const char* value)
+      : value_(value),
+        put_([](std::ostream& out, const TextPart& part) { out << static_cast<const char*>(part.value_); }) {}
+  TextPart(std::ios_base& (*manipulator)(std::ios_base&))
+      : manipulator_(manipulator),
+        put_([](std::ostream& out, const TextPart& part) { out << part.manipulator_; }) {}
+  void put(std::ostream& out) const { put_(out, *this); }
+
+ private:
+  union {
+    const void* value_;
+    std::ios_base& (*manipulator_)(std::ios_base&);
+  };
+  void (*put_)(std::ostream&, const TextPart&);
+};
+std::string joined(std::span<const TextPart>);
+[[noreturn]] void fail_with(ErrorCode, std::span<const TextPart>);
+
+// Joins its arguments as operator<< prints them, whatever locale the process has: text("expected ", 3, ",
+// found ", n). Manipulators are arguments too.
 template <class... Parts>
 std::string text(const Parts&... parts) {
-  std::ostringstream out;
-  out.exceptions(std::ios::badbit);  // without it a stream that runs out of memory cuts the text short
-  (out << ... << parts);
-  return std::move(out).str();
+  const TextPart all[] = {parts...};
+  return joined(all);
 }
 
 template <class... Parts>
 [[noreturn]] void fail(ErrorCode code, const Parts&... parts) {
-  throw Error(code, text(parts...));
+  const TextPart all[] = {parts...};
+  fail_with(code, all);
 }
 
 }  // namespace atrous

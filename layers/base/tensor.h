@@ -11,6 +11,7 @@
 #include <memory>
 #include <ostream>
 #include <span>
+#include <string_view>
 
 namespace atrous {
 
@@ -42,6 +43,11 @@ struct BasicView {
 };
 using View = BasicView<float>;
 using ConstView = BasicView<const float>;
+
+// Error(invalid_argument), naming `what` and both numbers, for a view without memory, of a dimension below 1,
+// or whose pitch is less than its channels; Error(limit) where its bytes overflow. Every function that takes
+// a view from a caller begins with it.
+void check(ConstView, std::string_view what);
 
 // Image n of a batch. Error(invalid_argument) when there is none.
 ConstView image_of(ConstView batch, std::int64_t n);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <fstream>
+#include <locale>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -24,7 +25,9 @@ std::vector<std::string_view> split(std::string_view line, char at) {
 
 std::vector<std::string> lines(const std::string& path) {
   std::vector<std::string> all;
-  std::ifstream file(path);
+  std::ifstream file;
+  file.imbue(std::locale::classic());
+  file.open(path);
   for (std::string line; std::getline(file, line);) all.push_back(line);
   return all;
 }

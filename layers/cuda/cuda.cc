@@ -9,16 +9,74 @@
 
 namespace atrous::cuda {
 
+namespace {
+
+// What tells of the machine, its driver or this build, before any work is done.
+ErrorCode code_of(cudaError_t status) {
+  switch (status) {
+    case cudaErrorMemoryAllocation:
+      return ErrorCode::limit;
+    case cudaErrorNoDevice:
+    case cudaErrorInvalidDevice:
+    case cudaErrorInsufficientDriver:
+    case cudaErrorSystemDriverMismatch:
+    case cudaErrorCompatNotSupportedOnDevice:
+    case cudaErrorCallRequiresNewerDriver:
+    case cudaErrorStubLibrary:
+    case cudaErrorNoKernelImageForDevice:
+    case cudaErrorInvalidPtx:
+    case cudaErrorUnsupportedPtxVersion:
+    case cudaErrorJitCompilerNotFound:
+    case cudaErrorJitCompilationDisabled:
+      return ErrorCode::unsupported;
+    default:
+      return ErrorCode::device;
+  }
+}
+
+ErrorCode code_of(cudnnStatus_t status) {
+  if (is_refusal(status)) return ErrorCode::unsupported;
+  const bool memory = status == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED ||
+                      status == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED;
+  return memory ? ErrorCode::limit : ErrorCode::device;
+}
+
+ErrorCode code_of(cublasStatus_t status) {
+  if (is_refusal(status)) return ErrorCode::unsupported;
+  return status == CUBLAS_STATUS_ALLOC_FAILED ? ErrorCode::limit : ErrorCode::device;
+}
+
+}  // namespace
+
 void check(cudaError_t status, std::string_view what) {
   if (status == cudaSuccess) return;
   cudaGetLastError();  // what is reported here is not reported once more elsewhere
-  fail(status == cudaErrorMemoryAllocation ? ErrorCode::limit : ErrorCode::unsupported, "cuda: ", what, ": ",
-       cudaGetErrorString(status));
+  fail(code_of(status), "cuda: ", what, ": ", cudaGetErrorString(status));
+}
+
+// An engine that cannot be compiled here, or whose part of the library is missing, is not to be had.
+bool is_refusal(cudnnStatus_t status) {
+  switch (status) {
+    case CUDNN_STATUS_SUBLIBRARY_VERSION_MISMATCH:
+    case CUDNN_STATUS_SUBLIBRARY_LOADING_FAILED:
+    case CUDNN_STATUS_DEPRECATED:
+    case CUDNN_STATUS_LICENSE_ERROR:
+    case CUDNN_STATUS_INTERNAL_ERROR_COMPILATION_FAILED:
+      return true;
+    default:
+      const int category = CUDNN_STATUS_CATEGORY(status);
+      return category == CUDNN_STATUS_BAD_PARAM || category == CUDNN_STATUS_NOT_SUPPORTED;
+  }
+}
+
+bool is_refusal(cublasStatus_t status) {
+  return status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE ||
+         status == CUBLAS_STATUS_ARCH_MISMATCH || status == CUBLAS_STATUS_LICENSE_ERROR;
 }
 
 void check(cudnnStatus_t status, std::string_view what) {
   if (status == CUDNN_STATUS_SUCCESS) return;
-  fail(ErrorCode::unsupported, "cuDNN: ", what, ": ", cudnn_sentence(status));
+  fail(code_of(status), "cuDNN: ", what, ": ", cudnn_sentence(status));
 }
 
 std::string cudnn_sentence(cudnnStatus_t status) {
@@ -32,8 +90,7 @@ std::string cudnn_sentence(cudnnStatus_t status) {
 
 void check(cublasStatus_t status, std::string_view what) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
-  fail(status == CUBLAS_STATUS_ALLOC_FAILED ? ErrorCode::limit : ErrorCode::unsupported, "cuBLASLt: ", what,
-       ": ", cublasLtGetStatusString(status));
+  fail(code_of(status), "cuBLASLt: ", what, ": ", cublasLtGetStatusString(status));
 }
 
 Memory::Memory(std::size_t bytes) : bytes_(bytes) {

@@ -21,10 +21,17 @@
 
 namespace atrous::cuda {
 
-// Error(limit) where memory ran out, otherwise Error(unsupported), with the library's own sentence.
+// Each with the library's own sentence: Error(limit) where memory ran out, Error(unsupported) where the
+// driver or the library does not take what is asked for, Error(device) for every other failure. After many of
+// those CUDA refuses all further work of the process.
 void check(cudaError_t, std::string_view what);
 void check(cudnnStatus_t, std::string_view what);
 void check(cublasStatus_t, std::string_view what);
+
+// Whether the library says that it does not take what is asked for. Nothing else is a reason to ask another.
+bool is_refusal(cudnnStatus_t);
+bool is_refusal(cublasStatus_t);
+
 std::string cudnn_sentence(cudnnStatus_t);  // with what cuDNN says of the last failure in this thread
 
 // Owned memory on the device, aligned to 256 bytes.

@@ -84,7 +84,7 @@ std::shared_ptr<Device> open(const DeviceOptions& options) {
   return std::make_shared<CudaDevice>(options);
 }
 
-constexpr DeviceModule module{DeviceModule::current_version, libraries, list, open};
+constexpr DeviceModule module{ATROUS_MODULE_VERSION, libraries, list, open};
 
 }  // namespace
 

@@ -54,7 +54,9 @@ std::map<std::string, Found> read_searches(const std::string& file) {
   std::error_code error;
   const std::uintmax_t bytes = std::filesystem::file_size(file, error);
   if (error || bytes > largest_file) return searches;
-  std::ifstream in(file);
+  std::ifstream in;
+  in.imbue(std::locale::classic());
+  in.open(file);
   for (std::string line; std::getline(in, line);)
     if (auto parsed = parse_line(line)) searches.insert_or_assign(parsed->first, parsed->second);
   return searches;
@@ -77,7 +79,9 @@ void keep_search(const std::string& file, const std::string& key, const Found& f
   const std::string beside = text(file, ".", getpid(), ".new");
   std::error_code error;
   {
-    std::ofstream out(beside);
+    std::ofstream out;
+    out.imbue(std::locale::classic());
+    out.open(beside);
     for (const auto& [k, f] : searches) out << line_of(k, f) << '\n';
     out.close();
     if (!out) error = std::make_error_code(std::errc::io_error);

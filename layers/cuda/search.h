@@ -23,6 +23,12 @@ std::optional<Found> find_search(const std::string& file, const std::string& key
 // Beside what the file holds; it changes as a whole or not at all. Error(io) when it cannot be written.
 void keep_search(const std::string& file, const std::string& key, const Found&);
 
+// Whether a candidate that failed so is only none for this layer, and the others are to be tried: it was
+// refused, or there was not enough memory for it. A fault of the device is neither.
+inline bool is_unfit(const Error& error) {
+  return error.code() == ErrorCode::unsupported || error.code() == ErrorCode::limit;
+}
+
 // What the work takes on a stream of its own: the median of a few runs after a first one.
 double time_milliseconds(const std::function<void(cudaStream_t)>& enqueue);
 

@@ -108,9 +108,9 @@ class DeviceQueue {
 
 // What a module exports, as `extern "C" const DeviceModule* atrous_cuda_module()`.
 struct DeviceModule {
-  // Of this header: a module built from another version is refused.
-  static constexpr int current_version = 2;
-  int version = current_version;
+  // ATROUS_MODULE_VERSION, which CMake makes of all headers behind this one: a module of another is refused.
+  // The first member, of this size, in every version.
+  std::uint64_t version = 0;
 
   // Name and version of what it runs on: {"driver", "13.0"}, {"cuDNN", "9.19.0 (built with 9.19.0)"}.
   std::vector<std::pair<std::string, std::string>> (*libraries)();

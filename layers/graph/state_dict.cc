@@ -94,7 +94,7 @@ std::shared_ptr<const float> convert_number(const StateTensor& t) {
 
 }  // namespace
 
-std::shared_ptr<const float> to_float(const StateTensor& t) {
+std::shared_ptr<const float> to_float(const StateTensor& t) try {
   switch (t.dtype) {
     case DType::f32:
       return {t.data, reinterpret_cast<const float*>(t.data.get())};
@@ -118,6 +118,8 @@ std::shared_ptr<const float> to_float(const StateTensor& t) {
       return convert_number<std::int64_t>(t);
   }
   return {};
+} catch (...) {
+  rethrow_as_error();
 }
 
 std::string shape_text(std::span<const std::int64_t> shape) {
@@ -126,10 +128,12 @@ std::string shape_text(std::span<const std::int64_t> shape) {
   return out + "]";
 }
 
-void StateDict::add(std::string name, StateTensor tensor) {
+void StateDict::add(std::string name, StateTensor tensor) try {
   if (!index_.emplace(name, entries_.size()).second)
     fail(ErrorCode::malformed, "state dict: the key ", name, " appears twice");
   entries_.emplace_back(std::move(name), std::move(tensor));
+} catch (...) {
+  rethrow_as_error();
 }
 
 const StateTensor* StateDict::find(std::string_view name) const {

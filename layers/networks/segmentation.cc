@@ -101,7 +101,7 @@ std::vector<std::string> network_prefixes(std::span<const std::string_view> name
   return out;
 }
 
-Network build_network(const StateDict& state, const NetworkOptions& options) {
+Network build_network(const StateDict& state, const NetworkOptions& options) try {
   Builder builder(state);
   const Module m(builder);
   const BackboneKind backbone = recognise_backbone(m);
@@ -135,6 +135,8 @@ Network build_network(const StateDict& state, const NetworkOptions& options) {
   network.output_stride = head == Head::lraspp ? lraspp_output_stride : features.output_stride;
   network.graph = std::move(builder.graph);
   return network;
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

@@ -265,19 +265,23 @@ Sheet lay_out_sheet(std::span<const Panel> panels, std::span<const LegendEntry> 
 
 }  // namespace
 
-int text_height(int scale) {
+int text_height(int scale) try {
   check_scale(scale);
   return glyph_height * scale;
+} catch (...) {
+  rethrow_as_error();
 }
 
-int text_width(std::string_view text, int scale) {
+int text_width(std::string_view text, int scale) try {
   check_scale(scale);
   std::int64_t width = 0;
   while (!text.empty()) width += glyph_of(next_code_point(text)).width + (text.empty() ? 0 : 1);
   return checked_cast<int>(width * scale, "text");
+} catch (...) {
+  rethrow_as_error();
 }
 
-std::string shortened(std::string_view text, int width, int scale) {
+std::string shortened(std::string_view text, int width, int scale) try {
   check_scale(scale);
   const int dots = text_width(ellipsis);
   std::int64_t taken = 0;
@@ -290,9 +294,11 @@ std::string shortened(std::string_view text, int width, int scale) {
     if ((taken + dots) * scale <= width) cut = text.size() - rest.size();
   }
   return std::string(text);
+} catch (...) {
+  rethrow_as_error();
 }
 
-void draw_text(Image& image, int x, int y, std::string_view text, Colour colour, int scale) {
+void draw_text(Image& image, int x, int y, std::string_view text, Colour colour, int scale) try {
   check_rgb(image, "text");
   check_scale(scale);
   std::int64_t left = x;
@@ -301,10 +307,12 @@ void draw_text(Image& image, int x, int y, std::string_view text, Colour colour,
     draw_glyph(image, left, y, glyph, colour, scale);
     left += std::int64_t{glyph.width + 1} * scale;
   }
+} catch (...) {
+  rethrow_as_error();
 }
 
 std::vector<LegendEntry> legend_of(const std::vector<ClassShare>& shares,
-                                   const std::vector<std::string>& classes, const Palette& palette) {
+                                   const std::vector<std::string>& classes, const Palette& palette) try {
   std::vector<LegendEntry> entries;
   for (const ClassShare& c : shares) {
     if (c.index < 0 || std::cmp_greater_equal(c.index, std::min(classes.size(), palette.size())))
@@ -316,9 +324,11 @@ std::vector<LegendEntry> legend_of(const std::vector<ClassShare>& shares,
     entries.push_back({palette[index], classes[index], std::move(percent)});
   }
   return entries;
+} catch (...) {
+  rethrow_as_error();
 }
 
-Image with_legend(const Image& picture, std::span<const LegendEntry> entries) {
+Image with_legend(const Image& picture, std::span<const LegendEntry> entries) try {
   check_rgb(picture, "legend");
   if (entries.empty()) return picture;
   check_side(picture.width, picture.height, "picture for a legend");
@@ -331,9 +341,11 @@ Image with_legend(const Image& picture, std::span<const LegendEntry> entries) {
   paste(out, 0, 0, picture);
   draw_legend(out, picture.height, legend);
   return out;
+} catch (...) {
+  rethrow_as_error();
 }
 
-Image sheet(std::span<const Panel> panels, std::span<const LegendEntry> entries) {
+Image sheet(std::span<const Panel> panels, std::span<const LegendEntry> entries) try {
   if (panels.empty()) fail(ErrorCode::invalid_argument, "sheet: no panels");
   int height = 1;
   for (const Panel& p : panels) {
@@ -356,6 +368,8 @@ Image sheet(std::span<const Panel> panels, std::span<const LegendEntry> entries)
   }
   draw_legend(out, s.pictures_top() + height, s.legend);
   return out;
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

@@ -61,17 +61,19 @@ Blend blend_table(float alpha, std::uint8_t colour) {
 
 }  // namespace
 
-Image colourise(const LabelMap& map, const Palette& palette) {
+Image colourise(const LabelMap& map, const Palette& palette) try {
   check(map, "mask");
   check_labels(map, palette, "mask");
   Image mask = make_image(map.width, map.height, 3);
   std::uint8_t* out = mask.pixels.data();
   for (const std::uint8_t label : map.labels) out = std::copy_n(palette[label].begin(), 3, out);
   return mask;
+} catch (...) {
+  rethrow_as_error();
 }
 
 Image overlay(const Image& photo, const LabelMap& map, const Palette& palette,
-              const OverlayOptions& options) {
+              const OverlayOptions& options) try {
   check_pair(photo, map, "overlay");
   check_labels(map, palette, "overlay");
   if (!(options.alpha >= 0 && options.alpha <= 1))
@@ -93,9 +95,11 @@ Image overlay(const Image& photo, const LabelMap& map, const Palette& palette,
       for (std::size_t c = 0; c < 3; ++c) pixel[c] = blends[label][c][pixel[c]];
   }
   return out;
+} catch (...) {
+  rethrow_as_error();
 }
 
-Image cutout(const Image& photo, const LabelMap& map, std::uint8_t cls) {
+Image cutout(const Image& photo, const LabelMap& map, std::uint8_t cls) try {
   check_pair(photo, map, "cut-out");
   Image out = make_image(photo.width, photo.height, 4);
   const std::uint8_t* from = photo.pixels.data();
@@ -109,9 +113,11 @@ Image cutout(const Image& photo, const LabelMap& map, std::uint8_t cls) {
     to += 4;
   }
   return out;
+} catch (...) {
+  rethrow_as_error();
 }
 
-Image cutout(const Image& photo, const LabelMap& map, std::uint8_t cls, const Colour& elsewhere) {
+Image cutout(const Image& photo, const LabelMap& map, std::uint8_t cls, const Colour& elsewhere) try {
   check_pair(photo, map, "cut-out");
   Image out = photo;
   std::uint8_t* to = out.pixels.data();
@@ -120,9 +126,11 @@ Image cutout(const Image& photo, const LabelMap& map, std::uint8_t cls, const Co
     to += 3;
   }
   return out;
+} catch (...) {
+  rethrow_as_error();
 }
 
-Image confidence_picture(std::span<const float> confidence, int w, int h) {
+Image confidence_picture(std::span<const float> confidence, int w, int h) try {
   Image out = make_image(w, h, 1);
   if (confidence.size() != out.pixels.size())
     fail(ErrorCode::invalid_argument, "confidence: ", w, "x", h, " needs ", out.pixels.size(),
@@ -131,6 +139,8 @@ Image confidence_picture(std::span<const float> confidence, int w, int h) {
     return v > 0 ? static_cast<std::uint8_t>(std::lround(255 * std::min(v, 1.0f))) : std::uint8_t{0};
   });
   return out;
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

@@ -51,7 +51,9 @@ void check_same_nodes(const Session& a, const Session& b) {
 
 }  // namespace
 
-Difference difference(ConstView a, ConstView reference) {
+Difference difference(ConstView a, ConstView reference) try {
+  check(a, "a");
+  check(reference, "reference");
   if (a.shape != reference.shape)
     fail(ErrorCode::mismatch, "shape ", a.shape, ", the reference's is ", reference.shape);
   constexpr double infinity = std::numeric_limits<double>::infinity();
@@ -71,9 +73,11 @@ Difference difference(ConstView a, ConstView reference) {
   const double relative = max_abs == 0 ? 0 : max_abs / largest;  // infinite where the reference is all zeros
   const double cosine = aa == 0 && bb == 0 ? 1 : aa == 0 || bb == 0 ? 0 : ab / std::sqrt(aa) / std::sqrt(bb);
   return {max_abs, relative, cosine};
+} catch (...) {
+  rethrow_as_error();
 }
 
-std::string first_not_finite(Session& session, ConstView input) {
+std::string first_not_finite(Session& session, ConstView input) try {
   std::string first;
   session.run(input, [&](std::size_t i, double, ConstView output) {
     if (!first.empty() || all_finite(session.program().isa, output)) return;
@@ -81,9 +85,11 @@ std::string first_not_finite(Session& session, ConstView input) {
     first = text(node.name, " (", node.layer, ")");
   });
   return first;
+} catch (...) {
+  rethrow_as_error();
 }
 
-std::vector<LayerDifference> compare_layers(Session& examined, Session& reference, ConstView input) {
+std::vector<LayerDifference> compare_layers(Session& examined, Session& reference, ConstView input) try {
   check_same_nodes(examined, reference);
   const auto found = outputs_of(examined, input), expected = outputs_of(reference, input);
   std::vector<LayerDifference> layers;
@@ -102,6 +108,8 @@ std::vector<LayerDifference> compare_layers(Session& examined, Session& referenc
     }
   }
   return layers;
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

@@ -39,9 +39,10 @@ const DeviceModule& cuda_module() {
   const auto module = reinterpret_cast<const DeviceModule* (*)()>(dlsym(loaded, "atrous_cuda_module"));
   if (!module) fail(ErrorCode::unsupported, "cuda: libatrous_cuda.so: ", dlerror());
   const DeviceModule& found = *module();
-  if (found.version != DeviceModule::current_version)
-    fail(ErrorCode::unsupported, "cuda: libatrous_cuda.so: its interface has version ", found.version,
-         ", expected ", DeviceModule::current_version);
+  if (found.version != ATROUS_MODULE_VERSION)
+    fail(ErrorCode::unsupported,
+         "cuda: libatrous_cuda.so: another build's module: its interface has version ", std::hex,
+         found.version, ", this atrous expects ", ATROUS_MODULE_VERSION);
   return found;
 #else
   fail(ErrorCode::unsupported, "cuda: this build has no CUDA back end");
@@ -52,15 +53,17 @@ const DeviceModule& cuda_module() {
 
 bool is_device_name(const std::string& name) { return name == "cpu" || index_of(name) >= 0; }
 
-std::shared_ptr<Device> open_device(const std::string& name, DeviceOptions options) {
+std::shared_ptr<Device> open_device(const std::string& name, DeviceOptions options) try {
   if (name == "cpu") return nullptr;
   options.index = index_of(name);
   if (options.index < 0)
     fail(ErrorCode::invalid_argument, "device ", name, ": expected cpu, cuda or cuda:NUMBER");
   return cuda_module().open(options);
+} catch (...) {
+  rethrow_as_error();
 }
 
-DeviceList list_cuda_devices() {
+DeviceList list_cuda_devices() try {
   DeviceList list;
   try {
     const DeviceModule& module = cuda_module();
@@ -70,6 +73,8 @@ DeviceList list_cuda_devices() {
     list.why_none = error.what();
   }
   return list;
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

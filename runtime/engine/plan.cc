@@ -181,7 +181,7 @@ std::size_t place(std::vector<Block>& blocks) {
 }  // namespace
 
 Plan make_plan(const Program& program, const Shape& input, int threads, std::size_t memory_limit,
-               std::size_t aside) {
+               std::size_t aside) try {
   const Graph& graph = program.graph;
   const std::vector<Shape> shapes = infer_shapes(graph, input);
   Plan plan;
@@ -228,6 +228,8 @@ Plan make_plan(const Program& program, const Shape& input, int threads, std::siz
     plan.workspace_bytes = std::max(plan.workspace_bytes, plan.workspace.back());
   }
   return plan;
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

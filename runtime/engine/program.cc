@@ -29,7 +29,7 @@ void release_weights(Layer& layer) {
 
 }  // namespace
 
-Program compile(Graph graph, const CpuOptions& options) {
+Program compile(Graph graph, const CpuOptions& options) try {
   options.device_layers ? optimise_for_device(graph) : optimise(graph);
   Program program{{}, std::move(graph), {}, options.isa, nullptr};
   for (Node& node : program.graph.nodes) {
@@ -37,9 +37,11 @@ Program compile(Graph graph, const CpuOptions& options) {
     release_weights(node.layer);
   }
   return program;
+} catch (...) {
+  rethrow_as_error();
 }
 
-Program compile_for(std::shared_ptr<Device> device, Graph graph) {
+Program compile_for(std::shared_ptr<Device> device, Graph graph) try {
   optimise_for_device(graph);
   Program program{{}, std::move(graph), {}, supported_isas().front(), std::move(device)};
   for (Node& node : program.graph.nodes) {
@@ -47,9 +49,15 @@ Program compile_for(std::shared_ptr<Device> device, Graph graph) {
     release_weights(node.layer);
   }
   return program;
+} catch (...) {
+  rethrow_as_error();
 }
 
-std::string Program::runs_on() const { return device ? device->info().name : text("cpu ", name_of(isa)); }
+std::string Program::runs_on() const try {
+  return device ? device->info().name : text("cpu ", name_of(isa));
+} catch (...) {
+  rethrow_as_error();
+}
 
 std::size_t Program::packed_bytes() const {
   std::size_t bytes = 0;

@@ -18,7 +18,7 @@ float nchw(ConstView v, std::int64_t i) {
 
 }  // namespace
 
-Tensor self_test_input(int height, int width) {
+Tensor self_test_input(int height, int width) try {
   Tensor input({1, height, width, 3});
   for (std::int64_t y = 0; y < height; ++y)
     for (std::int64_t x = 0; x < width; ++x)
@@ -26,9 +26,11 @@ Tensor self_test_input(int height, int width) {
         input.view().at(0, y, x, c) =
             static_cast<float>((31 * y + 17 * x + 101 * c + 7 * (x * y % 13)) % 256) / 64.f - 2.f;
   return input;
+} catch (...) {
+  rethrow_as_error();
 }
 
-SelfTest make_self_test(Session& session, int height, int width, int count) {
+SelfTest make_self_test(Session& session, int height, int width, int count) try {
   session.run(self_test_input(height, width).view());
   session.check_finite(0);
   const ConstView logits = session.output();
@@ -41,9 +43,11 @@ SelfTest make_self_test(Session& session, int height, int width, int count) {
     test.values.push_back(nchw(logits, test.indices.back()));
   }
   return test;
+} catch (...) {
+  rethrow_as_error();
 }
 
-double run_self_test(Session& session, const SelfTest& test) {
+double run_self_test(Session& session, const SelfTest& test) try {
   session.run(self_test_input(test.height, test.width).view());
   session.check_finite(0);
   const ConstView logits = session.output();
@@ -61,6 +65,8 @@ double run_self_test(Session& session, const SelfTest& test) {
     if (std::isnan(worst)) return worst;
   }
   return test.largest > 0 ? worst / static_cast<double>(test.largest) : worst;
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

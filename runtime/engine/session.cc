@@ -31,30 +31,51 @@ std::vector<std::uint8_t> in_order(const std::vector<std::uint8_t>& rgb, Channel
        " are not finite");
 }
 
+void check_label_sizes(std::int64_t height, std::int64_t width, std::span<const std::uint8_t> labels,
+                       std::span<const float> confidence) {
+  if (height < 1 || width < 1)
+    fail(ErrorCode::invalid_argument, "label map: ", width, "x", height, " has no pixels");
+  const auto pixels = static_cast<std::size_t>(checked_product({height, width}, "label map"));
+  if (labels.size() != pixels)
+    fail(ErrorCode::invalid_argument, "label map: ", width, "x", height, " needs ", pixels,
+         " labels, there is room for ", labels.size());
+  if (!confidence.empty() && confidence.size() != pixels)
+    fail(ErrorCode::invalid_argument, "label map: ", width, "x", height, " needs ", pixels,
+         " confidences, there is room for ", confidence.size());
+}
+
 }  // namespace
 
-Session::Session(std::shared_ptr<const Program> program, const SessionOptions& options)
+Session::Session(std::shared_ptr<const Program> program, const SessionOptions& options) try
     : program_(std::move(program)),
       threads_(resolve_threads(options.threads)),
       memory_limit_(options.memory_limit) {
+  if (!program_) fail(ErrorCode::invalid_argument, "session: no program");
   if (program_->device) queue_ = program_->device->make_queue();
+} catch (...) {
+  rethrow_as_error();
 }
 
-const Plan& Session::plan(const Shape& input) {
+const Session::KeptPlan& Session::kept_plan(const Shape& input) {
   const std::size_t aside = memory_limit_ == 0 ? 0 : aside_;
   const auto found = std::ranges::find_if(
-      plans_, [&](const KeptPlan& kept) { return kept.input == input && kept.aside == aside; });
+      plans_, [&](const auto& kept) { return kept->input == input && kept->aside == aside; });
   if (found != plans_.end()) {
     std::rotate(found, found + 1, plans_.end());
-  } else {
-    Plan made = make_plan(*program_, input, threads_, memory_limit_, aside);
-    if (plans_.size() == most_plans) {
-      if (queue_) queue_->forget(plans_.front().key);
-      plans_.erase(plans_.begin());
-    }
-    plans_.push_back({input, aside, std::move(made), next_key_++});
+    return *plans_.back();
   }
-  return plans_.back().plan;
+  auto made = std::make_unique<const KeptPlan>(
+      KeptPlan{input, aside, make_plan(*program_, input, threads_, memory_limit_, aside), next_key_++});
+  if (plans_.size() == most_plans) {
+    const auto oldest = plans_.begin() + (plans_.front().get() == last_run_ ? 1 : 0);
+    if (queue_) queue_->forget((*oldest)->key);
+    plans_.erase(oldest);
+  }
+  return *plans_.emplace_back(std::move(made));
+}
+
+Plan Session::plan(const Shape& input) try { return kept_plan(input).plan; } catch (...) {
+  rethrow_as_error();
 }
 
 bool Session::within_limit(std::size_t arena, std::size_t scratch) const {
@@ -77,13 +98,15 @@ void Session::check_limit(std::size_t arena, std::size_t scratch) const {
        memory_limit_);
 }
 
-void Session::set_aside(std::size_t bytes) {
+void Session::set_aside(std::size_t bytes) try {
   const std::size_t before = std::exchange(aside_, bytes);
   if (bytes <= before || within_limit(0, 0)) return;
   const std::size_t needed = checked_add(program_->packed_bytes(), bytes, "memory");
   aside_ = before;
   fail(ErrorCode::limit, "memory: ", needed, " bytes needed (weights ", program_->packed_bytes(),
        ", picture ", bytes, "), the limit is ", memory_limit_);
+} catch (...) {
+  rethrow_as_error();
 }
 
 // The most that scratch() can give.
@@ -93,7 +116,7 @@ std::size_t Session::scratch_room() const {
   return std::max(idle_workspace_.size(), memory_limit_ - std::min(memory_limit_, taken));
 }
 
-std::span<std::byte> Session::scratch(std::size_t bytes) {
+std::span<std::byte> Session::scratch(std::size_t bytes) try {
   if (bytes <= idle_workspace_.size()) return idle_workspace_.first(bytes);
   if (bytes > scratch_.size()) {
     check_limit(arena_bytes_, bytes);
@@ -101,6 +124,8 @@ std::span<std::byte> Session::scratch(std::size_t bytes) {
     scratch_ = Buffer(bytes);
   }
   return {scratch_.data(), bytes};
+} catch (...) {
+  rethrow_as_error();
 }
 
 void Session::take_arena(std::size_t bytes) {
@@ -117,15 +142,20 @@ void Session::take_arena(std::size_t bytes) {
   arena_bytes_ = bytes;
 }
 
-const Plan& Session::reserve(const Shape& input) {
-  const Plan& p = plan(input);
+const Session::KeptPlan& Session::reserved_plan(const Shape& input) {
+  const KeptPlan& kept = kept_plan(input);
+  const Plan& p = kept.plan;
   const bool over = !within_limit(std::max(p.arena_bytes(), arena_bytes_), scratch_.size());
   if (p.arena_bytes() > arena_bytes_ || over) {
     check_limit(p.arena_bytes(), 0);
     if (over) scratch_ = Buffer();
     take_arena(p.arena_bytes());
   }
-  return p;
+  return kept;
+}
+
+Plan Session::reserve(const Shape& input) try { return reserved_plan(input).plan; } catch (...) {
+  rethrow_as_error();
 }
 
 View Session::view_of(const Plan& p, ValueId value) const {
@@ -154,14 +184,15 @@ void Session::run_nodes(const Plan& p, const ConstView* input, const NodeObserve
     const auto start = std::chrono::steady_clock::now();
     p.kernels[i]->run(call);
     if (observer)
-      observer(i, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(),
-               call.output);
+      call_host(observer, i, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(),
+                ConstView(call.output));
   }
 }
 
-void Session::run_on_device(const Plan& p, const NodeObserver& observer) {
+void Session::run_on_device(const KeptPlan& kept, const NodeObserver& observer) {
+  const Plan& p = kept.plan;
   if (!observer) {
-    queue_->run(plans_.back().key, [&] { run_nodes(p, nullptr, {}); });
+    queue_->run(kept.key, [&] { run_nodes(p, nullptr, {}); });
     return;
   }
   for (std::size_t i = 0; i < program_->graph.nodes.size(); ++i) {
@@ -169,7 +200,7 @@ void Session::run_on_device(const Plan& p, const NodeObserver& observer) {
     const double seconds = queue_->time([&] { p.kernels[i]->run(call); });
     Tensor output(call.output.shape);
     queue_->download(call.output, output.view());
-    observer(i, seconds, output.view());
+    call_host(observer, i, seconds, ConstView(output.view()));
   }
 }
 
@@ -182,45 +213,57 @@ void Session::keep_outputs(const Plan& p) {
   if (!queue_) idle_workspace_ = {arena_ + p.activation_bytes, p.workspace_bytes};
 }
 
-void Session::run(ConstView input, const NodeObserver& observer) {
-  const Plan& p = reserve(input.shape);
+void Session::begin_run(const KeptPlan& kept) {
   last_outputs_.clear();
   idle_workspace_ = {};
+  last_run_ = &kept;
+}
+
+void Session::run(ConstView input, const NodeObserver& observer) try {
+  check(input, "input");
+  const KeptPlan& kept = reserved_plan(input.shape);
+  const Plan& p = kept.plan;
+  begin_run(kept);
   if (queue_) {
     queue_->upload(input, view_of(p, program_->graph.input));
-    run_on_device(p, observer);
+    run_on_device(kept, observer);
   } else {
     run_nodes(p, &input, observer);
   }
   keep_outputs(p);
+} catch (...) {
+  rethrow_as_error();
 }
 
-void Session::run(const Image& picture, const Preprocessing& preprocessing) {
+void Session::run(const Image& picture, const Preprocessing& preprocessing) try {
   check(picture, "picture");
   if (picture.channels != 3)
     fail(ErrorCode::invalid_argument, "picture: expected 3 channels, found ", picture.channels);
-  const Plan& p = reserve({1, picture.height, picture.width, 3});
-  last_outputs_.clear();
-  idle_workspace_ = {};
+  const KeptPlan& kept = reserved_plan({1, picture.height, picture.width, 3});
+  const Plan& p = kept.plan;
+  begin_run(kept);
   const View input = view_of(p, program_->graph.input);
   if (queue_) {
     std::vector<std::uint8_t> swapped;  // a device takes the channels as they come
     if (preprocessing.order != ChannelOrder::rgb) swapped = in_order(picture.pixels, preprocessing.order);
     queue_->upload_picture(swapped.empty() ? picture.pixels : swapped, normalisation(preprocessing), 0,
                            input);
-    run_on_device(p, {});
+    run_on_device(kept, {});
   } else {
     normalise(picture, preprocessing, input);
     run_nodes(p, nullptr, {});
   }
   keep_outputs(p);
+} catch (...) {
+  rethrow_as_error();
 }
 
-double Session::repeat() {
+double Session::repeat() try {
   if (!queue_) fail(ErrorCode::invalid_argument, "the network does not run on a device");
   if (last_outputs_.empty()) fail(ErrorCode::invalid_argument, "no input yet: the network has not run");
-  const Plan& p = plans_.back().plan;
-  return queue_->time([&] { run_on_device(p, {}); });
+  return queue_->time([&] { run_on_device(*last_run_, {}); });
+} catch (...) {
+  rethrow_as_error();
 }
 
 std::size_t Session::output_index(std::string_view name) const {
@@ -232,7 +275,7 @@ std::size_t Session::output_index(std::string_view name) const {
   return static_cast<std::size_t>(found - outputs.begin());
 }
 
-ConstView Session::output(std::string_view name) {
+ConstView Session::output(std::string_view name) try {
   const std::size_t i = output_index(name);
   if (!queue_) return last_outputs_[i];
   if (!fetched_[i]) {
@@ -241,24 +284,35 @@ ConstView Session::output(std::string_view name) {
     fetched_[i] = std::move(fetched);
   }
   return fetched_[i]->view();
+} catch (...) {
+  rethrow_as_error();
 }
 
 void Session::label(std::int64_t n, std::int64_t height, std::int64_t width, std::span<std::uint8_t> labels,
-                    std::span<float> confidence, std::string_view output, float threshold) {
+                    std::span<float> confidence, std::string_view output, float threshold) try {
   const ConstView logits = last_outputs_[output_index(output)];
   const ConstView image = image_of(logits, n);  // or an error
+  check_label_sizes(height, width, labels, confidence);
   if (!queue_)
     label(image, height, width, labels, confidence, threshold);
   else if (!queue_->label(logits, n, height, width, labels, confidence, threshold))
     fail_not_finite(*program_);
+} catch (...) {
+  rethrow_as_error();
 }
 
-void Session::check_finite(std::int64_t n, std::string_view name) {
+void Session::check_finite(std::int64_t n, std::string_view name) try {
   if (!all_finite(program_->isa, image_of(output(name), n))) fail_not_finite(*program_);
+} catch (...) {
+  rethrow_as_error();
 }
 
 void Session::label(ConstView logits, std::int64_t height, std::int64_t width, std::span<std::uint8_t> labels,
-                    std::span<float> confidence, float threshold) {
+                    std::span<float> confidence, float threshold) try {
+  check(logits, "logits");
+  if (logits.shape.n != 1)
+    fail(ErrorCode::invalid_argument, "logits: expected 1 image, found ", logits.shape.n);
+  check_label_sizes(height, width, labels, confidence);
   if (!all_finite(program_->isa, logits)) fail_not_finite(*program_);
   const std::size_t room = scratch_room();
   const auto bytes = [&](int threads) {
@@ -274,6 +328,8 @@ void Session::label(ConstView logits, std::int64_t height, std::int64_t width, s
                                   .workspace = scratch(bytes(threads)),
                                   .threads = threads,
                                   .threshold = threshold});
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

@@ -40,24 +40,28 @@ class Session {
   // bytes. Error(invalid_argument) for a picture of other channels.
   void run(const Image& picture, const Preprocessing&);
 
-  // Once more on the input that is there, on a device: seconds that it takes without any copies to or from
-  // it. Error(invalid_argument) on the processor and before the first run.
+  // The last run once more, on a device and on the input that is there, whatever was planned since: seconds
+  // that it takes without any copies to or from it. Error(invalid_argument) on the processor, before the
+  // first run, and where reserve() has taken the run's memory since.
   double repeat();
 
-  // Makes the plan for an input shape and takes its memory, before there is an input. Errors as run().
-  const Plan& reserve(const Shape& input);
+  // Makes the plan for an input shape and takes its memory, before there is an input. More memory than there
+  // was takes the place of the last run's, whose outputs are gone then. Errors as run().
+  Plan reserve(const Shape& input);
 
   // What the caller holds beside the session's memory, from now on, counts against the limit too: so many
   // bytes. Error(limit), and as before, where weights alone leave no room for them.
   void set_aside(std::size_t bytes);
 
-  // The low-resolution map that the last run made, valid until the next run. Names: "out", and "aux" where
-  // the program has it; Error(invalid_argument) for others. From a device it is fetched when asked for.
+  // The low-resolution map that the last run made, valid until the next run or reserve(). Names: "out", and
+  // "aux" where the program has it; Error(invalid_argument) for others. From a device it is fetched when
+  // asked for.
   ConstView output(std::string_view name = "out");
 
   // Labels and, unless empty, confidences of image n of the last run at height x width: see
-  // layers/cpu/maps/upsample_argmax.h, also for the threshold of one channel. Error(not_finite) as
-  // check_finite(). On a device computed there, so that only they travel. height * width of each.
+  // layers/cpu/maps/upsample_argmax.h, also for the threshold of one channel. On a device computed there, so
+  // that only they travel. height * width of each: Error(invalid_argument) for other sizes and for an image
+  // that the run did not have. Error(not_finite) as check_finite().
   void label(std::int64_t n, std::int64_t height, std::int64_t width, std::span<std::uint8_t> labels,
              std::span<float> confidence, std::string_view output = "out", float threshold = 0);
 
@@ -65,12 +69,13 @@ class Session {
   // number: then no class is a pixel's, though argmax would name one.
   void check_finite(std::int64_t n, std::string_view output = "out");
 
-  // The same labels of other logits, [1, h, w, channels] in this process's memory.
+  // The same labels of other logits, [1, h, w, channels] in this process's memory: Error(invalid_argument)
+  // for a view that is none of one image.
   void label(ConstView logits, std::int64_t height, std::int64_t width, std::span<std::uint8_t> labels,
              std::span<float> confidence, float threshold = 0);
 
-  // The plan for an input shape, made if need be.
-  const Plan& plan(const Shape& input);
+  // The plan for an input shape, made if need be. Its kernels are the program's.
+  Plan plan(const Shape& input);
 
   // Memory for steps around the network (upsampling), until the next run, reserve or scratch: the kernels'
   // workspace where that is large enough, otherwise a buffer that is kept and counts against the limit.
@@ -87,6 +92,9 @@ class Session {
     Plan plan;
     std::uint64_t key;  // of what a device recorded for it
   };
+  const KeptPlan& kept_plan(const Shape& input);
+  const KeptPlan& reserved_plan(const Shape& input);
+  void begin_run(const KeptPlan&);
   bool within_limit(std::size_t arena, std::size_t scratch) const;
   void check_limit(std::size_t arena, std::size_t scratch) const;
   std::size_t scratch_room() const;
@@ -94,14 +102,15 @@ class Session {
   View view_of(const Plan&, ValueId) const;
   KernelCall call_of(const Plan&, std::size_t node, const ConstView* input);
   void run_nodes(const Plan&, const ConstView* input, const NodeObserver&);
-  void run_on_device(const Plan&, const NodeObserver&);
+  void run_on_device(const KeptPlan&, const NodeObserver&);
   void keep_outputs(const Plan&);
   std::size_t output_index(std::string_view name) const;
 
   std::shared_ptr<const Program> program_;
   int threads_;
   std::size_t memory_limit_, aside_ = 0;
-  std::vector<KeptPlan> plans_;  // most recently used last
+  std::vector<std::unique_ptr<const KeptPlan>> plans_;  // most recently used last
+  const KeptPlan* last_run_ = nullptr;                  // one of them: what runs, or ran last
   std::uint64_t next_key_ = 0;
   std::unique_ptr<DeviceQueue> queue_;  // null on the processor
   Buffer memory_, scratch_;             // memory_ is the processor's arena

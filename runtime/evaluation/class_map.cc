@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 
+#include "layers/base/ascii.h"
 #include "layers/base/error.h"
 #include "runtime/evaluation/dataset_classes.h"
 #include "weights_tools/io/bytes.h"
@@ -25,11 +26,7 @@ constexpr std::uint64_t file_limit = std::uint64_t{1} << 20;
 std::string normalised(std::string_view name) {
   std::string out;
   for (const char c : name) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c >= 'A' && c <= 'Z')
-      out += static_cast<char>(c - 'A' + 'a');
-    else if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || byte >= 0x80)
-      out += c;
+    if (is_letter(c) || is_digit(c) || static_cast<unsigned char>(c) >= 0x80) out += lower(c);
   }
   return out;
 }
@@ -168,7 +165,7 @@ bool means_void(std::string_view name) {
   return std::ranges::count(words, word) > 0;
 }
 
-ClassMap default_class_map(const Names& dataset, const Names& model) {
+ClassMap default_class_map(const Names& dataset, const Names& model) try {
   check_model(model);
   if (dataset.empty()) return same_indices(model.size());
   if (dataset.size() == model.size() && !contradiction(dataset, model)) return same_indices(model.size());
@@ -199,22 +196,29 @@ ClassMap default_class_map(const Names& dataset, const Names& model) {
       give(map, i, found->second);
   }
   return map;
+} catch (...) {
+  rethrow_as_error();
 }
 
 ClassMap read_class_map(std::string_view content, std::string_view file, const Names& dataset,
-                        const Names& model, int ignore) {
+                        const Names& model, int ignore) try {
   check_model(model);
   MapReader reader(file, dataset, model, ignore);
   each_line(content, file, [&](std::size_t number, std::string_view line) { reader.line(number, line); });
   return reader.finish();
+} catch (...) {
+  rethrow_as_error();
 }
 
-ClassMap read_class_map_file(const std::string& path, const Names& dataset, const Names& model, int ignore) {
+ClassMap read_class_map_file(const std::string& path, const Names& dataset, const Names& model,
+                             int ignore) try {
   const std::vector<std::byte> bytes = read_file(path, file_limit);
   return read_class_map(as_text(bytes), path, dataset, model, ignore);
+} catch (...) {
+  rethrow_as_error();
 }
 
-LabelMap apply(const ClassMap& map, LabelMap truth, int ignore, std::string_view name) {
+LabelMap apply(const ClassMap& map, LabelMap truth, int ignore, std::string_view name) try {
   check(truth, name);
   for (std::size_t i = 0; i < truth.labels.size(); ++i) {
     std::uint8_t& label = truth.labels[i];
@@ -230,6 +234,8 @@ LabelMap apply(const ClassMap& map, LabelMap truth, int ignore, std::string_view
     label = map.to[label];
   }
   return truth;
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

@@ -74,7 +74,7 @@ void take_label_palette(const DatasetOptions& options, Dataset& dataset) {
 
 std::span<const DatasetKind> dataset_kinds() { return kinds; }
 
-Dataset open_dataset(std::string_view kind, const std::string& root, const DatasetOptions& options) {
+Dataset open_dataset(std::string_view kind, const std::string& root, const DatasetOptions& options) try {
   const auto found = std::ranges::find(kinds, kind, &DatasetKind::name);
   if (found == std::end(kinds))
     fail(ErrorCode::invalid_argument, "no kind of dataset is called ", printable(kind), "; there are ",
@@ -86,6 +86,8 @@ Dataset open_dataset(std::string_view kind, const std::string& root, const Datas
   refuse_repeated_names(dataset, root);
   take_label_palette(options, dataset);
   return dataset;
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

@@ -6,6 +6,7 @@
 #include <optional>
 #include <system_error>
 
+#include "layers/base/ascii.h"
 #include "layers/base/error.h"
 #include "runtime/evaluation/dataset_classes.h"
 #include "runtime/image/image_read.h"
@@ -23,13 +24,6 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t name_limit = 255, sample_limit = 1'000'000;
 constexpr std::uint64_t list_bytes = 64u << 20;
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return out;
-}
 
 // What is left of a file's name without suffix and extension.
 std::optional<std::string> stem_of(std::string_view name, const Extensions& extensions,

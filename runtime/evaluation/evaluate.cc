@@ -421,7 +421,7 @@ void Run::decode_one(Job& job) const {
 // ---- the caller's thread
 
 void Run::segment_all() {
-  while (!callbacks_.stop || !callbacks_.stop()) {
+  while (!callbacks_.stop || !call_host(callbacks_.stop)) {
     std::optional<Job> job = decoded_.pop();
     if (!job) break;
     if (session_) attempt(*job, sample(*job).photo, [&] { segment_one(*job); });
@@ -528,12 +528,12 @@ void Run::show(Job& job) const {
   if (!callbacks_.image) return;
   if (comparison_.binary)
     job.truth = with(std::move(job.truth), undecided, shown_as_binary_ ? 1 : ClassMap::void_label);
-  callbacks_.image({.name = names_[job.index],
-                    .photo_file = job.file,
-                    .photo = job.photo,
-                    .truth = job.truth,
-                    .prediction = job.prediction,
-                    .ignore = ClassMap::void_label});
+  call_host(callbacks_.image, ReportImage{.name = names_[job.index],
+                                          .photo_file = job.file,
+                                          .photo = job.photo,
+                                          .truth = job.truth,
+                                          .prediction = job.prediction,
+                                          .ignore = ClassMap::void_label});
 }
 
 // All labels have been seen: whether 255 is void or class 1 holds for all of them.
@@ -557,6 +557,11 @@ void Run::take_failure(const Job& job) {
     sentence = error.what();
   } catch (const std::bad_alloc&) {
     sentence = sample(job).photo + ": out of memory";
+  } catch (const OutOfMemory& error) {
+    sentence = sample(job).photo + ": " + error.what();
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::device) throw;  // no image after this one can fare better
+    sentence = error.what();
   } catch (const std::exception& error) {
     sentence = error.what();
   }
@@ -566,12 +571,12 @@ void Run::take_failure(const Job& job) {
 
 void Run::tell(const Job& job, const std::string* failure) {
   if (!callbacks_.progress) return;
-  callbacks_.progress({.done = done(),
-                       .all = names_.size(),
-                       .done_here = done() - first_,
-                       .seconds = seconds_since(start_),
-                       .name = names_[job.index],
-                       .failure = failure});
+  call_host(callbacks_.progress, EvaluateProgress{.done = done(),
+                                                  .all = names_.size(),
+                                                  .done_here = done() - first_,
+                                                  .seconds = seconds_since(start_),
+                                                  .name = names_[job.index],
+                                                  .failure = failure});
 }
 
 void Run::save() {
@@ -623,23 +628,29 @@ Evaluation Run::run() {
 
 }  // namespace
 
-Palette evaluation_palette(const std::vector<std::string>& classes, Palette palette, bool void_class) {
+Palette evaluation_palette(const std::vector<std::string>& classes, Palette palette, bool void_class) try {
   if (void_class && std::ranges::find(classes, "void") == classes.end()) palette.push_back(white);
   return palette;
+} catch (...) {
+  rethrow_as_error();
 }
 
 Evaluation evaluate(const Model& model, const Dataset& dataset, const EvaluateOptions& options,
-                    const EvaluateCallbacks& callbacks) {
+                    const EvaluateCallbacks& callbacks) try {
   return Run({.classes = model.classes, .palette = model.palette, .model = &model}, dataset, options,
              callbacks)
       .run();
+} catch (...) {
+  rethrow_as_error();
 }
 
 Evaluation evaluate(const Predictions& predictions, const Dataset& dataset, const EvaluateOptions& options,
-                    const EvaluateCallbacks& callbacks) {
+                    const EvaluateCallbacks& callbacks) try {
   return Run({.classes = predictions.classes, .palette = predictions.palette, .predictions = &predictions},
              dataset, options, callbacks)
       .run();
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

@@ -259,7 +259,7 @@ struct Reader {
 }  // namespace
 
 void save_evaluation(const std::string& path, const RunIdentity& identity,
-                     const std::vector<std::string>& names, const Evaluation& e) {
+                     const std::vector<std::string>& names, const Evaluation& e) try {
   const std::string body = json_object({{"identity", to_json(identity)},
                                         {"seconds", hex(e.seconds)},
                                         {"confusion", counts_json(e.confusion.counts)},
@@ -270,10 +270,12 @@ void save_evaluation(const std::string& path, const RunIdentity& identity,
   const std::string file = text("{\"atrous_evaluation\": ", format_version, ", \"sha256\": \"", digest(body),
                                 "\",\n\"state\": ", body, "}\n");
   write_file(path, std::as_bytes(std::span(file)));
+} catch (...) {
+  rethrow_as_error();
 }
 
 void load_evaluation(const std::string& path, const RunIdentity& identity,
-                     const std::vector<std::string>& names, Evaluation& evaluation) {
+                     const std::vector<std::string>& names, Evaluation& evaluation) try {
   const Reader reader{path};
   const Json json = reader.parse(read_file(path, largest_file));
   const Json& state = reader.member(json, "state");
@@ -290,6 +292,8 @@ void load_evaluation(const std::string& path, const RunIdentity& identity,
   reader.forms(state, e.forms);
   reader.binary(state, e.images, e.binary);
   evaluation = std::move(e);
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

@@ -132,17 +132,21 @@ bool announces_more(std::span<const std::byte> picture) {
 
 }  // namespace
 
-Image read_image(std::span<const std::byte> file, std::string_view name, const ReadOptions& options) {
+Image read_image(std::span<const std::byte> file, std::string_view name, const ReadOptions& options) try {
   const std::string shown = visible(name);
   formats::Decoded decoded = decode({file, shown}, options.max_pixels);
   if (options.alone && begins_picture(file.subspan(decoded.end)) && !announces_more(file.first(decoded.end)))
     fail(ErrorCode::unsupported, shown, ": a second picture begins at byte ", decoded.end, " of ",
          file.size(), "; one at a time is read");
   return formats::upright(std::move(decoded.image), options.exif ? decoded.orientation : 1);
+} catch (...) {
+  rethrow_as_error();
 }
 
-Image read_image_file(const std::string& path, const ReadOptions& options) {
+Image read_image_file(const std::string& path, const ReadOptions& options) try {
   return read_image(read_file(path, options.max_file_bytes), path, options);
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

@@ -211,7 +211,7 @@ bool holds_colours(const std::string& path) {
 }
 
 ReadLabels read_labels(std::span<const std::byte> file, std::string_view name, const LabelColours& colours,
-                       const ReadOptions& options) {
+                       const ReadOptions& options) try {
   if (is_npy(file)) return {read_npy_labels(file, name, options.max_pixels)};
   if (!formats::is_png(file)) refuse_format(file, name);
   formats::PngLabels png = formats::read_png_labels({file, name}, options.max_pixels);
@@ -219,22 +219,30 @@ ReadLabels read_labels(std::span<const std::byte> file, std::string_view name, c
   if (colours.palette.empty()) return {as_they_are(std::move(png.samples))};
   return png.palette.empty() ? from_grey(std::move(png.samples), colours)
                              : from_palette(std::move(png), colours);
+} catch (...) {
+  rethrow_as_error();
 }
 
 ReadLabels read_labels_file(const std::string& path, const LabelColours& colours,
-                            const ReadOptions& options) {
+                            const ReadOptions& options) try {
   return read_labels(read_file(path, options.max_file_bytes), path, colours, options);
+} catch (...) {
+  rethrow_as_error();
 }
 
-LabelMap read_labels(std::span<const std::byte> file, std::string_view name, const ReadOptions& options) {
+LabelMap read_labels(std::span<const std::byte> file, std::string_view name, const ReadOptions& options) try {
   return read_labels(file, name, LabelColours{}, options).map;
+} catch (...) {
+  rethrow_as_error();
 }
 
-LabelMap read_labels_file(const std::string& path, const ReadOptions& options) {
+LabelMap read_labels_file(const std::string& path, const ReadOptions& options) try {
   return read_labels_file(path, LabelColours{}, options).map;
+} catch (...) {
+  rethrow_as_error();
 }
 
-LabelMap resize_nearest(const LabelMap& map, int width, int height) {
+LabelMap resize_nearest(const LabelMap& map, int width, int height) try {
   check(map, "resize");
   for (const int side : {width, height})
     if (side < 1 || side > max_picture_side)
@@ -247,6 +255,8 @@ LabelMap resize_nearest(const LabelMap& map, int width, int height) {
     std::ranges::transform(columns, out.row(y), [from](std::size_t x) { return from[x]; });
   }
   return out;
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

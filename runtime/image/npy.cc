@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cctype>
 #include <cstring>
 #include <optional>
 #include <string>
 
+#include "layers/base/ascii.h"
 #include "layers/base/checked.h"
 #include "layers/base/error.h"
 #include "weights_tools/io/bytes.h"
@@ -65,7 +65,7 @@ class HeaderParser {
     fail(ErrorCode::malformed, name_, ": the .npy header has ", what, " near offset ", at_);
   }
   void skip_space() {
-    while (at_ < text_.size() && std::isspace(static_cast<unsigned char>(text_[at_]))) ++at_;
+    while (at_ < text_.size() && is_space(text_[at_])) ++at_;
   }
   bool accept(char c) {
     skip_space();
@@ -213,7 +213,7 @@ LabelMap read_npy_labels(std::span<const std::byte> file, std::string_view name,
   return map;
 }
 
-Tensor read_npy(std::span<const std::byte> file, std::string_view name, std::int64_t channels) {
+Tensor read_npy(std::span<const std::byte> file, std::string_view name, std::int64_t channels) try {
   std::size_t at = 0;
   const NpyHeader h = HeaderParser(header_text(as_text(file), name, at), name).parse();
   if (h.dtype != "<f4")
@@ -244,9 +244,11 @@ Tensor read_npy(std::span<const std::byte> file, std::string_view name, std::int
         std::memcpy(to + i * shape.c, from, sizeof(float));
     }
   return tensor;
+} catch (...) {
+  rethrow_as_error();
 }
 
-std::vector<std::byte> encode_npy(ConstView v) {
+std::vector<std::byte> encode_npy(ConstView v) try {
   const auto [n, h, w, c] = v.shape;
   const std::size_t data_bytes = static_cast<std::size_t>(checked_elements(v.shape)) * sizeof(float);
   std::string head =
@@ -268,6 +270,8 @@ std::vector<std::byte> encode_npy(ConstView v) {
         std::memcpy(to, from + i * v.pitch, sizeof(float));
     }
   return out;
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

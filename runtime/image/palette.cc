@@ -59,23 +59,27 @@ bool is_comment(std::string_view line) {
 
 }  // namespace
 
-Palette voc_palette(int classes) {
+Palette voc_palette(int classes) try {
   Palette palette = empty_palette(classes);
   for (unsigned i = 0; i < palette.size(); ++i)
     for (unsigned bit = 0; bit < 8; ++bit)
       palette[i][bit % 3] = static_cast<std::uint8_t>(palette[i][bit % 3] | (i >> bit & 1) << (7 - bit / 3));
   return palette;
+} catch (...) {
+  rethrow_as_error();
 }
 
-Palette hub_palette(int classes) {
+Palette hub_palette(int classes) try {
   constexpr std::array<std::uint64_t, 3> factors{(1u << 25) - 1, (1u << 15) - 1, (1u << 21) - 1};
   Palette palette = empty_palette(classes);
   for (std::size_t i = 0; i < palette.size(); ++i)
     for (std::size_t c = 0; c < 3; ++c) palette[i][c] = static_cast<std::uint8_t>(i * factors[c] % 255);
   return palette;
+} catch (...) {
+  rethrow_as_error();
 }
 
-Palette read_palette(std::string_view text, std::string_view name) {
+Palette read_palette(std::string_view text, std::string_view name) try {
   Palette palette;
   each_line(text, name, [&](std::size_t number, std::string_view line) {
     if (is_comment(line)) return;
@@ -89,9 +93,11 @@ Palette read_palette(std::string_view text, std::string_view name) {
   });
   if (palette.empty()) fail(ErrorCode::malformed, name, ": no colour in the palette");
   return palette;
+} catch (...) {
+  rethrow_as_error();
 }
 
-std::vector<std::string> voc_classes() {
+std::vector<std::string> voc_classes() try {
   return {"__background__",
           "aeroplane",
           "bicycle",
@@ -113,6 +119,8 @@ std::vector<std::string> voc_classes() {
           "sofa",
           "train",
           "tvmonitor"};
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

@@ -129,7 +129,7 @@ void check_target(std::int64_t width, std::int64_t height, std::string_view way_
 
 }  // namespace
 
-Image resize_bilinear(const Image& image, int width, int height, int threads) {
+Image resize_bilinear(const Image& image, int width, int height, int threads) try {
   check(image, "resize");
   check_target(width, height);
   if (threads < 1) fail(ErrorCode::invalid_argument, "resize with ", threads, " threads");
@@ -137,9 +137,11 @@ Image resize_bilinear(const Image& image, int width, int height, int threads) {
   if (width == image.width) return resize_height(image, height, threads);
   Image wide = resize_width(image, width, threads);
   return height == image.height ? wide : resize_height(wide, height, threads);
+} catch (...) {
+  rethrow_as_error();
 }
 
-std::pair<int, int> resized_size(const ResizeRule& rule, int width, int height) {
+std::pair<int, int> resized_size(const ResizeRule& rule, int width, int height) try {
   if (width < 1 || height < 1)
     fail(ErrorCode::invalid_argument, "resize of a ", width, "x", height, " picture");
   if (rule.kind == ResizeRule::Kind::none) return {width, height};
@@ -157,9 +159,11 @@ std::pair<int, int> resized_size(const ResizeRule& rule, int width, int height) 
                                          : std::pair<std::int64_t, std::int64_t>{stretched, rule.width};
   check_target(to_width, to_height, "; an exact size (--size) or none (--no-resize) leads around that");
   return {static_cast<int>(to_width), static_cast<int>(to_height)};
+} catch (...) {
+  rethrow_as_error();
 }
 
-Image center_crop(const Image& image, int side) {
+Image center_crop(const Image& image, int side) try {
   check(image, "centre crop");
   check_target(side, side);
   // Where the square begins in the picture's coordinates; negative inside padding.
@@ -175,13 +179,17 @@ Image center_crop(const Image& image, int side) {
                 static_cast<std::ptrdiff_t>(to_x - from_x) * image.channels,
                 out.row(y - y0) + static_cast<std::ptrdiff_t>(from_x - x0) * image.channels);
   return out;
+} catch (...) {
+  rethrow_as_error();
 }
 
-bool leaves_alone(const ResizeRule& rule, int width, int height) {
+bool leaves_alone(const ResizeRule& rule, int width, int height) try {
   return rule.center_crop == 0 && resized_size(rule, width, height) == std::pair{width, height};
+} catch (...) {
+  rethrow_as_error();
 }
 
-std::size_t apply_bytes(const ResizeRule& rule, int width, int height, int channels) {
+std::size_t apply_bytes(const ResizeRule& rule, int width, int height, int channels) try {
   const auto bytes = [channels](std::int64_t w, std::int64_t h) {
     return static_cast<std::size_t>(checked_product({w, h, channels}, "resize"));
   };
@@ -190,15 +198,19 @@ std::size_t apply_bytes(const ResizeRule& rule, int width, int height, int chann
   const std::size_t wide = w != width ? bytes(w, height) : 0, high = h != height ? bytes(w, h) : 0;
   const std::size_t resized = high > 0 ? high : wide;
   return std::max(checked_add(wide, high, "resize"), checked_add(resized, crop, "resize"));
+} catch (...) {
+  rethrow_as_error();
 }
 
-Image apply(const ResizeRule& rule, const Image& image, int threads) {
+Image apply(const ResizeRule& rule, const Image& image, int threads) try {
   check(image, "resize");
   const auto [width, height] = resized_size(rule, image.width, image.height);
   if (width == image.width && height == image.height)
     return rule.center_crop > 0 ? center_crop(image, rule.center_crop) : image;
   Image resized = resize_bilinear(image, width, height, threads);
   return rule.center_crop > 0 ? center_crop(resized, rule.center_crop) : resized;
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

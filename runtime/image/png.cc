@@ -116,7 +116,7 @@ class RowFilters {
 
 }  // namespace
 
-std::vector<std::byte> encode_png(const Image& image) {
+std::vector<std::byte> encode_png(const Image& image) try {
   check(image, "PNG");
   const std::size_t n = image.row_bytes(), step = static_cast<std::size_t>(image.channels);
   std::vector<std::uint8_t> filtered(checked_multiply(n + 1, static_cast<std::size_t>(image.height), "PNG"));
@@ -135,9 +135,11 @@ std::vector<std::byte> encode_png(const Image& image) {
   append_data(out, filtered, photo_level);
   append_chunk(out, "IEND", {});
   return out;
+} catch (...) {
+  rethrow_as_error();
 }
 
-std::vector<std::byte> encode_png(const LabelMap& map, const Palette& palette) {
+std::vector<std::byte> encode_png(const LabelMap& map, const Palette& palette) try {
   check(map, "PNG");
   if (palette.size() > 256)
     fail(ErrorCode::invalid_argument, "PNG: a palette of ", palette.size(),
@@ -157,6 +159,8 @@ std::vector<std::byte> encode_png(const LabelMap& map, const Palette& palette) {
   append_data(out, filtered, flat_level);
   append_chunk(out, "IEND", {});
   return out;
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

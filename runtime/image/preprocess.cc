@@ -59,7 +59,7 @@ std::string in_words(const Preprocessing& p) {
               ", std ", three(p.std));
 }
 
-void normalise(const Image& image, const Preprocessing& preprocessing, View out) {
+void normalise(const Image& image, const Preprocessing& preprocessing, View out) try {
   check(image, "normalise");
   const Shape expected{1, image.height, image.width, 3};
   if (image.channels != 3)
@@ -74,6 +74,8 @@ void normalise(const Image& image, const Preprocessing& preprocessing, View out)
     for (int x = 0; x < image.width; ++x, from += 3, to += out.pitch)
       for (std::size_t c = 0; c < 3; ++c) to[c] = table[c][from[source[c]]];
   }
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

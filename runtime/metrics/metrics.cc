@@ -139,11 +139,13 @@ Ratio mean_cross_entropy(const ScoreHistogram* scores) {
 
 }  // namespace
 
-ConfusionMatrix::ConfusionMatrix(int classes_) : classes(classes_) {
+ConfusionMatrix::ConfusionMatrix(int classes_) try : classes(classes_) {
   if (classes < 1 || classes > label_values)
     fail(ErrorCode::invalid_argument, "confusion matrix: expected 1 to ", label_values, " classes, found ",
          classes);
   counts.resize(square(classes));
+} catch (...) {
+  rethrow_as_error();
 }
 
 std::int64_t ConfusionMatrix::at(int truth, int prediction) const {
@@ -169,7 +171,7 @@ std::int64_t ConfusionMatrix::pixels() const {
   return sum;
 }
 
-void ConfusionMatrix::add(const LabelMap& truth, const LabelMap& prediction, int ignore) {
+void ConfusionMatrix::add(const LabelMap& truth, const LabelMap& prediction, int ignore) try {
   atrous::check(truth, "truth");
   atrous::check(prediction, "prediction");
   if (truth.width != prediction.width || truth.height != prediction.height)
@@ -191,17 +193,21 @@ void ConfusionMatrix::add(const LabelMap& truth, const LabelMap& prediction, int
       sum.counts[static_cast<std::size_t>(t * classes + p)] += n;
     }
   *this = std::move(sum);
+} catch (...) {
+  rethrow_as_error();
 }
 
-void ConfusionMatrix::add(const ConfusionMatrix& other) {
+void ConfusionMatrix::add(const ConfusionMatrix& other) try {
   if (other.classes != classes)
     fail(ErrorCode::invalid_argument, "confusion matrices: expected ", classes, " classes, found ",
          other.classes);
   std::ranges::transform(counts, other.counts, counts.begin(), std::plus{});
+} catch (...) {
+  rethrow_as_error();
 }
 
 ImageScore score_image(std::string name, int width, int height, const ConfusionMatrix& matrix,
-                       const ScoreHistogram* scores) {
+                       const ScoreHistogram* scores) try {
   check(matrix);
   const Sums sums(matrix);
   ImageScore score;
@@ -222,10 +228,12 @@ ImageScore score_image(std::string name, int width, int height, const ConfusionM
   score.mean_dice = dices.value();
   score.cross_entropy = mean_cross_entropy(scores);
   return score;
+} catch (...) {
+  rethrow_as_error();
 }
 
 Metrics compute_metrics(const ConfusionMatrix& matrix, const ScoreHistogram* scores,
-                        std::span<const ImageScore> images) {
+                        std::span<const ImageScore> images) try {
   check(matrix);
   if (scores && scores->classes > matrix.classes)
     fail(ErrorCode::invalid_argument, "score histogram: expected no more than the confusion matrix's ",
@@ -247,6 +255,8 @@ Metrics compute_metrics(const ConfusionMatrix& matrix, const ScoreHistogram* sco
   add_image_means(m, images);
   m.cross_entropy = mean_cross_entropy(scores);
   return m;
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

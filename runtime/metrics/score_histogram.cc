@@ -73,15 +73,17 @@ Band count_rows(ConstView logits, const LabelMap& truth, int ignore, std::int64_
 
 }  // namespace
 
-ScoreHistogram::ScoreHistogram(int classes_) : classes(classes_) {
+ScoreHistogram::ScoreHistogram(int classes_) try : classes(classes_) {
   if (classes < 1 || classes > most_classes)
     fail(ErrorCode::invalid_argument, "score histogram: expected 1 to ", most_classes, " classes, found ",
          classes);
   positives.resize(offset(classes));
   all.resize(offset(classes));
+} catch (...) {
+  rethrow_as_error();
 }
 
-void ScoreHistogram::add(ConstView logits, const LabelMap& truth, int ignore, int threads) {
+void ScoreHistogram::add(ConstView logits, const LabelMap& truth, int ignore, int threads) try {
   check(truth, "truth");
   const Shape expected{1, truth.height, truth.width, classes};
   if (logits.shape != expected)
@@ -108,9 +110,11 @@ void ScoreHistogram::add(ConstView logits, const LabelMap& truth, int ignore, in
   }
   for (const ScoreHistogram& c : counts) sum.add(c);
   add(sum);
+} catch (...) {
+  rethrow_as_error();
 }
 
-void ScoreHistogram::add(const ScoreHistogram& other) {
+void ScoreHistogram::add(const ScoreHistogram& other) try {
   if (other.classes != classes)
     fail(ErrorCode::invalid_argument, "score histograms: expected ", classes, " classes, found ",
          other.classes);
@@ -118,9 +122,11 @@ void ScoreHistogram::add(const ScoreHistogram& other) {
   std::ranges::transform(all, other.all, all.begin(), std::plus{});
   cross_entropy += other.cross_entropy;
   pixels += other.pixels;
+} catch (...) {
+  rethrow_as_error();
 }
 
-std::vector<CurvePoint> precision_recall(const ScoreHistogram& h, int c) {
+std::vector<CurvePoint> precision_recall(const ScoreHistogram& h, int c) try {
   check_class(h, c);
   std::vector<CurvePoint> curve;
   std::int64_t truth = 0;
@@ -139,9 +145,11 @@ std::vector<CurvePoint> precision_recall(const ScoreHistogram& h, int c) {
       curve.push_back(point);
   }
   return curve;
+} catch (...) {
+  rethrow_as_error();
 }
 
-std::optional<double> average_precision(const ScoreHistogram& h, int c) {
+std::optional<double> average_precision(const ScoreHistogram& h, int c) try {
   const std::vector<CurvePoint> curve = precision_recall(h, c);
   if (curve.empty()) return {};
   double sum = 0, recall = 0;
@@ -150,6 +158,8 @@ std::optional<double> average_precision(const ScoreHistogram& h, int c) {
     recall = point.recall;
   }
   return sum;
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

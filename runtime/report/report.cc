@@ -114,14 +114,16 @@ std::string filled(std::string_view page,
 
 }  // namespace
 
-Report::Report(std::string folder, Palette palette)
+Report::Report(std::string folder, Palette palette) try
     : folder_(std::move(folder)), palette_(std::move(palette)) {
   std::error_code error;
   std::filesystem::create_directories(folder_ + "/images", error);
   if (error) fail(ErrorCode::io, folder_, ": cannot make the report's folder: ", error.message());
+} catch (...) {
+  rethrow_as_error();
 }
 
-void Report::add(const ScoredImage& image) {
+void Report::add(const ReportImage& image) try {
   check(image.photo, image.name);
   check(image.truth, image.name);
   check(image.prediction, image.name);
@@ -142,9 +144,11 @@ void Report::add(const ScoredImage& image) {
   write_file(path(paths.prediction), encode_png(image.prediction, whole_palette(palette_, no_label)));
   write_file(path(paths.errors),
              encode_png(error_map(image.truth, image.prediction, image.ignore), error_palette));
+} catch (...) {
+  rethrow_as_error();
 }
 
-void Report::finish(const Evaluation& evaluation) {
+void Report::finish(const Evaluation& evaluation) try {
   std::vector<ReportPictures> pictures;
   for (const ImageScore& image : evaluation.images) pictures.push_back(find_pictures(folder_, image.name));
   const std::string page = filled(
@@ -153,6 +157,8 @@ void Report::finish(const Evaluation& evaluation) {
                          {"{{data}}", report_data(evaluation, pictures)},
                          {"{{script}}", report_page_js}});
   write_file(folder_ + "/index.html", std::as_bytes(std::span(page)));
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

@@ -59,7 +59,7 @@ Model make_named_model(Checkpoint checkpoint, const std::string& name, ModelOpti
 
 }  // namespace
 
-Model make_model(StateDict state, const std::optional<Metadata>& metadata, const ModelOptions& options) {
+Model make_model(StateDict state, const std::optional<Metadata>& metadata, const ModelOptions& options) try {
   Network network = build_network(state, {.aux = options.aux});
   state = {};  // from here on the graph alone holds the weights, and packing releases them one by one
   if (network.classes > 256)
@@ -94,6 +94,8 @@ Model make_model(StateDict state, const std::optional<Metadata>& metadata, const
   program.name = options.name;
   model.program = std::make_shared<const Program>(std::move(program));
   return model;
+} catch (...) {
+  rethrow_as_error();
 }
 
 float threshold_logit(const Model& model, std::optional<double> threshold) {
@@ -114,16 +116,22 @@ std::optional<int> background_by_name(const std::vector<std::string>& classes) {
   return static_cast<int>(found - classes.begin());
 }
 
-Model load_model(const std::string& path, const ModelOptions& options) {
+Model load_model(const std::string& path, const ModelOptions& options) try {
   return make_named_model(load_checkpoint(path, {.weights = options.weights}), path, options);
+} catch (...) {
+  rethrow_as_error();
 }
 
-Model load_model(std::span<const std::byte> file, const std::string& name, const ModelOptions& options) {
+Model load_model(std::span<const std::byte> file, const std::string& name, const ModelOptions& options) try {
   return make_named_model(load_checkpoint(file, name, {.weights = options.weights}), name, options);
+} catch (...) {
+  rethrow_as_error();
 }
 
-Model load_default_model(const ModelOptions& options) {
+Model load_default_model(const ModelOptions& options) try {
   return load_model(default_model_file(), "the default model", options);
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

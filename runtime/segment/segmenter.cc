@@ -99,6 +99,13 @@ void finish(Session& session, const Model& model, std::int64_t n, int height, in
   if (!options.logits) result.logits = {};
 }
 
+// Another network's labels would be named and coloured by this model's classes.
+void check_runs(const Session& session, const Model& model) {
+  if (&session.program() != model.program.get())
+    fail(ErrorCode::invalid_argument, "the session runs another model's network, not the ",
+         model.architecture, " with ", model.classes.size(), " classes that is given");
+}
+
 // A value that is no number spreads to every pixel that sees it, and argmax would still name a class there.
 void check_finite(ConstView input) {
   for (std::int64_t p = 0; p < input.shape.pixels(); ++p)
@@ -112,31 +119,39 @@ void check_finite(ConstView input) {
 
 }  // namespace
 
-Prepared prepare(const Image& photo, const Preprocessing& preprocessing, int threads) {
+Prepared prepare(const Image& photo, const Preprocessing& preprocessing, int threads) try {
   Prepared prepared;
   prepared.picture = apply(preprocessing.resize, photo, threads);
   prepared.input = Tensor({1, prepared.picture.height, prepared.picture.width, 3});
   normalise(prepared.picture, preprocessing, prepared.input.view());
   return prepared;
+} catch (...) {
+  rethrow_as_error();
 }
 
 LabelMap label(Session& session, std::int64_t n, int height, int width, std::vector<float>* confidence,
-               const std::string& output, float threshold) {
+               const std::string& output, float threshold) try {
   return label_map(height, width, confidence, [&](auto labels, auto confidences) {
     session.label(n, height, width, labels, confidences, output, threshold);
   });
+} catch (...) {
+  rethrow_as_error();
 }
 
 Tensor full_logits(Session& session, const Model& model, std::int64_t n, int height, int width,
-                   Upsampling upsampling, const std::string& output) {
+                   Upsampling upsampling, const std::string& output) try {
+  check_runs(session, model);
   session.check_finite(n, output);
   const ConstView low = image_of(session.output(output), n);
   return upsampling == Upsampling::bilinear ? bilinear(session, low, height, width)
                                             : transposed(low, model.output_stride, height, width);
+} catch (...) {
+  rethrow_as_error();
 }
 
 Segmentation segment(Session& session, const Model& model, const Image& photo,
-                     const SegmentOptions& options) {
+                     const SegmentOptions& options) try {
+  check_runs(session, model);
   threshold_logit(model, options.threshold);  // or an error, before any work
   Stopwatch watch;
   check(photo, "photo");
@@ -162,11 +177,15 @@ Segmentation segment(Session& session, const Model& model, const Image& photo,
   finish(session, model, 0, under.height, under.width, options, result);
   result.label_seconds = watch.lap();
   return result;
+} catch (...) {
+  rethrow_as_error();
 }
 
 std::vector<Segmentation> segment(Session& session, const Model& model, ConstView input,
-                                  const SegmentOptions& options) {
+                                  const SegmentOptions& options) try {
+  check_runs(session, model);
   threshold_logit(model, options.threshold);
+  check(input, "input");
   check_finite(input);
   Stopwatch watch;
   session.run(input);
@@ -182,9 +201,11 @@ std::vector<Segmentation> segment(Session& session, const Model& model, ConstVie
     results.push_back(std::move(result));
   }
   return results;
+} catch (...) {
+  rethrow_as_error();
 }
 
-std::vector<ClassShare> class_shares(const Segmentation& segmentation) {
+std::vector<ClassShare> class_shares(const Segmentation& segmentation) try {
   std::array<ClassShare, 256> by_class{};
   for (std::size_t p = 0; p < segmentation.labels.labels.size(); ++p) {
     ClassShare& share = by_class[segmentation.labels.labels[p]];
@@ -202,6 +223,8 @@ std::vector<ClassShare> class_shares(const Segmentation& segmentation) {
   }
   std::ranges::stable_sort(found, std::greater(), &ClassShare::pixels);
   return found;
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

@@ -69,10 +69,10 @@ LabelMap label(Session&, std::int64_t n, int height, int width, std::vector<floa
 Tensor full_logits(Session&, const Model&, std::int64_t n, int height, int width, Upsampling,
                    const std::string& output = "out");
 
-// Error(invalid_argument) for an output that the model does not have and as threshold_logit(), Error(limit)
-// for sizes and memory: the session's limit counts the copies of the photo that are made on the way.
-// Error(not_finite) for logits that are infinite or no numbers. With a centre crop, or with at_input, the
-// label map has the network's input size.
+// Error(invalid_argument) for a session that runs another model's program, for an output that the model does
+// not have and as threshold_logit(), Error(limit) for sizes and memory: the session's limit counts the copies
+// of the photo that are made on the way. Error(not_finite) for logits that are infinite or no numbers. With a
+// centre crop, or with at_input, the label map has the network's input size.
 Segmentation segment(Session&, const Model&, const Image& photo, const SegmentOptions& = {});
 
 // Error(invalid_argument) for values that are not finite.

@@ -66,9 +66,9 @@ TEST_CASE("a device that cannot be had is an error that says why, and nothing el
 
 TEST_CASE("a module of another version is not used") {
   const ProcessOptions another{.environment = {{"LD_LIBRARY_PATH", ATROUS_ANOTHER_VERSION}}};
-  constexpr int version = DeviceModule::current_version;
-  const std::string why =
-      text("libatrous_cuda.so: its interface has version ", version + 1, ", expected ", version);
+  constexpr std::uint64_t version = ATROUS_MODULE_VERSION;
+  const std::string why = text("libatrous_cuda.so: another build's module: its interface has version ",
+                               std::hex, version + 1, ", this atrous expects ", version);
   refuse(1, {"verify", "default", "--device", "cuda"}, {"cuda: ", why}, another);
   CHECK(mentions(succeed({"devices"}, another), "no other device: cuda: " + why));
 }

@@ -1,5 +1,7 @@
 // atrous eval: what it prints and writes, what it refuses, and how it stops and goes on.
 #include <csignal>
+#include <iomanip>
+#include <sstream>
 
 #include "tests/support/cli_testing.h"
 #include "tests/support/evaluate_testing.h"

@@ -2,6 +2,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <sstream>
+
 #include "layers/base/visible_text.h"
 #include "tests/support/cli_testing.h"
 

@@ -1,4 +1,6 @@
 // atrous bench, atrous profile, --help and --version.
+#include <sstream>
+
 #include "layers/cpu/parallel.h"
 #include "tests/support/cli_testing.h"
 

@@ -1,4 +1,6 @@
 // What the command line guesses, completes and explains.
+#include <sstream>
+
 #include "tests/support/cli_testing.h"
 
 using namespace atrous;

@@ -4,6 +4,7 @@
 
 #include <fstream>
 #include <functional>
+#include <optional>
 #include <thread>
 
 #include "layers/cuda/conv/conv2d_cudnn.h"
@@ -510,6 +511,114 @@ TEST_CASE("convolutions leave no descriptor and no memory behind") {
   CHECK(simulated::descriptors() == descriptors);
   CHECK(simulated::allocations().count == memory);
   CHECK(simulated::allocations().misuses.empty());
+}
+
+namespace {
+
+// What became of asking a fresh kernel what a case costs it, while calls were made to fail.
+struct Asked {
+  std::optional<ErrorCode> error;
+  double cost = 0;
+};
+
+// Call after call of a library, or of the runtime, is made to fail while an implementation plans: densely at
+// first, then every eighth of the way. check(what came of it); afterwards the kernel is as good as new.
+template <class Fail, class Failed, class Check>
+void for_each_failure(bool search, Fail fail, Failed failed, Check check) {
+  for_each_implementation([&](Make make, const Case& c) {
+    const Drawn drawn(c, With::residual, ActivationKind::relu, false);
+    bool happened = true;
+    std::size_t failures = 0;
+    for (std::size_t calls = 0; happened; calls += 1 + calls / 8) {
+      const auto context = open(Precision::fp32, search);
+      const auto kernel = make(drawn.layer, context);
+      CAPTURE(text(kernel->name(), ", after ", calls, " calls"));
+      Asked asked;
+      fail(calls);
+      try {
+        asked.cost = cost_of(*kernel, drawn);
+      } catch (const Error& error) {
+        asked.error = error.code();
+      }
+      happened = failed();
+      simulated::stop_failing();
+      if (happened) check(asked);
+      failures += happened;
+      CHECK(cost_of(*kernel, drawn) < infinity);
+      CHECK(drawn.run(*kernel, context) == "");
+    }
+    MESSAGE(failures, " failures");
+  });
+}
+
+// A fault is told, or it was one of a recording and what was to be recorded has run without.
+void check_fault(const Asked& asked) {
+  if (asked.error)
+    CHECK(*asked.error == ErrorCode::device);
+  else
+    CHECK(asked.cost < infinity);
+}
+
+}  // namespace
+
+TEST_CASE("a fault of the device while a convolution plans is an error of its own, and no refusal") {
+  const Libraries libraries;
+  simulated::set_engines({{4, {}, true, true, 64}});
+  simulated::set_algorithms({{4, 0, 64}});
+  for (const bool search : {false, true})
+    for (const bool for_good : {false, true})
+      for (const cudaError_t fault : {cudaErrorIllegalAddress, cudaErrorLaunchFailure, cudaErrorInvalidValue})
+        for_each_failure(
+            search, [&](std::size_t calls) { simulated::fail_after(calls, fault, for_good); },
+            simulated::has_failed, check_fault);
+}
+
+TEST_CASE("a fault that a library tells of is an error of its own, and no refusal") {
+  const Libraries libraries;
+  simulated::set_engines({{4, {}, true, true, 64}});
+  simulated::set_algorithms({{4, 0, 64}});
+  for (const bool search : {false, true}) {
+    for (const cudnnStatus_t fault :
+         {CUDNN_STATUS_EXECUTION_FAILED, CUDNN_STATUS_EXECUTION_FAILED_CUDA_DRIVER,
+          CUDNN_STATUS_INTERNAL_ERROR, CUDNN_STATUS_NOT_INITIALIZED})
+      for_each_failure(
+          search, [&](std::size_t calls) { simulated::fail_after(calls, fault); },
+          [] { return simulated::cudnn_has_failed(); }, check_fault);
+    for (const cublasStatus_t fault : {CUBLAS_STATUS_EXECUTION_FAILED, CUBLAS_STATUS_INTERNAL_ERROR,
+                                       CUBLAS_STATUS_NOT_INITIALIZED, CUBLAS_STATUS_MAPPING_ERROR})
+      for_each_failure(
+          search, [&](std::size_t calls) { simulated::fail_after(calls, fault); },
+          [] { return simulated::cublaslt_has_failed(); }, check_fault);
+  }
+}
+
+TEST_CASE("a library's refusal is none of the device's faults: another kernel may run the layer") {
+  const Libraries libraries;
+  const auto check_refusal = [](const Asked& asked) { CHECK(!asked.error); };
+  for (const cudnnStatus_t refusal : {CUDNN_STATUS_NOT_SUPPORTED, CUDNN_STATUS_NOT_SUPPORTED_ARCH_MISMATCH,
+                                      CUDNN_STATUS_BAD_PARAM, CUDNN_STATUS_INTERNAL_ERROR_COMPILATION_FAILED})
+    CHECK(is_refusal(refusal));
+  for (const cublasStatus_t refusal : {CUBLAS_STATUS_NOT_SUPPORTED, CUBLAS_STATUS_ARCH_MISMATCH})
+    CHECK(is_refusal(refusal));
+  for (const bool search : {false, true}) {
+    for_each_failure(
+        search, [](std::size_t calls) { simulated::fail_after(calls, CUDNN_STATUS_NOT_SUPPORTED); },
+        [] { return simulated::cudnn_has_failed(); }, check_refusal);
+    for_each_failure(
+        search, [](std::size_t calls) { simulated::fail_after(calls, CUBLAS_STATUS_NOT_SUPPORTED); },
+        [] { return simulated::cublaslt_has_failed(); }, check_refusal);
+  }
+}
+
+TEST_CASE("memory that the device lacks is no fault of it") {
+  const Libraries libraries;
+  for (const bool search : {false, true})
+    for_each_failure(
+        search, [](std::size_t calls) { simulated::fail_after(calls, cudaErrorMemoryAllocation); },
+        simulated::has_failed,
+        [](const Asked& asked) {
+          if (asked.error) CHECK(*asked.error == ErrorCode::limit);
+        });
 }
 
 }  // namespace atrous::cuda

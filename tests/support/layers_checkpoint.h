@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <map>
+#include <sstream>
 
 #include "layers/networks/segmentation.h"
 #include "tests/support/layers_testing.h"

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "layers/base/ascii.h"
 #include "layers/base/error.h"
 #include "weights_tools/io/clean_text.h"
 
@@ -19,8 +20,6 @@ std::optional<std::uint64_t> number(std::string_view digits) {
   if (error != std::errc() || stop != end) return std::nullopt;
   return value;
 }
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 std::string_view trim(std::string_view s) {
   const auto first = s.find_first_not_of(" \t\r");
@@ -60,7 +59,7 @@ HttpHead parse_http_head(std::string_view lines) {
     }
     const auto colon = std::min(line.find(':'), line.size());
     std::string name(line.substr(0, colon));
-    std::ranges::transform(name, name.begin(), lower);
+    name = lower(name);
     const std::string_view value = trim(line.substr(std::min(colon + 1, line.size())));
     if (name == "content-length") head.length = number(value);
     if (name == "content-range") parse_range(value, head);

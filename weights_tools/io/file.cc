@@ -79,7 +79,7 @@ int open_unnamed(const std::string& path) {
 
 }  // namespace
 
-InputFile::InputFile(const std::string& path) : path_(path) {
+InputFile::InputFile(const std::string& path) try : path_(path) {
   if (path.empty()) fail(ErrorCode::io, "cannot open a file with an empty name");
   // O_NONBLOCK: opening a FIFO for reading would otherwise wait for a writer, perhaps forever.
   descriptor_ = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -93,16 +93,21 @@ InputFile::InputFile(const std::string& path) : path_(path) {
     ::close(descriptor_);
     throw;
   }
+} catch (...) {
+  rethrow_as_error();
 }
 
-InputFile::InputFile(std::span<const std::byte> bytes, std::string name)
-    : path_(std::move(name)), bytes_(bytes), size_(bytes.size()) {}
+InputFile::InputFile(std::span<const std::byte> bytes, std::string name) try
+    : path_(std::move(name)), bytes_(bytes), size_(bytes.size()) {
+} catch (...) {
+  rethrow_as_error();
+}
 
 InputFile::~InputFile() {
   if (descriptor_ >= 0) ::close(descriptor_);
 }
 
-void InputFile::read(std::uint64_t offset, std::span<std::byte> out) const {
+void InputFile::read(std::uint64_t offset, std::span<std::byte> out) const try {
   const std::uint64_t wanted = out.size();
   if (offset > size_ || wanted > size_ - offset)
     fail(ErrorCode::io, visible(path_), ": ", wanted, " bytes wanted at offset ", offset,
@@ -121,18 +126,22 @@ void InputFile::read(std::uint64_t offset, std::span<std::byte> out) const {
     out = out.subspan(static_cast<std::size_t>(got));
     offset += static_cast<std::uint64_t>(got);
   }
+} catch (...) {
+  rethrow_as_error();
 }
 
-std::vector<std::byte> read_file(const std::string& path, std::uint64_t cap) {
+std::vector<std::byte> read_file(const std::string& path, std::uint64_t cap) try {
   const InputFile file(path);
   if (file.size() > cap)
     fail(ErrorCode::limit, visible(path), ": has ", file.size(), " bytes, more than the limit of ", cap);
   std::vector<std::byte> bytes(static_cast<std::size_t>(file.size()));
   file.read(0, bytes);
   return bytes;
+} catch (...) {
+  rethrow_as_error();
 }
 
-OutputFile::OutputFile(std::string path) : path_(std::move(path)) {
+OutputFile::OutputFile(std::string path) try : path_(std::move(path)) {
   if (path_.empty()) fail(ErrorCode::io, "cannot write a file with an empty name");
   path_ = resolve_link(path_);
   struct stat status {};
@@ -144,6 +153,8 @@ OutputFile::OutputFile(std::string path) : path_(std::move(path)) {
     descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   } while (descriptor_ < 0 && errno == EEXIST);
   if (descriptor_ < 0) fail_errno(path_, "create a file beside it", errno);
+} catch (...) {
+  rethrow_as_error();
 }
 
 OutputFile::~OutputFile() {
@@ -151,7 +162,7 @@ OutputFile::~OutputFile() {
   if (!temporary_.empty()) ::unlink(temporary_.c_str());
 }
 
-void OutputFile::write(std::span<const std::byte> bytes) {
+void OutputFile::write(std::span<const std::byte> bytes) try {
   if (descriptor_ < 0)
     fail(ErrorCode::invalid_argument, visible(path_), ": written to after it was committed");
   while (!bytes.empty()) {
@@ -160,9 +171,11 @@ void OutputFile::write(std::span<const std::byte> bytes) {
     if (put < 0) fail_errno(path_, "write", errno);
     bytes = bytes.subspan(static_cast<std::size_t>(put));
   }
+} catch (...) {
+  rethrow_as_error();
 }
 
-void OutputFile::commit() {
+void OutputFile::commit() try {
   if (descriptor_ < 0) fail(ErrorCode::invalid_argument, visible(path_), ": committed twice");
   const bool in_place = temporary_.empty() && link_to(path_);
   if (!in_place && temporary_.empty()) give_temporary_name();
@@ -174,6 +187,8 @@ void OutputFile::commit() {
   }
   if (!in_place && ::rename(temporary_.c_str(), path_.c_str()) != 0) fail_errno(path_, "replace", errno);
   temporary_.clear();
+} catch (...) {
+  rethrow_as_error();
 }
 
 // Gives the file without a name this one; false where there is a file of that name.
@@ -194,10 +209,12 @@ void OutputFile::give_temporary_name() {
   temporary_ = std::move(name);
 }
 
-void write_file(const std::string& path, std::span<const std::byte> bytes) {
+void write_file(const std::string& path, std::span<const std::byte> bytes) try {
   OutputFile file(path);
   file.write(bytes);
   file.commit();
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

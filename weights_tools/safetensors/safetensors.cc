@@ -92,7 +92,7 @@ SafetensorsHeader lay_out(const StateDict& state, std::vector<const StateTensor*
 
 }  // namespace
 
-Safetensors read_safetensors(const InputFile& file) {
+Safetensors read_safetensors(const InputFile& file) try {
   const std::uint64_t header_length = read_header_length(file);
   std::vector<std::byte> json(static_cast<std::size_t>(header_length));
   file.read(length_size, json);
@@ -104,10 +104,12 @@ Safetensors read_safetensors(const InputFile& file) {
   Safetensors out{.state = {}, .metadata = std::move(header.metadata)};
   for (const auto& e : header.entries) out.state.add(e.name, read_tensor(file, e, data_offset));
   return out;
+} catch (...) {
+  rethrow_as_error();
 }
 
 void write_safetensors(const std::string& path, const StateDict& state,
-                       const std::map<std::string, std::string>& metadata) {
+                       const std::map<std::string, std::string>& metadata) try {
   std::vector<const StateTensor*> tensors;
   SafetensorsHeader header = lay_out(state, tensors);
   header.metadata = metadata;
@@ -122,6 +124,8 @@ void write_safetensors(const std::string& path, const StateDict& state,
   file.write(as_bytes(json));
   for (const StateTensor* tensor : tensors) file.write(tensor->bytes());
   file.commit();
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

@@ -197,7 +197,7 @@ Outcome CudnnConv2d::search(const Planner& planner, const Descriptor& graph, con
   return best;
 }
 
-// Milliseconds, with what follows the plan. Infinity where the engine fails after all or memory does not
+// Milliseconds, with what follows the plan. Infinity where cuDNN refuses after all or memory does not
 // suffice.
 double CudnnConv2d::time(const Planned& planned, const Conv2dProblem& p) const {
   try {
@@ -207,8 +207,9 @@ double CudnnConv2d::time(const Planned& planned, const Conv2dProblem& p) const {
       put(planned, p, scratch.get(), context_->planner, stream);
       check(cudnnSetStream(context_->planner, nullptr), "cudnnSetStream");
     });
-  } catch (const Error&) {
+  } catch (const Error& error) {
     cudnnSetStream(context_->planner, nullptr);
+    if (!is_unfit(error)) throw;
     return infinity;
   }
 }

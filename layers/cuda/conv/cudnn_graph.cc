@@ -6,6 +6,14 @@
 
 namespace atrous::cuda {
 
+namespace {
+
+std::string attribute_text(cudnnBackendAttributeName_t name) {
+  return text("attribute ", static_cast<int>(name));
+}
+
+}  // namespace
+
 Descriptor::Descriptor(cudnnBackendDescriptorType_t type) {
   cudnnBackendDescriptor_t raw = nullptr;
   check(cudnnBackendCreateDescriptor(type, &raw), "cudnnBackendCreateDescriptor");
@@ -15,8 +23,7 @@ Descriptor::Descriptor(cudnnBackendDescriptorType_t type) {
 void Descriptor::set(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, std::int64_t count,
                      const void* values) {
   const cudnnStatus_t status = cudnnBackendSetAttribute(get(), name, type, count, values);
-  if (status != CUDNN_STATUS_SUCCESS)
-    fail(ErrorCode::unsupported, "cuDNN: attribute ", static_cast<int>(name), ": ", cudnn_sentence(status));
+  check(status, attribute_text(name));
 }
 
 Descriptor& Descriptor::set(cudnnBackendAttributeName_t name, std::span<const Descriptor> values) {
@@ -26,19 +33,27 @@ Descriptor& Descriptor::set(cudnnBackendAttributeName_t name, std::span<const De
   return *this;
 }
 
-cudnnStatus_t Descriptor::try_finalize() { return cudnnBackendFinalize(get()); }
+bool Descriptor::try_finalize(std::string_view what, std::string& why) {
+  const cudnnStatus_t status = cudnnBackendFinalize(get());
+  if (!is_refusal(status)) {
+    check(status, what);
+    return true;
+  }
+  why = cudnn_sentence(status);
+  return false;
+}
 
 Descriptor& Descriptor::finalize(std::string_view what) {
-  const cudnnStatus_t status = try_finalize();
-  if (status != CUDNN_STATUS_SUCCESS)
-    fail(ErrorCode::unsupported, "cuDNN: ", what, ": ", cudnn_sentence(status));
+  check(cudnnBackendFinalize(get()), what);
   return *this;
 }
 
 std::int64_t Descriptor::count(cudnnBackendAttributeName_t name) const {
   std::int64_t n = 0;
   const auto status = cudnnBackendGetAttribute(get(), name, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, &n, nullptr);
-  return status == CUDNN_STATUS_SUCCESS ? n : 0;
+  if (is_refusal(status)) return 0;
+  check(status, attribute_text(name));
+  return n;
 }
 
 std::int64_t Descriptor::get(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type,
@@ -46,8 +61,7 @@ std::int64_t Descriptor::get(cudnnBackendAttributeName_t name, cudnnBackendAttri
   if (count == 0) return 0;
   std::int64_t n = 0;
   const cudnnStatus_t status = cudnnBackendGetAttribute(get(), name, type, count, &n, values);
-  if (status != CUDNN_STATUS_SUCCESS)
-    fail(ErrorCode::unsupported, "cuDNN: attribute ", static_cast<int>(name), ": ", cudnn_sentence(status));
+  check(status, attribute_text(name));
   return std::min(n, count);
 }
 
@@ -198,7 +212,8 @@ std::vector<EngineConfig> advise(const Planner& planner, const Descriptor& graph
   Descriptor heuristics(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
   heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph).set(CUDNN_ATTR_ENGINEHEUR_MODE, mode);
   if (planner.device) heuristics.set(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, *planner.device);
-  if (heuristics.try_finalize() != CUDNN_STATUS_SUCCESS) return {};
+  std::string why;
+  if (!heuristics.try_finalize("heuristics", why)) return {};
   std::vector<EngineConfig> configs;
   for (Descriptor& config :
        heuristics.get_all(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR,
@@ -229,7 +244,8 @@ std::optional<EngineConfig> configure(const Planner& planner, const Descriptor& 
     config.finalize("engine configuration");
     auto notes = notes_of(engine);
     return EngineConfig{std::move(config), std::move(notes)};
-  } catch (const Error&) {
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::unsupported) throw;
     return std::nullopt;
   }
 }
@@ -239,11 +255,7 @@ std::optional<ExecutionPlan> make_plan(const Planner& planner, const EngineConfi
   if (planner.handle) plan.descriptor.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, planner.handle);
   if (planner.device) plan.descriptor.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, *planner.device);
   plan.descriptor.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config.descriptor);
-  const cudnnStatus_t status = plan.descriptor.try_finalize();
-  if (status != CUDNN_STATUS_SUCCESS) {
-    why = cudnn_sentence(status);
-    return std::nullopt;
-  }
+  if (!plan.descriptor.try_finalize("plan", why)) return std::nullopt;
   plan.workspace_bytes = static_cast<std::size_t>(std::max<std::int64_t>(
       0, plan.descriptor.get_one<std::int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE)));
   return plan;

@@ -46,8 +46,9 @@ class Descriptor {
   }
   Descriptor& set(cudnnBackendAttributeName_t name, std::span<const Descriptor> values);
 
-  Descriptor& finalize(std::string_view what);  // Error(unsupported) with cuDNN's sentence
-  cudnnStatus_t try_finalize();
+  Descriptor& finalize(std::string_view what);  // errors as check() (cuda.h)
+  // False, and cuDNN's sentence, where that is a refusal.
+  bool try_finalize(std::string_view what, std::string& why);
 
   // As many of the attribute's values as there are, at most so many.
   template <class T>

@@ -222,7 +222,9 @@ std::optional<Planned> CublasConv2d::kept(const Product& product, const std::str
   const cublasStatus_t status =
       cublasLtMatmulAlgoCheck(context_->cublas, &product.description, &product.weight, &product.in,
                               &product.out, &product.out, &*algorithm, &result);
-  if (status != CUBLAS_STATUS_SUCCESS || result.workspaceSize > most_workspace) return std::nullopt;
+  if (is_refusal(status)) return std::nullopt;
+  check(status, "cublasLtMatmulAlgoCheck");
+  if (result.workspaceSize > most_workspace) return std::nullopt;
   return Planned{product, *algorithm, result.workspaceSize, found->milliseconds};
 }
 
@@ -246,13 +248,14 @@ Outcome CublasConv2d::search(const Product& product, std::vector<Planned>& advis
   return best;
 }
 
-// Milliseconds, with what follows the product. Infinity where the algorithm fails after all or memory does
-// not suffice.
+// Milliseconds, with what follows the product. Infinity where cuBLASLt refuses after all or memory does not
+// suffice.
 double CublasConv2d::time(const Planned& planned, const Conv2dProblem& p) const {
   try {
     const ScratchOperands scratch(p, planned.workspace_bytes, *context_);
     return time_milliseconds([&](cudaStream_t stream) { put(planned, p, scratch.get(), stream); });
-  } catch (const Error&) {
+  } catch (const Error& error) {
+    if (!is_unfit(error)) throw;
     return infinity;
   }
 }

@@ -59,12 +59,25 @@ struct State {
   std::mutex mutex;
   std::vector<simulated::Algorithm> algorithms = simulated::default_algorithms();
   std::vector<std::uint64_t> run;
+  cublasStatus_t failure = CUBLAS_STATUS_SUCCESS;  // of the call after `calls_to_failure` others
+  std::size_t calls_to_failure = 0;
+  bool failed = false;
 };
 
 State& state() {
   static State s;
   return s;
 }
+
+bool fails() {
+  State& s = state();
+  const std::lock_guard lock(s.mutex);
+  if (s.failure == CUBLAS_STATUS_SUCCESS) return false;
+  s.failed = s.calls_to_failure == 0;
+  if (!s.failed) --s.calls_to_failure;
+  return s.failed;
+}
+cublasStatus_t failure() { return std::exchange(state().failure, CUBLAS_STATUS_SUCCESS); }
 
 // The value of an attribute, if that is its size.
 template <class T>
@@ -153,16 +166,35 @@ std::vector<std::uint64_t> algorithms_run() {
   return std::exchange(state().run, {});
 }
 
+void fail_after(std::size_t calls, cublasStatus_t status) {
+  const std::lock_guard lock(state().mutex);
+  state().failure = status;
+  state().calls_to_failure = calls;
+  state().failed = false;
+}
+
+bool cublaslt_has_failed() {
+  const std::lock_guard lock(state().mutex);
+  return state().failed;
+}
+
 }  // namespace simulated
 
 std::size_t cublasLtGetVersion() { return CUBLAS_VERSION; }
 
 const char* cublasLtGetStatusString(cublasStatus_t status) {
-  return status == CUBLAS_STATUS_NOT_SUPPORTED ? "CUBLAS_STATUS_NOT_SUPPORTED"
-                                               : "CUBLAS_STATUS_INVALID_VALUE";
+  switch (status) {
+    case CUBLAS_STATUS_NOT_SUPPORTED:
+      return "CUBLAS_STATUS_NOT_SUPPORTED";
+    case CUBLAS_STATUS_INVALID_VALUE:
+      return "CUBLAS_STATUS_INVALID_VALUE";
+    default:
+      return "CUBLAS_STATUS_EXECUTION_FAILED";
+  }
 }
 
 cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
+  if (fails()) return failure();
   *handle = new cublasLtContext;
   return CUBLAS_STATUS_SUCCESS;
 }
@@ -175,12 +207,14 @@ cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
 cublasStatus_t cublasLtMatrixLayoutInit_internal(cublasLtMatrixLayout_t layout, std::size_t,
                                                  cudaDataType type, std::uint64_t rows, std::uint64_t columns,
                                                  std::int64_t leading) {
+  if (fails()) return failure();
   store(layout, Layout{made, type, rows, columns, leading});
   return CUBLAS_STATUS_SUCCESS;
 }
 
 cublasStatus_t cublasLtMatmulDescInit_internal(cublasLtMatmulDesc_t description, std::size_t,
                                                cublasComputeType_t compute, cudaDataType_t scale) {
+  if (fails()) return failure();
   store(description, Description{made, compute, scale});
   return CUBLAS_STATUS_SUCCESS;
 }
@@ -188,6 +222,7 @@ cublasStatus_t cublasLtMatmulDescInit_internal(cublasLtMatmulDesc_t description,
 cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t description,
                                               cublasLtMatmulDescAttributes_t name, const void* value,
                                               std::size_t bytes) {
+  if (fails()) return failure();
   auto d = load<Description>(description);
   bool taken = false;
   if (name == CUBLASLT_MATMUL_DESC_TRANSA) taken = take(d.transposed, value, bytes);
@@ -198,6 +233,7 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t description,
 }
 
 cublasStatus_t cublasLtMatmulPreferenceInit_internal(cublasLtMatmulPreference_t preference, std::size_t) {
+  if (fails()) return failure();
   store(preference, Preference{made});
   return CUBLAS_STATUS_SUCCESS;
 }
@@ -205,6 +241,7 @@ cublasStatus_t cublasLtMatmulPreferenceInit_internal(cublasLtMatmulPreference_t 
 cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t preference,
                                                     cublasLtMatmulPreferenceAttributes_t name,
                                                     const void* value, std::size_t bytes) {
+  if (fails()) return failure();
   auto p = load<Preference>(preference);
   bool taken = false;
   if (name == CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES) taken = take(p.workspace_bytes, value, bytes);
@@ -222,6 +259,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
                                               cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
                                               cublasLtMatmulPreference_t preference, int requested,
                                               cublasLtMatmulHeuristicResult_t results[], int* count) {
+  if (fails()) return failure();
   const std::lock_guard lock(state().mutex);
   const auto wanted = load<Preference>(preference);
   if (const cublasStatus_t status = check(product_of(how, a, b, c, d)); status != CUBLAS_STATUS_SUCCESS)
@@ -243,6 +281,7 @@ cublasStatus_t cublasLtMatmulAlgoCheck(cublasLtHandle_t, cublasLtMatmulDesc_t ho
                                        cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c,
                                        cublasLtMatrixLayout_t d, const cublasLtMatmulAlgo_t* algorithm,
                                        cublasLtMatmulHeuristicResult_t* result) {
+  if (fails()) return failure();
   const std::lock_guard lock(state().mutex);
   const auto chosen = load<Chosen>(algorithm);
   const simulated::Algorithm* found = chosen.made == made ? algorithm_at(chosen.index) : nullptr;
@@ -256,6 +295,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t how, const 
                               const void* beta, const void* c, cublasLtMatrixLayout_t c_layout, void* d,
                               cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t* algorithm,
                               void* workspace, std::size_t workspace_bytes, cudaStream_t stream) {
+  if (fails()) return failure();
   const Product p = product_of(how, a_layout, b_layout, c_layout, d_layout);
   if (const cublasStatus_t status = check(p); status != CUBLAS_STATUS_SUCCESS) return status;
   const auto chosen = load<Chosen>(algorithm);

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "tests/cuda/simulation/cudnn_objects.h"
 #include "tests/cuda/simulation/simulation.h"
@@ -31,6 +32,9 @@ struct State {
   std::vector<std::int64_t> run;
   std::set<cudnnHandle_t> handles;
   std::size_t descriptors = 0, plans = 0;
+  cudnnStatus_t failure = CUDNN_STATUS_SUCCESS;  // of the call after `calls_to_failure` others
+  std::size_t calls_to_failure = 0;
+  bool failed = false;
 };
 
 State& state() {
@@ -43,6 +47,17 @@ thread_local std::string last_error;
 cudnnStatus_t refuse(cudnnStatus_t status, const std::string& why) {
   last_error = why;
   return status;
+}
+// Under the lock.
+bool fails() {
+  State& s = state();
+  if (s.failure == CUDNN_STATUS_SUCCESS) return false;
+  s.failed = s.calls_to_failure == 0;
+  if (!s.failed) --s.calls_to_failure;
+  return s.failed;
+}
+cudnnStatus_t failure() {
+  return refuse(std::exchange(state().failure, CUDNN_STATUS_SUCCESS), "as a test wants");
 }
 cudnnStatus_t bad(const std::string& why) { return refuse(CUDNN_STATUS_BAD_PARAM, why); }
 
@@ -357,6 +372,18 @@ std::size_t descriptors() {
   return state().descriptors;
 }
 
+void fail_after(std::size_t calls, cudnnStatus_t status) {
+  const std::lock_guard lock(state().mutex);
+  state().failure = status;
+  state().calls_to_failure = calls;
+  state().failed = false;
+}
+
+bool cudnn_has_failed() {
+  const std::lock_guard lock(state().mutex);
+  return state().failed;
+}
+
 }  // namespace simulated
 
 // ---- the API
@@ -365,7 +392,16 @@ std::size_t cudnnGetVersion() { return CUDNN_VERSION; }
 
 const char* cudnnGetErrorString(cudnnStatus_t status) {
   if (status == CUDNN_STATUS_SUCCESS) return "CUDNN_STATUS_SUCCESS";
-  return status >= CUDNN_STATUS_NOT_SUPPORTED ? "CUDNN_STATUS_NOT_SUPPORTED" : "CUDNN_STATUS_BAD_PARAM";
+  switch (CUDNN_STATUS_CATEGORY(status)) {
+    case CUDNN_STATUS_BAD_PARAM:
+      return "CUDNN_STATUS_BAD_PARAM";
+    case CUDNN_STATUS_NOT_SUPPORTED:
+      return "CUDNN_STATUS_NOT_SUPPORTED";
+    case CUDNN_STATUS_INTERNAL_ERROR:
+      return "CUDNN_STATUS_INTERNAL_ERROR";
+    default:
+      return "CUDNN_STATUS_EXECUTION_FAILED";
+  }
 }
 
 void cudnnGetLastErrorString(char* message, std::size_t size) {
@@ -376,6 +412,7 @@ void cudnnGetLastErrorString(char* message, std::size_t size) {
 
 cudnnStatus_t cudnnCreate(cudnnHandle_t* handle) {
   const std::lock_guard lock(state().mutex);
+  if (fails()) return failure();
   *handle = new cudnnContext;
   state().handles.insert(*handle);
   return CUDNN_STATUS_SUCCESS;
@@ -396,6 +433,7 @@ cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream) {
 cudnnStatus_t cudnnBackendCreateDescriptor(cudnnBackendDescriptorType_t type,
                                            cudnnBackendDescriptor_t* descriptor) {
   const std::lock_guard lock(state().mutex);
+  if (fails()) return failure();
   if (!attributes().contains(type)) return refuse(CUDNN_STATUS_NOT_SUPPORTED, "not simulated");
   auto object = std::make_shared<Object>();
   object->type = type;
@@ -414,6 +452,7 @@ cudnnStatus_t cudnnBackendDestroyDescriptor(cudnnBackendDescriptor_t descriptor)
 cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t descriptor, Name name, Type type,
                                        std::int64_t count, const void* values) {
   const std::lock_guard lock(state().mutex);
+  if (fails()) return failure();
   Object& o = *at(descriptor);
   if (o.finalized) return bad("set: finalised already");
   const auto& known = attributes().at(o.type);
@@ -441,6 +480,7 @@ cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t descriptor, Name
 
 cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t descriptor) {
   const std::lock_guard lock(state().mutex);
+  if (fails()) return failure();
   Object& o = *at(descriptor);
   if (o.finalized) return bad("finalised twice");
   const cudnnStatus_t status = check_whole(o);
@@ -452,6 +492,7 @@ cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t descriptor) {
 cudnnStatus_t cudnnBackendGetAttribute(const cudnnBackendDescriptor_t descriptor, Name name, Type type,
                                        std::int64_t requested, std::int64_t* count, void* values) {
   const std::lock_guard lock(state().mutex);
+  if (fails()) return failure();
   const Object& o = *at(descriptor);
   if (!o.finalized) return refuse(CUDNN_STATUS_BAD_PARAM_NOT_FINALIZED, "get: not finalised");
   const simulated::Engine* engine = engine_at(o.engine);
@@ -480,6 +521,10 @@ cudnnStatus_t cudnnBackendGetAttribute(const cudnnBackendDescriptor_t descriptor
 
 cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t plan_descriptor,
                                   cudnnBackendDescriptor_t pack_descriptor) {
+  {
+    const std::lock_guard lock(state().mutex);
+    if (fails()) return failure();
+  }
   const Object& plan = *at(plan_descriptor);
   const Object& pack = *at(pack_descriptor);
   if (plan.executing->exchange(true) || handle->in_use.exchange(true))

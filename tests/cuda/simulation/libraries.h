@@ -3,6 +3,7 @@
 // fit); engines and algorithms are those that a test sets, and all compute by plain loops in double.
 #pragma once
 
+#include <cublasLt.h>
 #include <cudnn.h>
 
 #include <cstddef>
@@ -27,6 +28,13 @@ std::vector<Engine> default_engines();
 std::vector<std::int64_t> engines_run();  // since this was asked last
 std::size_t plans_made();                 // since this was asked last
 std::size_t descriptors();                // not destroyed yet
+
+// Of the library's calls that make, ask or run something, the next one after so many does nothing but return
+// this. Success takes that back.
+void fail_after(std::size_t calls, cudnnStatus_t);
+void fail_after(std::size_t calls, cublasStatus_t);
+bool cudnn_has_failed();  // since then
+bool cublaslt_has_failed();
 
 struct Algorithm {
   std::uint64_t index = 0;

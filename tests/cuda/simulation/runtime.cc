@@ -59,9 +59,23 @@ void set_deferred(bool deferred) {
   state().deferred = deferred;
 }
 
-void fail_next(cudaError_t error) {
+void fail_after(std::size_t calls, cudaError_t error, bool for_good) {
+  State& s = state();
+  const std::lock_guard lock(s.mutex);
+  s.failure = error;
+  s.calls_to_failure = calls;
+  s.for_good = for_good;
+  s.failed = false;
+}
+
+bool has_failed() {
   const std::lock_guard lock(state().mutex);
-  state().next_failure = error;
+  return state().failed;
+}
+
+void stop_failing() {
+  fail_after(0, cudaSuccess);
+  last_error = cudaSuccess;
 }
 
 void set_last_error(cudaError_t error) { report(error); }
@@ -277,12 +291,13 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mo
 }
 
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  const std::lock_guard lock(state().mutex);
+  CUstream_st* const s = stream_at(stream);
+  const std::unique_ptr<CUgraph_st> captured = s ? std::move(s->capture) : nullptr;  // over in any case
   return call([&] {
-    CUstream_st* s = stream_at(stream);
     if (!s) return cudaErrorInvalidResourceHandle;
-    if (!s->capture || !graph) return cudaErrorIllegalState;
+    if (!captured || !graph) return cudaErrorIllegalState;
     *graph = nullptr;
-    const std::unique_ptr<CUgraph_st> captured = std::move(s->capture);
     if (s->mode != cudaStreamCaptureModeRelaxed && s->captured_by != std::this_thread::get_id())
       return cudaErrorStreamCaptureWrongThread;
     if (s->capture_broken) return cudaErrorStreamCaptureInvalidated;

@@ -41,8 +41,12 @@ void set_device_count(int);
 // page-locked memory then see what it holds at that time. At first false.
 void set_deferred(bool);
 
-// The next call of the runtime that returns a status, queries of errors apart, does nothing but return this.
-void fail_next(cudaError_t);
+// Of the calls of the runtime that return a status, queries of errors apart, the next one after so many does
+// nothing but return this, and with `for_good` all that follow do, too: as after a fault that a kernel made.
+void fail_after(std::size_t calls, cudaError_t, bool for_good = false);
+inline void fail_next(cudaError_t error) { fail_after(0, error); }
+bool has_failed();  // since then
+void stop_failing();
 
 // What cudaGetLastError returns next on this thread.
 void set_last_error(cudaError_t);

@@ -56,7 +56,9 @@ struct State {
   std::size_t limit = std::size_t{1} << 30, used = 0, works = 0;
   int devices = 1;
   bool deferred = false;
-  cudaError_t next_failure = cudaSuccess;
+  cudaError_t failure = cudaSuccess;  // of the call after `calls_to_failure` others
+  std::size_t calls_to_failure = 0;
+  bool for_good = false, failed = false;
   std::vector<std::string> misuses;
 };
 
@@ -77,7 +79,11 @@ inline cudaError_t report(cudaError_t status) {
 template <class Call>
 cudaError_t call(Call&& body) {
   const std::lock_guard lock(state().mutex);
-  if (state().next_failure != cudaSuccess) return report(std::exchange(state().next_failure, cudaSuccess));
+  if (State& s = state(); s.failure != cudaSuccess) {
+    s.failed = s.calls_to_failure == 0;
+    if (s.failed) return report(s.for_good ? s.failure : std::exchange(s.failure, cudaSuccess));
+    --s.calls_to_failure;
+  }
   if (state().devices == 0) return report(cudaErrorNoDevice);
   return report(body());
 }

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <set>
+#include <sstream>
 
 #include "tests/support/golden.h"
 #include "tests/support/layers_checkpoint.h"

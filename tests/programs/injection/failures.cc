@@ -18,13 +18,15 @@ namespace {
 
 constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
 
+thread_local int unfailing = 0;
+
 // How many calls are left until one fails.
 struct Countdown {
   std::atomic<std::int64_t> left{never};
   std::atomic<bool> lasting{false};
 
   bool fails() {
-    if (left == never) return false;
+    if (left == never || unfailing > 0) return false;
     const std::int64_t now = left.fetch_sub(1);
     return now == 1 || (now < 1 && lasting);
   }
@@ -54,6 +56,9 @@ Failing::Failing(Kind kind, std::int64_t n, Lasting lasting) : kind_(kind), n_(n
 }
 Failing::~Failing() { countdown(kind_).left = never; }
 std::int64_t Failing::calls() const { return n_ - countdown(kind_).left; }
+
+Unfailing::Unfailing() { ++unfailing; }
+Unfailing::~Unfailing() { --unfailing; }
 
 Pretend::Pretend(const FileSystem& system) { pretended = system; }
 Pretend::~Pretend() { pretended = {}; }

@@ -28,6 +28,20 @@ class Failing {
   std::int64_t n_;
 };
 
+// The host's own steps between those of the library: no call of this thread fails or counts while it lives.
+class Unfailing {
+ public:
+  Unfailing();
+  ~Unfailing();
+  Unfailing(const Unfailing&) = delete;
+  Unfailing& operator=(const Unfailing&) = delete;
+};
+template <class Step>
+auto own(Step&& step) {
+  const Unfailing unfailing;
+  return step();
+}
+
 // What a file system may do, short of failing; for as long as the object lives.
 struct FileSystem {
   bool unnamed_files = true;  // O_TMPFILE

@@ -2,7 +2,7 @@
 #include "layers/graph/device.h"
 
 namespace {
-constexpr atrous::DeviceModule module{atrous::DeviceModule::current_version + 1, nullptr, nullptr, nullptr};
+constexpr atrous::DeviceModule module{ATROUS_MODULE_VERSION + 1, nullptr, nullptr, nullptr};
 }
 
 extern "C" __attribute__((visibility("default"))) const atrous::DeviceModule* atrous_cuda_module() {

@@ -7,10 +7,15 @@
 #include <atomic>
 #include <cstdint>
 #include <cstdlib>
+#include <functional>
+#include <limits>
 #include <new>
+#include <span>
 #include <thread>
+#include <vector>
 
 #include "layers/cpu/parallel.h"
+#include "runtime/engine/compare.h"
 #include "tests/support/runtime_testing.h"
 #include "tests/support/sanitizers.h"
 
@@ -81,6 +86,63 @@ std::size_t least_workspace(const Program& program, const Shape& size, int threa
   return most;
 }
 
+// What a device was asked to write, and where its memory is.
+struct Log {
+  std::vector<std::byte> memory;
+  std::vector<Shape> written;
+  std::vector<std::uint64_t> keys;  // of the recordings that were run
+  bool outside = false;             // whether anything was written that is not in the memory
+};
+
+struct LoggingKernel final : Kernel {
+  explicit LoggingKernel(std::shared_ptr<Log> kept) : log(std::move(kept)) {}
+  std::string_view name() const override { return "logging"; }
+  void run(const KernelCall& call) const override {
+    const auto* begin = reinterpret_cast<const std::byte*>(call.output.data);
+    const auto offset = static_cast<std::size_t>(begin - log->memory.data());
+    if (offset > log->memory.size() ||
+        device_bytes(call.output.shape, Precision::fp32) > log->memory.size() - offset)
+      log->outside = true;
+    log->written.push_back(call.output.shape);
+  }
+  std::shared_ptr<Log> log;
+};
+
+struct LoggingQueue final : DeviceQueue {
+  explicit LoggingQueue(std::shared_ptr<Log> kept) : log(std::move(kept)) {}
+  std::byte* reserve(std::size_t bytes) override {
+    log->memory.resize(std::max(bytes, log->memory.size()));
+    return log->memory.data();
+  }
+  void run(std::uint64_t key, const std::function<void()>& enqueue) override {
+    log->keys.push_back(key);
+    enqueue();
+  }
+  void forget(std::uint64_t key) override { CHECK(key != log->keys.back()); }
+  double time(const std::function<void()>& enqueue) override { return enqueue(), 0; }
+  void upload(ConstView, View) override {}
+  void upload_picture(std::span<const std::uint8_t>, const NormaliseTable&, std::int64_t, View) override {}
+  void download(ConstView, View) override {}
+  void label(ConstView, std::int64_t, std::int64_t, std::int64_t, std::span<std::uint8_t>,
+             std::span<float>) override {}
+  void wait() override {}
+  std::shared_ptr<Log> log;
+};
+
+// A device that computes nothing.
+struct LoggingDevice final : Device {
+  explicit LoggingDevice(std::shared_ptr<Log> kept) : log(std::move(kept)) {}
+  DeviceInfo info() const override { return {"logging", "none", 0, 0}; }
+  Precision precision() const override { return Precision::fp32; }
+  std::vector<std::unique_ptr<Kernel>> make_kernels(const Node&) override {
+    std::vector<std::unique_ptr<Kernel>> kernels;
+    kernels.push_back(std::make_unique<LoggingKernel>(log));
+    return kernels;
+  }
+  std::unique_ptr<DeviceQueue> make_queue() override { return std::make_unique<LoggingQueue>(log); }
+  std::shared_ptr<Log> log;
+};
+
 }  // namespace
 
 TEST_CASE("one session takes any size and batch, in any order, and gives a fresh session's bytes") {
@@ -114,6 +176,149 @@ TEST_CASE("the last run's output survives plans for other sizes") {
   for (std::int64_t width = 1; width <= 40; ++width) session.plan({1, 8, width, 3});
   CHECK(sentence(ErrorCode::invalid_argument, [&] { session.output(); }) == "");
   CHECK(same_bits(values(session.output()), expected));
+}
+
+TEST_CASE("a plan that a caller holds stays what it was, however many others are made") {
+  const Model model = tiny_model("fcn");
+  Session session(model.program, {.threads = 1});
+  const Shape size{1, 16, 16, 3};
+  const Plan expected = make_plan(*model.program, size, 1);
+  const Plan &planned = session.plan(size), &reserved = session.reserve(size);
+  for (std::int64_t width = 1; width <= 40; ++width) session.plan({1, 8, width, 3});
+  for (const Plan* held : {&planned, &reserved}) {
+    CHECK(held->kernels == expected.kernels);
+    CHECK(held->workspace == expected.workspace);
+    CHECK(held->arena_bytes() == expected.arena_bytes());
+    REQUIRE(held->places.size() == expected.places.size());
+    for (std::size_t v = 0; v < expected.places.size(); ++v)
+      CHECK(held->places[v].shape == expected.places[v].shape);
+  }
+}
+
+TEST_CASE("a session repeats what ran last, whatever was planned since") {
+  const auto log = std::make_shared<Log>();
+  const Model model = tiny_model("fcn", {.device = std::make_shared<LoggingDevice>(log)});
+  Session session(model.program);
+  CHECK(mentions(sentence(ErrorCode::invalid_argument, [&] { session.repeat(); }), "has not run"));
+  for (const Shape& size : {Shape{1, 16, 16, 3}, Shape{1, 8, 8, 3}}) {
+    log->written.clear();
+    session.run(noise(size).view());
+    const auto written = log->written;
+    const std::uint64_t key = log->keys.back();
+    REQUIRE(!written.empty());
+    const auto repeats = [&] {
+      log->written.clear();
+      session.repeat();
+      CHECK(log->written == written);
+      CHECK(log->keys.back() == key);
+    };
+    repeats();
+    session.plan({1, 64, 64, 3});
+    repeats();
+    session.reserve({1, 4, 4, 3});
+    repeats();
+    for (std::int64_t width = 1; width <= 40; ++width) session.plan({1, 100, width, 3});
+    repeats();
+    CHECK(sentence(ErrorCode::limit, [&] { session.plan({1, std::int64_t{1} << 40, 1 << 20, 3}); }) != "");
+    repeats();
+    CHECK_FALSE(log->outside);
+  }
+  session.reserve({1, 64, 64, 3});  // takes other memory, in which there is no input
+  CHECK(mentions(sentence(ErrorCode::invalid_argument, [&] { session.repeat(); }), "no input"));
+  CHECK(mentions(sentence(ErrorCode::invalid_argument, [&] { session.output(); }), "no output"));
+}
+
+TEST_CASE("an observer may plan as many other sizes as it likes") {
+  const Model model = tiny_model("fcn");
+  Session session(model.program, {.threads = 1});
+  const Tensor input = noise({1, 16, 16, 3});
+  const auto expected = run(session, input.view());
+  session.run(input.view(), [&](std::size_t node, double, ConstView) {
+    if (node == 0)
+      for (std::int64_t width = 1; width <= 40; ++width) session.plan({1, 8, width, 3});
+  });
+  CHECK(same_bits(values(session.output()), expected));
+}
+
+TEST_CASE("labels are written into spans of exactly the map's size, or not at all") {
+  const Model model = tiny_model("fcn");
+  Session session(model.program, {.threads = 1});
+  session.run(noise({2, 16, 16, 3}).view());
+  const Tensor logits = noise({1, 2, 2, 5});
+  std::vector<std::uint8_t> labels(300, 7);
+  std::vector<float> confidence(300, -1);
+  const auto label = [&](bool own, std::int64_t height, std::int64_t width, std::size_t count,
+                         std::size_t confidences) {
+    const std::span<std::uint8_t> to = std::span(labels).first(count);
+    const std::span<float> beside = std::span(confidence).first(confidences);
+    return sentence(ErrorCode::invalid_argument, [&] {
+      if (own)
+        session.label(1, height, width, to, beside);
+      else
+        session.label(logits.view(), height, width, to, beside);
+    });
+  };
+  for (const bool own : {true, false}) {
+    CAPTURE(own);
+    CHECK(mentions(label(own, 16, 16, 64, 0), "label map: 16x16 needs 256 labels, there is room for 64"));
+    CHECK(mentions(label(own, 16, 16, 0, 0), "needs 256 labels, there is room for 0"));
+    CHECK(mentions(label(own, 16, 16, 257, 0), "needs 256 labels, there is room for 257"));
+    CHECK(mentions(label(own, 16, 16, 256, 255), "needs 256 confidences, there is room for 255"));
+    CHECK(mentions(label(own, 16, 16, 256, 257), "needs 256 confidences, there is room for 257"));
+    CHECK(mentions(label(own, 0, 16, 0, 0), "16x0 has no pixels"));
+    CHECK(mentions(label(own, -16, -16, 256, 0), "-16x-16 has no pixels"));
+    CHECK(std::ranges::count(labels, 7) == 300);
+    CHECK(std::ranges::count(confidence, -1.f) == 300);
+    CHECK(label(own, 16, 16, 256, 256) == "");
+    CHECK(std::ranges::count(std::span(labels).subspan(256), 7) == 44);
+    std::ranges::fill(labels, std::uint8_t{7});
+    std::ranges::fill(confidence, -1.f);
+  }
+  CHECK(mentions(sentence(ErrorCode::invalid_argument, [&] { session.label(2, 16, 16, labels, {}); }),
+                 "image 2 of a batch of 2"));
+  CHECK(mentions(sentence(ErrorCode::invalid_argument, [&] { session.label(-1, 16, 16, labels, {}); }),
+                 "image -1 of a batch of 2"));
+}
+
+// What is wrong with a view of 8x8 pixels, and what the error says of it.
+struct BadView {
+  const char* wrong;
+  std::function<void(ConstView&)> spoil;
+  const char* said;
+};
+
+TEST_CASE("a view that cannot be is refused wherever a session takes one") {
+  const std::vector<BadView> views{
+      {"no memory", [](ConstView& v) { v.data = nullptr; }, "there is no memory"},
+      {"a pitch below its channels", [](ConstView& v) { v.pitch = 2; }, "a pitch of 2 is less than its 3"},
+      {"a negative pitch", [](ConstView& v) { v.pitch = -3; }, "a pitch of -3 is less than its 3"},
+      {"no images", [](ConstView& v) { v.shape.n = 0; }, "[0, 8, 8, 3] has a dimension of 0"},
+      {"a negative height", [](ConstView& v) { v.shape.h = -8; }, "[1, -8, 8, 3] has a dimension of -8"},
+      {"a negative width", [](ConstView& v) { v.shape.w = -8; }, "[1, 8, -8, 3] has a dimension of -8"},
+      {"no channels", [](ConstView& v) { v.shape.c = 0; }, "[1, 8, 8, 0] has a dimension of 0"},
+  };
+  const Model model = tiny_model("fcn");
+  Session session(model.program, {.threads = 1}), other(model.program, {.threads = 1});
+  const Tensor input = noise({1, 8, 8, 3});
+  std::vector<std::uint8_t> labels(64);
+  for (const BadView& bad : views) {
+    CAPTURE(bad.wrong);
+    ConstView view = input.view();
+    bad.spoil(view);
+    const auto refused = [&](const auto& take) {
+      CHECK(mentions(sentence(ErrorCode::invalid_argument, take), bad.said));
+    };
+    refused([&] { session.run(view); });
+    refused([&] { session.label(view, 8, 8, labels, {}); });
+    refused([&] { segment(session, model, view); });
+    refused([&] { difference(view, input.view()); });
+    refused([&] { difference(input.view(), view); });
+    refused([&] { compare_layers(session, other, view); });
+  }
+  ConstView wide = input.view();
+  wide.pitch = std::numeric_limits<std::int64_t>::max();
+  CHECK(mentions(sentence(ErrorCode::limit, [&] { session.run(wide); }), "overflows"));
+  CHECK(mentions(sentence(ErrorCode::invalid_argument, [&] { Session(nullptr); }), "no program"));
 }
 
 TEST_CASE("an input may be a slice of a wider tensor's channels") {

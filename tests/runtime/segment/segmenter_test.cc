@@ -45,6 +45,22 @@ std::size_t distinct(const std::vector<std::uint8_t>& labels) {
 
 }  // namespace
 
+TEST_CASE_FIXTURE(Fixture, "a session segments for the model whose network it runs, and for no other") {
+  const Model other = tiny_model("fcn"), alike = tiny_model("deeplabv3", {.aux = true, .threads = 1});
+  for (const Model& stranger : {other, alike}) {
+    const auto refused = [&](const auto& action) {
+      CHECK(mentions(sentence(ErrorCode::invalid_argument, action),
+                     "the session runs another model's network"));
+    };
+    refused([&] { segment(session, stranger, photo(20, 20)); });
+    refused([&] { segment(session, stranger, noise({1, 8, 8, 3}).view()); });
+    session.run(noise({1, 8, 8, 3}).view());
+    refused([&] { full_logits(session, stranger, 0, 8, 8, Upsampling::bilinear); });
+  }
+  const Model copy = model;  // copies share the program
+  CHECK(segment(session, copy, photo(20, 20)).labels.width == 20);
+}
+
 TEST_CASE_FIXTURE(Fixture, "a label map lies on the photo, whatever size the network saw") {
   const Image image = photo(61, 45);
   const Segmentation s = segment(session, model, image, {.resize = exactly(40, 24)});

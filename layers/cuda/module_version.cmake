@@ -1,0 +1,25 @@
+# ATROUS_MODULE_VERSION: 64 bits of a hash over the headers that the library and the module of CUDA devices both compile,
+# which are device.h and all that it includes and error.h, whose exceptions cross, and over the compiler. A change of any of
+# them is another version.
+
+set(pending layers/graph/device.h layers/base/error.h)
+set(module_headers)
+while(pending)
+  list(POP_FRONT pending header)
+  if(header IN_LIST module_headers)
+    continue()
+  endif()
+  list(APPEND module_headers ${header})
+  file(STRINGS ${PROJECT_SOURCE_DIR}/${header} includes REGEX "^#include \"")
+  list(TRANSFORM includes REPLACE "^#include \"([^\"]+)\".*" "\\1")
+  list(APPEND pending ${includes})
+endwhile()
+list(SORT module_headers)
+set(hashes "${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION} ${CMAKE_SYSTEM_PROCESSOR}")
+foreach(header IN LISTS module_headers)
+  file(SHA256 ${PROJECT_SOURCE_DIR}/${header} hash)
+  string(APPEND hashes " ${header} ${hash}")
+endforeach()
+string(SHA256 hash "${hashes}")
+string(SUBSTRING ${hash} 0 16 hash)
+set(ATROUS_MODULE_VERSION 0x${hash}u)
