@@ -42,7 +42,13 @@ TEST_CASE("a WebP's unknown chunks, colour profile, missing padding and trailing
   CHECK(sides(webp_canvas(0x20, 7, 3) + webp_chunk("ICCP", bytes("a profile")) + photo) == std::pair{7, 3});
   CHECK(sides(photo + webp_chunk("what", bytes("odd"))) == std::pair{7, 3});
   CHECK(sides(photo + first(webp_chunk("what", bytes("odd")), 11)) == std::pair{7, 3});
-  CHECK(read_image(webp(photo) + bytes("trailing"), "photo").width == 7);
+  CHECK(read_image(webp(photo) + bytes("trailing"), "photo", {.alone = true}).width == 7);
+}
+
+TEST_CASE("a second picture behind a WebP is told, and where") {
+  const FileBytes one = webp(webp_picture(7, 3, 1, 2, 3));
+  CHECK(contains(sentence([&] { read_image(one + one, "photo", {.alone = true}); }),
+                 text("a second picture begins at byte ", one.size(), " of ", 2 * one.size())));
 }
 
 TEST_CASE("a WebP's EXIF orientation is applied where its header announces EXIF") {
