@@ -27,6 +27,7 @@ constexpr Verb verbs[] = {
     {"verify", "Check a model against its self-test, another model, logits or other kernels", add_verify},
     {"bench", "Time a network", add_bench},
     {"profile", "Time each layer of a network", add_profile},
+    {"networks", "List the networks that atrous runs and their published checkpoints", add_networks},
 #if ATROUS_HAS_FETCH
     {"fetch", "Download torchvision's checkpoints, or find those downloaded before", add_fetch},
 #endif

@@ -9,6 +9,7 @@
 #include "cli/json_output.h"
 #include "cli/models.h"
 #include "layers/base/error.h"
+#include "layers/networks/family.h"
 #include "runtime/segment/segmenter.h"
 
 namespace atrous::cli {
@@ -24,7 +25,7 @@ struct Options {
 void add_options(CLI::App& verb, Options& options) {
   verb.add_option("model", options.run.model,
                   "Checkpoint, or a network by name with random weights: deeplabv3_resnet50, "
-                  "lraspp_mobilenet_v3_large, ...")
+                  "lraspp_mobilenet_v3_large, ... (atrous networks lists them)")
       ->type_name("MODEL")
       ->required();
   add_weights_option(verb, options.run.weights);
@@ -64,9 +65,10 @@ Tensor random_input(const Shape& shape) {
 // exists.
 Model open_bench_model(const RunOptions& options) {
   const std::string& name = options.model;
-  const bool named =
-      (name.starts_with("fcn_") || name.starts_with("deeplabv3_") || name.starts_with("lraspp_")) &&
-      name.find_first_of("./") == name.npos && !std::filesystem::exists(name);
+  const bool like_a_variant =
+      std::ranges::any_of(families(), [&](const Family& family) { return name.starts_with(family.name); });
+  const bool named = (like_a_variant || family_of(name)) && name.find_first_of("./") == name.npos &&
+                     !std::filesystem::exists(name);
   return open_model(named ? "seeded:" + name : name, options.model_options());
 }
 

@@ -62,7 +62,8 @@ std::uint64_t physical_memory() {
 }
 
 ModelOptions RunOptions::model_options(bool aux) const {
-  ModelOptions options{.aux = aux, .force = force, .threads = threads, .weights = weights};
+  ModelOptions options{
+      .aux = aux, .hyper = parse_arch(arch), .force = force, .threads = threads, .weights = weights};
   if (!isa.empty()) options.isa = isa_from_name(isa);
   if (fp16 && tf32) throw UsageError{"--fp16 and --tf32 exclude each other"};
   if (on_cpu()) {
@@ -215,7 +216,15 @@ void add_weights_option(CLI::App& verb, std::string& weights) {
       ->type_name("PREFIX");
 }
 
+void add_arch_option(CLI::App& verb, std::string& arch) {
+  verb.add_option("--arch", arch,
+                  "What the weights do not say, such as os=16,rates=6,12,18 (atrous inspect prints what is "
+                  "assumed)")
+      ->type_name("KEY=VALUE[,KEY=VALUE]");
+}
+
 void add_run_options(CLI::App& verb, RunOptions& options) {
+  add_arch_option(verb, options.arch);
   verb.add_option("--threads", options.threads,
                   "Threads, at most those this process may use; 0 for all, or OMP_NUM_THREADS")
       ->check(whole_number(0, 1024))
@@ -288,6 +297,14 @@ std::pair<int, int> parse_size(const std::string& text) {
     if (second.ec == std::errc() && second.ptr == end && in_range) return {width, height};
   }
   throw UsageError{atrous::text("size ", text, ": expected WIDTHxHEIGHT, each 1 to 16384")};
+}
+
+Hyper parse_arch(const std::string& text) {
+  try {
+    return Hyper(text);
+  } catch (const Error& error) {
+    throw UsageError{atrous::text("--arch ", text, ": ", error.what())};
+  }
 }
 
 std::uint64_t parse_bytes(const std::string& text) {

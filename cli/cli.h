@@ -40,6 +40,7 @@ Action add_profile(CLI::App&);
 #if ATROUS_HAS_FETCH
 Action add_fetch(CLI::App&);
 #endif
+Action add_networks(CLI::App&);
 Action add_verify(CLI::App&);
 #if ATROUS_HAS_CUDA
 Action add_devices(CLI::App&);
@@ -52,6 +53,7 @@ struct RunOptions {
   int threads = 0;
   std::string isa, force;
   std::string weights;       // a prefix, where the model's file holds several networks
+  std::string arch;          // as parse_arch takes it
   std::string memory_limit;  // as parse_bytes takes it; empty: the memory there is
   std::string device = "cpu";
   bool fp16 = false, tf32 = false, search = false;
@@ -102,6 +104,10 @@ CLI::Validator whole_number(int low, int high);
 
 // "520x480": width and height, each 1 to 16384. Throws UsageError.
 std::pair<int, int> parse_size(const std::string& text);
+
+// "os=16,rates=6,12,18" (layers/networks/hyper.h). Throws UsageError.
+Hyper parse_arch(const std::string& text);
+void add_arch_option(CLI::App&, std::string&);  // --arch
 
 // "500MB", "1.5 GiB", "4096": bytes; KB, MB, GB are powers of 1000, KiB, MiB, GiB of 1024. Throws UsageError.
 std::uint64_t parse_bytes(const std::string& text);

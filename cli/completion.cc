@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 #include "cli/models.h"
+#include "layers/networks/family.h"
 #if ATROUS_HAS_EVALUATION
 #include "runtime/evaluation/dataset.h"
 #endif
@@ -30,13 +31,19 @@ struct Values {
 
 // An option's type as CLI11 describes it: "TEXT:{photo,input}", "INT:0..1024", or what type_name()
 // set.
-Values values_of(const CLI::Option& option) {
+Values values_of(const CLI::App& verb, const CLI::Option& option) {
   Values values;
   values.none = option.get_items_expected_max() == 0;
   const std::string type = option.get_type_name();
   if (type == "MODEL" || option.get_name() == "names") {
     values.choices = model_names();
     values.files = type == "MODEL";
+    if (verb.get_name() == "bench" || verb.get_name() == "profile") {  // their names mean random weights
+      for (const Family& family : families())
+        for (const std::string_view variant : family.variants)
+          if (std::ranges::find(values.choices, variant) == values.choices.end())
+            values.choices.emplace_back(variant);
+    }
     return values;
   }
   if (type.starts_with("KIND FOLDER")) {
@@ -80,7 +87,7 @@ std::string bash_script(const CLI::App& app) {
     verbs += (verbs.empty() ? "" : " ") + verb->get_name();
     std::vector<std::string> options, positional;
     for (const CLI::Option* option : verb->get_options()) {
-      const Values values = values_of(*option);
+      const Values values = values_of(*verb, *option);
       const auto names = names_of(*option);
       if (names.empty()) positional.insert(positional.end(), values.choices.begin(), values.choices.end());
       options.insert(options.end(), names.begin(), names.end());
@@ -141,7 +148,7 @@ std::string zsh_script(const CLI::App& app) {
     verbs += text("    '", verb->get_name(), ":", for_zsh(verb->get_description()), "'\n");
     cases += text("    ", verb->get_name(), ")\n      _arguments");
     for (const CLI::Option* option : verb->get_options()) {
-      const Values values = values_of(*option);
+      const Values values = values_of(*verb, *option);
       const auto names = names_of(*option);
       if (names.empty()) {
         cases += text(" \\\n        '*:", for_zsh(option->get_name()), ":", zsh_action(values), "'");

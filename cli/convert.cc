@@ -18,7 +18,7 @@ namespace atrous::cli {
 namespace {
 
 struct Options {
-  std::string in, out, weights, classes, palette, background;
+  std::string in, out, weights, classes, palette, background, arch;
   int resize = 0;
   bool no_resize = false, half = false;
   NormaliseOptions normalise;
@@ -31,8 +31,9 @@ int run(const Options& options) {
   const StateDict state = options.half
                               ? naming(options.in, [&] { return in_half_precision(checkpoint.state); })
                               : checkpoint.state;
-  Model model =
-      naming(options.in, [&] { return make_model(state, checkpoint.metadata, {.name = options.in}); });
+  Model model = naming(options.in, [&] {
+    return make_model(state, checkpoint.metadata, {.name = options.in, .hyper = parse_arch(options.arch)});
+  });
   apply_names(model, options.classes, options.palette);
   if (options.background == "none")
     model.background.reset();
@@ -41,6 +42,7 @@ int run(const Options& options) {
 
   Metadata metadata = checkpoint.metadata.value_or(Metadata{});
   metadata.architecture = model.architecture;
+  metadata.hyper = model.hyper.text();
   metadata.classes = model.classes;
   metadata.palette = model.palette;
   metadata.preprocessing = model.preprocessing;
@@ -85,6 +87,7 @@ Action add_convert(CLI::App& verb) {
           ->check(whole_number(1, 16384));
   verb.add_flag("--no-resize", options->no_resize, "Store that photos are not resized")->excludes(resize);
   add_normalise_options(verb, options->normalise, "The photo on its way in, to store");
+  add_arch_option(verb, options->arch);
   verb.add_flag("--half", options->half,
                 "Store fp32 tensors in half precision: half the bytes, rounded to 11 bits");
   verb.footer(

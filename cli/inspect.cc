@@ -19,7 +19,7 @@ namespace atrous::cli {
 namespace {
 
 struct Options {
-  std::string file, weights, size = "520x520";
+  std::string file, weights, arch, size = "520x520";
   bool json = false, tensors = false;
   int threads = 0;
 };
@@ -65,14 +65,15 @@ nlohmann::ordered_json describe_network(const Checkpoint& checkpoint, const Opti
   const auto [width, height] = parse_size(options.size);
   nlohmann::ordered_json out;
   try {
-    const Network network = build_network(checkpoint.state);
-    const Model model = make_model(checkpoint.state, checkpoint.metadata, {.threads = options.threads});
+    const Model model = make_model(checkpoint.state, checkpoint.metadata,
+                                   {.hyper = parse_arch(options.arch), .threads = options.threads});
     const Plan plan = make_plan(*model.program, {1, height, width, 3}, resolve_threads(options.threads));
     out["architecture"] = model.architecture;
-    out["output_stride"] = network.output_stride;
-    out["backbone_stride"] = network.backbone_stride;
-    if (!network.aspp_rates.empty()) out["aspp_rates"] = network.aspp_rates;
-    out["aux"] = network.has_aux;
+    out["output_stride"] = model.output_stride;
+    out["aux"] = model.has_aux;
+    out["hyper"] = nlohmann::ordered_json::object();
+    for (const Hyper::Choice& choice : model.choices)
+      out["hyper"][choice.key] = {{"value", choice.value}, {"assumed", choice.assumed}};
     out["classes"] = model.classes;
     out["preprocessing"] = in_json(model.preprocessing);
     out["answer"] = name_of(model.answer);
@@ -85,20 +86,12 @@ nlohmann::ordered_json describe_network(const Checkpoint& checkpoint, const Opti
                  {"weight_bytes", model.program->packed_bytes()},
                  {"arena_bytes", plan.arena_bytes()}};
   } catch (const Error& error) {
+    if (!options.arch.empty() && error.code() == ErrorCode::invalid_argument)
+      fail(error.code(), options.file, ": ", error.what());
     out["architecture"] = nullptr;
     out["reason"] = error.what();
   }
   return out;
-}
-
-// What the keys do not tell, and torchvision's builders by default make so.
-std::string assumptions(const nlohmann::ordered_json& report) {
-  std::string out = text("backbone stride ", report["backbone_stride"].get<std::int64_t>());
-  std::string_view before = ", ASPP rates ";
-  if (report.contains("aspp_rates"))
-    for (const auto& rate : report["aspp_rates"])
-      out += text(std::exchange(before, ", "), rate.get<std::int64_t>());
-  return out + " (the weights do not tell)";
 }
 
 std::string in_words(const nlohmann::ordered_json& report) {
@@ -116,7 +109,13 @@ std::string in_words(const nlohmann::ordered_json& report) {
       classes += (classes.empty() ? "" : ", ") + name.get<std::string>();
     line("architecture", report["architecture"].get<std::string>() +
                              (report["aux"].get<bool>() ? ", with an auxiliary head" : ""));
-    line("assumed", assumptions(report));
+    std::string given, assumed;
+    for (const auto& [key, choice] : report["hyper"].items()) {
+      std::string& words = choice["assumed"].get<bool>() ? assumed : given;
+      words += text(words.empty() ? "" : ", ", key, "=", choice["value"].get<std::string>());
+    }
+    if (!given.empty()) line("given", given);
+    if (!assumed.empty()) line("assumed", assumed + " (the weights do not say: --arch)");
     line("classes", text(report["classes"].size(), ": ", classes));
     line("photos", report["preprocessing"]["summary"].get<std::string>());
     if (report["answer"] == name_of(Answer::sigmoid))
@@ -134,7 +133,7 @@ std::string in_words(const nlohmann::ordered_json& report) {
   line("tensors", text(report["tensors"].get<std::size_t>(), " (", dtypes, ")"));
   line("container", report["container"].get<std::string>());
   for (const auto& note : report["notes"]) line("", note.get<std::string>());
-  line("sha256", report["sha256"].get<std::string>());
+  if (!report["sha256"].get<std::string>().empty()) line("sha256", report["sha256"].get<std::string>());
   return out;
 }
 
@@ -175,6 +174,7 @@ Action add_inspect(CLI::App& verb) {
       ->capture_default_str();
   verb.add_option("--threads", options->threads, "Threads the memory is predicted for; 0 for all")
       ->check(whole_number(0, 1024));
+  add_arch_option(verb, options->arch);
   verb.add_flag("--tensors", options->tensors, "List every tensor");
   verb.add_flag("--json", options->json, "Print JSON");
   verb.footer(

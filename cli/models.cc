@@ -69,7 +69,11 @@ Checkpoint open_checkpoint(const std::string& name, const std::string& weights) 
   const LoadOptions options{.weights = weights};
   if (name == default_name) return load_checkpoint(default_model_file(), "the default model", options);
   if (name.starts_with(seeded_prefix))
-    fail(ErrorCode::invalid_argument, name, ": random weights are in no file");
+    return {.state = seeded_state(std::string_view(name).substr(seeded_prefix.size())),
+            .metadata = {},
+            .container = Container::seeded,
+            .notes = {},
+            .choice = {}};
   return load_checkpoint(path_of(name), options);
 }
 
@@ -78,6 +82,7 @@ void notify_choice(const std::string& name, const Model& model) {
 }
 
 std::string sha256_of_model(const std::string& name) {
+  if (name.starts_with(seeded_prefix)) return "";
   return name == default_name ? sha256_of_bytes(default_model_file()) : sha256_of_file(path_of(name));
 }
 

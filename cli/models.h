@@ -1,8 +1,8 @@
 // What stands for a model on the command line, wherever one is asked for:
 //
 //   default            the network compiled into the program
-//   deeplabv3_resnet101 and torchvision's other five: the published checkpoint, downloaded once
-//   seeded:NETWORK     random weights
+//   deeplabv3_resnet101 and others that atrous fetch --list knows: the published checkpoint, downloaded once
+//   seeded:NETWORK     random weights of a network that atrous networks lists
 //   anything else      the path of a .pth or .safetensors file
 //
 // A file that is called like a model is meant by its path, ./default.
@@ -22,10 +22,9 @@ std::vector<std::string> model_names();
 // Error(io) with a suggestion for a path that does not exist; Error(unsupported) for a name that this program
 // was built without. Downloads where needed, with progress on stderr.
 Model open_model(const std::string& name, const ModelOptions&);
-// Not of seeded weights: Error(invalid_argument).
 Checkpoint open_checkpoint(const std::string& name, const std::string& weights);
 // Says on stderr which of several networks in its file a model is.
 void notify_choice(const std::string& name, const Model&);
-std::string sha256_of_model(const std::string& name);
+std::string sha256_of_model(const std::string& name);  // empty for seeded weights, which are in no file
 
 }  // namespace atrous::cli

@@ -149,6 +149,8 @@ std::string_view name_of(Container container) {
       return ".safetensors";
     case Container::safetensors_index:
       return "sharded .safetensors";
+    case Container::seeded:
+      return "no file";
   }
   return "?";
 }

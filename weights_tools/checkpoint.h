@@ -13,8 +13,9 @@
 
 namespace atrous {
 
-enum class Container { pth_zip, pth_legacy, safetensors, safetensors_index };
-std::string_view name_of(Container);  // "zip .pth", "legacy .pth", ".safetensors", "sharded .safetensors"
+enum class Container { pth_zip, pth_legacy, safetensors, safetensors_index, seeded };
+// "zip .pth", "legacy .pth", ".safetensors", "sharded .safetensors", "no file"
+std::string_view name_of(Container);
 
 struct Checkpoint {
   StateDict state;

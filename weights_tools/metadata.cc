@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "layers/base/error.h"
+#include "layers/networks/hyper.h"
 #include "weights_tools/io/clean_text.h"
 #include "weights_tools/io/json.h"
 
@@ -18,7 +19,7 @@ namespace {
 using Strings = std::map<std::string, std::string>;
 
 // The newest key decides: what older programs understand is written for them.
-constexpr int first_version = 1, range_and_order_version = 2, newest_version = 2;
+constexpr int first_version = 1, second_version = 2, newest_version = 2;
 constexpr std::size_t name_limit = 256, class_limit = 256, value_limit = std::size_t{1} << 20,
                       self_test_limit = 65536;
 constexpr int size_limit = 16384;
@@ -230,6 +231,14 @@ std::string read_sha256(const std::string& value) {
   return value;
 }
 
+std::string read_hyper(const std::string& value) {
+  try {
+    return Hyper(value).text();
+  } catch (const Error& error) {
+    fail_metadata("hyper", error.what());
+  }
+}
+
 void check_version(const std::string& version) {
   for (int known = first_version; known <= newest_version; ++known)
     if (version == text(known)) return;
@@ -254,6 +263,7 @@ std::optional<Metadata> metadata_from_strings(const Strings& strings) try {
   };
   Metadata m;
   with("architecture", [&](const std::string& v) { check_name(m.architecture = v, "architecture"); });
+  with("hyper", [&](const std::string& v) { m.hyper = read_hyper(v); });
   with("classes", [&](const std::string& v) { m.classes = read_classes(v); });
   with("palette", [&](const std::string& v) { m.palette = read_palette(v); });
   with("mean", [&](const std::string& v) { m.preprocessing.mean = read_three(v, "mean"); });
@@ -280,8 +290,8 @@ std::optional<Metadata> metadata_from_strings(const Strings& strings) try {
 Strings to_strings(const Metadata& m) try {
   for (const std::string& name : m.classes) check_name(name, "a class");
   const Preprocessing& p = m.preprocessing;
-  const bool newer = p.range != 1 || p.order != ChannelOrder::rgb;
-  Strings out{{"atrous.format", text(newer ? range_and_order_version : first_version)},
+  const bool newer = p.range != 1 || p.order != ChannelOrder::rgb || !m.hyper.empty();
+  Strings out{{"atrous.format", text(newer ? second_version : first_version)},
               {"architecture", m.architecture},
               {"classes", json_list(m.classes, [](const std::string& name) { return json_string(name); })},
               {"palette", colours(m.palette)},
@@ -294,6 +304,7 @@ Strings to_strings(const Metadata& m) try {
   if (p.order != ChannelOrder::rgb) out.emplace("order", name_of(p.order));
   if (m.answer) out.emplace("answer", name_of(*m.answer));
   if (m.background) out.emplace("background", *m.background == no_background ? "none" : text(*m.background));
+  if (!m.hyper.empty()) out.emplace("hyper", m.hyper);
   if (m.self_test) out.emplace("self_test", self_test_text(*m.self_test));
   metadata_from_strings(out);  // nothing is written that would not be read
   return out;

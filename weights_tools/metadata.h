@@ -67,7 +67,8 @@ struct SelfTest {
 };
 
 struct Metadata {
-  std::string architecture;          // "deeplabv3_resnet101"; empty when unknown
+  std::string architecture;  // "deeplabv3_resnet101"; empty when unknown
+  std::string hyper;         // what the weights do not say, as given: "os=16" (layers/networks/hyper.h)
   std::vector<std::string> classes;  // by index
   Palette palette;                   // as many as classes, or empty
   Preprocessing preprocessing;
@@ -78,11 +79,12 @@ struct Metadata {
   std::optional<SelfTest> self_test;
 };
 
-// Keys: "atrous.format", "architecture", "classes", "palette", "mean", "std", "range" ("1", "255"), "order"
+// Keys: "atrous.format", "architecture", "hyper" ("os=16"), "classes", "palette", "mean", "std", "range"
+// ("1", "255"), "order"
 // ("rgb", "bgr"), "resize", "answer" ("softmax", "sigmoid"), "background" (a class's index or "none"),
-// "source", "source_sha256", "self_test". Range and order are written where they are not 1 and rgb, and make
-// the format "2"; without them it is "1", which older programs read too. Floats are written with 9
-// significant digits, so they come back to the bit. Refuses what metadata_from_strings() would refuse.
+// "source", "source_sha256", "self_test". Hyper, range and order are written where they are not empty, 1 and
+// rgb, and make the format "2"; without them it is "1", which older programs read too. Floats are written
+// with 9 significant digits, so they come back to the bit. Refuses what metadata_from_strings() would refuse.
 std::map<std::string, std::string> to_strings(const Metadata&);
 
 // The inverse. Foreign keys (such as "format": "pt") are ignored; without "atrous.format" the result is empty

@@ -62,7 +62,18 @@ Var graph_input(Builder& builder, std::int64_t channels) {
 
 Module Module::operator[](std::string_view name) const { return Module(*builder_, join(path_, name)); }
 
-bool Module::has(std::string_view name) const { return builder_->state.has(join(path_, name)); }
+bool Module::has(std::string_view name, bool published) const {
+  return builder_->published ? published : builder_->state.has(join(path_, name));
+}
+
+std::int64_t Module::channels(std::int64_t published) const {
+  if (!builder_->published) return published;
+  return std::max<std::int64_t>(1, published * builder_->published->width / 64);
+}
+
+std::int64_t Module::classes(std::int64_t published) const {
+  return builder_->published && builder_->published->classes > 0 ? builder_->published->classes : published;
+}
 
 std::int64_t Module::size(std::string_view name, std::size_t dimension, std::int64_t otherwise) const {
   const StateTensor* tensor = builder_->state.find(join(path_, name));
@@ -74,7 +85,15 @@ Module::Parameter Module::parameter(std::string_view name, const std::vector<std
   KeyReport& report = builder_->report;
   Parameter placeholder{expected, nullptr};
   std::ranges::replace(placeholder.shape, -1, 0);
+  if (builder_->published) {
+    if (std::ranges::any_of(placeholder.shape, [](std::int64_t size) { return size < 1; }))
+      fail(ErrorCode::invalid_argument, key, ": its published shape is not known, only ",
+           expected_text(expected));
+    builder_->published->keys.add(key, {DType::f32, expected, nullptr});
+    return placeholder;
+  }
 
+  ++report.wanted;
   const std::size_t index = builder_->state.index_of(key);
   if (index == builder_->state.size()) {
     report.missing.add(key, ": missing, expected ", expected_text(expected));
@@ -103,15 +122,22 @@ Module::Parameter Module::parameter(std::string_view name, const std::vector<std
   return found;
 }
 
-void Module::ignore(std::string_view name) const {
-  const std::size_t index = builder_->state.index_of(join(path_, name));
+void Module::counter(std::string_view name) const {
+  const std::string key = join(path_, name);
+  if (builder_->published) {
+    builder_->published->keys.add(key, {DType::i64, {}, nullptr});
+    return;
+  }
+  const std::size_t index = builder_->state.index_of(key);
   if (index < builder_->state.size()) builder_->report.read[index] = true;
 }
 
 Var conv2d(Module m, Var x, const ConvOptions& options) {
   const std::int64_t known = x.channels() > 0 ? x.channels() : -1, k = options.kernel;
+  const std::int64_t any = m.builder().published ? options.out : -1,
+                     any_group = options.grouped && !m.builder().published ? -1 : known;
   const auto weight = options.depthwise ? m.parameter("weight", {known, 1, k, k})
-                                        : m.parameter("weight", {-1, options.grouped ? -1 : known, k, k});
+                                        : m.parameter("weight", {any, any_group, k, k});
   const std::int64_t out = weight.shape[0], in = weight.shape[1];
   Conv2d layer{.weight = {out, in, k, k, weight.data},
                .bias = nullptr,
@@ -130,12 +156,25 @@ Var conv2d(Module m, Var x, const ConvOptions& options) {
   return append(*x.builder, m.path(), std::move(layer), {x.id}, out);
 }
 
+Var conv_transpose2d(Module m, Var x, const ConvTransposeOptions& options) {
+  const std::int64_t known = x.channels() > 0 ? x.channels() : -1, k = options.kernel;
+  const auto weight = m.parameter("weight", {known, m.builder().published ? options.out : -1, k, k});
+  const std::int64_t out = weight.shape[1];
+  ConvTranspose2d layer{.weight = {weight.shape[0], out, k, k, weight.data},
+                        .bias = nullptr,
+                        .stride = options.stride,
+                        .padding = options.padding,
+                        .output_padding = options.output_padding};
+  if (options.bias) layer.bias = m.parameter("bias", {out > 0 ? out : -1}).data;
+  return append(*x.builder, m.path(), std::move(layer), {x.id}, out);
+}
+
 Var batch_norm(Module m, Var x, double eps) {
   const std::int64_t channels = x.channels() > 0 ? x.channels() : -1;
   const auto weight = m.parameter("weight", {channels}), bias = m.parameter("bias", {channels}),
              mean = m.parameter("running_mean", {channels}),
              variance = m.parameter("running_var", {channels});
-  m.ignore("num_batches_tracked");
+  m.counter("num_batches_tracked");
   const std::int64_t count = weight.shape[0];
   const bool same_size = bias.shape[0] == count && mean.shape[0] == count && variance.shape[0] == count;
   BatchNorm layer;

@@ -9,8 +9,13 @@
 //
 // Nothing here throws over a key: what is missing or misshaped is collected in the KeyReport, building goes
 // on with a placeholder, and the caller reports all of it at once.
+//
+// The same functions say what shapes a published network has. A Builder without a state dict takes the sizes
+// that the functions name as published (ConvOptions::out, Module::has) and writes down every key with its
+// shape: that is where seeded weights come from.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,15 +28,28 @@ namespace atrous {
 // Disagreements between a state dict and the network, one sentence each.
 struct KeyReport {
   KeyList missing, misshaped, unusable;
+  std::size_t wanted = 0;  // how many keys the network has
   std::vector<bool> read;  // by the state dict's entries: those that the network knows
+};
+
+// A network without a checkpoint.
+struct PublishedShapes {
+  std::int64_t width = 64;   // channels out of 64: at 32 the network is half as wide as published
+  std::int64_t classes = 0;  // 0: as many as published
+  StateDict keys = {};       // filled by building: every key with its dtype and shape, without values
 };
 
 struct Builder {
   explicit Builder(const StateDict& dict) : state(dict) { report.read.resize(dict.size()); }
+  explicit Builder(PublishedShapes shapes) : published(std::move(shapes)), state(published->keys) {}
+  Builder(const Builder&) = delete;
+  Builder& operator=(const Builder&) = delete;
 
+  std::optional<PublishedShapes> published;  // instead of a state dict
   const StateDict& state;
   Graph graph;
   KeyReport report;
+  bool aux = false;  // whether an auxiliary head is to be built too
 };
 
 // A value of builder's graph.
@@ -55,8 +73,13 @@ class Module {
   const std::string& path() const { return path_; }
   Builder& builder() const { return *builder_; }
 
-  // Whether the state dict has any key under `name`.
-  bool has(std::string_view name) const;
+  // Whether the state dict has any key under `name`; without a state dict, `published`.
+  bool has(std::string_view name, bool published = false) const;
+
+  // `published` channels, fewer where a network narrower than that is asked for; and so many classes unless
+  // another number is asked for. For ConvOptions::out: where there is a state dict, the weights decide.
+  std::int64_t channels(std::int64_t published) const;
+  std::int64_t classes(std::int64_t published) const;
 
   // The size of tensor path.name along a dimension, or `otherwise` where there is no such tensor or
   // dimension.
@@ -64,14 +87,16 @@ class Module {
 
   // The tensor path.name, whose shape must equal `expected`, where -1 stands for any size. Floats, all
   // finite, no integers for a convolution. What is wrong goes to the report: data null, shape with 0 for -1.
+  // Without a state dict data is null too, and no size may be -1: Error(invalid_argument).
   struct Parameter {
     std::vector<std::int64_t> shape;
     std::shared_ptr<const float> data;
   };
   Parameter parameter(std::string_view name, const std::vector<std::int64_t>& expected) const;
 
-  // Marks path.name as known, though its values are not used (num_batches_tracked).
-  void ignore(std::string_view name) const;
+  // A whole number that training keeps beside the weights and nothing here reads (num_batches_tracked). May
+  // be missing.
+  void counter(std::string_view name) const;
 
  private:
   Builder* builder_;
@@ -83,6 +108,7 @@ class Module {
 constexpr std::int64_t same_padding = -1;
 
 struct ConvOptions {
+  std::int64_t out = 0;     // channels as published, for a Builder without a state dict; else not read
   std::int64_t kernel = 1;  // of a square kernel
   std::int64_t stride = 1, padding = same_padding, dilation = 1;
   bool bias = false;
@@ -94,7 +120,16 @@ struct ConvOptions {
 // shape.
 Var conv2d(Module, Var x, const ConvOptions& = {});
 
-// Keys: weight, bias, running_mean, running_var; num_batches_tracked is ignored. A negative variance is
+struct ConvTransposeOptions {
+  std::int64_t out = 0;  // as ConvOptions::out
+  std::int64_t kernel = 2, stride = 2, padding = 0, output_padding = 0;
+  bool bias = false;
+};
+
+// Keys: weight, [channels of x, channels out, kernel, kernel], and bias where the module has one.
+Var conv_transpose2d(Module, Var x, const ConvTransposeOptions&);
+
+// Keys: weight, bias, running_mean, running_var; num_batches_tracked is not read. A negative variance is
 // reported.
 Var batch_norm(Module, Var x, double eps = 1e-5);
 

@@ -1,85 +1,93 @@
 #include "layers/networks/segmentation.h"
 
 #include <algorithm>
-#include <array>
-#include <optional>
 #include <unordered_map>
 
 #include "layers/base/error.h"
-#include "layers/graph/builder.h"
-#include "layers/networks/backbones/mobilenet_v3.h"
-#include "layers/networks/backbones/resnet.h"
-#include "layers/networks/segmentation_heads.h"
+#include "layers/networks/foreign.h"
 
 namespace atrous {
 
 namespace {
 
-enum class BackboneKind { resnet, mobilenet_v3 };
-enum class Head { fcn, deeplabv3, lraspp };
-
-BackboneKind recognise_backbone(const Module& m) {
-  const Module backbone = m["backbone"];
-  if (backbone.has("conv1") && backbone.has("layer1")) return BackboneKind::resnet;
-  if (backbone[0].has("0") && backbone[1].has("block")) return BackboneKind::mobilenet_v3;
-  const auto& entries = m.builder().state.entries();
-  fail(ErrorCode::unsupported,
-       "not a segmentation network that atrous knows: no backbone.conv1 (ResNet) and no ",
-       "backbone.0.0 (MobileNetV3) among ", entries.size(), " tensors",
-       entries.empty() ? std::string() : ", the first being " + entries.front().first);
-}
-
-Head recognise_head(const Module& m, BackboneKind backbone) {
-  const Module classifier = m["classifier"];
-  if (classifier[0].has("convs")) return Head::deeplabv3;
-  if (classifier[0].has("weight")) return Head::fcn;
-  if (classifier.has("cbr") && backbone == BackboneKind::mobilenet_v3) return Head::lraspp;
-  fail(ErrorCode::unsupported, "a ", backbone == BackboneKind::resnet ? "ResNet" : "MobileNetV3",
-       " backbone without a head that atrous knows for it: no classifier.0.weight (FCN), no ",
-       "classifier.0.convs (DeepLabV3)",
-       backbone == BackboneKind::resnet ? "" : " and no classifier.cbr (LR-ASPP)");
-}
-
-std::string_view prefix(Head head) {
-  return head == Head::fcn ? "fcn_" : head == Head::deeplabv3 ? "deeplabv3_" : "lraspp_";
-}
-
-constexpr std::int64_t lraspp_output_stride = 8;  // that of its low-level map
-
-// The map that the head sees, and one from earlier on that the auxiliary head and LR-ASPP see too.
-struct Features {
-  Var early, last;
-  std::int64_t output_stride;  // of last
+struct Candidate {
+  const Family* family;
+  Evidence evidence;
 };
 
-Features build_backbone(BackboneKind kind, Module m, Var x) {
-  if (kind == BackboneKind::resnet) {
-    const ResnetFeatures f = resnet(m, x);
-    return {f.layer3, f.layer4, f.output_stride};
-  }
-  const MobilenetFeatures f = mobilenet_v3(m, x);
-  return {f.low, f.high, f.output_stride};
+// The family with most telling keys comes first, one whose keys are all there before others.
+std::vector<Candidate> candidates(const StateDict& state) {
+  std::vector<Candidate> all;
+  for (const Family& family : families()) all.push_back({&family, family.recognise(state)});
+  std::ranges::stable_sort(all, [](const Candidate& a, const Candidate& b) {
+    return std::pair(a.evidence.complete(), a.evidence.found.size()) >
+           std::pair(b.evidence.complete(), b.evidence.found.size());
+  });
+  return all;
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string out;
+  for (const std::string& word : words) out += (out.empty() ? "" : ", ") + word;
+  return out;
+}
+
+[[noreturn]] void fail_unknown(const StateDict& state, const std::vector<Candidate>& all) {
+  const std::string foreign = describe_foreign_network(state);
+  if (!foreign.empty()) fail(ErrorCode::unsupported, "looks like ", foreign, ", which atrous does not run");
+  const std::size_t most = all.empty() ? 0 : all.front().evidence.found.size();
+  std::string nearest;
+  for (const Candidate& c : all)
+    if (most > 0 && c.evidence.found.size() == most)
+      nearest +=
+          text(nearest.empty() ? "" : "; ", c.family->title, ", but without ", joined(c.evidence.missing));
+  if (most > 0)
+    fail(ErrorCode::unsupported, "not a network that atrous knows: with ", joined(all.front().evidence.found),
+         " it looks like ", nearest);
+  std::string titles;
+  for (const Family& family : families()) titles += (titles.empty() ? "" : ", ") + std::string(family.title);
+  fail(ErrorCode::unsupported, "not a network that atrous knows: nothing of ", titles, " among ",
+       state.size(), " tensors", state.size() == 0 ? "" : ", the first being ",
+       state.size() == 0 ? "" : state.entries().front().first);
+}
+
+bool is_under(std::string_view key, std::string_view module) {
+  return !module.empty() && key.size() > module.size() && key.starts_with(module) &&
+         key[module.size()] == '.';
 }
 
 // All disagreements in one message, the most telling kind first.
-void check(const StateDict& state, const KeyReport& report, bool aux_was_read) {
+void check(const StateDict& state, const KeyReport& report, const Recognised& is, bool aux_was_read) {
   KeyList wrong;
   for (const KeyList* kind : {&report.misshaped, &report.missing, &report.unusable}) wrong.add_all(*kind);
   for (std::size_t i = 0; i < state.size(); ++i) {
     const auto& [name, tensor] = state.entries()[i];
-    if (!report.read[i] && (aux_was_read || !name.starts_with("aux_classifier.")))
+    if (!report.read[i] && (aux_was_read || !is_under(name, is.family->auxiliary)))
       wrong.add(name, ": unexpected, ", shape_text(tensor.shape));
   }
   if (!wrong.empty())
-    fail(ErrorCode::mismatch, "the checkpoint does not fit the network in ", wrong.count(),
+    fail(ErrorCode::mismatch, "the checkpoint looks like ", is.variant, " (", is.family->title, ", ",
+         report.wanted - report.missing.count(), " of its ", report.wanted,
+         " keys are there), but does not fit in ", wrong.count(),
          wrong.count() == 1 ? " key:" : " keys:", wrong.in_lines());
 }
 
-}  // namespace
+// Which of the variants with these keys is meant: the one that is assumed, unless another is given by its
+// name or by the beginning of it up to a hyphen: "fcn8s-atonce" for "fcn8s-atonce-wkentaro".
+std::string variant_of(const Recognised& is, Hyper& hyper) {
+  if (is.same_keys.empty() && !hyper.find("variant")) return is.variant;
+  const std::string given = hyper.any("variant", is.variant);
+  std::vector<std::string> may_be{is.variant};
+  may_be.insert(may_be.end(), is.same_keys.begin(), is.same_keys.end());
+  for (const bool whole : {true, false})
+    for (const std::string& variant : may_be)
+      if (whole ? variant == given : variant.starts_with(given + "-")) return variant;
+  fail(ErrorCode::invalid_argument, "variant: the weights are those of ", joined(may_be), ", not of ", given);
+}
 
-std::vector<std::string> network_prefixes(std::span<const std::string_view> names) {
-  constexpr std::array<std::string_view, 2> stems{"backbone.conv1.weight", "backbone.0.0.weight"};
-  constexpr std::string_view head = "classifier.";
+// The prefixes of names that end in a stem, where a name under `head` has the prefix too.
+std::vector<std::string> prefixes_of(std::span<const std::string_view> names,
+                                     std::span<const std::string_view> stems, std::string_view head) {
   const auto at_component = [](std::string_view name, std::size_t at) {
     return at == 0 || name[at - 1] == '.';
   };
@@ -101,42 +109,93 @@ std::vector<std::string> network_prefixes(std::span<const std::string_view> name
   return out;
 }
 
-Network build_network(const StateDict& state, const NetworkOptions& options) try {
-  Builder builder(state);
-  const Module m(builder);
-  const BackboneKind backbone = recognise_backbone(m);
-  const Head head = recognise_head(m, backbone);
-
-  Network network;
-  network.architecture = text(prefix(head), backbone == BackboneKind::resnet ? resnet_name(m["backbone"])
-                                                                             : mobilenet_name(m["backbone"]));
-  network.has_aux = m.has("aux_classifier");
-  if (options.aux && !network.has_aux)
-    fail(ErrorCode::unsupported, network.architecture,
-         ": this checkpoint has no auxiliary head (no aux_classifier keys)");
-
-  const Features features = build_backbone(backbone, m["backbone"], graph_input(builder, 3));
-  const Module classifier = m["classifier"];
-  const Var out = head == Head::fcn         ? fcn_head(classifier, features.last)
-                  : head == Head::deeplabv3 ? deeplab_head(classifier, features.last)
-                                            : lraspp_head(classifier, features.early, features.last);
-  builder.graph.outputs.emplace_back("out", out.id);
-  std::optional<Var> aux;
-  if (options.aux) aux = fcn_head(m["aux_classifier"], features.early);
-  if (aux) builder.graph.outputs.emplace_back("aux", aux->id);
-
-  check(state, builder.report, options.aux);
-  if (aux && aux->channels() != out.channels())
-    fail(ErrorCode::mismatch, "the auxiliary head has ", aux->channels(), " classes, the head ",
-         out.channels());
-  network.classes = out.channels();
-  if (head == Head::deeplabv3) network.aspp_rates.assign(aspp_rates.begin(), aspp_rates.end());
-  network.backbone_stride = features.output_stride;
-  network.output_stride = head == Head::lraspp ? lraspp_output_stride : features.output_stride;
+Network build(const Family& family, std::string variant, Builder& builder, Hyper& hyper) {
+  Network network = family.build(Module(builder), variant, hyper);
+  network.architecture = std::move(variant);
   network.graph = std::move(builder.graph);
+  network.choices = hyper.choices();
+  return network;
+}
+
+}  // namespace
+
+Recognised recognise_network(const StateDict& state) {
+  auto all = candidates(state);
+  if (all.empty() || !all.front().evidence.complete()) fail_unknown(state, all);
+  Evidence& evidence = all.front().evidence;
+  return {all.front().family, std::move(evidence.variant), std::move(evidence.same_keys)};
+}
+
+bool is_known_network(const StateDict& state) {
+  return std::ranges::any_of(families(),
+                             [&](const Family& family) { return family.recognise(state).complete(); });
+}
+
+std::vector<std::string> network_prefixes(std::span<const std::string_view> names) {
+  struct Telling {
+    std::span<const std::string_view> stems;
+    std::string_view head;
+  };
+  std::vector<Telling> all;  // torchvision's families have the same
+  for (const Family& family : families())
+    if (std::ranges::none_of(all, [&](const Telling& t) {
+          return t.head == family.head && std::ranges::equal(t.stems, family.stems);
+        }))
+      all.push_back({family.stems, family.head});
+
+  std::vector<std::string> found;
+  for (const Telling& telling : all)
+    for (std::string& prefix : prefixes_of(names, telling.stems, telling.head))
+      if (std::ranges::find(found, prefix) == found.end()) found.push_back(std::move(prefix));
+  return found;
+}
+
+Network build_network(const StateDict& state, const NetworkOptions& options) try {
+  Recognised is = recognise_network(state);
+  Hyper hyper = options.hyper;
+  is.variant = variant_of(is, hyper);
+  const bool has_aux = !is.family->auxiliary.empty() && state.has(is.family->auxiliary);
+  if (options.aux && !has_aux)
+    fail(ErrorCode::unsupported, is.variant, ": this checkpoint has no auxiliary head",
+         is.family->auxiliary.empty() ? "" : " (no keys under ", is.family->auxiliary,
+         is.family->auxiliary.empty() ? "" : ")");
+
+  Builder builder(state);
+  builder.aux = options.aux;
+  Network network = build(*is.family, is.variant, builder, hyper);
+  hyper.check_all_asked_for(is.variant);
+  check(state, builder.report, is, options.aux);
+  for (const auto& [name, value] : network.graph.outputs)
+    if (const std::int64_t channels = network.graph.values[static_cast<std::size_t>(value)].channels;
+        channels != network.classes)
+      fail(ErrorCode::mismatch, "the auxiliary head has ", channels, " classes, the head ", network.classes);
+  network.has_aux = has_aux;
   return network;
 } catch (...) {
   rethrow_as_error();
+}
+
+PublishedNetwork published_network(std::string_view variant, PublishedShapes shapes, bool aux) {
+  const Family* family = family_of(variant);
+  if (!family) {
+    std::vector<std::string> names;
+    for (const Family& f : families()) names.insert(names.end(), f.variants.begin(), f.variants.end());
+    fail(ErrorCode::invalid_argument, "no network is called ", variant, ": expected one of ", joined(names));
+  }
+  return published_network(*family, variant, std::move(shapes), aux);
+}
+
+PublishedNetwork published_network(const Family& family, std::string_view variant, PublishedShapes shapes,
+                                   bool aux) {
+  Builder builder(std::move(shapes));
+  builder.aux = aux && !family.auxiliary.empty();
+  Hyper hyper;
+  Network network = build(family, std::string(variant), builder, hyper);
+  if (!builder.report.misshaped.empty())
+    fail(ErrorCode::invalid_argument, variant,
+         ": the published shapes do not fit each other:", builder.report.misshaped.in_lines());
+  network.has_aux = builder.aux;
+  return {std::move(network), std::move(builder.published->keys)};
 }
 
 }  // namespace atrous

@@ -60,14 +60,19 @@ Model make_named_model(Checkpoint checkpoint, const std::string& name, ModelOpti
 }  // namespace
 
 Model make_model(StateDict state, const std::optional<Metadata>& metadata, const ModelOptions& options) try {
-  Network network = build_network(state, {.aux = options.aux});
+  Hyper hyper(metadata ? metadata->hyper : "");
+  hyper.override_with(options.hyper);
+  Network network = build_network(state, {.aux = options.aux, .hyper = hyper});
   state = {};  // from here on the graph alone holds the weights, and packing releases them one by one
   if (network.classes > 256)
     fail(ErrorCode::unsupported, "the head has ", network.classes, " classes, at most 256 fit a label map");
 
   Model model;
   model.architecture = network.architecture;
+  model.hyper = std::move(hyper);
+  model.choices = network.choices;
   model.output_stride = network.output_stride;
+  model.has_aux = network.has_aux;
   if (metadata) {
     if (!metadata->architecture.empty() && metadata->architecture != network.architecture)
       fail(ErrorCode::mismatch, "the metadata says the network is ", metadata->architecture,

@@ -17,6 +17,7 @@ namespace atrous {
 struct ModelOptions {
   std::string name = {};  // the network's in errors about what it computes; load_model() takes the file's
   bool aux = false;       // build the auxiliary head too
+  Hyper hyper = {};       // what the weights do not say, in place of the metadata's and the family's
   Isa isa = supported_isas().front();
   std::string force = {};  // an implementation's name, preferred over the usual choice
   int threads = 0;         // for packing weights; 0: as many as the process may use
@@ -29,14 +30,17 @@ struct ModelOptions {
 
 // Immutable once loaded; share it among any number of threads, with one Session each.
 struct Model {
-  std::string architecture;          // "deeplabv3_resnet101"
-  std::vector<std::string> classes;  // by index; "class 7" where nothing names it
-  Palette palette;                   // as many as classes
-  Answer answer = Answer::softmax;   // sigmoid: two classes of one logit
-  std::optional<int> background;     // the class that overlays leave as the photo is, where there is one
+  std::string architecture;            // "deeplabv3_resnet101"
+  Hyper hyper;                         // as given, by the metadata or the options
+  std::vector<Hyper::Choice> choices;  // all that the weights do not say: given or assumed
+  std::vector<std::string> classes;    // by index; "class 7" where nothing names it
+  Palette palette;                     // as many as classes
+  Answer answer = Answer::softmax;     // sigmoid: two classes of one logit
+  std::optional<int> background;       // the class that overlays leave as the photo is, where there is one
   Preprocessing preprocessing;
   std::int64_t output_stride = 8;
-  std::string choice;  // of a file that holds several networks: which one this is, in a sentence
+  std::string choice;    // of a file that holds several networks: which one this is, in a sentence
+  bool has_aux = false;  // whether the checkpoint carries an auxiliary head
   std::shared_ptr<const Program> program;
 
   // Channels of the logits: one for each class, but for a binary network one for both.

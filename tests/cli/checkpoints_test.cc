@@ -134,7 +134,7 @@ TEST_CASE_FIXTURE(Bench, "inspect says what the network is and takes") {
   const Plan plan = make_plan(*tiny_model("deeplabv3").program, {1, 48, 64, 3}, 1);
   CHECK(mentions(said, "deeplabv3_resnet(1,1,1,1), with an auxiliary head"));
   CHECK(mentions(said, "5: class 0, class 1, class 2, class 3, class 4"));
-  CHECK(mentions(said, "backbone stride 8, ASPP rates 12, 24, 36 (the weights do not tell)"));
+  CHECK(mentions(said, "os=8, rates=12,24,36 (the weights do not say: --arch)"));
   CHECK(mentions(said, "at 64x48"));
   CHECK(mentions(said, text(count_parameters(state))));
   CHECK(mentions(said, text(state.size(), " (")));
@@ -146,8 +146,8 @@ TEST_CASE_FIXTURE(Bench, "inspect says what the network is and takes") {
   CHECK(report["file"] == checkpoint);
   CHECK(report["architecture"] == "deeplabv3_resnet(1,1,1,1)");
   CHECK(report["output_stride"] == 8);
-  CHECK(report["backbone_stride"] == 8);
-  CHECK(report["aspp_rates"] == Json({12, 24, 36}));
+  CHECK(report["hyper"]["os"]["value"] == "8");
+  CHECK(report["hyper"]["rates"]["value"] == "12,24,36");
   CHECK(report["aux"] == true);
   CHECK(report["classes"] == Json(model.classes));
   CHECK(report["at"]["width"] == 64);

@@ -320,7 +320,7 @@ TEST_CASE_FIXTURE(EvalBench, "the state of another eval is refused") {
   refuse(1, kept + Arguments{"--limit", "2"}, {folder / "state", "samples"});
   refuse(1, kept + Arguments{"--ignore", "3"}, {folder / "state", "ignored label was 255, is 3"});
   refuse(1, kept + Arguments{"--force", "reference"}, {folder / "state", "implementation"});
-  write_safetensors(checkpoint, tiny_state("deeplabv3", 2), {});
+  write_safetensors(checkpoint, other_tiny_state("deeplabv3"), {});
   refuse(1, kept, {folder / "state", "model"});
   write_text(folder / "state", "{}");
   refuse(1, kept, {folder / "state", "not the state"});

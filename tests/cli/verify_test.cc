@@ -1,4 +1,6 @@
 // atrous verify.
+#include <filesystem>
+
 #include "tests/support/cli_testing.h"
 
 using namespace atrous;
@@ -20,7 +22,7 @@ struct Converted : Bench {
   const std::string model_file = folder / "own.safetensors", other = folder / "other.safetensors";
   Converted() {
     succeed({"convert", checkpoint, model_file});
-    write_safetensors(other, tiny_state("deeplabv3", 2), {});
+    write_safetensors(other, other_tiny_state("deeplabv3"), {});
   }
 };
 
@@ -34,7 +36,7 @@ TEST_CASE_FIXTURE(Converted, "verify runs the self-test that a converted model c
 
 TEST_CASE_FIXTURE(Converted, "a self-test that the weights do not give fails, with exit status 1") {
   const auto metadata = read_safetensors(InputFile(model_file)).metadata;
-  write_safetensors(other, tiny_state("deeplabv3", 2), metadata);
+  write_safetensors(other, other_tiny_state("deeplabv3"), metadata);
   CHECK(fails({"verify", other}).starts_with("self-test: 64 logits"));
 }
 
@@ -92,4 +94,22 @@ TEST_CASE_FIXTURE(Converted, "networks that cannot be compared are refused") {
   refuse(1, {"verify", checkpoint, "--reference", folder / "none.npy"}, {"none.npy", "No such file"});
   refuse(2, {"verify", checkpoint, "--input", folder / "x.npy"}, {"--input", "--reference"});
   refuse(2, {"verify", checkpoint, "--device", "reference", "--tolerance", "2"}, {"--tolerance"});
+}
+
+TEST_CASE("a network that is not dilated gives torch's logits with --arch, and fails without") {
+  const std::string folder = std::string(ATROUS_SOURCE_DIR) + "/../shared/data/field/07-output-stride/";
+  if (!std::filesystem::exists(folder + "torch.npy")) {
+    MESSAGE("skipped: no ", folder, "torch.npy");
+    return;
+  }
+  const Arguments verify{"verify",  folder + "not_dilated.pth", "--reference", folder + "torch.npy",
+                         "--input", folder + "input.npy"};
+  fails(verify);
+  CHECK(mentions(succeed(verify + Arguments{"--arch", "os=32"}), "holds"));
+  // What convert stores needs not be said again.
+  const TemporaryFolder own;
+  succeed({"convert", folder + "not_dilated.pth", own / "net.safetensors", "--arch", "os=32"});
+  CHECK(mentions(succeed({"verify", own / "net.safetensors", "--reference", folder + "torch.npy", "--input",
+                          folder + "input.npy"}),
+                 "holds"));
 }

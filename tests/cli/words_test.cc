@@ -8,7 +8,8 @@ using namespace atrous::cli_testing;
 
 namespace {
 
-const Arguments verbs{"segment", "inspect", "convert", "verify", "bench", "profile", "completion"};
+const Arguments verbs{"segment", "inspect", "convert",  "verify",
+                      "bench",   "profile", "networks", "completion"};
 
 bool has_program(const std::string& path) { return std::filesystem::exists(path); }
 

@@ -18,15 +18,21 @@
 namespace atrous::runtime_testing {
 
 // Stems of 8 channels and five classes; one block a stage.
-inline StateDict tiny_state(std::string_view head, std::uint64_t seed = 1) {
-  return seeded_state(std::string(head) + "_resnet(1,1,1,1)",
-                      {.classes = 5, .width = 8, .aux = true, .seed = seed});
+inline StateDict tiny_state(std::string_view head) {
+  return seeded_state(std::string(head) + "_resnet(1,1,1,1)", {.classes = 5, .width = 8});
+}
+
+// The same keys with the weights that other keys have.
+inline StateDict other_tiny_state(std::string_view head) {
+  StateDict state;
+  for (const auto& [key, tensor] : tiny_state(head).entries())
+    state.add(key, seeded_tensor("other." + key, tensor.dtype, tensor.shape));
+  return state;
 }
 
 // The narrowest MobileNetV3-Large there is, with five classes.
-inline StateDict tiny_mobilenet_state(std::string_view head, std::uint64_t seed = 1) {
-  return seeded_state(std::string(head) + "_mobilenet_v3_large",
-                      {.classes = 5, .width = 8, .aux = true, .seed = seed});
+inline StateDict tiny_mobilenet_state(std::string_view head) {
+  return seeded_state(std::string(head) + "_mobilenet_v3_large", {.classes = 5, .width = 8});
 }
 
 // One of each kind.
@@ -108,7 +114,7 @@ inline std::vector<float> run(Session& session, ConstView input, std::string_vie
 // are foreground.
 inline StateDict binary_state() {
   const StateDict state =
-      seeded_state("fcn_resnet(1,1,1,1)", {.classes = 1, .width = 8, .aux = false, .seed = 3});
+      seeded_state("fcn_resnet(1,1,1,1)", {.classes = 1, .width = 8, .aux = false});
   const Model model = make_model(state, std::nullopt, {.threads = 1});
   Session session(model.program, {.threads = 1});
   const SegmentOptions how{.resize = ResizeRule{ResizeRule::Kind::none, 0, 0, 0}, .logits = true};

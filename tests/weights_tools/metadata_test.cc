@@ -15,6 +15,7 @@ using Strings = std::map<std::string, std::string>;
 Metadata example() {
   Metadata m;
   m.architecture = "deeplabv3_resnet101";
+  m.hyper = "os=16,rates=6,12,18";
   m.classes = {"void", "Straße", "a \"quoted\" \\ name"};
   m.palette = {{0, 0, 0}, {128, 64, 128}, {255, 254, 1}};
   m.preprocessing.mean = {0.1f, 1.f / 3.f, 1e-30f};
@@ -47,6 +48,7 @@ TEST_CASE("metadata comes back to the bit") {
   const auto back = metadata_from_strings(to_strings(m));
   REQUIRE(back.has_value());
   CHECK(back->architecture == m.architecture);
+  CHECK(back->hyper == m.hyper);
   CHECK(back->classes == m.classes);
   CHECK(back->palette == m.palette);
   CHECK(back->preprocessing == m.preprocessing);
@@ -217,6 +219,8 @@ TEST_CASE("bad metadata is refused by its key") {
       {"source_sha256", "is not 64 hex digits", "abc"},
       {"source_sha256", "is not 64 hex digits", Bytes(64, 'g')},
       {"self_test", "has no height", "{}"},
+      {"hyper", "hyper expected KEY=VALUE", "os"},
+      {"hyper", "found os twice", "os=16,os=8"},
       {"self_test", "2 indices, but 1 values",
        R"({"height":1,"width":1,"indices":[0,1],"values":[1],"largest":1,"tolerance":1})"},
       {"self_test", "self_test index is -1",

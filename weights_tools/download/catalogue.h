@@ -1,26 +1,21 @@
-// torchvision's published segmentation checkpoints.
+// The checkpoints that publishers offer: those of all families (layers/networks/family.h).
 #pragma once
 
-#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
+
+#include "layers/networks/family.h"
 
 namespace atrous {
 
-struct PublishedCheckpoint {
-  std::string_view name;  // torchvision's builder: "deeplabv3_resnet101"
-  std::string_view file;  // as published
-  int mebibytes;          // about
-  double miou;            // percent on COCO val2017, the 20 classes of VOC and background, by torchvision
-};
+// In the families' order.
+std::vector<PublishedCheckpoint> published_checkpoints();
 
-// All six, in README.md's order.
-std::span<const PublishedCheckpoint> published_checkpoints();
-
-// By its name; nullptr for any other.
+// By its variant's name; nullptr for any other.
 const PublishedCheckpoint* find_published(std::string_view name);
 
-// Where torchvision publishes it.
+// Where its publisher keeps it.
 std::string url_of(const PublishedCheckpoint&);
 
 // The sha256 prefix that a file name carries by torch.hub's convention, "NAME-586e9e4e.pth": 8 to 64

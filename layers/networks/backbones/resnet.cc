@@ -1,96 +1,125 @@
 #include "layers/networks/backbones/resnet.h"
 
-#include <array>
+#include <charconv>
 
 #include "layers/base/error.h"
 
 namespace atrous {
 
-Var bottleneck(Module m, Var x, std::int64_t stride, std::int64_t dilation) {
-  Var out = relu(batch_norm(m["bn1"], conv2d(m["conv1"], x)));
-  out = relu(batch_norm(
-      m["bn2"],
-      conv2d(m["conv2"], out, {.kernel = 3, .stride = stride, .dilation = dilation, .grouped = true})));
-  out = batch_norm(m["bn3"], conv2d(m["conv3"], out));
-  Var identity = x;
-  if (m.has("downsample"))
-    identity = batch_norm(m["downsample"][1], conv2d(m["downsample"][0], x, {.stride = stride}));
-  return relu(add(out, identity));
+namespace {
+
+// conv, batch norm, relu of a block's three or two.
+Var conv_norm(Module m, const std::string& number, Var x, const ConvOptions& options) {
+  return batch_norm(m["bn" + number], conv2d(m["conv" + number], x, options));
 }
 
-Var basic_block(Module m, Var x, std::int64_t stride) {
-  Var out = relu(batch_norm(m["bn1"], conv2d(m["conv1"], x, {.kernel = 3, .stride = stride})));
-  out = batch_norm(m["bn2"], conv2d(m["conv2"], out, {.kernel = 3}));
-  Var identity = x;
-  if (m.has("downsample"))
-    identity = batch_norm(m["downsample"][1], conv2d(m["downsample"][0], x, {.stride = stride}));
-  return relu(add(out, identity));
+// The identity as the sum wants it.
+Var shortcut(Module m, Var x, std::int64_t channels, std::int64_t stride) {
+  if (!m.has("downsample", stride != 1 || x.channels() != channels)) return x;
+  const Module downsample = m["downsample"];
+  return batch_norm(downsample[1], conv2d(downsample[0], x, {.out = channels, .stride = stride}));
+}
+
+}  // namespace
+
+Var bottleneck(Module m, Var x, std::int64_t planes, std::int64_t stride, std::int64_t dilation) {
+  Var out = relu(conv_norm(m, "1", x, {.out = planes}));
+  out = relu(conv_norm(
+      m, "2", out, {.out = planes, .kernel = 3, .stride = stride, .dilation = dilation, .grouped = true}));
+  out = conv_norm(m, "3", out, {.out = 4 * planes});
+  return relu(add(out, shortcut(m, x, 4 * planes, stride)));
+}
+
+Var basic_block(Module m, Var x, std::int64_t planes, std::int64_t stride) {
+  Var out = relu(conv_norm(m, "1", x, {.out = planes, .kernel = 3, .stride = stride}));
+  out = conv_norm(m, "2", out, {.out = planes, .kernel = 3});
+  return relu(add(out, shortcut(m, x, planes, stride)));
 }
 
 namespace {
 
-bool has_bottlenecks(Module m) { return m["layer1"][0].has("conv3"); }
+struct Published {
+  std::string_view name;
+  Resnet net;
+};
+constexpr Published published[] = {{"resnet18", {false, {2, 2, 2, 2}}},
+                                   {"resnet34", {false, {3, 4, 6, 3}}},
+                                   {"resnet50", {true, {3, 4, 6, 3}}},
+                                   {"resnet101", {true, {3, 4, 23, 3}}},
+                                   {"resnet152", {true, {3, 8, 36, 3}}}};
+constexpr std::int64_t published_stem = 64;
 
-// Blocks are numbered from 0 without gaps; one is looked for even where there is none, so that it is reported
-// missing.
-int count_blocks(Module layer) {
+// One block is looked for even where there is none, so that it is reported missing.
+int count_blocks(const StateDict& state, const std::string& layer) {
   int blocks = 1;
-  while (layer.has(std::to_string(blocks))) ++blocks;
+  while (state.has(text(layer, '.', blocks))) ++blocks;
   return blocks;
 }
 
-Var bottleneck_layer(Module m, Var x, std::int64_t stride, std::int64_t first_dilation,
-                     std::int64_t dilation) {
-  x = bottleneck(m[0], x, stride, first_dilation);
-  const int blocks = count_blocks(m);
-  for (int block = 1; block < blocks; ++block) x = bottleneck(m[block], x, 1, dilation);
-  return x;
-}
-
-Var basic_layer(Module m, Var x, std::int64_t stride) {
-  x = basic_block(m[0], x, stride);
-  const int blocks = count_blocks(m);
-  for (int block = 1; block < blocks; ++block) x = basic_block(m[block], x, 1);
+Var stage(Module m, Var x, bool bottlenecks, int blocks, std::int64_t planes, const Spacing& spacing) {
+  for (int block = 0; block < blocks; ++block) {
+    const std::int64_t stride = block == 0 ? spacing.stride : 1,
+                       dilation = block == 0 ? spacing.first_dilation : spacing.dilation;
+    x = bottlenecks ? bottleneck(m[block], x, planes, stride, dilation)
+                    : basic_block(m[block], x, planes, stride);
+  }
   return x;
 }
 
 }  // namespace
 
-ResnetFeatures resnet(Module m, Var x) {
-  x = relu(batch_norm(m["bn1"], conv2d(m["conv1"], x, {.kernel = 7, .stride = 2})));
-  x = max_pool2d(m.path() + ".maxpool", x, {.kernel = 3, .stride = 2, .padding = 1});
-  if (has_bottlenecks(m)) {
-    x = bottleneck_layer(m["layer1"], x, 1, 1, 1);
-    x = bottleneck_layer(m["layer2"], x, 2, 1, 1);
-    const Var layer3 = bottleneck_layer(m["layer3"], x, 1, 1, 2);
-    const Var layer4 = bottleneck_layer(m["layer4"], layer3, 1, 2, 4);
-    return {layer3, layer4, 8};
-  }
-  x = basic_layer(m["layer1"], x, 1);
-  x = basic_layer(m["layer2"], x, 2);
-  const Var layer3 = basic_layer(m["layer3"], x, 2);
-  const Var layer4 = basic_layer(m["layer4"], layer3, 2);
-  return {layer3, layer4, 32};
+Resnet resnet_of(const StateDict& state, const std::string& module) {
+  const std::string layer = module.empty() ? "layer" : module + ".layer";
+  Resnet net{.bottlenecks = state.has(layer + "1.0.conv3")};
+  for (std::size_t i = 0; i < 4; ++i) net.blocks[i] = count_blocks(state, text(layer, i + 1));
+  return net;
 }
 
-std::string resnet_name(Module m) {
-  struct Published {
-    const char* name;
-    bool bottlenecks;
-    std::array<int, 4> blocks;
-  };
-  constexpr Published published[] = {{"resnet18", false, {2, 2, 2, 2}},
-                                     {"resnet34", false, {3, 4, 6, 3}},
-                                     {"resnet50", true, {3, 4, 6, 3}},
-                                     {"resnet101", true, {3, 4, 23, 3}},
-                                     {"resnet152", true, {3, 8, 36, 3}}};
-  std::array<int, 4> blocks;
-  for (int i = 0; i < 4; ++i) blocks[static_cast<std::size_t>(i)] = count_blocks(m[text("layer", i + 1)]);
-  const StateTensor* stem = m.builder().state.find(m.path() + ".conv1.weight");
-  const bool published_width = stem && !stem->shape.empty() && stem->shape[0] == 64;
+std::string name_of(const Resnet& net, std::int64_t stem_channels) {
   for (const Published& p : published)
-    if (published_width && p.bottlenecks == has_bottlenecks(m) && p.blocks == blocks) return p.name;
-  return text("resnet(", blocks[0], ",", blocks[1], ",", blocks[2], ",", blocks[3], ")");
+    if (stem_channels == published_stem && p.net == net) return std::string(p.name);
+  return text("resnet(", net.blocks[0], ",", net.blocks[1], ",", net.blocks[2], ",", net.blocks[3], ")");
+}
+
+std::optional<Resnet> resnet_by_name(std::string_view name) {
+  for (const Published& p : published)
+    if (p.name == name) return p.net;
+  constexpr std::string_view prefix = "resnet";
+  if (!name.starts_with(prefix) || !name.ends_with(')')) return std::nullopt;
+  name.remove_prefix(prefix.size());
+  Resnet net;
+  for (std::size_t i = 0; i < 4; ++i) {
+    if (name.empty() || name.front() != (i == 0 ? '(' : ',')) return std::nullopt;
+    const auto [end, error] = std::from_chars(name.data() + 1, name.data() + name.size(), net.blocks[i]);
+    if (error != std::errc() || net.blocks[i] < 1 || net.blocks[i] > 100) return std::nullopt;
+    name.remove_prefix(static_cast<std::size_t>(end - name.data()));
+  }
+  return name == ")" ? std::optional(net) : std::nullopt;
+}
+
+Resnet resnet_in(const Module& m, std::string_view name) {
+  if (!m.builder().published) return resnet_of(m.builder().state, m.path());
+  const auto net = resnet_by_name(name);
+  if (!net) fail(ErrorCode::invalid_argument, "no ResNet is called ", name);
+  return *net;
+}
+
+Spacings torchvision_spacings(std::int64_t output_stride) {
+  if (output_stride == 8) return {{{1, 1, 1}, {2, 1, 1}, {1, 1, 2}, {1, 2, 4}}};
+  if (output_stride == 16) return {{{1, 1, 1}, {2, 1, 1}, {2, 1, 1}, {1, 1, 2}}};
+  return {{{1, 1, 1}, {2, 1, 1}, {2, 1, 1}, {2, 1, 1}}};
+}
+
+ResnetFeatures resnet(Module m, Var x, const Resnet& net, const Spacings& spacings) {
+  x = relu(conv_norm(m, "1", x, {.out = m.channels(published_stem), .kernel = 7, .stride = 2}));
+  ResnetFeatures features{.stem = x, .layers = {x, x, x, x}};
+  x = max_pool2d(m.path() + ".maxpool", x, {.kernel = 3, .stride = 2, .padding = 1});
+  for (std::size_t i = 0; i < 4; ++i) {
+    x = stage(m[text("layer", i + 1)], x, net.bottlenecks, net.blocks[i], m.channels(published_stem << i),
+              spacings[i]);
+    features.layers[i] = x;
+  }
+  return features;
 }
 
 }  // namespace atrous

@@ -1,34 +1,62 @@
-// ResNet, as torchvision builds it for segmentation: no final pooling, no fc, layers 3 and 4 dilated.
+// ResNet, as torchvision builds it for segmentation: no final pooling, no fc, the last stages dilated instead
+// of strided.
 //
 // He, Zhang, Ren & Sun 2016, "Deep Residual Learning for Image Recognition"; torchvision/models/resnet.py
-// (v1.5: the stride sits in the 3x3 convolution). Depth and width come from the checkpoint: as many blocks as
-// it has keys for, as many channels as its weights have.
+// (v1.5: the stride sits in the 3x3 convolution).
 #pragma once
+
+#include <array>
+#include <optional>
+#include <string>
+#include <string_view>
 
 #include "layers/graph/builder.h"
 
 namespace atrous {
 
-// 1x1 reduce, 3x3 (with the stride and the dilation), 1x1 expand, each with its batch norm; plus the
-// identity, which passes through `downsample` where the shape changes. Keys conv1..3, bn1..3, downsample.0,
-// downsample.1.
-Var bottleneck(Module, Var x, std::int64_t stride, std::int64_t dilation);
-
-// Two 3x3 convolutions (ResNet-18 and -34). torchvision gives it no dilation. Keys conv1..2, bn1..2,
-// downsample.0..1.
-Var basic_block(Module, Var x, std::int64_t stride);
-
-struct ResnetFeatures {
-  Var layer3, layer4;          // the auxiliary head reads layer3
-  std::int64_t output_stride;  // of layer4: 8 with Bottlenecks, 32 with BasicBlocks
+// Depth and kind of block. The width comes from the weights.
+struct Resnet {
+  bool bottlenecks = true;  // else BasicBlocks
+  std::array<int, 4> blocks{};
+  bool operator==(const Resnet&) const = default;
 };
 
-// conv1 7x7/2, bn1, relu, max pool 3x3/2, layer1..4.
-// Bottlenecks: replace_stride_with_dilation = [False, True, True], so layer3 and layer4 keep stride 1 with
-// dilations 2 and 4, but the first block of each still has the dilation of the layer before (1 and 2).
-ResnetFeatures resnet(Module, Var x);
+// What the names say: as many blocks as there are keys for, numbered from 0 without gaps.
+Resnet resnet_of(const StateDict&, const std::string& module);
 
-// "resnet50" for the published depths, else "resnet(2,2,3,2)".
-std::string resnet_name(Module);
+// "resnet50" for the published depths, where the stem is as wide as published; else "resnet(2,2,3,2)".
+std::string name_of(const Resnet&, std::int64_t stem_channels);
+
+// The inverse; nothing for other names. Blocks in brackets are Bottlenecks, 1 to 100 a stage.
+std::optional<Resnet> resnet_by_name(std::string_view);
+
+// Of a module that is being built: what the names of its keys say; without a state dict, what `name` says.
+// Error(invalid_argument) for a name that is none.
+Resnet resnet_in(const Module&, std::string_view name);
+
+// How a stage is spaced. In torchvision's dilated stages the first block keeps the dilation of the stage
+// before.
+struct Spacing {
+  std::int64_t stride = 1, first_dilation = 1, dilation = 1;
+};
+using Spacings = std::array<Spacing, 4>;
+
+// torchvision's replace_stride_with_dilation: 8 is [False, True, True], 16 is [False, False, True], 32 all
+// False. BasicBlocks are never dilated: they have 32 only.
+Spacings torchvision_spacings(std::int64_t output_stride);
+
+// 1x1 reduce, 3x3 (with the stride and the dilation), 1x1 expand, each with its batch norm; plus the
+// identity, which passes through `downsample` where the shape changes. Keys conv1..3, bn1..3, downsample.0,
+// downsample.1. `planes`: the channels in between, as published; four times as many come out.
+Var bottleneck(Module, Var x, std::int64_t planes, std::int64_t stride, std::int64_t dilation);
+
+// Two 3x3 convolutions (ResNet-18 and -34). Keys conv1..2, bn1..2, downsample.0..1.
+Var basic_block(Module, Var x, std::int64_t planes, std::int64_t stride);
+
+struct ResnetFeatures {
+  Var stem;                   // conv1 7x7/2, bn1, relu: half the size
+  std::array<Var, 4> layers;  // after max pool 3x3/2, layer1 to layer4
+};
+ResnetFeatures resnet(Module, Var x, const Resnet&, const Spacings&);
 
 }  // namespace atrous

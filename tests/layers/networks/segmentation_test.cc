@@ -454,24 +454,6 @@ TEST_CASE("a bias that torchvision's module does not have is unexpected") {
   CHECK(contains(refusal(c), "backbone.conv1.bias: unexpected, [4]"));
 }
 
-TEST_CASE("networks that atrous does not run are refused by name") {
-  const auto sentence = [](std::initializer_list<const char*> keys) {
-    RawCheckpoint c;
-    for (const char* key : keys) c.tensors[key] = float_tensor({1}, 0);
-    return error_of(ErrorCode::unsupported, [&] { build_network(c.state()); });
-  };
-  CHECK(contains(sentence({"backbone.conv1.weight", "backbone.layer1.0.conv1.weight", "decoder.weight"}),
-                 "classifier.0"));
-  CHECK(contains(sentence({"backbone.0.0.weight", "backbone.1.block.0.0.weight", "decoder.weight"}),
-                 "MobileNetV3 backbone without a head"));
-  // LR-ASPP is for MobileNetV3.
-  CHECK(contains(
-      sentence({"backbone.conv1.weight", "backbone.layer1.0.conv1.weight", "classifier.cbr.0.weight"}),
-      "ResNet backbone without a head"));
-  CHECK(contains(sentence({"features.0.weight", "other"}), "features.0.weight"));
-  CHECK(sentence({}) != "");
-}
-
 TEST_CASE("a network runs by its references from photo to logits") {
   const Network network = build({.blocks = {1, 1, 1, 1}, .deeplab = true, .width = 2});
   const auto shapes = infer_shapes(network.graph, {1, 17, 24, 3});

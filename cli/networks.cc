@@ -1,0 +1,103 @@
+// atrous networks
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "cli/cli.h"
+#include "layers/networks/segmentation.h"
+#include "weights_tools/metadata.h"
+
+namespace atrous::cli {
+
+namespace {
+
+// What photos become where a checkpoint does not say otherwise.
+std::string in_words(const Preprocessing& p) {
+  const auto three = [](const std::array<float, 3>& v) { return text(v[0], ", ", v[1], ", ", v[2]); };
+  return text("shorter side ", p.resize.width, ", RGB, 0 to 1, mean ", three(p.mean), ", std ", three(p.std));
+}
+
+std::string in_words(const std::vector<Hyper::Choice>& choices) {
+  std::string out;
+  for (const Hyper::Choice& choice : choices)
+    out += text(out.empty() ? "" : ",", choice.key, "=", choice.value);
+  return out;
+}
+
+const PublishedCheckpoint* published_of(const Family& family, std::string_view variant) {
+  const auto found = std::ranges::find(family.published, variant, &PublishedCheckpoint::name);
+  return found == family.published.end() ? nullptr : &*found;
+}
+
+std::string listing() {
+  std::string out;
+  for (const Family& family : families()) {
+    out += text(out.empty() ? "" : "\n", family.title, ": ", family.source, "\n", in_words(Preprocessing{}),
+                "\n\n");
+    Table table({"network", "assumes", "MiB", "mIoU", "published as"});
+    for (const std::string_view variant : family.variants) {
+      const PublishedCheckpoint* published = published_of(family, variant);
+      table.add({std::string(variant), in_words(published_network(family, variant).network.choices),
+                 published ? text(published->mebibytes) : "", published ? fixed(published->miou, 1) : "",
+                 published ? std::string(published->file) : ""});
+    }
+    out += table.plain();
+  }
+  return out;
+}
+
+nlohmann::ordered_json in_json(const Family& family, std::string_view variant) {
+  nlohmann::ordered_json out{{"name", variant}, {"hyper", nlohmann::ordered_json::object()}};
+  const PublishedNetwork network = published_network(family, variant);
+  for (const Hyper::Choice& choice : network.network.choices) out["hyper"][choice.key] = choice.value;
+  out["classes"] = network.network.classes;
+  out["tensors"] = network.keys.size();
+  if (const PublishedCheckpoint* p = published_of(family, variant))
+    out["published"] = {{"file", p->file},
+                        {"url", std::string(p->folder) + std::string(p->file)},
+                        {"mebibytes", p->mebibytes},
+                        {"miou", p->miou},
+                        {"data", p->data}};
+  return out;
+}
+
+std::string report() {
+  nlohmann::ordered_json all = nlohmann::ordered_json::array();
+  const Preprocessing preprocessing;
+  for (const Family& family : families()) {
+    nlohmann::ordered_json variants = nlohmann::ordered_json::array();
+    for (const std::string_view variant : family.variants) variants.push_back(in_json(family, variant));
+    all.push_back({{"family", family.name},
+                   {"title", family.title},
+                   {"source", family.source},
+                   {"task", name_of(family.task)},
+                   {"preparation",
+                    {{"shorter_side", preprocessing.resize.width},
+                     {"mean", preprocessing.mean},
+                     {"std", preprocessing.std}}},
+                   {"variants", variants}});
+  }
+  return all.dump(2) + '\n';
+}
+
+}  // namespace
+
+Action add_networks(CLI::App& verb) {
+  auto json = std::make_shared<bool>(false);
+  verb.add_flag("--json", *json, "Print JSON");
+  verb.footer(
+      "The networks that atrous runs, by family: each name may stand behind seeded: for random weights, and "
+      "in\n"
+      "atrous bench. FCN and DeepLabV3 also run on ResNets of other depths, as fcn_resnet(2,2,3,2). What "
+      "the\n"
+      "weights do not say is assumed as listed; --arch os=16 gives something else.\n\n"
+      "Examples:\n"
+      "  atrous networks | grep resnet50\n"
+      "  atrous networks --json > networks.json");
+  return [json] {
+    print(*json ? report() : listing());
+    return 0;
+  };
+}
+
+}  // namespace atrous::cli

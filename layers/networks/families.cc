@@ -1,0 +1,44 @@
+#include <algorithm>
+
+#include "layers/networks/family.h"
+
+// The table of families. Each name is a constant that the file of that name defines; a checkpoint is compared
+// with them in this order. CMake's ATROUS_FAMILIES replaces the list by a shorter one.
+#ifndef ATROUS_FAMILIES
+#define ATROUS_FAMILIES fcn, deeplabv3, lraspp
+#endif
+
+namespace atrous {
+
+namespace networks {
+extern const Family ATROUS_FAMILIES;
+}
+
+std::span<const std::reference_wrapper<const Family>> families() {
+  using namespace networks;
+  static constexpr std::reference_wrapper<const Family> table[] = {ATROUS_FAMILIES};
+  return table;
+}
+
+const Family* family_of(std::string_view variant) {
+  for (const Family& family : families())
+    if (std::ranges::find(family.variants, variant) != family.variants.end() ||
+        (family.is_variant && family.is_variant(variant)))
+      return &family;
+  return nullptr;
+}
+
+std::string_view name_of(Task) { return "semantic"; }
+
+Evidence look_for(const StateDict& state, std::initializer_list<std::string_view> telling) {
+  Evidence evidence;
+  for (const std::string_view key : telling)
+    (state.has(key) ? evidence.found : evidence.missing).emplace_back(key);
+  return evidence;
+}
+
+void output(std::string name, Var value) {
+  value.builder->graph.outputs.emplace_back(std::move(name), value.id);
+}
+
+}  // namespace atrous
