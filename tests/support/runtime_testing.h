@@ -113,8 +113,7 @@ inline std::vector<float> run(Session& session, ConstView input, std::string_vie
 // A network of one logit, as it is trained by binary cross-entropy; about half of the pixels of photo(48, 32)
 // are foreground.
 inline StateDict binary_state() {
-  const StateDict state =
-      seeded_state("fcn_resnet(1,1,1,1)", {.classes = 1, .width = 8, .aux = false});
+  const StateDict state = seeded_state("fcn_resnet(1,1,1,1)", {.classes = 1, .width = 8, .aux = false});
   const Model model = make_model(state, std::nullopt, {.threads = 1});
   Session session(model.program, {.threads = 1});
   const SegmentOptions how{.resize = ResizeRule{ResizeRule::Kind::none, 0, 0, 0}, .logits = true};
