@@ -421,7 +421,7 @@ int run(const Options& options) {
     try {
       if (job.failure) std::rethrow_exception(job.failure);
     } catch (const OutOfMemory& error) {
-      go_on_after(job, on_terminal(path) + ": " + error.what());
+      go_on_after(job, visible(path) + ": " + error.what());
     } catch (const Error& error) {
       if (error.code() == ErrorCode::device) throw;  // nor does another photo after it
       go_on_after(job, error.what());

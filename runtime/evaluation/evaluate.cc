@@ -528,7 +528,7 @@ void Run::show(Job& job) const {
   if (!callbacks_.image) return;
   if (comparison_.binary)
     job.truth = with(std::move(job.truth), undecided, shown_as_binary_ ? 1 : ClassMap::void_label);
-  call_host(callbacks_.image, ReportImage{.name = names_[job.index],
+  call_host(callbacks_.image, ScoredImage{.name = names_[job.index],
                                           .photo_file = job.file,
                                           .photo = job.photo,
                                           .truth = job.truth,
@@ -552,16 +552,14 @@ void Run::take_failure(const Job& job) {
   std::string sentence;
   try {
     std::rethrow_exception(job.error);
-  } catch (const Error& error) {
-    if (error.code() == ErrorCode::not_finite) throw;
-    sentence = error.what();
-  } catch (const std::bad_alloc&) {
-    sentence = sample(job).photo + ": out of memory";
   } catch (const OutOfMemory& error) {
     sentence = sample(job).photo + ": " + error.what();
   } catch (const Error& error) {
-    if (error.code() == ErrorCode::device) throw;  // no image after this one can fare better
+    // No image after this one can fare better.
+    if (error.code() == ErrorCode::device || error.code() == ErrorCode::not_finite) throw;
     sentence = error.what();
+  } catch (const std::bad_alloc&) {
+    sentence = sample(job).photo + ": out of memory";
   } catch (const std::exception& error) {
     sentence = error.what();
   }

@@ -123,7 +123,7 @@ Report::Report(std::string folder, Palette palette) try
   rethrow_as_error();
 }
 
-void Report::add(const ReportImage& image) try {
+void Report::add(const ScoredImage& image) try {
   check(image.photo, image.name);
   check(image.truth, image.name);
   check(image.prediction, image.name);

@@ -488,7 +488,7 @@ struct Evaluating : Pairs {
     o.save_seconds = 0;
     Report report(own([&] { return out + "/report"; }),
                   evaluation_palette(model.classes, own([&] { return model.palette; }), false));
-    const auto add = [&](const ReportImage& image) { report.add(image); };
+    const auto add = [&](const ScoredImage& image) { report.add(image); };
     Evaluation e = evaluate(model, dataset, o, {.progress = {}, .image = add, .stop = {}});
     e.seconds = 0;
     for (ImageScore& image : e.images) image.seconds = 0;
