@@ -62,8 +62,8 @@ struct Dataset {
 ReadLabels read_truth(const Dataset&, const DatasetSample&, const LabelColours& otherwise = {});
 
 struct DatasetOptions {
-  std::string set;     // ImageSets' or the folder's name; empty: "val", or all where the folder has no sets
-  std::string labels;  // the second path of `pairs`
+  std::string set;  // ImageSets' or the folder's name; empty: "val", or all where the folder has no sets
+  std::string labels = {};  // the second path of `pairs`
   // The colours of the labels: a class_dict.csv or a palette file (runtime/evaluation/class_dict.h), which
   // gives `pairs` their classes too; of other kinds as many as there are classes, in their order.
   std::string label_palette = {};

@@ -33,8 +33,8 @@ struct SegmentOptions {
   bool confidence = true;
   bool logits = false;  // keep the logits at the network's input size
   Upsampling upsampling = Upsampling::bilinear;
-  std::string output = "out";       // or "aux"
-  std::optional<double> threshold;  // of a binary network: see threshold_logit() (model.h); none: 0.5
+  std::string output = "out";            // or "aux"
+  std::optional<double> threshold = {};  // of a binary network: see threshold_logit() (model.h); none: 0.5
 };
 
 struct Segmentation {

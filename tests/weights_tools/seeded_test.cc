@@ -40,7 +40,8 @@ TEST_CASE("a seeded tensor follows from its key as NumPy draws it") {
 }
 
 TEST_CASE("every key of a seeded network is drawn by the recipe") {
-  for (const auto& [key, tensor] : tiny_state("deeplabv3").entries()) {
+  const StateDict tiny = tiny_state("deeplabv3");
+  for (const auto& [key, tensor] : tiny.entries()) {
     CAPTURE(key);
     CHECK(std::ranges::equal(tensor.bytes(), seeded_tensor(key, tensor.dtype, tensor.shape).bytes()));
   }
@@ -74,7 +75,8 @@ TEST_CASE("published networks have as many parameters as torchvision says") {
   for (const auto& [name, parameters] : published) {
     CAPTURE(std::string(name));
     std::int64_t found = 0;
-    for (const auto& [key, tensor] : published_network(name).keys.entries())
+    const PublishedNetwork published = published_network(name);
+    for (const auto& [key, tensor] : published.keys.entries())
       if (!mentions(key, ".running_") && !key.ends_with("num_batches_tracked")) found += tensor.elements();
     CHECK(found == parameters);
   }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "layers/cuda/launch.h"
 #include "layers/ops/resize.h"
 
 namespace atrous::cuda {

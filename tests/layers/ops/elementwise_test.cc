@@ -30,7 +30,8 @@ BatchNorm batch_norm_of(const Golden& g) {
 TEST_CASE("batch_norm equals torch.nn.functional.batch_norm") {
   for (const Golden& g : read_goldens("batch_norm")) {
     CAPTURE(g.name);
-    const Tensor in = g["input"].map(), expected = g["output"].map();
+    Tensor in = g["input"].map();
+    const Tensor expected = g["output"].map();
     Tensor out(expected.shape());
     batch_norm_reference(batch_norm_of(g), in.view(), out.view());
     CHECK(difference(out.view(), expected.view(), 1e-6) == "");
@@ -50,7 +51,8 @@ TEST_CASE("activations equal torch's, at their knees and far out too") {
     const auto kind = std::ranges::find(all_activations, g.name, [](ActivationKind k) { return name_of(k); });
     REQUIRE(kind != std::end(all_activations));
     seen.push_back(name_of(*kind));
-    const Tensor in = g["input"].map(), expected = g["output"].map();
+    Tensor in = g["input"].map();
+    const Tensor expected = g["output"].map();
     Tensor out(expected.shape());
     activation_reference({*kind}, in.view(), out.view());
     CHECK(difference(out.view(), expected.view(), 1e-6) == "");
@@ -64,7 +66,8 @@ TEST_CASE("add and mul equal torch's, a 1x1 map being repeated by mul") {
   for (const Golden& g : read_goldens("arithmetic")) {
     CAPTURE(g.name);
     const bool adds = g.text("operation") == "add";
-    const Tensor a = g["a"].map(), b = g["b"].map(), expected = g["output"].map();
+    Tensor a = g["a"].map();
+    const Tensor b = g["b"].map(), expected = g["output"].map();
     CHECK((adds ? output_shape(Add{}, a.shape(), b.shape()) : output_shape(Mul{}, a.shape(), b.shape())) ==
           expected.shape());
     Tensor out(expected.shape());
@@ -131,7 +134,8 @@ TEST_CASE("concat refuses maps of different sizes") {
 TEST_CASE("softmax equals torch.softmax, also where exp alone would overflow") {
   for (const Golden& g : read_goldens("softmax")) {
     CAPTURE(g.name);
-    const Tensor in = g["input"].map(), expected = g["output"].map();
+    Tensor in = g["input"].map();
+    const Tensor expected = g["output"].map();
     Tensor out(expected.shape());
     softmax_reference({}, in.view(), out.view());
     CHECK(difference(out.view(), expected.view(), 1e-6) == "");

@@ -24,7 +24,7 @@ TEST_CASE("gated_conv2d multiplies each image's channels by its gate and convolv
   layer.conv.activation = ActivationKind::relu;
   Tensor in({2, 3, 4, 5}), gate({2, 1, 1, 5}), residual({2, 3, 4, 7}), gated(in.shape()),
       expected(residual.shape()), out(residual.shape());
-  for (const Tensor* t : {&in, &gate, &residual}) fill(t->view(), random, Draw::whole);
+  for (Tensor* t : {&in, &gate, &residual}) fill(t->view(), random, Draw::whole);
   const ConstView added = residual.view();
   mul_reference({}, in.view(), gate.view(), gated.view());
   for (const ConstView* r : {static_cast<const ConstView*>(nullptr), &added}) {
@@ -82,7 +82,7 @@ TEST_CASE("the gated pointwise kernel gives the same bits for any number of thre
   Random random(1);
   const GatedConv2d layer = layer_of(40, 120, random, Draw::floats);
   Tensor in({2, 33, 21, 120}), gate({2, 1, 1, 120}), first({2, 33, 21, 40}), again({2, 33, 21, 40});
-  for (const Tensor* t : {&in, &gate}) fill(t->view(), random, Draw::floats);
+  for (Tensor* t : {&in, &gate}) fill(t->view(), random, Draw::floats);
   for (Isa isa : supported_isas()) {
     CAPTURE(name_of(isa));
     const auto kernel = make_gated_conv2d_pointwise(layer, isa);

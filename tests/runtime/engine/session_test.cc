@@ -123,8 +123,10 @@ struct LoggingQueue final : DeviceQueue {
   void upload(ConstView, View) override {}
   void upload_picture(std::span<const std::uint8_t>, const NormaliseTable&, std::int64_t, View) override {}
   void download(ConstView, View) override {}
-  void label(ConstView, std::int64_t, std::int64_t, std::int64_t, std::span<std::uint8_t>,
-             std::span<float>) override {}
+  bool label(ConstView, std::int64_t, std::int64_t, std::int64_t, std::span<std::uint8_t>, std::span<float>,
+             float) override {
+    return true;
+  }
   void wait() override {}
   std::shared_ptr<Log> log;
 };
@@ -324,7 +326,8 @@ TEST_CASE("a view that cannot be is refused wherever a session takes one") {
 TEST_CASE("an input may be a slice of a wider tensor's channels") {
   const Model model = tiny_model("fcn");
   Session session(model.program, {.threads = 1});
-  const Tensor wide = noise({1, 13, 18, 7}), narrow({1, 13, 18, 3});
+  const Tensor wide = noise({1, 13, 18, 7});
+  Tensor narrow({1, 13, 18, 3});
   const ConstView slice = channels(ConstView(wide.view()), 2, 3);
   std::ranges::copy(values(slice), narrow.data());
   const auto expected = run(session, narrow.view());
