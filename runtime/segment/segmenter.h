@@ -28,8 +28,8 @@ enum class Upsampling {
 };
 
 struct SegmentOptions {
-  std::optional<ResizeRule> resize;  // instead of the model's own
-  bool at_input = false;             // label map at the network's input size, not the photo's
+  std::optional<ResizeRule> resize = {};  // instead of the model's own
+  bool at_input = false;                  // label map at the network's input size, not the photo's
   bool confidence = true;
   bool logits = false;  // keep the logits at the network's input size
   Upsampling upsampling = Upsampling::bilinear;

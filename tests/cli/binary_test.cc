@@ -2,8 +2,11 @@
 #include <filesystem>
 
 #include "runtime/image/label_read.h"
+#include "runtime/image/npy.h"
+#include "runtime/image/palette.h"
 #include "tests/support/cli_testing.h"
 #include "tests/support/evaluate_testing.h"
+#include "weights_tools/checkpoint.h"
 
 using namespace atrous;
 using namespace atrous::cli_testing;
@@ -73,7 +76,7 @@ TEST_CASE_FIXTURE(BinaryBench, "segment of one logit tells background from foreg
 
 TEST_CASE_FIXTURE(BinaryBench, "--logits of one logit has one channel, and verify takes it as a reference") {
   succeed(segment({"-q", "--no-mask", "--no-overlay", "--logits", folder / "z.npy"}));
-  const Tensor logits = read_npy(read_file(folder / "z.npy"), "z.npy", 1);
+  const Tensor logits = read_npy(read_file(folder / "z.npy", 1 << 20), "z.npy", 1);
   CHECK(logits.shape() == Shape{1, 32, 48, 1});
   write_file(folder / "input.npy", encode_npy(noise({1, 24, 40, 3}).view()));
   succeed(

@@ -25,7 +25,8 @@ inline StateDict tiny_state(std::string_view head) {
 // The same keys with the weights that other keys have.
 inline StateDict other_tiny_state(std::string_view head) {
   StateDict state;
-  for (const auto& [key, tensor] : tiny_state(head).entries())
+  const StateDict tiny = tiny_state(head);
+  for (const auto& [key, tensor] : tiny.entries())
     state.add(key, seeded_tensor("other." + key, tensor.dtype, tensor.shape));
   return state;
 }

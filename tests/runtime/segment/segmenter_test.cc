@@ -143,7 +143,7 @@ TEST_CASE_FIXTURE(Fixture, "labels are the argmax of the upsampled logits, and c
       CAPTURE(n);
       std::vector<float> confidence;
       const LabelMap map = label(session, n, height, width, &confidence);
-      const Tensor logits = full_logits(session, model, n, height, width, Upsampling::bilinear);
+      Tensor logits = full_logits(session, model, n, height, width, Upsampling::bilinear);
       CHECK(disagreement(map.labels, argmax(logits.view())) < 0.001);
 
       softmax_reference({}, logits.view(), logits.view());
