@@ -40,7 +40,7 @@ struct DatasetSample {
 
 struct Dataset {
   std::string kind;                    // "voc"
-  std::string set;                     // "val"; empty for a layout that has no sets
+  std::string set = {};                // "val"; empty for a layout that has no sets
   std::vector<DatasetSample> samples;  // sorted by name, or in the order of the set's list
   std::vector<std::string> classes;    // by index, "class 7" where nothing names it; empty where the dataset
                                        // does not even say how many there are (pairs)
@@ -62,7 +62,7 @@ struct Dataset {
 ReadLabels read_truth(const Dataset&, const DatasetSample&, const LabelColours& otherwise = {});
 
 struct DatasetOptions {
-  std::string set;  // ImageSets' or the folder's name; empty: "val", or all where the folder has no sets
+  std::string set = {};  // ImageSets' or the folder's name; empty: "val", or all where the folder has no sets
   std::string labels = {};  // the second path of `pairs`
   // The colours of the labels: a class_dict.csv or a palette file (runtime/evaluation/class_dict.h), which
   // gives `pairs` their classes too; of other kinds as many as there are classes, in their order.
