@@ -32,7 +32,7 @@ TEST_CASE("a fault of the device ends a run with an error of its own, wherever i
   std::vector<std::uint8_t> labels(9 * 12);
   for (const bool for_good : {true, false}) {
     bool happened = true;
-    for (std::size_t calls = 0; happened; calls += 1 + calls / 4) {
+    for (std::size_t calls = 0; happened; calls += 1 + calls / 2) {
       CAPTURE(calls);
       const Model model = tiny_model("fcn", {.device = atrous_cuda_module()->open({})});
       Session session(model.program);
