@@ -17,10 +17,9 @@ namespace atrous {
 Image colourise(const LabelMap&, const Palette&);
 
 struct OverlayOptions {
-  float alpha = 0.5f;    // how much of the colour, 0..1: out = photo + alpha * (colour - photo)
-  bool contours = true;  // outline every region in its pure colour; see overlay()
-  std::optional<int> background =
-      {};  // the class that stays as the photo is: Model::background; none: all tinted
+  float alpha = 0.5f;                  // how much of the colour, 0..1: out = photo + alpha * (colour - photo)
+  bool contours = true;                // outline every region in its pure colour; see overlay()
+  std::optional<int> background = {};  // Model::background stays as the photo is; none: all classes tinted
 };
 
 // The photo, tinted by class. A contour lies inside the region it bounds, where the label differs from one

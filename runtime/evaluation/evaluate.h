@@ -29,8 +29,8 @@ struct EvaluateOptions {
   // Where label maps are compared: at the network's input size, the truth resized to it by nearest and
   // cropped with the photo, as torchvision's reference does; or at the photo's own size, the truth untouched.
   bool at_original = false;
-  bool scores = true;               // the softmax histogram too, for average precision and cross-entropy
-  std::optional<double> threshold;  // of a binary network: see threshold_logit() (model.h); none: 0.5
+  bool scores = true;                    // the softmax histogram too, for average precision and cross-entropy
+  std::optional<double> threshold = {};  // of a binary network: see threshold_logit() (model.h); none: 0.5
   bool void_class =
       false;            // void is a class of its own, "void", that is predicted only by a model that has it
   bool strict = false;  // the first broken image ends the run
