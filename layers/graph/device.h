@@ -98,8 +98,8 @@ class DeviceQueue {
   // The way back. Waits.
   virtual void download(ConstView from, View to) = 0;
 
-  // As upsample_argmax (cpu/upsample_argmax.h), of image n of logits on the device. Returns whether these are
-  // finite, all of them; if not, the labels mean nothing. Waits.
+  // As upsample_argmax (cpu/maps/upsample_argmax.h), of image n of logits on the device. Returns whether
+  // these are finite, all of them; if not, the labels mean nothing. Waits.
   virtual bool label(ConstView logits, std::int64_t n, std::int64_t height, std::int64_t width,
                      std::span<std::uint8_t> labels, std::span<float> confidence, float threshold) = 0;
 

@@ -25,7 +25,7 @@ struct ModelOptions {
       false;                 // leave out what only the processor's kernels fuse: for comparing with a device
   std::string weights = {};  // the prefix of the network to take from a file of several (LoadOptions)
   std::shared_ptr<Device> device =
-      nullptr;  // open_device() (devices.h); null: the processor. It forces by itself
+      nullptr;  // open_device() (open_device.h); null: the processor. It forces by itself
 };
 
 // Immutable once loaded; share it among any number of threads, with one Session each.
