@@ -131,7 +131,7 @@ std::array<float, 3> three_numbers(const std::string& option, const std::string&
     }
     ++at;
   }
-  if (at != end || (count != 1 && count != 3))
+  if (at != end || given.ends_with(',') || (count != 1 && count != 3))
     throw UsageError{text(option, ' ', given, ": expected three numbers, such as 0.485,0.456,0.406, or one")};
   if (count == 1) numbers.fill(numbers[0]);
   return numbers;

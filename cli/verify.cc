@@ -108,14 +108,14 @@ Finding compare_with(const std::string& what, const Model& model, const Model& o
       std::ranges::max_element(layers, {}, [](const auto& l) { return l.difference.relative; });
   std::string sentence = options.all ? table.plain() : "";
   if (holds)
-    sentence += text("against ", what, ": ", layers.size(), " layers, largest relative deviation ",
+    sentence += text("against ", visible(what), ": ", layers.size(), " layers, largest relative deviation ",
                      scientific(worst == layers.end() ? 0 : worst->difference.relative), " (",
                      worst == layers.end() ? "none" : worst->node, "), tolerance ",
                      scientific(options.tolerance), ": holds");
   else
     sentence +=
-        text("against ", what, ": the first layer that diverges is ", diverges->node, " (", diverges->layer,
-             "): max abs ", scientific(diverges->difference.max_abs), ", relative ",
+        text("against ", visible(what), ": the first layer that diverges is ", diverges->node, " (",
+             diverges->layer, "): max abs ", scientific(diverges->difference.max_abs), ", relative ",
              scientific(diverges->difference.relative), ", cosine ", fixed(diverges->difference.cosine, 9),
              ", tolerance ", scientific(options.tolerance), ": FAILS");
   nlohmann::ordered_json json{
@@ -210,7 +210,7 @@ int run(const Options& options) {
 
   nlohmann::ordered_json report = nlohmann::json::array();
   for (const Finding& f : findings) {
-    if (!options.json) print(visible(f.sentence) + '\n');
+    if (!options.json) print(visible(f.sentence, Newlines::kept) + '\n');
     report.push_back(f.json);
   }
   if (options.json) print(json_output(report));

@@ -66,7 +66,7 @@ TEST_CASE("simulated kernels: a warp's shuffles exchange the values of that mome
 TEST_CASE("simulated kernels: a launch that no device takes is an error, and runs nothing") {
   const OnDevice out(std::vector<float>(8, 1.f));
   const auto error = [&](dim3 grid, dim3 block, std::size_t shared) {
-    return error_of(ErrorCode::unsupported,
+    return error_of(ErrorCode::device,
                     [&] { launch(increment, grid, block, shared, nullptr, out.as<float>()); });
   };
   CHECK(contains(error(dim3(1), dim3(1025), 0), "launch: invalid configuration"));

@@ -220,10 +220,6 @@ std::vector<Written> all_written() {
            all.erase(at, folder.path().size());
          return all;
        }},
-      {"the program's help",
-       [](const TemporaryFolder& folder) {
-         return printed(folder, {"atrous", "segment", "--help"});
-       }},
   };
 }
 

@@ -90,7 +90,7 @@ TEST_CASE("a seeded network is recognised as the one it was asked for") {
       CHECK(recognise_network(published.keys).variant == name);
       CHECK(recognise_network(published.keys).family == &family);
       // Built from weights it is what was built without.
-      const StateDict narrow = seeded_state(name, {.classes = 2, .width = 4});
+      const StateDict narrow = seeded_state(name, {.classes = 2, .width = 16});
       const Network built = build_network(narrow, {.aux = published.network.has_aux});
       CHECK(built.classes == 2);
       CHECK(built.graph.nodes.size() == published.network.graph.nodes.size());

@@ -155,9 +155,9 @@ TEST_CASE("16-bit grey holds labels up to 255, and 65535 is void") {
         map_of(4, 1, {0, 20, 255, 255}));
   check_refused(label_png(2, 2, 16, grey, bytes({0, 0, 0, 0, 1, 0, 0, 2, 1, 0})), ErrorCode::malformed,
                 "the 16-bit label 256 at pixel (1, 1) is over 255");
-  // Adam7's second pass begins at column 4.
-  check_refused(label_png(5, 1, 16, grey, bytes({0, 0, 1, 0, 4, 0}), 0, 1), ErrorCode::malformed,
-                "the 16-bit label 1024 at pixel (4, 0) is over 255");
+  // Adam7's second pass begins at column 4; the fourth has column 2, the sixth columns 1 and 3.
+  check_refused(label_png(5, 1, 16, grey, bytes({0, 0, 1, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0}), 0, 1),
+                ErrorCode::malformed, "the 16-bit label 1024 at pixel (4, 0) is over 255");
 }
 
 TEST_CASE("colours are looked up in the palette, and void has colours of its own") {

@@ -441,9 +441,10 @@ TEST_CASE("a second picture is ignored in a file, and refused where one alone is
   // A motion photo's video, a byte too many, and what a JPEG says is there.
   for (const FileBytes& rest : {bytes({0, 0, 0, 24}) + bytes("ftypmp42"), bytes("\n"), FileBytes{}})
     CHECK(refusal(grey_jpeg() + rest) == "");
+  const FileBytes jpeg = grey_jpeg();
   const FileBytes announced =
-      soi + segment(0xe2, bytes("MPF") + bytes({0})) + FileBytes(grey_jpeg().begin() + 2, grey_jpeg().end());
-  CHECK(refusal(announced + grey_jpeg()) == "");
+      soi + segment(0xe2, bytes("MPF") + bytes({0})) + FileBytes(jpeg.begin() + 2, jpeg.end());
+  CHECK(refusal(announced + jpeg) == "");
 }
 
 TEST_CASE("files that tools leave in place of a picture are named") {
