@@ -294,10 +294,11 @@ void Job::compare(const Segmentation& s) {
   against_truth = compute_metrics(confusion);
 }
 
-// What the results of a photo take at once, at its own size: the photo, labels, confidences, and a picture
-// on its way into a PNG.
+// What the results of a photo take at once, at its own size: the photo, labels, confidences, and a picture on
+// its way into a PNG, with its filtered and its compressed rows. 200 megapixels were seen to take 19.7 bytes
+// each.
 void check_memory(const Image& photo, std::uint64_t available) {
-  constexpr std::uint64_t bytes_a_pixel = 3 + 1 + 4 + 3 * 3;
+  constexpr std::uint64_t bytes_a_pixel = 3 + 1 + 4 + 3 * 4;
   const std::uint64_t pixels =
       static_cast<std::uint64_t>(photo.width) * static_cast<std::uint64_t>(photo.height);
   if (available != 0 && pixels * bytes_a_pixel > available)
