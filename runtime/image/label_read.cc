@@ -46,7 +46,9 @@ class ColourTable {
   }
 
  private:
-  static std::uint32_t packed(const Colour& c) { return std::uint32_t{c[0]} << 16 | c[1] << 8 | c[2]; }
+  static std::uint32_t packed(const Colour& c) {
+    return std::uint32_t{c[0]} << 16 | std::uint32_t{c[1]} << 8 | c[2];
+  }
   void add(const Colour& colour, int label) {
     const auto [entry, added] = labels_.emplace(packed(colour), label);
     if (!added) entry->second = several;
