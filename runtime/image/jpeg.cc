@@ -23,7 +23,7 @@ void append(void* to, void* bytes, int count) {
 
 }  // namespace
 
-std::vector<std::byte> encode_jpeg(const Image& image, int quality) {
+std::vector<std::byte> encode_jpeg(const Image& image, int quality) try {
   constexpr int max_side = 65535;                                     // two bytes in the file
   constexpr std::size_t max_bytes = std::numeric_limits<int>::max();  // stb_image_write counts them in an int
   check(image, "JPEG");
@@ -41,6 +41,8 @@ std::vector<std::byte> encode_jpeg(const Image& image, int quality) {
                               quality))
     fail(ErrorCode::invalid_argument, "JPEG: the picture cannot be written");
   return out;
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

@@ -208,7 +208,8 @@ TEST_CASE("OMP_NUM_THREADS and OMP_THREAD_LIMIT are what 0 threads mean, and no 
                                           {"", all},
                                           {"many", all},
                                           {"99999999999999999999", all}}) {
-      CAPTURE(value);
+      const std::string said = value;
+      CAPTURE(said);
       ::setenv(variable, value, 1);
       CHECK(resolve_threads(0) == expected);
       CHECK(resolve_threads(1024) == all);  // asked for by name: the program's own word

@@ -60,6 +60,8 @@ struct Operation {
   std::string in = {}, out = {};
   // A file whose bytes are never twice the same, since they hold times.
   std::string timed = {};
+  // libwebp takes some of its allocations that fail for a corrupt picture.
+  bool by_libwebp = false;
 };
 
 // Every call fails in turn; where there are very many, only so many of them, spread evenly, unless all are
@@ -98,7 +100,8 @@ void check_kind(const Operation& operation, Kind kind, const std::exception_ptr&
   } catch (const Error& error) {
     CAPTURE(error.what());
     if (kind == Kind::allocation) {
-      CHECK(error.code() == ErrorCode::limit);
+      const bool taken_for_corrupt = operation.by_libwebp && error.code() == ErrorCode::malformed;
+      CHECK((error.code() == ErrorCode::limit || taken_for_corrupt));
       return;
     }
     CHECK(error.code() == ErrorCode::io);
@@ -369,20 +372,21 @@ TEST_CASE_FIXTURE(Folders, "pictures are written whole or not at all") {
 
 TEST_CASE_FIXTURE(Folders, "a photo that cannot be read says so") {
   const Image picture = photo(24, 16);
-  const auto reading = [&](const std::string& path) {
+  const auto reading = [&](const std::string& path, bool by_libwebp = false) {
     check_every_failure({.run =
                              [path] {
                                const Image image = read_image_file(path);
                                return own(
                                    [&] { return std::string(image.pixels.begin(), image.pixels.end()); });
                              },
-                         .in = in});
+                         .in = in,
+                         .by_libwebp = by_libwebp});
   };
   SUBCASE("PNG") { reading(save("a.png", as_text(encode_png(picture)))); }
 #if ATROUS_HAS_WEBP
   SUBCASE("WebP") {
     using namespace atrous::testing;
-    reading(save("a.webp", as_text(webp(webp_picture(24, 16, 1, 2, 3)))));
+    reading(save("a.webp", as_text(webp(webp_picture(24, 16, 1, 2, 3)))), true);
   }
 #endif
   SUBCASE("PNM") {
