@@ -41,7 +41,8 @@ TEST_CASE("a seeded tensor follows from its key as NumPy draws it") {
 
 TEST_CASE("every key of a seeded network is drawn by the recipe") {
   const StateDict tiny = tiny_state("deeplabv3");
-  for (const auto& [key, tensor] : tiny.entries()) {
+  for (const auto& [name, tensor] : tiny.entries()) {
+    const std::string key = name;
     CAPTURE(key);
     CHECK(std::ranges::equal(tensor.bytes(), seeded_tensor(key, tensor.dtype, tensor.shape).bytes()));
   }
@@ -72,8 +73,9 @@ TEST_CASE("published networks have as many parameters as torchvision says") {
                                                             {"deeplabv3_resnet101", 60996202},
                                                             {"lraspp_mobilenet_v3_large", 3221538},
                                                             {"deeplabv3_mobilenet_v3_large", 11029328}};
-  for (const auto& [name, parameters] : published) {
-    CAPTURE(std::string(name));
+  for (const auto& [variant, parameters] : published) {
+    const std::string name = variant;
+    CAPTURE(name);
     std::int64_t found = 0;
     const PublishedNetwork published = published_network(name);
     for (const auto& [key, tensor] : published.keys.entries())

@@ -443,7 +443,8 @@ TEST_CASE("under any memory limit any number of threads gives the same bits, or 
   std::vector<std::pair<std::string, Model>> models{{"wide", wide_model()}};
   for (const Sample& sample : samples())
     models.emplace_back(sample.name, make_model(sample.state, std::nullopt, {.threads = 1}));
-  for (const auto& [name, model] : models) {
+  for (const auto& [called, model] : models) {
+    const std::string name = called;
     CAPTURE(name);
     const Image picture = photo(120, 90);
     const SegmentOptions as_it_is{.resize = ResizeRule{.kind = ResizeRule::Kind::none, .width = 0}};

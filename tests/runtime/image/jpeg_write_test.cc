@@ -61,9 +61,10 @@ TEST_CASE("a JPEG's colour planes have half the sides up to a quality of 90, and
 }
 
 TEST_CASE("pictures of every size, grey ones and the hardest contrasts come back from a JPEG") {
-  for (const auto& [width, height] : {std::pair{1, 1}, {1, 17}, {17, 1}, {8, 8}, {16, 16}, {33, 31}})
+  for (const auto& size : {std::pair{1, 1}, {1, 17}, {17, 1}, {8, 8}, {16, 16}, {33, 31}})
     for (const int quality : {1, 90, 100})
       for (const int channels : {1, 3}) {
+        const int width = size.first, height = size.second;
         CAPTURE(width);
         CAPTURE(quality);
         const Image back = read_image(encode_jpeg(noise(width, height, channels), quality), "photo");
