@@ -122,10 +122,12 @@ std::shared_ptr<const float> to_float(const StateTensor& t) try {
   rethrow_as_error();
 }
 
-std::string shape_text(std::span<const std::int64_t> shape) {
+std::string shape_text(std::span<const std::int64_t> shape) try {
   std::string out = "[";
   for (std::size_t i = 0; i < shape.size(); ++i) out += (i ? ", " : "") + std::to_string(shape[i]);
   return out + "]";
+} catch (...) {
+  rethrow_as_error();
 }
 
 void StateDict::add(std::string name, StateTensor tensor) try {

@@ -119,19 +119,23 @@ Network build(const Family& family, std::string variant, Builder& builder, Hyper
 
 }  // namespace
 
-Recognised recognise_network(const StateDict& state) {
+Recognised recognise_network(const StateDict& state) try {
   auto all = candidates(state);
   if (all.empty() || !all.front().evidence.complete()) fail_unknown(state, all);
   Evidence& evidence = all.front().evidence;
   return {all.front().family, std::move(evidence.variant), std::move(evidence.same_keys)};
+} catch (...) {
+  rethrow_as_error();
 }
 
-bool is_known_network(const StateDict& state) {
+bool is_known_network(const StateDict& state) try {
   return std::ranges::any_of(families(),
                              [&](const Family& family) { return family.recognise(state).complete(); });
+} catch (...) {
+  rethrow_as_error();
 }
 
-std::vector<std::string> network_prefixes(std::span<const std::string_view> names) {
+std::vector<std::string> network_prefixes(std::span<const std::string_view> names) try {
   struct Telling {
     std::span<const std::string_view> stems;
     std::string_view head;
@@ -148,6 +152,8 @@ std::vector<std::string> network_prefixes(std::span<const std::string_view> name
     for (std::string& prefix : prefixes_of(names, telling.stems, telling.head))
       if (std::ranges::find(found, prefix) == found.end()) found.push_back(std::move(prefix));
   return found;
+} catch (...) {
+  rethrow_as_error();
 }
 
 Network build_network(const StateDict& state, const NetworkOptions& options) try {

@@ -207,9 +207,11 @@ std::vector<std::size_t> nearest(int source, int target) {
 
 }  // namespace
 
-bool holds_colours(const std::string& path) {
+bool holds_colours(const std::string& path) try {
   const std::vector<std::byte> file = read_file(path, ReadOptions().max_file_bytes);
   return formats::is_png(file) && formats::is_png_of_colours(file);
+} catch (...) {
+  rethrow_as_error();
 }
 
 ReadLabels read_labels(std::span<const std::byte> file, std::string_view name, const LabelColours& colours,

@@ -188,7 +188,8 @@ std::array<std::int64_t, 2> label_sides(const NpyHeader& h, std::string_view nam
 
 bool is_npy(std::span<const std::byte> file) { return as_text(file).starts_with(magic); }
 
-LabelMap read_npy_labels(std::span<const std::byte> file, std::string_view name, std::int64_t max_pixels) {
+LabelMap read_npy_labels(std::span<const std::byte> file, std::string_view name,
+                         std::int64_t max_pixels) try {
   std::size_t at = 0;
   const NpyHeader h = HeaderParser(header_text(as_text(file), name, at), name).parse();
   const IntegerType type = integer_type(h.dtype, name);
@@ -211,6 +212,8 @@ LabelMap read_npy_labels(std::span<const std::byte> file, std::string_view name,
       map.row(y)[x] = static_cast<std::uint8_t>(is_void ? 255 : value);
     }
   return map;
+} catch (...) {
+  rethrow_as_error();
 }
 
 Tensor read_npy(std::span<const std::byte> file, std::string_view name, std::int64_t channels) try {
@@ -249,6 +252,7 @@ Tensor read_npy(std::span<const std::byte> file, std::string_view name, std::int
 }
 
 std::vector<std::byte> encode_npy(ConstView v) try {
+  check(v, ".npy");
   const auto [n, h, w, c] = v.shape;
   const std::size_t data_bytes = static_cast<std::size_t>(checked_elements(v.shape)) * sizeof(float);
   std::string head =

@@ -24,7 +24,7 @@ void check(const Preprocessing& p) {
 
 }  // namespace
 
-DeviceQueue::NormaliseTable normalisation(const Preprocessing& preprocessing) {
+DeviceQueue::NormaliseTable normalisation(const Preprocessing& preprocessing) try {
   check(preprocessing);
   DeviceQueue::NormaliseTable table;
   for (std::size_t c = 0; c < 3; ++c)
@@ -33,6 +33,8 @@ DeviceQueue::NormaliseTable normalisation(const Preprocessing& preprocessing) {
       table[c][v] = (sample - preprocessing.mean[c]) / preprocessing.std[c];
     }
   return table;
+} catch (...) {
+  rethrow_as_error();
 }
 
 std::array<std::size_t, 3> source_channels(ChannelOrder order) {
@@ -40,7 +42,7 @@ std::array<std::size_t, 3> source_channels(ChannelOrder order) {
   return {0, 1, 2};
 }
 
-std::string in_words(const ResizeRule& rule) {
+std::string in_words(const ResizeRule& rule) try {
   const std::string cropped = rule.center_crop > 0 ? text(", centre crop ", rule.center_crop) : "";
   switch (rule.kind) {
     case ResizeRule::Kind::none:
@@ -51,12 +53,16 @@ std::string in_words(const ResizeRule& rule) {
       return text(rule.width, "x", rule.height, cropped);
   }
   return "?";
+} catch (...) {
+  rethrow_as_error();
 }
 
-std::string in_words(const Preprocessing& p) {
+std::string in_words(const Preprocessing& p) try {
   const auto three = [](const std::array<float, 3>& v) { return text(v[0], ", ", v[1], ", ", v[2]); };
   return text(p.order == ChannelOrder::rgb ? "RGB" : "BGR", " of 0 to ", p.range, ", mean ", three(p.mean),
               ", std ", three(p.std));
+} catch (...) {
+  rethrow_as_error();
 }
 
 void normalise(const Image& image, const Preprocessing& preprocessing, View out) try {
@@ -66,6 +72,7 @@ void normalise(const Image& image, const Preprocessing& preprocessing, View out)
     fail(ErrorCode::invalid_argument, "normalise: expected 3 channels, found ", image.channels);
   if (out.shape != expected)
     fail(ErrorCode::invalid_argument, "normalise: expected an output of ", expected, ", found ", out.shape);
+  check(ConstView(out), "normalise");
   const auto table = normalisation(preprocessing);
   const auto source = source_channels(preprocessing.order);
   for (int y = 0; y < image.height; ++y) {

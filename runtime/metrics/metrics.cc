@@ -92,6 +92,12 @@ void check(const ConfusionMatrix& m) {
          " counts");
 }
 
+void check_class(const ConfusionMatrix& m, int c) {
+  check(m);
+  if (c < 0 || c >= m.classes)
+    fail(ErrorCode::invalid_argument, "confusion matrix: expected a class below ", m.classes, ", found ", c);
+}
+
 std::vector<ClassMetrics> class_metrics(const Sums& sums, const ScoreHistogram* scores) {
   std::vector<ClassMetrics> classes(sums.correct.size());
   for (std::size_t c = 0; c < classes.size(); ++c) {
@@ -149,17 +155,21 @@ ConfusionMatrix::ConfusionMatrix(int classes_) try : classes(classes_) {
 }
 
 std::int64_t ConfusionMatrix::at(int truth, int prediction) const {
+  check_class(*this, truth);
+  check_class(*this, prediction);
   return counts[static_cast<std::size_t>(truth) * static_cast<std::size_t>(classes) +
                 static_cast<std::size_t>(prediction)];
 }
 
 std::int64_t ConfusionMatrix::truth_pixels(int c) const {
+  check_class(*this, c);
   std::int64_t sum = 0;
   for (int p = 0; p < classes; ++p) sum += at(c, p);
   return sum;
 }
 
 std::int64_t ConfusionMatrix::predicted_pixels(int c) const {
+  check_class(*this, c);
   std::int64_t sum = 0;
   for (int t = 0; t < classes; ++t) sum += at(t, c);
   return sum;
@@ -172,6 +182,7 @@ std::int64_t ConfusionMatrix::pixels() const {
 }
 
 void ConfusionMatrix::add(const LabelMap& truth, const LabelMap& prediction, int ignore) try {
+  check(*this);
   atrous::check(truth, "truth");
   atrous::check(prediction, "prediction");
   if (truth.width != prediction.width || truth.height != prediction.height)
@@ -201,6 +212,9 @@ void ConfusionMatrix::add(const ConfusionMatrix& other) try {
   if (other.classes != classes)
     fail(ErrorCode::invalid_argument, "confusion matrices: expected ", classes, " classes, found ",
          other.classes);
+  if (other.counts.size() != counts.size())
+    fail(ErrorCode::invalid_argument, "confusion matrices: expected ", counts.size(), " counts, found ",
+         other.counts.size());
   std::ranges::transform(counts, other.counts, counts.begin(), std::plus{});
 } catch (...) {
   rethrow_as_error();

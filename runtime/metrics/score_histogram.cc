@@ -25,7 +25,15 @@ struct Band {
 
 std::size_t offset(int c) { return static_cast<std::size_t>(c) * ScoreHistogram::bins; }
 
+void check(const ScoreHistogram& h) {
+  const bool possible = h.classes >= 0 && h.classes <= most_classes;
+  if (!possible || h.positives.size() != offset(h.classes) || h.all.size() != offset(h.classes))
+    fail(ErrorCode::invalid_argument, "score histogram of ", h.classes, " classes has ", h.positives.size(),
+         " and ", h.all.size(), " counts");
+}
+
 void check_class(const ScoreHistogram& h, int c) {
+  check(h);
   if (c < 0 || c >= h.classes)
     fail(ErrorCode::invalid_argument, "score histogram: expected a class below ", h.classes, ", found ", c);
 }
@@ -84,10 +92,12 @@ ScoreHistogram::ScoreHistogram(int classes_) try : classes(classes_) {
 }
 
 void ScoreHistogram::add(ConstView logits, const LabelMap& truth, int ignore, int threads) try {
-  check(truth, "truth");
+  atrous::check(truth, "truth");
   const Shape expected{1, truth.height, truth.width, classes};
   if (logits.shape != expected)
     fail(ErrorCode::invalid_argument, "logits: expected ", expected, ", found ", logits.shape);
+  atrous::check(logits, "logits");
+  check(*this);
   if (threads < 1) fail(ErrorCode::invalid_argument, "score histogram with ", threads, " threads");
 
   const std::int64_t height = truth.height, count = divide_up(height, band_rows);
@@ -118,6 +128,8 @@ void ScoreHistogram::add(const ScoreHistogram& other) try {
   if (other.classes != classes)
     fail(ErrorCode::invalid_argument, "score histograms: expected ", classes, " classes, found ",
          other.classes);
+  check(*this);
+  check(other);
   std::ranges::transform(positives, other.positives, positives.begin(), std::plus{});
   std::ranges::transform(all, other.all, all.begin(), std::plus{});
   cross_entropy += other.cross_entropy;

@@ -103,7 +103,7 @@ Model make_model(StateDict state, const std::optional<Metadata>& metadata, const
   rethrow_as_error();
 }
 
-float threshold_logit(const Model& model, std::optional<double> threshold) {
+float threshold_logit(const Model& model, std::optional<double> threshold) try {
   if (!threshold) return 0;
   if (model.answer != Answer::sigmoid)
     fail(ErrorCode::invalid_argument, "a threshold is for a network of one logit, this one has ",
@@ -112,13 +112,17 @@ float threshold_logit(const Model& model, std::optional<double> threshold) {
     fail(ErrorCode::invalid_argument, "threshold: expected a probability between 0 and 1, found ",
          *threshold);
   return static_cast<float>(std::log(*threshold / (1 - *threshold)));
+} catch (...) {
+  rethrow_as_error();
 }
 
-std::optional<int> background_by_name(const std::vector<std::string>& classes) {
+std::optional<int> background_by_name(const std::vector<std::string>& classes) try {
   const auto found = std::ranges::find_if(
       classes, [](const std::string& name) { return name.find("background") != name.npos; });
   if (found == classes.end()) return {};
   return static_cast<int>(found - classes.begin());
+} catch (...) {
+  rethrow_as_error();
 }
 
 Model load_model(const std::string& path, const ModelOptions& options) try {

@@ -206,6 +206,9 @@ std::vector<Segmentation> segment(Session& session, const Model& model, ConstVie
 }
 
 std::vector<ClassShare> class_shares(const Segmentation& segmentation) try {
+  const std::size_t labels = segmentation.labels.labels.size(), confidences = segmentation.confidence.size();
+  if (confidences != 0 && confidences != labels)
+    fail(ErrorCode::invalid_argument, "class shares: ", labels, " labels, but ", confidences, " confidences");
   std::array<ClassShare, 256> by_class{};
   for (std::size_t p = 0; p < segmentation.labels.labels.size(); ++p) {
     ClassShare& share = by_class[segmentation.labels.labels[p]];
