@@ -139,7 +139,7 @@ std::array<float, 3> three_numbers(const std::string& option, const std::string&
 
 }  // namespace
 
-void NormaliseOptions::apply(Preprocessing& p) const {
+void NormaliseOptions::apply(Preparation& p) const {
   if (!order.empty() && order != name_of(p.order)) {
     p.order = order == name_of(ChannelOrder::bgr) ? ChannelOrder::bgr : ChannelOrder::rgb;
     std::ranges::reverse(p.mean);
@@ -196,7 +196,7 @@ void add_threshold_option(CLI::App& verb, std::optional<double>& threshold, cons
 }
 
 void check_threshold(const std::optional<double>& threshold, const Model& model, const std::string& name) {
-  if (threshold && model.answer != Answer::sigmoid)
+  if (threshold && model.answer().decision != Decision::sigmoid)
     throw UsageError{text("--threshold is for binary networks of one logit, ", name, " has ", model.logits(),
                           ", of which the largest decides")};
 }

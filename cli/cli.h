@@ -87,7 +87,7 @@ struct NormaliseOptions {
   int range = 0;  // 0: the model's
 
   // UsageError for a mean or std that is not three numbers, or one for all.
-  void apply(Preprocessing&) const;
+  void apply(Preparation&) const;
 };
 void add_normalise_options(CLI::App&, NormaliseOptions&, const std::string& group);
 

@@ -45,13 +45,14 @@ int run(const Options& options) {
   metadata.hyper = model.hyper.text();
   metadata.classes = model.classes;
   metadata.palette = model.palette;
-  metadata.preprocessing = model.preprocessing;
-  metadata.answer = model.answer;
+  metadata.preparation = model.preparation;
+  metadata.decision = model.answer().decision;
+  if (model.answer().align_corners) metadata.align_corners = true;
   metadata.background = model.background.value_or(no_background);
-  if (options.no_resize) metadata.preprocessing.resize = {.kind = ResizeRule::Kind::none, .width = 0};
+  if (options.no_resize) metadata.preparation.resize = {.kind = ResizeRule::Kind::none, .width = 0};
   if (options.resize > 0)
-    metadata.preprocessing.resize = {.kind = ResizeRule::Kind::shorter_side, .width = options.resize};
-  options.normalise.apply(metadata.preprocessing);
+    metadata.preparation.resize = {.kind = ResizeRule::Kind::shorter_side, .width = options.resize};
+  options.normalise.apply(metadata.preparation);
   metadata.source = file_name(options.in);
   metadata.source_sha256 = sha256_of_model(options.in);
   Session session(model.program);

@@ -237,7 +237,7 @@ int run(const Options& o) {
     if (!o.quiet) notify_choice(o.run.model, model);
     take_names(model, dataset);
     apply_names(model, o.classes, o.palette);
-    o.normalise.apply(model.preprocessing);
+    o.normalise.apply(model.preparation);
   } else {
     predictions = predictions_of(o, dataset);
   }

@@ -48,7 +48,7 @@ double shortest(float value) {
   return out;
 }
 
-nlohmann::ordered_json in_json(const Preprocessing& p) {
+nlohmann::ordered_json in_json(const Preparation& p) {
   const auto three = [](const std::array<float, 3>& v) {
     return nlohmann::ordered_json{shortest(v[0]), shortest(v[1]), shortest(v[2])};
   };
@@ -75,8 +75,8 @@ nlohmann::ordered_json describe_network(const Checkpoint& checkpoint, const Opti
     for (const Hyper::Choice& choice : model.choices)
       out["hyper"][choice.key] = {{"value", choice.value}, {"assumed", choice.assumed}};
     out["classes"] = model.classes;
-    out["preprocessing"] = in_json(model.preprocessing);
-    out["answer"] = name_of(model.answer);
+    out["preprocessing"] = in_json(model.preparation);
+    out["answer"] = name_of(model.answer().decision);
     out["logits"] = model.logits();
     out["background"] =
         model.background ? nlohmann::ordered_json(*model.background) : nlohmann::ordered_json();
@@ -118,7 +118,7 @@ std::string in_words(const nlohmann::ordered_json& report) {
     if (!assumed.empty()) line("assumed", assumed + " (the weights do not say: --arch)");
     line("classes", text(report["classes"].size(), ": ", classes));
     line("photos", report["preprocessing"]["summary"].get<std::string>());
-    if (report["answer"] == name_of(Answer::sigmoid))
+    if (report["answer"] == name_of(Decision::sigmoid))
       line("answer", text("one logit: ", report["classes"][1].get<std::string>(),
                           " where its sigmoid is above the threshold of 0.5"));
     line("at " + text(at["width"].get<int>(), 'x', at["height"].get<int>()),

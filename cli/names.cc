@@ -50,7 +50,7 @@ void apply_names(Model& model, const std::string& classes, const std::string& pa
     auto names = read_classes(classes);
     expect_count(classes, names.size(), model.classes.size());
     const bool by_name =
-        model.answer == Answer::softmax && model.background == background_by_name(model.classes);
+        model.answer().decision == Decision::softmax && model.background == background_by_name(model.classes);
     model.classes = std::move(names);
     if (by_name) model.background = background_by_name(model.classes);
   }

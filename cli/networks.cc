@@ -12,7 +12,7 @@ namespace atrous::cli {
 namespace {
 
 // What photos become where a checkpoint does not say otherwise.
-std::string in_words(const Preprocessing& p) {
+std::string in_words(const Preparation& p) {
   const auto three = [](const std::array<float, 3>& v) { return text(v[0], ", ", v[1], ", ", v[2]); };
   return text("shorter side ", p.resize.width, ", RGB, 0 to 1, mean ", three(p.mean), ", std ", three(p.std));
 }
@@ -32,7 +32,7 @@ const PublishedCheckpoint* published_of(const Family& family, std::string_view v
 std::string listing() {
   std::string out;
   for (const Family& family : families()) {
-    out += text(out.empty() ? "" : "\n", family.title, ": ", family.source, "\n", in_words(Preprocessing{}),
+    out += text(out.empty() ? "" : "\n", family.title, ": ", family.source, "\n", in_words(Preparation{}),
                 "\n\n");
     Table table({"network", "assumes", "MiB", "mIoU", "published as"});
     for (const std::string_view variant : family.variants) {
@@ -63,19 +63,18 @@ nlohmann::ordered_json in_json(const Family& family, std::string_view variant) {
 
 std::string report() {
   nlohmann::ordered_json all = nlohmann::ordered_json::array();
-  const Preprocessing preprocessing;
+  const Preparation preparation;
   for (const Family& family : families()) {
     nlohmann::ordered_json variants = nlohmann::ordered_json::array();
     for (const std::string_view variant : family.variants) variants.push_back(in_json(family, variant));
-    all.push_back({{"family", family.name},
-                   {"title", family.title},
-                   {"source", family.source},
-                   {"task", name_of(family.task)},
-                   {"preparation",
-                    {{"shorter_side", preprocessing.resize.width},
-                     {"mean", preprocessing.mean},
-                     {"std", preprocessing.std}}},
-                   {"variants", variants}});
+    all.push_back(
+        {{"family", family.name},
+         {"title", family.title},
+         {"source", family.source},
+         {"task", name_of(family.task)},
+         {"preprocessing",
+          {{"shorter_side", preparation.resize.width}, {"mean", preparation.mean}, {"std", preparation.std}}},
+         {"variants", variants}});
   }
   return all.dump(2) + '\n';
 }

@@ -66,7 +66,7 @@ struct Options {
 };
 
 ResizeRule resize_rule(const Options& o, const Model& model) {
-  ResizeRule rule = o.size.rule().value_or(model.preprocessing.resize);
+  ResizeRule rule = o.size.rule().value_or(model.preparation.resize);
   if (o.center_crop > 0) rule.center_crop = o.center_crop;
   return rule;
 }
@@ -367,7 +367,7 @@ int run(const Options& options) {
   Model model = open_model(options.run.model, options.run.model_options(options.aux));
   if (!options.quiet) notify_choice(options.run.model, model);
   apply_names(model, options.classes, options.palette);
-  options.normalise.apply(model.preprocessing);
+  options.normalise.apply(model.preparation);
   if (!options.cutout.empty()) class_by_name(model, options.cutout);
   check_threshold(options.threshold, model, options.run.model);
   OverlayOptions style = options.style;

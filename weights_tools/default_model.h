@@ -4,7 +4,7 @@
 // DeepLabV3 on a narrow Bottleneck ResNet (stem 32, planes 24, 48, 96, 128, blocks 2, 2, 3, 2, ASPP of 96
 // channels), 2.9 million parameters, 11 classes of street scenes: trained for atrous from scratch on CamVid
 // and on drawn scenes. weights_tools/default_model.safetensors holds it in half precision: torchvision's
-// names, every value a half that the reader widens exactly, classes, CamVid's colours, preprocessing (shorter
+// names, every value a half that the reader widens exactly, classes, CamVid's colours, preparation (shorter
 // side 360) and a self-test beside them. `atrous convert --half` made it from the fp32 checkpoint.
 #pragma once
 

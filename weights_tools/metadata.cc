@@ -207,9 +207,15 @@ SelfTest read_self_test(const std::string& value) {
   return out;
 }
 
-Answer read_answer(const std::string& value) {
-  for (const Answer answer : {Answer::softmax, Answer::sigmoid})
-    if (value == name_of(answer)) return answer;
+bool read_flag(const std::string& value, std::string_view what) {
+  if (value != "true" && value != "false")
+    fail_metadata(what, "is neither true nor false: " + printable(value));
+  return value == "true";
+}
+
+Decision read_decision(const std::string& value) {
+  for (const Decision decision : {Decision::softmax, Decision::sigmoid})
+    if (value == name_of(decision)) return decision;
   fail_metadata("answer", "is neither softmax nor sigmoid: " + printable(value));
 }
 
@@ -251,9 +257,6 @@ void check_version(const std::string& version) {
 
 }  // namespace
 
-std::string_view name_of(ChannelOrder order) { return order == ChannelOrder::rgb ? "rgb" : "bgr"; }
-std::string_view name_of(Answer answer) { return answer == Answer::softmax ? "softmax" : "sigmoid"; }
-
 std::optional<Metadata> metadata_from_strings(const Strings& strings) try {
   const auto version = strings.find("atrous.format");
   if (version == strings.end()) return std::nullopt;
@@ -266,17 +269,18 @@ std::optional<Metadata> metadata_from_strings(const Strings& strings) try {
   with("hyper", [&](const std::string& v) { m.hyper = read_hyper(v); });
   with("classes", [&](const std::string& v) { m.classes = read_classes(v); });
   with("palette", [&](const std::string& v) { m.palette = read_palette(v); });
-  with("mean", [&](const std::string& v) { m.preprocessing.mean = read_three(v, "mean"); });
-  with("std", [&](const std::string& v) { m.preprocessing.std = read_three(v, "std"); });
-  with("range", [&](const std::string& v) { m.preprocessing.range = read_range(v); });
-  with("order", [&](const std::string& v) { m.preprocessing.order = read_order(v); });
-  with("resize", [&](const std::string& v) { m.preprocessing.resize = read_resize(v); });
-  with("answer", [&](const std::string& v) { m.answer = read_answer(v); });
+  with("mean", [&](const std::string& v) { m.preparation.mean = read_three(v, "mean"); });
+  with("std", [&](const std::string& v) { m.preparation.std = read_three(v, "std"); });
+  with("range", [&](const std::string& v) { m.preparation.range = read_range(v); });
+  with("order", [&](const std::string& v) { m.preparation.order = read_order(v); });
+  with("resize", [&](const std::string& v) { m.preparation.resize = read_resize(v); });
+  with("answer", [&](const std::string& v) { m.decision = read_decision(v); });
+  with("align_corners", [&](const std::string& v) { m.align_corners = read_flag(v, "align_corners"); });
   with("background", [&](const std::string& v) { m.background = read_background(v); });
   with("source", [&](const std::string& v) { m.source = read_source(v); });
   with("source_sha256", [&](const std::string& v) { m.source_sha256 = read_sha256(v); });
   with("self_test", [&](const std::string& v) { m.self_test = read_self_test(v); });
-  if (std::ranges::any_of(m.preprocessing.std, [](float s) { return !(s > 0); }))
+  if (std::ranges::any_of(m.preparation.std, [](float s) { return !(s > 0); }))
     fail_metadata("std", "is not positive");
   if (!m.palette.empty() && m.palette.size() != m.classes.size())
     fail_metadata("palette", text("has ", m.palette.size(), " colours for ", m.classes.size(), " classes"));
@@ -289,7 +293,7 @@ std::optional<Metadata> metadata_from_strings(const Strings& strings) try {
 
 Strings to_strings(const Metadata& m) try {
   for (const std::string& name : m.classes) check_name(name, "a class");
-  const Preprocessing& p = m.preprocessing;
+  const Preparation& p = m.preparation;
   const bool newer = p.range != 1 || p.order != ChannelOrder::rgb || !m.hyper.empty();
   Strings out{{"atrous.format", text(newer ? second_version : first_version)},
               {"architecture", m.architecture},
@@ -302,7 +306,8 @@ Strings to_strings(const Metadata& m) try {
               {"source_sha256", m.source_sha256}};
   if (p.range != 1) out.emplace("range", text(p.range));
   if (p.order != ChannelOrder::rgb) out.emplace("order", name_of(p.order));
-  if (m.answer) out.emplace("answer", name_of(*m.answer));
+  if (m.decision) out.emplace("answer", name_of(*m.decision));
+  if (m.align_corners) out.emplace("align_corners", *m.align_corners ? "true" : "false");
   if (m.background) out.emplace("background", *m.background == no_background ? "none" : text(*m.background));
   if (!m.hyper.empty()) out.emplace("hyper", m.hyper);
   if (m.self_test) out.emplace("self_test", self_test_text(*m.self_test));

@@ -1,4 +1,4 @@
-// What a model file says beside its tensors: classes, colours, preprocessing, origin and a self-test. It
+// What a model file says beside its tensors: classes, colours, preparation, origin and a self-test. It
 // travels in the `__metadata__` of a .safetensors file, where every value is a string; the structured ones
 // are JSON inside it.
 #pragma once
@@ -11,47 +11,12 @@
 #include <string_view>
 #include <vector>
 
+#include "layers/networks/preparation.h"
+
 namespace atrous {
 
 using Colour = std::array<std::uint8_t, 3>;  // red, green, blue
 using Palette = std::vector<Colour>;         // by class index
-
-// How a photo becomes the network's input size. One of `kind`, then optionally a centre crop.
-struct ResizeRule {
-  enum class Kind {
-    none,          // leave it
-    shorter_side,  // the shorter side becomes `width`; the longer one int(width * long / short)
-    exact,         // width x height
-  };
-  Kind kind = Kind::shorter_side;
-  int width = 520, height = 0;
-  int center_crop = 0;  // side of the square cut from the middle, zero-padded if need be; 0: no crop
-  bool operator==(const ResizeRule&) const = default;
-};
-
-// Which colour the network's channel 0 is.
-enum class ChannelOrder { rgb, bgr };
-
-// A photo's way in: Pillow's antialiased bilinear resize; then every sample, 0 to 255, becomes
-// (sample * range / 255 - mean) / std. Mean and std are in the range's scale and the order's channels.
-// torchvision's are the defaults; networks from Caffe take range 255, order bgr, mean 104.008, 116.669,
-// 122.675 and std 1.
-struct Preprocessing {
-  ResizeRule resize = {};
-  std::array<float, 3> mean{0.485f, 0.456f, 0.406f};
-  std::array<float, 3> std{0.229f, 0.224f, 0.225f};
-  int range = 1;  // what 255 becomes before mean and std: 1 or 255
-  ChannelOrder order = ChannelOrder::rgb;
-  bool operator==(const Preprocessing&) const = default;
-};
-std::string_view name_of(ChannelOrder);  // "rgb", "bgr"
-
-// How a pixel's logits become its class.
-enum class Answer {
-  softmax,  // one logit a class: the largest
-  sigmoid,  // binary networks: one logit, class 1 where its sigmoid is above a threshold, class 0 elsewhere
-};
-std::string_view name_of(Answer);  // "softmax", "sigmoid"
 
 constexpr int no_background = -1;  // where a class is asked for and none is the background
 
@@ -71,20 +36,22 @@ struct Metadata {
   std::string hyper;         // what the weights do not say, as given: "os=16" (layers/networks/hyper.h)
   std::vector<std::string> classes;  // by index
   Palette palette;                   // as many as classes, or empty
-  Preprocessing preprocessing;
-  std::optional<Answer> answer;   // empty where the file does not say
-  std::optional<int> background;  // a class or no_background; empty where the file does not say
-  std::string source;             // file name of the checkpoint this was converted from, without folders
-  std::string source_sha256;      // 64 hex digits
+  Preparation preparation;
+  std::optional<Decision> decision;   // empty where the file does not say
+  std::optional<bool> align_corners;  // likewise
+  std::optional<int> background;      // a class or no_background; empty where the file does not say
+  std::string source;                 // file name of the checkpoint this was converted from, without folders
+  std::string source_sha256;          // 64 hex digits
   std::optional<SelfTest> self_test;
 };
 
 // Keys: "atrous.format", "architecture", "hyper" ("os=16"), "classes", "palette", "mean", "std", "range"
 // ("1", "255"), "order"
-// ("rgb", "bgr"), "resize", "answer" ("softmax", "sigmoid"), "background" (a class's index or "none"),
-// "source", "source_sha256", "self_test". Hyper, range and order are written where they are not empty, 1 and
-// rgb, and make the format "2"; without them it is "1", which older programs read too. Floats are written
-// with 9 significant digits, so they come back to the bit. Refuses what metadata_from_strings() would refuse.
+// ("rgb", "bgr"), "resize", "answer" ("softmax", "sigmoid"), "align_corners" ("true", "false"), "background"
+// (a class's index or "none"), "source", "source_sha256", "self_test". Hyper, range and order are written
+// where they are not empty, 1 and rgb, and make the format "2"; without them it is "1", which older programs
+// read too. Floats are written with 9 significant digits, so they come back to the bit. Refuses what
+// metadata_from_strings() would refuse.
 std::map<std::string, std::string> to_strings(const Metadata&);
 
 // The inverse. Foreign keys (such as "format": "pt") are ignored; without "atrous.format" the result is empty

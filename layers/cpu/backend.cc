@@ -20,20 +20,10 @@ class ReferenceKernel final : public Kernel {
  public:
   explicit ReferenceKernel(const Layer& layer) : layer_(layer) {}
   std::string_view name() const override { return "reference"; }
-  std::size_t packed_bytes() const override {
-    if (const auto* conv = std::get_if<Conv2d>(&layer_)) return floats(conv->weight);
-    if (const auto* conv = std::get_if<ConvTranspose2d>(&layer_)) return floats(conv->weight);
-    if (const auto* pair = std::get_if<ExpandDepthwise>(&layer_))
-      return floats(pair->expand.weight) + floats(pair->depthwise.weight);
-    if (const auto* gated = std::get_if<GatedConv2d>(&layer_)) return floats(gated->conv.weight);
-    return 0;
-  }
+  std::size_t packed_bytes() const override { return weight_bytes(layer_); }
   void run(const KernelCall& call) const override { run_reference(layer_, call.inputs, call.output); }
 
  private:
-  static std::size_t floats(const Filter& f) {
-    return static_cast<std::size_t>(f.elements()) * sizeof(float);
-  }
   Layer layer_;
 };
 

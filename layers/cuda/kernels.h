@@ -58,7 +58,7 @@ void find_not_finite(cudaStream_t, Map, std::uint32_t* found);
 
 // Labels and, unless null, confidences (device memory) of one image at height x width: see
 // cpu/maps/upsample_argmax.h, also for the threshold of one channel. At most 256 classes.
-void upsample_argmax(cudaStream_t, Map logits, int height, int width, float threshold, std::uint8_t* labels,
-                     float* confidence);
+void upsample_argmax(cudaStream_t, Map logits, const Growth&, int height, int width, float threshold,
+                     std::uint8_t* labels, float* confidence);
 
 }  // namespace atrous::cuda

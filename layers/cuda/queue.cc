@@ -180,8 +180,9 @@ void Queue::download(ConstView from, View to) {
   copy_pixels(pinned, from.shape.c, to.data, to.pitch, from.shape);
 }
 
-bool Queue::label(ConstView logits, std::int64_t n, std::int64_t height, std::int64_t width,
-                  std::span<std::uint8_t> labels, std::span<float> confidence, float threshold) {
+bool Queue::label(ConstView logits, std::int64_t n, const Growth& growth, std::int64_t height,
+                  std::int64_t width, std::span<std::uint8_t> labels, std::span<float> confidence,
+                  float threshold) {
   context_->make_current();
   if (logits.shape.c > 256) fail(ErrorCode::limit, "labels: ", logits.shape.c, " classes, at most 256");
   // First what wants an alignment: the confidences, then whether a logit is not finite.
@@ -192,7 +193,7 @@ bool Queue::label(ConstView logits, std::int64_t n, std::int64_t height, std::in
   check(cudaMemsetAsync(staged + flag_at, 0, sizeof(std::uint32_t), stream()), "cudaMemsetAsync");
   find_not_finite(stream(), image_of(map_of(logits, *context_), n),
                   reinterpret_cast<std::uint32_t*>(staged + flag_at));
-  upsample_argmax(stream(), image_of(map_of(logits, *context_), n),
+  upsample_argmax(stream(), image_of(map_of(logits, *context_), n), growth,
                   checked_cast<int>(height, "label map: height"),
                   checked_cast<int>(width, "label map: width"), threshold, staged_labels,
                   confidence.empty() ? nullptr : reinterpret_cast<float*>(staged));

@@ -63,7 +63,7 @@ class Queue final : public DeviceQueue {
   void upload_picture(std::span<const std::uint8_t> rgb, const NormaliseTable&, std::int64_t n,
                       View to) override;
   void download(ConstView from, View to) override;
-  bool label(ConstView logits, std::int64_t n, std::int64_t height, std::int64_t width,
+  bool label(ConstView logits, std::int64_t n, const Growth&, std::int64_t height, std::int64_t width,
              std::span<std::uint8_t> labels, std::span<float> confidence, float threshold) override;
   void wait() override;
 

@@ -80,8 +80,15 @@ std::int64_t Module::size(std::string_view name, std::size_t dimension, std::int
   return tensor && dimension < tensor->shape.size() ? tensor->shape[dimension] : otherwise;
 }
 
-Module::Parameter Module::parameter(std::string_view name, const std::vector<std::int64_t>& expected) const {
+Parameter Module::parameter(std::string_view name, const std::vector<std::int64_t>& expected) const {
   const std::string key = join(path_, name);
+  if (const auto known = builder_->parameters.find(key);
+      known != builder_->parameters.end() && (!known->second.data || fits(expected, known->second.shape)))
+    return known->second;
+  return builder_->parameters[key] = read(key, expected);
+}
+
+Parameter Module::read(const std::string& key, const std::vector<std::int64_t>& expected) const {
   KeyReport& report = builder_->report;
   Parameter placeholder{expected, nullptr};
   std::ranges::replace(placeholder.shape, -1, 0);
@@ -169,23 +176,31 @@ Var conv_transpose2d(Module m, Var x, const ConvTransposeOptions& options) {
   return append(*x.builder, m.path(), std::move(layer), {x.id}, out);
 }
 
-Var batch_norm(Module m, Var x, double eps) {
-  const std::int64_t channels = x.channels() > 0 ? x.channels() : -1;
+namespace {
+
+// Of `channels` channels, -1 for any number; without values where they are missing.
+BatchNorm read_batch_norm(Module m, std::int64_t channels, double eps) {
   const auto weight = m.parameter("weight", {channels}), bias = m.parameter("bias", {channels}),
              mean = m.parameter("running_mean", {channels}),
              variance = m.parameter("running_var", {channels});
   m.counter("num_batches_tracked");
   const std::int64_t count = weight.shape[0];
   const bool same_size = bias.shape[0] == count && mean.shape[0] == count && variance.shape[0] == count;
-  BatchNorm layer;
-  if (weight.data && bias.data && mean.data && variance.data && same_size) {
-    const float smallest = *std::min_element(variance.data.get(), variance.data.get() + count);
-    if (smallest < 0)
-      m.builder().report.unusable.add(m.path(), ".running_var: expected no negative value, found ", smallest);
-    layer =
-        make_batch_norm(count, weight.data.get(), bias.data.get(), mean.data.get(), variance.data.get(), eps);
-  }
-  return append(*x.builder, m.path(), std::move(layer), {x.id}, x.channels() > 0 ? x.channels() : count);
+  if (!(weight.data && bias.data && mean.data && variance.data && same_size)) return {};
+  const float smallest = *std::min_element(variance.data.get(), variance.data.get() + count);
+  if (smallest < 0)
+    m.builder().report.unusable.add(m.path(), ".running_var: expected no negative value, found ", smallest);
+  return make_batch_norm(count, weight.data.get(), bias.data.get(), mean.data.get(), variance.data.get(),
+                         eps);
+}
+
+}  // namespace
+
+Var batch_norm(Module m, Var x, double eps) {
+  const std::int64_t channels = x.channels() > 0 ? x.channels() : -1;
+  BatchNorm layer = read_batch_norm(m, channels, eps);
+  const std::int64_t count = channels > 0 ? channels : layer.channels();
+  return append(*x.builder, m.path(), std::move(layer), {x.id}, count);
 }
 
 namespace {
@@ -219,6 +234,15 @@ Var resize_like(std::string name, Var x, Var size_of, const Resize& layer) {
   return append(*x.builder, std::move(name), layer, {x.id, size_of.id}, x.channels());
 }
 
+Var resize_by(std::string name, Var x, double factor, Resize layer) {
+  layer.factor = factor;
+  return append(*x.builder, std::move(name), layer, {x.id}, x.channels());
+}
+
+Var crop_like(std::string name, Var x, Var size_of, const Crop& layer) {
+  return append(*x.builder, std::move(name), layer, {x.id, size_of.id}, x.channels());
+}
+
 Var concat(std::string name, const std::vector<Var>& parts) {
   std::vector<ValueId> ids;
   std::int64_t channels = 0;
@@ -233,19 +257,53 @@ Var concat(std::string name, const std::vector<Var>& parts) {
 
 namespace {
 
-// What add and mul have in common.
-Var combine(Var a, Var b, std::string_view name, std::string_view done, Layer layer) {
+// What the operations on two maps have in common. The second may have one channel where `gate` says so.
+Var combine(Var a, Var b, std::string_view done, Layer layer, bool gate = false) {
   Builder& builder = *a.builder;
-  if (a.channels() > 0 && b.channels() > 0 && a.channels() != b.channels())
-    builder.report.misshaped.add(derived_name(a, name), ": ", a.channels(), " channels cannot be ", done, " ",
-                                 b.channels());
-  return append(builder, derived_name(a, name), std::move(layer), {a.id, b.id}, a.channels());
+  const std::string name = derived_name(a, name_of(layer));
+  if (a.channels() > 0 && b.channels() > 0 && a.channels() != b.channels() && !(gate && b.channels() == 1))
+    builder.report.misshaped.add(name, ": ", a.channels(), " channels cannot be ", done, " ", b.channels());
+  return append(builder, name, std::move(layer), {a.id, b.id}, a.channels());
 }
 
 }  // namespace
 
-Var add(Var a, Var b) { return combine(a, b, "add", "added to", Add{}); }
+Var add(Var a, Var b) { return combine(a, b, "added to", Add{}); }
 
-Var mul(Var a, Var gate) { return combine(a, gate, "mul", "multiplied by", Mul{}); }
+Var mul(Var a, Var gate) { return combine(a, gate, "multiplied by", Mul{}, true); }
+
+Var maximum(Var a, Var b) { return combine(a, b, "compared with", Max{}); }
+
+Var scale(Var x, float factor) {
+  return append(*x.builder, derived_name(x, Scale::name), Scale{factor}, {x.id}, x.channels());
+}
+
+Var linear(Module m, Var x, const LinearOptions& options) {
+  const std::int64_t known = x.channels() > 0 ? x.channels() : -1;
+  const auto weight = m.parameter("weight", {m.builder().published ? options.out : -1, known});
+  const std::int64_t out = weight.shape[0];
+  Conv2d layer{.weight = {out, weight.shape[1], 1, 1, weight.data}, .bias = nullptr};
+  if (options.bias) layer.bias = m.parameter("bias", {out > 0 ? out : -1}).data;
+  return append(*x.builder, m.path(), std::move(layer), {x.id}, out);
+}
+
+Var encoding(Module m, Module norm, Var x, std::int64_t published, double eps) {
+  const std::int64_t known = x.channels() > 0 ? x.channels() : -1;
+  const auto codewords = m.parameter("codewords", {m.builder().published ? published : -1, known});
+  const std::int64_t count = codewords.shape[0], any = count > 0 ? count : -1;
+  const auto smoothing = m.parameter("scale", {any});
+  const BatchNorm statistics = read_batch_norm(norm, any, eps);
+  const auto rounded = [](const std::vector<double>& values) {
+    auto floats = std::make_shared<std::vector<float>>(values.begin(), values.end());
+    return Weights(floats, floats->data());
+  };
+  Encoding layer{.codewords = count,
+                 .channels = codewords.shape[1],
+                 .codeword = codewords.data,
+                 .smoothing = smoothing.data,
+                 .scale = rounded(statistics.scale),
+                 .shift = rounded(statistics.shift)};
+  return append(*x.builder, m.path(), std::move(layer), {x.id}, codewords.shape[1]);
+}
 
 }  // namespace atrous

@@ -15,6 +15,7 @@
 // shape: that is where seeded weights come from.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -39,6 +40,12 @@ struct PublishedShapes {
   StateDict keys = {};       // filled by building: every key with its dtype and shape, without values
 };
 
+// A tensor of the state dict as floats; data is null where it is missing or of no use.
+struct Parameter {
+  std::vector<std::int64_t> shape;
+  std::shared_ptr<const float> data;
+};
+
 struct Builder {
   explicit Builder(const StateDict& dict) : state(dict) { report.read.resize(dict.size()); }
   explicit Builder(PublishedShapes shapes) : published(std::move(shapes)), state(published->keys) {}
@@ -49,7 +56,8 @@ struct Builder {
   const StateDict& state;
   Graph graph;
   KeyReport report;
-  bool aux = false;  // whether an auxiliary head is to be built too
+  std::map<std::string, Parameter, std::less<>> parameters;  // read so far, by key: modules may run twice
+  bool aux = false;                                          // whether an auxiliary head is to be built too
 };
 
 // A value of builder's graph.
@@ -88,10 +96,6 @@ class Module {
   // The tensor path.name, whose shape must equal `expected`, where -1 stands for any size. Floats, all
   // finite, no integers for a convolution. What is wrong goes to the report: data null, shape with 0 for -1.
   // Without a state dict data is null too, and no size may be -1: Error(invalid_argument).
-  struct Parameter {
-    std::vector<std::int64_t> shape;
-    std::shared_ptr<const float> data;
-  };
   Parameter parameter(std::string_view name, const std::vector<std::int64_t>& expected) const;
 
   // A whole number that training keeps beside the weights and nothing here reads (num_batches_tracked). May
@@ -99,6 +103,8 @@ class Module {
   void counter(std::string_view name) const;
 
  private:
+  Parameter read(const std::string& key, const std::vector<std::int64_t>& expected) const;
+
   Builder* builder_;
   std::string path_;
 };
@@ -138,8 +144,24 @@ Var relu(Var x);
 Var max_pool2d(std::string name, Var x, const MaxPool2d&);
 Var adaptive_avg_pool2d(std::string name, Var x, const AdaptiveAvgPool2d&);
 Var resize_like(std::string name, Var x, Var size_of, const Resize&);
+Var resize_by(std::string name, Var x, double factor, Resize = {});
+Var crop_like(std::string name, Var x, Var size_of, const Crop&);
 Var concat(std::string name, const std::vector<Var>&);
 Var add(Var a, Var b);
 Var mul(Var a, Var gate);
+Var maximum(Var a, Var b);
+Var scale(Var x, float factor);
+
+// A matrix product with the channels of every pixel. Keys: weight, [out, channels of x], and bias unless said
+// otherwise. `out` as ConvOptions::out. torch.nn.Linear, which sees a map of one pixel an image.
+struct LinearOptions {
+  std::int64_t out = 0;
+  bool bias = true;
+};
+Var linear(Module, Var x, const LinearOptions&);
+
+// Keys: codewords, [codewords, channels of x], and scale, [codewords]; of `norm` those of a batch norm with
+// as many channels as there are codewords, `published` of them. Zhang et al. 2018; layers/ops/encoding.h.
+Var encoding(Module, Module norm, Var x, std::int64_t published, double eps = 1e-5);
 
 }  // namespace atrous

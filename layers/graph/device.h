@@ -100,7 +100,7 @@ class DeviceQueue {
 
   // As upsample_argmax (cpu/maps/upsample_argmax.h), of image n of logits on the device. Returns whether
   // these are finite, all of them; if not, the labels mean nothing. Waits.
-  virtual bool label(ConstView logits, std::int64_t n, std::int64_t height, std::int64_t width,
+  virtual bool label(ConstView logits, std::int64_t n, const Growth&, std::int64_t height, std::int64_t width,
                      std::span<std::uint8_t> labels, std::span<float> confidence, float threshold) = 0;
 
   virtual void wait() = 0;

@@ -18,6 +18,8 @@
 #include "layers/ops/concat.h"
 #include "layers/ops/conv2d.h"
 #include "layers/ops/conv_transpose2d.h"
+#include "layers/ops/crop.h"
+#include "layers/ops/encoding.h"
 #include "layers/ops/expand_depthwise.h"
 #include "layers/ops/gated_conv2d.h"
 #include "layers/ops/max_pool2d.h"
@@ -26,8 +28,9 @@
 
 namespace atrous {
 
-using Layer = std::variant<Conv2d, ConvTranspose2d, BatchNorm, Activation, MaxPool2d, AdaptiveAvgPool2d,
-                           Resize, Concat, Add, Mul, Softmax, ExpandDepthwise, GatedConv2d>;
+using Layer =
+    std::variant<Conv2d, ConvTranspose2d, BatchNorm, Activation, MaxPool2d, AdaptiveAvgPool2d, Resize, Crop,
+                 Concat, Add, Mul, Max, Scale, Softmax, Encoding, ExpandDepthwise, GatedConv2d>;
 std::string_view name_of(const Layer&);  // "conv2d", "max_pool2d", ...
 
 using ValueId = int;
@@ -66,5 +69,11 @@ std::int64_t macs(const Node&, std::span<const Shape> shapes);
 
 // Runs the layer's readable reference.
 void run_reference(const Layer&, std::span<const ConstView> inputs, View out);
+
+// Of its weights; 0 for layers without.
+std::size_t weight_bytes(const Layer&);
+
+// Lets the layer's weights go, once they are packed. The layer still knows its shapes.
+void release_weights(Layer&);
 
 }  // namespace atrous

@@ -17,6 +17,7 @@
 #include "layers/graph/builder.h"
 #include "layers/graph/graph.h"
 #include "layers/networks/hyper.h"
+#include "layers/networks/preparation.h"
 
 namespace atrous {
 
@@ -51,6 +52,9 @@ struct Network {
   std::int64_t classes =
       0;  // channels of the logits; one may stand for two classes (runtime/segment/model.h)
   std::int64_t output_stride = 8;
+  Preparation preparation = {};  // as the publisher's code does it
+  Padding padding = {};
+  Answer answer = {};                  // the decision follows from the number of classes
   bool has_aux = false;                // whether the checkpoint carries an auxiliary head
   std::vector<Hyper::Choice> choices;  // what was assumed or given in place of it
 };

@@ -48,4 +48,8 @@ std::string_view name_of(ActivationKind kind) {
   return "?";
 }
 
+Shape Activation::output_shape(Shapes in) const { return in[0]; }
+
+void Activation::run_reference(Views in, View out) const { activation_reference(*this, in[0], out); }
+
 }  // namespace atrous

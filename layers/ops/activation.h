@@ -11,7 +11,7 @@
 
 #include <string_view>
 
-#include "layers/base/tensor.h"
+#include "layers/ops/layer.h"
 
 namespace atrous {
 
@@ -20,6 +20,10 @@ std::string_view name_of(ActivationKind);
 
 struct Activation {
   ActivationKind kind = ActivationKind::relu;
+
+  static constexpr std::string_view name = "activation";
+  Shape output_shape(Shapes in) const;
+  void run_reference(Views in, View out) const;
 };
 
 float activate(ActivationKind, float x);

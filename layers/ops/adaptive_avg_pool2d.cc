@@ -27,4 +27,10 @@ Shape output_shape(const AdaptiveAvgPool2d& layer, const Shape& in) {
   return {in.n, layer.out_h, layer.out_w, in.c};
 }
 
+Shape AdaptiveAvgPool2d::output_shape(Shapes in) const { return atrous::output_shape(*this, in[0]); }
+
+void AdaptiveAvgPool2d::run_reference(Views in, View out) const {
+  adaptive_avg_pool2d_reference(*this, in[0], out);
+}
+
 }  // namespace atrous

@@ -6,12 +6,16 @@
 // Source: torch.nn.AdaptiveAvgPool2d.
 #pragma once
 
-#include "layers/base/tensor.h"
+#include "layers/ops/layer.h"
 
 namespace atrous {
 
 struct AdaptiveAvgPool2d {
   std::int64_t out_h = 1, out_w = 1;
+
+  static constexpr std::string_view name = "adaptive_avg_pool2d";
+  Shape output_shape(Shapes in) const;
+  void run_reference(Views in, View out) const;
 };
 
 Shape output_shape(const AdaptiveAvgPool2d&, const Shape& in);

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "layers/base/error.h"
+
 namespace atrous {
 
 void batch_norm_reference(const BatchNorm& layer, ConstView in, View out) {
@@ -23,5 +25,13 @@ BatchNorm make_batch_norm(std::int64_t channels, const float* weight, const floa
   }
   return layer;
 }
+
+Shape BatchNorm::output_shape(Shapes in) const {
+  if (in[0].c != channels())
+    fail(ErrorCode::invalid_argument, "batch_norm: expected ", channels(), " channels, found ", in[0].c);
+  return in[0];
+}
+
+void BatchNorm::run_reference(Views in, View out) const { batch_norm_reference(*this, in[0], out); }
 
 }  // namespace atrous

@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "layers/base/tensor.h"
+#include "layers/ops/layer.h"
 
 namespace atrous {
 
@@ -18,6 +18,10 @@ struct BatchNorm {
   std::vector<double> scale, shift;  // per channel
 
   std::int64_t channels() const { return static_cast<std::int64_t>(scale.size()); }
+
+  static constexpr std::string_view name = "batch_norm";
+  Shape output_shape(Shapes in) const;
+  void run_reference(Views in, View out) const;
 };
 
 // scale = weight / sqrt(running_var + eps), shift = bias - running_mean * scale. All pointers hold `channels`

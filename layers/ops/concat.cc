@@ -28,4 +28,8 @@ Shape output_shape(const Concat&, std::span<const Shape> inputs) {
   return out;
 }
 
+Shape Concat::output_shape(Shapes in) const { return atrous::output_shape(*this, in); }
+
+void Concat::run_reference(Views in, View out) const { concat_reference(*this, in, out); }
+
 }  // namespace atrous

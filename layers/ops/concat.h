@@ -7,11 +7,15 @@
 
 #include <span>
 
-#include "layers/base/tensor.h"
+#include "layers/ops/layer.h"
 
 namespace atrous {
 
-struct Concat {};
+struct Concat {
+  static constexpr std::string_view name = "concat";
+  Shape output_shape(Shapes in) const;
+  void run_reference(Views in, View out) const;
+};
 
 // Error(invalid_argument) when n, h or w differ.
 Shape output_shape(const Concat&, std::span<const Shape> inputs);

@@ -54,4 +54,22 @@ std::int64_t macs(const Conv2d& layer, const Shape& in) {
                           "conv2d: multiply-accumulates");
 }
 
+Shape Conv2d::output_shape(Shapes in) const {
+  const Shape out = atrous::output_shape(*this, in[0]);
+  if (in.size() > 1) check_residual(in[1], out);
+  return out;
+}
+
+void Conv2d::run_reference(Views in, View out) const {
+  conv2d_reference(*this, in[0], in.size() > 1 ? &in[1] : nullptr, out);
+}
+
+std::int64_t Conv2d::macs(Shapes in) const { return atrous::macs(*this, in[0]); }
+
+void check_residual(const Shape& residual, const Shape& out) {
+  if (residual != out && residual != Shape{out.n, 1, 1, out.c})
+    fail(ErrorCode::invalid_argument, "conv2d: expected a residual of ", out, " or of one pixel, found ",
+         residual);
+}
+
 }  // namespace atrous

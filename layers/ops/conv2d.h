@@ -34,6 +34,7 @@
 #include "layers/base/tensor.h"
 #include "layers/ops/activation.h"
 #include "layers/ops/filter.h"
+#include "layers/ops/layer.h"
 
 namespace atrous {
 
@@ -49,6 +50,22 @@ struct Conv2d {
 
   std::int64_t out_channels() const { return weight.d0; }
   std::int64_t in_channels() const { return weight.d1 * groups; }
+
+  // A matrix product over pixels, and a filter for each channel on its own.
+  bool is_pointwise() const {
+    return weight.kernel_h == 1 && weight.kernel_w == 1 && stride == 1 && padding == 0 && groups == 1;
+  }
+  bool is_depthwise() const { return groups == in_channels() && groups == out_channels(); }
+
+  static constexpr std::string_view name = "conv2d";
+  Shape output_shape(Shapes in) const;  // in: the map, and the residual if there is one
+  void run_reference(Views in, View out) const;
+  std::int64_t macs(Shapes in) const;
+  template <class Visit>
+  void each_weight(Visit&& visit) {
+    visit(weight.data, weight.elements());
+    if (bias) visit(bias, weight.d0);
+  }
 };
 
 // h_out = floor((h + 2 * padding - dilation * (kernel_h - 1) - 1) / stride) + 1, and likewise for w.
@@ -57,6 +74,9 @@ Shape output_shape(const Conv2d&, const Shape& in);
 
 // Multiply-accumulates of the direct algorithm for this input, padding taps included.
 std::int64_t macs(const Conv2d&, const Shape& in);
+
+// Error(invalid_argument) for a residual that has neither the output's shape nor one pixel an image.
+void check_residual(const Shape& residual, const Shape& out);
 
 // The residual of output pixel (n, y, x).
 inline const float* residual_pixel(const ConstView& residual, std::int64_t n, std::int64_t y,

@@ -80,4 +80,12 @@ ConvTranspose2d bilinear_upsampling(std::int64_t channels, std::int64_t factor) 
           .groups = channels};
 }
 
+Shape ConvTranspose2d::output_shape(Shapes in) const { return atrous::output_shape(*this, in[0]); }
+
+void ConvTranspose2d::run_reference(Views in, View out) const {
+  conv_transpose2d_reference(*this, in[0], out);
+}
+
+std::int64_t ConvTranspose2d::macs(Shapes in) const { return atrous::macs(*this, in[0]); }
+
 }  // namespace atrous

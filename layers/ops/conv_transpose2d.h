@@ -16,6 +16,7 @@
 #include "layers/base/tensor.h"
 #include "layers/ops/activation.h"
 #include "layers/ops/filter.h"
+#include "layers/ops/layer.h"
 
 namespace atrous {
 
@@ -26,6 +27,16 @@ struct ConvTranspose2d {
 
   std::int64_t in_channels() const { return weight.d0; }
   std::int64_t out_channels() const { return weight.d1 * groups; }
+
+  static constexpr std::string_view name = "conv_transpose2d";
+  Shape output_shape(Shapes in) const;
+  void run_reference(Views in, View out) const;
+  std::int64_t macs(Shapes in) const;
+  template <class Visit>
+  void each_weight(Visit&& visit) {
+    visit(weight.data, weight.elements());
+    if (bias) visit(bias, out_channels());
+  }
 };
 
 // h_out = (h - 1) * stride - 2 * padding + dilation * (kernel_h - 1) + output_padding + 1, and likewise for

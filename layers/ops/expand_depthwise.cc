@@ -19,4 +19,12 @@ std::int64_t macs(const ExpandDepthwise& layer, const Shape& in) {
                      "expand_depthwise: multiply-accumulates");
 }
 
+Shape ExpandDepthwise::output_shape(Shapes in) const { return atrous::output_shape(*this, in[0]); }
+
+void ExpandDepthwise::run_reference(Views in, View out) const {
+  expand_depthwise_reference(*this, in[0], out);
+}
+
+std::int64_t ExpandDepthwise::macs(Shapes in) const { return atrous::macs(*this, in[0]); }
+
 }  // namespace atrous

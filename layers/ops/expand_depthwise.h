@@ -14,6 +14,16 @@ namespace atrous {
 struct ExpandDepthwise {
   Conv2d expand;     // 1x1, stride 1, unpadded, ungrouped
   Conv2d depthwise;  // groups = channels of both its input and its output
+
+  static constexpr std::string_view name = "expand_depthwise";
+  Shape output_shape(Shapes in) const;
+  void run_reference(Views in, View out) const;
+  std::int64_t macs(Shapes in) const;
+  template <class Visit>
+  void each_weight(Visit&& visit) {
+    expand.each_weight(visit);
+    depthwise.each_weight(visit);
+  }
 };
 
 Shape output_shape(const ExpandDepthwise&, const Shape& in);

@@ -20,4 +20,16 @@ Shape output_shape(const GatedConv2d& layer, const Shape& in, const Shape& gate)
 
 std::int64_t macs(const GatedConv2d& layer, const Shape& in) { return macs(layer.conv, in); }
 
+Shape GatedConv2d::output_shape(Shapes in) const {
+  const Shape out = atrous::output_shape(*this, in[0], in[1]);
+  if (in.size() > 2) check_residual(in[2], out);
+  return out;
+}
+
+void GatedConv2d::run_reference(Views in, View out) const {
+  gated_conv2d_reference(*this, in[0], in[1], in.size() > 2 ? &in[2] : nullptr, out);
+}
+
+std::int64_t GatedConv2d::macs(Shapes in) const { return atrous::macs(*this, in[0]); }
+
 }  // namespace atrous

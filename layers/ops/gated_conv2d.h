@@ -14,6 +14,15 @@ namespace atrous {
 
 struct GatedConv2d {
   Conv2d conv;
+
+  static constexpr std::string_view name = "gated_conv2d";
+  Shape output_shape(Shapes in) const;  // in: the map, the gate, and the residual if there is one
+  void run_reference(Views in, View out) const;
+  std::int64_t macs(Shapes in) const;
+  template <class Visit>
+  void each_weight(Visit&& visit) {
+    conv.each_weight(visit);
+  }
 };
 
 // Error(invalid_argument) naming the shapes when they do not fit.

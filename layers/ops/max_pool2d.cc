@@ -33,9 +33,15 @@ Shape output_shape(const MaxPool2d& layer, const Shape& in) {
     if (padded < layer.kernel)
       fail(ErrorCode::invalid_argument, "max_pool2d: a kernel of ", layer.kernel, " does not fit into ",
            padded);
-    return (padded - layer.kernel) / layer.stride + 1;
+    if (!layer.ceil_mode) return (padded - layer.kernel) / layer.stride + 1;
+    const std::int64_t windows = divide_up(padded - layer.kernel, layer.stride) + 1;
+    return (windows - 1) * layer.stride < size + layer.padding ? windows : windows - 1;
   };
   return {in.n, extent(in.h), extent(in.w), in.c};
 }
+
+Shape MaxPool2d::output_shape(Shapes in) const { return atrous::output_shape(*this, in[0]); }
+
+void MaxPool2d::run_reference(Views in, View out) const { max_pool2d_reference(*this, in[0], out); }
 
 }  // namespace atrous

@@ -6,11 +6,15 @@
 // Source: torch.softmax(x, dim=1). Subtracting m changes nothing but keeps exp from overflowing.
 #pragma once
 
-#include "layers/base/tensor.h"
+#include "layers/ops/layer.h"
 
 namespace atrous {
 
-struct Softmax {};
+struct Softmax {
+  static constexpr std::string_view name = "softmax";
+  Shape output_shape(Shapes in) const;
+  void run_reference(Views in, View out) const;
+};
 
 void softmax_reference(const Softmax&, ConstView in, View out);  // out may be in
 

@@ -57,15 +57,6 @@ bool plain(const Node& node) {
   return std::get<Conv2d>(node.layer).activation == ActivationKind::none && node.inputs.size() == 1;
 }
 
-bool is_pointwise(const Conv2d& conv) {
-  return conv.weight.kernel_h == 1 && conv.weight.kernel_w == 1 && conv.stride == 1 && conv.padding == 0 &&
-         conv.groups == 1;
-}
-
-bool is_depthwise(const Conv2d& conv) {
-  return conv.groups == conv.in_channels() && conv.groups == conv.out_channels();
-}
-
 // Whether the value is 1x1 for every input of the graph.
 bool single_pixel(const Graph& graph, const std::vector<std::size_t>& by, ValueId value) {
   while (by[static_cast<std::size_t>(value)] != nowhere) {
@@ -73,7 +64,7 @@ bool single_pixel(const Graph& graph, const std::vector<std::size_t>& by, ValueI
     if (const auto* pool = std::get_if<AdaptiveAvgPool2d>(&node.layer))
       return pool->out_h == 1 && pool->out_w == 1;
     const auto* conv = std::get_if<Conv2d>(&node.layer);
-    const bool keeps_size = conv ? is_pointwise(*conv)
+    const bool keeps_size = conv ? conv->is_pointwise()
                                  : std::holds_alternative<Activation>(node.layer) ||
                                        std::holds_alternative<BatchNorm>(node.layer);
     if (!keeps_size) return false;
@@ -115,7 +106,7 @@ void hoist_repeated_pixel(Graph& graph) {
   const auto readers = count_readers(graph);
   for (Node& node : graph.nodes) {
     auto* conv = std::get_if<Conv2d>(&node.layer);
-    if (!conv || !is_pointwise(*conv) || !plain(node)) continue;
+    if (!conv || !conv->is_pointwise() || !plain(node)) continue;
     const auto joined = static_cast<std::size_t>(node.inputs[0]);
     if (by[joined] == nowhere || readers[joined] != 1) continue;
     Node& concat = graph.nodes[by[joined]];
@@ -180,7 +171,7 @@ void classify_before_resize(Graph& graph) {
   const auto readers = count_readers(graph);
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
     auto* conv = std::get_if<Conv2d>(&graph.nodes[i].layer);
-    if (!conv || !plain(graph.nodes[i]) || !is_pointwise(*conv) ||
+    if (!conv || !plain(graph.nodes[i]) || !conv->is_pointwise() ||
         conv->out_channels() >= conv->in_channels())
       continue;
     const auto grown = static_cast<std::size_t>(graph.nodes[i].inputs[0]);
@@ -203,9 +194,9 @@ void fuse_expansion(Graph& graph) {
   std::vector<bool> dropped(graph.nodes.size());
   for (Node& node : graph.nodes) {
     const auto* depthwise = std::get_if<Conv2d>(&node.layer);
-    if (!depthwise || !is_depthwise(*depthwise) || node.inputs.size() != 1) continue;
+    if (!depthwise || !depthwise->is_depthwise() || node.inputs.size() != 1) continue;
     const Node* before = sole_convolution(graph, by, readers, node.inputs[0]);
-    if (!before || before->inputs.size() != 1 || !is_pointwise(std::get<Conv2d>(before->layer))) continue;
+    if (!before || before->inputs.size() != 1 || !std::get<Conv2d>(before->layer).is_pointwise()) continue;
     dropped[by[static_cast<std::size_t>(node.inputs[0])]] = true;
     node.inputs = before->inputs;
     node.layer = ExpandDepthwise{std::get<Conv2d>(before->layer), *depthwise};
@@ -220,7 +211,7 @@ void fold_gate(Graph& graph) {
   std::vector<bool> dropped(graph.nodes.size());
   for (Node& node : graph.nodes) {
     const auto* conv = std::get_if<Conv2d>(&node.layer);
-    if (!conv || !is_pointwise(*conv)) continue;
+    if (!conv || !conv->is_pointwise()) continue;
     const auto gated = static_cast<std::size_t>(node.inputs[0]);
     if (by[gated] == nowhere || readers[gated] != 1) continue;
     const Node& mul = graph.nodes[by[gated]];

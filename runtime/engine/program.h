@@ -9,6 +9,7 @@
 #include "layers/cpu/backend.h"
 #include "layers/graph/device.h"
 #include "layers/graph/graph.h"
+#include "layers/networks/preparation.h"
 
 namespace atrous {
 
@@ -18,6 +19,8 @@ struct Program {
   std::vector<std::vector<std::unique_ptr<Kernel>>> kernels;  // by node: at least one, sharing its weights
   Isa isa;  // of the kernels, or of the steps around the network that a device leaves to the CPU
   std::shared_ptr<Device> device;  // whose kernels they are; null: the processor's
+  Padding padding = {};            // of inputs, before they reach the graph
+  Answer answer = {};              // how the graph's outputs become labels
 
   std::size_t packed_bytes() const;
 

@@ -26,6 +26,17 @@ std::vector<std::uint8_t> in_order(const std::vector<std::uint8_t>& rgb, Channel
   return out;
 }
 
+// in, and zeros to its right and below.
+void pad(ConstView in, View out) {
+  for (std::int64_t n = 0; n < out.shape.n; ++n)
+    for (std::int64_t y = 0; y < out.shape.h; ++y)
+      for (std::int64_t x = 0; x < out.shape.w; ++x)
+        if (y < in.shape.h && x < in.shape.w)
+          std::copy_n(in.pixel(n, y, x), out.shape.c, out.pixel(n, y, x));
+        else
+          std::fill_n(out.pixel(n, y, x), out.shape.c, 0.f);
+}
+
 [[noreturn]] void fail_not_finite(const Program& program) {
   fail(ErrorCode::not_finite, "the logits of ", program.name.empty() ? "the network" : program.name,
        " are not finite");
@@ -56,7 +67,8 @@ Session::Session(std::shared_ptr<const Program> program, const SessionOptions& o
   rethrow_as_error();
 }
 
-const Session::KeptPlan& Session::kept_plan(const Shape& input) {
+const Session::KeptPlan& Session::kept_plan(const Shape& seen) {
+  const Shape input = padded_shape(program_->padding, seen);
   const std::size_t aside = memory_limit_ == 0 ? 0 : aside_;
   const auto found = std::ranges::find_if(
       plans_, [&](const auto& kept) { return kept->input == input && kept->aside == aside; });
@@ -76,6 +88,10 @@ const Session::KeptPlan& Session::kept_plan(const Shape& input) {
 
 Plan Session::plan(const Shape& input) try { return kept_plan(input).plan; } catch (...) {
   rethrow_as_error();
+}
+
+Growth Session::growth(std::int64_t height, std::int64_t width) const {
+  return growth_of(program_->answer, seen_, padded_shape(program_->padding, seen_), height, width);
 }
 
 bool Session::within_limit(std::size_t arena, std::size_t scratch) const {
@@ -224,6 +240,13 @@ void Session::run(ConstView input, const NodeObserver& observer) try {
   const KeptPlan& kept = reserved_plan(input.shape);
   const Plan& p = kept.plan;
   begin_run(kept);
+  seen_ = input.shape;
+  Tensor padded;
+  if (kept.input != input.shape) {
+    padded = Tensor(kept.input);
+    pad(input, padded.view());
+    input = padded.view();
+  }
   if (queue_) {
     queue_->upload(input, view_of(p, program_->graph.input));
     run_on_device(kept, observer);
@@ -235,22 +258,27 @@ void Session::run(ConstView input, const NodeObserver& observer) try {
   rethrow_as_error();
 }
 
-void Session::run(const Image& picture, const Preprocessing& preprocessing) try {
+void Session::run(const Image& picture, const Preparation& preparation) try {
   check(picture, "picture");
   if (picture.channels != 3)
     fail(ErrorCode::invalid_argument, "picture: expected 3 channels, found ", picture.channels);
   const KeptPlan& kept = reserved_plan({1, picture.height, picture.width, 3});
   const Plan& p = kept.plan;
   begin_run(kept);
+  seen_ = {1, picture.height, picture.width, 3};
   const View input = view_of(p, program_->graph.input);
-  if (queue_) {
+  if (queue_ && kept.input != seen_) {  // zeros behind normalisation are no colour
+    Tensor padded(kept.input);
+    normalise(picture, preparation, padded.view());
+    queue_->upload(padded.view(), input);
+    run_on_device(kept, {});
+  } else if (queue_) {
     std::vector<std::uint8_t> swapped;  // a device takes the channels as they come
-    if (preprocessing.order != ChannelOrder::rgb) swapped = in_order(picture.pixels, preprocessing.order);
-    queue_->upload_picture(swapped.empty() ? picture.pixels : swapped, normalisation(preprocessing), 0,
-                           input);
+    if (preparation.order != ChannelOrder::rgb) swapped = in_order(picture.pixels, preparation.order);
+    queue_->upload_picture(swapped.empty() ? picture.pixels : swapped, normalisation(preparation), 0, input);
     run_on_device(kept, {});
   } else {
-    normalise(picture, preprocessing, input);
+    normalise(picture, preparation, input);
     run_nodes(p, nullptr, {});
   }
   keep_outputs(p);
@@ -293,9 +321,10 @@ void Session::label(std::int64_t n, std::int64_t height, std::int64_t width, std
   const ConstView logits = last_outputs_[output_index(output)];
   const ConstView image = image_of(logits, n);  // or an error
   check_label_sizes(height, width, labels, confidence);
+  const Growth grown = growth(height, width);
   if (!queue_)
-    label(image, height, width, labels, confidence, threshold);
-  else if (!queue_->label(logits, n, height, width, labels, confidence, threshold))
+    label(image, grown, height, width, labels, confidence, threshold);
+  else if (!queue_->label(logits, n, grown, height, width, labels, confidence, threshold))
     fail_not_finite(*program_);
 } catch (...) {
   rethrow_as_error();
@@ -307,8 +336,8 @@ void Session::check_finite(std::int64_t n, std::string_view name) try {
   rethrow_as_error();
 }
 
-void Session::label(ConstView logits, std::int64_t height, std::int64_t width, std::span<std::uint8_t> labels,
-                    std::span<float> confidence, float threshold) try {
+void Session::label(ConstView logits, const Growth& growth, std::int64_t height, std::int64_t width,
+                    std::span<std::uint8_t> labels, std::span<float> confidence, float threshold) try {
   check(logits, "logits");
   if (logits.shape.n != 1)
     fail(ErrorCode::invalid_argument, "logits: expected 1 image, found ", logits.shape.n);
@@ -327,7 +356,8 @@ void Session::label(ConstView logits, std::int64_t height, std::int64_t width, s
                                   .confidence = confidence,
                                   .workspace = scratch(bytes(threads)),
                                   .threads = threads,
-                                  .threshold = threshold});
+                                  .threshold = threshold,
+                                  .growth = growth});
 } catch (...) {
   rethrow_as_error();
 }

@@ -30,7 +30,8 @@ class Session {
  public:
   explicit Session(std::shared_ptr<const Program>, const SessionOptions& = {});
 
-  // input: [n, h, w, 3], normalised. Afterwards output() gives the logits. The plan is made at the first run
+  // input: [n, h, w, 3], normalised, padded here where the program says so. Afterwards output() gives the
+  // logits of the padded input. The plan is made at the first run
   // of a shape and kept; later runs of it allocate no more than small tables. Near the memory limit it takes
   // kernels that need less workspace and fewer threads; Error(limit) when weights and arena would exceed it
   // even so. The logits are bitwise the same for any number of threads, under any limit.
@@ -38,7 +39,7 @@ class Session {
 
   // The same for a picture at the network's input size, RGB, normalised on the way: to a device it travels as
   // bytes. Error(invalid_argument) for a picture of other channels.
-  void run(const Image& picture, const Preprocessing&);
+  void run(const Image& picture, const Preparation&);
 
   // The last run once more, on a device and on the input that is there, whatever was planned since: seconds
   // that it takes without any copies to or from it. Error(invalid_argument) on the processor, before the
@@ -52,6 +53,9 @@ class Session {
   // What the caller holds beside the session's memory, from now on, counts against the limit too: so many
   // bytes. Error(limit), and as before, where weights alone leave no room for them.
   void set_aside(std::size_t bytes);
+
+  // Into what an output of the last run grows, so that height x width pixels lie on its input.
+  Growth growth(std::int64_t height, std::int64_t width) const;
 
   // The low-resolution map that the last run made, valid until the next run or reserve(). Names: "out", and
   // "aux" where the program has it; Error(invalid_argument) for others. From a device it is fetched when
@@ -71,8 +75,8 @@ class Session {
 
   // The same labels of other logits, [1, h, w, channels] in this process's memory: Error(invalid_argument)
   // for a view that is none of one image.
-  void label(ConstView logits, std::int64_t height, std::int64_t width, std::span<std::uint8_t> labels,
-             std::span<float> confidence, float threshold = 0);
+  void label(ConstView logits, const Growth&, std::int64_t height, std::int64_t width,
+             std::span<std::uint8_t> labels, std::span<float> confidence, float threshold = 0);
 
   // The plan for an input shape, made if need be. Its kernels are the program's.
   Plan plan(const Shape& input);
@@ -110,6 +114,7 @@ class Session {
   int threads_;
   std::size_t memory_limit_, aside_ = 0;
   std::vector<std::unique_ptr<const KeptPlan>> plans_;  // most recently used last
+  Shape seen_;                                          // the last run's input, without padding
   const KeptPlan* last_run_ = nullptr;                  // one of them: what runs, or ran last
   std::uint64_t next_key_ = 0;
   std::unique_ptr<DeviceQueue> queue_;  // null on the processor

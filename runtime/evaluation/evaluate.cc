@@ -50,7 +50,7 @@ struct Comparison {
   int ignore = ClassMap::void_label;  // in the truth, before the map
   LabelColours colours;               // of the dataset's classes
   bool binary = false;                // two classes; 255 is `undecided` until all labels have been seen
-  Preprocessing preprocessing;
+  Preparation preparation;
   float threshold = 0;
 };
 constexpr std::uint8_t undecided = 2;  // the label 255 of masks that may be of 0 and 255 alone
@@ -67,10 +67,10 @@ LabelColours label_colours(const Subject& subject, const Dataset& dataset, const
 
 Comparison make_comparison(const Subject& subject, const Dataset& dataset, const EvaluateOptions& options) {
   Comparison c;
-  if (subject.model) c.preprocessing = subject.model->preprocessing;
-  if (options.resize) c.preprocessing.resize = *options.resize;
+  if (subject.model) c.preparation = subject.model->preparation;
+  if (options.resize) c.preparation.resize = *options.resize;
   if (subject.model) c.threshold = threshold_logit(*subject.model, options.threshold);
-  const int side = c.preprocessing.resize.center_crop;
+  const int side = c.preparation.resize.center_crop;
   if (options.at_original && side > 0)
     fail(ErrorCode::invalid_argument, "evaluation: a centre crop of ", side,
          " cannot be compared at the photos' own size");
@@ -108,6 +108,7 @@ struct Job {
   bool other_order = false;
   std::array<bool, 3> seen{};  // in the truth: 0, 1 and `undecided`
   Tensor logits;               // the low-resolution map
+  Growth growth = {};          // into the truth's size
   double network_seconds = 0;
 };
 
@@ -220,9 +221,9 @@ Evaluation empty_evaluation(const Subject& subject, const Comparison& comparison
   e.model = options.model;
   e.architecture = subject.model ? subject.model->architecture : "label maps";
   e.dataset = options.dataset;
-  e.size = subject.model ? size_text(comparison.preprocessing.resize, options.at_original)
+  e.size = subject.model ? size_text(comparison.preparation.resize, options.at_original)
                          : "the label maps' own size";
-  if (subject.model) e.input = in_words(comparison.preprocessing);
+  if (subject.model) e.input = in_words(comparison.preparation);
   e.colours = comparison.colours.source;
   e.classes = subject.classes;
   if (comparison.classes > comparison.model_classes) e.classes.emplace_back("void");
@@ -302,7 +303,7 @@ RunIdentity Run::identity() const {
     lookup += comparison_.map.known[raw] ? text(int{comparison_.map.to[raw]}, ' ') : "- ";
   RunIdentity all = options_.identity;
   all.insert(all.end(), {{"samples", text(names_.size(), ", sha256 ", digest(names))},
-                         {"network input", size_text(comparison_.preprocessing.resize, false)},
+                         {"network input", size_text(comparison_.preparation.resize, false)},
                          {"compared at", options_.at_original ? "original" : "input"},
                          {"scores", result_.scores.classes > 0 ? "yes" : "no"},
                          {"void", options_.void_class ? text("class ", comparison_.void_index) : "left out"},
@@ -314,10 +315,10 @@ RunIdentity Run::identity() const {
   if (subject_.model)
     all.insert(all.end(), {{"device", subject_.model->program->runs_on()},
                            {"precision", std::string(subject_.model->program->precision())}});
-  if (subject_.model && subject_.model->answer == Answer::sigmoid)
+  if (subject_.model && subject_.model->answer().decision == Decision::sigmoid)
     all.emplace_back("threshold", text("logit ", comparison_.threshold));
   // torchvision's way is not written down, so that states of earlier versions hold.
-  if (const std::string input = in_words(comparison_.preprocessing); input != in_words(Preprocessing{}))
+  if (const std::string input = in_words(comparison_.preparation); input != in_words(Preparation{}))
     all.emplace_back("normalisation", input);
   return all;
 }
@@ -397,7 +398,7 @@ void Run::decode_one(Job& job) const {
     job.photo = read_image(job.file, s.photo, {.exif = options_.exif});
     return;
   }
-  const ResizeRule& rule = comparison_.preprocessing.resize;
+  const ResizeRule& rule = comparison_.preparation.resize;
   const ReadOptions how{.exif = options_.exif};
   job.file = read_file(s.photo, how.max_file_bytes);
   job.photo = read_image(job.file, s.photo, how);
@@ -431,11 +432,12 @@ void Run::segment_all() {
 
 void Run::segment_one(Job& job) {
   const auto start = Clock::now();
-  session_->run(job.picture, comparison_.preprocessing);
+  session_->run(job.picture, comparison_.preparation);
   job.network_seconds = seconds_since(start);
   job.prediction =
       label(*session_, 0, job.truth.height, job.truth.width, nullptr, "out", comparison_.threshold);
   if (!options_.scores) return;
+  job.growth = session_->growth(job.truth.height, job.truth.width);
   const ConstView low = session_->output();  // only until the next run
   job.logits = Tensor(low.shape);
   for (std::int64_t p = 0; p < low.shape.pixels(); ++p)
@@ -457,7 +459,7 @@ void Run::score() {
 void Run::add(const Job& job, const LabelMap& truth, Counts& counts) const {
   counts.confusion.add(truth, job.prediction, ClassMap::void_label);
   if (counts.scores.classes > 0)
-    add_upsampled_scores(counts.scores, job.logits.view(), truth, ClassMap::void_label);
+    add_upsampled_scores(counts.scores, job.logits.view(), job.growth, truth, ClassMap::void_label);
 }
 
 Counts Run::no_counts() const {

@@ -33,9 +33,10 @@ void blend_binary(const std::vector<float>& top, const std::vector<float>& botto
   }
 }
 
-std::vector<ResizeTap> taps(std::int64_t in_size, int out_size) {
+std::vector<ResizeTap> taps(std::int64_t in_size, bool align_corners, double whole, int out_size) {
   std::vector<ResizeTap> all(static_cast<std::size_t>(out_size));
-  resize_taps({.mode = ResizeMode::bilinear, .align_corners = false}, in_size, all);
+  resize_taps({.mode = ResizeMode::bilinear, .align_corners = align_corners}, in_size,
+              whole > 0 ? whole : out_size, all);
   return all;
 }
 
@@ -46,15 +47,17 @@ LabelMap rows_of(const LabelMap& map, std::int64_t first, std::int64_t count) {
 
 }  // namespace
 
-void add_upsampled_scores(ScoreHistogram& histogram, ConstView logits, const LabelMap& truth, int ignore) {
+void add_upsampled_scores(ScoreHistogram& histogram, ConstView logits, const Growth& growth,
+                          const LabelMap& truth, int ignore) {
   check(truth, "truth");
   const bool binary = logits.shape.c == 1 && histogram.classes == 2;
   if (logits.shape.n != 1 || (logits.shape.c != histogram.classes && !binary))
     fail(ErrorCode::invalid_argument, "scores: expected logits of one image and ", histogram.classes,
          " classes, found ", logits.shape);
   const std::int64_t classes = histogram.classes, channels = logits.shape.c;
-  const std::vector<ResizeTap> rows = taps(logits.shape.h, truth.height),
-                               columns = taps(logits.shape.w, truth.width);
+  const std::vector<ResizeTap> rows = taps(logits.shape.h, growth.align_corners, growth.out_h, truth.height),
+                               columns =
+                                   taps(logits.shape.w, growth.align_corners, growth.out_w, truth.width);
   Tensor band({1, std::min<std::int64_t>(band_rows, truth.height), truth.width, classes});
   std::vector<float> top(static_cast<std::size_t>(truth.width * channels)), bottom(top.size());
   std::int64_t top_row = -1, bottom_row = -1;

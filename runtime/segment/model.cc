@@ -24,18 +24,21 @@ std::vector<std::string> default_classes(std::int64_t count) {
 }
 
 Answer answer_of(const Network& network, const std::optional<Metadata>& metadata) {
-  const Answer of_channels = network.classes == 1 ? Answer::sigmoid : Answer::softmax;
-  const Answer said = metadata && metadata->answer ? *metadata->answer : of_channels;
-  if (said == Answer::sigmoid && network.classes > 1)
+  const Decision of_channels = network.classes == 1 ? Decision::sigmoid : Decision::softmax;
+  const Decision said = metadata && metadata->decision ? *metadata->decision : of_channels;
+  if (said == Decision::sigmoid && network.classes > 1)
     fail(
         ErrorCode::unsupported, "the metadata says that the head's ", network.classes,
         " channels have a sigmoid each (several labels a pixel); atrous takes a sigmoid of one channel only");
   if (said != of_channels)
     fail(ErrorCode::mismatch, "the metadata says softmax, which over the head's one channel is always 1");
-  return said;
+  const bool align =
+      metadata && metadata->align_corners ? *metadata->align_corners : network.answer.align_corners;
+  return {.decision = said, .align_corners = align};
 }
 
-std::optional<int> background_of(const Model& model, const std::optional<Metadata>& metadata) {
+std::optional<int> background_of(const Model& model, Decision decision,
+                                 const std::optional<Metadata>& metadata) {
   if (metadata && metadata->background) {
     const int said = *metadata->background;
     if (said >= static_cast<int>(model.classes.size()))
@@ -43,7 +46,7 @@ std::optional<int> background_of(const Model& model, const std::optional<Metadat
            model.classes.size(), " classes");
     return said == no_background ? std::nullopt : std::optional(said);
   }
-  return model.answer == Answer::sigmoid ? 0 : background_by_name(model.classes);
+  return decision == Decision::sigmoid ? 0 : background_by_name(model.classes);
 }
 
 Model make_named_model(Checkpoint checkpoint, const std::string& name, ModelOptions options) {
@@ -73,22 +76,24 @@ Model make_model(StateDict state, const std::optional<Metadata>& metadata, const
   model.choices = network.choices;
   model.output_stride = network.output_stride;
   model.has_aux = network.has_aux;
+  model.preparation = network.preparation;
   if (metadata) {
     if (!metadata->architecture.empty() && metadata->architecture != network.architecture)
       fail(ErrorCode::mismatch, "the metadata says the network is ", metadata->architecture,
            ", the weights are those of ", network.architecture);
     model.classes = metadata->classes;
     model.palette = metadata->palette;
-    model.preprocessing = metadata->preprocessing;
+    model.preparation = metadata->preparation;
   }
-  model.answer = answer_of(network, metadata);
+  const Answer answer = answer_of(network, metadata);
   if (model.classes.empty()) model.classes = default_classes(network.classes);
-  if (model.logits() != network.classes || (network.classes == 1 && model.classes.size() != 2))
+  const auto expected = answer.decision == Decision::sigmoid ? 2 : network.classes;
+  if (static_cast<std::int64_t>(model.classes.size()) != expected)
     fail(ErrorCode::mismatch, "the metadata names ", model.classes.size(), " classes, the head has ",
          network.classes,
          network.classes == 1 ? " channel, which stands for 2: background and foreground" : "");
   if (model.palette.empty()) model.palette = voc_palette(static_cast<int>(model.classes.size()));
-  model.background = background_of(model, metadata);
+  model.background = background_of(model, answer.decision, metadata);
 
   const CpuOptions cpu{.isa = options.isa,
                        .force = options.force,
@@ -97,6 +102,8 @@ Model make_model(StateDict state, const std::optional<Metadata>& metadata, const
   Program program = options.device ? compile_for(options.device, std::move(network.graph))
                                    : compile(std::move(network.graph), cpu);
   program.name = options.name;
+  program.answer = answer;
+  program.padding = network.padding;
   model.program = std::make_shared<const Program>(std::move(program));
   return model;
 } catch (...) {
@@ -105,7 +112,7 @@ Model make_model(StateDict state, const std::optional<Metadata>& metadata, const
 
 float threshold_logit(const Model& model, std::optional<double> threshold) try {
   if (!threshold) return 0;
-  if (model.answer != Answer::sigmoid)
+  if (model.answer().decision != Decision::sigmoid)
     fail(ErrorCode::invalid_argument, "a threshold is for a network of one logit, this one has ",
          model.logits(), ", of which the largest decides");
   if (!(*threshold > 0 && *threshold < 1))

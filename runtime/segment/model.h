@@ -35,17 +35,19 @@ struct Model {
   std::vector<Hyper::Choice> choices;  // all that the weights do not say: given or assumed
   std::vector<std::string> classes;    // by index; "class 7" where nothing names it
   Palette palette;                     // as many as classes
-  Answer answer = Answer::softmax;     // sigmoid: two classes of one logit
   std::optional<int> background;       // the class that overlays leave as the photo is, where there is one
-  Preprocessing preprocessing;
+  Preparation preparation;
   std::int64_t output_stride = 8;
   std::string choice;    // of a file that holds several networks: which one this is, in a sentence
   bool has_aux = false;  // whether the checkpoint carries an auxiliary head
   std::shared_ptr<const Program> program;
 
+  // How logits become labels. Decision::sigmoid: two classes of one logit.
+  const Answer& answer() const { return program->answer; }
+
   // Channels of the logits: one for each class, but for a binary network one for both.
   std::int64_t logits() const {
-    return answer == Answer::sigmoid ? 1 : static_cast<std::int64_t>(classes.size());
+    return answer().decision == Decision::sigmoid ? 1 : static_cast<std::int64_t>(classes.size());
   }
 };
 

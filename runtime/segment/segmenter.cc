@@ -40,9 +40,25 @@ class Stopwatch {
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
-Tensor bilinear(Session& session, ConstView low, int height, int width) {
+// The part of a grown map that does not lie on padding.
+Tensor cropped(ConstView low, const Growth& growth, int height, int width) {
+  const Resize layer{.mode = ResizeMode::bilinear, .align_corners = growth.align_corners};
+  std::vector<ResizeTap> rows(static_cast<std::size_t>(height)), columns(static_cast<std::size_t>(width));
+  resize_taps(layer, low.shape.h, growth.out_h, rows);
+  resize_taps(layer, low.shape.w, growth.out_w, columns);
   Tensor out({1, height, width, low.shape.c});
-  const auto kernel = make_resize_channelwise({.mode = ResizeMode::bilinear}, session.program().isa);
+  resize_reference(low, rows, columns, out.view());
+  return out;
+}
+
+Tensor bilinear(Session& session, ConstView low, int height, int width) {
+  const Growth growth = session.growth(height, width);
+  const auto whole = [](double size) { return static_cast<std::int64_t>(std::ceil(size)); };
+  if (whole(growth.out_h) != height || whole(growth.out_w) != width)
+    return cropped(low, growth, height, width);
+  Tensor out({1, height, width, low.shape.c});
+  const Resize layer{.mode = ResizeMode::bilinear, .align_corners = growth.align_corners};
+  const auto kernel = make_resize_channelwise(layer, session.program().isa);
   const Shape shapes[] = {low.shape, out.shape()};
   const ConstView inputs[] = {low, out.view()};
   const std::size_t bytes = kernel->workspace_bytes(shapes, out.shape(), session.threads());
@@ -92,7 +108,7 @@ void finish(Session& session, const Model& model, std::int64_t n, int height, in
                                 options.upsampling, options.output);
   if (options.upsampling == Upsampling::transposed)
     result.labels = label_map(height, width, confidence, [&](auto labels, auto confidences) {
-      session.label(result.logits.view(), height, width, labels, confidences, threshold);
+      session.label(result.logits.view(), {}, height, width, labels, confidences, threshold);
     });
   else
     result.labels = label(session, n, height, width, confidence, options.output, threshold);
@@ -119,11 +135,11 @@ void check_finite(ConstView input) {
 
 }  // namespace
 
-Prepared prepare(const Image& photo, const Preprocessing& preprocessing, int threads) try {
+Prepared prepare(const Image& photo, const Preparation& preparation, int threads) try {
   Prepared prepared;
-  prepared.picture = apply(preprocessing.resize, photo, threads);
+  prepared.picture = apply(preparation.resize, photo, threads);
   prepared.input = Tensor({1, prepared.picture.height, prepared.picture.width, 3});
-  normalise(prepared.picture, preprocessing, prepared.input.view());
+  normalise(prepared.picture, preparation, prepared.input.view());
   return prepared;
 } catch (...) {
   rethrow_as_error();
@@ -155,9 +171,9 @@ Segmentation segment(Session& session, const Model& model, const Image& photo,
   threshold_logit(model, options.threshold);  // or an error, before any work
   Stopwatch watch;
   check(photo, "photo");
-  Preprocessing preprocessing = model.preprocessing;
-  if (options.resize) preprocessing.resize = *options.resize;
-  const ResizeRule& rule = preprocessing.resize;
+  Preparation preparation = model.preparation;
+  if (options.resize) preparation.resize = *options.resize;
+  const ResizeRule& rule = preparation.resize;
   const bool as_it_is = leaves_alone(rule, photo.width, photo.height);
   const SetAside copies(session, as_it_is ? 0 : apply_bytes(rule, photo.width, photo.height, photo.channels));
   session.reserve(input_shape(rule, photo));  // too large is known before anything is made
@@ -168,7 +184,7 @@ Segmentation segment(Session& session, const Model& model, const Image& photo,
   result.input_height = seen.height;
   result.input_width = seen.width;
   result.prepare_seconds = watch.lap();
-  session.run(seen, preprocessing);
+  session.run(seen, preparation);
   const bool at_input = options.at_input || rule.center_crop > 0;
   if (!at_input) result.resized.reset();
   session.set_aside(result.resized ? result.resized->pixels.size() : 0);

@@ -58,7 +58,7 @@ struct Prepared {
   Image picture;
   Tensor input;
 };
-Prepared prepare(const Image& photo, const Preprocessing&, int threads);
+Prepared prepare(const Image& photo, const Preparation&, int threads);
 
 // Labels for image n of the session's last run, at height x width. `confidence` may be null. `threshold` as
 // threshold_logit() (model.h) gives it. Error(not_finite) as Session::check_finite().

@@ -108,7 +108,7 @@ TEST_CASE_FIXTURE(BinaryBench, "convert, inspect and verify know the two classes
   REQUIRE(metadata);
   CHECK(metadata->classes == std::vector<std::string>{"road", "crack"});
   CHECK(metadata->palette == voc_palette(2));
-  CHECK(metadata->answer == Answer::sigmoid);
+  CHECK(metadata->decision == Decision::sigmoid);
   CHECK(metadata->background == 0);
   CHECK(mentions(succeed({"verify", out}), ": holds"));
   const std::string said = succeed({"inspect", out});
@@ -150,7 +150,7 @@ TEST_CASE_FIXTURE(BinaryBench, "convert keeps the class that overlays leave unti
 
 TEST_CASE_FIXTURE(BinaryBench, "a file that says sigmoid of several channels is refused by name") {
   Metadata metadata;
-  metadata.answer = Answer::sigmoid;
+  metadata.decision = Decision::sigmoid;
   const std::string file = folder / "multilabel.safetensors";
   write_safetensors(file, tiny_state("fcn"), to_strings(metadata));
   refuse(1, {"segment", dog, "-m", file}, {"multilabel.safetensors", "5 channels", "sigmoid"});

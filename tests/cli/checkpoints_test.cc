@@ -65,7 +65,7 @@ TEST_CASE_FIXTURE(Bench, "convert stores all that is needed to use the network")
   CHECK(metadata->architecture == "deeplabv3_resnet(1,1,1,1)");
   CHECK(metadata->classes == model.classes);
   CHECK(metadata->palette == voc_palette(5));
-  CHECK(metadata->preprocessing == Preprocessing{});
+  CHECK(metadata->preparation == Preparation{});
   CHECK(metadata->source == "net.safetensors");
   CHECK(metadata->source_sha256 == sha256_of_file(checkpoint));
   REQUIRE(metadata->self_test);

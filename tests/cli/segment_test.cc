@@ -466,8 +466,8 @@ TEST_CASE_FIXTURE(Bench,
             how);
     return read_text(folder / "logits.npy");
   };
-  const auto expected = [&](const Preprocessing& how) {
-    Preprocessing p = how;
+  const auto expected = [&](const Preparation& how) {
+    Preparation p = how;
     p.resize = {ResizeRule::Kind::none, 0, 0, 0};
     const Prepared prepared = prepare(dog_photo, p, 1);
     const auto results =
@@ -477,7 +477,7 @@ TEST_CASE_FIXTURE(Bench,
   CHECK(logits({}) == expected({}));
   CHECK(logits({"--mean", "0.5", "--std", "0.25,0.5,1"}) ==
         expected({.mean = {.5f, .5f, .5f}, .std = {.25f, .5f, 1}}));
-  const Preprocessing caffe{
+  const Preparation caffe{
       .mean = {104.008f, 116.669f, 122.675f}, .std = {1, 1, 1}, .range = 255, .order = ChannelOrder::bgr};
   CHECK(logits({"--range", "255", "--order", "bgr", "--mean", "104.008,116.669,122.675"}) == expected(caffe));
   // What is not given: mean and std of a colour stay with it; another range has none.

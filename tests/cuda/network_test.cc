@@ -93,20 +93,19 @@ TEST_CASE("forced implementations run where they accept a layer") {
 
 TEST_CASE("a picture as bytes gives the same bits as the tensor it becomes") {
   SKIP_WITHOUT_DEVICE();
-  const Preprocessing usual,
+  const Preparation usual,
       caffe{
           .mean = {104.008f, 116.669f, 122.675f}, .std = {1, 1, 1}, .range = 255, .order = ChannelOrder::bgr};
   for (const Precision precision : precisions) {
     const Model model = tiny_model("deeplabv3", {.device = device(precision)});
     Session session(model.program);
-    for (const auto& [width, height, preprocessing] :
-         {std::tuple{31, 20, usual}, std::tuple{8, 40, caffe}, std::tuple{31, 20, usual},
-          std::tuple{31, 20, caffe}}) {
+    for (const auto& [width, height, preparation] : {std::tuple{31, 20, usual}, std::tuple{8, 40, caffe},
+                                                     std::tuple{31, 20, usual}, std::tuple{31, 20, caffe}}) {
       const Image picture = photo(width, height);
       Tensor input({1, height, width, 3});
-      normalise(picture, preprocessing, input.view());
+      normalise(picture, preparation, input.view());
       const auto expected = run(session, input.view());
-      session.run(picture, preprocessing);
+      session.run(picture, preparation);
       CHECK(same_bits(values(session.output()), expected));
     }
     CHECK(mentions(sentence(ErrorCode::invalid_argument, [&] { session.run(make_image(4, 4, 1), usual); }),

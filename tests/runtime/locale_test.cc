@@ -106,9 +106,9 @@ Metadata metadata() {
   m.architecture = "fcn_resnet50";
   m.classes = {"one", "two"};
   m.palette = {{0, 1, 200}, {128, 64, 255}};
-  m.preprocessing.resize = {
+  m.preparation.resize = {
       .kind = ResizeRule::Kind::exact, .width = 1040, .height = 2080, .center_crop = 1024};
-  m.preprocessing.mean = {0.5f, 1234.5f, -0.25f};
+  m.preparation.mean = {0.5f, 1234.5f, -0.25f};
   m.self_test = SelfTest{
       .height = 1065, .width = 97, .indices = {0, 12345}, .values = {-1234.25f, 1e-7f}, .largest = 3};
   return m;
@@ -139,7 +139,7 @@ std::vector<Written> all_written() {
          std::string all;
          const auto strings = to_strings(metadata());
          for (const auto& [key, value] : strings) all += key + '=' + value + '\n';
-         CHECK(metadata_from_strings(strings)->preprocessing == metadata().preprocessing);
+         CHECK(metadata_from_strings(strings)->preparation == metadata().preparation);
          CHECK(metadata_from_strings(strings)->self_test == metadata().self_test);
          return all;
        }},

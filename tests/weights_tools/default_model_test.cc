@@ -40,7 +40,7 @@ TEST_CASE("the default model says what it is and passes its own self-test") {
                                                                  "pedestrian", "bicyclist"});
   CHECK(checkpoint.metadata->source_sha256 ==
         "2b3247808516ac6055077cac12b14060d04840c6b86313df769e9a5492380668");
-  CHECK(checkpoint.metadata->preprocessing.resize.width == 360);
+  CHECK(checkpoint.metadata->preparation.resize.width == 360);
   REQUIRE(checkpoint.metadata->self_test);
   const Model model = load_default_model();
   Session session(model.program);

@@ -18,10 +18,10 @@ Metadata example() {
   m.hyper = "os=16,rates=6,12,18";
   m.classes = {"void", "Straße", "a \"quoted\" \\ name"};
   m.palette = {{0, 0, 0}, {128, 64, 128}, {255, 254, 1}};
-  m.preprocessing.mean = {0.1f, 1.f / 3.f, 1e-30f};
-  m.preprocessing.std = {0.229f, std::numeric_limits<float>::min(), 3.4e38f};
-  m.preprocessing.resize = {.kind = ResizeRule::Kind::exact, .width = 480, .height = 360, .center_crop = 224};
-  m.answer = Answer::softmax;
+  m.preparation.mean = {0.1f, 1.f / 3.f, 1e-30f};
+  m.preparation.std = {0.229f, std::numeric_limits<float>::min(), 3.4e38f};
+  m.preparation.resize = {.kind = ResizeRule::Kind::exact, .width = 480, .height = 360, .center_crop = 224};
+  m.decision = Decision::softmax;
   m.background = 2;
   m.source = "model.pth";
   m.source_sha256 = Bytes(64, 'a');
@@ -51,8 +51,8 @@ TEST_CASE("metadata comes back to the bit") {
   CHECK(back->hyper == m.hyper);
   CHECK(back->classes == m.classes);
   CHECK(back->palette == m.palette);
-  CHECK(back->preprocessing == m.preprocessing);
-  CHECK(back->answer == m.answer);
+  CHECK(back->preparation == m.preparation);
+  CHECK(back->decision == m.decision);
   CHECK(back->background == m.background);
   CHECK(back->source == m.source);
   CHECK(back->source_sha256 == m.source_sha256);
@@ -64,8 +64,8 @@ TEST_CASE("empty metadata comes back empty") {
   REQUIRE(back.has_value());
   CHECK(back->architecture.empty());
   CHECK(back->classes.empty());
-  CHECK(back->preprocessing == Preprocessing{});
-  CHECK_FALSE(back->answer.has_value());
+  CHECK(back->preparation == Preparation{});
+  CHECK_FALSE(back->decision.has_value());
   CHECK_FALSE(back->background.has_value());
   CHECK_FALSE(back->self_test.has_value());
 }
@@ -77,15 +77,15 @@ TEST_CASE("every float survives its nine digits") {
     const float f = std::bit_cast<float>(bits);
     if (!std::isfinite(f)) continue;
     Metadata m;
-    m.preprocessing.mean = {f, -f, f};
-    CHECK(metadata_from_strings(to_strings(m))->preprocessing.mean == m.preprocessing.mean);
+    m.preparation.mean = {f, -f, f};
+    CHECK(metadata_from_strings(to_strings(m))->preparation.mean == m.preparation.mean);
   }
 }
 
 TEST_CASE("a negative zero stays negative") {
   Metadata m;
-  m.preprocessing.mean = {-0.f, 0.f, 1.f};
-  const auto back = metadata_from_strings(to_strings(m))->preprocessing.mean;
+  m.preparation.mean = {-0.f, 0.f, 1.f};
+  const auto back = metadata_from_strings(to_strings(m))->preparation.mean;
   CHECK(std::signbit(back[0]));
   CHECK_FALSE(std::signbit(back[1]));
 }
@@ -95,8 +95,8 @@ TEST_CASE("every resize rule comes back") {
        {ResizeRule{.kind = ResizeRule::Kind::none}, ResizeRule{.width = 256, .center_crop = 224},
         ResizeRule{.kind = ResizeRule::Kind::exact, .width = 16384, .height = 1}}) {
     Metadata m;
-    m.preprocessing.resize = rule;
-    CHECK(metadata_from_strings(to_strings(m))->preprocessing.resize == rule);
+    m.preparation.resize = rule;
+    CHECK(metadata_from_strings(to_strings(m))->preparation.resize == rule);
   }
 }
 
@@ -105,24 +105,24 @@ TEST_CASE("range and order come back, in a version of their own; without them th
   CHECK(to_strings(m).at("atrous.format") == "1");
   CHECK_FALSE(to_strings(m).contains("range"));
   CHECK_FALSE(to_strings(m).contains("order"));
-  m.preprocessing.range = 255;
+  m.preparation.range = 255;
   CHECK(to_strings(m).at("atrous.format") == "2");
   CHECK(to_strings(m).at("range") == "255");
-  CHECK(metadata_from_strings(to_strings(m))->preprocessing == m.preprocessing);
-  m.preprocessing = {.order = ChannelOrder::bgr};
+  CHECK(metadata_from_strings(to_strings(m))->preparation == m.preparation);
+  m.preparation = {.order = ChannelOrder::bgr};
   CHECK(to_strings(m).at("atrous.format") == "2");
   CHECK(to_strings(m).at("order") == "bgr");
-  CHECK(metadata_from_strings(to_strings(m))->preprocessing == m.preprocessing);
+  CHECK(metadata_from_strings(to_strings(m))->preparation == m.preparation);
 }
 
 TEST_CASE("both answers come back, and a background or that there is none") {
-  for (const Answer answer : {Answer::softmax, Answer::sigmoid})
+  for (const Decision answer : {Decision::softmax, Decision::sigmoid})
     for (const int background : {no_background, 0, 255}) {
       Metadata m;
-      m.answer = answer;
+      m.decision = answer;
       m.background = background;
       const auto back = metadata_from_strings(to_strings(m));
-      CHECK(back->answer == answer);
+      CHECK(back->decision == answer);
       CHECK(back->background == background);
     }
 }
@@ -244,7 +244,7 @@ TEST_CASE("metadata that could not be read back is not written") {
   m.classes[0] = "\xff";
   check_refused([&] { to_strings(m); }, ErrorCode::malformed, "not UTF-8");
   m = example();
-  m.preprocessing.mean[0] = std::numeric_limits<float>::quiet_NaN();
+  m.preparation.mean[0] = std::numeric_limits<float>::quiet_NaN();
   check_refused([&] { to_strings(m); }, ErrorCode::invalid_argument, "not finite");
   m = example();
   m.palette.pop_back();

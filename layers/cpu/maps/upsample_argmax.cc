@@ -119,9 +119,14 @@ void upsample_argmax(Isa isa, const UpsampleArgmaxCall& call) {
   const auto run_threshold = ATROUS_FOR_ISA(isa, threshold_row);
   auto* rows = reinterpret_cast<ResizeTap*>(call.workspace.data());
   ResizeTap* columns = rows + call.height;
-  const Resize bilinear{.mode = ResizeMode::bilinear, .align_corners = false};
-  resize_taps(bilinear, call.logits.shape.h, {rows, static_cast<std::size_t>(call.height)});
-  resize_taps(bilinear, call.logits.shape.w, {columns, static_cast<std::size_t>(call.width)});
+  const Resize bilinear{.mode = ResizeMode::bilinear, .align_corners = call.growth.align_corners};
+  const auto whole = [](double out_size, std::int64_t size) {
+    return out_size > 0 ? out_size : static_cast<double>(size);
+  };
+  resize_taps(bilinear, call.logits.shape.h, whole(call.growth.out_h, call.height),
+              {rows, static_cast<std::size_t>(call.height)});
+  resize_taps(bilinear, call.logits.shape.w, whole(call.growth.out_w, call.width),
+              {columns, static_cast<std::size_t>(call.width)});
 
   const std::int64_t bands = (call.height + band_rows - 1) / band_rows;
   parallel_tasks(call.threads, bands, [&](std::int64_t band, int thread) {

@@ -1,7 +1,7 @@
 // The last step of every network: logits upsampled to the picture's size and the largest class of each pixel,
 // without ever writing the logits at full size.
 //
-//   labels[y, x] = argmax over c of bilinear(logits)[y, x, c]                     (align_corners = false)
+//   labels[y, x] = argmax over c of bilinear(logits)[y, x, c]
 //   confidence[y, x] = softmax over c of bilinear(logits)[y, x, :], at the label: 1 / sum of exp(logit -
 //   largest)
 //
@@ -21,6 +21,7 @@
 
 #include "layers/base/tensor.h"
 #include "layers/cpu/isa.h"
+#include "layers/ops/resize.h"
 
 namespace atrous {
 
@@ -32,6 +33,7 @@ struct UpsampleArgmaxCall {
   std::span<std::byte> workspace;  // upsample_argmax_workspace bytes, aligned to 64
   int threads = 1;
   float threshold = 0;  // of one channel; a logit, so 0 is a probability of a half
+  Growth growth = {};   // out_h and out_w of 0: height and width
 };
 
 std::size_t upsample_argmax_workspace(std::int64_t classes, std::int64_t height, std::int64_t width,

@@ -16,12 +16,9 @@ struct Taps {
   bool nearest = false, corners = false;
 
   Taps() = default;
-  Taps(const Resize& layer, int in, int out)
+  Taps(const Resize& layer, int in, double out)
       : in_size(in), nearest(layer.mode == ResizeMode::nearest), corners(!nearest && layer.align_corners) {
-    if (corners)
-      scale = out > 1 ? static_cast<float>(in - 1) / static_cast<float>(out - 1) : 0.f;
-    else
-      scale = static_cast<float>(in) / static_cast<float>(out);
+    scale = resize_ratio(layer, in, out);
   }
 };
 

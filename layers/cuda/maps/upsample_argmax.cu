@@ -102,12 +102,12 @@ long long pixels_of_run(const Taps& columns) {
 
 }  // namespace
 
-void upsample_argmax(cudaStream_t stream, Map logits, int height, int width, float threshold,
-                     std::uint8_t* labels, float* confidence) {
+void upsample_argmax(cudaStream_t stream, Map logits, const Growth& growth, int height, int width,
+                     float threshold, std::uint8_t* labels, float* confidence) {
   if (logits.c > 256) fail(ErrorCode::limit, "argmax: ", logits.c, " classes, at most 256 fit a label map");
-  const Resize bilinear{.mode = ResizeMode::bilinear, .align_corners = false};
-  const Labelling to{.rows = Taps(bilinear, logits.h, height),
-                     .columns = Taps(bilinear, logits.w, width),
+  const Resize bilinear{.mode = ResizeMode::bilinear, .align_corners = growth.align_corners};
+  const Labelling to{.rows = Taps(bilinear, logits.h, growth.out_h),
+                     .columns = Taps(bilinear, logits.w, growth.out_w),
                      .height = height,
                      .width = width,
                      .threshold = threshold,

@@ -144,7 +144,7 @@ TEST_CASE_FIXTURE(Resumable, "the state of another run is refused, naming what d
   differs("class map",
           [&](EvaluateOptions& o) { o.classes = read_class_map("* = 4\n", "map", {}, model.classes); });
   Model bgr = model;
-  bgr.preprocessing.order = ChannelOrder::bgr;
+  bgr.preparation.order = ChannelOrder::bgr;
   CHECK(mentions(sentence(ErrorCode::mismatch, [&] { evaluate(bgr, open(), kept()); }),
                  "normalisation was nothing, is BGR of 0 to 1"));
   Dataset shorter = open();

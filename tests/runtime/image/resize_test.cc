@@ -109,7 +109,7 @@ TEST_CASE("normalising divides, subtracts and divides, into a pitch that may be 
 }
 
 TEST_CASE("a normalisation that is none is refused with its number") {
-  const auto refusal = [](const Preprocessing& p) { return sentence([&] { normalisation(p); }); };
+  const auto refusal = [](const Preparation& p) { return sentence([&] { normalisation(p); }); };
   CHECK(contains(refusal({.range = 2}), "range 2 is neither 1 nor 255"));
   CHECK(contains(refusal({.std = {1, 0, 1}}), "std 0 of channel 1 is not above 0"));
   CHECK(contains(refusal({.std = {1, 1, std::numeric_limits<float>::infinity()}}), "std inf of channel 2"));

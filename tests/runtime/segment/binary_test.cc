@@ -31,7 +31,7 @@ std::string model_error(ErrorCode code, const StateDict& state, const Metadata& 
 TEST_CASE_FIXTURE(Binary, "a network of one logit has two classes, the background first") {
   CHECK(model.classes == std::vector<std::string>{"background", "foreground"});
   CHECK(model.palette == voc_palette(2));
-  CHECK(model.answer == Answer::sigmoid);
+  CHECK(model.answer().decision == Decision::sigmoid);
   CHECK(model.logits() == 1);
   CHECK(model.background == 0);
 }
@@ -97,7 +97,7 @@ TEST_CASE("metadata names the two classes of one logit, their colours and which 
   Metadata metadata;
   metadata.classes = {"road", "crack"};
   metadata.palette = {{1, 2, 3}, {4, 5, 6}};
-  metadata.answer = Answer::sigmoid;
+  metadata.decision = Decision::sigmoid;
   const Model model = make_model(binary_state(), metadata, {.threads = 1});
   CHECK(model.classes == metadata.classes);
   CHECK(model.palette == metadata.palette);
@@ -114,13 +114,13 @@ TEST_CASE("metadata that contradicts the logits is refused with both") {
   metadata.classes = {"a", "b", "c"};
   CHECK(mentions(model_error(ErrorCode::mismatch, binary_state(), metadata), "names 3 classes"));
   metadata.classes.clear();
-  metadata.answer = Answer::softmax;
+  metadata.decision = Decision::softmax;
   CHECK(mentions(model_error(ErrorCode::mismatch, binary_state(), metadata), "softmax"));
-  metadata.answer = Answer::sigmoid;
+  metadata.decision = Decision::sigmoid;
   const std::string said = model_error(ErrorCode::unsupported, tiny_state("fcn"), metadata);
   CHECK(mentions(said, "5 channels"));
   CHECK(mentions(said, "sigmoid"));
-  metadata.answer.reset();
+  metadata.decision.reset();
   metadata.background = 5;
   CHECK(mentions(model_error(ErrorCode::mismatch, tiny_state("fcn"), metadata), "class 5"));
 }

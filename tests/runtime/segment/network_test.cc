@@ -102,29 +102,29 @@ TEST_CASE("the threads that pack the weights do not change the result") {
   }
 }
 
-TEST_CASE("a model without metadata has torchvision's preprocessing and generic names") {
+TEST_CASE("a model without metadata has torchvision's preparation and generic names") {
   const Model model = tiny_model("deeplabv3");
   CHECK(model.architecture == "deeplabv3_resnet(1,1,1,1)");
   CHECK(model.classes == std::vector<std::string>{"class 0", "class 1", "class 2", "class 3", "class 4"});
   CHECK(model.palette == voc_palette(5));
-  CHECK(model.preprocessing == Preprocessing{});
-  CHECK(model.preprocessing.resize.width == 520);
+  CHECK(model.preparation == Preparation{});
+  CHECK(model.preparation.resize.width == 520);
   CHECK(model.output_stride == 8);
 
   const StateDict voc = seeded_state("fcn_resnet18", {.classes = 21, .width = 4, .aux = false});
   CHECK(make_model(voc, std::nullopt, {.threads = 1}).classes == voc_classes());
 }
 
-TEST_CASE("a model takes names, colours and preprocessing from its metadata") {
+TEST_CASE("a model takes names, colours and preparation from its metadata") {
   Metadata metadata;
   metadata.classes = {"a", "b", "c", "d", "e"};
   metadata.palette = {{1, 2, 3}, {4, 5, 6}, {7, 8, 9}, {10, 11, 12}, {13, 14, 15}};
-  metadata.preprocessing.std = {0.5f, 0.25f, 1.f};
-  metadata.preprocessing.resize = {.kind = ResizeRule::Kind::exact, .width = 32, .height = 16};
+  metadata.preparation.std = {0.5f, 0.25f, 1.f};
+  metadata.preparation.resize = {.kind = ResizeRule::Kind::exact, .width = 32, .height = 16};
   const Model model = make_model(tiny_state("fcn"), metadata, {.threads = 1});
   CHECK(model.classes == metadata.classes);
   CHECK(model.palette == metadata.palette);
-  CHECK(model.preprocessing == metadata.preprocessing);
+  CHECK(model.preparation == metadata.preparation);
 }
 
 TEST_CASE("metadata for another number of classes is refused with both numbers") {

@@ -87,7 +87,7 @@ TEST_CASE_FIXTURE(Fixture, "at the input's size the picture is the resized photo
 }
 
 TEST_CASE_FIXTURE(Fixture, "the model's own resize rule holds unless another one is given") {
-  model.preprocessing.resize = {.kind = ResizeRule::Kind::shorter_side, .width = 30};
+  model.preparation.resize = {.kind = ResizeRule::Kind::shorter_side, .width = 30};
   const Image image = photo(61, 45);
   const Segmentation own = segment(session, model, image);
   CHECK(own.input_height == 30);
@@ -107,7 +107,7 @@ TEST_CASE_FIXTURE(Fixture, "a centre crop gives labels of the crop, since no oth
 
 TEST_CASE_FIXTURE(Fixture, "preparing is resizing and normalising") {
   const Image image = photo(30, 20);
-  Preprocessing how;
+  Preparation how;
   how.resize = exactly(17, 9);
   const Prepared prepared = prepare(image, how, 1);
   const Image small = resize_bilinear(image, 17, 9);
@@ -120,7 +120,7 @@ TEST_CASE_FIXTURE(Fixture, "preparing is resizing and normalising") {
 TEST_CASE_FIXTURE(Fixture, "segmenting a photo is preparing, running and labelling it") {
   const Image image = photo(37, 29);
   const Segmentation s = segment(session, model, image, {.resize = exactly(48, 40), .logits = true});
-  Preprocessing how = model.preprocessing;
+  Preparation how = model.preparation;
   how.resize = exactly(48, 40);
   Session other(model.program, {.threads = 1});
   other.run(prepare(image, how, 1).input.view());
