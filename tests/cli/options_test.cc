@@ -110,16 +110,21 @@ TEST_CASE_FIXTURE(Bench,
   };
   const Model plain = tiny_model("deeplabv3");
   const long small = peak({"--size", "16x16"});
-  for (const auto& [size, shape, copies] : {std::tuple{"1200x900", Shape{1, 900, 1200, 3}, 0},
-                                            {"1100x900", Shape{1, 900, 1100, 3}, 1100 * 900 * 3}}) {
-    CAPTURE(size);
+  struct Case {
+    const char* size;
+    Shape shape;
+    std::size_t copies;
+  };
+  for (const Case& c : {Case{"1200x900", {1, 900, 1200, 3}, 0},
+                        Case{"1100x900", {1, 900, 1100, 3}, std::size_t{1100 * 900 * 3}}}) {
+    CAPTURE(c.size);
     const std::size_t limit =
-        plain.program->packed_bytes() + make_plan(*plain.program, shape, 1, 1).arena_bytes() + copies;
+        plain.program->packed_bytes() + make_plan(*plain.program, c.shape, 1, 1).arena_bytes() + c.copies;
     const std::size_t labelling = 200'000;  // its scratch memory
-    const long more = peak({"--size", size, "--memory-limit", text(limit + labelling)}) - small;
+    const long more = peak({"--size", c.size, "--memory-limit", text(limit + labelling)}) - small;
     if (!ATROUS_ADDRESS_SANITIZER) CHECK(more <= static_cast<long>((limit + labelling) / 1024) + 1000);
     refuse(1,
-           {"segment", large, "-m", checkpoint, "--threads", "1", "--size", size, "--memory-limit",
+           {"segment", large, "-m", checkpoint, "--threads", "1", "--size", c.size, "--memory-limit",
             text(limit - 1)},
            {text(limit), text(limit - 1)});
   }

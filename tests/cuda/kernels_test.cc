@@ -313,8 +313,8 @@ struct Labels {
   std::vector<float> confidence;
 };
 
-Labels labels_by_processor(const Tensor& logits, std::int64_t height, std::int64_t width,
-                           float threshold = 0) {
+Labels labels_by_processor(const Tensor& logits, std::int64_t height, std::int64_t width, float threshold = 0,
+                           const Growth& growth = {}) {
   const auto count = static_cast<std::size_t>(height * width);
   Labels l{std::vector<std::uint8_t>(count), std::vector<float>(count)};
   Buffer workspace(upsample_argmax_workspace(logits.shape().c, height, width, 1));
@@ -325,21 +325,36 @@ Labels labels_by_processor(const Tensor& logits, std::int64_t height, std::int64
                                                      .confidence = l.confidence,
                                                      .workspace = {workspace.data(), workspace.size()},
                                                      .threads = 1,
-                                                     .threshold = threshold});
+                                                     .threshold = threshold,
+                                                     .growth = growth});
   return l;
 }
 
 Labels labels_by_device(const Tensor& logits, bool half, int wider, int height, int width,
-                        bool with_confidence = true, float threshold = 0) {
+                        bool with_confidence = true, float threshold = 0, Growth growth = {}) {
+  if (growth.out_h == 0) growth = {false, static_cast<double>(height), static_cast<double>(width)};
   const DeviceMap map(logits, half, wider);
   const auto count = static_cast<std::size_t>(height) * static_cast<std::size_t>(width);
   const OnDevice labels(count), confidence(count * sizeof(float));
-  cuda::upsample_argmax(stream, map.map(), height, width, threshold, labels.as<std::uint8_t>(),
+  cuda::upsample_argmax(stream, map.map(), growth, height, width, threshold, labels.as<std::uint8_t>(),
                         with_confidence ? confidence.as<float>() : nullptr);
   return {labels.read<std::uint8_t>(), confidence.read<float>()};
 }
 
 }  // namespace
+
+TEST_CASE("cuda upsample_argmax: aligned corners, and the part of a padded input that was seen") {
+  SKIP_WITHOUT_DEVICE();
+  for (const bool align : {true, false})
+    for (const auto [whole_h, whole_w] : {std::pair{40.0, 56.0}, std::pair{43.5, 61.25}}) {
+      const Growth growth{align, whole_h, whole_w};
+      Random random(3);
+      const Tensor logits = drawn_map({1, 6, 8, 5}, random, Draw::floats, false);
+      const Labels expected = labels_by_processor(logits, 40, 56, 0, growth),
+                   found = labels_by_device(logits, false, 0, 40, 56, true, 0, growth);
+      CHECK(found.labels == expected.labels);
+    }
+}
 
 TEST_CASE("cuda upsample_argmax: the processor's labels and confidences") {
   SKIP_WITHOUT_DEVICE();

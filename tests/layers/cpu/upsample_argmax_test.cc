@@ -21,7 +21,7 @@ struct Labels {
 
 // With a workspace of exactly the size asked for, and everything full of NaN before.
 Labels run(Isa isa, ConstView logits, std::int64_t height, std::int64_t width, bool confident, int threads,
-           float threshold = 0) {
+           float threshold = 0, const Growth& growth = {}) {
   const auto pixels = static_cast<std::size_t>(height * width);
   Labels out{std::vector<std::uint8_t>(pixels, 0xee),
              std::vector<float>(confident ? pixels : 0, not_a_number)};
@@ -34,13 +34,14 @@ Labels run(Isa isa, ConstView logits, std::int64_t height, std::int64_t width, b
                         .confidence = out.confidence,
                         .workspace = {workspace.data(), workspace.size()},
                         .threads = threads,
-                        .threshold = threshold});
+                        .threshold = threshold,
+                        .growth = growth});
   return out;
 }
 
-Tensor resized(ConstView logits, std::int64_t height, std::int64_t width) {
+Tensor resized(ConstView logits, std::int64_t height, std::int64_t width, bool align_corners = false) {
   Tensor full({1, height, width, logits.shape.c});
-  resize_reference(Resize{}, logits, full.view());
+  resize_reference(Resize{.align_corners = align_corners}, logits, full.view());
   return full;
 }
 
@@ -66,6 +67,23 @@ std::string wrong_labels(const Tensor& full, const std::vector<std::uint8_t>& la
 }
 
 }  // namespace
+
+TEST_CASE("upsample_argmax takes the top left of what the logits grow into, corners aligned or not") {
+  Random random(11);
+  Tensor logits({1, 6, 7, 5});
+  fill(logits.view(), random, Draw::floats);
+  for (const bool align : {false, true})
+    for (const Isa isa : supported_isas()) {
+      CAPTURE(align);
+      CAPTURE(name_of(isa));
+      const Tensor whole = resized(logits.view(), 48, 56, align);
+      Tensor seen({1, 41, 50, 5});
+      for (std::int64_t y = 0; y < 41; ++y)
+        std::copy_n(whole.view().pixel(0, y, 0), 50 * 5, seen.view().pixel(0, y, 0));
+      const Labels labels = run(isa, logits.view(), 41, 50, true, 2, 0, {align, 48, 56});
+      CHECK(wrong_labels(seen, labels.labels) == "");
+    }
+}
 
 TEST_CASE("upsample_argmax labels each pixel with the largest class of the resized logits") {
   for (Isa isa : supported_isas())

@@ -92,7 +92,7 @@ TEST_CASE("add takes equal shapes only") {
 TEST_CASE("add and mul refuse maps that do not fit and name both shapes") {
   const Shape a{2, 3, 4, 5};
   for (const Shape& b : {Shape{1, 3, 4, 5}, Shape{2, 2, 4, 5}, Shape{2, 3, 1, 5}, Shape{2, 1, 4, 5},
-                         Shape{2, 3, 4, 1}, Shape{2, 1, 1, 1}}) {
+                         Shape{2, 3, 4, 2}, Shape{2, 1, 1, 1}, Shape{2, 2, 4, 1}}) {
     CAPTURE(b);
     for (const std::string& sentence :
          {error_of(ErrorCode::invalid_argument, [&] { output_shape(Add{}, a, b); }),

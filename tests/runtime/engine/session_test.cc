@@ -126,8 +126,8 @@ struct LoggingQueue final : DeviceQueue {
   void upload(ConstView, View) override {}
   void upload_picture(std::span<const std::uint8_t>, const NormaliseTable&, std::int64_t, View) override {}
   void download(ConstView, View) override {}
-  bool label(ConstView, std::int64_t, std::int64_t, std::int64_t, std::span<std::uint8_t>, std::span<float>,
-             float) override {
+  bool label(ConstView, std::int64_t, const Growth&, std::int64_t, std::int64_t, std::span<std::uint8_t>,
+             std::span<float>, float) override {
     return true;
   }
   void wait() override {}
@@ -260,7 +260,7 @@ TEST_CASE("labels are written into spans of exactly the map's size, or not at al
       if (own)
         session.label(1, height, width, to, beside);
       else
-        session.label(logits.view(), height, width, to, beside);
+        session.label(logits.view(), {}, height, width, to, beside);
     });
   };
   for (const bool own : {true, false}) {
@@ -314,7 +314,7 @@ TEST_CASE("a view that cannot be is refused wherever a session takes one") {
       CHECK(mentions(sentence(ErrorCode::invalid_argument, take), bad.said));
     };
     refused([&] { session.run(view); });
-    refused([&] { session.label(view, 8, 8, labels, {}); });
+    refused([&] { session.label(view, {}, 8, 8, labels, {}); });
     refused([&] { segment(session, model, view); });
     refused([&] { difference(view, input.view()); });
     refused([&] { difference(input.view(), view); });

@@ -90,7 +90,7 @@ TEST_CASE("scores in bands of rows are those of the whole map") {
     resize_reference({.mode = ResizeMode::bilinear, .align_corners = false}, low.view(), whole.view());
     ScoreHistogram expected(4), found(4);
     expected.add(whole.view(), truth);
-    add_upsampled_scores(found, low.view(), truth);
+    add_upsampled_scores(found, low.view(), {}, truth);
     CHECK(found.positives == expected.positives);
     CHECK(found.all == expected.all);
     CHECK(found.pixels == expected.pixels);
@@ -103,9 +103,9 @@ TEST_CASE("scores want logits of one image and of the histogram's classes") {
   const LabelMap truth{2, 2, {0, 1, 2, 3}};
   for (const Shape& shape : {Shape{2, 3, 3, 4}, Shape{1, 3, 3, 5}}) {
     const Tensor low = noise(shape);
-    CHECK(mentions(
-        sentence(ErrorCode::invalid_argument, [&] { add_upsampled_scores(histogram, low.view(), truth); }),
-        "4 classes"));
+    CHECK(mentions(sentence(ErrorCode::invalid_argument,
+                            [&] { add_upsampled_scores(histogram, low.view(), {}, truth); }),
+                   "4 classes"));
   }
   CHECK(histogram == ScoreHistogram(4));
 }

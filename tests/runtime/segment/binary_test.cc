@@ -148,15 +148,15 @@ TEST_CASE("scores of one logit are those of the logits 0 and z: the cross-entrop
   for (int i = 0; i < 31 * 70; ++i)
     truth.labels.push_back(static_cast<std::uint8_t>(i % 3 == 2 ? 255 : i % 3));
   ScoreHistogram found(2), expected(2);
-  add_upsampled_scores(found, low.view(), truth);
-  add_upsampled_scores(expected, two.view(), truth);
+  add_upsampled_scores(found, low.view(), {}, truth);
+  add_upsampled_scores(expected, two.view(), {}, truth);
   CHECK(found == expected);
 
   // At the map's own size nothing is resized: torch.nn.BCEWithLogitsLoss by its definition.
   LabelMap own{5, 9, {}};
   for (int i = 0; i < 45; ++i) own.labels.push_back(static_cast<std::uint8_t>(i % 2));
   ScoreHistogram scores(2);
-  add_upsampled_scores(scores, low.view(), own);
+  add_upsampled_scores(scores, low.view(), {}, own);
   double loss = 0;
   for (std::size_t p = 0; p < 45; ++p) {
     const double probability = sigmoid(low.values()[p]);

@@ -43,7 +43,7 @@ TEST_CASE_FIXTURE(Overflow, "logits that are not finite become neither labels no
     return t;
   }();
   std::vector<std::uint8_t> labels(4);
-  check_refused([&] { session.label(image_of(copied.view(), 0), 2, 2, labels, {}); });
+  check_refused([&] { session.label(image_of(copied.view(), 0), {}, 2, 2, labels, {}); });
 }
 
 TEST_CASE("a network without a name is \"the network\" where its logits are not finite") {
