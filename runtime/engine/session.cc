@@ -90,8 +90,10 @@ Plan Session::plan(const Shape& input) try { return kept_plan(input).plan; } cat
   rethrow_as_error();
 }
 
-Growth Session::growth(std::int64_t height, std::int64_t width) const {
+Growth Session::growth(std::int64_t height, std::int64_t width) const try {
   return growth_of(program_->answer, seen_, padded_shape(program_->padding, seen_), height, width);
+} catch (...) {
+  rethrow_as_error();
 }
 
 bool Session::within_limit(std::size_t arena, std::size_t scratch) const {
