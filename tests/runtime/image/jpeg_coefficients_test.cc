@@ -1,9 +1,11 @@
-// DC coefficients of JPEGs, within what T.81 allows and beyond. Files are coded here by hand.
+// Coefficients of JPEGs, within what T.81 allows and beyond. Files are coded here by hand.
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstdlib>
+#include <numbers>
 
 #include "runtime/image/image_read.h"
 #include "tests/support/image_bytes.h"
@@ -54,8 +56,11 @@ FileBytes blocks(std::initializer_list<int> differences) {
   return entropy_coded(bits);
 }
 
-FileBytes with_step(int step) {
-  return segment(0xdb, bytes({0x10}) + be16(static_cast<std::size_t>(step)) + FileBytes(126, std::byte{1}));
+// The steps of DC and of AC.
+FileBytes with_step(int dc, int ac = 0x101) {
+  FileBytes steps = be16(static_cast<std::size_t>(dc));
+  for (int k = 1; k < 64; ++k) steps = steps + be16(static_cast<std::size_t>(ac));
+  return segment(0xdb, bytes({0x10}) + steps);
 }
 
 // A grey picture of so many blocks in a row.
@@ -67,6 +72,32 @@ FileBytes sequential(int step, std::size_t across, const FileBytes& coded_blocks
 FileBytes dc_scan(int bits) { return segment(0xda, bytes({1, 1, 0, 0, 0, bits})); }
 FileBytes progressive(int step, const FileBytes& scans) {
   return soi + with_step(step) + dc_table + frame(0xc2, 8, 8) + scans + eoi;
+}
+
+// Values of AC tables are a run of zeros and the category of the coefficient behind it, four bits each.
+FileBytes ac_table(std::initializer_list<int> values) {
+  FileBytes table = bytes({0x10, 0, 0, 0, 0, static_cast<int>(values.size())}) + FileBytes(11);
+  for (const int value : values) table = table + bytes({value});
+  return segment(0xc4, table);
+}
+
+std::string magnitude(int value) { return difference(value).substr(5); }
+
+// No DC, and the coefficient behind it in the zigzag order, which is the first of the row: the value 0 of the
+// table is its category, 1 the end of the block.
+FileBytes with_ac(int step, int ac) {
+  const auto category = static_cast<int>(std::bit_width(static_cast<unsigned>(std::abs(ac))));
+  return soi + with_step(1, step) + dc_table + ac_table({category, 0}) + frame(0xc1, 8, 8) + scan +
+         entropy_coded(difference(0) + "00000" + magnitude(ac) + "00001") + eoi;
+}
+
+// Progressive: DC, then `scans` of AC 1.
+FileBytes progressive_ac(int step, const FileBytes& scans) {
+  return soi + with_step(1, step) + dc_table + frame(0xc2, 8, 8) + dc_scan(0) + entropy_coded(difference(0)) +
+         scans + eoi;
+}
+FileBytes ac_scan(int bits, int category, const std::string& coded) {
+  return ac_table({category, 0}) + segment(0xda, bytes({1, 1, 0, 1, 1, bits})) + entropy_coded(coded);
 }
 
 // The grey level of each block: 128 and an eighth of the coefficient.
@@ -151,6 +182,78 @@ TEST_CASE("DC coefficients that no 8-bit samples have are refused, not decoded a
     const std::string said = sentence([&] { read_image(row.file, "photo"); });
     CAPTURE(said);
     CHECK(said.starts_with("photo: JPEG with a "));
+    CHECK(contains(said, row.sentence));
+  }
+}
+
+TEST_CASE("AC coefficients to the edge of what T.81 codes are decoded") {
+  // A.3.3: the row is 128 + AC / (4 sqrt 2) cos((2x + 1) pi / 16), within 0 to 255. Blocks are the same in
+  // every scan that leads to them.
+  const auto row_of = [](int ac) {
+    std::vector<int> row;
+    for (int x = 0; x < 8; ++x) {
+      const double level = 128 + ac / (4 * std::sqrt(2.0)) * std::cos((2 * x + 1) * std::numbers::pi / 16);
+      row.push_back(static_cast<int>(std::lround(std::clamp(level, 0.0, 255.0))));
+    }
+    return row;
+  };
+  const auto check_row = [&](const FileBytes& file, int ac) {
+    CAPTURE(ac);
+    const Image image = read_image(file, "photo");
+    const std::vector<int> expected = row_of(ac);
+    for (int y = 0; y < 8; ++y)
+      for (int x = 0; x < 8; ++x)
+        CHECK(std::abs(image.row(y)[3 * x] - expected[static_cast<std::size_t>(x)]) <= 1);
+  };
+  for (const int ac : {1, -1, 7, 100, -500, 928, -928, 1023, -1023}) check_row(with_ac(1, ac), ac);
+  check_row(with_ac(2, 400), 800);
+  check_row(with_ac(64, -12), -768);
+  check_row(with_ac(2000, 1), 2000);
+  check_row(progressive_ac(1, ac_scan(0, 10, "00000" + magnitude(-1023))), -1023);
+  check_row(progressive_ac(1, ac_scan(0x02, 8, "00000" + magnitude(200)) +
+                                  ac_scan(0x21, 1,
+                                          "00001"
+                                          "1") +
+                                  ac_scan(0x10, 1,
+                                          "00001"
+                                          "0")),
+            802);
+  // What a table has and no block uses is no fault.
+  check_row(soi + with_step(1, 1) + dc_table + ac_table({7, 0, 11, 15}) + frame(0xc0, 8, 8) + scan +
+                entropy_coded(difference(0) + "00000" + magnitude(100) + "00001") + eoi,
+            100);
+}
+
+TEST_CASE("AC coefficients that no 8-bit samples have are refused, not decoded as noise") {
+  const struct {
+    const char* what;
+    FileBytes file;
+    const char* sentence;
+  } table[] = {
+      {"11 bits", with_ac(1, 1024), "AC coefficient of 1024 in component 1, samples of 8 bits have -1023 to"},
+      {"11 bits, negative", with_ac(1, -1024), "AC coefficient of -1024 in component 1"},
+      {"15 bits", with_ac(1, 32767), "AC coefficient of 32767"},
+      {"times its step", with_ac(3, 683), "AC coefficient of 683 times 3 in component 1"},
+      {"a product that wraps to -64", with_ac(64, 1023), "AC coefficient of 1023 times 64"},
+      {"a short code, times a step of 65535", with_ac(65535, -1), "AC coefficient of -1 times 65535"},
+      {"progressive", progressive_ac(1, ac_scan(0, 11, "00000" + magnitude(1024))), "AC coefficient of 1024"},
+      {"progressive, less its last bit", progressive_ac(1, ac_scan(0x01, 10, "00000" + magnitude(512))),
+       "AC coefficient of 1024"},
+      {"progressive, a shift that wraps to 0", progressive_ac(1, ac_scan(0x0d, 4, "00000" + magnitude(8))),
+       "AC coefficient of 65536"},
+      {"progressive, times its step", progressive_ac(20, ac_scan(0, 7, "00000" + magnitude(-103))),
+       "AC coefficient of -103 times 20"},
+      {"progressive, a bit that a later scan adds",
+       progressive_ac(1, ac_scan(0x0b, 1, "00001") + ac_scan(0xba, 1,
+                                                             "00000"
+                                                             "1")),
+       "AC coefficient of 1024"},
+  };
+  for (const auto& row : table) {
+    CAPTURE(row.what);
+    const std::string said = sentence([&] { read_image(row.file, "photo"); });
+    CAPTURE(said);
+    CHECK(said.starts_with("photo: JPEG with an "));
     CHECK(contains(said, row.sentence));
   }
 }
