@@ -25,7 +25,9 @@ constexpr DatasetKind kinds[]{
     {"ade20k", "images/validation/*.jpg, annotations/validation/*.png, objectInfo150.txt"},
     {"coco-stuff", "images/SET2017/*.jpg, annotations or stuffthingmaps/SET2017/*.png, labels.txt"},
     {"coco-voc", "annotations/instances_SET2017.json, SET2017/*.jpg or images/SET2017/*.jpg"},
-    {"pairs", "photos in one folder, label maps NAME.png or NAME.labels.png in another or the same"},
+    {"pairs",
+     "photos in one folder, label maps NAME.png, or with one ending for all (NAME_L.png), in another or the "
+     "same"},
 };
 constexpr Dataset (*openers[])(const DatasetRequest&){
     open_voc,    open_pascal_context, open_pascal_context_60, open_camvid, open_cityscapes,

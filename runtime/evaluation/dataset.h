@@ -16,6 +16,9 @@
 // - coco-voc         COCO's instances of the 20 classes that PASCAL VOC has too, as torchvision's published
 //                    weights were measured: runtime/evaluation/coco_instances.h
 // - pairs            0..254 themselves, 255 void; with a class_dict.csv those of its classes, and 255.
+//                    A photo's label map is NAME.png or NAME.labels.png (or .npy, .bmp, .pgm, .ppm, .pnm);
+//                    where no photo has such a one, the names may have one ending for all, as CamVid's
+//                    NAME_L.png: _, -, a dot or a space, then a letter. Two that could be meant are refused.
 #pragma once
 
 #include <array>

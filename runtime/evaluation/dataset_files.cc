@@ -138,7 +138,7 @@ Files files_in(const DatasetRequest& request, const std::string& folder, const E
 
 Files labels_in(const DatasetRequest& request, const std::string& folder, std::string_view suffix) {
   Files labels = files_in(request, folder, {".png"}, suffix);
-  labels.merge(files_in(request, folder, {".npy"}, suffix));
+  labels.merge(files_in(request, folder, {".npy", ".bmp", ".pgm", ".ppm", ".pnm"}, suffix));
   return labels;
 }
 

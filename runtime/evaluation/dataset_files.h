@@ -45,7 +45,8 @@ const Extensions& photo_extensions();
 using Files = std::map<std::string, std::string>;  // stem -> path
 Files files_in(const DatasetRequest&, const std::string& folder, const Extensions&,
                std::string_view suffix = {});
-// The label maps among them: NAME.png, otherwise NAME.npy.
+// The label maps among them: NAME.png, otherwise NAME.npy, .bmp, .pgm, .ppm or .pnm, of which one may be
+// there.
 Files labels_in(const DatasetRequest&, const std::string& folder, std::string_view suffix = {});
 std::vector<std::string> folders_in(const DatasetRequest&, const std::string& folder);  // sorted names
 

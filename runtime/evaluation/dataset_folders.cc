@@ -1,7 +1,10 @@
 // Layouts that are a folder of photos beside a folder of label maps.
+#include <algorithm>
 #include <filesystem>
 #include <system_error>
+#include <utility>
 
+#include "layers/base/ascii.h"
 #include "layers/base/error.h"
 #include "runtime/evaluation/dataset_classes.h"
 #include "runtime/evaluation/dataset_layouts.h"
@@ -43,17 +46,70 @@ Files photos_beside_labels(const DatasetRequest& request) {
   return photos;
 }
 
-// NAME.png, if it is not the photo itself, and NAME.labels.png.
-Files labels_for_photos(const DatasetRequest& request, const Files& photos) {
+// Of all label maps those called NAME.png and NAME.labels.png.
+Files labels_for_photos(const DatasetRequest& request, const Files& photos, const Files& all) {
   const std::string& folder = request.options.labels;
-  Files labels;
-  if (!same_folder(request.root, folder)) labels = labels_in(request, folder);
+  Files labels = all;
   for (const auto& [stem, path] : labels_in(request, folder, beside)) {
     if (photos.contains(stem) && labels.contains(stem))
       fail(ErrorCode::malformed, path, ": ", stem, ".png is there too, and either could be meant");
     labels.emplace(stem, path);
   }
   return labels;
+}
+
+bool has_own_label(const Files& photos, const Files& labels) {
+  return std::ranges::any_of(photos, [&](const auto& photo) { return labels.contains(photo.first); });
+}
+
+// What the label maps' names have behind their photos', one ending for all, which begins with a
+// letter behind _, -, a dot or a space: _L of CamVid's NAME_L.png, _mask. Empty where there is none. Where
+// photos and label maps lie among each other, a picture whose name ends so is no photo. The first name is a
+// photo's in any case: it comes before its label map's.
+std::string common_ending(const Files& photos, const Files& labels, bool among_each_other) {
+  if (photos.empty()) return {};
+  const std::string& first = photos.begin()->first;
+  std::vector<std::string> endings;
+  for (auto label = labels.upper_bound(first); label != labels.end() && label->first.starts_with(first);
+       ++label)
+    if (std::string ending = label->first.substr(first.size());
+        ending.size() > 1 && ending.find_first_of("_-. ") == 0 && is_letter(ending[1]))
+      endings.push_back(std::move(ending));
+  for (const auto& [stem, path] : photos)
+    std::erase_if(endings, [&, name = stem](const std::string& ending) {
+      return !(among_each_other && name.ends_with(ending)) && !labels.contains(name + ending);
+    });
+  if (endings.size() > 1)
+    fail(ErrorCode::malformed, labels.at(first + endings[0]), ": ",
+         std::filesystem::path(labels.at(first + endings[1])).filename().string(),
+         " is there too, and either could be the label map of ", photos.at(first));
+  return endings.empty() ? std::string() : endings.front();
+}
+
+// The photos, and each one's label map under its name.
+struct Paired {
+  Files photos, labels;
+};
+
+Paired pair_by_ending(const Files& pictures, const Files& labels, const std::string& ending) {
+  Paired paired;
+  for (const auto& [stem, path] : pictures) {
+    const auto label = labels.find(stem + ending);
+    if (label == labels.end()) continue;  // a label map among the photos
+    paired.photos.emplace(stem, path);
+    paired.labels.emplace(stem, label->second);
+  }
+  return paired;
+}
+
+Paired pair_in_folders(const DatasetRequest& request) {
+  const bool same = same_folder(request.root, request.options.labels);
+  Paired paired{.photos = photos_beside_labels(request), .labels = {}};
+  const Files labels = labels_in(request, request.options.labels);
+  paired.labels = labels_for_photos(request, paired.photos, same ? Files() : labels);
+  if (has_own_label(paired.photos, paired.labels)) return paired;
+  const std::string ending = common_ending(paired.photos, labels, same);
+  return ending.empty() ? paired : pair_by_ending(paired.photos, labels, ending);
 }
 
 }  // namespace
@@ -108,8 +164,8 @@ Dataset open_pairs(const DatasetRequest& request) {
     dataset.samples.push_back(single_pair(request));
     return dataset;
   }
-  const Files photos = photos_beside_labels(request);
-  dataset.samples = pair_up(request, stems(photos), photos, request.root, labels_for_photos(request, photos),
+  const Paired paired = pair_in_folders(request);
+  dataset.samples = pair_up(request, stems(paired.photos), paired.photos, request.root, paired.labels,
                             request.options.labels);
   return dataset;
 }

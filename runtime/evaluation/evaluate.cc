@@ -9,7 +9,6 @@
 
 #include "layers/base/checked.h"
 #include "layers/base/error.h"
-#include "layers/base/visible_text.h"
 #include "runtime/evaluation/bounded_queue.h"
 #include "runtime/evaluation/upsampled_scores.h"
 #include "runtime/image/image_read.h"
@@ -130,7 +129,7 @@ void name_failure(const std::string& file, Step&& step) {
     step();
   } catch (const Error& error) {
     if (file.empty()) throw;
-    fail(error.code(), visible(file), ": ", error.what());
+    fail(error.code(), file, ": ", error.what());
   }
 }
 
@@ -245,7 +244,7 @@ std::string prediction_of(const DatasetSample& sample, const std::string& folder
     stems.push_back(std::move(photo));
   std::string found;
   for (const std::string& stem : stems)
-    for (const char* ending : {".labels.png", ".png", ".npy"}) {
+    for (const char* ending : {".labels.png", ".png", ".npy", ".bmp", ".pgm", ".ppm", ".pnm"}) {
       std::string path = (fs::path(folder) / (stem + ending)).string();
       std::error_code ignored;
       if (!fs::is_regular_file(path, ignored)) continue;
@@ -269,7 +268,7 @@ std::vector<std::string> list_predictions(const Predictions& predictions, const 
   }
   if (missing > 0)
     fail(ErrorCode::io, (std::filesystem::path(predictions.folder) / (first + ".png")).string(),
-         ": no such prediction, nor ", printable(first), ".labels.png or ", printable(first), ".npy; ",
+         ": no such prediction, nor ", printable(first), ".labels.png, .npy, .bmp, .pgm, .ppm or .pnm; ",
          missing, " of ", dataset.samples.size(), " images have none");
   return paths;
 }

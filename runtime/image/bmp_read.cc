@@ -80,11 +80,14 @@ Header read_header(const Bytes& file, std::int64_t max_pixels) {
   return h;
 }
 
+unsigned index_at(const Header& h, std::span<const std::byte> row, int x) {
+  const std::size_t bit = static_cast<std::size_t>(x) * h.bits;
+  return (std::to_integer<unsigned>(row[bit / 8]) >> (8 - h.bits - bit % 8)) & ((1u << h.bits) - 1);
+}
+
 void read_indexed(const Header& h, std::span<const std::byte> row, std::uint8_t* out, std::string_view name) {
   for (int x = 0; x < h.width; ++x, out += 3) {
-    const std::size_t bit = static_cast<std::size_t>(x) * h.bits;
-    const unsigned index =
-        (std::to_integer<unsigned>(row[bit / 8]) >> (8 - h.bits - bit % 8)) & ((1u << h.bits) - 1);
+    const unsigned index = index_at(h, row, x);
     if (index >= h.palette.size())
       fail(ErrorCode::malformed, name, ": palette index ", index, ", but the BMP's palette has ",
            h.palette.size(), " colours");
@@ -98,26 +101,64 @@ void read_direct(const Header& h, std::span<const std::byte> row, std::uint8_t* 
     for (std::size_t c = 0; c < 3; ++c) out[c] = std::to_integer<std::uint8_t>(pixel[h.byte_of[c]]);
 }
 
+void read_indices(const Header& h, std::span<const std::byte> row, std::uint8_t* out) {
+  for (int x = 0; x < h.width; ++x) out[x] = static_cast<std::uint8_t>(index_at(h, row, x));
+}
+
+// The rows as stored, each of a whole number of 32 bits; taken before any memory is.
+struct Rows {
+  std::span<const std::byte> stored;
+  std::size_t stride;
+  const Header& header;
+
+  Rows(const Bytes& file, const Header& h)
+      : stride((static_cast<std::size_t>(h.width) * h.bits + 31) / 32 * 4), header(h) {
+    stored = file.slice(h.pixels_at, stride * static_cast<std::size_t>(h.height));
+  }
+  std::span<const std::byte> row(int y) const {
+    return stored.subspan(stride * static_cast<std::size_t>(header.top_down ? y : header.height - 1 - y),
+                          stride);
+  }
+};
+
+bool is_grey_ramp(const Palette& palette) {
+  for (std::size_t i = 0; i < palette.size(); ++i)
+    if (std::ranges::any_of(palette[i], [i](std::uint8_t level) { return level != i; })) return false;
+  return true;
+}
+
 }  // namespace
 
 bool is_bmp(std::span<const std::byte> file) {
   return file.size() >= 2 && file[0] == std::byte{'B'} && file[1] == std::byte{'M'};
 }
 
+bool is_bmp_of_colours(std::span<const std::byte> file) {
+  if (file.size() < 30) return false;
+  const Bytes header{file, ""};
+  return header.le16(header.le32(file_header) == 12 ? 24 : 28) > 8;
+}
+
 Decoded read_bmp(const Bytes& file, std::int64_t max_pixels) {
   const Header h = read_header(file, max_pixels);
-  const std::size_t stride = (static_cast<std::size_t>(h.width) * h.bits + 31) / 32 * 4;
-  const auto stored = file.slice(h.pixels_at, stride * static_cast<std::size_t>(h.height));
+  const Rows rows(file, h);
   Image image = make_image(h.width, h.height, 3);
-  for (int y = 0; y < h.height; ++y) {
-    const auto row =
-        stored.subspan(stride * static_cast<std::size_t>(h.top_down ? y : h.height - 1 - y), stride);
+  for (int y = 0; y < h.height; ++y)
     if (h.bits <= 8)
-      read_indexed(h, row, image.row(y), file.name);
+      read_indexed(h, rows.row(y), image.row(y), file.name);
     else
-      read_direct(h, row, image.row(y));
-  }
-  return {std::move(image), 1, h.pixels_at + stored.size()};
+      read_direct(h, rows.row(y), image.row(y));
+  return {std::move(image), 1, h.pixels_at + rows.stored.size()};
+}
+
+LabelSamples read_bmp_labels(const Bytes& file, std::int64_t max_pixels) {
+  Header h = read_header(file, max_pixels);
+  if (h.bits > 8) return {read_bmp(file, max_pixels).image, {}};
+  const Rows rows(file, h);
+  Image samples = make_image(h.width, h.height, 1);
+  for (int y = 0; y < h.height; ++y) read_indices(h, rows.row(y), samples.row(y));
+  if (h.bits == 8 && is_grey_ramp(h.palette)) h.palette.clear();
+  return {std::move(samples), std::move(h.palette)};
 }
 
 }  // namespace atrous::formats

@@ -43,18 +43,29 @@ bool is_webp(std::span<const std::byte>);
 bool is_bmp(std::span<const std::byte>);
 bool is_pnm(std::span<const std::byte>);  // P1 to P7
 
-bool is_png_of_colours(std::span<const std::byte>);  // of a PNG: RGB or RGBA
+// By its header, of a file of that format: RGB or RGBA.
+bool is_png_of_colours(std::span<const std::byte>);
+bool is_bmp_of_colours(std::span<const std::byte>);
+bool is_pnm_of_colours(std::span<const std::byte>);
+
+// What a picture holds where its pixels are labels: one channel of grey samples of 1 to 16 bits or of palette
+// indices, as stored, or RGB of 8 bits, alpha dropped. Indices may lie beyond the palette. A 16-bit sample
+// over 255 is Error(malformed) with its place, but for 65535, which becomes 255. Error(unsupported) for
+// colours of 16 bits, and for a PNM's whose maximum is not 255.
+struct LabelSamples {
+  Image samples;
+  Palette palette;  // of an indexed picture, its own; otherwise empty
+};
+constexpr unsigned void_sample = 65535;
+constexpr std::uint8_t void_label = 255;
+LabelSamples read_png_labels(const Bytes&, std::int64_t max_pixels);
+// A palette whose colour i is grey i throughout, of 8 bits, is that of a grey picture: BMP knows no other.
+LabelSamples read_bmp_labels(const Bytes&, std::int64_t max_pixels);
+LabelSamples read_pnm_labels(const Bytes&, std::int64_t max_pixels);
+// Error(malformed) for a 16-bit label at that pixel that is neither 0..255 nor void_sample.
+std::uint8_t label_of_16_bits(unsigned sample, std::int64_t x, std::int64_t y, std::string_view name);
 
 Decoded read_png(const Bytes&, std::int64_t max_pixels);
-// What a PNG holds where its pixels are labels: one channel of grey samples of 1 to 16 bits or of palette
-// indices, as stored, or RGB of 8 bits, alpha dropped. Indices may lie beyond the palette. A 16-bit sample
-// over 255 is Error(malformed) with its place, but for 65535, which becomes 255. Error(unsupported) for other
-// PNGs of 16 bits.
-struct PngLabels {
-  Image samples;
-  Palette palette;  // of an indexed PNG, its own; otherwise empty
-};
-PngLabels read_png_labels(const Bytes&, std::int64_t max_pixels);
 Decoded read_jpeg(const Bytes&, std::int64_t max_pixels);
 Decoded read_webp(const Bytes&, std::int64_t max_pixels);  // with ATROUS_WEBP alone
 Decoded read_bmp(const Bytes&, std::int64_t max_pixels);

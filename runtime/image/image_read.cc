@@ -62,6 +62,13 @@ void check_dimensions(std::int64_t width, std::int64_t height, std::int64_t max_
          " pixels, over the limit of ", max_pixels);
 }
 
+std::uint8_t label_of_16_bits(unsigned sample, std::int64_t x, std::int64_t y, std::string_view name) {
+  if (sample > 255 && sample != void_sample)
+    fail(ErrorCode::malformed, name, ": the 16-bit label ", sample, " at pixel (", x, ", ", y,
+         ") is over 255; ", void_sample, " is void");
+  return sample == void_sample ? void_label : static_cast<std::uint8_t>(sample);
+}
+
 }  // namespace formats
 
 namespace {

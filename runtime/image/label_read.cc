@@ -9,23 +9,30 @@
 #include "runtime/image/image_formats.h"
 #include "runtime/image/npy.h"
 #include "runtime/image/pillow_resize.h"
+#include "weights_tools/io/bytes.h"
 #include "weights_tools/io/file.h"
+#include "weights_tools/io/foreign.h"
 
 namespace atrous {
 
 namespace {
 
 [[noreturn]] void refuse_format(std::span<const std::byte> file, std::string_view name) {
-  if (file.empty()) fail(ErrorCode::malformed, name, ": the file is empty");
-  const std::string_view found = formats::is_jpeg(file)  ? "this is a JPEG file"
-                                 : formats::is_bmp(file) ? "this is a BMP file"
-                                 : formats::is_pnm(file) ? "this is a PNM file"
-                                                         : "this is no PNG file";
-  fail(ErrorCode::unsupported, name, ": ", found, "; labels are read from PNG and .npy");
+  if (file.empty()) fail(ErrorCode::malformed, name, ": is empty");
+  const std::string_view found = describe_file(as_text(file));
+  fail(ErrorCode::unsupported, name, ": is ", found.empty() ? "no picture in a known format" : found,
+       "; labels are read from PNG, BMP, PNM and .npy");
+}
+
+formats::LabelSamples decode(const formats::Bytes& file, std::int64_t max_pixels) {
+  if (formats::is_png(file.data)) return formats::read_png_labels(file, max_pixels);
+  if (formats::is_bmp(file.data)) return formats::read_bmp_labels(file, max_pixels);
+  if (formats::is_pnm(file.data)) return formats::read_pnm_labels(file, max_pixels);
+  refuse_format(file.data, file.name);
 }
 
 constexpr int no_colour = -1, several = -2;
-constexpr std::uint8_t void_label = 255;
+using formats::void_label;
 constexpr Colour black{0, 0, 0}, white{255, 255, 255};
 
 bool is_grey(const Colour& c) { return c[0] == c[1] && c[1] == c[2]; }
@@ -89,7 +96,7 @@ LabelMap look_up(const Image& picture, const ColourTable& table, const LabelColo
                  std::string_view name) {
   if (colours.palette.empty())
     fail(ErrorCode::unsupported, name,
-         ": this PNG holds colours, and no palette says which classes they stand for");
+         ": this picture holds colours, and no palette says which classes they stand for");
   const std::size_t pixels = picture.pixels.size() / 3;
   LabelMap map{picture.width, picture.height, std::vector<std::uint8_t>(pixels)};
   Colour last = colour_at(picture, 0);
@@ -168,27 +175,27 @@ ReadLabels from_grey(Image samples, const LabelColours& colours) {
   return {replaced(std::move(samples), to), LabelForm::colours};
 }
 
-ReadLabels from_palette(formats::PngLabels png, const LabelColours& colours) {
+ReadLabels from_palette(formats::LabelSamples file, const LabelColours& colours) {
   const ColourTable table(colours);
-  const std::array<bool, 256> used = levels_of(png.samples);
+  const std::array<bool, 256> used = levels_of(file.samples);
   std::array<int, 256> to{};
   bool all_known = true, moved = false;
   for (std::size_t i = 0; i < to.size(); ++i) {
-    const bool coloured = i < png.palette.size();
+    const bool coloured = i < file.palette.size();
     to[i] = static_cast<int>(i);
     if (!used[i] || (!coloured && i == void_label)) continue;
-    if (coloured && i < colours.palette.size() && png.palette[i] == colours.palette[i]) continue;
-    const int label = coloured ? table.find(png.palette[i]) : no_colour;
+    if (coloured && i < colours.palette.size() && file.palette[i] == colours.palette[i]) continue;
+    const int label = coloured ? table.find(file.palette[i]) : no_colour;
     all_known = all_known && (label >= 0 || i == void_label);
     if (label < 0) continue;
     moved = moved || label != to[i];
     to[i] = label;
   }
-  if (!moved) return {as_they_are(std::move(png.samples))};
+  if (!moved) return {as_they_are(std::move(file.samples))};
   const bool only_theirs = std::ranges::all_of(
-      png.palette, [&](const Colour& c) { return c == black || c == white || table.find(c) != no_colour; });
-  if (!all_known || !only_theirs) return {as_they_are(std::move(png.samples)), LabelForm::indices, true};
-  return {replaced(std::move(png.samples), to), LabelForm::renumbered};
+      file.palette, [&](const Colour& c) { return c == black || c == white || table.find(c) != no_colour; });
+  if (!all_known || !only_theirs) return {as_they_are(std::move(file.samples)), LabelForm::indices, true};
+  return {replaced(std::move(file.samples), to), LabelForm::renumbered};
 }
 
 // The source position for each new one.
@@ -209,7 +216,9 @@ std::vector<std::size_t> nearest(int source, int target) {
 
 bool holds_colours(const std::string& path) try {
   const std::vector<std::byte> file = read_file(path, ReadOptions().max_file_bytes);
-  return formats::is_png(file) && formats::is_png_of_colours(file);
+  if (formats::is_png(file)) return formats::is_png_of_colours(file);
+  if (formats::is_bmp(file)) return formats::is_bmp_of_colours(file);
+  return formats::is_pnm(file) && formats::is_pnm_of_colours(file);
 } catch (...) {
   rethrow_as_error();
 }
@@ -217,12 +226,11 @@ bool holds_colours(const std::string& path) try {
 ReadLabels read_labels(std::span<const std::byte> file, std::string_view name, const LabelColours& colours,
                        const ReadOptions& options) try {
   if (is_npy(file)) return {read_npy_labels(file, name, options.max_pixels)};
-  if (!formats::is_png(file)) refuse_format(file, name);
-  formats::PngLabels png = formats::read_png_labels({file, name}, options.max_pixels);
-  if (png.samples.channels == 3) return from_colours(std::move(png.samples), colours, name);
-  if (colours.palette.empty()) return {as_they_are(std::move(png.samples))};
-  return png.palette.empty() ? from_grey(std::move(png.samples), colours)
-                             : from_palette(std::move(png), colours);
+  formats::LabelSamples read = decode({file, name}, options.max_pixels);
+  if (read.samples.channels == 3) return from_colours(std::move(read.samples), colours, name);
+  if (colours.palette.empty()) return {as_they_are(std::move(read.samples))};
+  return read.palette.empty() ? from_grey(std::move(read.samples), colours)
+                              : from_palette(std::move(read), colours);
 } catch (...) {
   rethrow_as_error();
 }

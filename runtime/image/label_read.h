@@ -35,17 +35,19 @@ struct ReadLabels {
   bool other_order = false;
 };
 
-// Labels from
-// - a palette PNG of 1 to 8 bits: its indices. Where every colour that occurs is a label's, some of them at
+// Labels from PNG, BMP, PNM (P5, P6) and .npy:
+// - a picture with a palette, of 1 to 8 bits: its indices. Where every colour that occurs is a label's, some
+// of them at
 //   another index, and the file's palette holds none but labels' colours, black and white, an image editor
 //   has renumbered the colours: then the colours are looked up. An index beyond the palette is a label like
 //   any other: void may well have no colour;
-// - a grey PNG of 1 to 16 bits, or a PNG of colours whose three channels are equal everywhere: its samples as
-//   stored, of 2 bits 0..3, not spread over 0..255 (Pillow spreads grey of 2 and 4 bits; for all others the
-//   result is what numpy.asarray(PIL.Image.open(file)) gives). A 16-bit 65535 is void, 255. The levels are
-//   colours instead where each is a label's and either not all can be labels of the palette (0 up to its
-//   size, 255) or the palette is grey throughout, or for a PNG of colours of_labels;
-// - any other PNG of 8-bit colours, whose alpha is dropped: each colour looked up in `colours`;
+// - a grey picture of 1 to 16 bits, or one of colours whose three channels are equal everywhere: its samples
+//   as stored, of 2 bits 0..3, not spread over 0..255 (Pillow spreads PNG's grey of 2 and 4 bits and PNM's
+//   whose maximum is not 255; for all others the result is what numpy.asarray(PIL.Image.open(file)) gives). A
+//   16-bit 65535 is void, 255. The levels are colours instead where each is a label's and either not all can
+//   be labels of the palette (0 up to its size, 255) or the palette is grey throughout, or for a picture of
+//   colours of_labels;
+// - any other picture of 8-bit colours, whose alpha is dropped: each colour looked up in `colours`;
 // - a .npy file, which is read_npy_labels().
 //
 // An EXIF orientation is not applied, since annotations are drawn on what was seen. Error(malformed) for a
@@ -56,7 +58,7 @@ ReadLabels read_labels(std::span<const std::byte> file, std::string_view name, c
                        const ReadOptions& = {});
 ReadLabels read_labels_file(const std::string& path, const LabelColours& colours, const ReadOptions& = {});
 
-// By its header a PNG of colours.
+// By its header a picture of colours that read_labels() reads.
 bool holds_colours(const std::string& path);
 
 // Without colours: indices alone.

@@ -21,7 +21,6 @@ namespace atrous::formats {
 
 namespace {
 
-constexpr std::uint8_t void_sample = 255;  // what a 16-bit 65535 becomes among labels
 constexpr std::array<std::uint8_t, 8> signature{0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
 
 enum ColourType : unsigned { grey = 0, rgb = 2, indexed = 3, grey_alpha = 4, rgb_alpha = 6 };
@@ -269,7 +268,7 @@ void expand_raw(unsigned depth, const std::uint8_t* row, int count, std::uint8_t
     return;
   }
   if (depth == 16) {
-    for (int x = 0; x < count; ++x, row += 2) out[x] = row[0] == 0 ? row[1] : void_sample;
+    for (int x = 0; x < count; ++x, row += 2) out[x] = row[0] == 0 ? row[1] : void_label;
     return;
   }
   for (int x = 0; x < count; ++x)
@@ -292,12 +291,9 @@ void expand(const Parts& parts, const std::uint8_t* row, int count, std::uint8_t
 
 // A row of 16-bit grey samples that are to be labels: 0..255, and 65535, which is void.
 void check_labels(const std::uint8_t* row, int count, const Pass& pass, int y, std::string_view name) {
-  for (int x = 0; x < count; ++x, row += 2) {
-    const int value = row[0] << 8 | row[1];
-    if (value > 255 && value != 65535)
-      fail(ErrorCode::malformed, name, ": the 16-bit label ", value, " at pixel (", pass.x0 + x * pass.dx,
-           ", ", pass.y0 + y * pass.dy, ") is over 255; 65535 is void");
-  }
+  for (int x = 0; x < count; ++x, row += 2)
+    label_of_16_bits(static_cast<unsigned>(row[0] << 8 | row[1]), pass.x0 + x * pass.dx,
+                     pass.y0 + y * pass.dy, name);
 }
 
 // Decodes one pass from `filtered`; returns what is left of it.
@@ -364,14 +360,14 @@ Decoded read_png(const Bytes& file, std::int64_t max_pixels) {
   return {decode_passes(parts, 3, file.name), parts.orientation, parts.end};
 }
 
-PngLabels read_png_labels(const Bytes& file, std::int64_t max_pixels) {
+LabelSamples read_png_labels(const Bytes& file, std::int64_t max_pixels) {
   Parts parts = read_chunks(file, max_pixels);
   const Header& h = parts.header;
   const bool single = h.colour == grey || h.colour == indexed;
   if (!single && h.depth > 8)
     fail(ErrorCode::unsupported, file.name,
-         ": labels are read from PNGs of 8 bits a sample, and grey of 16; this is ", colour_name(h.colour),
-         " of ", h.depth);
+         ": labels that are colours are read from 8 bits a sample, and only grey ones from 16; this PNG is ",
+         colour_name(h.colour), " of ", h.depth, ": save it with 8");
   Image samples = decode_passes(parts, single ? 1 : 3, file.name);
   if (h.colour != indexed) parts.palette.clear();
   return {std::move(samples), std::move(parts.palette)};

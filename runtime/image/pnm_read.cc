@@ -37,14 +37,16 @@ std::uint8_t scaled(std::uint32_t sample, std::int64_t maximum) {
   return static_cast<std::uint8_t>(std::min(value, 255.0));
 }
 
-}  // namespace
+struct Header {
+  int width = 0, height = 0;
+  std::int64_t maximum = 0;
+  std::size_t channels = 0, bytes = 0;  // of a pixel, of a sample
+  std::size_t pixels_at = 0;
 
-bool is_pnm(std::span<const std::byte> file) {
-  return file.size() >= 3 && file[0] == std::byte{'P'} && file[1] >= std::byte{'1'} &&
-         file[1] <= std::byte{'7'} && is_space(std::to_integer<std::uint8_t>(file[2]));
-}
+  std::size_t pixels() const { return static_cast<std::size_t>(width) * static_cast<std::size_t>(height); }
+};
 
-Decoded read_pnm(const Bytes& file, std::int64_t max_pixels) {
+Header read_header(const Bytes& file, std::int64_t max_pixels) {
   const std::uint8_t kind = file.u8(1);
   if (kind != '5' && kind != '6')
     fail(ErrorCode::unsupported, file.name, ": PNM kind P", static_cast<char>(kind),
@@ -57,16 +59,52 @@ Decoded read_pnm(const Bytes& file, std::int64_t max_pixels) {
     fail(ErrorCode::malformed, file.name, ": PNM maximum ", maximum, " is outside 1..65535");
   if (!is_space(file.u8(at)))
     fail(ErrorCode::malformed, file.name, ": the PNM header does not end in white space");
+  return {.width = static_cast<int>(width),
+          .height = static_cast<int>(height),
+          .maximum = maximum,
+          .channels = kind == '5' ? 1u : 3u,
+          .bytes = maximum < 256 ? 1u : 2u,
+          .pixels_at = at + 1};
+}
 
-  const std::size_t channels = kind == '5' ? 1 : 3, bytes = maximum < 256 ? 1 : 2;
-  const std::size_t pixels = static_cast<std::size_t>(width * height);
-  const Bytes stored{file.slice(at + 1, pixels * channels * bytes), file.name};
-  Image image = make_image(static_cast<int>(width), static_cast<int>(height), 3);
-  for (std::size_t i = 0; i < 3 * pixels; ++i) {
-    const std::size_t sample = channels == 3 ? i : i / 3;
-    image.pixels[i] = scaled(bytes == 1 ? stored.u8(sample) : stored.be16(2 * sample), maximum);
+}  // namespace
+
+bool is_pnm(std::span<const std::byte> file) {
+  return file.size() >= 3 && file[0] == std::byte{'P'} && file[1] >= std::byte{'1'} &&
+         file[1] <= std::byte{'7'} && is_space(std::to_integer<std::uint8_t>(file[2]));
+}
+
+bool is_pnm_of_colours(std::span<const std::byte> file) {
+  return file.size() > 1 && file[1] == std::byte{'6'};
+}
+
+Decoded read_pnm(const Bytes& file, std::int64_t max_pixels) {
+  const Header h = read_header(file, max_pixels);
+  const Bytes stored{file.slice(h.pixels_at, h.pixels() * h.channels * h.bytes), file.name};
+  Image image = make_image(h.width, h.height, 3);
+  for (std::size_t i = 0; i < 3 * h.pixels(); ++i) {
+    const std::size_t sample = h.channels == 3 ? i : i / 3;
+    image.pixels[i] = scaled(h.bytes == 1 ? stored.u8(sample) : stored.be16(2 * sample), h.maximum);
   }
-  return {std::move(image), 1, at + 1 + stored.size()};
+  return {std::move(image), 1, h.pixels_at + stored.size()};
+}
+
+LabelSamples read_pnm_labels(const Bytes& file, std::int64_t max_pixels) {
+  const Header h = read_header(file, max_pixels);
+  if (h.channels == 3 && h.maximum != 255)
+    fail(ErrorCode::unsupported, file.name,
+         ": labels that are colours are read from PNM of maximum 255, not ", h.maximum);
+  if (h.channels == 3) return {read_pnm(file, max_pixels).image, {}};
+  const Bytes stored{file.slice(h.pixels_at, h.pixels() * h.bytes), file.name};
+  Image samples = make_image(h.width, h.height, 1);
+  for (std::size_t i = 0; i < h.pixels(); ++i) {
+    const auto width = static_cast<std::size_t>(h.width);
+    samples.pixels[i] = h.bytes == 1
+                            ? stored.u8(i)
+                            : label_of_16_bits(stored.be16(2 * i), static_cast<std::int64_t>(i % width),
+                                               static_cast<std::int64_t>(i / width), file.name);
+  }
+  return {std::move(samples), {}};
 }
 
 }  // namespace atrous::formats

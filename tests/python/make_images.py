@@ -246,6 +246,11 @@ def labels(folder):
     bit = grey.convert("1")
     bit.save(cases.path("bit.png"))
     cases.add("labels", "bit.png", plain(bit), 31, 17)
+    for name, image in (("grey.bmp", grey), ("indices.bmp", Image.open(cases.path("indices8False.png"))),
+                        ("bit.bmp", bit), ("grey.pgm", grey), ("colours.bmp", grey.convert("RGB")),
+                        ("colours.ppm", grey.convert("RGB"))):
+        image.save(cases.path(name))
+        cases.add("labels", name, grey if image.mode == "RGB" else plain(image), 31, 17)
 
     # Long thin maps meet many centres that lie on, or a rounding beside, the border between two pixels.
     random.seed(2)

@@ -332,6 +332,70 @@ TEST_CASE("pairs: label maps beside the photos") {
   CHECK(contains(refusal("pairs", tree, {"", tree.root()}), "1 of 3 photos have none"));
 }
 
+TEST_CASE("pairs: label maps whose names have one ending for all, as CamVid's NAME_L.png") {
+  for (const std::string ending : {"_L", "_mask", "-labels", ".seg"}) {
+    CAPTURE(ending);
+    const DatasetTree tree;
+    for (const char* name : {"a", "a_1", "b"}) {
+      tree.photo(text("photos/", name, ".jpg"));
+      tree.labels(text("labels/", name, ending, ".png"), {static_cast<std::uint8_t>(name[0])});
+    }
+    tree.labels("labels/b_other.png", {0});  // which a has not
+    const Dataset dataset = open_dataset("pairs", tree / "photos", {"", tree / "labels"});
+    CHECK(names(dataset) == std::vector<std::string>{"a", "a_1", "b"});
+    CHECK(dataset.samples[1].label == tree / text("labels/a_1", ending, ".png"));
+    CHECK(truth(dataset, 2) == Labels{'b'});
+  }
+}
+
+TEST_CASE("pairs: an ending tells label maps from photos in one folder") {
+  const DatasetTree tree;
+  for (const char* name : {"a", "b"}) {
+    tree.photo(text(name, ".png"));
+    tree.labels(text(name, "_L.png"), {static_cast<std::uint8_t>(name[0])});
+  }
+  const Dataset dataset = open_dataset("pairs", tree.root(), {"", tree.root()});
+  CHECK(names(dataset) == std::vector<std::string>{"a", "b"});
+  CHECK(dataset.samples[0].photo == tree / "a.png");
+  CHECK(truth(dataset, 1) == Labels{'b'});
+  // Numbered photos are no label maps of each other.
+  const DatasetTree numbered;
+  for (const char* name : {"a.png", "a_1.png"}) numbered.photo(name);
+  CHECK(contains(refusal("pairs", numbered, {"", numbered.root()}), "2 of 2 photos have none"));
+}
+
+TEST_CASE(
+    "pairs: two endings that could be meant are refused with both names, and a missing one is missing") {
+  const DatasetTree tree;
+  for (const char* name : {"a", "b"}) tree.photo(text("photos/", name, ".jpg"));
+  for (const char* name : {"a_edge", "a_mask", "b_edge", "b_mask"})
+    tree.labels(text("labels/", name, ".png"), {1});
+  const DatasetOptions options{"", tree / "labels"};
+  const std::string said = sentence([&] { open_dataset("pairs", tree / "photos", options); });
+  CHECK(contains(said, "labels/a_edge.png: a_mask.png is there too, and either could be"));
+  CHECK(contains(said, "photos/a.jpg"));
+  // A name of a photo's own comes first.
+  for (const char* name : {"a", "b"}) tree.labels(text("labels/", name, ".png"), {7});
+  CHECK(truth(open_dataset("pairs", tree / "photos", options)) == Labels{7});
+  for (const char* name : {"a.png", "b.png", "b_edge.png", "b_mask.png"}) tree.remove(text("labels/", name));
+  CHECK(contains(sentence([&] { open_dataset("pairs", tree / "photos", options); }),
+                 "a.png: no such label map; 2 of 2 photos have none"));
+}
+
+TEST_CASE("label maps may be BMP or PNM, of which a name has one") {
+  const DatasetTree tree;
+  for (const char* name : {"a", "b"}) tree.photo(text("photos/", name, ".jpg"));
+  tree.file("labels/a.pgm", "P5 2 1 255\n\1\2");
+  tree.file("labels/b.PNM", "P5 1 1 255\n\3");
+  const DatasetOptions options{"", tree / "labels"};
+  const Dataset dataset = open_dataset("pairs", tree / "photos", options);
+  CHECK(truth(dataset, 0) == Labels{1, 2});
+  CHECK(truth(dataset, 1) == Labels{3});
+  tree.file("labels/a.bmp", "BM");
+  CHECK(
+      contains(sentence([&] { open_dataset("pairs", tree / "photos", options); }), "either could be meant"));
+}
+
 TEST_CASE("pairs: two files") {
   const DatasetTree tree;
   tree.photo("a.jpg");

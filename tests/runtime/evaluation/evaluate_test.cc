@@ -566,8 +566,10 @@ TEST_CASE_FIXTURE(Predicted, "a prediction that is missing, of another size or o
                                        ": prediction at pixel (1, 1): expected a class below 5, found 9"));
   std::filesystem::remove(path(4));
   std::filesystem::remove(path(5));
-  CHECK(sentence(ErrorCode::io, [&] { evaluate(subject(), open()); }) ==
-        path(4) + ": no such prediction, nor e.labels.png or e.npy; 2 of 6 images have none");
+  CHECK(
+      sentence(ErrorCode::io, [&] { evaluate(subject(), open()); }) ==
+      path(4) +
+          ": no such prediction, nor e.labels.png, .npy, .bmp, .pgm, .ppm or .pnm; 2 of 6 images have none");
   write_labels(predictions + "/a.labels.png", predicted(0));
   CHECK(mentions(sentence(ErrorCode::malformed, [&] { evaluate(subject(), open()); }),
                  "either could be meant"));

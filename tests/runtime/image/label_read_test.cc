@@ -7,8 +7,8 @@
 #include "runtime/image/image_formats.h"
 #include "runtime/image/palette.h"
 #include "runtime/image/png.h"
+#include "tests/support/image_bytes.h"
 #include "tests/support/image_helpers.h"
-#include "tests/support/png_helpers.h"
 #include "tests/support/temporary.h"
 #include "weights_tools/io/file.h"
 
@@ -132,7 +132,8 @@ TEST_CASE("pictures of 16-bit colours are refused by the name of what they hold"
     const FileBytes row = bytes({0}) + FileBytes(static_cast<std::size_t>(bytes_of_a_pixel));
     check_refused(
         label_png(1, 1, 16, colour, row), ErrorCode::unsupported,
-        "labels are read from PNGs of 8 bits a sample, and grey of 16; this is " + found + " of 16");
+        "labels that are colours are read from 8 bits a sample, and only grey ones from 16; this PNG is " +
+            found + " of 16: save it with 8");
   };
   refused(rgb, 6, "RGB");
   refused(rgb_alpha, 8, "RGBA");
@@ -141,7 +142,7 @@ TEST_CASE("pictures of 16-bit colours are refused by the name of what they hold"
 
 TEST_CASE("colours without a palette are refused") {
   check_refused(rgb_png(2, 1, {{3, 3, 3}, {1, 2, 3}}), ErrorCode::unsupported,
-                "this PNG holds colours, and no palette says which classes they stand for");
+                "this picture holds colours, and no palette says which classes they stand for");
 }
 
 TEST_CASE("grey that is saved as colours is read as grey") {
@@ -280,12 +281,85 @@ TEST_CASE("NumPy arrays of whole numbers are labels") {
   check_refused(npy("|u1", "(9223372036854775807, 2)", {}), ErrorCode::limit, "over the limit");
 }
 
-TEST_CASE("formats other than PNG are refused by name") {
-  check_refused(bytes({0xff, 0xd8, 0xff, 0xe0, 0, 16}), ErrorCode::unsupported, "JPEG");
-  check_refused(bytes("BM") + FileBytes(60), ErrorCode::unsupported, "BMP");
-  check_refused(bytes("P5 1 1 255 a"), ErrorCode::unsupported, "PNM");
-  check_refused(bytes("GIF89a......"), ErrorCode::unsupported, "no PNG file");
-  check_refused({}, ErrorCode::malformed, "empty");
+TEST_CASE("a BMP's palette indices and grey levels are the labels") {
+  const auto colour_table = [](const std::vector<Colour>& colours) {
+    FileBytes table;
+    for (const Colour& c : colours) table = table + bytes({c[2], c[1], c[0], 0});
+    return table;
+  };
+  // `used` colours in the table, behind which the pixels begin.
+  const auto bmp_of = [](std::size_t width, std::size_t height, std::size_t bits, std::size_t used,
+                         const FileBytes& rest) {
+    return bytes("BM") + le32(0) + le32(0) + le32(54 + 4 * used) + le32(40) + le32(width) + le32(height) +
+           le16(1) + le16(bits) + le32(0) + FileBytes(12) + le32(used) + le32(0) + rest;
+  };
+  const std::vector<Colour> three{{0, 0, 0}, {128, 0, 0}, {0, 128, 0}};
+  // The lower row comes first, each of a multiple of four bytes.
+  const FileBytes eight =
+      bmp_of(3, 2, 8, 3, colour_table(three) + bytes({2, 1, 255, 0}) + bytes({0, 1, 2, 0}));
+  CHECK(read(eight) == map_of(3, 2, {0, 1, 2, 2, 1, 255}));
+  CHECK(read(bmp_of(3, 1, 4, 3, colour_table(three) + bytes({0x01, 0x20, 0, 0}))) == map_of(3, 1, {0, 1, 2}));
+  CHECK(read(bmp_of(9, 1, 1, 2, colour_table({{0, 0, 0}, {255, 255, 255}}) + bytes({0xa1, 0x80, 0, 0}))) ==
+        map_of(9, 1, {1, 0, 1, 0, 0, 0, 0, 1, 1}));
+  // An editor's order of the same colours is matched by colour, as that of a PNG is.
+  const LabelColours colours{.palette = three, .voids = {}, .source = "the palette"};
+  const ReadLabels moved = read_labels(
+      bmp_of(3, 1, 8, 3, colour_table({{0, 128, 0}, {0, 0, 0}, {128, 0, 0}}) + bytes({0, 1, 2, 0})), "label",
+      colours);
+  CHECK(moved.map == map_of(3, 1, {2, 0, 1}));
+  CHECK(moved.form == LabelForm::renumbered);
+  // A grey picture has a palette of greys, which is no palette of classes.
+  std::vector<Colour> ramp;
+  for (int i = 0; i < 256; ++i)
+    ramp.push_back(
+        {static_cast<std::uint8_t>(i), static_cast<std::uint8_t>(i), static_cast<std::uint8_t>(i)});
+  const ReadLabels grey_levels =
+      read_labels(bmp_of(3, 1, 8, 256, colour_table(ramp) + bytes({0, 2, 255, 0})), "label", colours);
+  CHECK(grey_levels.map == map_of(3, 1, {0, 2, 255}));
+  CHECK(grey_levels.form == LabelForm::indices);
+  check_refused(first(eight, eight.size() - 1), ErrorCode::malformed, "truncated");
+  check_refused(bmp_of(60000, 60000, 8, 0, {}), ErrorCode::limit, "over the limit");
+}
+
+TEST_CASE("a PNM's grey samples are the labels, as stored, and 16-bit ones as a PNG's") {
+  CHECK(read(bytes("P5\n# by hand\n3 1\n20\n") + bytes({0, 20, 255})) == map_of(3, 1, {0, 20, 255}));
+  CHECK(read(bytes("P5 2 2 65535\n") + bytes({0, 0, 0, 7, 0, 255, 255, 255})) ==
+        map_of(2, 2, {0, 7, 255, 255}));
+  check_refused(bytes("P5 2 2 65535\n") + bytes({0, 0, 0, 7, 0, 255, 1, 0}), ErrorCode::malformed,
+                "the 16-bit label 256 at pixel (1, 1) is over 255; 65535 is void");
+  check_refused(bytes("P5 2 2 255\n") + bytes({0, 0, 0}), ErrorCode::malformed, "truncated");
+  check_refused(bytes("P2 1 1 255\n7\n"), ErrorCode::unsupported, "PNM kind P2; P5 and P6 are supported");
+}
+
+TEST_CASE("BMP and PNM of colours are looked up as PNG is") {
+  const LabelColours colours{.palette = {{0, 0, 0}, {128, 0, 0}, {0, 128, 0}}, .voids = {{224, 224, 192}}};
+  const FileBytes row = bytes({0, 128, 0, 128, 0, 0, 224, 224, 192});
+  const FileBytes as_bmp = bmp(3, 1, 24, 0, bytes({0, 128, 0, 0, 0, 128, 192, 224, 224, 0, 0, 0}));
+  const TemporaryFolder folder;
+  for (const FileBytes& file : {bytes("P6 3 1 255\n") + row, as_bmp}) {
+    const ReadLabels labels = read_labels(file, "label", colours);
+    CHECK(labels.map == map_of(3, 1, {2, 1, 255}));
+    CHECK(labels.form == LabelForm::colours);
+    check_refused(file, ErrorCode::unsupported, "holds colours, and no palette");
+    write_file(folder / "label", file);
+    CHECK(holds_colours(folder / "label"));
+  }
+  write_file(folder / "label", bytes("P5 1 1 255\n") + bytes({1}));
+  CHECK_FALSE(holds_colours(folder / "label"));
+  check_refused(bytes("P6 1 1 65535\n") + bytes({0, 1, 0, 1, 0, 1}), ErrorCode::unsupported,
+                "of maximum 255, not 65535");
+}
+
+TEST_CASE("label maps in formats that labels are not read from are named") {
+  const std::pair<FileBytes, const char*> files[] = {
+      {grey_jpeg(), "label: is a JPEG image; labels are read from PNG, BMP, PNM and .npy"},
+      {bytes("GIF89a"), "label: is a GIF image; "},
+      {bytes("version https://git-lfs.github.com/spec/v1\n"),
+       "label: is a Git LFS pointer: the real file was not downloaded; "},
+      {bytes("<!DOCTYPE html><html>"), "label: is a web page: "},
+      {bytes({1, 2, 3}), "label: is no picture in a known format; "}};
+  for (const auto& [file, said] : files) check_refused(file, ErrorCode::unsupported, said);
+  check_refused({}, ErrorCode::malformed, "label: is empty");
 }
 
 TEST_CASE("damaged labels are refused") {
