@@ -32,7 +32,8 @@ int run(const Options& options) {
                               ? naming(options.in, [&] { return in_half_precision(checkpoint.state); })
                               : checkpoint.state;
   Model model = naming(options.in, [&] {
-    return make_model(state, checkpoint.metadata, {.name = options.in, .hyper = parse_arch(options.arch)});
+    return make_model(state, checkpoint.metadata,
+                      {.name = options.in, .hyper = parse_arch(options.arch), .config = checkpoint.config});
   });
   apply_names(model, options.classes, options.palette);
   if (options.background == "none")
@@ -53,7 +54,7 @@ int run(const Options& options) {
   if (options.resize > 0)
     metadata.preparation.resize = {.kind = ResizeRule::Kind::shorter_side, .width = options.resize};
   options.normalise.apply(metadata.preparation);
-  metadata.source = file_name(options.in);
+  metadata.source = file_name(checkpoint_file(options.in));
   metadata.source_sha256 = sha256_of_model(options.in);
   Session session(model.program);
   metadata.self_test = make_self_test(session);
@@ -69,7 +70,8 @@ int run(const Options& options) {
 
 Action add_convert(CLI::App& verb) {
   auto options = std::make_shared<Options>();
-  verb.add_option("in", options->in, "Checkpoint: .pth (zip or legacy), .safetensors, or a model's name")
+  verb.add_option("in", options->in,
+                  "Checkpoint: .pth (zip or legacy), .safetensors, a folder with one, or a model's name")
       ->type_name("MODEL")
       ->required();
   add_weights_option(verb, options->weights);

@@ -65,8 +65,9 @@ nlohmann::ordered_json describe_network(const Checkpoint& checkpoint, const Opti
   const auto [width, height] = parse_size(options.size);
   nlohmann::ordered_json out;
   try {
-    const Model model = make_model(checkpoint.state, checkpoint.metadata,
-                                   {.hyper = parse_arch(options.arch), .threads = options.threads});
+    const Model model = make_model(
+        checkpoint.state, checkpoint.metadata,
+        {.hyper = parse_arch(options.arch), .threads = options.threads, .config = checkpoint.config});
     const Plan plan = make_plan(*model.program, {1, height, width, 3}, resolve_threads(options.threads));
     out["architecture"] = model.architecture;
     out["output_stride"] = model.output_stride;
@@ -165,7 +166,8 @@ int run(const Options& options) {
 
 Action add_inspect(CLI::App& verb) {
   auto options = std::make_shared<Options>();
-  verb.add_option("model", options->file, "Checkpoint: .pth, .safetensors, or a model's name")
+  verb.add_option("model", options->file,
+                  "Checkpoint: .pth, .safetensors, a folder with one, or a model's name")
       ->type_name("MODEL")
       ->required();
   add_weights_option(verb, options->weights);

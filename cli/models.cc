@@ -39,7 +39,7 @@ std::string path_of(const std::string& name) {
     const std::string near = suggestion(name, model_names());
     if (!near.empty()) fail(ErrorCode::io, name, ": neither a file nor a model's name", near);
   }
-  return name;
+  return checkpoint_file(name);
 }
 
 }  // namespace
@@ -71,6 +71,7 @@ Checkpoint open_checkpoint(const std::string& name, const std::string& weights) 
   if (name.starts_with(seeded_prefix))
     return {.state = seeded_state(std::string_view(name).substr(seeded_prefix.size())),
             .metadata = {},
+            .config = {},
             .container = Container::seeded,
             .notes = {},
             .choice = {}};

@@ -3,7 +3,7 @@
 //   default            the network compiled into the program
 //   deeplabv3_resnet101 and others that atrous fetch --list knows: the published checkpoint, downloaded once
 //   seeded:NETWORK     random weights of a network that atrous networks lists
-//   anything else      the path of a .pth or .safetensors file
+//   anything else      the path of a .pth or .safetensors file, or of a folder with one
 //
 // A file that is called like a model is meant by its path, ./default.
 #pragma once

@@ -347,7 +347,7 @@ void Job::run(const Input& input) {
 void make_folder(const std::string& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
-  if (error) fail(ErrorCode::io, visible(path), ": ", error.message());
+  if (error) fail(ErrorCode::io, path, ": ", error.message());
 }
 
 // "[3/20] dog.jpg", rewritten in place; only where a person watches and nothing else is printed.
@@ -399,7 +399,7 @@ int run(const Options& options) {
   const bool several = inputs.size() > 1;
   const bool progress =
       several && isatty(STDERR_FILENO) && !(options.prints_table() && isatty(STDOUT_FILENO));
-  std::size_t broken = 0;
+  std::size_t broken = 0, overflowed = 0;
   // One broken photo does not stop a folder: it is named, and the exit status tells. Results that cannot be
   // written do: the next ones could not be either.
   const auto go_on_after = [&](const Job& job, const std::string& sentence) {
@@ -425,6 +425,7 @@ int run(const Options& options) {
       go_on_after(job, visible(path) + ": " + error.what());
     } catch (const Error& error) {
       if (error.code() == ErrorCode::device) throw;  // nor does another photo after it
+      if (error.code() == ErrorCode::not_finite) ++overflowed;
       go_on_after(job, error.what());
     } catch (const std::bad_alloc&) {
       go_on_after(job, visible(path) + ": out of memory");
@@ -437,6 +438,9 @@ int run(const Options& options) {
   }
   if (broken == 0) return 0;
   const std::string sentence = text(broken, " of ", inputs.size(), " pictures failed");
+  if (options.skip_broken && overflowed > 0)
+    fail(ErrorCode::not_finite, sentence, ", ", overflowed,
+         " by the network, which --skip-broken does not excuse");
   if (!options.skip_broken || broken == inputs.size()) fail(ErrorCode::io, sentence);
   complain(sentence);
   return 0;
@@ -499,8 +503,9 @@ Action add_segment(CLI::App& verb) {
   verb.add_flag("-q,--quiet", o->quiet, "No table")->group(in);
 
   const auto compared = "Compared with the truth";
-  verb.add_option("--truth", o->truth.file,
-                  "The photo's true labels, a PNG of class indices or colours, or .npy: IoU is printed")
+  verb.add_option(
+          "--truth", o->truth.file,
+          "The photo's true labels, a PNG, BMP or PNM of class indices or colours, or .npy: IoU is printed")
       ->type_name("FILE")
       ->group(compared);
   verb.add_option("--ignore", o->truth.ignore, "The label that is void there, or none (default: 255)")
@@ -519,7 +524,7 @@ Action add_segment(CLI::App& verb) {
       ->group(how);
   verb.add_flag("--skip-broken", o->skip_broken,
                 "Of several photos, those that cannot be read or segmented are named and left out, with exit "
-                "status 0")
+                "status 0; but 1 where the network's values overflow, which no photo is to blame for")
       ->group(how);
 
   const auto result = "The result";

@@ -193,8 +193,10 @@ int run(const Options& options) {
   const Model model = naming(options.run.model, [&] {
     ModelOptions model_options = options.run.model_options();
     model_options.name = options.run.model;
+    model_options.config = checkpoint.config;
     return make_model(std::move(checkpoint.state), metadata, model_options);
   });
+  if (!checkpoint.choice.empty()) note(options.run.model + ": " + checkpoint.choice);
   std::vector<Finding> findings;
   if (metadata && metadata->self_test)
     findings.push_back(run_stored_test(model, options, *metadata->self_test));

@@ -3,12 +3,13 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <filesystem>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include "layers/base/ascii.h"
 #include "layers/base/error.h"
-#include "layers/base/visible_text.h"
 #include "weights_tools/io/bytes.h"
 #include "weights_tools/io/clean_text.h"
 #include "weights_tools/io/file.h"
@@ -44,6 +45,7 @@ NetworkWeights read_pth(const InputFile&, Container, const std::string&) {
 Checkpoint make_checkpoint(NetworkWeights weights, Container container) {
   return {.state = std::move(weights.state),
           .metadata = std::nullopt,
+          .config = {},
           .container = container,
           .notes = std::move(weights.notes),
           .choice = std::move(weights.choice)};
@@ -65,18 +67,22 @@ Checkpoint load_shards(const InputFile& index, const OpenShard& open, const std:
                          Container::safetensors_index);
 }
 
-// Nothing else in JSON is called weight_map, and libraries write it among the first.
-bool looks_like_index(std::string_view head) {
+// Nothing else in JSON is called weight_map. It may stand behind any number of other keys.
+bool looks_like_index(const InputFile& file, std::string_view head) {
+  if (head.starts_with("\xef\xbb\xbf"sv)) head.remove_prefix(3);  // a byte order mark
   head.remove_prefix(std::min(head.find_first_not_of(" \t\r\n"), head.size()));
-  return head.starts_with('{') && head.find("\"weight_map\"") != head.npos;
+  if (!head.empty() && head.front() != '{') return false;
+  std::vector<std::byte> json(static_cast<std::size_t>(std::min(file.size(), safetensors_index_limit)));
+  file.read(0, json);
+  return as_text(json).find("\"weight_map\"") != std::string_view::npos;
 }
 
-Container recognise(std::string_view head) {
+Container recognise(const InputFile& file, std::string_view head) {
   if (head.starts_with("PK\x03\x04"sv) || head.starts_with("PK\x05\x06"sv)) return Container::pth_zip;
   if (head.size() >= 2 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5) return Container::pth_legacy;
   // Eight bytes of length, of which the upper ones are zero, then JSON.
   if (head.size() >= 9 && head[8] == '{' && head.substr(5, 3) == "\0\0\0"sv) return Container::safetensors;
-  if (looks_like_index(head)) return Container::safetensors_index;
+  if (looks_like_index(file, head)) return Container::safetensors_index;
   const std::string_view found = describe_file(head);
   fail(ErrorCode::unsupported, "is ",
        found.empty() ? "not a checkpoint: neither .pth (zip or legacy) nor .safetensors"sv : found);
@@ -122,7 +128,7 @@ Checkpoint load(const InputFile& file, const OpenShard& open, const LoadOptions&
   const auto head =
       std::span(bytes).first(static_cast<std::size_t>(std::min<std::uint64_t>(file.size(), bytes.size())));
   file.read(0, head);
-  Checkpoint out = load(file, recognise(as_text(head)), open, options.weights);
+  Checkpoint out = load(file, recognise(file, as_text(head)), open, options.weights);
   if (out.state.size() == 0) fail(ErrorCode::malformed, "holds no tensors");
   strip_prefixes(out);
   return out;
@@ -133,11 +139,47 @@ Checkpoint load_named(const InputFile& file, const OpenShard& open, const LoadOp
     return load(file, open, options);
   } catch (const Error& e) {
     if (e.code() == ErrorCode::io) throw;  // those name the path themselves
-    throw Error(e.code(), visible(file.path()) + ": " + e.what());
+    fail(e.code(), file.path(), ": ", e.what());
   }
 }
 
+// Of a folder: the files whose names end so, sorted.
+std::vector<std::string> files_ending(const std::string& folder, std::string_view ending) {
+  std::vector<std::string> found;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error))
+    if (std::string path = entry->path().string();
+        path.ends_with(ending) && !entry->path().filename().string().starts_with('.'))
+      found.push_back(std::move(path));
+  if (error) fail(ErrorCode::io, folder, ": cannot be listed: ", error.message());
+  std::ranges::sort(found);
+  return found;
+}
+
 }  // namespace
+
+std::string checkpoint_file(const std::string& path) try {
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  if (!fs::is_directory(path, ignored)) return path;
+  constexpr std::string_view best = "model.safetensors", last = "pytorch_model.bin";
+  const auto inside = [&](std::string_view name) { return (fs::path(path) / name).string(); };
+  if (fs::exists(inside(best), ignored)) return inside(best);
+  for (const std::string_view ending : {".safetensors.index.json"sv, ".safetensors"sv}) {
+    const std::vector<std::string> found = files_ending(path, ending);
+    if (found.size() > 1)
+      fail(ErrorCode::unsupported, path, ": is a folder of ", found.size(), " checkpoints, ",
+           fs::path(found[0]).filename().string(), " and ", fs::path(found[1]).filename().string(),
+           found.size() > 2 ? " among them" : "", ": give the path of one");
+    if (!found.empty()) return found.front();
+  }
+  if (fs::exists(inside(last), ignored)) return inside(last);
+  fail(ErrorCode::io, path, ": is a folder without ", best,
+       ", another .safetensors, the index of several, or ", last);
+} catch (...) {
+  rethrow_as_error();
+}
 
 std::string_view name_of(Container container) {
   switch (container) {
@@ -156,7 +198,10 @@ std::string_view name_of(Container container) {
 }
 
 Checkpoint load_checkpoint(const std::string& path, const LoadOptions& options) try {
-  return load_named(InputFile(path), shards_beside(path), options);
+  const std::string file = checkpoint_file(path);
+  Checkpoint out = load_named(InputFile(file), shards_beside(file), options);
+  if (!out.metadata) out.config = config_beside(file);
+  return out;
 } catch (...) {
   rethrow_as_error();
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "layers/graph/state_dict.h"
+#include "weights_tools/config.h"
 #include "weights_tools/metadata.h"
 
 namespace atrous {
@@ -20,6 +21,7 @@ std::string_view name_of(Container);
 struct Checkpoint {
   StateDict state;
   std::optional<Metadata> metadata;  // of a .safetensors written by atrous
+  Config config;                     // of the config.json beside a file without metadata
   Container container = Container::pth_zip;
   // What was done to get at the tensors: "took the weights under state_dict.net", "left out epoch,
   // optimizer".
@@ -33,13 +35,18 @@ struct LoadOptions {
   std::string weights = {};
 };
 
+// Of a folder the checkpoint in it: model.safetensors, else the only *.safetensors.index.json, else the only
+// *.safetensors, else pytorch_model.bin. Any other path is returned as it is. Error(io) for a folder without
+// any of these, Error(unsupported) for one with several, of which two are named.
+std::string checkpoint_file(const std::string& path);
+
 // Reads a checkpoint: a .pth, a .safetensors, or the *.safetensors.index.json of one in several files; the
-// extension does not matter. The network is looked for under any prefix and wrapper;
-// where none is found that atrous knows, a prefix `module.` (DataParallel), `_orig_mod.` (torch.compile) or
-// `model.` (Lightning) is taken off when all keys have it. Errors begin with the path:
+// extension does not matter. A folder stands for its checkpoint_file(). The network is looked for under any
+// prefix and wrapper; where none is found that atrous knows, a prefix `module.` (DataParallel), `_orig_mod.`
+// (torch.compile) or `model.` (Lightning) is taken off when all keys have it. Errors begin with the path:
 // those of pth.h, safetensors.h and metadata.h; Error(unsupported) names what else the file is (a web page,
 // an image, ...); Error(malformed) for a checkpoint without tensors. Those of
-// safetensors_index.h.
+// safetensors_index.h and config.h.
 Checkpoint load_checkpoint(const std::string& path, const LoadOptions& = {});
 
 // The same of bytes in memory; `name` stands for the path. The tensors are copies.

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "layers/base/ascii.h"
 #include "layers/base/error.h"
-#include "layers/base/visible_text.h"
 #include "layers/cpu/parallel.h"
 #include "runtime/image/palette.h"
 #include "weights_tools/checkpoint.h"
@@ -21,6 +21,20 @@ std::vector<std::string> default_classes(std::int64_t count) {
   names.clear();
   for (std::int64_t i = 0; i < count; ++i) names.push_back(text("class ", i));
   return names;
+}
+
+// What segmentation_models.pytorch puts behind the head in training: "sigmoid", "softmax2d" and others.
+void check_activation(const Network& network, const Config& config) {
+  const auto found = config.find("activation");
+  if (found == config.end()) return;
+  const std::string activation = lower(found->second);
+  if (activation == "sigmoid" && network.classes > 1)
+    fail(
+        ErrorCode::unsupported, "the config.json beside the weights says that the head's ", network.classes,
+        " channels have a sigmoid each (several labels a pixel); atrous takes a sigmoid of one channel only");
+  if (activation.find("softmax") != activation.npos && network.classes == 1)
+    fail(ErrorCode::mismatch, "the config.json beside the weights says ", found->second,
+         ", which over the head's one channel is always the same");
 }
 
 Answer answer_of(const Network& network, const std::optional<Metadata>& metadata) {
@@ -51,12 +65,13 @@ std::optional<int> background_of(const Model& model, Decision decision,
 
 Model make_named_model(Checkpoint checkpoint, const std::string& name, ModelOptions options) {
   options.name = name;
+  options.config = std::move(checkpoint.config);
   try {
     Model model = make_model(std::move(checkpoint.state), checkpoint.metadata, options);
     model.choice = std::move(checkpoint.choice);
     return model;
   } catch (const Error& error) {
-    fail(error.code(), visible(name), ": ", error.what());
+    fail(error.code(), name, ": ", error.what());
   }
 }
 
@@ -85,6 +100,7 @@ Model make_model(StateDict state, const std::optional<Metadata>& metadata, const
     model.palette = metadata->palette;
     model.preparation = metadata->preparation;
   }
+  if (!metadata || !metadata->decision) check_activation(network, options.config);
   const Answer answer = answer_of(network, metadata);
   if (model.classes.empty()) model.classes = default_classes(network.classes);
   const auto expected = answer.decision == Decision::sigmoid ? 2 : network.classes;

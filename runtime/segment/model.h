@@ -10,6 +10,7 @@
 
 #include "layers/networks/segmentation.h"
 #include "runtime/engine/program.h"
+#include "weights_tools/config.h"
 #include "weights_tools/metadata.h"
 
 namespace atrous {
@@ -25,7 +26,8 @@ struct ModelOptions {
       false;                 // leave out what only the processor's kernels fuse: for comparing with a device
   std::string weights = {};  // the prefix of the network to take from a file of several (LoadOptions)
   std::shared_ptr<Device> device =
-      nullptr;  // open_device() (open_device.h); null: the processor. It forces by itself
+      nullptr;         // open_device() (open_device.h); null: the processor. It forces by itself
+  Config config = {};  // what the config.json beside the weights says; load_model() reads it itself
 };
 
 // Immutable once loaded; share it among any number of threads, with one Session each.
@@ -60,10 +62,10 @@ float threshold_logit(const Model&, std::optional<double> threshold);
 // The first class whose name holds "background", as VOC's "__background__" does.
 std::optional<int> background_by_name(const std::vector<std::string>& classes);
 
-// From a .pth (zip or legacy) or .safetensors file. What the file's metadata does not say is torchvision's:
-// the VOC names for 21 classes, the VOC palette, ImageNet's mean and std, shorter side 520. A head of one
-// channel has the classes background and foreground; otherwise the background is the class of that name.
-// Error(io, malformed, unsupported, mismatch) as load_checkpoint and build_network.
+// From a .pth (zip or legacy) or .safetensors file, or a folder with one. What the file's metadata does not
+// say is torchvision's: the VOC names for 21 classes, the VOC palette, ImageNet's mean and std, shorter side
+// 520. A head of one channel has the classes background and foreground; otherwise the background is the class
+// of that name. Error(io, malformed, unsupported, mismatch) as load_checkpoint and build_network.
 Model load_model(const std::string& path, const ModelOptions& = {});
 
 // The network compiled into the library (weights_tools/default_model.h): 11 classes of street scenes.
@@ -75,7 +77,9 @@ Model load_model(std::span<const std::byte> file, const std::string& name, const
 
 // From a state dict already in memory. Moved in, so that its tensors can be released as they are packed.
 // Error(mismatch) when the metadata names another network, or another number of classes than the head has;
-// Error(unsupported) when the metadata says that each of several channels has a sigmoid of its own.
+// Error(unsupported) when the metadata or, without an answer there, the config's "activation" says that each
+// of several channels has a sigmoid of its own. An activation is no part of the weights: the network's output
+// is the logits before it.
 Model make_model(StateDict, const std::optional<Metadata>&, const ModelOptions& = {});
 
 }  // namespace atrous

@@ -156,6 +156,30 @@ TEST_CASE_FIXTURE(BinaryBench, "a file that says sigmoid of several channels is 
   refuse(1, {"segment", dog, "-m", file}, {"multilabel.safetensors", "5 channels", "sigmoid"});
 }
 
+TEST_CASE_FIXTURE(BinaryBench, "a folder stands for the model in it, and its config.json is heard") {
+  const auto make = [&](const std::string& name, const StateDict& state, std::string_view config) {
+    std::filesystem::create_directory(folder / name);
+    write_safetensors(folder / (name + "/model.safetensors"), state, {});
+    write_text(folder / (name + "/config.json"), config);
+    return folder / name;
+  };
+  const std::string one = make("one", binary_state(), R"({"activation": "sigmoid", "classes": 1})"),
+                    five = make("five", tiny_state("fcn"), R"({"activation": "sigmoid", "classes": 5})");
+  CHECK(succeed({"segment", dog, "-m", one, "--threads", "1", "--no-resize", "-o", "-", "--labels"}) ==
+        labels_png(expected().labels));
+  CHECK(mentions(succeed({"inspect", one}), "one logit"));
+  succeed({"convert", one, folder / "out.safetensors"});
+  CHECK(load_checkpoint(folder / "out.safetensors").metadata->source == "model.safetensors");
+  for (const std::string& path : {five, five + "/model.safetensors"}) {
+    const std::vector<std::string> parts{five + "/model.safetensors", "config.json", "5 channels", "sigmoid"};
+    refuse(1, {"segment", dog, "-m", path}, parts);
+    refuse(1, {"convert", path, folder / "x.safetensors"}, {"config.json", "5 channels", "sigmoid"});
+  }
+  write_safetensors(folder / "five/other.safetensors", tiny_state("fcn"), {});
+  std::filesystem::rename(folder / "five/model.safetensors", folder / "five/net.safetensors");
+  refuse(1, {"inspect", five}, {"2 checkpoints, net.safetensors and other.safetensors"});
+}
+
 TEST_CASE_FIXTURE(OverflowBench,
                   "logits that are not finite are one sentence and exit status 1, in every verb") {
   const std::string photo = folder / "photos/a.png",
@@ -180,6 +204,26 @@ TEST_CASE_FIXTURE(OverflowBench,
   std::filesystem::remove(folder / "zero.npy");
   CHECK(names_in(folder.path()) == before);
   CHECK(names_in(folder / "photos") == Names{"a.png"});
+}
+
+TEST_CASE_FIXTURE(OverflowBench,
+                  "--skip-broken leaves out photos, but does not excuse a network that overflows") {
+  write_file(folder / "black.png", encode_png(make_image(48, 32, 3)));
+  write_text(folder / "broken.png", "no picture");
+  const Arguments several{"segment",
+                          folder / "photos/a.png",
+                          folder / "broken.png",
+                          folder / "black.png",
+                          "-m",
+                          checkpoint,
+                          "--no-resize",
+                          "-q",
+                          "--skip-broken"};
+  const auto result = run_atrous(several);
+  CHECK(result.exit_code == 1);
+  CHECK(mentions(result.errors, "the logits of " + checkpoint + " are not finite"));
+  CHECK(mentions(result.errors, "broken.png: is a text file"));
+  CHECK(mentions(result.errors, " of 3 pictures failed"));
 }
 
 TEST_CASE_FIXTURE(OverflowBench, "a stored self-test whose logits are not finite names the layer") {

@@ -246,6 +246,10 @@ TEST_CASE_FIXTURE(Bench,
   CHECK(segmented.errors == "atrous: " + two + ": " + choice + "\n");
   CHECK(succeed(run + Arguments{"-q"}) == "");
   CHECK(run_atrous(run + Arguments{"--weights", "model_ema"}).errors == "");
+  const ProcessResult verified =
+      run_atrous({"verify", two, "--reference", two, "--threads", "1", "--size", "64x48"});
+  CHECK(verified.exit_code == 0);
+  CHECK(verified.errors == "atrous: " + two + ": " + choice + "\n");
 
   const std::string fcn = "fcn_resnet(1,1,1,1)";
   CHECK(mentions(succeed({"inspect", two, "--size", "64x48", "--weights", "model_ema"}), fcn));

@@ -1,6 +1,7 @@
 // The metadata of a model file, as lines of a key, a space and a value. What is accepted can be written, and
-// comes back the same.
+// comes back the same. The same bytes are tried as a config.json.
 #include "tests/fuzz/targets.h"
+#include "weights_tools/config.h"
 #include "weights_tools/metadata.h"
 
 namespace atrous::fuzz {
@@ -29,6 +30,7 @@ bool same(const Metadata& a, const Metadata& b) {
 }  // namespace
 
 void metadata(Bytes input) {
+  may_refuse([&] { read_config(as_text(input), "config.json"); });
   std::optional<Metadata> read;
   if (!may_refuse([&] { read = metadata_from_strings(lines(as_text(input))); }) || !read) return;
   const Strings written = to_strings(*read);

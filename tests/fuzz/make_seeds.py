@@ -169,6 +169,7 @@ def metadata():
     seed("metadata", "sigmoid", lines(classes | {"answer": "sigmoid", "background": "none"}))
     seed("metadata", "softmax", lines(classes | {"answer": "softmax", "background": "1"}))
     seed("metadata", "foreign", "format pt\n")
+    seed("metadata", "config", '{"activation": "sigmoid", "rates": [12, 24.5], "aux": {"classes": 4}, "depth": 5, "norm": null, "own": true}')
 
 
 def picture(height, width, channels):
@@ -238,6 +239,13 @@ def pngs():
     Image.fromarray(picture(20, 30, 1)[:, :, 0]).quantize(9).save(out, "png")
     seed("labels", "deflated.png", out.getvalue())
     seed("labels", "photo.ppm", "P6 1 1 255\nabc")
+    seed("labels", "colours.ppm", b"P6 4 1 255\n" + drawn)
+    seed("labels", "grey.pgm", b"P5 4 1 20\n\0\1\2\xff")
+    seed("labels", "grey 16.pgm", b"P5 4 1 65535\n\0\0\0\1\0\xc8\xff\xff")
+    for name, kind in (("grey", "L"), ("bits", "1"), ("colours", "RGB"), ("palette", "P")):
+        out = io.BytesIO()
+        Image.fromarray(picture(3, 5, 3)).convert(kind).save(out, "bmp")
+        seed("labels", name + ".bmp", out.getvalue())
 
 
 def photos():

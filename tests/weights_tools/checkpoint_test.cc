@@ -100,7 +100,7 @@ TEST_CASE("what is not a checkpoint is named") {
     CHECK(refusal.sentence.starts_with(path + ": "));
     CHECK(refusal.sentence.find(part) != std::string::npos);
   }
-  check_refused([&] { load_checkpoint(folder.path("")); }, ErrorCode::io, "is a directory");
+  check_refused([&] { load_checkpoint(folder.path("")); }, ErrorCode::io, "is a folder without");
   check_refused([&] { load_checkpoint(folder.path("none")); }, ErrorCode::io, "No such file");
   REQUIRE(::mkfifo(folder.path("fifo").c_str(), 0600) == 0);
   check_refused([&] { load_checkpoint(folder.path("fifo")); }, ErrorCode::io, "is a FIFO");
@@ -180,4 +180,31 @@ TEST_CASE("a checkpoint in memory loads as its file does, under the name it is g
                 "the download: is a web page");
   check_refused([&] { load_checkpoint({}, "the download"); }, ErrorCode::unsupported,
                 "the download: is empty");
+}
+
+TEST_CASE("a folder stands for the checkpoint in it") {
+  const TempFolder other;
+  write_safetensors(other.path("s"), load_checkpoint(other.save("p", pth({"w"}))).state, {});
+  const Bytes safe(as_text(read_file(other.path("s"), 10000)));
+  const TempFolder folder;
+  const std::string path = folder.path("");
+  const auto found = [&] { return std::filesystem::path(checkpoint_file(path)).filename().string(); };
+  folder.save("config.json", "{}");
+  folder.save("weights.pth", pth({"w"}));
+  check_refused([&] { checkpoint_file(path); }, ErrorCode::io, ": is a folder without model.safetensors");
+  folder.save("pytorch_model.bin", pth({"w"}));
+  CHECK(found() == "pytorch_model.bin");
+  folder.save("net.safetensors", safe);
+  CHECK(found() == "net.safetensors");
+  folder.save("other.safetensors", safe);
+  check_refused([&] { load_checkpoint(path); }, ErrorCode::unsupported,
+                "is a folder of 2 checkpoints, net.safetensors and other.safetensors: give");
+  folder.save("net.safetensors.index.json", R"({"weight_map": {"w": "net.safetensors"}})");
+  CHECK(found() == "net.safetensors.index.json");
+  CHECK(load_checkpoint(path).container == Container::safetensors_index);
+  folder.save("model.safetensors", safe);
+  CHECK(found() == "model.safetensors");
+  CHECK(load_checkpoint(path).container == Container::safetensors);
+  CHECK(bytes_of(*load_checkpoint(path).state.find("w")) == value);
+  CHECK(checkpoint_file(folder.path("none")) == folder.path("none"));
 }

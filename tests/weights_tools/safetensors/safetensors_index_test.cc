@@ -40,6 +40,22 @@ TEST_CASE("a checkpoint in several safetensors files is read by its index") {
                 "the download: is the index of a checkpoint in several files");
 }
 
+TEST_CASE("an index is recognised wherever its weight map stands") {
+  const TempFolder folder;
+  folder.save(first, shard({"w"}));
+  folder.save(second, shard({"v.w"}));
+  const Bytes late =
+      R"({"metadata": {"notes": ")" + Bytes(100'000, 'x') + R"("}, "weight_map": {)" + good_map + "}}";
+  for (const Bytes& file : {late, "\xef\xbb\xbf" + late, Bytes(1000, ' ') + late}) {
+    const Checkpoint checkpoint = load_checkpoint(folder.save("a.json", file));
+    CHECK(checkpoint.container == Container::safetensors_index);
+    CHECK(checkpoint.state.size() == 2);
+  }
+  check_refused(
+      [&] { load_checkpoint(folder.save("a.json", R"({"weights": ")" + Bytes(1000, 'x') + "\"}")); },
+      ErrorCode::unsupported, "a text file");
+}
+
 TEST_CASE("an index's weight map keeps its order, whatever stands beside it") {
   const auto map =
       parse_safetensors_index(R"( {"x": [1, {"y": null}], "weight_map": {"b":"1.safetensors",)"
