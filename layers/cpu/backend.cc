@@ -7,9 +7,12 @@
 #include "layers/cpu/conv/conv2d_implicit_gemm.h"
 #include "layers/cpu/conv/conv2d_pointwise.h"
 #include "layers/cpu/conv/conv2d_winograd.h"
+#include "layers/cpu/conv/conv_transpose2d_subpixel.h"
 #include "layers/cpu/conv/expand_depthwise_banded.h"
 #include "layers/cpu/maps/channelwise.h"
+#include "layers/cpu/maps/copy.h"
 #include "layers/cpu/maps/elementwise.h"
+#include "layers/cpu/maps/encoding_channelwise.h"
 
 namespace atrous {
 
@@ -79,6 +82,17 @@ constexpr Implementation conv2d_list[] = {
     reference,
 };
 
+constexpr Implementation conv_transpose2d_list[] = {
+    {"depthwise",
+     [](Subject& s) { return make_conv_transpose2d_depthwise(s.as<ConvTranspose2d>(), s.options.isa); },
+     true},
+    {"subpixel",
+     [](Subject& s) {
+       return make_conv_transpose2d_subpixel(s.as<ConvTranspose2d>(), s.options.isa, s.options.threads);
+     }},
+    reference,
+};
+
 constexpr Implementation max_pool2d_list[] = {
     {"channelwise", [](Subject& s) { return make_max_pool2d_channelwise(s.as<MaxPool2d>(), s.options.isa); }},
     reference,
@@ -113,6 +127,31 @@ constexpr Implementation mul_list[] = {
     reference,
 };
 
+constexpr Implementation max_list[] = {
+    {"elementwise", [](Subject& s) { return make_max_elementwise(s.as<Max>(), s.options.isa); }},
+    reference,
+};
+
+constexpr Implementation scale_list[] = {
+    {"elementwise", [](Subject& s) { return make_scale_elementwise(s.as<Scale>(), s.options.isa); }},
+    reference,
+};
+
+constexpr Implementation crop_list[] = {
+    {"copy", [](Subject& s) { return make_crop_copy(s.as<Crop>()); }},
+    reference,
+};
+
+constexpr Implementation concat_list[] = {
+    {"copy", [](Subject& s) { return make_concat_copy(s.as<Concat>()); }},
+    reference,
+};
+
+constexpr Implementation encoding_list[] = {
+    {"channelwise", [](Subject& s) { return make_encoding_channelwise(s.as<Encoding>(), s.options.isa); }},
+    reference,
+};
+
 constexpr Implementation expand_depthwise_list[] = {
     {"banded",
      [](Subject& s) { return make_expand_depthwise_banded(s.as<ExpandDepthwise>(), s.options.isa); }},
@@ -129,17 +168,27 @@ constexpr Implementation gated_conv2d_list[] = {
 
 constexpr Implementation reference_list[] = {reference};
 
+// By the kind of layer.
+std::span<const Implementation> list_for(const Conv2d&) { return conv2d_list; }
+std::span<const Implementation> list_for(const ConvTranspose2d&) { return conv_transpose2d_list; }
+std::span<const Implementation> list_for(const MaxPool2d&) { return max_pool2d_list; }
+std::span<const Implementation> list_for(const AdaptiveAvgPool2d&) { return adaptive_avg_pool2d_list; }
+std::span<const Implementation> list_for(const Resize&) { return resize_list; }
+std::span<const Implementation> list_for(const Crop&) { return crop_list; }
+std::span<const Implementation> list_for(const Concat&) { return concat_list; }
+std::span<const Implementation> list_for(const Activation&) { return activation_list; }
+std::span<const Implementation> list_for(const Add&) { return add_list; }
+std::span<const Implementation> list_for(const Mul&) { return mul_list; }
+std::span<const Implementation> list_for(const Max&) { return max_list; }
+std::span<const Implementation> list_for(const Scale&) { return scale_list; }
+std::span<const Implementation> list_for(const Encoding&) { return encoding_list; }
+std::span<const Implementation> list_for(const ExpandDepthwise&) { return expand_depthwise_list; }
+std::span<const Implementation> list_for(const GatedConv2d&) { return gated_conv2d_list; }
+std::span<const Implementation> list_for(const BatchNorm&) { return reference_list; }
+std::span<const Implementation> list_for(const Softmax&) { return reference_list; }
+
 std::span<const Implementation> implementations(const Layer& layer) {
-  if (std::holds_alternative<Conv2d>(layer)) return conv2d_list;
-  if (std::holds_alternative<MaxPool2d>(layer)) return max_pool2d_list;
-  if (std::holds_alternative<AdaptiveAvgPool2d>(layer)) return adaptive_avg_pool2d_list;
-  if (std::holds_alternative<Resize>(layer)) return resize_list;
-  if (std::holds_alternative<Activation>(layer)) return activation_list;
-  if (std::holds_alternative<Add>(layer)) return add_list;
-  if (std::holds_alternative<Mul>(layer)) return mul_list;
-  if (std::holds_alternative<ExpandDepthwise>(layer)) return expand_depthwise_list;
-  if (std::holds_alternative<GatedConv2d>(layer)) return gated_conv2d_list;
-  return reference_list;
+  return std::visit([](const auto& l) { return list_for(l); }, layer);
 }
 
 }  // namespace
@@ -172,8 +221,9 @@ std::vector<std::string_view> cpu_implementations(const Layer& layer) {
 
 std::vector<std::string_view> cpu_implementations() {
   std::vector<std::string_view> names;
-  for (const Layer& layer : {Layer(Conv2d{}), Layer(MaxPool2d{}), Layer(AdaptiveAvgPool2d{}), Layer(Resize{}),
-                             Layer(Add{}), Layer(ExpandDepthwise{})})
+  for (const Layer& layer :
+       {Layer(Conv2d{}), Layer(ConvTranspose2d{}), Layer(MaxPool2d{}), Layer(AdaptiveAvgPool2d{}),
+        Layer(Resize{}), Layer(Crop{}), Layer(Add{}), Layer(ExpandDepthwise{})})
     for (std::string_view name : cpu_implementations(layer))
       if (std::ranges::find(names, name) == names.end()) names.push_back(name);
   return names;

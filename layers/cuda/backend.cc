@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "layers/base/checked.h"
 #include "layers/cuda/conv/conv2d_cudnn.h"
 #include "layers/cuda/conv/convolutions.h"
 #include "layers/cuda/conv/matmul_cublaslt.h"
@@ -54,6 +55,55 @@ class BatchNormKernel final : public Kernel {
   }
   std::shared_ptr<Context> context_;
   Memory scale_, shift_;
+};
+
+class EncodingKernel final : public Kernel {
+ public:
+  EncodingKernel(const Encoding& e, std::shared_ptr<Context> context)
+      : context_(std::move(context)),
+        codewords_(e.codewords),
+        codeword_(transposed(e)),
+        smoothing_(in_float(e.smoothing, e.codewords)),
+        scale_(in_float(e.scale, e.codewords)),
+        shift_(in_float(e.shift, e.codewords)) {}
+  std::string_view name() const override { return "own"; }
+  std::size_t packed_bytes() const override {
+    return codeword_.size() + smoothing_.size() + scale_.size() + shift_.size();
+  }
+  std::size_t workspace_bytes(std::span<const Shape> in, const Shape&, int) const override {
+    return checked_multiply(
+        static_cast<std::size_t>(checked_add(shares(in[0]), sums(in[0]), "encoding: workspace")),
+        sizeof(float), "encoding: workspace");
+  }
+  void run(const KernelCall& call) const override {
+    const auto at = [](const Memory& m) { return static_cast<const float*>(m.data()); };
+    const EncodingWeights weights{at(codeword_), at(smoothing_), at(scale_), at(shift_),
+                                  static_cast<int>(codewords_)};
+    auto* room = reinterpret_cast<float*>(call.workspace.data());
+    encoding(stream_of(call), weights, map_of(call.inputs[0], *context_), room,
+             room + shares(call.inputs[0].shape), map_of(call.output, *context_));
+  }
+
+ private:
+  std::int64_t shares(const Shape& in) const {
+    return checked_product({in.n, in.h, in.w, codewords_}, "encoding: workspace");
+  }
+  std::int64_t sums(const Shape& in) const {
+    return checked_product({in.n, in.c, codewords_}, "encoding: workspace");
+  }
+  static Memory in_float(const Weights& values, std::int64_t count) {
+    return to_device(std::vector<float>(values.get(), values.get() + count), Precision::fp32);
+  }
+  static Memory transposed(const Encoding& e) {
+    std::vector<float> values(static_cast<std::size_t>(e.codewords * e.channels));
+    for (std::int64_t k = 0; k < e.codewords; ++k)
+      for (std::int64_t c = 0; c < e.channels; ++c)
+        values[static_cast<std::size_t>(c * e.codewords + k)] = e.codeword.get()[k * e.channels + c];
+    return to_device(values, Precision::fp32);
+  }
+  std::shared_ptr<Context> context_;
+  std::int64_t codewords_;
+  Memory codeword_, smoothing_, scale_, shift_;
 };
 
 struct Implementation {
@@ -126,25 +176,55 @@ constexpr Implementation mul_list[] = {
        return map_kernel(context,
                          [](cudaStream_t stream, auto& in, Map out) { mul(stream, in[0], in[1], out); });
      }}};
+constexpr Implementation max_list[] = {
+    {"own", [](const Layer&, Context_ context) {
+       return map_kernel(context,
+                         [](cudaStream_t stream, auto& in, Map out) { max(stream, in[0], in[1], out); });
+     }}};
+constexpr Implementation scale_list[] = {
+    {"own", [](const Layer& layer, Context_ context) {
+       return map_kernel(context,
+                         [factor = std::get<Scale>(layer).factor](cudaStream_t stream, auto& in, Map out) {
+                           scale(stream, factor, in[0], out);
+                         });
+     }}};
+constexpr Implementation crop_list[] = {
+    {"own", [](const Layer& layer, Context_ context) {
+       return map_kernel(context, [cut = std::get<Crop>(layer)](cudaStream_t stream, auto& in, Map out) {
+         crop(stream, static_cast<int>(cut.top), static_cast<int>(cut.left), in[0], out);
+       });
+     }}};
+constexpr Implementation encoding_list[] = {
+    {"own", [](const Layer& layer, Context_ context) -> std::unique_ptr<Kernel> {
+       return std::make_unique<EncodingKernel>(std::get<Encoding>(layer), context);
+     }}};
 constexpr Implementation softmax_list[] = {
     {"own", [](const Layer&, Context_ context) {
        return map_kernel(context,
                          [](cudaStream_t stream, auto& in, Map out) { softmax(stream, in[0], out); });
      }}};
 
+// By the kind of layer; none for those that optimise_for_device() (passes.h) does not make.
+std::span<const Implementation> list_for(const Conv2d&) { return conv2d_list; }
+std::span<const Implementation> list_for(const ConvTranspose2d&) { return conv_transpose2d_list; }
+std::span<const Implementation> list_for(const BatchNorm&) { return batch_norm_list; }
+std::span<const Implementation> list_for(const Activation&) { return activation_list; }
+std::span<const Implementation> list_for(const MaxPool2d&) { return max_pool2d_list; }
+std::span<const Implementation> list_for(const AdaptiveAvgPool2d&) { return adaptive_avg_pool2d_list; }
+std::span<const Implementation> list_for(const Resize&) { return resize_list; }
+std::span<const Implementation> list_for(const Crop&) { return crop_list; }
+std::span<const Implementation> list_for(const Concat&) { return concat_list; }
+std::span<const Implementation> list_for(const Add&) { return add_list; }
+std::span<const Implementation> list_for(const Mul&) { return mul_list; }
+std::span<const Implementation> list_for(const Max&) { return max_list; }
+std::span<const Implementation> list_for(const Scale&) { return scale_list; }
+std::span<const Implementation> list_for(const Softmax&) { return softmax_list; }
+std::span<const Implementation> list_for(const Encoding&) { return encoding_list; }
+std::span<const Implementation> list_for(const ExpandDepthwise&) { return {}; }
+std::span<const Implementation> list_for(const GatedConv2d&) { return {}; }
+
 std::span<const Implementation> implementations(const Layer& layer) {
-  if (std::holds_alternative<Conv2d>(layer)) return conv2d_list;
-  if (std::holds_alternative<ConvTranspose2d>(layer)) return conv_transpose2d_list;
-  if (std::holds_alternative<BatchNorm>(layer)) return batch_norm_list;
-  if (std::holds_alternative<Activation>(layer)) return activation_list;
-  if (std::holds_alternative<MaxPool2d>(layer)) return max_pool2d_list;
-  if (std::holds_alternative<AdaptiveAvgPool2d>(layer)) return adaptive_avg_pool2d_list;
-  if (std::holds_alternative<Resize>(layer)) return resize_list;
-  if (std::holds_alternative<Concat>(layer)) return concat_list;
-  if (std::holds_alternative<Add>(layer)) return add_list;
-  if (std::holds_alternative<Mul>(layer)) return mul_list;
-  if (std::holds_alternative<Softmax>(layer)) return softmax_list;
-  return {};
+  return std::visit([](const auto& l) { return list_for(l); }, layer);
 }
 
 }  // namespace

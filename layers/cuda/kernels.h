@@ -44,7 +44,9 @@ void epilogue(cudaStream_t, const float* bias, const Map* residual, ActivationKi
 void batch_norm(cudaStream_t, const float* scale, const float* shift, Map in, Map out);
 void activation(cudaStream_t, ActivationKind, Map in, Map out);  // out may be in
 void add(cudaStream_t, Map a, Map b, Map out);
-void mul(cudaStream_t, Map a, Map b, Map out);  // b of one pixel per image is repeated
+void mul(cudaStream_t, Map a, Map b, Map out);  // b of one pixel an image, or of one channel, is repeated
+void max(cudaStream_t, Map a, Map b, Map out);
+void scale(cudaStream_t, float factor, Map in, Map out);
 void softmax(cudaStream_t, Map in, Map out);
 void max_pool2d(cudaStream_t, const MaxPool2d&, Map in, Map out);
 void adaptive_avg_pool2d(cudaStream_t, Map in, Map out);
@@ -52,6 +54,17 @@ void resize(cudaStream_t, const Resize&, Map in, Map out);
 // in, at `channel` of out, at any pitch: a concatenation is one of these for each input. Only the one that
 // ends with out's last channel writes zeros behind it.
 void copy_channels(cudaStream_t, Map in, Map out, int channel);
+
+// out is as large as what is left of `in` behind row `top` and column `left`, or smaller.
+void crop(cudaStream_t, int top, int left, Map in, Map out);
+
+// layers/ops/encoding.h. codeword: fp32 [channels, codewords], transposed; the others fp32 [codewords].
+// shares: room for n * h * w * codewords floats; sums: for n * codewords * channels.
+struct EncodingWeights {
+  const float *codeword, *smoothing, *scale, *shift;
+  int codewords;
+};
+void encoding(cudaStream_t, const EncodingWeights&, Map in, float* shares, float* sums, Map out);
 
 // Writes 1 to `found` (device memory) where a value of the map is infinite or no number, and else nothing.
 void find_not_finite(cudaStream_t, Map, std::uint32_t* found);

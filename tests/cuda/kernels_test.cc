@@ -8,6 +8,8 @@
 #include "layers/ops/adaptive_avg_pool2d.h"
 #include "layers/ops/arithmetic.h"
 #include "layers/ops/batch_norm.h"
+#include "layers/ops/crop.h"
+#include "layers/ops/encoding.h"
 #include "layers/ops/softmax.h"
 #include "tests/cuda/device_testing.h"
 
@@ -278,6 +280,88 @@ TEST_CASE("cuda resize: every mode and alignment, to the bit of the reference") 
         CHECK(difference(out, expected, 0) == "");
       }
   });
+}
+
+TEST_CASE("cuda resize by a factor: to the bit of the reference") {
+  SKIP_WITHOUT_DEVICE();
+  for_each_shape([](const Setting& s, const Shape& shape, Random& random) {
+    for (const Resize& layer :
+         {Resize{.factor = 2}, Resize{.factor = 1.5}, Resize{.factor = 1.5, .ratio_of_sizes = true},
+          Resize{.mode = ResizeMode::nearest, .factor = 2}}) {
+      const Tensor in = drawn_map(shape, random, Draw::floats, s.half);
+      const Shape shapes[] = {shape};
+      Tensor expected(layer.output_shape(shapes));
+      resize_reference(layer, in.view(), expected.view());
+      const DeviceMap from(in, s.half), out(expected.shape(), s.half, s.wider);
+      resize(stream, layer, from.map(), out.map());
+      CHECK(difference(out, expected, 0) == "");
+    }
+  });
+}
+
+TEST_CASE("cuda crop, max, scale and mul by one channel: the references' results") {
+  SKIP_WITHOUT_DEVICE();
+  for_each_shape([](const Setting& s, const Shape& shape, Random& random) {
+    const Tensor a = drawn_map(shape, random, Draw::sixteenths, s.half),
+                 b = drawn_map(shape, random, Draw::sixteenths, s.half),
+                 gate = drawn_map({shape.n, shape.h, shape.w, 1}, random, Draw::sixteenths, s.half);
+    const DeviceMap from(a, s.half), other(b, s.half), factors(gate, s.half);
+    const auto check = [&](const Shape& to, auto&& reference, auto&& run) {
+      Tensor expected(to);
+      reference(expected.view());
+      const DeviceMap out(to, s.half, s.wider);
+      run(out.map());
+      CHECK(difference(out, expected, 0) == "");
+    };
+    check(
+        shape, [&](View to) { max_reference({}, a.view(), b.view(), to); },
+        [&](Map to) { max(stream, from.map(), other.map(), to); });
+    check(
+        shape, [&](View to) { scale_reference({0.5f}, a.view(), to); },
+        [&](Map to) { scale(stream, 0.5f, from.map(), to); });
+    check(
+        shape, [&](View to) { mul_reference({}, a.view(), gate.view(), to); },
+        [&](Map to) { mul(stream, from.map(), factors.map(), to); });
+    const Shape part{shape.n, (shape.h + 1) / 2, (shape.w + 1) / 2, shape.c};
+    const Crop cut{shape.h - part.h, shape.w - part.w};
+    check(
+        part, [&](View to) { crop_reference(cut, a.view(), to); },
+        [&](Map to) { crop(stream, static_cast<int>(cut.top), static_cast<int>(cut.left), from.map(), to); });
+  });
+}
+
+TEST_CASE("cuda encoding: the reference's sums, whatever the numbers of codewords and channels") {
+  SKIP_WITHOUT_DEVICE();
+  for (const std::int64_t codewords : {1, 3, 32, 45})
+    for (const Shape& shape : {Shape{2, 5, 7, 6}, Shape{1, 1, 1, 33}, Shape{1, 9, 4, 300}}) {
+      CAPTURE(codewords);
+      CAPTURE(shape.c);
+      Random random(9);
+      const Encoding layer{.codewords = codewords,
+                           .channels = shape.c,
+                           .codeword = drawn(codewords * shape.c, random, Draw::floats),
+                           .smoothing = drawn(codewords, random, Draw::floats),
+                           .scale = drawn(codewords, random, Draw::floats),
+                           .shift = drawn(codewords, random, Draw::floats)};
+      const Tensor in = drawn_map(shape, random, Draw::floats, false);
+      Tensor expected({shape.n, 1, 1, shape.c});
+      encoding_reference(layer, in.view(), expected.view());
+      std::vector<float> transposed;
+      for (std::int64_t c = 0; c < shape.c; ++c)
+        for (std::int64_t k = 0; k < codewords; ++k)
+          transposed.push_back(layer.codeword.get()[k * shape.c + c]);
+      const auto all = [&](const Weights& w) { return std::vector<float>(w.get(), w.get() + codewords); };
+      const OnDevice codeword(transposed), smoothing(all(layer.smoothing)), scales(all(layer.scale)),
+          shifts(all(layer.shift));
+      const auto floats = [](std::int64_t n) { return static_cast<std::size_t>(n) * sizeof(float); };
+      const OnDevice shares(floats(shape.pixels() * codewords)), sums(floats(shape.n * codewords * shape.c));
+      const DeviceMap from(in, false), out(expected.shape(), false);
+      encoding(stream,
+               {codeword.as<float>(), smoothing.as<float>(), scales.as<float>(), shifts.as<float>(),
+                static_cast<int>(codewords)},
+               from.map(), shares.as<float>(), sums.as<float>(), out.map());
+      CHECK(difference(out, expected, 2e-5) == "");
+    }
 }
 
 TEST_CASE("cuda copy_channels: a concatenation, beginning anywhere, disturbs no neighbour") {

@@ -209,6 +209,17 @@ def max_pool2d():
             file.case(name, kernel=kernel, stride=stride, padding=padding)
             file.map("input", x)
             file.map("output", F.max_pool2d(x, kernel, stride, padding))
+    with File("max_pool2d_ceil") as file:
+        for name, shape, kernel, stride, padding in cases + [
+            ("fcn_odd", (1, 2, 7, 9), 2, 2, 0),
+            ("last_window_begins_in_the_padding", (1, 1, 4, 2), 2, 3, 1),
+            ("kernel_3_stride_2_even", (1, 2, 8, 6), 3, 2, 1),
+            ("stride_3", (1, 1, 8, 11), 3, 3, 1),
+        ]:
+            x = file.eighths(*shape) - 2.5
+            file.case(name, kernel=kernel, stride=stride, padding=padding)
+            file.map("input", x)
+            file.map("output", F.max_pool2d(x, kernel, stride, padding, ceil_mode=True))
 
 
 def adaptive_avg_pool2d():
@@ -281,14 +292,64 @@ def resize():
             file.map("output", F.interpolate(x, size=(1, out), mode="nearest"))
 
 
+def resize_by():
+    """With a factor: the ratio is 1 / factor, or that of the rounded sizes."""
+    with File("resize_by") as file:
+        for name, shape, factor in (("half", (1, 2, 9, 7), 0.5), ("three_quarters", (2, 2, 9, 13), 0.75),
+                                    ("twice", (1, 3, 4, 5), 2), ("whole_sizes", (1, 2, 8, 12), 0.75),
+                                    ("one_and_a_half", (1, 2, 5, 7), 1.5)):
+            x = file.normal(*shape)
+            for mode, align, recompute in (("bilinear", False, False), ("bilinear", False, True),
+                                           ("bilinear", True, False), ("nearest", False, False)):
+                y = F.interpolate(x, scale_factor=factor, mode=mode, recompute_scale_factor=recompute,
+                                  align_corners=None if mode == "nearest" else align)
+                file.case(f"{mode}_{name}_{int(align)}_{int(recompute)}", mode=mode, align_corners=int(align),
+                          factor=factor, ratio_of_sizes=int(recompute))
+                file.map("input", x)
+                file.map("output", y)
+
+
+def crop():
+    with File("crop") as file:
+        for name, shape, top, left, h, w in (("middle", (2, 3, 6, 7), 2, 1, 3, 4), ("all", (1, 2, 3, 4), 0, 0, 3, 4),
+                                             ("last_pixel", (1, 2, 5, 3), 4, 2, 1, 1)):
+            x = file.eighths(*shape)
+            file.case(name, top=top, left=left)
+            file.map("input", x)
+            file.map("output", x[:, :, top:top + h, left:left + w])
+
+
+def encoding():
+    """Encoding layer and what follows it, in double, from the definition: Zhang et al. 2018, section 3.1."""
+    with File("encoding") as file:
+        for name, shape, codewords in (("encnet_like", (2, 6, 4, 5), 4), ("one_codeword", (1, 3, 2, 3), 1),
+                                       ("one_pixel", (1, 5, 1, 1), 3), ("far_codewords", (1, 4, 3, 3), 3)):
+            x, words = file.normal(*shape), file.normal(codewords, shape[1])
+            if name == "far_codewords":
+                words = 30 * words
+            smoothing = -file.normal(codewords).abs() / 4
+            scale, shift = file.normal(codewords), file.normal(codewords)
+            pixels = x.double().flatten(2).transpose(1, 2).unsqueeze(2)  # n, pixels, 1, channels
+            apart = pixels - words.double()
+            share = torch.softmax(smoothing.double() * (apart ** 2).sum(-1), dim=2)
+            encoded = (share.unsqueeze(-1) * apart).sum(1)  # n, codewords, channels
+            encoded = scale.double()[:, None] * encoded + shift.double()[:, None]
+            file.case(name)
+            file.map("input", x)
+            for key, values in (("codewords", words), ("smoothing", smoothing), ("scale", scale), ("shift", shift)):
+                file.tensor(key, values)
+            file.map("output", encoded.clamp(min=0).mean(1)[:, :, None, None])
+
+
 def arithmetic():
     with File("arithmetic") as file:
-        for operation, function in (("add", torch.add), ("mul", torch.mul)):
+        for operation, function in (("add", torch.add), ("mul", torch.mul), ("max", torch.maximum)):
             for name, shape, other in [("same", (2, 3, 3, 4), (2, 3, 3, 4)),
                                        ("repeated_1x1", (2, 3, 4, 3), (2, 3, 1, 1)),
+                                       ("repeated_channel", (2, 3, 4, 3), (2, 1, 4, 3)),
                                        ("1x1_and_1x1", (2, 5, 1, 1), (2, 5, 1, 1))]:
-                if operation == "add" and shape != other:
-                    continue  # Add takes equal shapes only
+                if operation != "mul" and shape != other:
+                    continue  # Add and Max take equal shapes only
                 a, b = file.normal(*shape), file.normal(*other)
                 file.case(f"{operation}_{name}", operation=operation)
                 file.map("a", a)
@@ -389,7 +450,7 @@ def mobilenet():
 def main():
     FOLDER.mkdir(exist_ok=True)
     for write in (conv2d, conv_transpose2d, bilinear_kernel, batch_norm, activations, max_pool2d,
-                  adaptive_avg_pool2d, resize, arithmetic, concat, softmax, argmax, mobilenet):
+                  adaptive_avg_pool2d, resize, resize_by, crop, encoding, arithmetic, concat, softmax, argmax, mobilenet):
         write()
 
 

@@ -41,6 +41,20 @@ void multiply_floats(const float* a, const float* b, std::int64_t count, float* 
   });
 }
 
+// As std::max: of two zeros, and beside a NaN, the first.
+void max_floats(const float* a, const float* b, std::int64_t count, float* out) {
+  store_each(count, out, [&](auto d, std::int64_t i) HWY_ATTR {
+    const auto left = hn::LoadU(d, a + i), right = hn::LoadU(d, b + i);
+    return hn::IfThenElse(hn::Lt(left, right), right, left);
+  });
+}
+
+void scale_floats(const float* in, float factor, std::int64_t count, float* out) {
+  store_each(count, out, [&](auto d, std::int64_t i) HWY_ATTR {
+    return hn::Mul(hn::LoadU(d, in + i), hn::Set(d, factor));
+  });
+}
+
 void activate_floats(ActivationKind kind, const float* in, std::int64_t count, float* out) {
   store_each(count, out,
              [&](auto d, std::int64_t i) HWY_ATTR { return activate(d, kind, hn::LoadU(d, in + i)); });
@@ -55,7 +69,7 @@ namespace atrous {
 
 namespace {
 
-// Add and Mul: pixel by pixel, since any of the three maps may be a slice.
+// Two maps, pixel by pixel, since any of the three may be a slice. One pixel an image may be repeated.
 class ElementwisePair final : public Kernel {
  public:
   using Combine = decltype(&ATROUS_BASELINE::add_floats);
@@ -65,17 +79,53 @@ class ElementwisePair final : public Kernel {
   void run(const KernelCall& call) const override {
     const ConstView a = call.inputs[0], b = call.inputs[1];
     const Shape& shape = call.output.shape;
-    const bool repeated = b.shape.h == 1 && b.shape.w == 1;
+    const std::int64_t step = repeated(b, shape).pixel;
     parallel_for(call.threads, shape.n * shape.h, [&](std::int64_t row) {
       const std::int64_t n = row / shape.h, y = row % shape.h;
-      for (std::int64_t x = 0; x < shape.w; ++x)
-        combine_(a.pixel(n, y, x), repeated ? b.pixel(n, 0, 0) : b.pixel(n, y, x), shape.c,
-                 call.output.pixel(n, y, x));
+      const float* right = b.pixel(n, 0, 0) + y * shape.w * step;
+      for (std::int64_t x = 0; x < shape.w; ++x, right += step)
+        combine_(a.pixel(n, y, x), right, shape.c, call.output.pixel(n, y, x));
     });
   }
 
  private:
   Combine combine_;
+};
+
+// A map times a number: the layer's, or one for each pixel.
+class ElementwiseScale final : public Kernel {
+ public:
+  ElementwiseScale(float factor, Isa isa) : factor_(factor), scale_(ATROUS_FOR_ISA(isa, scale_floats)) {}
+  std::string_view name() const override { return "elementwise"; }
+
+  void run(const KernelCall& call) const override {
+    const ConstView in = call.inputs[0];
+    const ConstView* factors = call.inputs.size() > 1 ? &call.inputs[1] : nullptr;
+    const Shape& shape = call.output.shape;
+    parallel_for(call.threads, shape.pixels(), [&](std::int64_t p) {
+      scale_(in.data + p * in.pitch, factors ? factors->data[p * factors->pitch] : factor_, shape.c,
+             call.output.data + p * call.output.pitch);
+    });
+  }
+
+ private:
+  float factor_;
+  decltype(&ATROUS_BASELINE::scale_floats) scale_;
+};
+
+class ElementwiseMul final : public Kernel {
+ public:
+  explicit ElementwiseMul(Isa isa) : by_channel_(ATROUS_FOR_ISA(isa, multiply_floats)), by_pixel_(1, isa) {}
+  std::string_view name() const override { return "elementwise"; }
+
+  void run(const KernelCall& call) const override {
+    const bool one_channel = repeated(call.inputs[1], call.output.shape).channel == 0;
+    one_channel ? by_pixel_.run(call) : by_channel_.run(call);
+  }
+
+ private:
+  ElementwisePair by_channel_;
+  ElementwiseScale by_pixel_;
 };
 
 class ElementwiseActivation final : public Kernel {
@@ -103,7 +153,13 @@ std::unique_ptr<Kernel> make_add_elementwise(const Add&, Isa isa) {
   return std::make_unique<ElementwisePair>(ATROUS_FOR_ISA(isa, add_floats));
 }
 std::unique_ptr<Kernel> make_mul_elementwise(const Mul&, Isa isa) {
-  return std::make_unique<ElementwisePair>(ATROUS_FOR_ISA(isa, multiply_floats));
+  return std::make_unique<ElementwiseMul>(isa);
+}
+std::unique_ptr<Kernel> make_max_elementwise(const Max&, Isa isa) {
+  return std::make_unique<ElementwisePair>(ATROUS_FOR_ISA(isa, max_floats));
+}
+std::unique_ptr<Kernel> make_scale_elementwise(const Scale& layer, Isa isa) {
+  return std::make_unique<ElementwiseScale>(layer.factor, isa);
 }
 std::unique_ptr<Kernel> make_activation_elementwise(const Activation& layer, Isa isa) {
   return std::make_unique<ElementwiseActivation>(layer, isa);

@@ -89,6 +89,46 @@ struct Product {
   }
 };
 
+// By one number for each pixel.
+template <class T>
+struct ProductWithPixel {
+  TypedMap<T> a, b;
+
+  __device__ Vector<T> operator()(long long p, int vector) const {
+    Vector<T> x = load(a.pixel(p) + vector * lanes<T>);
+    const float factor = to_float(*b.pixel(p));
+#pragma unroll
+    for (int i = 0; i < lanes<T>; ++i) x.v[i] *= factor;
+    return x;
+  }
+};
+
+template <class T>
+struct Larger {
+  TypedMap<T> a, b;
+
+  __device__ Vector<T> operator()(long long p, int vector) const {
+    Vector<T> x = load(a.pixel(p) + vector * lanes<T>);
+    const Vector<T> y = load(b.pixel(p) + vector * lanes<T>);
+#pragma unroll
+    for (int i = 0; i < lanes<T>; ++i) x.v[i] = x.v[i] < y.v[i] ? y.v[i] : x.v[i];
+    return x;
+  }
+};
+
+template <class T>
+struct Scaled {
+  TypedMap<T> in;
+  float factor;
+
+  __device__ Vector<T> operator()(long long p, int vector) const {
+    Vector<T> x = load(in.pixel(p) + vector * lanes<T>);
+#pragma unroll
+    for (int i = 0; i < lanes<T>; ++i) x.v[i] *= factor;
+    return x;
+  }
+};
+
 }  // namespace
 
 void find_not_finite(cudaStream_t stream, Map in, std::uint32_t* found) {
@@ -116,8 +156,19 @@ void add(cudaStream_t stream, Map a, Map b, Map out) {
 
 void mul(cudaStream_t stream, Map a, Map b, Map out) {
   with_type_of(out, [&]<class T>(T) {
-    run<T>(stream, Product<T>{TypedMap<T>(a), Residual<T>(&b, out)}, out);
+    if (b.c == 1 && out.c != 1)
+      run<T>(stream, ProductWithPixel<T>{TypedMap<T>(a), TypedMap<T>(b)}, out);
+    else
+      run<T>(stream, Product<T>{TypedMap<T>(a), Residual<T>(&b, out)}, out);
   });
+}
+
+void max(cudaStream_t stream, Map a, Map b, Map out) {
+  with_type_of(out, [&]<class T>(T) { run<T>(stream, Larger<T>{TypedMap<T>(a), TypedMap<T>(b)}, out); });
+}
+
+void scale(cudaStream_t stream, float factor, Map in, Map out) {
+  with_type_of(out, [&]<class T>(T) { run<T>(stream, Scaled<T>{TypedMap<T>(in), factor}, out); });
 }
 
 void batch_norm(cudaStream_t stream, const float* scale, const float* shift, Map in, Map out) {

@@ -36,6 +36,20 @@ std::vector<Sample> samples() {
           {ConvTranspose2d{.weight = {6, 6, 3, 3, weight}, .bias = nullptr, .stride = 2}, {map}},
           {BatchNorm{{1, 2, 3, 4, 5, 6}, {6, 5, 4, 3, 2, 1}}, {map}},
           {Activation{ActivationKind::hardswish}, {map}},
+          {ConvTranspose2d{.weight = {6, 1, 4, 4, weight}, .bias = weight, .stride = 2, .groups = 6}, {map}},
+          {Crop{1, 2}, {map, small}},
+          {Max{}, {map, map}},
+          {Scale{0.25f}, {map}},
+          {Mul{}, {map, {2, 5, 4, 1}}},
+          {Encoding{.codewords = 3,
+                    .channels = 6,
+                    .codeword = weight,
+                    .smoothing = weight,
+                    .scale = weight,
+                    .shift = weight},
+           {map}},
+          {MaxPool2d{3, 2, 1, true}, {map}},
+          {Resize{.factor = 2}, {map}},
           {MaxPool2d{3, 2, 1}, {map}},
           {AdaptiveAvgPool2d{1, 1}, {map}},
           {Resize{}, {small, map}},
@@ -52,6 +66,10 @@ std::vector<Sample> samples() {
 // Whether one of the specialised kernels is made for a layer; the others take everything.
 bool accepts(const Layer& layer, std::string_view implementation) {
   const auto* conv = std::get_if<Conv2d>(&layer);
+  if (const auto* transposed = std::get_if<ConvTranspose2d>(&layer)) {
+    const bool grouped = transposed->groups > 1;
+    return implementation == "depthwise" ? grouped : implementation == "subpixel" ? !grouped : true;
+  }
   if (implementation == "depthwise") return conv->groups == conv->out_channels();
   if (implementation == "pointwise") return !conv || conv->weight.kernel_h == 1;
   if (implementation == "few_channels") return conv->in_channels() <= 4;

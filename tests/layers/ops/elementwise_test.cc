@@ -1,11 +1,14 @@
 // Layers that look at one pixel at a time: batch norm, activations, add, mul, concat, softmax, argmax.
 #include <doctest/doctest.h>
 
+#include "layers/cpu/maps/encoding_channelwise.h"
 #include "layers/ops/activation.h"
 #include "layers/ops/argmax.h"
 #include "layers/ops/arithmetic.h"
 #include "layers/ops/batch_norm.h"
 #include "layers/ops/concat.h"
+#include "layers/ops/crop.h"
+#include "layers/ops/encoding.h"
 #include "layers/ops/softmax.h"
 #include "tests/support/golden.h"
 #include "tests/support/layers_testing.h"
@@ -62,22 +65,83 @@ TEST_CASE("activations equal torch's, at their knees and far out too") {
   CHECK(seen.size() == std::size(all_activations));
 }
 
-TEST_CASE("add and mul equal torch's, a 1x1 map being repeated by mul") {
+TEST_CASE("add, mul and max equal torch's, a 1x1 map and a map of one channel being repeated by mul") {
   for (const Golden& g : read_goldens("arithmetic")) {
     CAPTURE(g.name);
-    const bool adds = g.text("operation") == "add";
+    const std::string operation = g.text("operation");
     Tensor a = g["a"].map();
     const Tensor b = g["b"].map(), expected = g["output"].map();
-    CHECK((adds ? output_shape(Add{}, a.shape(), b.shape()) : output_shape(Mul{}, a.shape(), b.shape())) ==
+    const auto with_layer = [&](auto&& run) {
+      if (operation == "add") return run(Add{});
+      return operation == "mul" ? run(Mul{}) : run(Max{});
+    };
+    CHECK(with_layer([&](const auto& layer) { return output_shape(layer, a.shape(), b.shape()); }) ==
           expected.shape());
     Tensor out(expected.shape());
     const auto run = [&](View to) {
-      adds ? add_reference({}, a.view(), b.view(), to) : mul_reference({}, a.view(), b.view(), to);
+      const ConstView inputs[] = {a.view(), b.view()};
+      with_layer([&](const auto& layer) { layer.run_reference(inputs, to); });
     };
     run(out.view());
     CHECK(difference(out.view(), expected.view()) == "");
     run(a.view());  // out may be a
     CHECK(difference(a.view(), expected.view()) == "");
+  }
+}
+
+TEST_CASE("scale multiplies every element by its factor") {
+  const Tensor in = tensor_of({1, 1, 2, 3}, {1, -2, 3, 0.5f, 0, 8}),
+               expected = tensor_of({1, 1, 2, 3}, {0.25f, -0.5f, 0.75f, 0.125f, 0, 2});
+  Tensor out(in.shape());
+  scale_reference({0.25f}, in.view(), out.view());
+  CHECK(difference(out.view(), expected.view()) == "");
+}
+
+TEST_CASE("crop equals torch's slices") {
+  for (const Golden& g : read_goldens("crop")) {
+    CAPTURE(g.name);
+    const Crop layer{g.integer("top"), g.integer("left")};
+    const Tensor in = g["input"].map(), expected = g["output"].map();
+    const Shape shapes[] = {in.shape(), expected.shape()};
+    REQUIRE(layer.output_shape(shapes) == expected.shape());
+    Tensor out(expected.shape());
+    crop_reference(layer, in.view(), out.view());
+    CHECK(difference(out.view(), expected.view()) == "");
+  }
+}
+
+TEST_CASE("crop refuses a rectangle that leaves the map") {
+  for (const Crop layer : {Crop{3, 0}, Crop{0, 2}, Crop{-1, 0}}) {
+    const Shape shapes[] = {{1, 5, 4, 2}, {1, 3, 3, 9}};
+    CHECK(contains(error_of(ErrorCode::invalid_argument, [&] { layer.output_shape(shapes); }),
+                   text("row ", layer.top, ", column ", layer.left)));
+  }
+}
+
+TEST_CASE("encoding equals its definition in torch, in double") {
+  for (const Golden& g : read_goldens("encoding")) {
+    CAPTURE(g.name);
+    const auto shared = [&](const char* key) {
+      auto values = std::make_shared<std::vector<float>>(g[key].values);
+      return Weights(values, values->data());
+    };
+    const Tensor in = g["input"].map(), expected = g["output"].map();
+    const Encoding layer{.codewords = static_cast<std::int64_t>(g["smoothing"].values.size()),
+                         .channels = in.shape().c,
+                         .codeword = shared("codewords"),
+                         .smoothing = shared("smoothing"),
+                         .scale = shared("scale"),
+                         .shift = shared("shift")};
+    const Shape shapes[] = {in.shape()};
+    REQUIRE(layer.output_shape(shapes) == expected.shape());
+    Tensor out(expected.shape());
+    encoding_reference(layer, in.view(), out.view());
+    CHECK(difference(out.view(), expected.view(), 1e-5) == "");
+    for (const Isa isa : supported_isas()) {
+      CAPTURE(name_of(isa));
+      run_hostile(*make_encoding_channelwise(layer, isa), {in.view()}, out.view(), 2);
+      CHECK(difference(out.view(), expected.view(), 1e-5) == "");
+    }
   }
 }
 

@@ -19,6 +19,18 @@ TEST_CASE("max_pool2d equals torch.nn.functional.max_pool2d") {
   }
 }
 
+TEST_CASE("max_pool2d with ceil_mode equals torch's") {
+  for (const Golden& g : read_goldens("max_pool2d_ceil")) {
+    CAPTURE(g.name);
+    const MaxPool2d layer{g.integer("kernel"), g.integer("stride"), g.integer("padding"), true};
+    const Tensor in = g["input"].map(), expected = g["output"].map();
+    REQUIRE(output_shape(layer, in.shape()) == expected.shape());
+    Tensor out(expected.shape());
+    max_pool2d_reference(layer, in.view(), out.view());
+    CHECK(difference(out.view(), expected.view()) == "");
+  }
+}
+
 TEST_CASE("padding does not take part in max pooling, even where everything is minus infinity") {
   constexpr float lowest = -std::numeric_limits<float>::infinity();
   const Tensor in = tensor_of({1, 2, 2, 1}, {-5, lowest, lowest, lowest});

@@ -36,6 +36,30 @@ TEST_CASE("resize equals torch.nn.functional.interpolate") {
   }
 }
 
+TEST_CASE("resize by a factor equals torch's scale_factor, recomputed from the sizes or not") {
+  for (const Golden& g : read_goldens("resize_by")) {
+    CAPTURE(g.name);
+    Resize layer = layer_of(g);
+    layer.factor = g.number("factor");
+    layer.ratio_of_sizes = g.integer("ratio_of_sizes") != 0;
+    const Tensor in = g["input"].map(), expected = g["output"].map();
+    const Shape shapes[] = {in.shape()};
+    REQUIRE(layer.output_shape(shapes) == expected.shape());
+    Tensor out(expected.shape());
+    resize_reference(layer, in.view(), out.view());
+    CHECK(difference(out.view(), expected.view(), layer.mode == ResizeMode::nearest ? 0 : 4e-6) == "");
+  }
+}
+
+TEST_CASE("resize by a factor that leaves no pixel, or too many, is refused") {
+  const Shape in[] = {{1, 3, 8, 2}};
+  const auto sentence = [&](ErrorCode code, double factor) {
+    return error_of(code, [&] { Resize{.factor = factor}.output_shape(in); });
+  };
+  CHECK(contains(sentence(ErrorCode::invalid_argument, 0.25), "3 times 0.25"));
+  CHECK(contains(sentence(ErrorCode::limit, 1e12), "3 times"));
+}
+
 TEST_CASE("every tap of a resize lies in the map and every weight between 0 and 1") {
   for (const Resize& layer : {Resize{ResizeMode::bilinear, false}, Resize{ResizeMode::bilinear, true},
                               Resize{ResizeMode::nearest, false}})
