@@ -1,6 +1,7 @@
 #include "runtime/engine/passes.h"
 
 #include <algorithm>
+#include <map>
 
 namespace atrous {
 
@@ -92,11 +93,28 @@ Filter input_channels(const Filter& w, std::int64_t first, std::int64_t count, b
 void fold_batch_norm(Graph& graph) {
   const auto by = producers(graph);
   const auto readers = count_readers(graph);
+  struct Folded {
+    const BatchNorm* norm;
+    const float* bias;  // before
+    Conv2d conv;
+  };
+  std::map<const float*, Folded> folded;  // by the weights before
   absorb_each<BatchNorm>(graph, [&](Node& node, const BatchNorm& norm) {
-    Node* conv = sole_convolution(graph, by, readers, node.inputs[0]);
-    if (!conv || !plain(*conv)) return false;
-    fold(std::get<Conv2d>(conv->layer), norm);
-    conv->output = node.output;
+    Node* found = sole_convolution(graph, by, readers, node.inputs[0]);
+    if (!found || !plain(*found)) return false;
+    auto& conv = std::get<Conv2d>(found->layer);
+    const float* weights = conv.weight.data.get();
+    const auto known = folded.find(weights);
+    const float* bias = conv.bias.get();
+    if (weights && known != folded.end() && known->second.bias == bias &&
+        known->second.norm->scale == norm.scale && known->second.norm->shift == norm.shift) {
+      conv.weight = known->second.conv.weight;
+      conv.bias = known->second.conv.bias;
+    } else {
+      fold(conv, norm);
+      folded.insert_or_assign(weights, Folded{&norm, bias, conv});
+    }
+    found->output = node.output;
     return true;
   });
 }

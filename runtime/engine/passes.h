@@ -6,7 +6,8 @@
 namespace atrous {
 
 // A batch norm behind a convolution that nobody else reads becomes part of it:
-// weight[o] *= scale[o], bias[o] = bias[o] * scale[o] + shift[o]. Products in double, rounded once.
+// weight[o] *= scale[o], bias[o] = bias[o] * scale[o] + shift[o]. Products in double, rounded once. Layers
+// that run several times, on the same weights, share them afterwards too.
 void fold_batch_norm(Graph&);
 
 // A 1x1 convolution of a concatenation one of whose inputs is a single pixel repeated over the map, like

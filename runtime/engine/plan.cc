@@ -108,7 +108,7 @@ const Kernel& choose(const Program& program, std::size_t node, std::span<const S
     least_cost = cost;
   }
   if (best) return *best;
-  return **std::ranges::min_element(kernels, {}, [&](const std::unique_ptr<Kernel>& kernel) {
+  return **std::ranges::min_element(kernels, {}, [&](const std::shared_ptr<Kernel>& kernel) {
     return kernel->least_workspace_bytes(in, out, 1);
   });
 }

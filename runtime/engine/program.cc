@@ -1,18 +1,64 @@
 #include "runtime/engine/program.h"
 
+#include <algorithm>
+#include <map>
+#include <set>
+
 #include "layers/base/error.h"
 
 #include "runtime/engine/passes.h"
 
 namespace atrous {
 
+namespace {
+
+// Whether the two are one layer that runs twice: they share their weights and differ in nothing.
+bool same_layer(const Conv2d& a, const Conv2d& b) {
+  return a.weight.data == b.weight.data && a.bias == b.bias && a.stride == b.stride &&
+         a.padding == b.padding && a.dilation == b.dilation && a.groups == b.groups &&
+         a.activation == b.activation;
+}
+
+// By node: the first one whose layer is the same; itself where there is none before.
+std::vector<std::size_t> first_of_each(const Graph& graph) {
+  std::map<const float*, std::vector<std::size_t>> by_weights;
+  std::vector<std::size_t> first;
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    first.push_back(i);
+    const auto* conv = std::get_if<Conv2d>(&graph.nodes[i].layer);
+    if (!conv || !conv->weight.data) continue;
+    std::vector<std::size_t>& before = by_weights[conv->weight.data.get()];
+    const auto found = std::ranges::find_if(
+        before, [&](std::size_t j) { return same_layer(std::get<Conv2d>(graph.nodes[j].layer), *conv); });
+    if (found == before.end())
+      before.push_back(i);
+    else
+      first.back() = *found;
+  }
+  return first;
+}
+
+// Makes the kernels of every node, and lets go of weights as they are packed.
+template <class Make>
+void make_kernels(Program& program, Make&& make) {
+  const std::vector<std::size_t> first = first_of_each(program.graph);
+  for (std::size_t i = 0; i < first.size(); ++i) {
+    if (first[i] < i) {
+      program.kernels.push_back(program.kernels[first[i]]);
+    } else {
+      program.kernels.emplace_back();
+      for (auto& kernel : make(program.graph.nodes[i])) program.kernels.back().push_back(std::move(kernel));
+    }
+    release_weights(program.graph.nodes[i].layer);
+  }
+}
+
+}  // namespace
+
 Program compile(Graph graph, const CpuOptions& options) try {
   options.device_layers ? optimise_for_device(graph) : optimise(graph);
   Program program{.graph = std::move(graph), .kernels = {}, .isa = options.isa, .device = nullptr};
-  for (Node& node : program.graph.nodes) {
-    program.kernels.push_back(make_cpu_kernels(node, options));
-    release_weights(node.layer);
-  }
+  make_kernels(program, [&](const Node& node) { return make_cpu_kernels(node, options); });
   return program;
 } catch (...) {
   rethrow_as_error();
@@ -22,10 +68,7 @@ Program compile_for(std::shared_ptr<Device> device, Graph graph) try {
   optimise_for_device(graph);
   Program program{
       .graph = std::move(graph), .kernels = {}, .isa = supported_isas().front(), .device = std::move(device)};
-  for (Node& node : program.graph.nodes) {
-    program.kernels.push_back(program.device->make_kernels(node));
-    release_weights(node.layer);
-  }
+  make_kernels(program, [&](const Node& node) { return program.device->make_kernels(node); });
   return program;
 } catch (...) {
   rethrow_as_error();
@@ -38,8 +81,10 @@ std::string Program::runs_on() const try {
 }
 
 std::size_t Program::packed_bytes() const {
+  std::set<const Kernel*> counted;  // that several nodes may run
   std::size_t bytes = 0;
-  for (const auto& of_node : kernels) bytes += of_node.front()->packed_bytes();
+  for (const auto& of_node : kernels)
+    if (counted.insert(of_node.front().get()).second) bytes += of_node.front()->packed_bytes();
   return bytes;
 }
 

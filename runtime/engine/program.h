@@ -16,7 +16,8 @@ namespace atrous {
 struct Program {
   std::string name = {};  // of the network in errors, such as its file's; may be empty
   Graph graph;            // optimised; its convolutions no longer hold their weights
-  std::vector<std::vector<std::unique_ptr<Kernel>>> kernels;  // by node: at least one, sharing its weights
+  // By node: at least one, sharing its weights. Nodes that run one layer several times share their kernels.
+  std::vector<std::vector<std::shared_ptr<Kernel>>> kernels;
   Isa isa;  // of the kernels, or of the steps around the network that a device leaves to the CPU
   std::shared_ptr<Device> device;  // whose kernels they are; null: the processor's
   Padding padding = {};            // of inputs, before they reach the graph
