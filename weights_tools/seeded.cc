@@ -3,49 +3,14 @@
 #include <libdeflate.h>
 
 #include <cmath>
-#include <random>
 
 #include "layers/base/checked.h"
 #include "layers/networks/segmentation.h"
+#include "weights_tools/random_state.h"
 
 namespace atrous {
 
 namespace {
-
-// numpy.random.RandomState: its doubles and normals of MT19937 (Matsumoto & Nishimura 1998).
-class RandomState {
- public:
-  explicit RandomState(std::uint32_t seed) : words_(seed) {}
-
-  // 53 bits, [0, 1).
-  double uniform() {
-    const double high = static_cast<double>(words_() >> 5), low = static_cast<double>(words_() >> 6);
-    return (high * 67108864.0 + low) / 9007199254740992.0;
-  }
-
-  // The polar method (Marsaglia & Bray 1964), which gives two at a time; the second is kept.
-  double normal() {
-    if (has_kept_) {
-      has_kept_ = false;
-      return kept_;
-    }
-    double x, y, square;
-    do {
-      x = 2.0 * uniform() - 1.0;
-      y = 2.0 * uniform() - 1.0;
-      square = x * x + y * y;
-    } while (square >= 1.0 || square == 0.0);
-    const double factor = std::sqrt(-2.0 * std::log(square) / square);
-    kept_ = factor * x;
-    has_kept_ = true;
-    return factor * y;
-  }
-
- private:
-  std::mt19937 words_;
-  double kept_ = 0;
-  bool has_kept_ = false;
-};
 
 template <class Value, class Draw>
 StateTensor filled(DType dtype, const std::vector<std::int64_t>& shape, std::int64_t count, Draw&& draw) {
