@@ -65,9 +65,11 @@ nlohmann::ordered_json describe_network(const Checkpoint& checkpoint, const Opti
   const auto [width, height] = parse_size(options.size);
   nlohmann::ordered_json out;
   try {
-    const Model model = make_model(
-        checkpoint.state, checkpoint.metadata,
-        {.hyper = parse_arch(options.arch), .threads = options.threads, .config = checkpoint.config});
+    const Model model = make_model(checkpoint.state, checkpoint.metadata,
+                                   {.name = options.file,
+                                    .hyper = parse_arch(options.arch),
+                                    .threads = options.threads,
+                                    .config = checkpoint.config});
     const Plan plan = make_plan(*model.program, {1, height, width, 3}, resolve_threads(options.threads));
     out["architecture"] = model.architecture;
     out["output_stride"] = model.output_stride;
@@ -75,6 +77,7 @@ nlohmann::ordered_json describe_network(const Checkpoint& checkpoint, const Opti
     out["hyper"] = nlohmann::ordered_json::object();
     for (const Hyper::Choice& choice : model.choices)
       out["hyper"][choice.key] = {{"value", choice.value}, {"assumed", choice.assumed}};
+    if (!model.choice.empty()) out["choice"] = model.choice;
     out["classes"] = model.classes;
     out["preprocessing"] = in_json(model.preparation);
     out["answer"] = name_of(model.answer().decision);
@@ -117,6 +120,7 @@ std::string in_words(const nlohmann::ordered_json& report) {
     }
     if (!given.empty()) line("given", given);
     if (!assumed.empty()) line("assumed", assumed + " (the weights do not say: --arch)");
+    if (report.contains("choice")) line("", report["choice"].get<std::string>());
     line("classes", text(report["classes"].size(), ": ", classes));
     line("photos", report["preprocessing"]["summary"].get<std::string>());
     if (report["answer"] == name_of(Decision::sigmoid))

@@ -45,8 +45,11 @@ StateDict seeded_state(std::string_view architecture, const SeededOptions& optio
   const PublishedNetwork published =
       published_network(architecture, {.width = options.width, .classes = options.classes}, options.aux);
   StateDict state;
-  for (const auto& [key, tensor] : published.keys.entries())
-    state.add(key, seeded_tensor(key, tensor.dtype, tensor.shape));
+  for (const auto& [key, tensor] : published.keys.entries()) {
+    const auto same = published.same_as.find(key);
+    state.add(
+        key, seeded_tensor(same == published.same_as.end() ? key : same->second, tensor.dtype, tensor.shape));
+  }
   return state;
 } catch (...) {
   rethrow_as_error();

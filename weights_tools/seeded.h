@@ -10,6 +10,8 @@
 //   scale with one dimension                    uniform(-0.02, 0)
 //   anything else with one dimension            normal * 0.1
 //   two or more dimensions                      normal * sqrt(2 / (product of all but the first))
+//
+// Of two keys that stand for one tensor, as in jfzhang95's MobileNetV2, the first gives the numbers of both.
 #pragma once
 
 #include <cstdint>

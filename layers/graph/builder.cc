@@ -60,10 +60,22 @@ Var graph_input(Builder& builder, std::int64_t channels) {
   return {&builder, builder.graph.input};
 }
 
-Module Module::operator[](std::string_view name) const { return Module(*builder_, join(path_, name)); }
+Module Module::operator[](std::string_view name) const {
+  Module below(*builder_, join(path_, name));
+  if (first_path_) below.first_path_ = join(*first_path_, name);
+  return below;
+}
+
+Module Module::registered_twice(const Module& first, const Module& later) {
+  Module both = later;
+  both.first_path_ = first.path_;
+  return both;
+}
 
 bool Module::has(std::string_view name, bool published) const {
-  return builder_->published ? published : builder_->state.has(join(path_, name));
+  if (builder_->published) return published;
+  return builder_->state.has(join(path_, name)) ||
+         (first_path_ && builder_->state.has(join(*first_path_, name)));
 }
 
 std::int64_t Module::channels(std::int64_t published) const {
@@ -85,10 +97,23 @@ Parameter Module::parameter(std::string_view name, const std::vector<std::int64_
   if (const auto known = builder_->parameters.find(key);
       known != builder_->parameters.end() && (!known->second.data || fits(expected, known->second.shape)))
     return known->second;
-  return builder_->parameters[key] = read(key, expected);
+  return builder_->parameters[key] = read(name, expected);
 }
 
-Parameter Module::read(const std::string& key, const std::vector<std::int64_t>& expected) const {
+void Module::published_key(std::string_view name, DType dtype, const std::vector<std::int64_t>& shape) const {
+  PublishedShapes& published = *builder_->published;
+  const std::string key = join(path_, name);
+  if (first_path_) {
+    const std::string first = join(*first_path_, name);
+    published.keys.add(first, {dtype, shape, nullptr});
+    published.same_as[key] = first;
+  }
+  published.keys.add(key, {dtype, shape, nullptr});
+}
+
+Parameter Module::read(std::string_view name, const std::vector<std::int64_t>& expected) const {
+  const std::string later = join(path_, name), first = first_path_ ? join(*first_path_, name) : later;
+  const std::string& key = builder_->state.find(later) ? later : first;
   KeyReport& report = builder_->report;
   Parameter placeholder{expected, nullptr};
   std::ranges::replace(placeholder.shape, -1, 0);
@@ -96,14 +121,14 @@ Parameter Module::read(const std::string& key, const std::vector<std::int64_t>& 
     if (std::ranges::any_of(placeholder.shape, [](std::int64_t size) { return size < 1; }))
       fail(ErrorCode::invalid_argument, key, ": its published shape is not known, only ",
            expected_text(expected));
-    builder_->published->keys.add(key, {DType::f32, expected, nullptr});
+    published_key(name, DType::f32, expected);
     return placeholder;
   }
 
   ++report.wanted;
   const std::size_t index = builder_->state.index_of(key);
   if (index == builder_->state.size()) {
-    report.missing.add(key, ": missing, expected ", expected_text(expected));
+    report.missing.add(later, ": missing, expected ", expected_text(expected));
     if (report.missing.count() > most_missing)
       fail(ErrorCode::mismatch, "the checkpoint does not fit the network: more than ", most_missing,
            " keys are missing:", report.missing.in_lines());
@@ -111,6 +136,12 @@ Parameter Module::read(const std::string& key, const std::vector<std::int64_t>& 
   }
   report.read[index] = true;
   const StateTensor& tensor = builder_->state.entries()[index].second;
+  if (const std::size_t other = builder_->state.index_of(first); other < report.read.size()) {
+    report.read[other] = true;
+    if (const StateTensor& twin = builder_->state.entries()[other].second; twin.shape != tensor.shape)
+      report.misshaped.add(first, ": expected ", shape_text(tensor.shape), " as ", later, " has, found ",
+                           shape_text(twin.shape));
+  }
   if (!fits(expected, tensor.shape)) {
     report.misshaped.add(key, ": expected ", expected_text(expected), ", found ", shape_text(tensor.shape));
     return placeholder;
@@ -130,13 +161,14 @@ Parameter Module::read(const std::string& key, const std::vector<std::int64_t>& 
 }
 
 void Module::counter(std::string_view name) const {
-  const std::string key = join(path_, name);
   if (builder_->published) {
-    builder_->published->keys.add(key, {DType::i64, {}, nullptr});
+    published_key(name, DType::i64, {});
     return;
   }
-  const std::size_t index = builder_->state.index_of(key);
-  if (index < builder_->state.size()) builder_->report.read[index] = true;
+  for (const std::string& path : {path_, first_path_.value_or(path_)}) {
+    const std::size_t index = builder_->state.index_of(join(path, name));
+    if (index < builder_->state.size()) builder_->report.read[index] = true;
+  }
 }
 
 Var conv2d(Module m, Var x, const ConvOptions& options) {

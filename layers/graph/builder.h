@@ -37,7 +37,10 @@ struct KeyReport {
 struct PublishedShapes {
   std::int64_t width = 64;   // channels out of 64: at 32 the network is half as wide as published
   std::int64_t classes = 0;  // 0: as many as published
-  StateDict keys = {};       // filled by building: every key with its dtype and shape, without values
+  // Filled by building: every key with its dtype and shape, without values; and of keys that stand for one
+  // tensor with another, registered_twice(), the name of the first.
+  StateDict keys = {};
+  std::map<std::string, std::string, std::less<>> same_as = {};
 };
 
 // A tensor of the state dict as floats; data is null where it is missing or of no use.
@@ -78,6 +81,10 @@ class Module {
   Module operator[](std::string_view name) const;
   Module operator[](int index) const { return (*this)[std::to_string(index)]; }
 
+  // A module that the publisher's code registers under two names: a file has both, and torch copies both into
+  // one tensor, the later one last. Reads the later, and the first where a file has that alone.
+  static Module registered_twice(const Module& first, const Module& later);
+
   const std::string& path() const { return path_; }
   Builder& builder() const { return *builder_; }
 
@@ -103,10 +110,12 @@ class Module {
   void counter(std::string_view name) const;
 
  private:
-  Parameter read(const std::string& key, const std::vector<std::int64_t>& expected) const;
+  Parameter read(std::string_view name, const std::vector<std::int64_t>& expected) const;
+  void published_key(std::string_view name, DType, const std::vector<std::int64_t>& shape) const;
 
   Builder* builder_;
   std::string path_;
+  std::optional<std::string> first_path_ = std::nullopt;  // of a module that is registered twice
 };
 
 // The padding that keeps a map's size at stride 1, dilation * (kernel - 1) / 2: what these networks use

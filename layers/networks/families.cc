@@ -1,11 +1,12 @@
 #include <algorithm>
+#include <charconv>
 
 #include "layers/networks/family.h"
 
 // The table of families. Each name is a constant that the file of that name defines; a checkpoint is compared
 // with them in this order. CMake's ATROUS_FAMILIES replaces the list by a shorter one.
 #ifndef ATROUS_FAMILIES
-#define ATROUS_FAMILIES fcn, deeplabv3, lraspp
+#define ATROUS_FAMILIES fcn, deeplabv3, lraspp, deeplabv3plus_jfzhang, deeplabv3plus_vainf, deeplabv3_vainf
 #endif
 
 namespace atrous {
@@ -29,6 +30,16 @@ const Family* family_of(std::string_view variant) {
 }
 
 std::string_view name_of(Task) { return "semantic"; }
+
+std::int64_t output_stride_in(std::string_view variant) {
+  constexpr std::string_view mark = "-os";
+  const std::size_t at = variant.find(mark);
+  if (at == variant.npos) return 0;
+  std::int64_t output_stride = 0;
+  const std::string_view rest = variant.substr(at + mark.size());
+  std::from_chars(rest.data(), rest.data() + rest.size(), output_stride);
+  return output_stride;
+}
 
 Evidence look_for(const StateDict& state, std::initializer_list<std::string_view> telling) {
   Evidence evidence;

@@ -33,6 +33,10 @@ struct Evidence {
   bool complete() const { return missing.empty() && !found.empty(); }
 };
 
+// The output stride in a variant's name, 16 in "deeplabv3plus-vainf-resnet50-os16-separable"; 0 where none
+// is.
+std::int64_t output_stride_in(std::string_view variant);
+
 // Which of `telling` are in the state dict, as keys or as modules.
 Evidence look_for(const StateDict&, std::initializer_list<std::string_view> telling);
 
@@ -49,6 +53,8 @@ struct PublishedCheckpoint {
 struct Network {
   Graph graph;               // input: normalised RGB, [n, h, w, 3]; outputs: logits at 1 / output_stride
   std::string architecture;  // the variant: "deeplabv3_resnet101"
+  std::vector<std::string> same_keys = {};  // other variants that have the same keys
+  std::string choice = {};                  // why this one of them, in a sentence; empty where it was said
   std::int64_t classes =
       0;  // channels of the logits; one may stand for two classes (runtime/segment/model.h)
   std::int64_t output_stride = 8;

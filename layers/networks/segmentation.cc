@@ -1,8 +1,10 @@
 #include "layers/networks/segmentation.h"
 
 #include <algorithm>
+#include <set>
 #include <unordered_map>
 
+#include "layers/base/ascii.h"
 #include "layers/base/error.h"
 #include "layers/networks/foreign.h"
 
@@ -72,17 +74,88 @@ void check(const StateDict& state, const KeyReport& report, const Recognised& is
          wrong.count() == 1 ? " key:" : " keys:", wrong.in_lines());
 }
 
-// Which of the variants with these keys is meant: the one that is assumed, unless another is given by its
-// name or by the beginning of it up to a hyphen: "fcn8s-atonce" for "fcn8s-atonce-wkentaro".
-std::string variant_of(const Recognised& is, Hyper& hyper) {
-  if (is.same_keys.empty() && !hyper.find("variant")) return is.variant;
-  const std::string given = hyper.any("variant", is.variant);
+// "fcn8s-atonce_from_caffe.pth" is fcn8s, atonce, from, caffe, pth; in small letters.
+std::set<std::string> words_of(std::string_view name) {
+  std::set<std::string> words;
+  std::string word;
+  for (const char c : name) {
+    if (is_letter(c) || is_digit(c)) {
+      word += lower(c);
+      continue;
+    }
+    words.insert(std::exchange(word, {}));
+  }
+  words.insert(word);
+  words.erase("");
+  return words;
+}
+
+// The words of a variant that not all of them have.
+std::set<std::string> telling_words(std::string_view variant, const std::vector<std::string>& all) {
+  std::set<std::string> telling = words_of(variant);
+  for (const std::string& word : words_of(variant))
+    if (std::ranges::all_of(all, [&](const std::string& v) { return words_of(v).contains(word); }))
+      telling.erase(word);
+  return telling;
+}
+
+// The only one of the variants all of whose telling words are in the name; empty where none or several are.
+std::string variant_in(std::string_view name, const std::vector<std::string>& all) {
+  const std::set<std::string> words = words_of(name);
+  std::string found;
+  for (const std::string& variant : all) {
+    const std::set<std::string> telling = telling_words(variant, all);
+    if (telling.empty() || !std::ranges::includes(words, telling)) continue;
+    if (!found.empty()) return "";
+    found = variant;
+  }
+  return found;
+}
+
+struct Meant {
+  std::string variant, choice;  // as Network's
+};
+
+// Which of the variants with these keys is meant. By the hyper variant: its name, or the beginning of that up
+// to a hyphen, "fcn8s-atonce" for "fcn8s-atonce-wkentaro"; by os where the variants differ in their output
+// strides; else by a name, or the one that is assumed.
+Meant variant_of(const Recognised& is, Hyper& hyper, const std::string& named) {
   std::vector<std::string> may_be{is.variant};
   may_be.insert(may_be.end(), is.same_keys.begin(), is.same_keys.end());
-  for (const bool whole : {true, false})
-    for (const std::string& variant : may_be)
-      if (whole ? variant == given : variant.starts_with(given + "-")) return variant;
-  fail(ErrorCode::invalid_argument, "variant: the weights are those of ", joined(may_be), ", not of ", given);
+  const bool by_output_stride = may_be.size() > 1 && std::ranges::all_of(may_be, output_stride_in);
+  const std::string* const os = by_output_stride ? hyper.find("os") : nullptr;
+  const auto has_os = [&](const std::string& variant) {
+    return !os || text(output_stride_in(variant)) == *os;
+  };
+  if (hyper.find("variant")) {
+    const std::string given = hyper.any("variant", is.variant);
+    for (const bool whole : {true, false})
+      for (const std::string& variant : may_be)
+        if ((whole ? variant == given : variant.starts_with(given + "-")) && has_os(variant))
+          return {variant, ""};
+    fail(ErrorCode::invalid_argument, "variant: the weights are those of ", joined(may_be), ", not of ",
+         given, os ? " with os=" + *os : "");
+  }
+  if (may_be.size() == 1) return {is.variant, ""};
+  const auto choose = [&](const std::string& variant, std::string_view reason) {
+    std::string others;
+    for (const std::string& other : may_be)
+      if (other != variant) others += (others.empty() ? "" : ", ") + other;
+    if (!by_output_stride) hyper.any("variant", variant);
+    return Meant{variant,
+                 text(reason, "taken for ", variant, ", not ", others, ", which has the same keys (--arch ",
+                      by_output_stride ? "os=" : "variant=", "... takes another)")};
+  };
+  if (os) {
+    const auto found = std::ranges::find_if(may_be, has_os);
+    return {found == may_be.end() ? is.variant : *found, ""};
+  }
+  if (std::ranges::find(may_be, named) != may_be.end()) {
+    if (!by_output_stride) hyper.any("variant", named);
+    return {named, ""};
+  }
+  const std::string found = variant_in(named, may_be);
+  return found.empty() ? choose(is.variant, "") : choose(found, "by the file's name ");
 }
 
 // The prefixes of names that end in a stem, where a name under `head` has the prefix too.
@@ -159,7 +232,12 @@ std::vector<std::string> network_prefixes(std::span<const std::string_view> name
 Network build_network(const StateDict& state, const NetworkOptions& options) try {
   Recognised is = recognise_network(state);
   Hyper hyper = options.hyper;
-  is.variant = variant_of(is, hyper);
+  const Meant meant = variant_of(is, hyper, options.named);
+  std::vector<std::string> same_keys = std::exchange(is.same_keys, {});
+  if (meant.variant != is.variant) {
+    std::erase(same_keys, meant.variant);
+    same_keys.insert(same_keys.begin(), std::exchange(is.variant, meant.variant));
+  }
   const bool has_aux = !is.family->auxiliary.empty() && state.has(is.family->auxiliary);
   if (options.aux && !has_aux)
     fail(ErrorCode::unsupported, is.variant, ": this checkpoint has no auxiliary head",
@@ -176,6 +254,8 @@ Network build_network(const StateDict& state, const NetworkOptions& options) try
         channels != network.classes)
       fail(ErrorCode::mismatch, "the auxiliary head has ", channels, " classes, the head ", network.classes);
   network.has_aux = has_aux;
+  network.same_keys = std::move(same_keys);
+  network.choice = meant.choice;
   return network;
 } catch (...) {
   rethrow_as_error();
@@ -201,7 +281,7 @@ PublishedNetwork published_network(const Family& family, std::string_view varian
     fail(ErrorCode::invalid_argument, variant,
          ": the published shapes do not fit each other:", builder.report.misshaped.in_lines());
   network.has_aux = builder.aux;
-  return {std::move(network), std::move(builder.published->keys)};
+  return {std::move(network), std::move(builder.published->keys), std::move(builder.published->same_as)};
 }
 
 }  // namespace atrous

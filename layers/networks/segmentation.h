@@ -1,6 +1,7 @@
 // The segmentation networks themselves: a checkpoint in, a graph out. Which there are: networks/family.h.
 #pragma once
 
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,6 +15,9 @@ namespace atrous {
 struct NetworkOptions {
   bool aux = false;  // build the auxiliary head as well; the graph then has the output "aux" beside "out"
   Hyper hyper = {};  // in place of what the family assumes
+  // Which of several variants with the same keys is meant where hyper does not say: a variant's name, or a
+  // file's, in which the words count that tell the variants apart: os8 in "best_deeplabv3plus_os8.pth".
+  std::string named = {};
 };
 
 // The family whose telling keys are all there; the one with most of them where there are several.
@@ -46,7 +50,8 @@ Network build_network(const StateDict&, const NetworkOptions& = {});
 // Error(invalid_argument) for a name that no family has.
 struct PublishedNetwork {
   Network network;
-  StateDict keys;  // dtypes and shapes; data is null
+  StateDict keys;                                                // dtypes and shapes; data is null
+  std::map<std::string, std::string, std::less<>> same_as = {};  // as PublishedShapes
 };
 PublishedNetwork published_network(std::string_view variant, PublishedShapes = {}, bool aux = true);
 PublishedNetwork published_network(const Family&, std::string_view variant, PublishedShapes = {},

@@ -48,11 +48,7 @@ Evidence look_for_backbone(const StateDict& state, std::string_view prefix,
     if (mobilenet.complete()) mobilenet.variant = text(prefix, mobilenet_v3_name(state, "backbone"));
     return mobilenet;
   }
-  if (resnet.complete()) {
-    const StateTensor* stem = state.find("backbone.conv1.weight");
-    resnet.variant = text(
-        prefix, name_of(resnet_of(state, "backbone"), stem && !stem->shape.empty() ? stem->shape[0] : 0));
-  }
+  if (resnet.complete()) resnet.variant = text(prefix, resnet_name(state, "backbone"));
   return resnet;
 }
 

@@ -63,12 +63,20 @@ std::optional<int> background_of(const Model& model, Decision decision,
   return decision == Decision::sigmoid ? 0 : background_by_name(model.classes);
 }
 
+// What tells variants with the same keys apart beside the hyper: what the file says of itself, or its name,
+// and of seeded weights theirs.
+std::string name_for(const std::optional<Metadata>& metadata, const std::string& name) {
+  if (metadata && !metadata->architecture.empty()) return metadata->architecture;
+  return name.substr(name.find_last_of("/:") + 1);
+}
+
 Model make_named_model(Checkpoint checkpoint, const std::string& name, ModelOptions options) {
   options.name = name;
   options.config = std::move(checkpoint.config);
   try {
     Model model = make_model(std::move(checkpoint.state), checkpoint.metadata, options);
-    model.choice = std::move(checkpoint.choice);
+    model.choice = std::move(checkpoint.choice) +
+                   (checkpoint.choice.empty() || model.choice.empty() ? "" : "; ") + model.choice;
     return model;
   } catch (const Error& error) {
     fail(error.code(), name, ": ", error.what());
@@ -80,7 +88,8 @@ Model make_named_model(Checkpoint checkpoint, const std::string& name, ModelOpti
 Model make_model(StateDict state, const std::optional<Metadata>& metadata, const ModelOptions& options) try {
   Hyper hyper(metadata ? metadata->hyper : "");
   hyper.override_with(options.hyper);
-  Network network = build_network(state, {.aux = options.aux, .hyper = hyper});
+  Network network =
+      build_network(state, {.aux = options.aux, .hyper = hyper, .named = name_for(metadata, options.name)});
   state = {};  // from here on the graph alone holds the weights, and packing releases them one by one
   if (network.classes > 256)
     fail(ErrorCode::unsupported, "the head has ", network.classes, " classes, at most 256 fit a label map");
@@ -89,11 +98,13 @@ Model make_model(StateDict state, const std::optional<Metadata>& metadata, const
   model.architecture = network.architecture;
   model.hyper = std::move(hyper);
   model.choices = network.choices;
+  model.choice = network.choice;
   model.output_stride = network.output_stride;
   model.has_aux = network.has_aux;
   model.preparation = network.preparation;
   if (metadata) {
-    if (!metadata->architecture.empty() && metadata->architecture != network.architecture)
+    if (!metadata->architecture.empty() && metadata->architecture != network.architecture &&
+        std::ranges::find(network.same_keys, metadata->architecture) == network.same_keys.end())
       fail(ErrorCode::mismatch, "the metadata says the network is ", metadata->architecture,
            ", the weights are those of ", network.architecture);
     model.classes = metadata->classes;

@@ -16,9 +16,11 @@
 namespace atrous {
 
 struct ModelOptions {
-  std::string name = {};  // the network's in errors about what it computes; load_model() takes the file's
-  bool aux = false;       // build the auxiliary head too
-  Hyper hyper = {};       // what the weights do not say, in place of the metadata's and the family's
+  // The network's in errors about what it computes; load_model() takes the file's. Of variants with the same
+  // keys, the one is taken that it names (NetworkOptions::named).
+  std::string name = {};
+  bool aux = false;  // build the auxiliary head too
+  Hyper hyper = {};  // what the weights do not say, in place of the metadata's and the family's
   Isa isa = supported_isas().front();
   std::string force = {};  // an implementation's name, preferred over the usual choice
   int threads = 0;         // for packing weights; 0: as many as the process may use
@@ -40,7 +42,9 @@ struct Model {
   std::optional<int> background;       // the class that overlays leave as the photo is, where there is one
   Preparation preparation;
   std::int64_t output_stride = 8;
-  std::string choice;    // of a file that holds several networks: which one this is, in a sentence
+  // Of a file that holds several networks, or weights that several networks have: which one this is, in a
+  // sentence; empty where it was said.
+  std::string choice;
   bool has_aux = false;  // whether the checkpoint carries an auxiliary head
   std::shared_ptr<const Program> program;
 

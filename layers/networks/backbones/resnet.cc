@@ -56,17 +56,18 @@ int count_blocks(const StateDict& state, const std::string& layer) {
   return blocks;
 }
 
-Var stage(Module m, Var x, bool bottlenecks, int blocks, std::int64_t planes, const Spacing& spacing) {
+}  // namespace
+
+Var resnet_stage(Module m, Var x, bool bottlenecks, int blocks, std::int64_t planes, const Spacing& spacing) {
   for (int block = 0; block < blocks; ++block) {
     const std::int64_t stride = block == 0 ? spacing.stride : 1,
-                       dilation = block == 0 ? spacing.first_dilation : spacing.dilation;
+                       dilation = (block == 0 ? spacing.first_dilation : spacing.dilation) *
+                                  spacing.grid[static_cast<std::size_t>(block) % spacing.grid.size()];
     x = bottlenecks ? bottleneck(m[block], x, planes, stride, dilation)
                     : basic_block(m[block], x, planes, stride);
   }
   return x;
 }
-
-}  // namespace
 
 Resnet resnet_of(const StateDict& state, const std::string& module) {
   const std::string layer = module.empty() ? "layer" : module + ".layer";
@@ -79,6 +80,11 @@ std::string name_of(const Resnet& net, std::int64_t stem_channels) {
   for (const Published& p : published)
     if (stem_channels == published_stem && p.net == net) return std::string(p.name);
   return text("resnet(", net.blocks[0], ",", net.blocks[1], ",", net.blocks[2], ",", net.blocks[3], ")");
+}
+
+std::string resnet_name(const StateDict& state, const std::string& module) {
+  const StateTensor* stem = state.find(module + ".conv1.weight");
+  return name_of(resnet_of(state, module), stem && !stem->shape.empty() ? stem->shape[0] : 0);
 }
 
 std::optional<Resnet> resnet_by_name(std::string_view name) {
@@ -115,8 +121,8 @@ ResnetFeatures resnet(Module m, Var x, const Resnet& net, const Spacings& spacin
   ResnetFeatures features{.stem = x, .layers = {x, x, x, x}};
   x = max_pool2d(m.path() + ".maxpool", x, {.kernel = 3, .stride = 2, .padding = 1});
   for (std::size_t i = 0; i < 4; ++i) {
-    x = stage(m[text("layer", i + 1)], x, net.bottlenecks, net.blocks[i], m.channels(published_stem << i),
-              spacings[i]);
+    x = resnet_stage(m[text("layer", i + 1)], x, net.bottlenecks, net.blocks[i],
+                     m.channels(published_stem << i), spacings[i]);
     features.layers[i] = x;
   }
   return features;

@@ -27,6 +27,9 @@ Resnet resnet_of(const StateDict&, const std::string& module);
 // "resnet50" for the published depths, where the stem is as wide as published; else "resnet(2,2,3,2)".
 std::string name_of(const Resnet&, std::int64_t stem_channels);
 
+// The same of a ResNet in a state dict.
+std::string resnet_name(const StateDict&, const std::string& module);
+
 // The inverse; nothing for other names. Blocks in brackets are Bottlenecks, 1 to 100 a stage.
 std::optional<Resnet> resnet_by_name(std::string_view);
 
@@ -35,9 +38,11 @@ std::optional<Resnet> resnet_by_name(std::string_view);
 Resnet resnet_in(const Module&, std::string_view name);
 
 // How a stage is spaced. In torchvision's dilated stages the first block keeps the dilation of the stage
-// before.
+// before. A multi-grid (Chen et al. 2017, "Rethinking Atrous Convolution", section 3.2.1) is what the blocks'
+// dilations are times, in turn.
 struct Spacing {
   std::int64_t stride = 1, first_dilation = 1, dilation = 1;
+  std::array<std::int64_t, 3> grid{1, 1, 1};
 };
 using Spacings = std::array<Spacing, 4>;
 
@@ -52,6 +57,9 @@ Var bottleneck(Module, Var x, std::int64_t planes, std::int64_t stride, std::int
 
 // Two 3x3 convolutions (ResNet-18 and -34). Keys conv1..2, bn1..2, downsample.0..1.
 Var basic_block(Module, Var x, std::int64_t planes, std::int64_t stride);
+
+// Blocks 0, 1, ... one behind the other.
+Var resnet_stage(Module, Var x, bool bottlenecks, int blocks, std::int64_t planes, const Spacing&);
 
 struct ResnetFeatures {
   Var stem;                   // conv1 7x7/2, bn1, relu: half the size
