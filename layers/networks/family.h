@@ -44,11 +44,14 @@ Evidence look_for(const StateDict&, std::initializer_list<std::string_view> tell
 struct PublishedCheckpoint {
   std::string_view name;    // of the variant: "deeplabv3_resnet101"
   std::string_view file;    // as published
-  std::string_view folder;  // its url without the file, ending in a slash
+  std::string_view folder;  // its url without the file, ending in a slash; or by_hand
   int mebibytes;            // about
   double miou;              // percent, by the publisher
   std::string_view data;    // what it was measured on: "COCO val2017, the classes of VOC"
 };
+
+// The folder of a file that its publisher offers on a page alone, which no program can ask.
+constexpr std::string_view by_hand;
 
 struct Network {
   Graph graph;               // input: normalised RGB, [n, h, w, 3]; outputs: logits at 1 / output_stride
@@ -66,7 +69,7 @@ struct Network {
 };
 
 struct Family {
-  std::string_view name;    // the first part of its variants' names: "deeplabv3"
+  std::string_view name;    // what its variants' names begin with, "deeplabv3", and have, "fcn-wkentaro"
   std::string_view title;   // "DeepLabV3"
   std::string_view source;  // paper; the code whose keys these are
   Task task = Task::semantic;
@@ -81,7 +84,8 @@ struct Family {
   std::string_view auxiliary = {};
 
   // Under which prefix of a file's names the network stands: the one that a key in `stems` and a key that
-  // begins with `head` ("classifier.") have in common. Every checkpoint has one of `stems`.
+  // begins with `head` ("classifier.") have in common; of a key in `stems` alone where there is no `head`.
+  // Every checkpoint has one of `stems`. Of two that a name ends in, the longer is meant.
   std::span<const std::string_view> stems = {};
   std::string_view head = {};
 

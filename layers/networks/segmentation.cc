@@ -158,20 +158,25 @@ Meant variant_of(const Recognised& is, Hyper& hyper, const std::string& named) {
   return found.empty() ? choose(is.variant, "") : choose(found, "by the file's name ");
 }
 
-// The prefixes of names that end in a stem, where a name under `head` has the prefix too.
+// The prefixes of names that end in a stem, where a name under `head` has the prefix too, unless `head` is
+// empty.
 std::vector<std::string> prefixes_of(std::span<const std::string_view> names,
                                      std::span<const std::string_view> stems, std::string_view head) {
   const auto at_component = [](std::string_view name, std::size_t at) {
     return at == 0 || name[at - 1] == '.';
   };
   std::vector<std::string> prefixes;  // of stems, in the order of the names
-  for (const std::string_view name : names)
+  for (const std::string_view name : names) {
+    std::size_t longest = 0;
     for (const std::string_view stem : stems)
       if (name.ends_with(stem) && at_component(name, name.size() - stem.size()))
-        prefixes.emplace_back(name.substr(0, name.size() - stem.size()));
+        longest = std::max(longest, stem.size());
+    if (longest > 0) prefixes.emplace_back(name.substr(0, name.size() - longest));
+  }
   std::unordered_map<std::string_view, bool> has_head;
-  for (const std::string& prefix : prefixes) has_head.emplace(prefix, false);
-  for (const std::string_view name : has_head.empty() ? std::span<const std::string_view>() : names)
+  for (const std::string& prefix : prefixes) has_head.emplace(prefix, head.empty());
+  const bool look = !has_head.empty() && !head.empty();
+  for (const std::string_view name : look ? names : std::span<const std::string_view>())
     for (std::size_t at = name.find(head); at != name.npos; at = name.find(head, at + head.size()))
       if (const auto found = has_head.find(name.substr(0, at));
           at_component(name, at) && found != has_head.end())

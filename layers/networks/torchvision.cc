@@ -6,9 +6,9 @@
 
 namespace atrous::networks {
 
-Var fcn_head(Module m, Var x) {
+Var fcn_head(Module m, Var x, std::int64_t classes) {
   x = relu(batch_norm(m[1], conv2d(m[0], x, {.out = x.channels() / 4, .kernel = 3})));
-  return conv2d(m[4], x, {.out = m.classes(torchvision_classes), .bias = true});
+  return conv2d(m[4], x, {.out = m.classes(classes), .bias = true});
 }
 
 Features backbone(Module m, Var x, std::string_view name, Hyper& hyper) {

@@ -11,9 +11,10 @@
 namespace atrous::networks {
 
 // FCNHead (Long, Shelhamer & Darrell 2015): 3x3 convolution to a quarter of the channels, batch norm, relu,
-// 1x1 convolution to the classes. (Dropout, index 3, does nothing in inference.) Keys 0, 1, 4.
-// torchvision/models/segmentation/fcn.py.
-Var fcn_head(Module, Var x);
+// 1x1 convolution to the classes, `classes` as published. (Dropout, index 3, does nothing in inference.) Keys
+// 0, 1, 4. torchvision/models/segmentation/fcn.py.
+constexpr std::int64_t torchvision_classes = 21;
+Var fcn_head(Module, Var x, std::int64_t classes = torchvision_classes);
 
 // The map that the head sees, and one from earlier on that the auxiliary head and LR-ASPP see too: a ResNet's
 // layer3, a MobileNetV3's at an eighth of the picture.
@@ -40,6 +41,5 @@ constexpr std::string_view torchvision_stems[] = {"backbone.conv1.weight", "back
                            torchvision_head = "classifier.";
 constexpr std::string_view torchvision_folder = "https://download.pytorch.org/models/",
                            torchvision_data = "COCO val2017, the classes of VOC";
-constexpr std::int64_t torchvision_classes = 21;
 
 }  // namespace atrous::networks

@@ -82,9 +82,9 @@ std::string name_of(const Resnet& net, std::int64_t stem_channels) {
   return text("resnet(", net.blocks[0], ",", net.blocks[1], ",", net.blocks[2], ",", net.blocks[3], ")");
 }
 
-std::string resnet_name(const StateDict& state, const std::string& module) {
-  const StateTensor* stem = state.find(module + ".conv1.weight");
-  return name_of(resnet_of(state, module), stem && !stem->shape.empty() ? stem->shape[0] : 0);
+std::string resnet_name(const StateDict& state, const std::string& module, std::string_view stem) {
+  const StateTensor* first = state.find(stem.empty() ? module + ".conv1.weight" : std::string(stem));
+  return name_of(resnet_of(state, module), first && !first->shape.empty() ? first->shape[0] : 0);
 }
 
 std::optional<Resnet> resnet_by_name(std::string_view name) {
@@ -118,8 +118,19 @@ Spacings torchvision_spacings(std::int64_t output_stride) {
 
 ResnetFeatures resnet(Module m, Var x, const Resnet& net, const Spacings& spacings) {
   x = relu(conv_norm(m, "1", x, {.out = m.channels(published_stem), .kernel = 7, .stride = 2}));
+  return resnet_behind(m, x, net, spacings);
+}
+
+Var deep_stem(Module m, Module last_norm, Var x) {
+  const std::int64_t channels = m.channels(published_stem);
+  x = relu(batch_norm(m[1], conv2d(m[0], x, {.out = channels, .kernel = 3, .stride = 2})));
+  x = relu(batch_norm(m[4], conv2d(m[3], x, {.out = channels, .kernel = 3})));
+  return relu(batch_norm(last_norm, conv2d(m[6], x, {.out = 2 * channels, .kernel = 3})));
+}
+
+ResnetFeatures resnet_behind(Module m, Var x, const Resnet& net, const Spacings& spacings) {
   ResnetFeatures features{.stem = x, .layers = {x, x, x, x}};
-  x = max_pool2d(m.path() + ".maxpool", x, {.kernel = 3, .stride = 2, .padding = 1});
+  x = max_pool2d(m["maxpool"].path(), x, {.kernel = 3, .stride = 2, .padding = 1});
   for (std::size_t i = 0; i < 4; ++i) {
     x = resnet_stage(m[text("layer", i + 1)], x, net.bottlenecks, net.blocks[i],
                      m.channels(published_stem << i), spacings[i]);

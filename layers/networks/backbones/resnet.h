@@ -27,8 +27,9 @@ Resnet resnet_of(const StateDict&, const std::string& module);
 // "resnet50" for the published depths, where the stem is as wide as published; else "resnet(2,2,3,2)".
 std::string name_of(const Resnet&, std::int64_t stem_channels);
 
-// The same of a ResNet in a state dict.
-std::string resnet_name(const StateDict&, const std::string& module);
+// The same of a ResNet under `module`, whose first convolution has the weight `stem`, conv1.weight unless
+// said.
+std::string resnet_name(const StateDict&, const std::string& module, std::string_view stem = {});
 
 // The inverse; nothing for other names. Blocks in brackets are Bottlenecks, 1 to 100 a stage.
 std::optional<Resnet> resnet_by_name(std::string_view);
@@ -66,5 +67,13 @@ struct ResnetFeatures {
   std::array<Var, 4> layers;  // after max pool 3x3/2, layer1 to layer4
 };
 ResnetFeatures resnet(Module, Var x, const Resnet&, const Spacings&);
+
+// A stem of three 3x3 convolutions, 64, 64 and 128 channels, in place of the 7x7 one; half the size. He et
+// al. 2019, "Bag of Tricks", ResNet-C. Keys 0 and 1, 3 and 4, 6 and the last norm, which publishers put
+// elsewhere.
+Var deep_stem(Module, Module last_norm, Var x);
+
+// What follows a stem: max pool, layer1 to layer4.
+ResnetFeatures resnet_behind(Module, Var stem, const Resnet&, const Spacings&);
 
 }  // namespace atrous

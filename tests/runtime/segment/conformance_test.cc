@@ -31,7 +31,12 @@ const fs::path networks_folder = fs::path(ATROUS_SOURCE_DIR) / "../shared/data/n
 #define DEEPLABV3PLUS_FOLDERS(FOLDER)
 
 // DeepLabV2, PSPNet, FCN, EncNet.
-#define CONTEMPORARY_FOLDERS(FOLDER)
+#define CONTEMPORARY_FOLDERS(FOLDER)                                                 \
+  FOLDER("fcn32s-wkentaro")                                                          \
+  FOLDER("fcn16s-wkentaro") FOLDER("fcn8s-wkentaro") FOLDER("fcn8s-atonce-wkentaro") \
+      FOLDER("pspnet-semseg-resnet50") FOLDER("pspnet-semseg-resnet101")             \
+          FOLDER("deeplabv2-kazuto-resnet101-msc") FOLDER("encnet-resnet50s")        \
+              FOLDER("encnet-resnet101s-lateral")
 
 #define FOLDERS(FOLDER)         \
   DEEPLABV3PLUS_FOLDERS(FOLDER) \
@@ -231,7 +236,7 @@ bool same_keys(const StateDict& a, const StateDict& b) {
   return same;
 }
 
-[[maybe_unused]] void conforms(const std::string& name) {
+void conforms(const std::string& name) {
   if (!data_is_there()) return;
   const fs::path folder = networks_folder / name;
   const std::vector<Row> cases = read_table(folder / "cases.tsv");

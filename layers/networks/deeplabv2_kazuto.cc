@@ -1,0 +1,157 @@
+// DeepLabV2, as kazuto1011's deeplab-pytorch builds it after the authors' Caffe models: dilated classifiers
+// side by side on a dilated ResNet, and the largest of several scales. libs/models/{deeplabv2,msc,resnet}.py.
+#include <array>
+
+#include "layers/base/error.h"
+#include "layers/networks/backbones/resnet.h"
+#include "layers/networks/family.h"
+
+namespace atrous::networks {
+
+namespace {
+
+constexpr std::string_view prefix = "deeplabv2-kazuto-", msc = "-msc";
+constexpr std::string_view variants[] = {"deeplabv2-kazuto-resnet101-msc", "deeplabv2-kazuto-resnet101"};
+
+// The wrapper MSC holds the network as `base`, in very old files as `scale`; the network alone has no prefix.
+constexpr std::string_view wrappers[] = {"base", "scale"};
+constexpr std::string_view stems[] = {"base.layer1.conv1.conv.weight", "scale.layer1.conv1.conv.weight",
+                                      "layer1.conv1.conv.weight"};
+
+constexpr PublishedCheckpoint published[] = {
+    {"deeplabv2-kazuto-resnet101-msc", "deeplabv2_resnet101_msc-vocaug-20000.pth",
+     "https://github.com/kazuto1011/deeplab-pytorch/releases/download/v1.0/", 169, 76.7, "VOC 2012 val"}};
+
+std::string_view wrapper_of(const StateDict& state) {
+  for (const std::string_view wrapper : wrappers)
+    if (state.has(wrapper)) return wrapper;
+  return "";
+}
+
+// The pyramid's convolutions: aspp.c0 to c3, in very old files aspp.stages.c0 to c3.
+std::string pyramid_in(const StateDict& state, std::string_view module) {
+  const std::string aspp = module.empty() ? "aspp" : text(module, ".aspp");
+  return state.has(aspp + ".stages") ? aspp + ".stages" : aspp;
+}
+
+// layer2.block1 and so on.
+Resnet blocks_of(const StateDict& state, std::string_view module) {
+  Resnet net;
+  for (std::size_t i = 0; i < net.blocks.size(); ++i) {
+    const std::string layer = text(module, module.empty() ? "" : ".", "layer", i + 2, ".block");
+    net.blocks[i] = 1;
+    while (state.has(text(layer, net.blocks[i] + 1))) ++net.blocks[i];
+  }
+  return net;
+}
+
+Evidence recognise(const StateDict& state) {
+  const std::string_view wrapper = wrapper_of(state);
+  const std::string stem = text(wrapper, wrapper.empty() ? "" : ".", "layer1.conv1.conv.weight"),
+                    head = pyramid_in(state, wrapper) + ".c0.weight";
+  Evidence evidence = look_for(state, {stem, head});
+  if (!evidence.complete()) return evidence;
+  const StateTensor& first = *state.find(stem);
+  evidence.variant =
+      text(prefix, name_of(blocks_of(state, wrapper), first.shape.empty() ? 0 : first.shape[0]),
+           wrapper.empty() ? std::string_view() : msc);
+  return evidence;
+}
+
+std::string_view resnet_in(std::string_view variant) {
+  variant.remove_prefix(prefix.size());
+  if (variant.ends_with(msc)) variant.remove_suffix(msc.size());
+  return variant;
+}
+
+bool is_variant(std::string_view name) {
+  if (!name.starts_with(prefix)) return false;
+  const auto net = resnet_by_name(resnet_in(name));
+  return net && net->bottlenecks;
+}
+
+Var conv_norm(Module m, Var x, const ConvOptions& options) {
+  return batch_norm(m["bn"], conv2d(m["conv"], x, options));
+}
+
+// The stride sits in the first 1x1 convolution, as in Caffe's ResNets, not in the 3x3.
+Var block(Module m, Var x, bool first, std::int64_t planes, std::int64_t stride, std::int64_t dilation) {
+  Var out = relu(conv_norm(m["reduce"], x, {.out = planes, .stride = stride}));
+  out = relu(conv_norm(m["conv3x3"], out, {.out = planes, .kernel = 3, .dilation = dilation}));
+  out = conv_norm(m["increase"], out, {.out = 4 * planes});
+  const std::string_view shortcut = m.has("proj") ? "proj" : "shortcut";  // so called in very old files
+  if (m.has(shortcut, first)) x = conv_norm(m[shortcut], x, {.out = 4 * planes, .stride = stride});
+  return relu(add(out, x));
+}
+
+// The logits at about an eighth of the picture. The pool's sizes are rounded up.
+Var base(Module m, Var x, const Resnet& net, const std::vector<std::int64_t>& rates) {
+  x = relu(conv_norm(m["layer1"]["conv1"], x, {.out = m.channels(64), .kernel = 7, .stride = 2}));
+  x = max_pool2d(m["layer1"]["pool"].path(), x, {.kernel = 3, .stride = 2, .padding = 1, .ceil_mode = true});
+  constexpr std::array<std::int64_t, 4> strides{1, 2, 1, 1}, dilations{1, 1, 2, 4};
+  for (std::size_t i = 0; i < net.blocks.size(); ++i)
+    for (int k = 1; k <= net.blocks[i]; ++k)
+      x = block(m[text("layer", i + 2)][text("block", k)], x, k == 1, m.channels(std::int64_t{64} << i),
+                k == 1 ? strides[i] : 1, dilations[i]);
+
+  // Chen et al. 2018, "DeepLab", section 3.2, ASPP-L: the classes' scores at several rates, summed.
+  const Module aspp = m["aspp"].has("stages") ? m["aspp"]["stages"] : m["aspp"];
+  std::optional<Var> sum;
+  for (std::size_t i = 0; i < rates.size(); ++i) {
+    const Var scores = conv2d(aspp[text('c', i)], x,
+                              {.out = m.classes(21), .kernel = 3, .dilation = rates[i], .bias = true});
+    sum = sum ? add(*sum, scores) : scores;
+  }
+  return *sum;
+}
+
+// The same section: the network sees the picture at several scales, and the largest score of a class wins.
+// `legacy`: how pixels of the scaled picture lie on the picture's, see build().
+Var multi_scale(Module m, Var picture, const Resnet& net, const std::vector<std::int64_t>& rates,
+                bool legacy) {
+  const Var whole = base(m, picture, net, rates);
+  Var largest = whole;
+  for (const double factor : {0.5, 0.75}) {
+    const Var smaller = resize_by(text("msc.", factor), picture, factor, {.ratio_of_sizes = legacy});
+    const Var scores = base(m, smaller, net, rates);
+    largest = maximum(largest, resize_like(text("msc.", factor, ".resize"), scores, whole, {}));
+  }
+  return largest;
+}
+
+Network build(Module m, std::string_view variant, Hyper& hyper) {
+  const StateDict& state = m.builder().state;
+  const bool published_shapes = m.builder().published.has_value(), scales = variant.ends_with(msc);
+  const std::string_view wrapper = published_shapes ? (scales ? wrappers[0] : "") : wrapper_of(state);
+  const Resnet net = published_shapes ? *resnet_by_name(resnet_in(variant)) : blocks_of(state, wrapper);
+  const std::vector<std::int64_t> rates = hyper.integers("rates", {6, 12, 18, 24});
+  const Module in = wrapper.empty() ? m : m[wrapper];
+  const Var picture = graph_input(m.builder(), 3);
+  // torch before 1.6, under which the published weights were trained, scaled by the ratio of the rounded
+  // sizes where it scales by the factor now. They are the same where a quarter of the sides is whole.
+  const Var x = scales ? multi_scale(in, picture, net, rates,
+                                     hyper.word("msc", "current", {"current", "legacy"}) == "legacy")
+                       : base(in, picture, net, rates);
+  output("out", x);
+
+  Network network;
+  network.classes = x.channels();
+  network.preparation = caffe_preparation;
+  network.preparation.mean = {104.008f, 116.669f, 122.675f};
+  return network;
+}
+
+}  // namespace
+
+extern const Family deeplabv2_kazuto;
+constinit const Family deeplabv2_kazuto{.name = "deeplabv2-kazuto",
+                                        .title = "DeepLabV2",
+                                        .source = "Chen et al. 2018, \"DeepLab\"; kazuto1011/deeplab-pytorch",
+                                        .variants = variants,
+                                        .is_variant = is_variant,
+                                        .published = published,
+                                        .stems = stems,
+                                        .recognise = recognise,
+                                        .build = build};
+
+}  // namespace atrous::networks
