@@ -52,8 +52,9 @@ struct Conv2d {
   std::int64_t in_channels() const { return weight.d1 * groups; }
 
   // A matrix product over pixels, and a filter for each channel on its own.
-  bool is_pointwise() const {
-    return weight.kernel_h == 1 && weight.kernel_w == 1 && stride == 1 && padding == 0 && groups == 1;
+  bool is_pointwise() const { return is_padded_pointwise() && padding == 0; }
+  bool is_padded_pointwise() const {
+    return weight.kernel_h == 1 && weight.kernel_w == 1 && stride == 1 && groups == 1;
   }
   bool is_depthwise() const { return groups == in_channels() && groups == out_channels(); }
 

@@ -12,7 +12,7 @@
 namespace atrous {
 
 struct ExpandDepthwise {
-  Conv2d expand;     // 1x1, stride 1, unpadded, ungrouped
+  Conv2d expand;     // 1x1, stride 1, ungrouped. Where padded, the border is what the layer makes of zeros
   Conv2d depthwise;  // groups = channels of both its input and its output
 
   static constexpr std::string_view name = "expand_depthwise";

@@ -214,7 +214,8 @@ void fuse_expansion(Graph& graph) {
     const auto* depthwise = std::get_if<Conv2d>(&node.layer);
     if (!depthwise || !depthwise->is_depthwise() || node.inputs.size() != 1) continue;
     const Node* before = sole_convolution(graph, by, readers, node.inputs[0]);
-    if (!before || before->inputs.size() != 1 || !std::get<Conv2d>(before->layer).is_pointwise()) continue;
+    if (!before || before->inputs.size() != 1 || !std::get<Conv2d>(before->layer).is_padded_pointwise())
+      continue;
     dropped[by[static_cast<std::size_t>(node.inputs[0])]] = true;
     node.inputs = before->inputs;
     node.layer = ExpandDepthwise{std::get<Conv2d>(before->layer), *depthwise};

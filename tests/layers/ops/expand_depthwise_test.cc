@@ -20,6 +20,7 @@ struct Problem {
   std::int64_t beside = 0;  // strange channels on either side of input and output
   ActivationKind first = ActivationKind::relu, second = ActivationKind::relu6;
   std::int64_t padding = -1;  // that which keeps the size
+  std::int64_t border = 0;    // padding in front of the expansion
 };
 
 std::ostream& operator<<(std::ostream& out, const Problem& p) {
@@ -31,7 +32,8 @@ std::ostream& operator<<(std::ostream& out, const Problem& p) {
 ExpandDepthwise layer_of(const Problem& p, Random& random, Draw draw) {
   const auto weight = drawn(p.wide * p.in.c, random, draw), bias = drawn(p.wide, random, draw),
              taps = drawn(p.wide * p.kernel * p.kernel, random, draw), shift = drawn(p.wide, random, draw);
-  const Conv2d expand{.weight = {p.wide, p.in.c, 1, 1, weight}, .bias = bias, .activation = p.first};
+  const Conv2d expand{
+      .weight = {p.wide, p.in.c, 1, 1, weight}, .bias = bias, .padding = p.border, .activation = p.first};
   const Conv2d depthwise{.weight = {p.wide, 1, p.kernel, p.kernel, taps},
                          .bias = shift,
                          .stride = p.stride,
@@ -92,6 +94,20 @@ TEST_CASE("the banded kernel equals the reference exactly on maps and paddings o
         if (padding > 0 || padding < 0 || (h >= 3 && w >= 3))
           check({.in = {2, h, w, 3}, .wide = 18, .stride = 2, .padding = padding});
   check({.in = {1, 6, 50, 3}, .wide = 18, .kernel = 5, .dilation = 3, .padding = 20});
+}
+
+TEST_CASE("a border in front of the expansion holds what the expansion makes of zeros") {
+  for (std::int64_t stride : {1, 2})
+    for (std::int64_t dilation : {1, 2, 4})
+      for (std::int64_t w : {1, 6, 17})
+        check({.in = {2, 5, w, 3},
+               .wide = 40,
+               .stride = stride,
+               .dilation = dilation,
+               .beside = 2,
+               .padding = 0,
+               .border = dilation});
+  check({.in = {1, 30, 1500, 1}, .wide = 40, .padding = 0, .border = 1}, 2);
 }
 
 TEST_CASE("the banded kernel cuts large maps into bands, some of whose rows it expands twice") {
