@@ -1,9 +1,14 @@
 """Times atrous against ONNX Runtime and torch on the same checkpoints and input, interleaved, and prints a table of ratios.
 
 usage: compare.py ATROUS [--models deeplabv3_resnet50,...] [--threads 1,2] [--rounds 3] [--runs 3] [--no-torch] [--work FOLDER]
+       compare.py ATROUS --graphs ../shared/data/onnx [--models fcn8s-wkentaro,...] ...
 
 Needs Debian's python3-torch and python3-torchvision (they make the checkpoints and export them), nodejs and npm; the
 first run installs onnxruntime-node into FOLDER (default: a folder in the system's temporary one, kept for the next time).
+
+With --graphs: the networks of other publishers, whose ONNX graphs lie in that folder without weights, beside a script
+that fills them by the formula of `seeded:NAME` (Debian's python3-onnx). torch does not take part. The input has the
+size that the graph was made for.
 
 Each round runs every program once, each `runs` times after one warm-up, so that a machine that slows down slows all.
 atrous: network, upsampling and argmax. ONNX Runtime: its run alone, which ends with the upsampled logits. torch: the
@@ -57,6 +62,46 @@ def prepare(name, work):
     return paths
 
 
+def graphs_in(folder):
+    """Names and input sizes, NAME -> (height, width), of the graphs that take one picture."""
+    with open(f"{folder}/ort.tsv") as file:
+        header = next(file).rstrip("\n").split("\t")
+        rows = [dict(zip(header, line.rstrip("\n").split("\t"))) for line in file]
+    sizes = {}
+    for row in rows:
+        shape = [int(n) for n in row["input"].split("x")]
+        if len(shape) == 4:
+            sizes[row["network"]] = shape[2:]
+    return sizes
+
+
+def prepare_graph(name, folder, size, atrous, work):
+    """The same for a graph without weights: both sides get the same ones, by formula."""
+    paths = {"safetensors": f"{work}/{name}.safetensors", "onnx": f"{work}/{name}.onnx",
+             "npy": f"{work}/{name}.npy"}
+    networks = os.path.join(folder, "..", "networks")
+    if not os.path.exists(paths["safetensors"]):
+        whole = os.path.isdir(f"{networks}/{name}")
+        drawn = f"{work}/{name}.pth"
+        call("/usr/bin/python3", f"{networks}/seeded.py", f"{networks}/{name if whole else name + '-msc'}", drawn)
+        if not whole:  # the graph is the network within its multi-scale wrapper
+            torch.save({key.removeprefix("base."): value for key, value in torch.load(drawn).items()}, drawn)
+        call(atrous, "convert", drawn, paths["safetensors"])
+        os.remove(drawn)
+    if not os.path.exists(paths["onnx"]):
+        call("/usr/bin/python3", f"{folder}/fill.py", f"{folder}/{name}.onnx", paths["onnx"])
+    call("/usr/bin/python3", f"{folder}/fill.py", "--input", f"1,3,{size[0]},{size[1]}", paths["npy"])
+    return paths
+
+
+def enlarged(low, shape):
+    """Square low-resolution logits at another size, by bilinear interpolation."""
+    side = round((low.size / shape[1]) ** 0.5)
+    grown = torch.nn.functional.interpolate(torch.from_numpy(low.reshape(1, shape[1], side, side)), shape[2:],
+                                            mode="bilinear", align_corners=False)
+    return grown.numpy()
+
+
 def call(*command, **options):
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, **options)
     if done.returncode != 0:
@@ -92,6 +137,7 @@ def run_torch(model, x, threads, runs):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("atrous")
+    parser.add_argument("--graphs", help="the folder of graphs without weights")
     parser.add_argument("--models", default="fcn_resnet50,fcn_resnet101,deeplabv3_resnet50,deeplabv3_resnet101,"
                         "deeplabv3_mobilenet_v3_large,lraspp_mobilenet_v3_large")
     parser.add_argument("--threads", default="1,2")
@@ -105,11 +151,17 @@ def main():
         call("npm", "install", "--ignore-scripts", "--prefix", options.work, ORT)
     environment = {**os.environ, "NODE_PATH": f"{options.work}/node_modules"}
 
-    print("| 520x520, fp32 | threads | atrous ms | ONNX Runtime ms | ratio | torch ms | ratio | "
+    sizes = graphs_in(options.graphs) if options.graphs else {}
+    if sizes and options.models == parser.get_default("models"):
+        options.models = ",".join(sizes)
+    options.no_torch = options.no_torch or bool(sizes)
+    print(f"| {'fp32' if sizes else '520x520, fp32'} | threads | atrous ms | ONNX Runtime ms | ratio | torch ms | ratio | "
           "to first result, atrous ms | ONNX Runtime ms | atrous MB | ONNX Runtime MB | logits differ by |")
     print("|---|" + "---:|" * 11)
     for name in options.models.split(","):
-        paths = prepare(name, options.work)
+        size = sizes.get(name, (520, 520))
+        paths = (prepare_graph(name, options.graphs, size, options.atrous, options.work) if sizes
+                 else prepare(name, options.work))
         safetensors, logits = f"{options.work}/{name}.safetensors", f"{options.work}/atrous.npy"
         if not os.path.exists(safetensors):
             call(options.atrous, "convert", paths["pth"], safetensors)
@@ -120,7 +172,7 @@ def main():
             times = {"atrous": [], "ort": [], "torch": [], "first": [], "ort first": []}
             peak = {"atrous": [], "ort": []}
             for _ in range(options.rounds):
-                mine = json.loads(call(options.atrous, "bench", safetensors, "--threads", threads, "--warmup", 1, "--runs",
+                mine = json.loads(call(options.atrous, "bench", safetensors, "--size", f"{size[1]}x{size[0]}", "--threads", threads, "--warmup", 1, "--runs",
                                        options.runs, "-o", "json"))
                 times["atrous"].append(mine["median_ms"])
                 peak["atrous"].append(mine["peak_resident_bytes"] / 1e6)
@@ -133,7 +185,10 @@ def main():
                 peak["ort"].append(theirs["peak_resident_bytes"] / 1e6)
                 if traced:
                     times["torch"].append(run_torch(*traced, threads, options.runs))
-            reference = np.fromfile(f"{options.work}/ort.bin", np.float32).reshape(ours.shape)
+            reference = np.fromfile(f"{options.work}/ort.bin", np.float32)
+            if reference.size != ours.size:  # the graph ends at low resolution
+                reference = enlarged(reference, ours.shape)
+            reference = reference.reshape(ours.shape)
             deviation = np.abs(ours - reference).max() / np.abs(reference).max()
             if not deviation < 1e-3:
                 sys.exit(f"{name}: the logits differ by {deviation:.1e} of the largest")
