@@ -95,7 +95,7 @@ struct Scan {
     std::vector<fs::directory_entry> entries;
     for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error))
       entries.push_back(*it);
-    if (error) fail(ErrorCode::io, visible(folder), ": ", error.message());
+    if (error) fail(ErrorCode::io, folder, ": ", error.message());
     std::ranges::sort(entries, {}, [](const fs::directory_entry& e) { return e.path().string(); });
     for (const fs::directory_entry& entry : entries) take(entry);
   }

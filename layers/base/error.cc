@@ -8,6 +8,8 @@
 #include <string_view>
 #include <system_error>
 
+#include "layers/base/visible_text.h"
+
 namespace atrous {
 
 namespace {
@@ -23,13 +25,13 @@ bool is_out_of_threads(const std::system_error& error) {
     } catch (const Error&) {
       throw;
     } catch (const std::length_error& error) {
-      fail(ErrorCode::limit, "a size is beyond what memory holds: ", error.what());
+      fail(ErrorCode::limit, "a size is beyond what memory holds: ", visible(error.what()));
     } catch (const std::system_error& error) {
-      fail(is_out_of_threads(error) ? ErrorCode::limit : ErrorCode::io, error.what());
+      fail(is_out_of_threads(error) ? ErrorCode::limit : ErrorCode::io, visible(error.what()));
     } catch (const std::bad_alloc&) {
       throw;
     } catch (const std::exception& error) {
-      fail(ErrorCode::invalid_argument, error.what());
+      fail(ErrorCode::invalid_argument, visible(error.what()));
     }
   } catch (const std::bad_alloc&) {  // perhaps while the sentence was made
     throw OutOfMemory();
@@ -59,18 +61,25 @@ void rethrow_as_error() {
   }
 }
 
-std::string joined(std::span<const TextPart> parts) try {
+void TextPart::put_string(std::ostream& out, std::string_view string, Strings strings) {
+  if (strings == Strings::shown)
+    out << visible(string);
+  else
+    out << string;
+}
+
+std::string joined(std::span<const TextPart> parts, TextPart::Strings strings) try {
   std::ostringstream out;
   out.imbue(std::locale::classic());
   out.exceptions(std::ios::badbit);  // without it a stream that runs out of memory cuts the text short
-  for (const TextPart& part : parts) part.put(out);
+  for (const TextPart& part : parts) part.put(out, strings);
   return std::move(out).str();
 } catch (...) {
   rethrow_as_error();
 }
 
 void fail_with(ErrorCode code, std::span<const TextPart> parts) try {
-  throw Error(code, joined(parts));
+  throw Error(code, joined(parts, TextPart::Strings::shown));
 } catch (...) {
   rethrow_as_error();
 }

@@ -8,6 +8,8 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <string_view>
+#include <type_traits>
 #include <utility>
 
 namespace atrous {
@@ -24,7 +26,9 @@ enum class ErrorCode {
 };
 
 // Every failure of the library: a code for programs and a sentence for people. The sentence names the
-// offending thing and, where two numbers disagree, both.
+// offending thing and, where two numbers disagree, both. File names and other strings from outside stand in
+// it as visible() shows them (visible_text.h): no sentence steers a terminal, and lines break only before the
+// keys of a list.
 class Error : public std::runtime_error {
  public:
   Error(ErrorCode code, const std::string& sentence) : std::runtime_error(sentence), code_(code) {}
@@ -74,26 +78,39 @@ auto call_host(const Function& function, Arguments&&... arguments) {
 // An argument of text(), as long as that is called.
 class TextPart {
  public:
+  // How std::string and std::string_view are printed. Literals, and the sentences of errors, which are shown
+  // already, are const char*, and always exact.
+  enum class Strings { exact, shown };
+
   template <class T>
-  TextPart(const T& value)
-      : value_(&value),
-        put_([](std::ostream& out, const TextPart& part) { out << *static_cast<const T*>(part.value_); }) {}
+  TextPart(const T& value) : value_(&value), put_(put_value<T>) {}
   TextPart(const char* value)
-      : value_(value),
-        put_([](std::ostream& out, const TextPart& part) { out << static_cast<const char*>(part.value_); }) {}
+      : value_(value), put_([](std::ostream& out, const TextPart& part, Strings) {
+          out << static_cast<const char*>(part.value_);
+        }) {}
   TextPart(std::ios_base& (*manipulator)(std::ios_base&))
       : manipulator_(manipulator),
-        put_([](std::ostream& out, const TextPart& part) { out << part.manipulator_; }) {}
-  void put(std::ostream& out) const { put_(out, *this); }
+        put_([](std::ostream& out, const TextPart& part, Strings) { out << part.manipulator_; }) {}
+  void put(std::ostream& out, Strings strings) const { put_(out, *this, strings); }
 
  private:
+  template <class T>
+  static void put_value(std::ostream& out, const TextPart& part, Strings strings) {
+    const T& value = *static_cast<const T*>(part.value_);
+    if constexpr (std::is_same_v<T, std::string> || std::is_same_v<T, std::string_view>)
+      put_string(out, value, strings);
+    else
+      out << value;
+  }
+  static void put_string(std::ostream&, std::string_view, Strings);
+
   union {
     const void* value_;
     std::ios_base& (*manipulator_)(std::ios_base&);
   };
-  void (*put_)(std::ostream&, const TextPart&);
+  void (*put_)(std::ostream&, const TextPart&, Strings);
 };
-std::string joined(std::span<const TextPart>);
+std::string joined(std::span<const TextPart>, TextPart::Strings);
 [[noreturn]] void fail_with(ErrorCode, std::span<const TextPart>);
 
 // Joins its arguments as operator<< prints them, whatever locale the process has: text("expected ", 3, ",
@@ -101,9 +118,10 @@ std::string joined(std::span<const TextPart>);
 template <class... Parts>
 std::string text(const Parts&... parts) {
   const TextPart all[] = {parts...};
-  return joined(all);
+  return joined(all, TextPart::Strings::exact);
 }
 
+// Throws an Error whose sentence is text() of the parts, strings shown as visible() does.
 template <class... Parts>
 [[noreturn]] void fail(ErrorCode code, const Parts&... parts) {
   const TextPart all[] = {parts...};

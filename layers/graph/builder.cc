@@ -131,7 +131,7 @@ Parameter Module::read(std::string_view name, const std::vector<std::int64_t>& e
     report.missing.add(later, ": missing, expected ", expected_text(expected));
     if (report.missing.count() > most_missing)
       fail(ErrorCode::mismatch, "the checkpoint does not fit the network: more than ", most_missing,
-           " keys are missing:", report.missing.in_lines());
+           " keys are missing:", report.missing.in_lines().c_str());
     return placeholder;
   }
   report.read[index] = true;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "layers/base/error.h"
+#include "layers/base/visible_text.h"
 
 namespace atrous {
 
@@ -18,7 +19,7 @@ class KeyList {
 
   template <class... Parts>
   void add(const Parts&... parts) {
-    if (count_++ < most) lines_.push_back(text(parts...));
+    if (count_++ < most) lines_.push_back(visible(text(parts...)));
   }
 
   // Puts another list behind this one.
@@ -32,7 +33,7 @@ class KeyList {
   std::size_t count() const { return count_; }
   bool empty() const { return count_ == 0; }
 
-  // "\n  KEY: missing\n  KEY: missing\n  and 7 more"
+  // "\n  KEY: missing\n  KEY: missing\n  and 7 more", for fail() as const char*, which keeps the lines.
   std::string in_lines() const {
     std::string out;
     for (const std::string& line : lines_) out += "\n  " + line;

@@ -71,7 +71,7 @@ void check(const StateDict& state, const KeyReport& report, const Recognised& is
     fail(ErrorCode::mismatch, "the checkpoint looks like ", is.variant, " (", is.family->title, ", ",
          report.wanted - report.missing.count(), " of its ", report.wanted,
          " keys are there), but does not fit in ", wrong.count(),
-         wrong.count() == 1 ? " key:" : " keys:", wrong.in_lines());
+         wrong.count() == 1 ? " key:" : " keys:", wrong.in_lines().c_str());
 }
 
 // "fcn8s-atonce_from_caffe.pth" is fcn8s, atonce, from, caffe, pth; in small letters.
@@ -284,7 +284,7 @@ PublishedNetwork published_network(const Family& family, std::string_view varian
   Network network = build(family, std::string(variant), builder, hyper);
   if (!builder.report.misshaped.empty())
     fail(ErrorCode::invalid_argument, variant,
-         ": the published shapes do not fit each other:", builder.report.misshaped.in_lines());
+         ": the published shapes do not fit each other:", builder.report.misshaped.in_lines().c_str());
   network.has_aux = builder.aux;
   return {std::move(network), std::move(builder.published->keys), std::move(builder.published->same_as)};
 }

@@ -8,7 +8,6 @@
 #include <string_view>
 
 #include "layers/base/error.h"
-#include "layers/base/visible_text.h"
 #include "runtime/evaluation/coco_mask.h"
 #include "weights_tools/io/clean_text.h"
 #include "weights_tools/io/file.h"
@@ -340,7 +339,7 @@ CocoInstances read_coco_instances(const std::string& path) {
     parse(file, out);
   } catch (const Error& error) {
     if (error.code() == ErrorCode::io) throw;  // names the path itself
-    throw Error(error.code(), visible(path) + ": " + error.what());
+    fail(error.code(), path, ": ", error.what());
   }
   return out;
 }
@@ -360,8 +359,8 @@ LabelMap draw_coco_truth(const CocoInstances& all, std::size_t index) {
           label = label == 0 ? instance.cls : std::uint8_t{255};
       }
     } catch (const Error& error) {
-      throw Error(error.code(), text(all.path, ": ", printable(image.file_name), ": annotation ", instance.id,
-                                     ": ", error.what()));
+      fail(error.code(), all.path, ": ", printable(image.file_name), ": annotation ", instance.id, ": ",
+           error.what());
     }
   }
   return rows_of(columns, image);

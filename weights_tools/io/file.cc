@@ -14,7 +14,6 @@
 #include <utility>
 
 #include "layers/base/error.h"
-#include "layers/base/visible_text.h"
 
 namespace atrous {
 
@@ -24,7 +23,7 @@ namespace {
 constexpr std::size_t piece = std::size_t{1} << 30;
 
 [[noreturn]] void fail_errno(const std::string& path, std::string_view action, int error) {
-  fail(ErrorCode::io, visible(path), ": cannot ", action, ": ", std::generic_category().message(error));
+  fail(ErrorCode::io, path, ": cannot ", action, ": ", std::generic_category().message(error));
 }
 
 // What a path names, if it is not a regular file; empty for a regular one.
@@ -39,7 +38,7 @@ std::string_view unusual_kind(mode_t mode) {
 
 void refuse_unusual(const std::string& path, mode_t mode) {
   if (const auto kind = unusual_kind(mode); !kind.empty())
-    fail(ErrorCode::io, visible(path), ": is ", kind, ", where a regular file is expected");
+    fail(ErrorCode::io, path, ": is ", kind, ", where a regular file is expected");
 }
 
 // A symbolic link stays a link: what it points to is replaced.
@@ -110,8 +109,8 @@ InputFile::~InputFile() {
 void InputFile::read(std::uint64_t offset, std::span<std::byte> out) const try {
   const std::uint64_t wanted = out.size();
   if (offset > size_ || wanted > size_ - offset)
-    fail(ErrorCode::io, visible(path_), ": ", wanted, " bytes wanted at offset ", offset,
-         ", but the file has ", size_);
+    fail(ErrorCode::io, path_, ": ", wanted, " bytes wanted at offset ", offset, ", but the file has ",
+         size_);
   if (descriptor_ < 0) {
     std::ranges::copy(bytes_.subspan(static_cast<std::size_t>(offset), out.size()), out.begin());
     return;
@@ -121,8 +120,7 @@ void InputFile::read(std::uint64_t offset, std::span<std::byte> out) const try {
         ::pread(descriptor_, out.data(), std::min(out.size(), piece), static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) fail_errno(path_, "read", errno);
-    if (got == 0)
-      fail(ErrorCode::io, visible(path_), ": ended at byte ", offset, " while being read, of ", size_);
+    if (got == 0) fail(ErrorCode::io, path_, ": ended at byte ", offset, " while being read, of ", size_);
     out = out.subspan(static_cast<std::size_t>(got));
     offset += static_cast<std::uint64_t>(got);
   }
@@ -133,7 +131,7 @@ void InputFile::read(std::uint64_t offset, std::span<std::byte> out) const try {
 std::vector<std::byte> read_file(const std::string& path, std::uint64_t cap) try {
   const InputFile file(path);
   if (file.size() > cap)
-    fail(ErrorCode::limit, visible(path), ": has ", file.size(), " bytes, more than the limit of ", cap);
+    fail(ErrorCode::limit, path, ": has ", file.size(), " bytes, more than the limit of ", cap);
   std::vector<std::byte> bytes(static_cast<std::size_t>(file.size()));
   file.read(0, bytes);
   return bytes;
@@ -163,8 +161,7 @@ OutputFile::~OutputFile() {
 }
 
 void OutputFile::write(std::span<const std::byte> bytes) try {
-  if (descriptor_ < 0)
-    fail(ErrorCode::invalid_argument, visible(path_), ": written to after it was committed");
+  if (descriptor_ < 0) fail(ErrorCode::invalid_argument, path_, ": written to after it was committed");
   while (!bytes.empty()) {
     const ssize_t put = ::write(descriptor_, bytes.data(), std::min(bytes.size(), piece));
     if (put < 0 && errno == EINTR) continue;
@@ -176,7 +173,7 @@ void OutputFile::write(std::span<const std::byte> bytes) try {
 }
 
 void OutputFile::commit() try {
-  if (descriptor_ < 0) fail(ErrorCode::invalid_argument, visible(path_), ": committed twice");
+  if (descriptor_ < 0) fail(ErrorCode::invalid_argument, path_, ": committed twice");
   const bool in_place = temporary_.empty() && link_to(path_);
   if (!in_place && temporary_.empty()) give_temporary_name();
   // Network file systems report a full disk only here.

@@ -345,7 +345,7 @@ StateTensor read_entry(TensorReader& reader, std::string_view key, PickleRef val
   try {
     return reader.read(value);
   } catch (const Error& e) {
-    throw Error(e.code(), std::string(key) + ": " + e.what());
+    fail(e.code(), key, ": ", e.what());
   }
 }
 
