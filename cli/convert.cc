@@ -76,8 +76,7 @@ Action add_convert(CLI::App& verb) {
       ->required();
   add_weights_option(verb, options->weights);
   verb.add_option("out", options->out, "File to write, .safetensors")->type_name("FILE")->required();
-  verb.add_option("--classes", options->classes, "Class names to store: a file, one name a line")
-      ->type_name("FILE");
+  verb.add_option("--classes", options->classes, std::string(classes_help))->type_name("FILE");
   verb.add_option("--palette", options->palette, "Colours to store: voc, hub or a file, one colour a line")
       ->type_name("FILE");
   verb.add_option(

@@ -105,13 +105,15 @@ void take_names(Model& model, const Dataset& dataset) {
 // The classes of predictions: those given, or the dataset's.
 Predictions predictions_of(const Options& o, const Dataset& dataset) {
   Model named;  // for apply_names alone
-  named.classes = o.classes.empty() ? dataset.classes : read_classes(o.classes);
+  ClassTable given = o.classes.empty() ? ClassTable{dataset.classes, dataset.palette}
+                                       : read_classes(o.classes, dataset.classes.size());
+  named.classes = std::move(given.classes);
   if (named.classes.empty())
     throw UsageError{
-        "--predictions: the dataset does not say which classes there are; --classes FILE names them, and so "
+        "--predictions: the dataset does not say which classes there are; --classes names them, and so "
         "does "
         "a class_dict.csv"};
-  named.palette = dataset.palette;
+  named.palette = given.palette.empty() ? dataset.palette : std::move(given.palette);
   if (named.palette.size() != named.classes.size())
     named.palette = voc_palette(static_cast<int>(named.classes.size()));
   apply_names(named, "", o.palette);
@@ -328,9 +330,7 @@ Action add_eval(CLI::App& verb) {
   verb.add_option("--report", o->report, "A folder with a web page and pictures of every image")
       ->type_name("FOLDER")
       ->group(out);
-  verb.add_option("--classes", o->classes, "Class names: a file with one name a line")
-      ->type_name("FILE")
-      ->group(out);
+  verb.add_option("--classes", o->classes, std::string(classes_help))->type_name("FILE")->group(out);
   verb.add_option("--palette", o->palette, "Colours: voc, hub, or a file with one colour a line")
       ->type_name("FILE")
       ->group(out);

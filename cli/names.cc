@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <filesystem>
+#include <system_error>
 
 #include "cli/cli.h"
 #include "cli/suggest.h"
@@ -30,28 +32,32 @@ void expect_count(const std::string& what, std::size_t found, std::size_t expect
 
 }  // namespace
 
-std::vector<std::string> read_classes(const std::string& path) {
+ClassTable read_classes(const std::string& name, std::size_t count) {
   constexpr std::size_t longest = 256;
-  std::vector<std::string> names;
-  each_line(read_text(path), path, [&](std::size_t number, std::string_view line) {
-    if (number != names.size() + 1)  // the names behind it would each be of the class before
-      fail(ErrorCode::malformed, path, ": line ", names.size() + 1, " is empty, but names follow");
+  std::error_code ignored;
+  if (!std::filesystem::exists(name, ignored))
+    if (auto table = class_table(name, count)) return std::move(*table);
+  ClassTable table;
+  each_line(read_text(name), name, [&](std::size_t number, std::string_view line) {
+    if (number != table.classes.size() + 1)  // the names behind it would each be of the class before
+      fail(ErrorCode::malformed, name, ": line ", table.classes.size() + 1, " is empty, but names follow");
     if (line.size() > longest || !is_clean_text(line))
-      fail(ErrorCode::malformed, path, ": line ", number, " is not a class name of 1 to ", longest,
+      fail(ErrorCode::malformed, name, ": line ", number, " is not a class name of 1 to ", longest,
            " printable characters: ", printable(line));
-    names.emplace_back(line);
+    table.classes.emplace_back(line);
   });
-  return names;
+  return table;
 }
 
 void apply_names(Model& model, const std::string& classes, const std::string& palette) {
   const int count = static_cast<int>(model.classes.size());
   if (!classes.empty()) {
-    auto names = read_classes(classes);
-    expect_count(classes, names.size(), model.classes.size());
+    ClassTable table = read_classes(classes, model.classes.size());
+    expect_count(classes, table.classes.size(), model.classes.size());
     const bool by_name =
         model.answer().decision == Decision::softmax && model.background == background_by_name(model.classes);
-    model.classes = std::move(names);
+    model.classes = std::move(table.classes);
+    if (!table.palette.empty()) model.palette = std::move(table.palette);
     if (by_name) model.background = background_by_name(model.classes);
   }
   if (palette.empty()) return;

@@ -5,17 +5,12 @@
 
 #include "cli/cli.h"
 #include "layers/networks/segmentation.h"
+#include "runtime/image/preprocess.h"
 #include "weights_tools/metadata.h"
 
 namespace atrous::cli {
 
 namespace {
-
-// What photos become where a checkpoint does not say otherwise.
-std::string in_words(const Preparation& p) {
-  const auto three = [](const std::array<float, 3>& v) { return text(v[0], ", ", v[1], ", ", v[2]); };
-  return text("shorter side ", p.resize.width, ", RGB, 0 to 1, mean ", three(p.mean), ", std ", three(p.std));
-}
 
 std::string in_words(const std::vector<Hyper::Choice>& choices) {
   std::string out;
@@ -32,8 +27,9 @@ const PublishedCheckpoint* published_of(const Family& family, std::string_view v
 std::string listing() {
   std::string out;
   for (const Family& family : families()) {
-    out += text(out.empty() ? "" : "\n", family.title, ": ", family.source, "\n", in_words(Preparation{}),
-                "\n\n");
+    const Preparation p = published_network(family, family.variants.front()).network.preparation;
+    out += text(out.empty() ? "" : "\n", family.title, ": ", family.source, "\n", in_words(p.resize), ", ",
+                in_words(p), "\n\n");
     Table table({"network", "assumes", "MiB", "mIoU", "published as"});
     for (const std::string_view variant : family.variants) {
       const PublishedCheckpoint* published = published_of(family, variant);
@@ -53,28 +49,33 @@ nlohmann::ordered_json in_json(const Family& family, std::string_view variant) {
   out["classes"] = network.network.classes;
   out["tensors"] = network.keys.size();
   if (const PublishedCheckpoint* p = published_of(family, variant))
-    out["published"] = {{"file", p->file},
-                        {"url", std::string(p->folder) + std::string(p->file)},
-                        {"mebibytes", p->mebibytes},
-                        {"miou", p->miou},
-                        {"data", p->data}};
+    out["published"] = {
+        {"file", p->file},
+        {"url", p->folder.empty() ? nlohmann::ordered_json()
+                                  : nlohmann::ordered_json(std::string(p->folder) + std::string(p->file))},
+        {"mebibytes", p->mebibytes},
+        {"miou", p->miou},
+        {"data", p->data}};
   return out;
 }
 
 std::string report() {
   nlohmann::ordered_json all = nlohmann::ordered_json::array();
-  const Preparation preparation;
   for (const Family& family : families()) {
+    const Preparation p = published_network(family, family.variants.front()).network.preparation;
     nlohmann::ordered_json variants = nlohmann::ordered_json::array();
     for (const std::string_view variant : family.variants) variants.push_back(in_json(family, variant));
-    all.push_back(
-        {{"family", family.name},
-         {"title", family.title},
-         {"source", family.source},
-         {"task", name_of(family.task)},
-         {"preprocessing",
-          {{"shorter_side", preparation.resize.width}, {"mean", preparation.mean}, {"std", preparation.std}}},
-         {"variants", variants}});
+    all.push_back({{"family", family.name},
+                   {"title", family.title},
+                   {"source", family.source},
+                   {"task", name_of(family.task)},
+                   {"preprocessing",
+                    {{"resize", in_words(p.resize)},
+                     {"order", name_of(p.order)},
+                     {"range", p.range},
+                     {"mean", p.mean},
+                     {"std", p.std}}},
+                   {"variants", variants}});
   }
   return all.dump(2) + '\n';
 }

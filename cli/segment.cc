@@ -542,9 +542,7 @@ Action add_segment(CLI::App& verb) {
   verb.add_option("--palette", o->palette, "Colours: voc, hub, or a file with one colour a line")
       ->type_name("FILE")
       ->group(result);
-  verb.add_option("--classes", o->classes, "Class names: a file with one name a line")
-      ->type_name("FILE")
-      ->group(result);
+  verb.add_option("--classes", o->classes, std::string(classes_help))->type_name("FILE")->group(result);
   verb.add_option("--alpha", o->style.alpha, "How strong the overlay's colours are")
       ->capture_default_str()
       ->group(result);

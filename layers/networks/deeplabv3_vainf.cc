@@ -22,6 +22,11 @@ constexpr std::string_view variants[] = {"deeplabv3-vainf-resnet50-os16",
                                          "deeplabv3-vainf-mobilenet-os16-separable",
                                          "deeplabv3-vainf-mobilenet-os8-separable"};
 
+constexpr PublishedCheckpoint published[] = {
+    {"deeplabv3-vainf-mobilenet-os16", "best_deeplabv3_mobilenet_voc_os16.pth", "", 20, 70.1, vainf_voc},
+    {"deeplabv3-vainf-resnet50-os16", "best_deeplabv3_resnet50_voc_os16.pth", "", 151, 76.9, vainf_voc},
+    {"deeplabv3-vainf-resnet101-os16", "best_deeplabv3_resnet101_voc_os16.pth", "", 224, 77.3, vainf_voc}};
+
 Evidence recognise(const StateDict& state) {
   return look_for_vainf(state, prefix, {"classifier.classifier.0.convs", "classifier.classifier.4"},
                         "classifier.classifier.1.body");
@@ -45,6 +50,7 @@ constinit const Family deeplabv3_vainf{
     .source = "Chen et al. 2017, \"Rethinking Atrous Convolution\"; VainF",
     .variants = variants,
     .is_variant = [](std::string_view name) { return is_vainf_variant(prefix, name); },
+    .published = published,
     .stems = vainf_stems,
     .head = "classifier.classifier.0.",
     .recognise = recognise,

@@ -24,6 +24,13 @@ constexpr std::string_view variants[] = {
     "deeplabv3plus-jfzhang-mobilenet-os16", "deeplabv3plus-jfzhang-mobilenet-os8",
     "deeplabv3plus-jfzhang-drn-d-54"};
 
+constexpr std::string_view voc = "VOC 2012 val";
+
+constexpr PublishedCheckpoint published[] = {
+    {"deeplabv3plus-jfzhang-resnet101-os16", "deeplab-resnet.pth.tar", "", 227, 78.4, voc},
+    {"deeplabv3plus-jfzhang-mobilenet-os16", "deeplab-mobilenet.pth.tar", "", 22, 70.8, voc},
+    {"deeplabv3plus-jfzhang-drn-d-54", "deeplab-drn.pth.tar", "", 156, 78.9, voc}};
+
 constexpr std::string_view stems[] = {"backbone.conv1.weight", "backbone.layer0.0.weight",
                                       "backbone.high_level_features.4.conv.0.weight",
                                       "backbone.features.0.0.weight"};
@@ -124,6 +131,7 @@ constinit const Family deeplabv3plus_jfzhang{
     .source = "Chen et al. 2018, \"Encoder-Decoder with Atrous Separable Convolution\"; jfzhang95",
     .variants = variants,
     .is_variant = [](std::string_view name) { return is_deeplab_variant(name, prefix, mobilenet); },
+    .published = published,
     .stems = stems,
     .head = "aspp.aspp1.",
     .recognise = recognise,

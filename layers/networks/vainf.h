@@ -14,6 +14,7 @@ namespace atrous::networks {
 constexpr std::string_view vainf_stems[] = {"backbone.conv1.weight",
                                             "backbone.low_level_features.0.0.weight"};
 constexpr std::string_view vainf_separable = "-separable";
+constexpr std::string_view vainf_voc = "VOC 2012 val", vainf_cityscapes = "Cityscapes val";
 
 struct VainfFeatures {
   Var low;   // a quarter of the size: layer1, feature 3

@@ -1,7 +1,7 @@
 // Cityscapes: a folder for each city, label maps of ids.
 #include "layers/base/error.h"
-#include "runtime/evaluation/dataset_classes.h"
 #include "runtime/evaluation/dataset_layouts.h"
+#include "runtime/image/class_table.h"
 
 namespace atrous {
 

@@ -24,39 +24,6 @@ std::string_view name_in(std::string_view rest) {
 
 }  // namespace
 
-std::vector<std::string> camvid_classes() {
-  return {"sky",  "building", "pole", "road",       "pavement", "tree",
-          "sign", "fence",    "car",  "pedestrian", "bicyclist"};
-}
-
-Palette camvid_palette() {
-  return {{128, 128, 128}, {128, 0, 0},   {192, 192, 128}, {128, 64, 128}, {60, 40, 222}, {128, 128, 0},
-          {192, 128, 128}, {64, 64, 128}, {64, 0, 128},    {64, 64, 0},    {0, 128, 192}};
-}
-
-const std::vector<CityscapesClass>& cityscapes_classes() {
-  static const std::vector<CityscapesClass> classes{{"road", 7, {128, 64, 128}},
-                                                    {"sidewalk", 8, {244, 35, 232}},
-                                                    {"building", 11, {70, 70, 70}},
-                                                    {"wall", 12, {102, 102, 156}},
-                                                    {"fence", 13, {190, 153, 153}},
-                                                    {"pole", 17, {153, 153, 153}},
-                                                    {"traffic light", 19, {250, 170, 30}},
-                                                    {"traffic sign", 20, {220, 220, 0}},
-                                                    {"vegetation", 21, {107, 142, 35}},
-                                                    {"terrain", 22, {152, 251, 152}},
-                                                    {"sky", 23, {70, 130, 180}},
-                                                    {"person", 24, {220, 20, 60}},
-                                                    {"rider", 25, {255, 0, 0}},
-                                                    {"car", 26, {0, 0, 142}},
-                                                    {"truck", 27, {0, 0, 70}},
-                                                    {"bus", 28, {0, 60, 100}},
-                                                    {"train", 31, {0, 80, 100}},
-                                                    {"motorcycle", 32, {0, 0, 230}},
-                                                    {"bicycle", 33, {119, 11, 32}}};
-  return classes;
-}
-
 std::vector<std::string> unnamed_classes(std::size_t count) {
   std::vector<std::string> names;
   for (std::size_t i = 0; i < count; ++i) names.push_back(text("class ", i));

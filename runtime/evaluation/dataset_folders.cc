@@ -8,6 +8,7 @@
 #include "layers/base/error.h"
 #include "runtime/evaluation/dataset_classes.h"
 #include "runtime/evaluation/dataset_layouts.h"
+#include "runtime/image/class_table.h"
 
 namespace atrous {
 

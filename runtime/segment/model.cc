@@ -6,6 +6,7 @@
 #include "layers/base/ascii.h"
 #include "layers/base/error.h"
 #include "layers/cpu/parallel.h"
+#include "runtime/image/class_table.h"
 #include "runtime/image/palette.h"
 #include "weights_tools/checkpoint.h"
 #include "weights_tools/default_model.h"
@@ -14,13 +15,13 @@ namespace atrous {
 
 namespace {
 
-std::vector<std::string> default_classes(std::int64_t count) {
-  if (count == 1) return {"background", "foreground"};
-  auto names = voc_classes();
-  if (count == static_cast<std::int64_t>(names.size())) return names;
-  names.clear();
-  for (std::int64_t i = 0; i < count; ++i) names.push_back(text("class ", i));
-  return names;
+// The names and colours of a head with `count` channels where nothing says them.
+ClassTable default_classes(std::int64_t count, std::string_view file) {
+  if (count == 1) return {{"background", "foreground"}, voc_palette(2)};
+  if (auto table = likely_class_table(static_cast<std::size_t>(count), file)) return std::move(*table);
+  ClassTable table{{}, voc_palette(static_cast<int>(count))};
+  for (std::int64_t i = 0; i < count; ++i) table.classes.push_back(text("class ", i));
+  return table;
 }
 
 // What segmentation_models.pytorch puts behind the head in training: "sigmoid", "softmax2d" and others.
@@ -63,11 +64,14 @@ std::optional<int> background_of(const Model& model, Decision decision,
   return decision == Decision::sigmoid ? 0 : background_by_name(model.classes);
 }
 
+// Of a path, or of "seeded:NAME".
+std::string_view file_part(std::string_view name) { return name.substr(name.find_last_of("/:") + 1); }
+
 // What tells variants with the same keys apart beside the hyper: what the file says of itself, or its name,
 // and of seeded weights theirs.
 std::string name_for(const std::optional<Metadata>& metadata, const std::string& name) {
   if (metadata && !metadata->architecture.empty()) return metadata->architecture;
-  return name.substr(name.find_last_of("/:") + 1);
+  return std::string(file_part(name));
 }
 
 Model make_named_model(Checkpoint checkpoint, const std::string& name, ModelOptions options) {
@@ -113,7 +117,11 @@ Model make_model(StateDict state, const std::optional<Metadata>& metadata, const
   }
   if (!metadata || !metadata->decision) check_activation(network, options.config);
   const Answer answer = answer_of(network, metadata);
-  if (model.classes.empty()) model.classes = default_classes(network.classes);
+  if (model.classes.empty()) {
+    ClassTable table = default_classes(network.classes, file_part(options.name));
+    model.classes = std::move(table.classes);
+    if (model.palette.empty()) model.palette = std::move(table.palette);
+  }
   const auto expected = answer.decision == Decision::sigmoid ? 2 : network.classes;
   if (static_cast<std::int64_t>(model.classes.size()) != expected)
     fail(ErrorCode::mismatch, "the metadata names ", model.classes.size(), " classes, the head has ",

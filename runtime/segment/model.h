@@ -67,9 +67,11 @@ float threshold_logit(const Model&, std::optional<double> threshold);
 std::optional<int> background_by_name(const std::vector<std::string>& classes);
 
 // From a .pth (zip or legacy) or .safetensors file, or a folder with one. What the file's metadata does not
-// say is torchvision's: the VOC names for 21 classes, the VOC palette, ImageNet's mean and std, shorter side
-// 520. A head of one channel has the classes background and foreground; otherwise the background is the class
-// of that name. Error(io, malformed, unsupported, mismatch) as load_checkpoint and build_network.
+// say is the family's; and the names and colours are those of the dataset that the file's name or the number
+// of classes points to (likely_class_table() in runtime/image/class_table.h), of 21 classes VOC's, or
+// "class 0", "class 1" and so on in VOC's colours. A head of one channel has the classes background and
+// foreground; otherwise the background is the class of that name.
+// Error(io, malformed, unsupported, mismatch) as load_checkpoint and build_network.
 Model load_model(const std::string& path, const ModelOptions& = {});
 
 // The network compiled into the library (weights_tools/default_model.h): 11 classes of street scenes.

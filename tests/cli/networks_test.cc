@@ -3,6 +3,7 @@
 #include "runtime/engine/self_test.h"
 #include "tests/support/cli_testing.h"
 #include "weights_tools/checkpoint.h"
+#include "weights_tools/seeded.h"
 
 using namespace atrous;
 using namespace atrous::cli_testing;
@@ -90,4 +91,58 @@ TEST_CASE_FIXTURE(Bench, "convert writes seeded weights, which atrous reads back
     REQUIRE(written.state.find(key));
     CHECK(std::ranges::equal(written.state.find(key)->bytes(), tensor.bytes()));
   }
+}
+
+TEST_CASE(
+    "weights that do not tell their output stride: a file's name, --arch or the publisher's default does") {
+  const testing::TemporaryFolder folder;
+  const StateDict state = seeded_state("deeplabv3plus-vainf-mobilenet-os16", {.width = 4});
+  const std::string eight = folder / "best_voc_os8.safetensors", plain = folder / "net.safetensors",
+                    out = folder / "out.safetensors";
+  for (const std::string& file : {eight, plain}) write_safetensors(file, state, {});
+  const auto inspect = [](const Arguments& more) {
+    return Json::parse(succeed(Arguments{"inspect", "--json", "--size", "65x65"} + more));
+  };
+  const auto is = [](const Json& json, int output_stride) {
+    CHECK(json["architecture"] == text("deeplabv3plus-vainf-mobilenet-os", output_stride));
+    CHECK(json["hyper"]["os"]["value"] == text(output_stride));
+  };
+  is(inspect({plain}), 16);
+  CHECK(mentions(inspect({plain})["choice"].get<std::string>(),
+                 "taken for deeplabv3plus-vainf-mobilenet-os16, not"));
+  is(inspect({plain, "--arch", "os=8"}), 8);
+  CHECK_FALSE(inspect({plain, "--arch", "os=8"}).contains("choice"));
+  is(inspect({eight}), 8);
+  CHECK(mentions(succeed({"inspect", eight}),
+                 "by the file's name taken for deeplabv3plus-vainf-mobilenet-os8"));
+  is(inspect({"seeded:deeplabv3plus-vainf-mobilenet-os8"}), 8);
+  is(inspect({"seeded:deeplabv3plus-vainf-mobilenet-os16"}), 16);
+  CHECK_FALSE(inspect({"seeded:deeplabv3plus-vainf-mobilenet-os8"}).contains("choice"));
+
+  // A converted file says it; --arch comes before that.
+  succeed({"convert", eight, out});
+  is(inspect({out}), 8);
+  CHECK_FALSE(inspect({out}).contains("choice"));
+  is(inspect({out, "--arch", "os=16"}), 16);
+  CHECK(mentions(succeed({"verify", out}), "holds"));
+
+  // Segmenting says what was assumed, on standard error.
+  write_file(folder / "dog.png", encode_png(photo(48, 32)));
+  const auto segmented = [&](const std::string& model) {
+    return run_atrous({"segment", folder / "dog.png", "-m", model, "--no-resize", "-o", "-", "--labels"});
+  };
+  CHECK(mentions(segmented(plain).errors, "taken for deeplabv3plus-vainf-mobilenet-os16"));
+  CHECK(mentions(segmented(eight).errors, "by the file's name"));
+  CHECK(segmented(out).errors.empty());
+  CHECK(segmented(out).output == segmented(eight).output);
+}
+
+TEST_CASE("networks says how each family's photos are prepared, and which files need a browser") {
+  const Json report = Json::parse(succeed({"networks", "--json"}));
+  const auto family =
+      std::ranges::find_if(report, [](const Json& f) { return f["family"] == "deeplabv3plus-jfzhang"; });
+  REQUIRE(family != report.end());
+  CHECK((*family)["preprocessing"]["resize"] == "shorter side 513");
+  CHECK((*family)["variants"][0]["published"]["file"] == "deeplab-resnet.pth.tar");
+  CHECK((*family)["variants"][0]["published"]["url"].is_null());
 }

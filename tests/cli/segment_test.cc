@@ -2,12 +2,15 @@
 #include <libdeflate.h>
 
 #include "runtime/drawing/pictures.h"
+#include "runtime/image/class_table.h"
 #include "runtime/image/image_read.h"
 #include "runtime/image/label_read.h"
 #include "runtime/image/palette.h"
 #include "runtime/image/pillow_resize.h"
 #include "runtime/metrics/metrics.h"
 #include "tests/support/cli_testing.h"
+#include "weights_tools/checkpoint.h"
+#include "weights_tools/seeded.h"
 
 using namespace atrous;
 using namespace atrous::cli_testing;
@@ -197,6 +200,27 @@ TEST_CASE_FIXTURE(Bench, "colours come from the model, from voc, from hub or fro
   write_text(folder / "colours.txt", "# mine\n10 20 30 sky\n#ff8000\n1 1 1\n2 2 2\n3 3 3\n");
   const Palette mine{{10, 20, 30}, {255, 128, 0}, {1, 1, 1}, {2, 2, 2}, {3, 3, 3}};
   CHECK(mask_with(folder / "colours.txt") == text_of(encode_png(colourise(labels, mine))));
+}
+
+TEST_CASE_FIXTURE(
+    Bench, "classes come with their colours from a dataset that is named, unless a file has that name") {
+  const std::string streets = folder / "streets.safetensors";
+  write_safetensors(streets, seeded_state("lraspp_mobilenet_v3_small", {.classes = 11, .width = 8}), {});
+  const auto converted = [&](const Arguments& more) {
+    succeed(Arguments{"convert", "streets.safetensors", "out.safetensors"} + more, {.folder = folder.path()});
+    return *load_checkpoint(folder / "out.safetensors").metadata;
+  };
+  CHECK(converted({}).classes.front() == "class 0");
+  const Metadata named = converted({"--classes", "camvid"});
+  CHECK(named.classes == camvid_classes());
+  CHECK(named.palette == camvid_palette());
+  CHECK(converted({"--classes", "camvid", "--palette", "voc"}).palette == voc_palette(11));
+  refuse(2, segment({dog, "--classes", "cityscapes"}), {"cityscapes: expected 5", "found 19"});
+  refuse(1, segment({dog, "--classes", "cityscape"}), {"cityscape", "No such file"});
+  write_text(folder / "camvid", "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\nk\n");
+  const Metadata from_file = converted({"--classes", "camvid"});
+  CHECK(from_file.classes.back() == "k");
+  CHECK(from_file.palette == voc_palette(11));
 }
 
 TEST_CASE_FIXTURE(

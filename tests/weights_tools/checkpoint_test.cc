@@ -1,9 +1,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "layers/base/error.h"
+#include "layers/networks/segmentation.h"
 #include "tests/support/weights_helpers.h"
 #include "weights_tools/checkpoint.h"
 #include "weights_tools/safetensors/safetensors.h"
+#include "weights_tools/seeded.h"
 #include "weights_tools/torch/pth.h"
 
 using namespace atrous;
@@ -207,4 +210,52 @@ TEST_CASE("a folder stands for the checkpoint in it") {
   CHECK(load_checkpoint(path).container == Container::safetensors);
   CHECK(bytes_of(*load_checkpoint(path).state.find("w")) == value);
   CHECK(checkpoint_file(folder.path("none")) == folder.path("none"));
+}
+
+TEST_CASE("the wrappers of DeepLab's repositories are read, and what lies beside the weights is named") {
+  // What jfzhang95's and VainF's training code saves: modeling and optimizer beside counters, in .pth.tar
+  // files that are no tar archives. VainF's model_state, jfzhang's state_dict; DataParallel's prefix in files
+  // that users saved.
+  struct Wrapped {
+    const char *architecture, *file, *module, *prefix;
+    Items beside;
+  };
+  const Wrapped files[] = {
+      {"deeplabv3plus-jfzhang-mobilenet-os16",
+       "deeplab-mobilenet.pth.tar",
+       "state_dict",
+       "",
+       {{"epoch", num(46)}, {"optimizer", dict({{"state", dict({})}})}, {"best_pred", num(0)}}},
+      {"deeplabv3plus-jfzhang-drn-d-54", "checkpoint.pth.tar", "state_dict", "module.", {{"epoch", num(1)}}},
+      {"deeplabv3plus-vainf-mobilenet-os16",
+       "best_deeplabv3plus_mobilenet_voc_os16.pth",
+       "model_state",
+       "",
+       {{"cur_itrs", num(30000)},
+        {"optimizer_state", dict({})},
+        {"scheduler_state", dict({})},
+        {"best_score", num(0)}}}};
+  const TempFolder folder;
+  for (const Wrapped& w : files) {
+    CAPTURE(std::string(w.architecture));
+    Items tensors, storages;
+    for (const auto& [name, t] : seeded_state(w.architecture, {.classes = 3, .width = 4}).entries()) {
+      const bool integers = t.dtype == DType::i64;
+      std::vector<std::int64_t> stride(t.shape.size(), 1);
+      for (std::size_t i = stride.size(); i-- > 1;) stride[i - 1] = stride[i] * t.shape[i];
+      const std::string key = std::to_string(storages.size());
+      tensors.emplace_back(
+          w.prefix + name,
+          tensor(storage(key, t.elements(), integers ? "LongStorage" : "FloatStorage"), 0, t.shape, stride));
+      storages.emplace_back(key, bytes_of(t));
+    }
+    Items all = w.beside;
+    all.emplace(all.begin() + 1, w.module, dict(tensors));
+    const Checkpoint read = load_checkpoint(folder.save(w.file, pth_zip(pickled(dict(all)), storages)));
+    CHECK(read.state.size() == tensors.size());
+    const Recognised is = recognise_network(read.state);
+    CHECK(is.variant == w.architecture);
+    CHECK_NOTHROW(build_network(read.state));
+    CHECK(read.notes.front().starts_with(text("took the weights under ", w.module)));
+  }
 }

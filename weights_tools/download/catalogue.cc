@@ -1,18 +1,27 @@
 #include "weights_tools/download/catalogue.h"
 
+#include <algorithm>
+#include <iterator>
+
 namespace atrous {
+
+namespace {
+
+bool has_url(const PublishedCheckpoint& checkpoint) { return !checkpoint.folder.empty(); }
+
+}  // namespace
 
 std::vector<PublishedCheckpoint> published_checkpoints() {
   std::vector<PublishedCheckpoint> all;
   for (const Family& family : families())
-    all.insert(all.end(), family.published.begin(), family.published.end());
+    std::ranges::copy_if(family.published, std::back_inserter(all), has_url);
   return all;
 }
 
 const PublishedCheckpoint* find_published(std::string_view name) {
   for (const Family& family : families())
     for (const PublishedCheckpoint& checkpoint : family.published)
-      if (checkpoint.name == name) return &checkpoint;
+      if (checkpoint.name == name && has_url(checkpoint)) return &checkpoint;
   return nullptr;
 }
 

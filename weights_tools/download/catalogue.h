@@ -1,4 +1,4 @@
-// The checkpoints that publishers offer: those of all families (layers/networks/family.h).
+// The checkpoints that publishers offer under an address: those of all families (layers/networks/family.h).
 #pragma once
 
 #include <string>

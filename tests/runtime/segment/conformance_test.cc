@@ -28,7 +28,21 @@ const fs::path networks_folder = fs::path(ATROUS_SOURCE_DIR) / "../shared/data/n
 // Those that must be recognised, a test case each: FOLDER("fcn32s-wkentaro").
 
 // DeepLabV3+ and DeepLabV3 (jfzhang, VainF).
-#define DEEPLABV3PLUS_FOLDERS(FOLDER)
+#define DEEPLABV3PLUS_FOLDERS(FOLDER)                    \
+  FOLDER("deeplabv3-vainf-mobilenet-os16")               \
+  FOLDER("deeplabv3-vainf-resnet50-os16")                \
+  FOLDER("deeplabv3plus-jfzhang-drn-d-54")               \
+  FOLDER("deeplabv3plus-jfzhang-mobilenet-os16")         \
+  FOLDER("deeplabv3plus-jfzhang-mobilenet-os8")          \
+  FOLDER("deeplabv3plus-jfzhang-resnet101-os16")         \
+  FOLDER("deeplabv3plus-jfzhang-resnet101-os8")          \
+  FOLDER("deeplabv3plus-jfzhang-xception-os16")          \
+  FOLDER("deeplabv3plus-jfzhang-xception-os8")           \
+  FOLDER("deeplabv3plus-vainf-mobilenet-os16")           \
+  FOLDER("deeplabv3plus-vainf-mobilenet-os16-separable") \
+  FOLDER("deeplabv3plus-vainf-mobilenet-os8")            \
+  FOLDER("deeplabv3plus-vainf-resnet101-os8")            \
+  FOLDER("deeplabv3plus-vainf-resnet50-os16")
 
 // DeepLabV2, PSPNet, FCN, EncNet.
 #define CONTEMPORARY_FOLDERS(FOLDER)                                                 \
