@@ -33,7 +33,10 @@ int run(const Options& options) {
                               : checkpoint.state;
   Model model = naming(options.in, [&] {
     return make_model(state, checkpoint.metadata,
-                      {.name = options.in, .hyper = parse_arch(options.arch), .config = checkpoint.config});
+                      {.name = options.in,
+                       .arch = checkpoint.arch,
+                       .hyper = parse_arch(options.arch),
+                       .config = checkpoint.config});
   });
   apply_names(model, options.classes, options.palette);
   if (options.background == "none")

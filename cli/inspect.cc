@@ -67,6 +67,7 @@ nlohmann::ordered_json describe_network(const Checkpoint& checkpoint, const Opti
   try {
     const Model model = make_model(checkpoint.state, checkpoint.metadata,
                                    {.name = options.file,
+                                    .arch = checkpoint.arch,
                                     .hyper = parse_arch(options.arch),
                                     .threads = options.threads,
                                     .config = checkpoint.config});

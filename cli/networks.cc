@@ -12,6 +12,11 @@ namespace atrous::cli {
 
 namespace {
 
+// What photos become where a checkpoint does not say otherwise, for networks of as many classes as published.
+Preparation preparation_of(const Family& family) {
+  return published_network(family, family.variants.front()).network.preparation;
+}
+
 std::string in_words(const std::vector<Hyper::Choice>& choices) {
   std::string out;
   for (const Hyper::Choice& choice : choices)
@@ -27,9 +32,9 @@ const PublishedCheckpoint* published_of(const Family& family, std::string_view v
 std::string listing() {
   std::string out;
   for (const Family& family : families()) {
-    const Preparation p = published_network(family, family.variants.front()).network.preparation;
-    out += text(out.empty() ? "" : "\n", family.title, ": ", family.source, "\n", in_words(p.resize), ", ",
-                in_words(p), "\n\n");
+    const Preparation preparation = preparation_of(family);
+    out += text(out.empty() ? "" : "\n", family.title, ": ", family.source, "\n",
+                in_words(preparation.resize), ", ", in_words(preparation), "\n\n");
     Table table({"network", "assumes", "MiB", "mIoU", "published as"});
     for (const std::string_view variant : family.variants) {
       const PublishedCheckpoint* published = published_of(family, variant);
@@ -49,20 +54,19 @@ nlohmann::ordered_json in_json(const Family& family, std::string_view variant) {
   out["classes"] = network.network.classes;
   out["tensors"] = network.keys.size();
   if (const PublishedCheckpoint* p = published_of(family, variant))
-    out["published"] = {
-        {"file", p->file},
-        {"url", p->folder.empty() ? nlohmann::ordered_json()
-                                  : nlohmann::ordered_json(std::string(p->folder) + std::string(p->file))},
-        {"mebibytes", p->mebibytes},
-        {"miou", p->miou},
-        {"data", p->data}};
+    out["published"] = {{"file", p->file},
+                        {"url", p->folder == by_hand ? nlohmann::ordered_json()
+                                                     : nlohmann::ordered_json(text(p->folder, p->file))},
+                        {"mebibytes", p->mebibytes},
+                        {"miou", p->miou},
+                        {"data", p->data}};
   return out;
 }
 
 std::string report() {
   nlohmann::ordered_json all = nlohmann::ordered_json::array();
   for (const Family& family : families()) {
-    const Preparation p = published_network(family, family.variants.front()).network.preparation;
+    const Preparation preparation = preparation_of(family);
     nlohmann::ordered_json variants = nlohmann::ordered_json::array();
     for (const std::string_view variant : family.variants) variants.push_back(in_json(family, variant));
     all.push_back({{"family", family.name},
@@ -70,11 +74,11 @@ std::string report() {
                    {"source", family.source},
                    {"task", name_of(family.task)},
                    {"preprocessing",
-                    {{"resize", in_words(p.resize)},
-                     {"order", name_of(p.order)},
-                     {"range", p.range},
-                     {"mean", p.mean},
-                     {"std", p.std}}},
+                    {{"resize", in_words(preparation.resize)},
+                     {"order", name_of(preparation.order)},
+                     {"range", preparation.range},
+                     {"mean", preparation.mean},
+                     {"std", preparation.std}}},
                    {"variants", variants}});
   }
   return all.dump(2) + '\n';

@@ -48,7 +48,8 @@ Checkpoint make_checkpoint(NetworkWeights weights, Container container) {
           .config = {},
           .container = container,
           .notes = std::move(weights.notes),
-          .choice = std::move(weights.choice)};
+          .choice = std::move(weights.choice),
+          .arch = std::move(weights.arch)};
 }
 
 Checkpoint load_safetensors(const InputFile& file, const std::string& asked) {

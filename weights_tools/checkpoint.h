@@ -26,7 +26,8 @@ struct Checkpoint {
   // What was done to get at the tensors: "took the weights under state_dict.net", "left out epoch,
   // optimizer".
   std::vector<std::string> notes;
-  std::string choice;  // the note that says which of several networks was taken; empty where there is one
+  std::string choice;     // the note that says which of several networks was taken; empty where there is one
+  std::string arch = {};  // what the file calls its network, under "arch": "FCN8sAtOnce"; mostly empty
 };
 
 struct LoadOptions {

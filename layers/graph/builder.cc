@@ -162,7 +162,7 @@ Parameter Module::read(std::string_view name, const std::vector<std::int64_t>& e
 
 void Module::counter(std::string_view name) const {
   if (builder_->published) {
-    published_key(name, DType::i64, {});
+    if (!builder_->published->keys.find(join(path_, name))) published_key(name, DType::i64, {});
     return;
   }
   for (const std::string& path : {path_, first_path_.value_or(path_)}) {

@@ -2,6 +2,7 @@
 // dilated ResNet's map. encoding/models/sseg/encnet.py.
 #include "layers/base/error.h"
 #include "layers/networks/backbones/resnet.h"
+#include "layers/networks/deeplab.h"
 #include "layers/networks/torchvision.h"
 
 namespace atrous::networks {
@@ -58,38 +59,41 @@ bool is_variant(std::string_view name) {
   return net && net->bottlenecks;
 }
 
-// Keys 0, a convolution, and 1, its norm.
-Var conv_norm_relu(Module m, Var x, const ConvOptions& options) {
-  return relu(batch_norm(m[1], conv2d(m[0], x, options)));
-}
+// Keys 0, the convolution, and 1, its norm.
+ConvNorm conv_norm_at(Module m) { return {m[0], m[1]}; }
 
 // conv5 of the last map; with lateral connections concatenated with those of two earlier ones, which have the
 // same size, and fused.
 Var reduced(Module m, const ResnetFeatures& features, bool lateral) {
   const ConvOptions narrow{.out = m.channels(512)}, wide{.out = m.channels(512), .kernel = 3};
-  const Var x = conv_norm_relu(m["conv5"], features.layers[3], wide);
+  const Var x = conv_norm_relu(conv_norm_at(m["conv5"]), features.layers[3], wide);
   if (!lateral) return x;
   const Module connect = m["connect"];
-  const Var early = conv_norm_relu(connect[0], features.layers[1], narrow),
-            middle = conv_norm_relu(connect[1], features.layers[2], narrow);
-  return conv_norm_relu(m["fusion"], concat(m.path() + ".concat", {x, early, middle}), wide);
+  const Var early = conv_norm_relu(conv_norm_at(connect[0]), features.layers[1], narrow),
+            middle = conv_norm_relu(conv_norm_at(connect[1]), features.layers[2], narrow);
+  return conv_norm_relu(conv_norm_at(m["fusion"]), concat(m.path() + ".concat", {x, early, middle}), wide);
 }
 
 // Zhang et al. 2018, "Context Encoding for Semantic Segmentation", section 3.1 and figure 2: codewords see
 // the whole map, a linear layer and a sigmoid make gates of what they found, and x is added to its gated
 // self. The SE branch guesses which classes are in the picture: of use for training, or on request.
-Var context_encoding(Module m, Var x, std::int64_t classes) {
-  const Module encoder = m["encoding"];
-  const Var encoded = encoding(encoder[3], encoder[4], conv_norm_relu(encoder, x, {.out = x.channels()}), 32);
+struct Encoded {
+  Var x;
+  std::optional<Var> presence;
+};
+Encoded context_encoding(Module m, Var x, std::int64_t classes) {
+  const Module encoder = m["encoding"], presence = m["selayer"];
+  const Var encoded =
+      encoding(encoder[3], encoder[4], conv_norm_relu(conv_norm_at(encoder), x, {.out = x.channels()}), 32);
   const Var gate = activation(linear(m["fc"][0], encoded, {.out = x.channels()}), ActivationKind::sigmoid);
-  const Module presence = m["selayer"];
+  Encoded out{.x = relu(add(x, mul(x, gate))), .presence = std::nullopt};
   if (m.builder().aux && m.has("selayer", true)) {
-    output("se", linear(presence, encoded, {.out = classes}));
-  } else if (m.has("selayer")) {
+    out.presence = linear(presence, encoded, {.out = classes});
+  } else if (m.has("selayer")) {  // checked, as all that is read
     presence.parameter("weight", {-1, x.channels()});
     presence.parameter("bias", {-1});
   }
-  return relu(add(x, mul(x, gate)));
+  return out;
 }
 
 Network build(Module m, std::string_view name, Hyper&) {
@@ -103,9 +107,11 @@ Network build(Module m, std::string_view name, Hyper&) {
                                         torchvision_spacings(8))
                         : resnet(backbone, picture, net, torchvision_spacings(8));
   const Module head = m["head"];
-  Var x = context_encoding(head["encmodule"], reduced(head, features, variant.lateral), classes);
-  x = conv2d(head["conv6"][1], x, {.out = classes, .bias = true});
+  const Encoded encoded =
+      context_encoding(head["encmodule"], reduced(head, features, variant.lateral), classes);
+  const Var x = conv2d(head["conv6"][1], encoded.x, {.out = classes, .bias = true});
   output("out", x);
+  if (encoded.presence) output("se", *encoded.presence);
   if (m.builder().aux) output("aux", fcn_head(m["auxlayer"]["conv5"], features.layers[2], classes));
 
   Network network;

@@ -68,6 +68,10 @@ struct Network {
   std::vector<Hyper::Choice> choices;  // what was assumed or given in place of it
 };
 
+struct ArchName {
+  std::string_view arch, variant;  // "FCN8sAtOnce", "fcn8s-atonce-wkentaro"
+};
+
 struct Family {
   std::string_view name;    // what its variants' names begin with, "deeplabv3", and have, "fcn-wkentaro"
   std::string_view title;   // "DeepLabV3"
@@ -80,6 +84,8 @@ struct Family {
   // null.
   bool (*is_variant)(std::string_view name) = nullptr;
   std::span<const PublishedCheckpoint> published = {};
+  // What checkpoints of the publisher's training code call a variant, under "arch".
+  std::span<const ArchName> arch_names = {};
   // The module of an auxiliary head, which is ignored unless it is asked for; empty for none.
   std::string_view auxiliary = {};
 

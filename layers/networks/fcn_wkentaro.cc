@@ -20,6 +20,8 @@ constexpr PublishedCheckpoint published[] = {
     {fcn16s, "fcn16s_from_caffe.pth", by_hand, 514, 65.0, data},
     {fcn32s, "fcn32s_from_caffe.pth", by_hand, 519, 63.6, data}};
 
+constexpr ArchName arch_names[] = {{"FCN8sAtOnce", at_once}, {"FCN8s", fcn8s}};
+
 Evidence recognise(const StateDict& state) {
   Evidence evidence = look_for(state, {"conv1_1", "fc6", "score_fr"});
   if (state.has("upscore8")) {
@@ -98,6 +100,7 @@ constinit const Family fcn_wkentaro{
     .source = "Long, Shelhamer & Darrell 2015, \"Fully Convolutional Networks\"; wkentaro/pytorch-fcn",
     .variants = variants,
     .published = published,
+    .arch_names = arch_names,
     .stems = stems,
     .head = "score_fr.",
     .recognise = recognise,

@@ -2,6 +2,7 @@
 // model/pspnet.py, model/resnet.py.
 #include "layers/base/error.h"
 #include "layers/networks/backbones/resnet.h"
+#include "layers/networks/deeplab.h"
 #include "layers/networks/torchvision.h"
 
 namespace atrous::networks {
@@ -15,8 +16,8 @@ constexpr std::string_view variants[] = {"pspnet-semseg-resnet50", "pspnet-semse
 constexpr std::string_view stems[] = {"layer0.0.weight"};
 
 constexpr PublishedCheckpoint published[] = {
-    {"pspnet-semseg-resnet50", "train_epoch_100.pth", by_hand, 197, 41.9, "ADE20K val"},
-    {"pspnet-semseg-resnet101", "train_epoch_50.pth", by_hand, 273, 79.1, "VOC 2012 val"}};
+    {"pspnet-semseg-resnet50", "train_epoch_100.pth", by_hand, 188, 41.9, "ADE20K val"},
+    {"pspnet-semseg-resnet101", "train_epoch_50.pth", by_hand, 260, 79.1, "VOC 2012 val"}};
 
 Evidence recognise(const StateDict& state) {
   Evidence evidence = look_for(state, {"layer0.0", "ppm.features", "cls.4"});
@@ -40,7 +41,7 @@ Var pyramid(Module m, Var x, const std::vector<std::int64_t>& bins) {
   for (std::size_t i = 0; i < bins.size(); ++i) {
     const Module level = m["features"][static_cast<int>(i)];
     Var cells = adaptive_avg_pool2d(level[0].path(), x, {.out_h = bins[i], .out_w = bins[i]});
-    cells = relu(batch_norm(level[2], conv2d(level[1], cells, {.out = reduced})));
+    cells = conv_norm_relu({level[1], level[2]}, cells, {.out = reduced});
     parts.push_back(resize_like(level.path() + ".resize", cells, x, grow));
   }
   return concat(m.path() + ".concat", parts);
@@ -56,7 +57,7 @@ Network build(Module m, std::string_view variant, Hyper& hyper) {
                                                 resnet_in(m, variant.substr(prefix.size())), spacings);
   Var x = pyramid(m["ppm"], features.layers[3], hyper.integers("bins", {1, 2, 3, 6}));
   const Module cls = m["cls"];
-  x = relu(batch_norm(cls[1], conv2d(cls[0], x, {.out = m.channels(512), .kernel = 3})));
+  x = conv_norm_relu({cls[0], cls[1]}, x, {.out = m.channels(512), .kernel = 3});
   x = conv2d(cls[4], x, {.out = m.classes(torchvision_classes), .bias = true});
   output("out", x);
   if (m.builder().aux) output("aux", fcn_head(m["aux"], features.layers[2]));

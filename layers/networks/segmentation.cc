@@ -118,8 +118,8 @@ struct Meant {
 
 // Which of the variants with these keys is meant. By the hyper variant: its name, or the beginning of that up
 // to a hyphen, "fcn8s-atonce" for "fcn8s-atonce-wkentaro"; by os where the variants differ in their output
-// strides; else by a name, or the one that is assumed.
-Meant variant_of(const Recognised& is, Hyper& hyper, const std::string& named) {
+// strides; else by what a file says of itself, by a name, or the one that is assumed.
+Meant variant_of(const Recognised& is, Hyper& hyper, const std::string& named, const std::string& arch) {
   std::vector<std::string> may_be{is.variant};
   may_be.insert(may_be.end(), is.same_keys.begin(), is.same_keys.end());
   const bool by_output_stride = may_be.size() > 1 && std::ranges::all_of(may_be, output_stride_in);
@@ -154,6 +154,9 @@ Meant variant_of(const Recognised& is, Hyper& hyper, const std::string& named) {
     if (!by_output_stride) hyper.any("variant", named);
     return {named, ""};
   }
+  for (const ArchName& name : is.family->arch_names)
+    if (name.arch == arch && std::ranges::find(may_be, name.variant) != may_be.end())
+      return choose(std::string(name.variant), "by the file's arch, " + arch + ", ");
   const std::string found = variant_in(named, may_be);
   return found.empty() ? choose(is.variant, "") : choose(found, "by the file's name ");
 }
@@ -237,7 +240,7 @@ std::vector<std::string> network_prefixes(std::span<const std::string_view> name
 Network build_network(const StateDict& state, const NetworkOptions& options) try {
   Recognised is = recognise_network(state);
   Hyper hyper = options.hyper;
-  const Meant meant = variant_of(is, hyper, options.named);
+  const Meant meant = variant_of(is, hyper, options.named, options.arch);
   std::vector<std::string> same_keys = std::exchange(is.same_keys, {});
   if (meant.variant != is.variant) {
     std::erase(same_keys, meant.variant);

@@ -18,6 +18,7 @@ struct NetworkOptions {
   // Which of several variants with the same keys is meant where hyper does not say: a variant's name, or a
   // file's, in which the words count that tell the variants apart: os8 in "best_deeplabv3plus_os8.pth".
   std::string named = {};
+  std::string arch = {};  // what the file says under "arch", which decides before a file's name
 };
 
 // The family whose telling keys are all there; the one with most of them where there are several.

@@ -77,6 +77,7 @@ std::string name_for(const std::optional<Metadata>& metadata, const std::string&
 Model make_named_model(Checkpoint checkpoint, const std::string& name, ModelOptions options) {
   options.name = name;
   options.config = std::move(checkpoint.config);
+  options.arch = std::move(checkpoint.arch);
   try {
     Model model = make_model(std::move(checkpoint.state), checkpoint.metadata, options);
     model.choice = std::move(checkpoint.choice) +
@@ -92,8 +93,9 @@ Model make_named_model(Checkpoint checkpoint, const std::string& name, ModelOpti
 Model make_model(StateDict state, const std::optional<Metadata>& metadata, const ModelOptions& options) try {
   Hyper hyper(metadata ? metadata->hyper : "");
   hyper.override_with(options.hyper);
-  Network network =
-      build_network(state, {.aux = options.aux, .hyper = hyper, .named = name_for(metadata, options.name)});
+  Network network = build_network(
+      state,
+      {.aux = options.aux, .hyper = hyper, .named = name_for(metadata, options.name), .arch = options.arch});
   state = {};  // from here on the graph alone holds the weights, and packing releases them one by one
   if (network.classes > 256)
     fail(ErrorCode::unsupported, "the head has ", network.classes, " classes, at most 256 fit a label map");

@@ -19,8 +19,9 @@ struct ModelOptions {
   // The network's in errors about what it computes; load_model() takes the file's. Of variants with the same
   // keys, the one is taken that it names (NetworkOptions::named).
   std::string name = {};
-  bool aux = false;  // build the auxiliary head too
-  Hyper hyper = {};  // what the weights do not say, in place of the metadata's and the family's
+  std::string arch = {};  // what the file says that its network is, before its name (Checkpoint::arch)
+  bool aux = false;       // build the auxiliary head too
+  Hyper hyper = {};       // what the weights do not say, in place of the metadata's and the family's
   Isa isa = supported_isas().front();
   std::string force = {};  // an implementation's name, preferred over the usual choice
   int threads = 0;         // for packing weights; 0: as many as the process may use

@@ -159,8 +159,9 @@ Tensor full_logits(Session& session, const Model& model, std::int64_t n, int hei
   check_runs(session, model);
   session.check_finite(n, output);
   const ConstView low = image_of(session.output(output), n);
-  return upsampling == Upsampling::bilinear ? bilinear(session, low, height, width)
-                                            : transposed(low, model.output_stride, height, width);
+  const bool is_grown = model.output_stride == 1;  // by the network itself
+  return upsampling == Upsampling::bilinear || is_grown ? bilinear(session, low, height, width)
+                                                        : transposed(low, model.output_stride, height, width);
 } catch (...) {
   rethrow_as_error();
 }

@@ -183,7 +183,7 @@ TEST_CASE_FIXTURE(Home, "torch.hub's file with a wrong sha256 is not used, which
   CHECK(read_text(cache + '/' + file) == content);
 }
 
-TEST_CASE_FIXTURE(Home, "fetch --list says of all six where they are") {
+TEST_CASE_FIXTURE(Home, "fetch --list says of all where they are") {
   const std::string empty = succeed({"fetch", "--list"}, environment());
   for (const PublishedCheckpoint& p : published_checkpoints()) {
     CHECK(mentions(empty, p.name));

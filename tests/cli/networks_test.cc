@@ -43,6 +43,17 @@ TEST_CASE_FIXTURE(Bench, "inspect says what the weights do not, as assumed or as
   CHECK(json["hyper"]["rates"] == Json{{"value", "6,12,18"}, {"assumed", false}});
 }
 
+TEST_CASE_FIXTURE(Bench, "inspect says which of two networks with the same keys a file's name means") {
+  const std::string file = folder / "fcn8s-atonce_from_caffe.safetensors";
+  write_safetensors(file, seeded_state("fcn8s-wkentaro", {.classes = 3, .width = 4}), {});
+  const std::string said = succeed({"inspect", file, "--size", "32x32"});
+  CHECK(mentions(said, "fcn8s-atonce-wkentaro"));
+  CHECK(mentions(said, "by the file's name taken for fcn8s-atonce-wkentaro, not fcn8s-wkentaro"));
+  CHECK(mentions(said, "BGR of 0 to 255"));
+  const std::string given = succeed({"inspect", file, "--size", "32x32", "--arch", "variant=fcn8s-wkentaro"});
+  CHECK(mentions(given, "given           variant=fcn8s-wkentaro"));
+}
+
 TEST_CASE_FIXTURE(Bench, "convert keeps what --arch gives, and --arch comes before what a file says") {
   const std::string out = folder / "out.safetensors";
   succeed({"convert", checkpoint, out, "--arch", "os=16,rates=6,12,18"});

@@ -33,6 +33,7 @@ struct NetworkWeights {
   StateDict state;                 // with names as the network has them
   std::vector<std::string> notes;  // what was taken and what was left out
   std::string choice;              // NetworkChoice::sentence
+  std::string arch = {};  // the text that a training script keeps under "arch", a class's name; or empty
 };
 
 // The network of a file whose names are all in one list. Without one that atrous knows all tensors are taken.

@@ -464,6 +464,10 @@ NetworkWeights network_from_pickle(const Pickle& pickle, const ReadStorage& read
       names.all, [&](const PickleName& name) { return pickle.at(name.value).kind == Kind::call; });
   if (root.kind == Kind::opaque && holds_tensors)
     out.notes.push_back(text("the weights of a pickled model, ", pickle.describe(root), "; nothing was run"));
+  for (const PickleName& name : names.all)
+    if (const PickleNode& value = pickle.at(name.value);
+        names.of(name) == "arch" && value.kind == Kind::string)
+      out.arch = printable(pickle.text(value));
   TensorReader reader(pickle, read, file_size);
   if (const auto choice = choose_network(texts, asked)) {
     read_under(*choice, pickle, names, reader, out);

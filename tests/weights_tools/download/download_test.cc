@@ -474,14 +474,23 @@ TEST_CASE("the name of a url's file is taken only where it can be used as it is"
   CHECK(file_name_in_url("https://host/" + Bytes(201, 'a')) == "");
 }
 
-TEST_CASE("the catalogue's six checkpoints are found by name and carry their sha256") {
-  CHECK(published_checkpoints().size() == 6);
+TEST_CASE("the catalogue's checkpoints are found by name, and torchvision's carry their sha256") {
+  int torchvision = 0;
   for (const PublishedCheckpoint& p : published_checkpoints()) {
     REQUIRE(find_published(p.name));
     CHECK(find_published(p.name)->file == p.file);
+    CHECK(url_of(p).starts_with("https://"));
+    CHECK(url_of(p).ends_with("/" + std::string(p.file)));
+    if (p.folder != "https://download.pytorch.org/models/") continue;
+    ++torchvision;
     CHECK(sha256_prefix_in(p.file).size() == 8);
-    CHECK(url_of(p) == "https://download.pytorch.org/models/" + std::string(p.file));
   }
+  CHECK(torchvision == 6);
+  REQUIRE(find_published("deeplabv2-kazuto-resnet101-msc"));
+  CHECK(url_of(*find_published("deeplabv2-kazuto-resnet101-msc")) ==
+        "https://github.com/kazuto1011/deeplab-pytorch/releases/download/v1.0/"
+        "deeplabv2_resnet101_msc-vocaug-20000.pth");
+  CHECK(find_published("fcn8s-wkentaro") == nullptr);
   REQUIRE(find_published("deeplabv3_resnet101"));
   CHECK(sha256_prefix_in(find_published("deeplabv3_resnet101")->file) == "586e9e4e");
   CHECK(find_published("") == nullptr);
