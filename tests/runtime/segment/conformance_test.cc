@@ -45,12 +45,18 @@ const fs::path networks_folder = fs::path(ATROUS_SOURCE_DIR) / "../shared/data/n
   FOLDER("deeplabv3plus-vainf-resnet50-os16")
 
 // DeepLabV2, PSPNet, FCN, EncNet.
-#define CONTEMPORARY_FOLDERS(FOLDER)                                                 \
-  FOLDER("fcn32s-wkentaro")                                                          \
-  FOLDER("fcn16s-wkentaro") FOLDER("fcn8s-wkentaro") FOLDER("fcn8s-atonce-wkentaro") \
-      FOLDER("pspnet-semseg-resnet50") FOLDER("pspnet-semseg-resnet101")             \
-          FOLDER("deeplabv2-kazuto-resnet101-msc") FOLDER("encnet-resnet50s")        \
-              FOLDER("encnet-resnet101s-lateral")
+// clang-format off
+#define CONTEMPORARY_FOLDERS(FOLDER) \
+  FOLDER("fcn32s-wkentaro") \
+  FOLDER("fcn16s-wkentaro") \
+  FOLDER("fcn8s-wkentaro") \
+  FOLDER("fcn8s-atonce-wkentaro") \
+  FOLDER("pspnet-semseg-resnet50") \
+  FOLDER("pspnet-semseg-resnet101") \
+  FOLDER("deeplabv2-kazuto-resnet101-msc") \
+  FOLDER("encnet-resnet50s") \
+  FOLDER("encnet-resnet101s-lateral")
+// clang-format on
 
 #define FOLDERS(FOLDER)         \
   DEEPLABV3PLUS_FOLDERS(FOLDER) \
