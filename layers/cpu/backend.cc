@@ -186,6 +186,8 @@ std::span<const Implementation> list_for(const ExpandDepthwise&) { return expand
 std::span<const Implementation> list_for(const GatedConv2d&) { return gated_conv2d_list; }
 std::span<const Implementation> list_for(const BatchNorm&) { return reference_list; }
 std::span<const Implementation> list_for(const Softmax&) { return reference_list; }
+std::span<const Implementation> list_for(const GroupNorm&) { return reference_list; }
+std::span<const Implementation> list_for(const PositionAttention&) { return reference_list; }
 
 std::span<const Implementation> implementations(const Layer& layer) {
   return std::visit([](const auto& l) { return list_for(l); }, layer);

@@ -204,7 +204,8 @@ constexpr Implementation softmax_list[] = {
                          [](cudaStream_t stream, auto& in, Map out) { softmax(stream, in[0], out); });
      }}};
 
-// By the kind of layer; none for those that optimise_for_device() (passes.h) does not make.
+// By the kind of layer; none for those that optimise_for_device() (passes.h) does not make, and for those of
+// segmentation_models.pytorch that have no kernel here yet: networks with them are refused by name.
 std::span<const Implementation> list_for(const Conv2d&) { return conv2d_list; }
 std::span<const Implementation> list_for(const ConvTranspose2d&) { return conv_transpose2d_list; }
 std::span<const Implementation> list_for(const BatchNorm&) { return batch_norm_list; }
@@ -220,6 +221,8 @@ std::span<const Implementation> list_for(const Max&) { return max_list; }
 std::span<const Implementation> list_for(const Scale&) { return scale_list; }
 std::span<const Implementation> list_for(const Softmax&) { return softmax_list; }
 std::span<const Implementation> list_for(const Encoding&) { return encoding_list; }
+std::span<const Implementation> list_for(const GroupNorm&) { return {}; }
+std::span<const Implementation> list_for(const PositionAttention&) { return {}; }
 std::span<const Implementation> list_for(const ExpandDepthwise&) { return {}; }
 std::span<const Implementation> list_for(const GatedConv2d&) { return {}; }
 

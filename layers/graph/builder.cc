@@ -338,4 +338,30 @@ Var encoding(Module m, Module norm, Var x, std::int64_t published, double eps) {
   return append(*x.builder, m.path(), std::move(layer), {x.id}, codewords.shape[1]);
 }
 
+Var group_norm(Module m, Var x, std::int64_t groups, double eps) {
+  const std::int64_t known = x.channels() > 0 ? x.channels() : -1;
+  const auto weight = m.parameter("weight", {known});
+  const std::int64_t count = weight.shape[0];
+  const auto bias = m.parameter("bias", {count > 0 ? count : -1});
+  if (count % groups != 0)
+    m.builder().report.misshaped.add(m.path(), ".weight: expected a multiple of ", groups,
+                                     " channels, a group each, found ", count);
+  GroupNorm layer{.channels = count, .groups = groups, .eps = eps, .weight = weight.data, .bias = bias.data};
+  return append(*x.builder, m.path(), std::move(layer), {x.id}, count);
+}
+
+Var position_attention(std::string name, Var query, Var key, Var value) {
+  return append(*value.builder, std::move(name), PositionAttention{}, {query.id, key.id, value.id},
+                value.channels());
+}
+
+void read_unused(Builder& builder, const std::function<void()>& build) {
+  Graph& graph = builder.graph;
+  const auto nodes = static_cast<std::ptrdiff_t>(graph.nodes.size()),
+             values = static_cast<std::ptrdiff_t>(graph.values.size());
+  build();
+  graph.nodes.erase(graph.nodes.begin() + nodes, graph.nodes.end());
+  graph.values.erase(graph.values.begin() + values, graph.values.end());
+}
+
 }  // namespace atrous

@@ -15,6 +15,7 @@
 // shape: that is where seeded weights come from.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -172,5 +173,15 @@ Var linear(Module, Var x, const LinearOptions&);
 // Keys: codewords, [codewords, channels of x], and scale, [codewords]; of `norm` those of a batch norm with
 // as many channels as there are codewords, `published` of them. Zhang et al. 2018; layers/ops/encoding.h.
 Var encoding(Module, Module norm, Var x, std::int64_t published, double eps = 1e-5);
+
+// Keys: weight, bias. Where `groups` do not divide the channels, the report says so.
+Var group_norm(Module, Var x, std::int64_t groups, double eps = 1e-5);
+
+// Maps of the same size; layers/ops/position_attention.h.
+Var position_attention(std::string name, Var query, Var key, Var value);
+
+// Reads the keys of what `build` builds, and takes its layers out of the graph again: modules that the
+// publisher's files hold and the network does not run.
+void read_unused(Builder&, const std::function<void()>& build);
 
 }  // namespace atrous

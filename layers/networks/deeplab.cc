@@ -34,7 +34,7 @@ Var aspp(const Aspp& m, Var x, const std::vector<std::int64_t>& rates) {
     const ConvNorm& branch = m.branches[i];
     return relu(batch_norm(
         branch.norm,
-        conv3x3(branch.conv, x, {.out = channels, .kernel = 3, .dilation = rates[i - 1]}, m.separable)));
+        m.conv3x3(branch.conv, x, {.out = channels, .kernel = 3, .dilation = rates[i - 1]}, m.separable)));
   };
   const Var branches =
       concat(m.place.path() + ".concat", {conv_norm_relu(m.branches[0], x, {.out = channels}), atrous(1),

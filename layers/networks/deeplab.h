@@ -36,6 +36,8 @@ struct Aspp {
   Module pooling;
   ConvNorm project;
   bool separable = false;  // of a network without a checkpoint
+  // How branches 1 to 3 read their convolutions, separable or not.
+  Var (*conv3x3)(Module, Var x, const ConvOptions&, bool separable) = networks::conv3x3;
 };
 Var aspp(const Aspp&, Var x, const std::vector<std::int64_t>& rates);
 

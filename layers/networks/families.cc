@@ -8,7 +8,8 @@
 #ifndef ATROUS_FAMILIES
 #define ATROUS_FAMILIES                                                                                  \
   fcn, deeplabv3, lraspp, deeplabv3plus_jfzhang, deeplabv3plus_vainf, deeplabv3_vainf, deeplabv2_kazuto, \
-      pspnet_semseg, encnet, fcn_wkentaro
+      pspnet_semseg, encnet, fcn_wkentaro, smp_unet, smp_unetplusplus, smp_manet, smp_linknet, smp_fpn,  \
+      smp_pspnet, smp_pan, smp_deeplabv3, smp_deeplabv3plus
 #endif
 
 namespace atrous {
@@ -34,8 +35,8 @@ const Family* family_of(std::string_view variant) {
 std::string_view name_of(Task) { return "semantic"; }
 
 std::int64_t output_stride_in(std::string_view variant) {
-  constexpr std::string_view mark = "-os";
-  const std::size_t at = variant.find(mark);
+  constexpr std::string_view mark = "-os", smp_mark = "_os";
+  const std::size_t at = std::min(variant.find(mark), variant.find(smp_mark));
   if (at == variant.npos) return 0;
   std::int64_t output_stride = 0;
   const std::string_view rest = variant.substr(at + mark.size());

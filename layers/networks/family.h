@@ -64,6 +64,7 @@ struct Network {
   Preparation preparation = {};  // as the publisher's code does it
   Padding padding = {};
   Answer answer = {};                  // the decision follows from the number of classes
+  bool last_is_void = false;           // whether the last class stands for VOC's unlabelled pixels
   bool has_aux = false;                // whether the checkpoint carries an auxiliary head
   std::vector<Hyper::Choice> choices;  // what was assumed or given in place of it
 };

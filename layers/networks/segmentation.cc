@@ -122,10 +122,11 @@ struct Meant {
 Meant variant_of(const Recognised& is, Hyper& hyper, const std::string& named, const std::string& arch) {
   std::vector<std::string> may_be{is.variant};
   may_be.insert(may_be.end(), is.same_keys.begin(), is.same_keys.end());
-  const bool by_output_stride = may_be.size() > 1 && std::ranges::all_of(may_be, output_stride_in);
+  const bool by_output_stride = may_be.size() > 1 && std::ranges::any_of(may_be, output_stride_in);
   const std::string* const os = by_output_stride ? hyper.find("os") : nullptr;
+  // A name without an output stride is that of the assumed one.
   const auto has_os = [&](const std::string& variant) {
-    return !os || text(output_stride_in(variant)) == *os;
+    return !os || output_stride_in(variant) == 0 || text(output_stride_in(variant)) == *os;
   };
   if (hyper.find("variant")) {
     const std::string given = hyper.any("variant", is.variant);
@@ -147,7 +148,8 @@ Meant variant_of(const Recognised& is, Hyper& hyper, const std::string& named, c
                       by_output_stride ? "os=" : "variant=", "... takes another)")};
   };
   if (os) {
-    const auto found = std::ranges::find_if(may_be, has_os);
+    const auto found = std::ranges::find_if(
+        may_be, [&](const std::string& variant) { return text(output_stride_in(variant)) == *os; });
     return {found == may_be.end() ? is.variant : *found, ""};
   }
   if (std::ranges::find(may_be, named) != may_be.end()) {

@@ -120,7 +120,11 @@ Model make_model(StateDict state, const std::optional<Metadata>& metadata, const
   if (!metadata || !metadata->decision) check_activation(network, options.config);
   const Answer answer = answer_of(network, metadata);
   if (model.classes.empty()) {
-    ClassTable table = default_classes(network.classes, file_part(options.name));
+    ClassTable table = default_classes(network.classes - network.last_is_void, file_part(options.name));
+    if (network.last_is_void) {
+      table.classes.push_back("void");
+      table.palette.push_back({255, 255, 255});  // as Poutyne draws pixels without a label
+    }
     model.classes = std::move(table.classes);
     if (model.palette.empty()) model.palette = std::move(table.palette);
   }

@@ -379,6 +379,39 @@ def softmax():
             file.map("output", torch.softmax(x, dim=1))
 
 
+def group_norm():
+    with File("group_norm") as file:
+        for name, shape, groups in (("one_group", (1, 6, 3, 4), 1), ("groups_of_two_in_a_batch", (2, 6, 4, 3), 3),
+                                    ("a_group_a_channel", (1, 4, 2, 3), 4), ("far_from_zero", (1, 4, 3, 3), 2)):
+            x = file.normal(*shape) + (1000 if name == "far_from_zero" else 0)
+            weight, bias = file.normal(shape[1]), file.normal(shape[1])
+            file.case(name, groups=groups)
+            file.map("input", x)
+            file.tensor("weight", weight)
+            file.tensor("bias", bias)
+            file.map("output", F.group_norm(x.double(), groups, weight.double(), bias.double()))
+
+
+def position_attention():
+    """The lines of segmentation_models_pytorch/decoders/manet/decoder.py, PAB.forward, between its convolutions."""
+    with File("position_attention") as file:
+        for name, (n, channels, h, w), small in (("square", (1, 3, 2, 2), 2), ("oblong", (1, 4, 2, 3), 3),
+                                                 ("a_batch", (2, 5, 3, 2), 2), ("large_fits", (1, 2, 2, 3), 3)):
+            factor = 20 if name == "large_fits" else 1
+            center, top = file.normal(n, small, h, w) * factor, file.normal(n, small, h, w)
+            bottom = file.normal(n, channels, h, w)
+            x_center, x_top = center.double().flatten(2).transpose(1, 2), top.double().flatten(2)
+            x_bottom = bottom.double().flatten(2).transpose(1, 2)
+            sp_map = torch.matmul(x_center, x_top)
+            sp_map = torch.softmax(sp_map.view(n, -1), dim=1).view(n, h * w, h * w)
+            sp_map = torch.matmul(sp_map, x_bottom).reshape(n, channels, h, w)
+            file.case(name)
+            file.map("query", center)
+            file.map("key", top)
+            file.map("value", bottom)
+            file.map("output", sp_map)
+
+
 def argmax():
     with File("argmax") as file:
         for name, x in (("21_classes", file.normal(2, 21, 3, 4)),
@@ -450,7 +483,8 @@ def mobilenet():
 def main():
     FOLDER.mkdir(exist_ok=True)
     for write in (conv2d, conv_transpose2d, bilinear_kernel, batch_norm, activations, max_pool2d,
-                  adaptive_avg_pool2d, resize, resize_by, crop, encoding, arithmetic, concat, softmax, argmax, mobilenet):
+                  adaptive_avg_pool2d, resize, resize_by, crop, encoding, arithmetic, concat, softmax, group_norm,
+                  position_attention, argmax, mobilenet):
         write()
 
 

@@ -14,7 +14,7 @@ struct Layout {
 };
 
 Layout layout_of(Module conv, MobilenetV2 publisher, bool expands) {
-  if (publisher == MobilenetV2::vainf) {
+  if (publisher != MobilenetV2::jfzhang) {
     const Module depthwise = conv[expands ? 1 : 0];
     const int project = expands ? 2 : 1;
     return {conv["0.0"], conv["0.1"], depthwise[0], depthwise[1], conv[project], conv[project + 1]};
@@ -29,18 +29,19 @@ struct InvertedResidual {
 
 Var inverted_residual(Module m, Var x, MobilenetV2 publisher, const InvertedResidual& config) {
   const Module conv = m["conv"];
-  const bool expands = conv.has(publisher == MobilenetV2::vainf ? "3" : "6", config.expansion != 1);
+  const bool expands = conv.has(publisher == MobilenetV2::jfzhang ? "6" : "3", config.expansion != 1);
   const Layout at = layout_of(conv, publisher, expands);
+  const bool padded_early = expands && publisher != MobilenetV2::torchvision;
   Var out = x;
   if (expands)
-    out = relu6(batch_norm(
-        at.expand_norm,
-        conv2d(at.expand, x, {.out = config.expansion * x.channels(), .padding = config.dilation})));
+    out = relu6(batch_norm(at.expand_norm, conv2d(at.expand, x,
+                                                  {.out = config.expansion * x.channels(),
+                                                   .padding = padded_early ? config.dilation : 0})));
   out = relu6(batch_norm(at.depthwise_norm, conv2d(at.depthwise, out,
                                                    {.out = out.channels(),
                                                     .kernel = 3,
                                                     .stride = config.stride,
-                                                    .padding = expands ? 0 : config.dilation,
+                                                    .padding = padded_early ? 0 : config.dilation,
                                                     .dilation = config.dilation,
                                                     .depthwise = true})));
   out = batch_norm(at.project_norm, conv2d(at.project, out, {.out = config.out}));
@@ -91,6 +92,26 @@ MobilenetV2Features mobilenet_v2(Module m, Var x, MobilenetV2 publisher, std::in
     }
   }
   return {low, x};
+}
+
+Var mobilenet_v2_feature(Module features, int number, Var x, std::int64_t dilation) {
+  const Module m = features[number];
+  const auto conv_norm = [&](const ConvOptions& options) {
+    return relu6(batch_norm(m[1], conv2d(m[0], x, options)));
+  };
+  if (number == 0) return conv_norm({.out = m.channels(32), .kernel = 3, .stride = 2});
+  int last = 0;
+  for (const Stage& stage : stages) {
+    const int first = last + 1;
+    last += stage.blocks;
+    if (number <= last)
+      return inverted_residual(m, x, MobilenetV2::torchvision,
+                               {.expansion = stage.expansion,
+                                .out = m.channels(stage.out),
+                                .stride = number == first && dilation == 1 ? stage.stride : 1,
+                                .dilation = dilation});
+  }
+  return conv_norm({.out = m.channels(1280)});
 }
 
 }  // namespace atrous

@@ -30,9 +30,9 @@ Var bottleneck(Module m, Var x, std::int64_t planes, std::int64_t stride, std::i
   return relu(add(out, shortcut(m, x, 4 * planes, stride)));
 }
 
-Var basic_block(Module m, Var x, std::int64_t planes, std::int64_t stride) {
-  Var out = relu(conv_norm(m, "1", x, {.out = planes, .kernel = 3, .stride = stride}));
-  out = conv_norm(m, "2", out, {.out = planes, .kernel = 3});
+Var basic_block(Module m, Var x, std::int64_t planes, std::int64_t stride, std::int64_t dilation) {
+  Var out = relu(conv_norm(m, "1", x, {.out = planes, .kernel = 3, .stride = stride, .dilation = dilation}));
+  out = conv_norm(m, "2", out, {.out = planes, .kernel = 3, .dilation = dilation});
   return relu(add(out, shortcut(m, x, planes, stride)));
 }
 
@@ -64,7 +64,7 @@ Var resnet_stage(Module m, Var x, bool bottlenecks, int blocks, std::int64_t pla
                        dilation = (block == 0 ? spacing.first_dilation : spacing.dilation) *
                                   spacing.grid[static_cast<std::size_t>(block) % spacing.grid.size()];
     x = bottlenecks ? bottleneck(m[block], x, planes, stride, dilation)
-                    : basic_block(m[block], x, planes, stride);
+                    : basic_block(m[block], x, planes, stride, dilation);
   }
   return x;
 }

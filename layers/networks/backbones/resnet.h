@@ -56,8 +56,9 @@ Spacings torchvision_spacings(std::int64_t output_stride);
 // downsample.1. `planes`: the channels in between, as published; four times as many come out.
 Var bottleneck(Module, Var x, std::int64_t planes, std::int64_t stride, std::int64_t dilation);
 
-// Two 3x3 convolutions (ResNet-18 and -34). Keys conv1..2, bn1..2, downsample.0..1.
-Var basic_block(Module, Var x, std::int64_t planes, std::int64_t stride);
+// Two 3x3 convolutions (ResNet-18 and -34), both dilated where the publisher does that (torchvision does
+// not). Keys conv1..2, bn1..2, downsample.0..1.
+Var basic_block(Module, Var x, std::int64_t planes, std::int64_t stride, std::int64_t dilation = 1);
 
 // Blocks 0, 1, ... one behind the other.
 Var resnet_stage(Module, Var x, bool bottlenecks, int blocks, std::int64_t planes, const Spacing&);

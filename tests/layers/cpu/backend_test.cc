@@ -57,6 +57,8 @@ std::vector<Sample> samples() {
           {Add{}, {map, map}},
           {Mul{}, {map, pixel}},
           {Softmax{}, {map}},
+          {GroupNorm{.channels = 6, .groups = 2, .weight = weight, .bias = weight}, {map}},
+          {PositionAttention{}, {map, map, map}},
           {ExpandDepthwise{pointwise, depthwise}, {map}},
           {GatedConv2d{pointwise}, {map, pixel}},
           {GatedConv2d{pointwise}, {map, pixel, map}},

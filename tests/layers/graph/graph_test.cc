@@ -90,6 +90,8 @@ TEST_CASE("every kind of layer has its name") {
   CHECK(name_of(Layer(Add{})) == "add");
   CHECK(name_of(Layer(Mul{})) == "mul");
   CHECK(name_of(Layer(Softmax{})) == "softmax");
+  CHECK(name_of(Layer(GroupNorm{})) == "group_norm");
+  CHECK(name_of(Layer(PositionAttention{})) == "position_attention");
 }
 
 TEST_CASE("run_reference adds a convolution's second input") {

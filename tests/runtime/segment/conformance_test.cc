@@ -58,9 +58,30 @@ const fs::path networks_folder = fs::path(ATROUS_SOURCE_DIR) / "../shared/data/n
   FOLDER("encnet-resnet101s-lateral")
 // clang-format on
 
+// segmentation_models.pytorch.
+#define SMP_FOLDERS(FOLDER)                \
+  FOLDER("smp_deeplabv3_r34")              \
+  FOLDER("smp_deeplabv3plus_r101")         \
+  FOLDER("smp_deeplabv3plus_r34")          \
+  FOLDER("smp_deeplabv3plus_r34_os8")      \
+  FOLDER("smp_fpn_r34")                    \
+  FOLDER("smp_fpn_r34_cat")                \
+  FOLDER("smp_linknet_r18")                \
+  FOLDER("smp_manet_r34")                  \
+  FOLDER("smp_pan_r34")                    \
+  FOLDER("smp_pspnet_r34")                 \
+  FOLDER("smp_unet_mobilenet_v2")          \
+  FOLDER("smp_unet_r34")                   \
+  FOLDER("smp_unet_r34_22classes_poutyne") \
+  FOLDER("smp_unet_r34_nobn")              \
+  FOLDER("smp_unet_r34_scse")              \
+  FOLDER("smp_unet_r50")                   \
+  FOLDER("smp_unetplusplus_r34")
+
 #define FOLDERS(FOLDER)         \
   DEEPLABV3PLUS_FOLDERS(FOLDER) \
-  CONTEMPORARY_FOLDERS(FOLDER)
+  CONTEMPORARY_FOLDERS(FOLDER)  \
+  SMP_FOLDERS(FOLDER)
 
 bool data_is_there() {
   const bool there = fs::is_directory(networks_folder);

@@ -1,0 +1,63 @@
+// DeepLabV3+ of segmentation_models.pytorch: atrous spatial pyramid pooling, whose answer grows to a quarter
+// of the picture and is joined with an early map; 3x3 convolutions of the decoder are separable.
+// segmentation_models_pytorch/decoders/deeplabv3/decoder.py
+#include "layers/networks/smp_deeplab.h"
+
+namespace atrous::networks {
+
+namespace {
+
+constexpr std::string_view prefix = "smp_deeplabv3plus_";
+constexpr std::string_view options[] = {"os8"};
+
+constexpr std::string_view variants[] = {
+    "smp_deeplabv3plus_r18",          "smp_deeplabv3plus_r34",
+    "smp_deeplabv3plus_r50",          "smp_deeplabv3plus_r101",
+    "smp_deeplabv3plus_mobilenet_v2", "smp_deeplabv3plus_r18_os8",
+    "smp_deeplabv3plus_r34_os8",      "smp_deeplabv3plus_r50_os8",
+    "smp_deeplabv3plus_r101_os8",     "smp_deeplabv3plus_mobilenet_v2_os8"};
+
+Evidence recognise(const StateDict& state) {
+  Evidence evidence =
+      look_for_smp(state, prefix, {"decoder.aspp.0.convs", "decoder.block1", "decoder.block2"});
+  if (evidence.complete()) evidence.same_keys = {evidence.variant + "_os8"};
+  return evidence;
+}
+
+Network build(Module m, std::string_view variant, Hyper& hyper) {
+  const SmpVariant is = smp_variant(prefix, variant);
+  const std::int64_t output_stride = hyper.integer("os", is.number("os", 16), {16, 8});
+  const auto maps =
+      smp_encoder(m["encoder"], graph_input(m.builder(), 3), is.encoder, smp_depth, output_stride);
+  const Module decoder = m["decoder"], aspp = decoder["aspp"], low = decoder["block1"],
+               last = decoder["block2"];
+  const ConvOptions conv{.out = m.channels(aspp_channels), .kernel = 3};
+
+  Var x = smp_aspp(aspp[0], maps[5], hyper, true);
+  x = relu(batch_norm(aspp[2], smp_conv3x3(aspp[1], x, conv, true)));
+  const Var early = smp_conv(low, maps[2], {.out = m.channels(48)});
+  x = resize_like(decoder["up"].path(), x, early, smp_bilinear);
+  x = concat(decoder.path() + ".concat", {x, early});
+  x = relu(batch_norm(last[1], smp_conv3x3(last[0], x, conv, true)));
+  return smp_finish(m, x, maps.back(),
+                    {.kernel = 1, .stride = 4, .padding = {.multiple = static_cast<int>(output_stride)}},
+                    hyper);
+}
+
+}  // namespace
+
+extern const Family smp_deeplabv3plus;
+constinit const Family smp_deeplabv3plus{
+    .name = "smp_deeplabv3plus",
+    .title = "DeepLabV3+",
+    .source =
+        "Chen et al. 2018, \"Encoder-Decoder with Atrous Separable Convolution\"; "
+        "segmentation_models.pytorch",
+    .variants = variants,
+    .is_variant = [](std::string_view name) { return is_smp_variant(prefix, name, options); },
+    .stems = smp_stems,
+    .head = smp_head,
+    .recognise = recognise,
+    .build = build};
+
+}  // namespace atrous::networks

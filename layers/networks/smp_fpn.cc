@@ -1,0 +1,84 @@
+// FPN of segmentation_models.pytorch: a feature pyramid, whose four maps are brought to a quarter of the
+// picture's size and joined, by a sum or side by side.
+// segmentation_models_pytorch/decoders/fpn/decoder.py
+#include <algorithm>
+
+#include "layers/networks/smp.h"
+
+namespace atrous::networks {
+
+namespace {
+
+constexpr std::string_view prefix = "smp_fpn_";
+constexpr std::string_view options[] = {"cat"};
+
+constexpr std::string_view variants[] = {"smp_fpn_r18",  "smp_fpn_r34",          "smp_fpn_r50",
+                                         "smp_fpn_r101", "smp_fpn_mobilenet_v2", "smp_fpn_r34_cat"};
+constexpr std::int64_t pyramid_channels = 256, merged_channels = 128;
+
+Evidence recognise(const StateDict& state) {
+  Evidence evidence = look_for_smp(state, prefix, {"decoder.p5", "decoder.seg_blocks"});
+  const StateTensor *head = state.find("segmentation_head.0.weight"),
+                    *block = state.find("decoder.seg_blocks.0.block.0.block.0.weight");
+  // decoder_merge_policy "cat" leaves four maps side by side.
+  add_option(evidence, "cat",
+             head && block && head->shape.size() == 4 && block->shape.size() == 4 &&
+                 head->shape[1] != block->shape[0]);
+  return evidence;
+}
+
+// 32 as published. What torch would not take is a seeded network narrower than published: four channels each.
+std::int64_t groups_of(std::int64_t channels) {
+  constexpr std::int64_t groups = 32;
+  return channels % groups == 0 ? groups : std::max<std::int64_t>(1, channels / 4);
+}
+
+// Conv3x3GNReLU, and SegmentationBlock: as many of them as doublings, and one where there is none.
+Var segmentation_block(Module m, Var x, int doublings) {
+  for (int i = 0; i < std::max(1, doublings); ++i) {
+    const Module block = m[i]["block"];
+    x = conv2d(block[0], x, {.out = m.channels(merged_channels), .kernel = 3});
+    x = relu(group_norm(block[1], x, groups_of(x.channels())));
+    if (doublings > 0) x = resize_by(m[i].path() + ".resize", x, 2, smp_bilinear);
+  }
+  return x;
+}
+
+Network build(Module m, std::string_view variant, Hyper& hyper) {
+  const SmpVariant is = smp_variant(prefix, variant);
+  const auto maps = smp_encoder(m["encoder"], graph_input(m.builder(), 3), is.encoder);
+  const Resize doubling = smp_doubling(hyper);
+  const Module decoder = m["decoder"];
+  const ConvOptions lateral{.out = m.channels(pyramid_channels), .bias = true};
+
+  std::vector<Var> merged;
+  Var p = conv2d(decoder["p5"], maps[5], lateral);
+  for (int i = 0; i < 4; ++i) {
+    const auto level = static_cast<std::size_t>(5 - i);
+    if (i > 0) {
+      const Module at = decoder[text("p", level)];
+      p = add(resize_by(at.path() + ".resize", p, 2, doubling),
+              conv2d(at["skip_conv"], maps[level], lateral));
+    }
+    merged.push_back(segmentation_block(decoder["seg_blocks"][i]["block"], p, 3 - i));
+  }
+  const Var x = is.has("cat") ? concat("decoder.merge", merged)
+                              : add(add(add(merged[0], merged[1]), merged[2]), merged[3]);
+  return smp_finish(m, x, maps.back(), {.kernel = 1, .stride = 4, .padding = {.multiple = 32}}, hyper);
+}
+
+}  // namespace
+
+extern const Family smp_fpn;
+constinit const Family smp_fpn{
+    .name = "smp_fpn",
+    .title = "FPN",
+    .source = "Kirillov et al. 2019, \"Panoptic Feature Pyramid Networks\"; segmentation_models.pytorch",
+    .variants = variants,
+    .is_variant = [](std::string_view name) { return is_smp_variant(prefix, name, options); },
+    .stems = smp_stems,
+    .head = smp_head,
+    .recognise = recognise,
+    .build = build};
+
+}  // namespace atrous::networks
