@@ -179,7 +179,7 @@ constexpr Implementation mul_list[] = {
 constexpr Implementation max_list[] = {
     {"own", [](const Layer&, Context_ context) {
        return map_kernel(context,
-                         [](cudaStream_t stream, auto& in, Map out) { max(stream, in[0], in[1], out); });
+                         [](cudaStream_t stream, auto& in, Map out) { maximum(stream, in[0], in[1], out); });
      }}};
 constexpr Implementation scale_list[] = {
     {"own", [](const Layer& layer, Context_ context) {

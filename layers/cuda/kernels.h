@@ -45,7 +45,7 @@ void batch_norm(cudaStream_t, const float* scale, const float* shift, Map in, Ma
 void activation(cudaStream_t, ActivationKind, Map in, Map out);  // out may be in
 void add(cudaStream_t, Map a, Map b, Map out);
 void mul(cudaStream_t, Map a, Map b, Map out);  // b of one pixel an image, or of one channel, is repeated
-void max(cudaStream_t, Map a, Map b, Map out);
+void maximum(cudaStream_t, Map a, Map b, Map out);
 void scale(cudaStream_t, float factor, Map in, Map out);
 void softmax(cudaStream_t, Map in, Map out);
 void max_pool2d(cudaStream_t, const MaxPool2d&, Map in, Map out);

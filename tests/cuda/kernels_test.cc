@@ -315,7 +315,7 @@ TEST_CASE("cuda crop, max, scale and mul by one channel: the references' results
     };
     check(
         shape, [&](View to) { max_reference({}, a.view(), b.view(), to); },
-        [&](Map to) { max(stream, from.map(), other.map(), to); });
+        [&](Map to) { maximum(stream, from.map(), other.map(), to); });
     check(
         shape, [&](View to) { scale_reference({0.5f}, a.view(), to); },
         [&](Map to) { scale(stream, 0.5f, from.map(), to); });

@@ -163,7 +163,7 @@ void mul(cudaStream_t stream, Map a, Map b, Map out) {
   });
 }
 
-void max(cudaStream_t stream, Map a, Map b, Map out) {
+void maximum(cudaStream_t stream, Map a, Map b, Map out) {
   with_type_of(out, [&]<class T>(T) { run<T>(stream, Larger<T>{TypedMap<T>(a), TypedMap<T>(b)}, out); });
 }
 
