@@ -34,9 +34,9 @@ int run(const Options& options) {
   Model model = naming(options.in, [&] {
     return make_model(state, checkpoint.metadata,
                       {.name = options.in,
-                       .arch = checkpoint.arch,
                        .hyper = parse_arch(options.arch),
-                       .config = checkpoint.config});
+                       .config = checkpoint.config,
+                       .arch = checkpoint.arch});
   });
   apply_names(model, options.classes, options.palette);
   if (options.background == "none")

@@ -67,10 +67,10 @@ nlohmann::ordered_json describe_network(const Checkpoint& checkpoint, const Opti
   try {
     const Model model = make_model(checkpoint.state, checkpoint.metadata,
                                    {.name = options.file,
-                                    .arch = checkpoint.arch,
                                     .hyper = parse_arch(options.arch),
                                     .threads = options.threads,
-                                    .config = checkpoint.config});
+                                    .config = checkpoint.config,
+                                    .arch = checkpoint.arch});
     const Plan plan = make_plan(*model.program, {1, height, width, 3}, resolve_threads(options.threads));
     out["architecture"] = model.architecture;
     out["output_stride"] = model.output_stride;

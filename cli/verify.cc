@@ -194,6 +194,7 @@ int run(const Options& options) {
     ModelOptions model_options = options.run.model_options();
     model_options.name = options.run.model;
     model_options.config = checkpoint.config;
+    model_options.arch = checkpoint.arch;
     return make_model(std::move(checkpoint.state), metadata, model_options);
   });
   if (!checkpoint.choice.empty()) note(options.run.model + ": " + checkpoint.choice);

@@ -23,9 +23,10 @@ constexpr std::string_view variants[] = {"deeplabv3-vainf-resnet50-os16",
                                          "deeplabv3-vainf-mobilenet-os8-separable"};
 
 constexpr PublishedCheckpoint published[] = {
-    {"deeplabv3-vainf-mobilenet-os16", "best_deeplabv3_mobilenet_voc_os16.pth", "", 20, 70.1, vainf_voc},
-    {"deeplabv3-vainf-resnet50-os16", "best_deeplabv3_resnet50_voc_os16.pth", "", 151, 76.9, vainf_voc},
-    {"deeplabv3-vainf-resnet101-os16", "best_deeplabv3_resnet101_voc_os16.pth", "", 224, 77.3, vainf_voc}};
+    {"deeplabv3-vainf-mobilenet-os16", "best_deeplabv3_mobilenet_voc_os16.pth", by_hand, 20, 70.1, vainf_voc},
+    {"deeplabv3-vainf-resnet50-os16", "best_deeplabv3_resnet50_voc_os16.pth", by_hand, 151, 76.9, vainf_voc},
+    {"deeplabv3-vainf-resnet101-os16", "best_deeplabv3_resnet101_voc_os16.pth", by_hand, 224, 77.3,
+     vainf_voc}};
 
 Evidence recognise(const StateDict& state) {
   return look_for_vainf(state, prefix, {"classifier.classifier.0.convs", "classifier.classifier.4"},

@@ -27,9 +27,9 @@ constexpr std::string_view variants[] = {
 constexpr std::string_view voc = "VOC 2012 val";
 
 constexpr PublishedCheckpoint published[] = {
-    {"deeplabv3plus-jfzhang-resnet101-os16", "deeplab-resnet.pth.tar", "", 227, 78.4, voc},
-    {"deeplabv3plus-jfzhang-mobilenet-os16", "deeplab-mobilenet.pth.tar", "", 22, 70.8, voc},
-    {"deeplabv3plus-jfzhang-drn-d-54", "deeplab-drn.pth.tar", "", 156, 78.9, voc}};
+    {"deeplabv3plus-jfzhang-resnet101-os16", "deeplab-resnet.pth.tar", by_hand, 227, 78.4, voc},
+    {"deeplabv3plus-jfzhang-mobilenet-os16", "deeplab-mobilenet.pth.tar", by_hand, 22, 70.8, voc},
+    {"deeplabv3plus-jfzhang-drn-d-54", "deeplab-drn.pth.tar", by_hand, 156, 78.9, voc}};
 
 constexpr std::string_view stems[] = {"backbone.conv1.weight", "backbone.layer0.0.weight",
                                       "backbone.high_level_features.4.conv.0.weight",

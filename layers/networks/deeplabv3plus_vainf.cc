@@ -23,16 +23,16 @@ constexpr std::string_view variants[] = {"deeplabv3plus-vainf-resnet50-os16",
                                          "deeplabv3plus-vainf-mobilenet-os8-separable"};
 
 constexpr PublishedCheckpoint published[] = {
-    {"deeplabv3plus-vainf-mobilenet-os16", "best_deeplabv3plus_mobilenet_voc_os16.pth", "", 20, 71.1,
+    {"deeplabv3plus-vainf-mobilenet-os16", "best_deeplabv3plus_mobilenet_voc_os16.pth", by_hand, 20, 71.1,
      vainf_voc},
-    {"deeplabv3plus-vainf-resnet50-os16", "best_deeplabv3plus_resnet50_voc_os16.pth", "", 152, 77.2,
+    {"deeplabv3plus-vainf-resnet50-os16", "best_deeplabv3plus_resnet50_voc_os16.pth", by_hand, 152, 77.2,
      vainf_voc},
-    {"deeplabv3plus-vainf-resnet101-os16", "best_deeplabv3plus_resnet101_voc_os16.pth", "", 225, 78.3,
+    {"deeplabv3plus-vainf-resnet101-os16", "best_deeplabv3plus_resnet101_voc_os16.pth", by_hand, 225, 78.3,
      vainf_voc},
-    {"deeplabv3plus-vainf-mobilenet-os16", "best_deeplabv3plus_mobilenet_cityscapes_os16.pth", "", 20, 72.1,
-     vainf_cityscapes},
-    {"deeplabv3plus-vainf-resnet101-os16", "best_deeplabv3plus_resnet101_cityscapes_os16.pth.tar", "", 225,
-     76.2, vainf_cityscapes}};
+    {"deeplabv3plus-vainf-mobilenet-os16", "best_deeplabv3plus_mobilenet_cityscapes_os16.pth", by_hand, 20,
+     72.1, vainf_cityscapes},
+    {"deeplabv3plus-vainf-resnet101-os16", "best_deeplabv3plus_resnet101_cityscapes_os16.pth.tar", by_hand,
+     225, 76.2, vainf_cityscapes}};
 
 Evidence recognise(const StateDict& state) {
   return look_for_vainf(state, prefix,

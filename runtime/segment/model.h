@@ -19,9 +19,8 @@ struct ModelOptions {
   // The network's in errors about what it computes; load_model() takes the file's. Of variants with the same
   // keys, the one is taken that it names (NetworkOptions::named).
   std::string name = {};
-  std::string arch = {};  // what the file says that its network is, before its name (Checkpoint::arch)
-  bool aux = false;       // build the auxiliary head too
-  Hyper hyper = {};       // what the weights do not say, in place of the metadata's and the family's
+  bool aux = false;  // build the auxiliary head too
+  Hyper hyper = {};  // what the weights do not say, in place of the metadata's and the family's
   Isa isa = supported_isas().front();
   std::string force = {};  // an implementation's name, preferred over the usual choice
   int threads = 0;         // for packing weights; 0: as many as the process may use
@@ -31,6 +30,9 @@ struct ModelOptions {
   std::shared_ptr<Device> device =
       nullptr;         // open_device() (open_device.h); null: the processor. It forces by itself
   Config config = {};  // what the config.json beside the weights says; load_model() reads it itself
+  // What the file calls its network (Checkpoint::arch), which decides before the name; load_model() reads it
+  // too.
+  std::string arch = {};
 };
 
 // Immutable once loaded; share it among any number of threads, with one Session each.
@@ -69,10 +71,10 @@ std::optional<int> background_by_name(const std::vector<std::string>& classes);
 
 // From a .pth (zip or legacy) or .safetensors file, or a folder with one. What the file's metadata does not
 // say is the family's; and the names and colours are those of the dataset that the file's name or the number
-// of classes points to (likely_class_table() in runtime/image/class_table.h), of 21 classes VOC's, or
-// "class 0", "class 1" and so on in VOC's colours. A head of one channel has the classes background and
-// foreground; otherwise the background is the class of that name.
-// Error(io, malformed, unsupported, mismatch) as load_checkpoint and build_network.
+// of classes points to (likely_class_table() in runtime/image/class_table.h), of 21 classes VOC's, or "class
+// 0", "class 1" and so on in VOC's colours. A head of one channel has the classes background and foreground;
+// otherwise the background is the class of that name. Error(io, malformed, unsupported, mismatch) as
+// load_checkpoint and build_network.
 Model load_model(const std::string& path, const ModelOptions& = {});
 
 // The network compiled into the library (weights_tools/default_model.h): 11 classes of street scenes.

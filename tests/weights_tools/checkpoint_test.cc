@@ -239,7 +239,8 @@ TEST_CASE("the wrappers of DeepLab's repositories are read, and what lies beside
   for (const Wrapped& w : files) {
     CAPTURE(std::string(w.architecture));
     Items tensors, storages;
-    for (const auto& [name, t] : seeded_state(w.architecture, {.classes = 3, .width = 4}).entries()) {
+    const StateDict state = seeded_state(w.architecture, {.classes = 3, .width = 4});
+    for (const auto& [name, t] : state.entries()) {
       const bool integers = t.dtype == DType::i64;
       std::vector<std::int64_t> stride(t.shape.size(), 1);
       for (std::size_t i = stride.size(); i-- > 1;) stride[i - 1] = stride[i] * t.shape[i];

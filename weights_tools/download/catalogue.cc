@@ -1,27 +1,19 @@
 #include "weights_tools/download/catalogue.h"
 
-#include <algorithm>
-#include <iterator>
-
 namespace atrous {
-
-namespace {
-
-bool has_url(const PublishedCheckpoint& checkpoint) { return !checkpoint.folder.empty(); }
-
-}  // namespace
 
 std::vector<PublishedCheckpoint> published_checkpoints() {
   std::vector<PublishedCheckpoint> all;
   for (const Family& family : families())
-    std::ranges::copy_if(family.published, std::back_inserter(all), has_url);
+    for (const PublishedCheckpoint& checkpoint : family.published)
+      if (checkpoint.folder != by_hand) all.push_back(checkpoint);
   return all;
 }
 
 const PublishedCheckpoint* find_published(std::string_view name) {
   for (const Family& family : families())
     for (const PublishedCheckpoint& checkpoint : family.published)
-      if (checkpoint.name == name && has_url(checkpoint)) return &checkpoint;
+      if (checkpoint.name == name && checkpoint.folder != by_hand) return &checkpoint;
   return nullptr;
 }
 

@@ -1,4 +1,5 @@
-// The checkpoints that publishers offer under an address: those of all families (layers/networks/family.h).
+// The checkpoints that publishers offer at an address: of those of all families (layers/networks/family.h)
+// the ones that are not to be had by hand alone.
 #pragma once
 
 #include <string>

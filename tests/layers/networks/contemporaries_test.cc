@@ -97,11 +97,11 @@ TEST_CASE("PSPNet's dilated stages have their own dilation from the first block 
 
 TEST_CASE("DeepLabV2's stride sits in the first 1x1 convolution, and its pool rounds up") {
   const Network network = built("deeplabv2-kazuto-resnet101");
-  CHECK(spacing(network.graph, "layer3.block1.reduce") == "2/1/0");
-  CHECK(spacing(network.graph, "layer3.block1.conv3x3") == "1/1/1");
-  CHECK(spacing(network.graph, "layer3.block1.shortcut") == "2/1/0");
-  CHECK(spacing(network.graph, "layer4.block1.conv3x3") == "1/2/2");
-  CHECK(spacing(network.graph, "layer5.block3.conv3x3") == "1/4/4");
+  CHECK(spacing(network.graph, "layer3.block1.reduce.conv") == "2/1/0");
+  CHECK(spacing(network.graph, "layer3.block1.conv3x3.conv") == "1/1/1");
+  CHECK(spacing(network.graph, "layer3.block1.shortcut.conv") == "2/1/0");
+  CHECK(spacing(network.graph, "layer4.block1.conv3x3.conv") == "1/2/2");
+  CHECK(spacing(network.graph, "layer5.block3.conv3x3.conv") == "1/4/4");
   CHECK(spacing(network.graph, "aspp.c3") == "1/24/24");
   CHECK(spacing(built("deeplabv2-kazuto-resnet101", "rates=3,6,9,12").graph, "aspp.c3") == "1/12/12");
   // 64 become 32, with ceil_mode 17, with stride 2 nine.
