@@ -73,6 +73,10 @@ struct ArchName {
   std::string_view arch, variant;  // "FCN8sAtOnce", "fcn8s-atonce-wkentaro"
 };
 
+struct ConfigKey {
+  std::string_view config, hyper;  // "encoder_output_stride", "os"
+};
+
 struct Family {
   std::string_view name;    // what its variants' names begin with, "deeplabv3", and have, "fcn-wkentaro"
   std::string_view title;   // "DeepLabV3"
@@ -95,6 +99,9 @@ struct Family {
   // Every checkpoint has one of `stems`. Of two that a name ends in, the longer is meant.
   std::span<const std::string_view> stems = {};
   std::string_view head = {};
+
+  // What libraries write beside the weights in a config.json, and which of the family's hyper says the same.
+  std::span<const ConfigKey> config = {};
 
   Evidence (*recognise)(const StateDict&) = nullptr;
   // Builds the variant: graph with its outputs, classes and output_stride; the rest is filled in by the

@@ -211,6 +211,19 @@ Recognised recognise_network(const StateDict& state) try {
   rethrow_as_error();
 }
 
+Hyper hyper_of(const StateDict& state, const std::map<std::string, std::string, std::less<>>& config) try {
+  if (config.empty()) return {};
+  const auto all = candidates(state);
+  if (all.empty() || !all.front().evidence.complete()) return {};
+  std::string written;
+  for (const ConfigKey& key : all.front().family->config)
+    if (const auto found = config.find(key.config); found != config.end() && !found->second.empty())
+      written += text(written.empty() ? "" : ",", key.hyper, '=', found->second);
+  return Hyper(written);
+} catch (...) {
+  rethrow_as_error();
+}
+
 bool is_known_network(const StateDict& state) try {
   return std::ranges::any_of(families(),
                              [&](const Family& family) { return family.recognise(state).complete(); });

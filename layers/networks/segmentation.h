@@ -31,6 +31,10 @@ struct Recognised {
 // Error(unsupported) where there is none, which says what the checkpoint looks like.
 Recognised recognise_network(const StateDict&);
 
+// What a config.json beside the weights (weights_tools/config.h) says of the hyper of the family that they
+// are recognised as; empty where it says nothing, and of no network. Error(invalid_argument) as Hyper.
+Hyper hyper_of(const StateDict&, const std::map<std::string, std::string, std::less<>>& config);
+
 // Whether recognise_network() would know it.
 bool is_known_network(const StateDict&);
 

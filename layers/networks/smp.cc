@@ -202,9 +202,8 @@ Network smp_finish(Module m, Var x, Var deepest, const SmpHead& head, Hyper& hyp
   Var logits = conv2d(m["segmentation_head"][0], x,
                       {.out = m.classes(head.classes), .kernel = head.kernel, .bias = true});
   if (m.has("classification_head"))
-    read_unused(m.builder(), [&] {
-      linear(m["classification_head"][3], adaptive_avg_pool2d("", deepest, {}), {});
-    });
+    read_unused(m.builder(),
+                [&] { linear(m["classification_head"][3], adaptive_avg_pool2d("", deepest, {}), {}); });
   Network network;
   network.classes = logits.channels();
   network.output_stride = head.stride;

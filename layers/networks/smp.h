@@ -96,6 +96,11 @@ Network smp_finish(Module, Var x, Var deepest, const SmpHead&, Hyper&);
 // bilinear, align_corners = true: torch.nn.UpsamplingBilinear2d
 constexpr Resize smp_bilinear{.mode = ResizeMode::bilinear, .align_corners = true};
 
+// Arguments of the constructors, as save_pretrained() writes them.
+constexpr ConfigKey smp_config_os{"encoder_output_stride", "os"},
+    smp_config_rates{"decoder_atrous_rates", "rates"}, smp_config_upsampling{"upsampling", "upsampling"},
+    smp_config_interpolation{"decoder_interpolation", "interpolation"};
+
 constexpr std::string_view smp_stems[] = {"encoder.conv1.weight", "encoder.features.0.0.weight"},
                            smp_head = "segmentation_head.";
 

@@ -19,6 +19,8 @@ constexpr std::string_view variants[] = {"smp_deeplabv3_r18",          "smp_deep
                                          "smp_deeplabv3_r34_os16",     "smp_deeplabv3_r50_os16",
                                          "smp_deeplabv3_r101_os16",    "smp_deeplabv3_mobilenet_v2_os16"};
 
+constexpr ConfigKey config[] = {smp_config_os, smp_config_rates, smp_config_upsampling};
+
 Evidence recognise(const StateDict& state) {
   const bool named = state.has("decoder.aspp.convs");
   Evidence evidence = named
@@ -55,6 +57,7 @@ constinit const Family smp_deeplabv3{
     .is_variant = [](std::string_view name) { return is_smp_variant(prefix, name, options); },
     .stems = smp_stems,
     .head = smp_head,
+    .config = config,
     .recognise = recognise,
     .build = build};
 

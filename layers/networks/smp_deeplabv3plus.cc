@@ -17,6 +17,8 @@ constexpr std::string_view variants[] = {
     "smp_deeplabv3plus_r34_os8",      "smp_deeplabv3plus_r50_os8",
     "smp_deeplabv3plus_r101_os8",     "smp_deeplabv3plus_mobilenet_v2_os8"};
 
+constexpr ConfigKey config[] = {smp_config_os, smp_config_rates, smp_config_upsampling};
+
 Evidence recognise(const StateDict& state) {
   Evidence evidence =
       look_for_smp(state, prefix, {"decoder.aspp.0.convs", "decoder.block1", "decoder.block2"});
@@ -57,6 +59,7 @@ constinit const Family smp_deeplabv3plus{
     .is_variant = [](std::string_view name) { return is_smp_variant(prefix, name, options); },
     .stems = smp_stems,
     .head = smp_head,
+    .config = config,
     .recognise = recognise,
     .build = build};
 

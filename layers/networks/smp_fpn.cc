@@ -16,6 +16,8 @@ constexpr std::string_view variants[] = {"smp_fpn_r18",  "smp_fpn_r34",         
                                          "smp_fpn_r101", "smp_fpn_mobilenet_v2", "smp_fpn_r34_cat"};
 constexpr std::int64_t pyramid_channels = 256, merged_channels = 128;
 
+constexpr ConfigKey config[] = {smp_config_interpolation, smp_config_upsampling};
+
 Evidence recognise(const StateDict& state) {
   Evidence evidence = look_for_smp(state, prefix, {"decoder.p5", "decoder.seg_blocks"});
   const StateTensor *head = state.find("segmentation_head.0.weight"),
@@ -78,6 +80,7 @@ constinit const Family smp_fpn{
     .is_variant = [](std::string_view name) { return is_smp_variant(prefix, name, options); },
     .stems = smp_stems,
     .head = smp_head,
+    .config = config,
     .recognise = recognise,
     .build = build};
 

@@ -18,6 +18,8 @@ constexpr std::string_view variants[] = {"smp_manet_r18", "smp_manet_r34", "smp_
 constexpr std::int64_t position_channels = 64;  // decoder_pab_channels
 constexpr std::int64_t reduction = 16;
 
+constexpr ConfigKey config[] = {smp_config_interpolation};
+
 Evidence recognise(const StateDict& state) {
   Evidence evidence = look_for_smp(
       state, prefix, {"decoder.center.top_conv", "decoder.blocks.0.hl_conv", "decoder.blocks.0.conv1"});
@@ -77,6 +79,7 @@ constinit const Family smp_manet{
     .is_variant = [](std::string_view name) { return is_smp_variant(prefix, name, options); },
     .stems = smp_stems,
     .head = smp_head,
+    .config = config,
     .recognise = recognise,
     .build = build};
 

@@ -18,6 +18,8 @@ constexpr std::string_view variants[] = {"smp_pan_r18",          "smp_pan_r34",
                                          "smp_pan_r101_os32",    "smp_pan_mobilenet_v2_os32"};
 constexpr std::int64_t published_channels = 32;
 
+constexpr ConfigKey config[] = {smp_config_os, smp_config_upsampling};
+
 Evidence recognise(const StateDict& state) {
   Evidence evidence = look_for_smp(state, prefix, {"decoder.fpa", "decoder.gau3"});
   if (evidence.complete()) evidence.same_keys = {evidence.variant + "_os32"};
@@ -92,6 +94,7 @@ constinit const Family smp_pan{
     .is_variant = [](std::string_view name) { return is_smp_variant(prefix, name, options); },
     .stems = smp_stems,
     .head = smp_head,
+    .config = config,
     .recognise = recognise,
     .build = build};
 

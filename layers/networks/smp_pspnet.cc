@@ -34,6 +34,8 @@ int depth_of(const StateDict& state) {
   return published_depth;
 }
 
+constexpr ConfigKey config[] = {smp_config_upsampling};
+
 Evidence recognise(const StateDict& state) {
   Evidence evidence = look_for_smp(state, prefix, {"decoder.psp.blocks", "decoder.conv.0"});
   const int depth = depth_of(state);
@@ -81,6 +83,7 @@ constinit const Family smp_pspnet{
     .is_variant = [](std::string_view name) { return is_smp_variant(prefix, name, options); },
     .stems = smp_stems,
     .head = smp_head,
+    .config = config,
     .recognise = recognise,
     .build = build};
 

@@ -23,6 +23,8 @@ constexpr std::string_view variants[] = {"smp_unet_r18",          "smp_unet_r34"
                                          "smp_unet_r18_depth4",   "smp_unet_r34_scse",
                                          "smp_unet_r34_nobn",     "smp_unet_r34_22classes_poutyne"};
 
+constexpr ConfigKey config[] = {smp_config_interpolation};
+
 Evidence recognise(const StateDict& state) {
   Evidence evidence = look_for_smp(state, prefix, {"decoder.blocks.0.conv1"});
   const int depth = count_modules(state, "decoder.blocks");
@@ -76,6 +78,7 @@ constinit const Family smp_unet{
     .is_variant = [](std::string_view name) { return is_smp_variant(prefix, name, options); },
     .stems = smp_stems,
     .head = smp_head,
+    .config = config,
     .recognise = recognise,
     .build = build};
 

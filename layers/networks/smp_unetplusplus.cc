@@ -14,6 +14,8 @@ constexpr std::string_view variants[] = {"smp_unetplusplus_r18", "smp_unetpluspl
                                          "smp_unetplusplus_r50", "smp_unetplusplus_r101",
                                          "smp_unetplusplus_mobilenet_v2"};
 
+constexpr ConfigKey config[] = {smp_config_interpolation};
+
 Evidence recognise(const StateDict& state) {
   Evidence evidence = look_for_smp(state, prefix, {"decoder.blocks.x_0_0.conv1"});
   int depth = 0;
@@ -67,6 +69,7 @@ constinit const Family smp_unetplusplus{
     .is_variant = [](std::string_view name) { return is_smp_variant(prefix, name, options); },
     .stems = smp_stems,
     .head = smp_head,
+    .config = config,
     .recognise = recognise,
     .build = build};
 

@@ -91,7 +91,8 @@ Model make_named_model(Checkpoint checkpoint, const std::string& name, ModelOpti
 }  // namespace
 
 Model make_model(StateDict state, const std::optional<Metadata>& metadata, const ModelOptions& options) try {
-  Hyper hyper(metadata ? metadata->hyper : "");
+  Hyper hyper = hyper_of(state, options.config);
+  if (metadata) hyper.override_with(Hyper(metadata->hyper));
   hyper.override_with(options.hyper);
   Network network = build_network(
       state,
