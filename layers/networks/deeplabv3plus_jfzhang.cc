@@ -107,8 +107,9 @@ Var decoder(Module m, Var low, Var x) {
 
 Network build(Module m, std::string_view variant, Hyper& hyper) {
   const std::string_view name = backbone_in(variant, prefix);
-  const DeeplabSpacing spacing = name == drn ? DeeplabSpacing{8, hyper.integers("rates", {12, 24, 36})}
-                                             : deeplab_spacing(variant, hyper);
+  const DeeplabSpacing spacing =
+      name == drn ? DeeplabSpacing{hyper.integer("os", 8, {8}), hyper.integers("rates", {12, 24, 36})}
+                  : deeplab_spacing(variant, hyper);
   const Features features = backbone(m["backbone"], graph_input(m.builder(), 3), name, spacing.output_stride);
   const Var x = aspp(aspp_in(m["aspp"]), features.last, spacing.rates);
   const Var logits = decoder(m["decoder"], features.low, x);

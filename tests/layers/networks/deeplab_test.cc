@@ -83,11 +83,12 @@ TEST_CASE("DRN-D-54 is at output stride 8, whatever is asked") {
   const Network network = built(state);
   CHECK(network.architecture == "deeplabv3plus-jfzhang-drn-d-54");
   CHECK(network.choice.empty());
-  CHECK(network.choices == std::vector<Hyper::Choice>{{"rates", "12,24,36", true}});
+  CHECK(network.choices == std::vector<Hyper::Choice>{{"os", "8", true}, {"rates", "12,24,36", true}});
   CHECK(spacings(network.graph, {"backbone.layer4.0.conv2", "backbone.layer5.0.conv2",
                                  "backbone.layer6.0.conv2", "backbone.layer7.0", "backbone.layer8.0"}) ==
         "2/1/1 1/2/2 1/4/4 1/2/2 1/1/1");
-  CHECK(contains(error_of(ErrorCode::invalid_argument, [&] { built(state, "os=16"); }), "os: no choice of"));
+  CHECK(contains(error_of(ErrorCode::invalid_argument, [&] { built(state, "os=16"); }),
+                 "os: expected 8, found 16"));
 }
 
 TEST_CASE("photos and logits of the two publishers") {
