@@ -430,8 +430,7 @@ Labels labels_by_device(const Tensor& logits, bool half, int wider, int height, 
 TEST_CASE("cuda upsample_argmax: aligned corners, and the part of a padded input that was seen") {
   SKIP_WITHOUT_DEVICE();
   for (const bool align : {true, false})
-    for (const auto [whole_h, whole_w] : {std::pair{40.0, 56.0}, std::pair{43.5, 61.25}}) {
-      const Growth growth{align, whole_h, whole_w};
+    for (const Growth& growth : {Growth{align, 40, 56}, Growth{align, 43.5, 61.25}}) {
       Random random(3);
       const Tensor logits = drawn_map({1, 6, 8, 5}, random, Draw::floats, false);
       const Labels expected = labels_by_processor(logits, 40, 56, 0, growth),
