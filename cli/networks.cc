@@ -24,9 +24,11 @@ std::string in_words(const std::vector<Hyper::Choice>& choices) {
   return out;
 }
 
-const PublishedCheckpoint* published_of(const Family& family, std::string_view variant) {
-  const auto found = std::ranges::find(family.published, variant, &PublishedCheckpoint::name);
-  return found == family.published.end() ? nullptr : &*found;
+std::vector<const PublishedCheckpoint*> published_of(const Family& family, std::string_view variant) {
+  std::vector<const PublishedCheckpoint*> found;
+  for (const PublishedCheckpoint& checkpoint : family.published)
+    if (checkpoint.name == variant) found.push_back(&checkpoint);
+  return found;
 }
 
 std::string listing() {
@@ -37,10 +39,11 @@ std::string listing() {
                 in_words(preparation.resize), ", ", in_words(preparation), "\n\n");
     Table table({"network", "assumes", "MiB", "mIoU", "published as"});
     for (const std::string_view variant : family.variants) {
-      const PublishedCheckpoint* published = published_of(family, variant);
-      table.add({std::string(variant), in_words(published_network(family, variant).network.choices),
-                 published ? text(published->mebibytes) : "", published ? fixed(published->miou, 1) : "",
-                 published ? std::string(published->file) : ""});
+      const std::string name(variant), assumed = in_words(published_network(family, variant).network.choices);
+      const auto published = published_of(family, variant);
+      if (published.empty()) table.add({name, assumed, "", "", ""});
+      for (const PublishedCheckpoint* p : published)
+        table.add({name, assumed, text(p->mebibytes), fixed(p->miou, 1), std::string(p->file)});
     }
     out += table.plain();
   }
@@ -53,13 +56,21 @@ nlohmann::ordered_json in_json(const Family& family, std::string_view variant) {
   for (const Hyper::Choice& choice : network.network.choices) out["hyper"][choice.key] = choice.value;
   out["classes"] = network.network.classes;
   out["tensors"] = network.keys.size();
-  if (const PublishedCheckpoint* p = published_of(family, variant))
-    out["published"] = {{"file", p->file},
-                        {"url", p->folder == by_hand ? nlohmann::ordered_json()
-                                                     : nlohmann::ordered_json(text(p->folder, p->file))},
-                        {"mebibytes", p->mebibytes},
-                        {"miou", p->miou},
-                        {"data", p->data}};
+  const auto published = published_of(family, variant);
+  for (std::size_t i = 0; i < published.size(); ++i) {
+    const PublishedCheckpoint& p = *published[i];
+    const nlohmann::ordered_json one{
+        {"file", p.file},
+        {"url",
+         p.folder == by_hand ? nlohmann::ordered_json() : nlohmann::ordered_json(text(p.folder, p.file))},
+        {"mebibytes", p.mebibytes},
+        {"miou", p.miou},
+        {"data", p.data}};
+    if (i == 0)
+      out["published"] = one;
+    else
+      out["also_published"].push_back(one);
+  }
   return out;
 }
 

@@ -182,6 +182,7 @@ std::optional<ClassTable> class_table(std::string_view dataset, std::size_t clas
 }
 
 std::optional<ClassTable> likely_class_table(std::size_t classes, std::string_view file) {
+  if (classes == 0) return std::nullopt;
   std::string letters;
   for (const char c : file)
     if (is_letter(c) || is_digit(c)) letters += lower(c);

@@ -195,6 +195,7 @@ TEST_CASE_FIXTURE(Bench, "what is no checkpoint is refused by name and kind") {
   write_text(folder / "words.pth", "just words\n");
   write_text(folder / "page.pth", "<!DOCTYPE html><html><body>Sign in</body></html>");
   write_text(folder / "empty.pth", "");
+  std::filesystem::create_directory(folder / "nothing");
   write_text(folder / "short.safetensors", read_text(checkpoint).substr(0, 100'000));
   StateDict no_network;
   no_network.add("layer.weight", *tiny_state("fcn").find("backbone.conv1.weight"));
@@ -206,7 +207,7 @@ TEST_CASE_FIXTURE(Bench, "what is no checkpoint is refused by name and kind") {
       {folder / "page.pth", {"page.pth", "web page"}},
       {folder / "empty.pth", {"empty.pth", "empty"}},
       {dog, {"dog.png", "PNG image"}},
-      {folder.path(), {folder.path(), "directory"}},
+      {folder / "nothing", {"nothing", "is a folder without model.safetensors"}},
       {folder / "short.safetensors", {"short.safetensors"}},
       {folder / "other.safetensors", {"other.safetensors", "layer.weight"}},
       {"", {"empty name"}},

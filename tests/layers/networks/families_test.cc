@@ -91,8 +91,8 @@ TEST_CASE("six foreign checkpoints get six sentences that name them") {
        "another encoder than ResNet and MobileNetV2"},
       {keys({"layer0.0.weight", "ppm.features.0.1.weight", "cls.0.weight"}), "PSPNet"},
       {keys({"conv1.weight", "layer1.0.conv1.weight", "fc.weight"}), "classifier"},
-      {keys({"encoder.conv1.weight", "decoder.aspp.0.convs.0.0.weight", "decoder.block1.0.weight",
-             "segmentation_head.0.weight"}),
+      {keys({"encoder.conv1.weight", "encoder.layer1.0.conv1.weight", "decoder.aspp.0.convs.0.0.weight",
+             "decoder.block1.0.weight", "segmentation_head.0.weight"}),
        "DeepLabV3+"},
       {keys({"features.0.weight", "score_fr.weight", "upscore2.weight"}), "FCN-8s"}};
   std::set<std::string> said;
@@ -124,17 +124,11 @@ TEST_CASE("every network of the conformance data is known, or foreign by its nam
     MESSAGE("skipped: no conformance data in ", folder.string());
     return;
   }
-  const std::pair<std::string_view, std::string_view> names[] = {{"deconvnet", "DeconvNet"},
-                                                                 {"deeplabv2", "DeepLabV2"},
-                                                                 {"deeplabv3-vainf", "DeepLabV3 "},
-                                                                 {"deeplabv3plus", "DeepLabV3+"},
-                                                                 {"encnet", "EncNet"},
-                                                                 {"fcn16s", "FCN-16s"},
-                                                                 {"fcn32s", "FCN-32s"},
-                                                                 {"fcn8s", "FCN-8s"},
-                                                                 {"maskrcnn", "Mask R-CNN"},
-                                                                 {"parsenet", "ParseNet"},
-                                                                 {"pspnet", "PSPNet"}};
+  const std::pair<std::string_view, std::string_view> names[] = {
+      {"deconvnet", "DeconvNet"},      {"deeplabv2", "DeepLabV2"}, {"deeplabv3-vainf", "DeepLabV3 "},
+      {"deeplabv3plus", "DeepLabV3+"}, {"encnet", "EncNet"},       {"fcn16s", "FCN-16s"},
+      {"fcn32s", "FCN-32s"},           {"fcn8s", "FCN-8s"},        {"maskrcnn", "Mask R-CNN"},
+      {"parsenet", "ParseNet"},        {"pspnet", "PSPNet"}};
   int looked_at = 0;
   for (const auto& entry : fs::directory_iterator(folder)) {
     std::ifstream file(entry.path() / "keys.tsv");

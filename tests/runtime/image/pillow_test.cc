@@ -162,7 +162,7 @@ const std::vector<Disagreement> disagreements{
     {"libpng/crashers/huge_IDAT.png", "we refuse", "truncated: 1073741823 bytes expected"},
     {"jpeg-decoder/crashtest/subtract-with-overflow.jpg", "we refuse",
      "coefficient 6 of component 1 out of turn"},
-    {"pillow/hopper_bad_exif.jpg", "we refuse", "DC coefficient of 1027"},
+    {"pillow/hopper_bad_exif.jpg", "we refuse", "AC coefficient of 370"},
     {"jpeg-decoder/reftest/mjpeg.jpg", "we refuse", "undefined Huffman tables"},
     {"libjpeg-turbo/testimgari.jpg", "we refuse", "arithmetic-coded JPEG is not supported"},
     {"libpng/crashers/empty_ancillary_chunks.png", "Pillow refuses", ""},
