@@ -210,7 +210,8 @@ TEST_CASE_FIXTURE(Bench, "inspect tells how it got at the tensors of a .pth") {
 TEST_CASE_FIXTURE(Bench, "inspect refuses what is no checkpoint, and sizes that are none") {
   refuse(1, {"inspect", dog}, {"dog.png", "PNG image"});
   refuse(1, {"inspect", folder / "none.pth"}, {"none.pth", "No such file"});
-  refuse(1, {"inspect", folder.path()}, {folder.path(), "checkpoints"});  // which of them?
+  std::filesystem::create_directory(folder / "nothing");
+  refuse(1, {"inspect", folder / "nothing"}, {"nothing", "is a folder without model.safetensors"});
   for (const char* size : {"5", "0x5", "5x5x", "99999999999x1"})
     refuse(2, {"inspect", checkpoint, "--size", size}, {size});
   refuse(2, {"inspect", checkpoint, "--threads", "2x"}, {"--threads"});
