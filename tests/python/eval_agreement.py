@@ -1,10 +1,11 @@
 """Measures models with atrous eval and with torchvision, numpy and scikit-learn, and compares.
 
-usage: eval_agreement.py ATROUS SHARED camvid|voc|voc-all
+usage: eval_agreement.py ATROUS SHARED camvid|voc|voc-all|unet
 
 camvid   the narrow DeepLabV3 of SHARED/weights on SHARED/data/camvid's val: its published figures too
 voc      a seeded narrow network of 21 classes on the first 12 pairs of SHARED/data/voc, at both sizes
 voc-all  on all of them
+unet     the U-Net of SHARED/weights on SHARED/data/voc: the mean IoU of the classes that it has learnt
 
 Three comparisons. The confusion matrix, entry by entry, with that of torchvision's logits and Pillow's labels: label
 maps may differ in 0.01% of the pixels, as in torchvision_parity.py. Every ratio with scikit-learn's or numpy's from
@@ -25,7 +26,7 @@ try:
     from sklearn import metrics as sk
     from torch import nn
     from torchvision.models._utils import IntermediateLayerGetter
-    from torchvision.models.resnet import Bottleneck
+    from torchvision.models.resnet import BasicBlock, Bottleneck
     from torchvision.models.segmentation.deeplabv3 import ASPP, DeepLabV3
     from torchvision.transforms import functional as F
 except ImportError as error:
@@ -118,6 +119,44 @@ class Tally:
         weight = np.stack([self.positives[c], self.all[c] - self.positives[c]], 1).ravel()
         kept = weight > 0
         return sk.average_precision_score(y[kept], np.arange(BINS).repeat(2)[kept], sample_weight=weight[kept])
+
+
+class Unet(nn.Module):
+    """segmentation_models.pytorch's, on a ResNet-18 of three stages: encoder_depth 4, decoder_channels 128, 64, 32, 16."""
+
+    def __init__(self, classes):
+        super().__init__()
+        def relu_conv(i, o):
+            return nn.Sequential(nn.Conv2d(i, o, 3, padding=1, bias=False), nn.BatchNorm2d(o), nn.ReLU())
+        self.encoder = nn.Module()
+        self.encoder.conv1, self.encoder.bn1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64)
+        channels = 64
+        for stage, width in enumerate((64, 128, 256)):
+            shortcut = None
+            if stage:
+                shortcut = nn.Sequential(nn.Conv2d(channels, width, 1, 2, bias=False), nn.BatchNorm2d(width))
+            first = BasicBlock(channels, width, 2 if stage else 1, shortcut)
+            setattr(self.encoder, f"layer{stage + 1}", nn.Sequential(first, BasicBlock(width, width)))
+            channels = width
+        self.decoder, self.decoder.blocks = nn.Module(), nn.ModuleList()
+        for skip, width in ((128, 128), (64, 64), (64, 32), (0, 16)):
+            block = nn.Module()
+            block.conv1, block.conv2 = relu_conv(channels + skip, width), relu_conv(width, width)
+            self.decoder.blocks.append(block)
+            channels = width
+        self.segmentation_head = nn.Sequential(nn.Conv2d(channels, classes, 3, padding=1))
+
+    def forward(self, x):
+        height, width = x.shape[2:]
+        x = nn.functional.pad(x, (0, -width % 16, 0, -height % 16))  # zeros, behind normalisation
+        maps = [self.encoder.bn1(self.encoder.conv1(x)).relu()]
+        x = nn.functional.max_pool2d(maps[0], 3, 2, 1)
+        for stage in (self.encoder.layer1, self.encoder.layer2, self.encoder.layer3):
+            maps.append(x := stage(x))
+        for block, skip in zip(self.decoder.blocks, [*maps[-2::-1], None]):
+            x = nn.functional.interpolate(x, scale_factor=2, mode="nearest")
+            x = block.conv2(block.conv1(x if skip is None else torch.cat([x, skip], 1)))
+        return self.segmentation_head(x)[:, :, :height, :width]
 
 
 def tally(model, classes, pairs, resize, at_original, void):
@@ -240,8 +279,35 @@ def voc(folder, count):
     check("the same from VOC's own layout", [i["name"] for i in jpeg["per_image"]] == names, f"{len(names)} names")
 
 
+def unet():
+    root, weights = need(f"{SHARED}/data/voc"), need(f"{SHARED}/weights/unet_resnet18_voc.pth")
+    model = Unet(21).eval()
+    model.load_state_dict(torch.load(weights))
+    names = open(f"{root}/ImageSets/Segmentation/val.txt").read().split()
+    pairs = [(f"{root}/JPEGImages/{name}.jpg", f"{root}/SegmentationClass/{name}.png") for name in names]
+    resize = 288
+    found = atrous("-m", weights, "--dataset", "voc", root, "--at", "original", "--resize", resize)
+    expected = np.zeros((21, 21), np.int64)
+    for photo_path, label_path in pairs:
+        label = np.asarray(Image.open(label_path))
+        x = F.normalize(F.to_tensor(F.resize(Image.open(photo_path).convert("RGB"), resize)), MEAN, STD)[None]
+        with torch.no_grad():
+            logits = nn.functional.interpolate(model(x), size=label.shape, mode="bilinear", align_corners=False)
+        truth, prediction = label[label != 255].astype(int), logits[0].argmax(0).numpy()[label != 255]
+        expected += np.bincount(21 * truth + prediction, minlength=21**2).reshape(21, 21)
+    iou = np.diag(expected) / np.maximum(expected.sum(0) + expected.sum(1) - np.diag(expected), 1)
+    learnt = [0, 8, 10, 12, 13, 15, 17]  # background, cat, cow, dog, horse, person, sheep
+    means = np.mean([found["classes"][c]["iou"] for c in learnt]), iou[learnt].mean()
+    check("mean IoU of the seven classes as torch's", abs(means[0] - means[1]) <= .002, f"{means[0]:.4f}, torch {means[1]:.4f}")
+    matrix = np.array(found["confusion_matrix"])
+    check("pixels of each class", (matrix.sum(1) == expected.sum(1)).all(), matrix.sum())
+    print(f"{100 * np.abs(matrix - expected).sum() / 2 / expected.sum():.4f}% of the pixels elsewhere")
+
+
 if WHAT == "camvid":
     camvid()
+elif WHAT == "unet":
+    unet()
 else:
     with tempfile.TemporaryDirectory() as temporary:
         voc(temporary, 12 if WHAT == "voc" else None)
