@@ -263,7 +263,8 @@ void dequantise(Decoder& d, int component, short* __restrict data, short* __rest
   int beyond = 0;
   for (int k = 0; k < 64; ++k) {
     const int product = data[k] * steps[k];
-    beyond |= is_beyond(data[k], most_ac) | is_beyond(product, most_dequantised);
+    beyond |= static_cast<int>(is_beyond(data[k], most_ac)) |
+              static_cast<int>(is_beyond(product, most_dequantised));
     to[k] = static_cast<short>(product);
   }
   to[0] = static_cast<short>(dc * steps[0]);
