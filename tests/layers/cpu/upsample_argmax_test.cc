@@ -148,7 +148,7 @@ TEST_CASE("upsample_argmax of one channel is class 1 where the resized logit is 
   for (Isa isa : supported_isas())
     for (const Size& size : sizes)
       for (const float threshold : {0.f, -0.4f, 0.7f}) {
-        const auto& [h, w, height, width] = size;
+        const std::int64_t h = size.h, w = size.w, height = size.height, width = size.width;
         CAPTURE(name_of(isa));
         CAPTURE(threshold);
         CAPTURE(text(h, "x", w, " to ", height, "x", width));

@@ -21,7 +21,7 @@ std::string first_of(std::size_t classes, std::string_view file) {
 TEST_CASE("every dataset has as many colours as names, and each name once") {
   for (const std::string_view name : class_table_names()) {
     CAPTURE(std::string(name));
-    for (const std::size_t count : {11, 19, 21, 59, 60, 150, 171, 182}) {
+    for (const std::size_t count : {11u, 19u, 21u, 59u, 60u, 150u, 171u, 182u}) {
       const auto table = class_table(name, count);
       REQUIRE(table);
       CHECK(table->palette.size() == table->classes.size());
