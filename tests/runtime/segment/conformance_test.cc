@@ -267,7 +267,9 @@ void run_case(const Row& row, const fs::path& folder, const Model& model, Sessio
 
 bool same_keys(const StateDict& a, const StateDict& b) {
   bool same = a.size() == b.size();
-  for (const auto& [key, tensor] : a.entries()) {
+  for (const StateDict::Entry& entry : a.entries()) {
+    const std::string& key = entry.first;
+    const StateTensor& tensor = entry.second;
     const StateTensor* other = b.find(key);
     const bool equal = other && other->dtype == tensor.dtype && other->shape == tensor.shape;
     CHECK_MESSAGE(equal, key, ": ", shape_text(tensor.shape), " against ",
