@@ -243,17 +243,21 @@ void Session::run(ConstView input, const NodeObserver& observer) try {
   const Plan& p = kept.plan;
   begin_run(kept);
   seen_ = input.shape;
-  Tensor padded;
-  if (kept.input != input.shape) {
-    padded = Tensor(kept.input);
-    pad(input, padded.view());
-    input = padded.view();
-  }
-  if (queue_) {
-    queue_->upload(input, view_of(p, program_->graph.input));
+  const View place = view_of(p, program_->graph.input);
+  const bool fits = kept.input == input.shape;
+  if (queue_ && fits) {
+    queue_->upload(input, place);
     run_on_device(kept, observer);
-  } else {
+  } else if (queue_) {
+    Tensor padded(kept.input);
+    pad(input, padded.view());
+    queue_->upload(padded.view(), place);
+    run_on_device(kept, observer);
+  } else if (fits) {
     run_nodes(p, &input, observer);
+  } else {  // in the arena, which the memory limit counts
+    pad(input, place);
+    run_nodes(p, nullptr, observer);
   }
   keep_outputs(p);
 } catch (...) {
