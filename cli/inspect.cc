@@ -1,6 +1,7 @@
 // atrous inspect FILE
 #include <CLI/CLI.hpp>
 #include <charconv>
+#include <iomanip>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -42,9 +43,12 @@ nlohmann::ordered_json describe_tensors(const StateDict& state) {
 
 // The shortest digits that give the same float: 0.485 and not 0.48500001430511475.
 double shortest(float value) {
-  char digits[32];
   double out = 0;
-  std::from_chars(digits, std::to_chars(digits, digits + sizeof digits, value).ptr, out);
+  for (int precision = 1; precision <= 9; ++precision) {
+    const std::string digits = text(std::setprecision(precision), value);
+    std::from_chars(digits.data(), digits.data() + digits.size(), out);
+    if (static_cast<float>(out) == value) break;
+  }
   return out;
 }
 

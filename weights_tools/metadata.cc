@@ -1,8 +1,8 @@
 #include "weights_tools/metadata.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
+#include <iomanip>
 #include <limits>
 #include <span>
 #include <string_view>
@@ -29,8 +29,7 @@ std::string number(float value) {
   if (!std::isfinite(value))
     fail(ErrorCode::invalid_argument, "metadata: the number ", value, " is not finite");
   if (value == 0) return std::signbit(value) ? "-0.0" : "0";
-  char digits[32];
-  return {digits, std::to_chars(digits, digits + sizeof digits, value, std::chars_format::general, 9).ptr};
+  return text(std::setprecision(9), value);
 }
 
 template <class Range>

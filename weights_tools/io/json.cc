@@ -1,8 +1,6 @@
 #include "weights_tools/io/json.h"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -142,11 +140,7 @@ std::string json_string(std::string_view value, Utf8 utf8) {
 }
 
 std::string json_number(double value) {
-  if (!std::isfinite(value)) return "null";
-  std::array<char, 32> digits;
-  std::string out(digits.data(), std::to_chars(digits.begin(), digits.end(), value).ptr);
-  if (out.find_first_of(".e") == out.npos) out += ".0";
-  return out;
+  return Library(value).dump();  // of a double: null where it is not finite
 }
 
 std::string json_object(std::initializer_list<std::pair<std::string_view, std::string>> members) {
