@@ -24,7 +24,7 @@ __global__ void __launch_bounds__(threads)
   float* distances = shared_memory<float>();  // [pixel of the block][codeword]
   const int K = weights.codewords;
   const long long p = static_cast<long long>(blockIdx.x) * blockDim.y + threadIdx.y;
-  float* mine = distances + threadIdx.y * K;
+  float* mine = distances + static_cast<int>(threadIdx.y) * K;
   for (int k = static_cast<int>(threadIdx.x); k < K && p < pixels; k += static_cast<int>(blockDim.x)) {
     const T* x = in.pixel(p);
     float distance = 0;
