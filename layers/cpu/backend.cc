@@ -74,6 +74,7 @@ constexpr Implementation conv2d_list[] = {
      true},
     {"few_channels", [](Subject& s) { return make_conv2d_few_channels(s.as<Conv2d>(), s.options.isa); },
      true},
+    {"few_outputs", [](Subject& s) { return make_conv2d_few_outputs(s.as<Conv2d>(), s.options.isa); }},
     {"winograd_6x6", [](Subject& s) { return make_conv2d_winograd(s.packed(), 6); }},
     {"winograd_4x4", [](Subject& s) { return make_conv2d_winograd(s.packed(), 4); }},
     {"winograd_3x3", [](Subject& s) { return make_conv2d_winograd(s.packed(), 3); }},

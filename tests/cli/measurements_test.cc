@@ -101,8 +101,10 @@ TEST_CASE_FIXTURE(Bench, "profile names the implementation of every layer, and i
     CHECK(layer == name_of(nodes[i].layer));
     const auto* conv = std::get_if<Conv2d>(&nodes[i].layer);
     const bool pointwise = conv && conv->weight.kernel_h == 1 && conv->stride == 1;
-    const bool sums_in_fewer = how.starts_with("winograd") && conv && conv->weight.kernel_h == 3;
-    CHECK(how == (sums_in_fewer                      ? how
+    const bool special =
+        conv && conv->weight.kernel_h == 3 &&
+        (how.starts_with("winograd") || (how == "few_outputs" && conv->out_channels() <= 32));
+    CHECK(how == (special                            ? how
                   : pointwise                        ? "pointwise"
                   : conv && conv->in_channels() == 3 ? "few_channels"
                   : conv                             ? "implicit_gemm"

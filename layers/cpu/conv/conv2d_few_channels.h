@@ -1,7 +1,11 @@
-// Convolutions of pictures: the first layer of a network, with three input channels. A tap alone would be too
-// little to work on, but in NHWC the taps of a kernel's row lie side by side in memory, so a kernel of k rows
-// is k stretches of kernel_w * channels floats. The rows that an output row needs are copied once, with their
-// padding; then the pixels' stretches overlap in that copy and row_tile.h reads them where they lie.
+// Convolutions of few channels. In NHWC the taps of a kernel's row lie side by side in memory, so a kernel of
+// k rows is k stretches of kernel_w * channels floats, which row_tile.h reads where they lie: neighbouring
+// pixels' stretches overlap. Only pixels at the left and right edge are computed from a copy with its
+// padding.
+//
+// For pictures, the first layer of a network, since a tap of three channels alone would be too little to work
+// on. And for layers of few outputs at a high resolution, such as the end of U-Net's decoder, where a
+// transformation (Winograd) or packing (a matrix product) costs more than it saves.
 //
 // Measured (Zen 4 with AVX-512, 117 GFLOP/s, one thread): ResNet's 7x7/2 stem on 520x520 in 12 ms, 104
 // GFLOP/s; MobileNetV3's 3x3/2 in 0.9 ms.
@@ -17,5 +21,9 @@ namespace atrous {
 
 // Null unless the convolution is ungrouped, undilated, larger than 1x1 and has at most 4 input channels.
 std::unique_ptr<Kernel> make_conv2d_few_channels(const Conv2d&, Isa);
+
+// Null unless the convolution is ungrouped, undilated, larger than 1x1 and has at most 32 output channels and
+// at most 64 input channels. Its cost says where it pays.
+std::unique_ptr<Kernel> make_conv2d_few_outputs(const Conv2d&, Isa);
 
 }  // namespace atrous

@@ -25,6 +25,7 @@ class PackedColumns {
   PackedColumns(const Conv2d&, const RowTiles&, int threads = 1);
 
   std::span<const Group> groups() const { return groups_; }
+  std::int64_t columns() const { return bias_.shape().c; }  // those of the last vector that do not exist too
   const float* weights() const { return weights_.data(); }
   std::int64_t offset(const Group& g) const { return depth_ * g.first; }  // of the group's weights
   const float* bias(const Group& g) const { return bias_.data() + g.first; }

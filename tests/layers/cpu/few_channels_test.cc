@@ -1,5 +1,5 @@
-// The kernel for pictures against the reference, for every instruction set of this machine, on numbers whose
-// sums are exact in any order.
+// The kernels for pictures and for few outputs against the reference, for every instruction set of this
+// machine, on numbers whose sums are exact in any order.
 #include "layers/cpu/conv/conv2d_few_channels.h"
 
 #include <doctest/doctest.h>
@@ -38,9 +38,15 @@ DrawnConv2d set_up(const Problem& p, Draw draw_inputs, Draw draw_weights) {
                           draw_inputs, draw_weights);
 }
 
-void check(const Problem& p, int threads = 1, double tolerance = 0) {
-  equals_reference(set_up(p, Draw::whole, Draw::sixteenths), text(p), make_conv2d_few_channels,
+using Make = std::unique_ptr<Kernel> (*)(const Conv2d&, Isa);
+
+void check(const Problem& p, int threads = 1, double tolerance = 0, Make make = make_conv2d_few_channels) {
+  equals_reference(set_up(p, Draw::whole, Draw::sixteenths), text(p), make,
                    {2 * p.beside, p.beside, threads, tolerance});
+}
+
+void check_few_outputs(const Problem& p, int threads = 1, double tolerance = 0) {
+  check(p, threads, tolerance, make_conv2d_few_outputs);
 }
 
 }  // namespace
@@ -99,6 +105,64 @@ TEST_CASE("the kernel for pictures gives the same bits for any number of threads
   for (Isa isa : supported_isas()) {
     CAPTURE(name_of(isa));
     const auto kernel = make_conv2d_few_channels(s.layer, isa);
+    Tensor first(s.out), again(s.out);
+    run_hostile(*kernel, s.inputs, first.view(), 1);
+    for (int threads : {1, 2, 3, 7}) {
+      run_hostile(*kernel, s.inputs, again.view(), threads);
+      CHECK(same_bits(first.view(), again.view()));
+    }
+  }
+}
+
+TEST_CASE("few outputs: only undilated, ungrouped convolutions of several taps, to 32 channels from 64") {
+  Random random(1);
+  const auto accepted = [&](Filter shape, std::int64_t dilation, std::int64_t groups) {
+    shape.data = drawn(shape.d0 * shape.d1 * shape.kernel_h * shape.kernel_w, random, Draw::whole);
+    const Conv2d layer{.weight = shape, .bias = nullptr, .dilation = dilation, .groups = groups};
+    return make_conv2d_few_outputs(layer, supported_isas().front()) != nullptr;
+  };
+  CHECK(accepted({32, 64, 3, 3, nullptr}, 1, 1));
+  CHECK(accepted({1, 1, 1, 2, nullptr}, 1, 1));
+  CHECK_FALSE(accepted({33, 64, 3, 3, nullptr}, 1, 1));
+  CHECK_FALSE(accepted({32, 65, 3, 3, nullptr}, 1, 1));
+  CHECK_FALSE(accepted({32, 64, 1, 1, nullptr}, 1, 1));
+  CHECK_FALSE(accepted({32, 64, 3, 3, nullptr}, 2, 1));
+  CHECK_FALSE(accepted({32, 32, 3, 3, nullptr}, 1, 2));
+}
+
+TEST_CASE("few outputs: the kernel equals the reference exactly on maps, kernels and paddings of any size") {
+  for (std::int64_t channels : {1, 5, 16, 33, 64})
+    for (std::int64_t out : {1, 4, 16, 23, 32}) {
+      check_few_outputs({.in = {1, 7, 29, channels}, .out = out, .stride = 1});
+      check_few_outputs({.in = {2, 6, 30, channels}, .out = out, .kernel_h = 5, .kernel_w = 2, .stride = 3});
+    }
+  for (std::int64_t h : {1, 2, 5})
+    for (std::int64_t w : {1, 2, 3, 4, 7, 24, 25, 50})
+      for (std::int64_t padding : {0, 1, 2, 6}) {
+        if (w + 2 * padding < 3 || h + 2 * padding < 3) continue;
+        check_few_outputs({.in = {2, h, w, 16}, .stride = 1, .padding = padding});
+        check_few_outputs({.in = {1, h, w, 6}, .stride = 4, .padding = padding});
+      }
+}
+
+TEST_CASE("few outputs: the kernel adds residuals, activates, and reads and writes slices") {
+  for (ActivationKind kind : {ActivationKind::relu, ActivationKind::hardswish})
+    for (std::int64_t beside : {0, 2})
+      for (std::int64_t out : {4, 21, 32})
+        check_few_outputs({.in = {2, 9, 33, 20},
+                           .out = out,
+                           .stride = 1,
+                           .residual = true,
+                           .beside = beside,
+                           .activation = kind},
+                          2, 1e-6);
+}
+
+TEST_CASE("few outputs: the kernel gives the same bits for any number of threads") {
+  const DrawnConv2d s = set_up({.in = {2, 37, 50, 32}, .out = 20, .stride = 1}, Draw::floats, Draw::floats);
+  for (Isa isa : supported_isas()) {
+    CAPTURE(name_of(isa));
+    const auto kernel = make_conv2d_few_outputs(s.layer, isa);
     Tensor first(s.out), again(s.out);
     run_hostile(*kernel, s.inputs, first.view(), 1);
     for (int threads : {1, 2, 3, 7}) {
