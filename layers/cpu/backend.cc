@@ -13,6 +13,8 @@
 #include "layers/cpu/maps/copy.h"
 #include "layers/cpu/maps/elementwise.h"
 #include "layers/cpu/maps/encoding_channelwise.h"
+#include "layers/cpu/maps/group_norm_channelwise.h"
+#include "layers/cpu/maps/position_attention_blocked.h"
 
 namespace atrous {
 
@@ -153,6 +155,17 @@ constexpr Implementation encoding_list[] = {
     reference,
 };
 
+constexpr Implementation group_norm_list[] = {
+    {"channelwise", [](Subject& s) { return make_group_norm_channelwise(s.as<GroupNorm>(), s.options.isa); }},
+    reference,
+};
+
+constexpr Implementation position_attention_list[] = {
+    {"blocked",
+     [](Subject& s) { return make_position_attention_blocked(s.as<PositionAttention>(), s.options.isa); }},
+    reference,
+};
+
 constexpr Implementation expand_depthwise_list[] = {
     {"banded",
      [](Subject& s) { return make_expand_depthwise_banded(s.as<ExpandDepthwise>(), s.options.isa); }},
@@ -187,8 +200,8 @@ std::span<const Implementation> list_for(const ExpandDepthwise&) { return expand
 std::span<const Implementation> list_for(const GatedConv2d&) { return gated_conv2d_list; }
 std::span<const Implementation> list_for(const BatchNorm&) { return reference_list; }
 std::span<const Implementation> list_for(const Softmax&) { return reference_list; }
-std::span<const Implementation> list_for(const GroupNorm&) { return reference_list; }
-std::span<const Implementation> list_for(const PositionAttention&) { return reference_list; }
+std::span<const Implementation> list_for(const GroupNorm&) { return group_norm_list; }
+std::span<const Implementation> list_for(const PositionAttention&) { return position_attention_list; }
 
 std::span<const Implementation> implementations(const Layer& layer) {
   return std::visit([](const auto& l) { return list_for(l); }, layer);
@@ -226,7 +239,7 @@ std::vector<std::string_view> cpu_implementations() {
   std::vector<std::string_view> names;
   for (const Layer& layer :
        {Layer(Conv2d{}), Layer(ConvTranspose2d{}), Layer(MaxPool2d{}), Layer(AdaptiveAvgPool2d{}),
-        Layer(Resize{}), Layer(Crop{}), Layer(Add{}), Layer(ExpandDepthwise{})})
+        Layer(Resize{}), Layer(Crop{}), Layer(Add{}), Layer(PositionAttention{}), Layer(ExpandDepthwise{})})
     for (std::string_view name : cpu_implementations(layer))
       if (std::ranges::find(names, name) == names.end()) names.push_back(name);
   return names;

@@ -106,6 +106,76 @@ class EncodingKernel final : public Kernel {
   Memory codeword_, smoothing_, scale_, shift_;
 };
 
+class GroupNormKernel final : public Kernel {
+ public:
+  GroupNormKernel(const GroupNorm& norm, std::shared_ptr<Context> context)
+      : context_(std::move(context)),
+        groups_(static_cast<int>(norm.groups)),
+        eps_(norm.eps),
+        weight_(to_device(std::span(norm.weight.get(), static_cast<std::size_t>(norm.channels)),
+                          Precision::fp32)),
+        bias_(to_device(std::span(norm.bias.get(), static_cast<std::size_t>(norm.channels)),
+                        Precision::fp32)) {}
+  std::string_view name() const override { return "own"; }
+  std::size_t packed_bytes() const override { return weight_.size() + bias_.size(); }
+  std::size_t workspace_bytes(std::span<const Shape> in, const Shape&, int) const override {
+    const std::int64_t floats = checked_add(moments(in[0]), 3 * in[0].n * in[0].c, "group_norm: workspace");
+    return checked_multiply(static_cast<std::size_t>(floats), sizeof(float), "group_norm: workspace");
+  }
+  void run(const KernelCall& call) const override {
+    auto* room = reinterpret_cast<float*>(call.workspace.data());
+    group_norm(
+        stream_of(call),
+        {static_cast<const float*>(weight_.data()), static_cast<const float*>(bias_.data()), groups_, eps_},
+        map_of(call.inputs[0], *context_), room, room + moments(call.inputs[0].shape),
+        map_of(call.output, *context_));
+  }
+
+ private:
+  static std::int64_t moments(const Shape& in) {
+    return checked_product({3, in.n, divide_up(in.h * in.w, GroupNormWeights::chunk_pixels), in.c},
+                           "group_norm: workspace");
+  }
+  std::shared_ptr<Context> context_;
+  int groups_;
+  double eps_;
+  Memory weight_, bias_;
+};
+
+class PositionAttentionKernel final : public Kernel {
+ public:
+  explicit PositionAttentionKernel(std::shared_ptr<Context> context) : context_(std::move(context)) {}
+  std::string_view name() const override { return "own"; }
+  std::size_t workspace_bytes(std::span<const Shape> in, const Shape&, int) const override {
+    const std::int64_t pixels = checked_multiply(in[2].h, in[2].w, what);
+    const std::int64_t floats = checked_add(checked_multiply(rows(pixels), pixels, what),
+                                            checked_multiply(pixels, in[2].c + 2, what), what);
+    return checked_multiply(static_cast<std::size_t>(floats + 2), sizeof(float), what);
+  }
+  void run(const KernelCall& call) const override {
+    const Shape& value = call.inputs[2].shape;
+    const std::int64_t pixels = value.h * value.w;
+    PositionAttentionRoom room{};
+    room.rows = static_cast<int>(rows(pixels));
+    room.shares = reinterpret_cast<float*>(call.workspace.data());
+    room.mixed = room.shares + rows(pixels) * pixels;
+    room.largest = room.mixed + pixels * value.c;
+    room.sums = room.largest + pixels;
+    room.total = room.sums + pixels;
+    position_attention(stream_of(call), map_of(call.inputs[0], *context_), map_of(call.inputs[1], *context_),
+                       map_of(call.inputs[2], *context_), room, map_of(call.output, *context_));
+  }
+
+ private:
+  static constexpr std::string_view what = "position_attention: workspace";
+  // Of the pairs' matrix: 4 million pairs at a time, and eight rows at least, which share a thread.
+  static std::int64_t rows(std::int64_t pixels) {
+    constexpr std::int64_t pairs = std::int64_t{1} << 22;
+    return std::min(pixels, std::max<std::int64_t>(8, pairs / pixels));
+  }
+  std::shared_ptr<Context> context_;
+};
+
 struct Implementation {
   std::string_view name;
   std::unique_ptr<Kernel> (*make)(const Layer&, Context_);  // null when it does not accept the layer
@@ -198,14 +268,21 @@ constexpr Implementation encoding_list[] = {
     {"own", [](const Layer& layer, Context_ context) -> std::unique_ptr<Kernel> {
        return std::make_unique<EncodingKernel>(std::get<Encoding>(layer), context);
      }}};
+constexpr Implementation group_norm_list[] = {
+    {"own", [](const Layer& layer, Context_ context) -> std::unique_ptr<Kernel> {
+       return std::make_unique<GroupNormKernel>(std::get<GroupNorm>(layer), context);
+     }}};
+constexpr Implementation position_attention_list[] = {
+    {"own", [](const Layer&, Context_ context) -> std::unique_ptr<Kernel> {
+       return std::make_unique<PositionAttentionKernel>(context);
+     }}};
 constexpr Implementation softmax_list[] = {
     {"own", [](const Layer&, Context_ context) {
        return map_kernel(context,
                          [](cudaStream_t stream, auto& in, Map out) { softmax(stream, in[0], out); });
      }}};
 
-// By the kind of layer; none for those that optimise_for_device() (passes.h) does not make, and for those of
-// segmentation_models.pytorch that have no kernel here yet: networks with them are refused by name.
+// By the kind of layer; none for those that optimise_for_device() (passes.h) does not make.
 std::span<const Implementation> list_for(const Conv2d&) { return conv2d_list; }
 std::span<const Implementation> list_for(const ConvTranspose2d&) { return conv_transpose2d_list; }
 std::span<const Implementation> list_for(const BatchNorm&) { return batch_norm_list; }
@@ -221,8 +298,8 @@ std::span<const Implementation> list_for(const Max&) { return max_list; }
 std::span<const Implementation> list_for(const Scale&) { return scale_list; }
 std::span<const Implementation> list_for(const Softmax&) { return softmax_list; }
 std::span<const Implementation> list_for(const Encoding&) { return encoding_list; }
-std::span<const Implementation> list_for(const GroupNorm&) { return {}; }
-std::span<const Implementation> list_for(const PositionAttention&) { return {}; }
+std::span<const Implementation> list_for(const GroupNorm&) { return group_norm_list; }
+std::span<const Implementation> list_for(const PositionAttention&) { return position_attention_list; }
 std::span<const Implementation> list_for(const ExpandDepthwise&) { return {}; }
 std::span<const Implementation> list_for(const GatedConv2d&) { return {}; }
 

@@ -66,6 +66,24 @@ struct EncodingWeights {
 };
 void encoding(cudaStream_t, const EncodingWeights&, Map in, float* shares, float* sums, Map out);
 
+// layers/ops/group_norm.h. weight, bias: fp32 [channels]. moments: room for
+// 3 * n * divide_up(h * w, chunk_pixels) * channels floats; factors: for 3 * n * channels.
+struct GroupNormWeights {
+  static constexpr int chunk_pixels = 256;
+  const float *weight, *bias;
+  int groups;
+  double eps;
+};
+void group_norm(cudaStream_t, const GroupNormWeights&, Map in, float* moments, float* factors, Map out);
+
+// layers/ops/position_attention.h. Room for one image: `rows` rows of the pairs' matrix in shares, h * w
+// numbers each; mixed as large as the value; largest and sums of h * w floats, total of two.
+struct PositionAttentionRoom {
+  int rows;
+  float *shares, *mixed, *largest, *sums, *total;
+};
+void position_attention(cudaStream_t, Map query, Map key, Map value, const PositionAttentionRoom&, Map out);
+
 // Writes 1 to `found` (device memory) where a value of the map is infinite or no number, and else nothing.
 void find_not_finite(cudaStream_t, Map, std::uint32_t* found);
 

@@ -10,6 +10,8 @@
 #include "layers/ops/batch_norm.h"
 #include "layers/ops/crop.h"
 #include "layers/ops/encoding.h"
+#include "layers/ops/group_norm.h"
+#include "layers/ops/position_attention.h"
 #include "layers/ops/softmax.h"
 #include "tests/cuda/device_testing.h"
 
@@ -362,6 +364,69 @@ TEST_CASE("cuda encoding: the reference's sums, whatever the numbers of codeword
                from.map(), shares.as<float>(), sums.as<float>(), out.map());
       CHECK(difference(out, expected, 2e-5) == "");
     }
+}
+
+TEST_CASE("cuda group_norm: the reference's mean and variance of every group, of many chunks, too") {
+  SKIP_WITHOUT_DEVICE();
+  const auto check = [](const Setting& s, const Shape& shape, Random& random, std::int64_t groups) {
+    CAPTURE(groups);
+    const GroupNorm layer{.channels = shape.c,
+                          .groups = groups,
+                          .weight = drawn(shape.c, random, Draw::floats),
+                          .bias = drawn(shape.c, random, Draw::floats)};
+    Tensor in = drawn_map(shape, random, Draw::floats, s.half);
+    for (float& x : in.values()) x = rounded(8 + x, s.half);  // a mean that is large beside the variance
+    Tensor expected(shape);
+    group_norm_reference(layer, in.view(), expected.view());
+    const auto all = [&](const Weights& w) { return std::vector<float>(w.get(), w.get() + shape.c); };
+    const auto floats = [](std::int64_t n) { return static_cast<std::size_t>(n) * sizeof(float); };
+    const std::int64_t chunks = (shape.h * shape.w + 255) / 256;
+    const OnDevice weight(all(layer.weight)), bias(all(layer.bias)),
+        moments(floats(3 * shape.n * chunks * shape.c)), factors(floats(3 * shape.n * shape.c));
+    const DeviceMap from(in, s.half), out(shape, s.half, s.wider);
+    group_norm(stream, {weight.as<float>(), bias.as<float>(), static_cast<int>(groups), layer.eps},
+               from.map(), moments.as<float>(), factors.as<float>(), out.map());
+    CHECK(difference(out, expected, 2e-5) == "");
+  };
+  for_each_shape([&](const Setting& s, const Shape& shape, Random& random) {
+    for (const std::int64_t groups : {std::int64_t{1}, shape.c, shape.c % 3 == 0 ? shape.c / 3 : 1})
+      check(s, shape, random, groups);
+  });
+  for (const Setting& s : settings) {
+    INFO(text_of(s));
+    Random random(s.seed);
+    check(s, {2, 23, 31, 12}, random, 4);  // three chunks, the last in part
+  }
+}
+
+TEST_CASE("cuda position_attention: the reference's mixture, in one stripe of the pairs' matrix or in many") {
+  SKIP_WITHOUT_DEVICE();
+  for_each_shape([](const Setting& s, const Shape& shape, Random& random) {
+    for (const std::int64_t depth : {1, 5, 64}) {
+      CAPTURE(depth);
+      const Shape pixels{shape.n, shape.h, shape.w, depth};
+      const std::int64_t count = shape.h * shape.w;
+      const Tensor query = drawn_map(pixels, random, Draw::floats, s.half),
+                   key = drawn_map(pixels, random, Draw::floats, s.half);
+      Tensor value = drawn_map(shape, random, Draw::floats, s.half), expected(shape);
+      // Shares of all pairs are nearly nothing each: with this the mixture is as large as other maps.
+      for (float& x : value.values()) x = rounded(x * static_cast<float>(count), s.half);
+      position_attention_reference({}, query.view(), key.view(), value.view(), expected.view());
+      const DeviceMap q(query, s.half, s.wider), k(key, s.half), v(value, s.half, s.wider);
+      for (const std::int64_t rows : {std::int64_t{1}, std::int64_t{9}, count}) {
+        CAPTURE(rows);
+        const auto floats = [](std::int64_t n) { return static_cast<std::size_t>(n) * sizeof(float); };
+        const OnDevice shares(floats(rows * count)), mixed(floats(count * shape.c)), largest(floats(count)),
+            sums(floats(count)), total(floats(2));
+        const DeviceMap out(shape, s.half, s.wider);
+        position_attention(stream, q.map(), k.map(), v.map(),
+                           {static_cast<int>(rows), shares.as<float>(), mixed.as<float>(),
+                            largest.as<float>(), sums.as<float>(), total.as<float>()},
+                           out.map());
+        CHECK(difference(out, expected, 1e-5) == "");
+      }
+    }
+  });
 }
 
 TEST_CASE("cuda copy_channels: a concatenation, beginning anywhere, disturbs no neighbour") {
