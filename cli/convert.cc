@@ -36,7 +36,8 @@ int run(const Options& options) {
                       {.name = options.in,
                        .hyper = parse_arch(options.arch),
                        .config = checkpoint.config,
-                       .arch = checkpoint.arch});
+                       .arch = checkpoint.arch,
+                       .normalisation = checkpoint.normalisation});
   });
   apply_names(model, options.classes, options.palette);
   if (options.background == "none")

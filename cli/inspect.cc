@@ -74,7 +74,8 @@ nlohmann::ordered_json describe_network(const Checkpoint& checkpoint, const Opti
                                     .hyper = parse_arch(options.arch),
                                     .threads = options.threads,
                                     .config = checkpoint.config,
-                                    .arch = checkpoint.arch});
+                                    .arch = checkpoint.arch,
+                                    .normalisation = checkpoint.normalisation});
     const Plan plan = make_plan(*model.program, {1, height, width, 3}, resolve_threads(options.threads));
     out["architecture"] = model.architecture;
     out["output_stride"] = model.output_stride;

@@ -195,6 +195,7 @@ int run(const Options& options) {
     model_options.name = options.run.model;
     model_options.config = checkpoint.config;
     model_options.arch = checkpoint.arch;
+    model_options.normalisation = checkpoint.normalisation;
     return make_model(std::move(checkpoint.state), metadata, model_options);
   });
   if (!checkpoint.choice.empty()) note(options.run.model + ": " + checkpoint.choice);

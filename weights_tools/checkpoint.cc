@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <span>
@@ -42,14 +43,41 @@ NetworkWeights read_pth(const InputFile&, Container, const std::string&) {
 }
 #endif
 
+// A buffer of three numbers, one a channel.
+std::array<float, 3> read_buffer(std::string_view name, const StateTensor& tensor) {
+  constexpr std::array<std::int64_t, 4> expected{1, 3, 1, 1};
+  if (!std::ranges::equal(tensor.shape, expected))
+    fail(ErrorCode::unsupported, "the buffer ", name,
+         " beside the network, by which photos are normalised: ", "expected ", shape_text(expected),
+         ", found ", shape_text(tensor.shape));
+  std::array<float, 3> values;
+  std::copy_n(to_float(tensor).get(), values.size(), values.begin());
+  if (!std::ranges::all_of(values, [](float x) { return std::isfinite(x); }))
+    fail(ErrorCode::malformed, "the buffer ", name, " beside the network is not finite");
+  return values;
+}
+
+std::optional<Normalisation> normalisation_of(const StateDict& beside) {
+  const StateTensor *mean = beside.find("mean"), *std = beside.find("std");
+  if (!mean || !std) return std::nullopt;
+  Normalisation out{.mean = read_buffer("mean", *mean), .std = read_buffer("std", *std)};
+  for (const float x : out.std)
+    if (!(x > 0)) fail(ErrorCode::malformed, "the buffer std beside the network: ", x, " is not positive");
+  out.range = std::ranges::all_of(out.mean, [](float x) { return x <= 1; }) ? 1 : 255;
+  return out;
+}
+
 Checkpoint make_checkpoint(NetworkWeights weights, Container container) {
+  const std::optional<Normalisation> normalisation = normalisation_of(weights.beside);
+  if (normalisation) weights.notes.emplace_back("took mean and std beside the network");
   return {.state = std::move(weights.state),
           .metadata = std::nullopt,
           .config = {},
           .container = container,
           .notes = std::move(weights.notes),
           .choice = std::move(weights.choice),
-          .arch = std::move(weights.arch)};
+          .arch = std::move(weights.arch),
+          .normalisation = normalisation};
 }
 
 Checkpoint load_safetensors(const InputFile& file, const std::string& asked) {

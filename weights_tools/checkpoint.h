@@ -1,6 +1,7 @@
 // A checkpoint of any kind atrous reads, recognised by its content.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <optional>
 #include <span>
@@ -18,6 +19,13 @@ enum class Container { pth_zip, pth_legacy, safetensors, safetensors_index, seed
 // "zip .pth", "legacy .pth", ".safetensors", "sharded .safetensors", "no file"
 std::string_view name_of(Container);
 
+// What a module around the network subtracts from photos and divides them by, of three channels. The range is
+// what it is for: 1 where all means are at most 1, else 255.
+struct Normalisation {
+  std::array<float, 3> mean, std;
+  int range = 1;
+};
+
 struct Checkpoint {
   StateDict state;
   std::optional<Metadata> metadata;  // of a .safetensors written by atrous
@@ -28,6 +36,8 @@ struct Checkpoint {
   std::vector<std::string> notes;
   std::string choice;     // the note that says which of several networks was taken; empty where there is one
   std::string arch = {};  // what the file calls its network, under "arch": "FCN8sAtOnce"; mostly empty
+  // Of the buffers mean and std beside the network in a Lightning module.
+  std::optional<Normalisation> normalisation = {};
 };
 
 struct LoadOptions {
@@ -46,8 +56,9 @@ std::string checkpoint_file(const std::string& path);
 // prefix and wrapper; where none is found that atrous knows, a prefix `module.` (DataParallel), `_orig_mod.`
 // (torch.compile) or `model.` (Lightning) is taken off when all keys have it. Errors begin with the path:
 // those of pth.h, safetensors.h and metadata.h; Error(unsupported) names what else the file is (a web page,
-// an image, ...); Error(malformed) for a checkpoint without tensors. Those of
-// safetensors_index.h and config.h.
+// an image, ...), and buffers mean and std of another shape than [1, 3, 1, 1]; Error(malformed) for a
+// checkpoint without tensors and for a std that divides by nothing. Those of safetensors_index.h and
+// config.h.
 Checkpoint load_checkpoint(const std::string& path, const LoadOptions& = {});
 
 // The same of bytes in memory; `name` stands for the path. The tensors are copies.

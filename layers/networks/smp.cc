@@ -118,6 +118,29 @@ int count_modules(const StateDict& state, std::string_view module) {
   return count;
 }
 
+int smp_depth_of(const StateDict& state, std::string_view convolution, int otherwise) {
+  const auto channels = [&](std::string_view key, std::size_t dimension) -> std::int64_t {
+    const StateTensor* tensor = state.find(key);
+    return tensor && dimension < tensor->shape.size() ? tensor->shape[dimension] : 0;
+  };
+  const std::int64_t taken = channels(text(convolution, ".weight"), 1);
+  // The last convolution of a stage's first block, of bottlenecks, basic blocks and inverted residuals.
+  constexpr std::string_view last[][3] = {
+      {"encoder.layer2.0.conv3.weight", "encoder.layer2.0.conv2.weight", "encoder.features.6.conv.2.weight"},
+      {"encoder.layer3.0.conv3.weight", "encoder.layer3.0.conv2.weight", "encoder.features.13.conv.2.weight"},
+      {"encoder.layer4.0.conv3.weight", "encoder.layer4.0.conv2.weight", "encoder.features.18.0.weight"}};
+  int depth = 3;
+  for (const auto& keys : last) {
+    for (const std::string_view key : keys)
+      if (const std::int64_t given = channels(key, 0); given > 0) {
+        if (given == taken) return depth;
+        break;
+      }
+    ++depth;
+  }
+  return otherwise;
+}
+
 std::vector<Var> smp_encoder(Module m, Var x, std::string_view name, int depth, std::int64_t output_stride) {
   const bool is_mobilenet = m.has("features", name == mobilenet);
   const Resnet net = is_mobilenet ? Resnet{} : resnet_in(m, name);
@@ -209,12 +232,12 @@ Network smp_finish(Module m, Var x, Var deepest, const SmpHead& head, Hyper& hyp
   network.output_stride = head.stride;
   network.padding = head.padding;
   network.preparation.resize = {.kind = ResizeRule::Kind::none};
-  if (head.stride > 1) {
+  if (head.stride > 1 || head.has_upsampling) {
     const std::int64_t growth = hyper.integer("upsampling", head.stride, {1, 2, 4, 8, 16});
     if (growth > head.stride)
       fail(ErrorCode::invalid_argument, "upsampling: expected at most ", head.stride,
            ", which gives the picture's size, found ", growth);
-    network.answer.align_corners = growth == head.stride;
+    network.answer.align_corners = head.stride > 1 && growth == head.stride;
     if (growth > 1 && growth < head.stride) {
       logits = resize_by("segmentation_head.1", logits, static_cast<double>(growth), smp_bilinear);
       network.output_stride = head.stride / growth;

@@ -40,6 +40,10 @@ void add_option(Evidence&, std::string_view option, bool is_so);
 // How many blocks are under module.0, module.1, ...
 int count_modules(const StateDict&, std::string_view module);
 
+// How deep the encoder is, 3 to 5, by the channels that a convolution of the decoder takes of its last map:
+// those that a stage gives. `otherwise` where no stage does.
+int smp_depth_of(const StateDict&, std::string_view convolution, int otherwise);
+
 // The encoder's maps: [0] the picture, [i] 1/2^i of its size, down to 1/output_stride, where strides give way
 // to dilations. Every convolution of a dilated stage has the full dilation, the first block's too: the
 // publisher sets them all afterwards, and this is not what torchvision's replace_stride_with_dilation does.
@@ -81,12 +85,14 @@ Var smp_gate(Module, Var x, std::int64_t squeezed);
 struct SmpHead {
   std::int64_t kernel = 1;
   std::int64_t stride = 1;  // of the map that the head sees
+  // Whether the constructor has an `upsampling`, which may be given at stride 1, too.
+  bool has_upsampling = false;
   Padding padding = {};
   std::int64_t classes = 21;  // of a network without a checkpoint
 };
 
 // SegmentationHead: a convolution (0) to the classes, then bilinear growth with align_corners = true by the
-// constructor's `upsampling`. Hyper upsampling (asked for where stride > 1): the stride, so that the growth
+// constructor's `upsampling`. Hyper upsampling (asked for where there is one): the stride, so that the growth
 // to the picture's size, which the Answer does, is the publisher's; less than that is done here, and the rest
 // without align_corners. An activation of the constructor's is left out: the Answer's decision is the same of
 // logits and of probabilities. `deepest` feeds the classifier of whole pictures (aux_params), which is read

@@ -1,5 +1,8 @@
-// FPN of segmentation_models.pytorch: a feature pyramid, whose four maps are brought to a quarter of the
-// picture's size and joined, by a sum or side by side.
+// FPN of segmentation_models.pytorch: a feature pyramid, whose four maps are brought to the largest one's
+// size and joined, by a sum or side by side. They are the encoder's last four, the largest of a quarter of
+// the picture's size; of half at encoder depth 4, and the picture itself at depth 3. Their names are those of
+// depth 5 all the same. The constructor's upsampling is 4 at every depth unless told otherwise: a logit map
+// larger than the picture, as depths 4 and 3 have then, is nobody's truth, and is refused.
 // segmentation_models_pytorch/decoders/fpn/decoder.py
 #include <algorithm>
 
@@ -10,10 +13,11 @@ namespace atrous::networks {
 namespace {
 
 constexpr std::string_view prefix = "smp_fpn_";
-constexpr std::string_view options[] = {"cat"};
+constexpr std::string_view options[] = {"depth3", "depth4", "cat"};
 
-constexpr std::string_view variants[] = {"smp_fpn_r18",  "smp_fpn_r34",          "smp_fpn_r50",
-                                         "smp_fpn_r101", "smp_fpn_mobilenet_v2", "smp_fpn_r34_cat"};
+constexpr std::string_view variants[] = {"smp_fpn_r18",        "smp_fpn_r34",          "smp_fpn_r50",
+                                         "smp_fpn_r101",       "smp_fpn_mobilenet_v2", "smp_fpn_r34_cat",
+                                         "smp_fpn_r34_depth3", "smp_fpn_r34_depth4"};
 constexpr std::int64_t pyramid_channels = 256, merged_channels = 128;
 
 constexpr ConfigKey config[] = {smp_config_interpolation, smp_config_upsampling};
@@ -22,6 +26,9 @@ Evidence recognise(const StateDict& state) {
   Evidence evidence = look_for_smp(state, prefix, {"decoder.p5", "decoder.seg_blocks"});
   const StateTensor *head = state.find("segmentation_head.0.weight"),
                     *block = state.find("decoder.seg_blocks.0.block.0.block.0.weight");
+  const int depth = smp_depth_of(state, "decoder.p5", smp_depth);
+  add_option(evidence, "depth3", depth == 3);
+  add_option(evidence, "depth4", depth == 4);
   // decoder_merge_policy "cat" leaves four maps side by side.
   add_option(evidence, "cat",
              head && block && head->shape.size() == 4 && block->shape.size() == 4 &&
@@ -48,25 +55,30 @@ Var segmentation_block(Module m, Var x, int doublings) {
 
 Network build(Module m, std::string_view variant, Hyper& hyper) {
   const SmpVariant is = smp_variant(prefix, variant);
-  const auto maps = smp_encoder(m["encoder"], graph_input(m.builder(), 3), is.encoder);
+  const int depth = static_cast<int>(is.number("depth", smp_depth));
+  const auto maps = smp_encoder(m["encoder"], graph_input(m.builder(), 3), is.encoder, depth);
   const Resize doubling = smp_doubling(hyper);
   const Module decoder = m["decoder"];
   const ConvOptions lateral{.out = m.channels(pyramid_channels), .bias = true};
 
   std::vector<Var> merged;
-  Var p = conv2d(decoder["p5"], maps[5], lateral);
+  Var p = conv2d(decoder["p5"], maps.back(), lateral);
   for (int i = 0; i < 4; ++i) {
-    const auto level = static_cast<std::size_t>(5 - i);
     if (i > 0) {
-      const Module at = decoder[text("p", level)];
+      const Module at = decoder[text("p", 5 - i)];
       p = add(resize_by(at.path() + ".resize", p, 2, doubling),
-              conv2d(at["skip_conv"], maps[level], lateral));
+              conv2d(at["skip_conv"], maps[static_cast<std::size_t>(depth - i)], lateral));
     }
     merged.push_back(segmentation_block(decoder["seg_blocks"][i]["block"], p, 3 - i));
   }
   const Var x = is.has("cat") ? concat("decoder.merge", merged)
                               : add(add(add(merged[0], merged[1]), merged[2]), merged[3]);
-  return smp_finish(m, x, maps.back(), {.kernel = 1, .stride = 4, .padding = {.multiple = 32}}, hyper);
+  return smp_finish(m, x, maps.back(),
+                    {.kernel = 1,
+                     .stride = std::int64_t{1} << (depth - 3),
+                     .has_upsampling = true,
+                     .padding = {.multiple = 1 << depth}},
+                    hyper);
 }
 
 }  // namespace

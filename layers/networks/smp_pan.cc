@@ -1,7 +1,9 @@
 // PAN of segmentation_models.pytorch: a pyramid of ever smaller maps of one channel, which weigh the pixels
 // of the encoder's last map (feature pyramid attention), then three steps in which the mean of what is there
-// weighs the channels of a larger map (global attention upsample).
-// segmentation_models_pytorch/decoders/pan/decoder.py
+// weighs the channels of a larger map (global attention upsample); two or one from an encoder of depth 4 or
+// 3, which 0.5 takes. segmentation_models_pytorch/decoders/pan/decoder.py
+#include <algorithm>
+
 #include "layers/networks/smp.h"
 
 namespace atrous::networks {
@@ -9,7 +11,7 @@ namespace atrous::networks {
 namespace {
 
 constexpr std::string_view prefix = "smp_pan_";
-constexpr std::string_view options[] = {"os32"};
+constexpr std::string_view options[] = {"depth3", "depth4", "os32"};
 
 constexpr std::string_view variants[] = {"smp_pan_r18",          "smp_pan_r34",
                                          "smp_pan_r50",          "smp_pan_r101",
@@ -21,7 +23,10 @@ constexpr std::int64_t published_channels = 32;
 constexpr ConfigKey config[] = {smp_config_os, smp_config_upsampling};
 
 Evidence recognise(const StateDict& state) {
-  Evidence evidence = look_for_smp(state, prefix, {"decoder.fpa", "decoder.gau3"});
+  Evidence evidence = look_for_smp(state, prefix, {"decoder.fpa", "decoder.gau1"});
+  const bool deep = state.has("decoder.gau3"), deeper_than_3 = state.has("decoder.gau2");
+  add_option(evidence, "depth3", !deeper_than_3);
+  add_option(evidence, "depth4", !deep && deeper_than_3);
   if (evidence.complete()) evidence.same_keys = {evidence.variant + "_os32"};
   return evidence;
 }
@@ -70,13 +75,13 @@ Var global_attention_upsample(Module m, Var early, Var x) {
 Network build(Module m, std::string_view variant, Hyper& hyper) {
   const SmpVariant is = smp_variant(prefix, variant);
   const std::int64_t output_stride = hyper.integer("os", is.number("os", 16), {16, 32});
-  const auto maps =
-      smp_encoder(m["encoder"], graph_input(m.builder(), 3), is.encoder, smp_depth, output_stride);
+  const int depth = static_cast<int>(is.number("depth", smp_depth));
+  const auto maps = smp_encoder(m["encoder"], graph_input(m.builder(), 3), is.encoder, depth, output_stride);
   const Module decoder = m["decoder"];
-  Var x = feature_pyramid_attention(decoder["fpa"], maps[5]);
-  for (const int level : {4, 3, 2})
+  Var x = feature_pyramid_attention(decoder["fpa"], maps.back());
+  for (int level = depth - 1; level >= 2; --level)
     x = global_attention_upsample(decoder[text("gau", level - 1)], maps[static_cast<std::size_t>(level)], x);
-  const int stride = static_cast<int>(output_stride);
+  const int stride = std::min(static_cast<int>(output_stride), 1 << depth);
   constexpr int least = 8;  // of the last map's sides: three poolings leave one pixel
   return smp_finish(m, x, maps.back(),
                     {.kernel = 3, .stride = 4, .padding = {.multiple = stride, .least = least * stride}},

@@ -15,30 +15,11 @@ constexpr std::string_view variants[] = {
     "smp_pspnet_mobilenet_v2", "smp_pspnet_r34_depth4", "smp_pspnet_r34_depth5"};
 constexpr int published_depth = 3;
 
-// How deep the encoder is, by the channels that the pyramid takes: those that a later stage gives.
-int depth_of(const StateDict& state) {
-  const auto channels = [&](std::string_view key, std::size_t dimension) -> std::int64_t {
-    const StateTensor* tensor = state.find(key);
-    return tensor && dimension < tensor->shape.size() ? tensor->shape[dimension] : 0;
-  };
-  const std::int64_t taken = channels("decoder.psp.blocks.0.pool.1.0.weight", 1);
-  constexpr std::string_view last[][3] = {
-      {"encoder.layer3.0.conv3.weight", "encoder.layer3.0.conv2.weight", "encoder.features.13.conv.2.weight"},
-      {"encoder.layer4.0.conv3.weight", "encoder.layer4.0.conv2.weight", "encoder.features.18.0.weight"}};
-  for (int later = 0; later < 2; ++later)
-    for (const std::string_view key : last[later])
-      if (const std::int64_t given = channels(key, 0); given > 0) {
-        if (given == taken) return published_depth + 1 + later;
-        break;
-      }
-  return published_depth;
-}
-
 constexpr ConfigKey config[] = {smp_config_upsampling};
 
 Evidence recognise(const StateDict& state) {
   Evidence evidence = look_for_smp(state, prefix, {"decoder.psp.blocks", "decoder.conv.0"});
-  const int depth = depth_of(state);
+  const int depth = smp_depth_of(state, "decoder.psp.blocks.0.pool.1.0", published_depth);
   add_option(evidence, "depth4", depth == 4);
   add_option(evidence, "depth5", depth == 5);
   add_option(evidence, "nobn", !state.has("decoder.conv.1"));

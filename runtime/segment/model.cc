@@ -78,6 +78,7 @@ Model make_named_model(Checkpoint checkpoint, const std::string& name, ModelOpti
   options.name = name;
   options.config = std::move(checkpoint.config);
   options.arch = std::move(checkpoint.arch);
+  options.normalisation = checkpoint.normalisation;
   try {
     Model model = make_model(std::move(checkpoint.state), checkpoint.metadata, options);
     model.choice = std::move(checkpoint.choice) +
@@ -109,6 +110,11 @@ Model make_model(StateDict state, const std::optional<Metadata>& metadata, const
   model.output_stride = network.output_stride;
   model.has_aux = network.has_aux;
   model.preparation = network.preparation;
+  if (const auto& around = options.normalisation) {
+    model.preparation.mean = around->mean;
+    model.preparation.std = around->std;
+    model.preparation.range = around->range;
+  }
   if (metadata) {
     if (!metadata->architecture.empty() && metadata->architecture != network.architecture &&
         std::ranges::find(network.same_keys, metadata->architecture) == network.same_keys.end())

@@ -10,6 +10,7 @@
 
 #include "layers/networks/segmentation.h"
 #include "runtime/engine/program.h"
+#include "weights_tools/checkpoint.h"
 #include "weights_tools/config.h"
 #include "weights_tools/metadata.h"
 
@@ -33,6 +34,9 @@ struct ModelOptions {
   // What the file calls its network (Checkpoint::arch), which decides before the name; load_model() reads it
   // too.
   std::string arch = {};
+  // What the module around the network normalises by (Checkpoint::normalisation), in place of the family's;
+  // load_model() reads it itself.
+  std::optional<Normalisation> normalisation = {};
 };
 
 // Immutable once loaded; share it among any number of threads, with one Session each.

@@ -128,6 +128,15 @@ void add_notes(const NetworkChoice& choice, std::span<const std::string_view> le
   out.choice = choice.sentence;
 }
 
+std::string_view name_beside(std::string_view name, std::string_view prefix) {
+  if (prefix.empty()) return {};
+  prefix.remove_suffix(1);
+  prefix = prefix.substr(0, prefix.rfind('.') + 1);  // of the module around; npos + 1 is 0
+  if (!name.starts_with(prefix)) return {};
+  name.remove_prefix(prefix.size());
+  return name == "mean" || name == "std" ? name : std::string_view();
+}
+
 NetworkWeights take_network(const StateDict& state, std::string_view asked) {
   std::vector<std::string_view> names;
   for (const auto& [name, tensor] : state.entries()) names.push_back(name);
@@ -138,6 +147,8 @@ NetworkWeights take_network(const StateDict& state, std::string_view asked) {
   for (const auto& [name, tensor] : state.entries()) {
     if (name.size() > choice->prefix.size() && name.starts_with(choice->prefix))
       out.state.add(name.substr(choice->prefix.size()), tensor);
+    else if (const std::string_view beside = name_beside(name, choice->prefix); !beside.empty())
+      out.beside.add(std::string(beside), tensor);
     else
       left_out.push_back(name);
   }

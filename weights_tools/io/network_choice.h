@@ -34,7 +34,13 @@ struct NetworkWeights {
   std::vector<std::string> notes;  // what was taken and what was left out
   std::string choice;              // NetworkChoice::sentence
   std::string arch = {};  // the text that a training script keeps under "arch", a class's name; or empty
+  // The tensors "mean" and "std" of the module that holds the network: the buffers by which Lightning modules
+  // after segmentation_models.pytorch's example normalise (mean, std, model.encoder.conv1.weight, ...).
+  StateDict beside = {};
 };
+
+// "mean" or "std" for the name of such a tensor, empty for all others.
+std::string_view name_beside(std::string_view name, std::string_view prefix);
 
 // The network of a file whose names are all in one list. Without one that atrous knows all tensors are taken.
 NetworkWeights take_network(const StateDict&, std::string_view asked);

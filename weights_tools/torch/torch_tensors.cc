@@ -359,6 +359,7 @@ std::string_view first_part(std::string_view name) { return name.substr(0, name.
 // What a prefix takes of the names in a pickle.
 struct Taken {
   std::vector<const PickleName*> tensors, others;  // under the prefix
+  std::vector<const PickleName*> beside;           // name_beside() (network_choice.h)
   std::vector<std::string_view> left_out;
 };
 
@@ -378,6 +379,8 @@ Taken take(const Pickle& pickle, const PickleNames& names, std::string_view pref
     const bool leads_there = prefix.starts_with(text) && prefix.substr(text.size()).starts_with('.');
     if (under(name) && (!flat || name.container <= prefix.size()))
       (is_tensor(name) ? out.tensors : out.others).push_back(&name);
+    else if (is_tensor(name) && !name_beside(text, prefix).empty())
+      out.beside.push_back(&name);
     else if (!leads_there)
       out.left_out.push_back(text);
   }
@@ -405,6 +408,10 @@ void read_under(const NetworkChoice& choice, const Pickle& pickle, const PickleN
     const std::string_view key = names.of(*name).substr(choice.prefix.size());
     check_key(key);
     out.state.add(std::string(key), read_entry(reader, key, name->value));
+  }
+  for (const PickleName* name : taken.beside) {
+    const std::string_view key = name_beside(names.of(*name), choice.prefix);
+    out.beside.add(std::string(key), read_entry(reader, key, name->value));
   }
   add_notes(choice, taken.left_out, out);
 }

@@ -57,13 +57,20 @@ TEST_CASE("smp: encoder, depth, attention, normalisation and merging are read fr
                            "smp_linknet_r34_depth4_nobn",
                            "smp_fpn_r50_cat",
                            "smp_fpn_mobilenet_v2",
+                           "smp_fpn_r18_depth3",
+                           "smp_fpn_r50_depth4_cat",
+                           "smp_fpn_mobilenet_v2_depth4",
                            "smp_pspnet_r18",
                            "smp_pspnet_r50_depth4",
                            "smp_pspnet_mobilenet_v2_depth5",
                            "smp_pspnet_r34_depth5_nobn",
                            "smp_pan_r18",
+                           "smp_pan_r50_depth3",
+                           "smp_pan_mobilenet_v2_depth4",
                            "smp_deeplabv3_mobilenet_v2",
                            "smp_deeplabv3plus_r50",
+                           "smp_deeplabv3plus_r34_depth3",
+                           "smp_deeplabv3plus_mobilenet_v2_depth4",
                            "smp_unet_resnet(1,2,1,3)"}) {
     CAPTURE(std::string(name));
     CHECK(recognised(name) == name);
@@ -123,6 +130,9 @@ TEST_CASE("smp: what keys do not show is assumed as the constructors have it, or
   };
   CHECK(contains(invalid("smp_deeplabv3plus_r18", "os=32"), "expected 16 or 8, found 32"));
   CHECK(contains(invalid("smp_fpn_r18", "upsampling=8"), "expected at most 4"));
+  CHECK(choices(built("smp_fpn_r18_depth4")) == "interpolation=nearest upsampling=2");
+  CHECK(choices(built("smp_fpn_r18_depth3", "upsampling=1")) == "interpolation=nearest upsampling=1!");
+  CHECK(contains(invalid("smp_fpn_r18_depth4", "upsampling=4"), "expected at most 2"));
   CHECK(contains(invalid("smp_unet_r18", "upsampling=2"), "no choice of smp_unet"));
   CHECK(contains(invalid("smp_unet_r18", "interpolation=bicubic"), "found bicubic"));
 }
@@ -140,6 +150,29 @@ TEST_CASE("smp: logits grow with align_corners = true where the head does, and n
   CHECK(output_of(built("smp_linknet_r18"), {1, 64, 96, 3}) == Shape{1, 64, 96, 3});
 }
 
+TEST_CASE("smp: FPN, DeepLabV3+ and PAN stand on the encoder's last map at every depth") {
+  const Network half = built("smp_fpn_r18_depth4"), whole = built("smp_fpn_r18_depth3");
+  CHECK(half.output_stride == 2);
+  CHECK(half.answer.align_corners);
+  CHECK(output_of(half, {1, 64, 96, 3}) == Shape{1, 32, 48, 3});
+  CHECK(whole.output_stride == 1);
+  CHECK(!whole.answer.align_corners);
+  CHECK(output_of(whole, {1, 64, 96, 3}) == Shape{1, 64, 96, 3});
+  // The largest of depth 3's four maps is the picture: three channels.
+  CHECK(std::get<Conv2d>(node(whole.graph, "decoder.p2.skip_conv").layer).in_channels() == 3);
+  CHECK(has_node_under(half.graph, "encoder.layer3."));
+  CHECK(!has_node_under(half.graph, "encoder.layer4."));
+  CHECK(!has_node_under(whole.graph, "encoder.layer3."));
+  for (const char* name : {"smp_deeplabv3plus_r18_depth3", "smp_deeplabv3plus_r18_depth4",
+                           "smp_pan_r18_depth3", "smp_pan_r18_depth4"}) {
+    CAPTURE(std::string(name));
+    CHECK(output_of(built(name), {1, 128, 128, 3}) == Shape{1, 32, 32, 3});
+  }
+  const Graph dilated = built("smp_deeplabv3plus_r18_depth4", "os=8").graph;
+  CHECK(spacing(dilated, "encoder.layer3.0.conv1") == "1/2/2");
+  CHECK(spacing(built("smp_deeplabv3plus_r18_depth4").graph, "encoder.layer3.0.conv1") == "2/1/1");
+}
+
 TEST_CASE("smp: inputs are padded to what the publisher asks of them") {
   const auto padding = [](const char* variant, const char* hyper = "") {
     return built(variant, hyper).padding;
@@ -154,6 +187,10 @@ TEST_CASE("smp: inputs are padded to what the publisher asks of them") {
   CHECK(padding("smp_deeplabv3plus_r18") == Padding{.multiple = 16});
   CHECK(padding("smp_deeplabv3plus_r18", "os=8") == Padding{.multiple = 8});
   CHECK(padding("smp_pan_r18") == Padding{.multiple = 16, .least = 128});
+  CHECK(padding("smp_fpn_r18_depth3") == Padding{.multiple = 8});
+  CHECK(padding("smp_deeplabv3plus_r18_depth3") == Padding{.multiple = 8});
+  CHECK(padding("smp_pan_r18_depth4") == Padding{.multiple = 16, .least = 128});
+  CHECK(padding("smp_pan_r18_depth3") == Padding{.multiple = 8, .least = 64});
   CHECK(padding("smp_pan_r18", "os=32") == Padding{.multiple = 32, .least = 256});
 }
 

@@ -4,6 +4,7 @@
 #include "layers/ops/resize.h"
 #include "runtime/image/palette.h"
 #include "tests/support/image_helpers.h"
+#include "tests/support/layers_checkpoint.h"
 #include "tests/support/runtime_testing.h"
 #include "tests/support/temporary.h"
 #include "weights_tools/io/bytes.h"
@@ -83,6 +84,22 @@ TEST_CASE("smp: 22 classes of another network are 22 classes, and photos keep th
       make_model(seeded_state("smp_unet_r18", {.classes = 22, .width = 8}), std::nullopt, {.threads = 1});
   CHECK(model.classes[21] == "class 21");
   CHECK(model.preparation.resize.kind == ResizeRule::Kind::none);
+}
+
+TEST_CASE("smp: a Lightning module's mean and std are the preparation, and photos keep their size") {
+  const testing::TemporaryFolder folder;
+  StateDict state;
+  state.add("mean", float_tensor({1, 3, 1, 1}, 0.5f));
+  state.add("std", float_tensor({1, 3, 1, 1}, 0.25f));
+  const StateDict network = weights("smp_unet_r18");
+  for (const auto& [key, tensor] : network.entries()) state.add("model." + key, tensor);
+  write_safetensors(folder / "lightning.safetensors", state, {});
+  const Model model = load_model(folder / "lightning.safetensors", {.threads = 1});
+  CHECK(model.architecture == model_of(network).architecture);
+  CHECK(model.preparation == Preparation{.resize = {.kind = ResizeRule::Kind::none},
+                                         .mean = {0.5f, 0.5f, 0.5f},
+                                         .std = {0.25f, 0.25f, 0.25f}});
+  CHECK(logits(model) == logits(model_of(network)));  // normalised input given, the buffers change nothing
 }
 
 TEST_CASE("smp: a folder of save_pretrained says what its weights do not") {

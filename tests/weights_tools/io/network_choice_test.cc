@@ -1,3 +1,6 @@
+#include <array>
+#include <limits>
+
 #include "tests/support/weights_helpers.h"
 #include "weights_tools/checkpoint.h"
 #include "weights_tools/safetensors/safetensors.h"
@@ -290,4 +293,42 @@ TEST_CASE("a TorchScript archive's weights are read, and nothing of its program"
   CHECK(names_in(checkpoint) == telling);
   CHECK(checkpoint.notes ==
         Names{"the weights of a pickled model, a value of __torch__.net.Net; nothing was run"});
+}
+
+TEST_CASE("mean and std beside the network in a Lightning module are what it normalises photos by") {
+  const auto buffer = [](int first, const std::vector<std::int64_t>& shape,
+                         const std::vector<std::int64_t>& strides) {
+    return tensor(storage("0", 4), first, shape, strides);
+  };
+  const auto file = [&](const Bytes& mean, const Bytes& std, const Bytes& values) {
+    const Items state = with({{"mean", mean}, {"std", std}}, network("model."));
+    return load_checkpoint(
+        as_bytes(pth_zip(pickled(dict({{"state_dict", dict(state)}, {"epoch", num(3)}})), {{"0", values}})),
+        "a.ckpt", {});
+  };
+  const Bytes three = buffer(0, {1, 3, 1, 1}, {3, 1, 1, 1}), next = buffer(1, {1, 3, 1, 1}, {3, 1, 1, 1});
+  const Checkpoint small = file(three, next, floats({0.5f, 0.25f, 0.125f, 1}));
+  CHECK(names_in(small) == telling);
+  REQUIRE(small.normalisation);
+  CHECK(small.normalisation->mean == std::array{0.5f, 0.25f, 0.125f});
+  CHECK(small.normalisation->std == std::array{0.25f, 0.125f, 1.f});
+  CHECK(small.normalisation->range == 1);
+  CHECK(small.notes.back() == "took mean and std beside the network");
+  CHECK(file(three, next, floats({120, 110, 100, 60})).normalisation->range == 255);
+
+  check_refused([&] { file(buffer(0, {4}, {1}), next, four); }, ErrorCode::unsupported,
+                "a.ckpt: the buffer mean beside the network, by which photos are normalised: expected "
+                "[1, 3, 1, 1], found [4]");
+  check_refused(
+      [&] {
+        file(three, next, floats({1, 0, 1, 1}));
+      },
+      ErrorCode::malformed, "a.ckpt: the buffer std beside the network: 0 is not positive");
+  check_refused(
+      [&] {
+        file(three, next, floats({1, 1, std::numeric_limits<float>::infinity(), 1}));
+      },
+      ErrorCode::malformed, "a.ckpt: the buffer mean beside the network is not finite");
+  // One of them alone says nothing.
+  CHECK(!load(dict({{"state_dict", dict(with({{"mean", three}}, network("model.")))}})).normalisation);
 }
