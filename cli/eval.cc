@@ -2,6 +2,7 @@
 #include <unistd.h>
 #include <CLI/CLI.hpp>
 
+#include <array>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
@@ -12,10 +13,14 @@
 #include "cli/names.h"
 #include "cli/truth.h"
 #include "layers/base/error.h"
+#include "runtime/drawing/lettering.h"
+#include "runtime/drawing/pictures.h"
 #include "runtime/evaluation/class_map.h"
 #include "runtime/evaluation/dataset_classes.h"
 #include "runtime/evaluation/evaluate.h"
 #include "runtime/image/palette.h"
+#include "runtime/image/pillow_resize.h"
+#include "runtime/image/png.h"
 #include "runtime/report/report.h"
 #include "weights_tools/io/clean_text.h"
 #include "weights_tools/io/file.h"
@@ -30,6 +35,7 @@ struct Options {
   std::vector<std::string> dataset;  // kind, root and, of pairs, the labels
   std::string set, map, ignore, label_palette, predictions, at = "input", classes, palette;
   std::string json, csv, images_csv, report, resume;
+  std::vector<std::string> batch_sheet;  // how many images and, where given, the file
   int limit = 0;
   SizeOptions size;
   NormaliseOptions normalise;
@@ -43,6 +49,10 @@ struct Options {
       if (!path.empty()) all.push_back(path);
     return all;
   }
+  int batch() const {  // images on the sheet; 0: none is asked for
+    return batch_sheet.empty() ? 0 : std::stoi(batch_sheet[0]);
+  }
+  std::string batch_file() const { return batch_sheet.size() > 1 ? batch_sheet[1] : "batch.png"; }
   bool prints_table() const { return !quiet && std::ranges::count(outputs(), "-") == 0; }
 };
 
@@ -52,6 +62,7 @@ void check_outputs(const Options& o) {
   if (std::ranges::count(paths, "-") > 1)
     throw UsageError{"--json, --csv and --images-csv: one of them can go to standard output"};
   if (!o.resume.empty()) paths.push_back(o.resume);
+  if (o.batch() > 0) paths.push_back(o.batch_file());
   for (const std::string& path : paths) {
     if (path == "-") continue;
     std::error_code ignored;
@@ -162,7 +173,61 @@ void show_progress(const EvaluateProgress& p) {
   std::fflush(stderr);
 }
 
-EvaluateCallbacks callbacks(const Options& o, Report* report) {
+// The first images as one sheet, as Poutyne's example shows a batch: the photos as they were compared, what
+// the network says, the truth; void is white.
+class BatchSheet {
+ public:
+  BatchSheet(int images, const std::vector<std::string>& classes, Palette palette,
+             std::optional<ResizeRule> rule)
+      : wanted_(static_cast<std::size_t>(images)),
+        classes_(classes),
+        palette_(std::move(palette)),
+        rule_(rule) {
+    palette_.resize(256, {255, 255, 255});
+  }
+
+  void add(const ScoredImage& image) {
+    if (photos_.size() == wanted_) return;
+    photos_.push_back(as_compared(image));
+    predictions_.push_back(colourise(image.prediction, palette_));
+    truths_.push_back(colourise(image.truth, palette_));
+    for (const LabelMap* map : {&image.prediction, &image.truth})
+      for (const std::uint8_t label : map->labels) seen_[label] = true;
+  }
+
+  // Empty where no image was scored in this run.
+  std::vector<std::byte> png() const {
+    if (photos_.empty()) return {};
+    std::vector<LegendEntry> legend;
+    for (std::size_t c = 0; c < classes_.size(); ++c)
+      if (seen_[c]) legend.push_back({palette_[c], classes_[c]});
+    int columns = 1;
+    while (columns * columns < static_cast<int>(photos_.size())) ++columns;
+    const Panel panels[] = {{grid(photos_, columns), "images"},
+                            {grid(predictions_, columns), "predictions"},
+                            {grid(truths_, columns), "truths"}};
+    return encode_png(sheet(panels, legend));
+  }
+
+ private:
+  // Photos are compared as the network takes them, or at their own size.
+  Image as_compared(const ScoredImage& image) const {
+    const auto fits = [&](const Image& i) {
+      return i.width == image.truth.width && i.height == image.truth.height;
+    };
+    Image photo = rule_ ? apply(*rule_, image.photo) : image.photo;
+    return fits(photo) ? photo : resize_bilinear(image.photo, image.truth.width, image.truth.height);
+  }
+
+  std::size_t wanted_;
+  const std::vector<std::string>& classes_;
+  Palette palette_;
+  std::optional<ResizeRule> rule_;
+  std::array<bool, 256> seen_{};
+  std::vector<Image> photos_, predictions_, truths_;
+};
+
+EvaluateCallbacks callbacks(const Options& o, Report* report, BatchSheet* sheet) {
   const bool watched = isatty(STDERR_FILENO) && !o.quiet;
   const auto progress = [watched](const EvaluateProgress& p) {
     if (p.failure) {
@@ -173,7 +238,11 @@ EvaluateCallbacks callbacks(const Options& o, Report* report) {
     if (watched && p.done == p.all) std::fputs("\r\033[K", stderr);
   };
   EvaluateCallbacks all{.progress = progress, .image = {}, .stop = [] { return stopping_signal != 0; }};
-  if (report) all.image = [report](const ScoredImage& image) { report->add(image); };
+  if (report || sheet)
+    all.image = [report, sheet](const ScoredImage& image) {
+      if (report) report->add(image);
+      if (sheet) sheet->add(image);
+    };
   return all;
 }
 
@@ -184,6 +253,14 @@ void write_to(const std::string& path, const std::string& content) {
     print(content);
   else if (!path.empty())
     write_file(path, std::as_bytes(std::span(content)));
+}
+
+void write_sheet(const Options& o, const BatchSheet& sheet) {
+  const std::vector<std::byte> png = sheet.png();
+  if (png.empty())
+    complain(text(o.batch_file(), ": not written, all images were scored before"));
+  else
+    write_file(o.batch_file(), png);
 }
 
 void write_outputs(const Options& o, const Evaluation& evaluation, Report* report) {
@@ -251,13 +328,22 @@ int run(const Options& o) {
   std::optional<Report> report;
   if (!o.report.empty()) report.emplace(o.report, evaluation_palette(classes, palette, options.void_class));
   Report* const pages = report ? &*report : nullptr;
+  std::optional<BatchSheet> batch;
+  if (o.batch() > 0) {
+    std::optional<ResizeRule> rule;
+    if (o.predictions.empty() && !options.at_original)
+      rule = options.resize.value_or(model.preparation.resize);
+    batch.emplace(o.batch(), classes, evaluation_palette(classes, palette, options.void_class), rule);
+  }
+  BatchSheet* const pictures = batch ? &*batch : nullptr;
   stop_on_signals();
   const Evaluation evaluation = o.predictions.empty()
-                                    ? evaluate(model, dataset, options, callbacks(o, pages))
-                                    : evaluate(predictions, dataset, options, callbacks(o, pages));
+                                    ? evaluate(model, dataset, options, callbacks(o, pages, pictures))
+                                    : evaluate(predictions, dataset, options, callbacks(o, pages, pictures));
   const std::size_t done = evaluation.images.size() + evaluation.failed.size();
   if (done < dataset.samples.size()) return stopped(o, done, dataset.samples.size());
   write_outputs(o, evaluation, pages);
+  if (pictures) write_sheet(o, *pictures);
   if (!evaluation.failed.empty())
     complain(text(evaluation.failed.size(), " of ", dataset.samples.size(), " images failed"));
   return 0;
@@ -329,6 +415,13 @@ Action add_eval(CLI::App& verb) {
       ->group(out);
   verb.add_option("--report", o->report, "A folder with a web page and pictures of every image")
       ->type_name("FOLDER")
+      ->group(out);
+  verb.add_option(
+          "--batch-sheet", o->batch_sheet,
+          "The first N images, up to 64, on one sheet: photos, predictions, truths (default: batch.png)")
+      ->expected(1, 2)
+      ->check(whole_number(1, 64).application_index(0))
+      ->type_name("N [FILE]")
       ->group(out);
   verb.add_option("--classes", o->classes, std::string(classes_help))->type_name("FILE")->group(out);
   verb.add_option("--palette", o->palette, "Colours: voc, hub, or a file with one colour a line")

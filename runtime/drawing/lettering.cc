@@ -345,6 +345,30 @@ Image with_legend(const Image& picture, std::span<const LegendEntry> entries) tr
   rethrow_as_error();
 }
 
+Image grid(std::span<const Image> pictures, int columns) try {
+  if (pictures.empty() || columns < 1)
+    fail(ErrorCode::invalid_argument, "grid: expected pictures and columns, found ", pictures.size(), " and ",
+         columns);
+  constexpr std::int64_t gap = 2;
+  const auto count = static_cast<std::int64_t>(pictures.size());
+  const std::int64_t across = std::min<std::int64_t>(columns, count), down = divide_up(count, across);
+  std::int64_t width = 0, height = 0;  // of a cell
+  for (const Image& picture : pictures) {
+    check_rgb(picture, "grid");
+    width = std::max<std::int64_t>(width, picture.width);
+    height = std::max<std::int64_t>(height, picture.height);
+  }
+  const std::int64_t all_width = across * (width + gap) - gap, all_height = down * (height + gap) - gap;
+  check_side(all_width, all_height, "grid");
+  Image out = blank(static_cast<int>(all_width), static_cast<int>(all_height));
+  for (std::int64_t i = 0; i < count; ++i)
+    paste(out, static_cast<int>(i % across * (width + gap)), static_cast<int>(i / across * (height + gap)),
+          pictures[static_cast<std::size_t>(i)]);
+  return out;
+} catch (...) {
+  rethrow_as_error();
+}
+
 Image sheet(std::span<const Panel> panels, std::span<const LegendEntry> entries) try {
   if (panels.empty()) fail(ErrorCode::invalid_argument, "sheet: no panels");
   int height = 1;

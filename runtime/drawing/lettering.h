@@ -44,6 +44,11 @@ std::vector<LegendEntry> legend_of(const std::vector<ClassShare>&, const std::ve
 // entries the result is the picture. Error(limit) where a side would be over max_picture_side.
 Image with_legend(const Image& picture, std::span<const LegendEntry>);
 
+// RGB pictures row by row, `columns` of them in each, in cells as large as the largest and two pixels of
+// white between them, as torchvision.utils.make_grid has them. Error(invalid_argument) without pictures or
+// columns; Error(limit) where a side would be over max_picture_side.
+Image grid(std::span<const Image>, int columns);
+
 struct Panel {
   Image picture;  // RGB
   std::string caption;

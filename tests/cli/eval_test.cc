@@ -3,6 +3,9 @@
 #include <iomanip>
 #include <sstream>
 
+#include "runtime/drawing/pictures.h"
+#include "runtime/image/pillow_resize.h"
+#include "runtime/segment/segmenter.h"
 #include "tests/support/cli_testing.h"
 #include "tests/support/evaluate_testing.h"
 
@@ -183,6 +186,62 @@ TEST_CASE_FIXTURE(EvalBench, "eval's report is a folder with a page") {
   CHECK(!names_in(folder / "made/report/images").empty());
 }
 
+TEST_CASE_FIXTURE(EvalBench, "eval's batch sheet has the first photos, predictions and truths, void white") {
+  const auto is_at = [](const Image& all, int x0, int y0, const Image& part) {
+    if (x0 + part.width > all.width || y0 + part.height > all.height) return false;
+    const auto row = static_cast<std::size_t>(3 * part.width);
+    for (int y = 0; y < part.height; ++y) {
+      const std::size_t at = 3 * (static_cast<std::size_t>(y0 + y) * static_cast<std::size_t>(all.width) +
+                                  static_cast<std::size_t>(x0));
+      if (!std::equal(
+              part.pixels.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(y) * row),
+              part.pixels.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(y + 1) * row),
+              all.pixels.begin() + static_cast<std::ptrdiff_t>(at)))
+        return false;
+    }
+    return true;
+  };
+  const auto places = [&](const Image& all, const Image& part) {
+    std::vector<std::pair<int, int>> found;
+    for (int y = 0; y < all.height; ++y)
+      for (int x = 0; x < all.width; ++x)
+        if (is_at(all, x, y, part)) found.emplace_back(x, y);
+    return found;
+  };
+  const auto truth = [&](std::size_t i) {
+    Palette palette = model.palette;
+    palette.resize(256, {255, 255, 255});
+    return colourise(read_labels_file(label_path(i)), palette);
+  };
+  const std::string file = folder / "four.png";
+  succeed(eval({"--batch-sheet", "4", file, "--at", "original", "-q"}));
+  const Image sheet = read_image_file(file);
+  // Two by two in cells of 70x61, the largest width and height, and two pixels between them.
+  const auto photo = places(sheet, read_image_file(photo_path(0))), label = places(sheet, truth(0));
+  REQUIRE(photo.size() == 1);
+  REQUIRE(label.size() == 1);
+  const auto [x, y] = photo.front();
+  CHECK(label.front().second == y);
+  CHECK((label.front().first - x) % 2 == 0);
+  const int panel = (label.front().first - x) / 2;  // from one panel to the next
+  CHECK(panel > 2 * 70 + 2);
+  for (std::size_t i = 1; i < 4; ++i) {
+    const int right = i % 2 == 1 ? 72 : 0, down = i >= 2 ? 63 : 0;
+    CHECK(is_at(sheet, x + right, y + down, read_image_file(photo_path(i))));
+    CHECK(is_at(sheet, x + 2 * panel + right, y + down, truth(i)));
+  }
+  const Segmentation s = [&] {
+    Session session(model.program, {.threads = 1});
+    return segment(session, model, read_image_file(photo_path(3)), {.resize = *options().resize});
+  }();
+  CHECK(is_at(sheet, x + panel + 72, y + 63, colourise(s.labels, model.palette)));
+  CHECK(places(sheet, read_image_file(photo_path(4))).empty());
+
+  // At the network's input size photos are as it took them.
+  succeed(eval({"--batch-sheet", "1", file, "-q"}));
+  CHECK(places(read_image_file(file), apply(*options().resize, read_image_file(photo_path(0)))).size() == 1);
+}
+
 TEST_CASE_FIXTURE(EvalBench, "eval compares where it is told to") {
   CHECK(json({"--at", "original"})["per_image"][0]["width"] == 48);
   CHECK(json({"--at", "input"})["per_image"][0]["width"] == 60);
@@ -340,6 +399,7 @@ TEST_CASE_FIXTURE(EvalBench, "nonsense for eval is refused, naming it") {
       {"--ignore", {"256", "-1", "x", "", "5x", "None"}},
       {"--at", {"photo", ""}},
       {"--limit", {"0", "-1", "x"}},
+      {"--batch-sheet", {"0", "65", "x"}},
       {"--resize", {"0", "x"}},
       {"--size", {"5", "0x5"}},
       {"--threads", {"-1"}},
@@ -360,6 +420,7 @@ TEST_CASE_FIXTURE(EvalBench, "an output that cannot be written is found before t
     refuse(1, eval({option, folder / "none/out"}), {"none/out"});
     refuse(1, eval({option, folder / "photos"}), {"photos", "directory"});
   }
+  refuse(1, eval({"--batch-sheet", "2", folder / "none/out"}), {"none/out"});
   write_text(folder / "file", "");
   refuse(1, eval({"--report", folder / "file/report"}), {"file/report"});
   refuse(1, eval({}), {"standard output"}, {.output_file = "/dev/full"});

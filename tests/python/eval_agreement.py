@@ -1,11 +1,13 @@
 """Measures models with atrous eval and with torchvision, numpy and scikit-learn, and compares.
 
-usage: eval_agreement.py ATROUS SHARED camvid|voc|voc-all|unet
+usage: eval_agreement.py ATROUS SHARED camvid|voc|voc-all|unet|poutyne
 
 camvid   the narrow DeepLabV3 of SHARED/weights on SHARED/data/camvid's val: its published figures too
 voc      a seeded narrow network of 21 classes on the first 12 pairs of SHARED/data/voc, at both sizes
 voc-all  on all of them
 unet     the U-Net of SHARED/weights on SHARED/data/voc: the mean IoU of the classes that it has learnt
+poutyne  a seeded U-Net of 22 classes on the first 6 pairs of SHARED/data/voc at 224x224, void class 21: the measures of
+         Poutyne's example, by scikit-learn and torch from the pixels
 
 Three comparisons. The confusion matrix, entry by entry, with that of torchvision's logits and Pillow's labels: label
 maps may differ in 0.01% of the pixels, as in torchvision_parity.py. Every ratio with scikit-learn's or numpy's from
@@ -122,24 +124,27 @@ class Tally:
 
 
 class Unet(nn.Module):
-    """segmentation_models.pytorch's, on a ResNet-18 of three stages: encoder_depth 4, decoder_channels 128, 64, 32, 16."""
+    """segmentation_models.pytorch's, on a ResNet of basic blocks; decoder_channels 256, 128, 64, 32, 16, of encoder_depth 4
+    the last four."""
 
-    def __init__(self, classes):
+    def __init__(self, classes, blocks=(2, 2, 2)):
         super().__init__()
         def relu_conv(i, o):
             return nn.Sequential(nn.Conv2d(i, o, 3, padding=1, bias=False), nn.BatchNorm2d(o), nn.ReLU())
         self.encoder = nn.Module()
         self.encoder.conv1, self.encoder.bn1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64)
-        channels = 64
-        for stage, width in enumerate((64, 128, 256)):
+        channels, depth = 64, len(blocks) + 1
+        for stage, width in enumerate((64, 128, 256, 512)[:len(blocks)]):
             shortcut = None
             if stage:
                 shortcut = nn.Sequential(nn.Conv2d(channels, width, 1, 2, bias=False), nn.BatchNorm2d(width))
             first = BasicBlock(channels, width, 2 if stage else 1, shortcut)
-            setattr(self.encoder, f"layer{stage + 1}", nn.Sequential(first, BasicBlock(width, width)))
+            rest = [BasicBlock(width, width) for _ in range(blocks[stage] - 1)]
+            setattr(self.encoder, f"layer{stage + 1}", nn.Sequential(first, *rest))
             channels = width
         self.decoder, self.decoder.blocks = nn.Module(), nn.ModuleList()
-        for skip, width in ((128, 128), (64, 64), (64, 32), (0, 16)):
+        self.stages, self.multiple = len(blocks), 2**depth
+        for skip, width in list(zip((256, 128, 64, 64, 0), (256, 128, 64, 32, 16)))[-depth:]:
             block = nn.Module()
             block.conv1, block.conv2 = relu_conv(channels + skip, width), relu_conv(width, width)
             self.decoder.blocks.append(block)
@@ -148,11 +153,11 @@ class Unet(nn.Module):
 
     def forward(self, x):
         height, width = x.shape[2:]
-        x = nn.functional.pad(x, (0, -width % 16, 0, -height % 16))  # zeros, behind normalisation
+        x = nn.functional.pad(x, (0, -width % self.multiple, 0, -height % self.multiple))  # zeros, behind normalisation
         maps = [self.encoder.bn1(self.encoder.conv1(x)).relu()]
         x = nn.functional.max_pool2d(maps[0], 3, 2, 1)
-        for stage in (self.encoder.layer1, self.encoder.layer2, self.encoder.layer3):
-            maps.append(x := stage(x))
+        for stage in range(self.stages):
+            maps.append(x := getattr(self.encoder, f"layer{stage + 1}")(x))
         for block, skip in zip(self.decoder.blocks, [*maps[-2::-1], None]):
             x = nn.functional.interpolate(x, scale_factor=2, mode="nearest")
             x = block.conv2(block.conv1(x if skip is None else torch.cat([x, skip], 1)))
@@ -304,10 +309,56 @@ def unet():
     print(f"{100 * np.abs(matrix - expected).sum() / 2 / expected.sum():.4f}% of the pixels elsewhere")
 
 
+def poutyne(folder):
+    """Accuracy, macro F1 and Jaccard over 22 classes and the loss, as the example measures its test set: photos by Pillow's
+    bilinear, labels by nearest, void learnt as class 21."""
+    root = need(f"{SHARED}/data/voc")
+    torch.manual_seed(5)
+    model = Unet(22, (3, 4, 6, 3)).eval()
+    for m in model.modules():
+        if isinstance(m, nn.BatchNorm2d):
+            m.running_mean.normal_(0, .1), m.running_var.uniform_(.6, 1.6)
+    os.makedirs(f"{folder}/photos"), os.makedirs(f"{folder}/labels")
+    inputs, truths = [], []
+    for name in open(f"{root}/ImageSets/Segmentation/val.txt").read().split()[:6]:
+        photo, label = Image.open(f"{root}/JPEGImages/{name}.jpg").convert("RGB"), f"{root}/SegmentationClass/{name}.png"
+        photo.save(f"{folder}/photos/{name}.png", compress_level=1)  # pixels that JPEG decoders agree on
+        os.symlink(os.path.abspath(label), f"{folder}/labels/{name}.png")
+        inputs.append(F.normalize(F.to_tensor(photo.resize((224, 224), Image.BILINEAR)), MEAN, STD))
+        truths.append(np.asarray(Image.open(label).resize((224, 224), Image.NEAREST)).astype(np.int64))
+    truth = torch.from_numpy(np.stack(truths))
+    truth[truth == 255] = 21
+    with torch.no_grad():
+        # A random head calls everything one class; this one has every class somewhere.
+        head, logits = model.segmentation_head[0], model(torch.stack(inputs))
+        std, mean = logits.std((0, 2, 3)), logits.mean((0, 2, 3))
+        head.weight /= std.view(-1, 1, 1, 1)
+        head.bias.copy_((head.bias - mean) / std)
+        logits = model(torch.stack(inputs))
+    checkpoint = f"{folder}/best_weight.ckpt"
+    torch.save(model.state_dict(), checkpoint)
+    # It would be taken for that unasked, and say so.
+    found = atrous("-m", checkpoint, "--arch", "variant=smp_unet_r34_22classes_poutyne", "--dataset", "pairs",
+                   f"{folder}/photos", f"{folder}/labels", "--void-class")
+    check("void is the last of 22 classes", found["classes"][21]["name"] == "void" and len(found["classes"]) == 22, "yes")
+    check("pixels", found["summary"]["pixels"] == truth.numel() and found["summary"]["void_pixels"] == 0, truth.numel())
+    y, p = truth.numpy().ravel(), logits.argmax(1).numpy().ravel()
+    loss = nn.functional.cross_entropy(logits.double(), truth).item()
+    for key, name, expected, bar in (("pixel_accuracy", "accuracy", sk.accuracy_score(y, p), LABEL_BAR),
+                                     ("mean_dice", "macro F1", sk.f1_score(y, p, average="macro"), LABEL_BAR),
+                                     ("mean_iou", "Jaccard", sk.jaccard_score(y, p, average="macro"), LABEL_BAR),
+                                     ("cross_entropy", "loss", loss, 1e-5 * loss)):
+        off = abs(found["summary"][key] - expected)
+        check(name, off <= bar, f"{expected:.6f}, off by {off:.1e}")
+
+
 if WHAT == "camvid":
     camvid()
 elif WHAT == "unet":
     unet()
+elif WHAT == "poutyne":
+    with tempfile.TemporaryDirectory() as temporary:
+        poutyne(temporary)
 else:
     with tempfile.TemporaryDirectory() as temporary:
         voc(temporary, 12 if WHAT == "voc" else None)

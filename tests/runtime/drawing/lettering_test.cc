@@ -343,6 +343,21 @@ TEST_CASE("legends of extreme panoramas fit the limit of a side") {
   CHECK(contains(sentence([] { with_legend(noise(4, 4, 4), entries(1)); }), "expected 3 channels, found 4"));
 }
 
+TEST_CASE("a grid has pictures row by row in cells of the largest, two pixels of white between them") {
+  const Image pictures[] = {noise(5, 4, 3), noise(3, 7, 3), noise(4, 2, 3)};
+  const Image out = grid(pictures, 2);
+  CHECK(out.width == 5 + 2 + 5);
+  CHECK(out.height == 7 + 2 + 7);
+  CHECK(part(out, 0, 0, 5, 4) == pictures[0]);
+  CHECK(part(out, 7, 0, 3, 7) == pictures[1]);
+  CHECK(part(out, 0, 9, 4, 2) == pictures[2]);
+  CHECK(part(out, 5, 0, 2, 16) == white(2, 16));
+  CHECK(part(out, 7, 9, 5, 7) == white(5, 7));
+  CHECK(grid(std::span(pictures).first(1), 8) == pictures[0]);
+  CHECK(contains(sentence([] { grid({}, 1); }), "found 0 and 1"));
+  CHECK(contains(sentence([&] { grid(pictures, 0); }), "found 3 and 0"));
+}
+
 TEST_CASE("panels of one size stay as they are, side by side under their captions") {
   const Image left = noise(200, 150, 3), right = white(200, 150);
   const Panel panels[] = {{left, "photo"}, {right, "prediction"}};
