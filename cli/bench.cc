@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "cli/cli.h"
 #include "cli/json_output.h"
@@ -134,26 +133,26 @@ Measurement measure(const Model& model, const Options& options, int batch) {
   return m;
 }
 
-nlohmann::ordered_json in_json(const Measurement& m, const std::string& size, int runs) {
+JsonText in_json(const Measurement& m, const std::string& size, int runs) {
   const auto [width, height] = parse_size(size);
-  nlohmann::ordered_json report{{"architecture", m.architecture},
-                                {"width", width},
-                                {"height", height},
-                                {"batch", m.batch},
-                                {"threads", m.threads},
-                                {"device", m.device},
-                                {"precision", m.precision},
-                                {"runs", runs},
-                                {"median_ms", median(m.seconds) * 1e3},
-                                {"min_ms", std::ranges::min(m.seconds) * 1e3},
-                                {"p90_ms", percentile(m.seconds, 0.9) * 1e3},
-                                {"first_ms", m.first * 1e3},
-                                {"images_per_second", m.images_per_second()},
-                                {"gflops", m.gflops()},
-                                {"weight_bytes", m.weights},
-                                {"arena_bytes", m.arena},
-                                {"peak_resident_bytes", peak_resident_bytes()}};
-  if (!m.network_alone.empty()) report["network_alone_ms"] = median(m.network_alone) * 1e3;
+  JsonText report = json_object({{"architecture", m.architecture},
+                                 {"width", width},
+                                 {"height", height},
+                                 {"batch", m.batch},
+                                 {"threads", m.threads},
+                                 {"device", m.device},
+                                 {"precision", m.precision},
+                                 {"runs", runs},
+                                 {"median_ms", median(m.seconds) * 1e3},
+                                 {"min_ms", std::ranges::min(m.seconds) * 1e3},
+                                 {"p90_ms", percentile(m.seconds, 0.9) * 1e3},
+                                 {"first_ms", m.first * 1e3},
+                                 {"images_per_second", m.images_per_second()},
+                                 {"gflops", m.gflops()},
+                                 {"weight_bytes", m.weights},
+                                 {"arena_bytes", m.arena},
+                                 {"peak_resident_bytes", peak_resident_bytes()}});
+  if (!m.network_alone.empty()) add_member(report, "network_alone_ms", median(m.network_alone) * 1e3);
   return report;
 }
 
@@ -173,9 +172,9 @@ int bench(const Options& options) {
   }
 
   if (options.format == "json") {
-    nlohmann::ordered_json rows = nlohmann::json::array();
+    std::vector<JsonText> rows;
     for (const Measurement& m : measured) rows.push_back(in_json(m, options.size, options.runs));
-    print(json_output(all ? rows : rows.front()));
+    print(json_output(all ? json_list(rows) : rows.front()));
     return 0;
   }
   Table table({"network", "input", "batch", "threads", "device", "precision", "median ms", "min ms", "p90 ms",
@@ -213,22 +212,22 @@ int profile(const Options& options) {
   for (const auto& place : plan.places) shapes.push_back(place.shape);
   Table table(
       {"node", "layer", "output", "implementation", "ms", "share", "GMAC", "GFLOP/s", "workspace KB"});
-  nlohmann::ordered_json rows = nlohmann::json::array();
+  std::vector<JsonText> rows;
   double in_nodes = 0;
   const auto row = [&](const std::string& node, std::string_view layer, const std::string& output,
                        std::string_view how, double s, double gmac, std::size_t workspace) {
     const double gflops = s > 0 ? 2 * gmac / s : 0;
     table.add({node, std::string(layer), output, std::string(how), fixed(s * 1e3, 3),
                fixed(100 * s / total, 1) + "%", fixed(gmac, 3), fixed(gflops, 1), text(workspace / 1000)});
-    rows.push_back({{"node", node},
-                    {"layer", layer},
-                    {"output", output},
-                    {"implementation", how},
-                    {"ms", s * 1e3},
-                    {"share", s / total},
-                    {"gmac", gmac},
-                    {"gflops", gflops},
-                    {"workspace_bytes", workspace}});
+    rows.push_back(json_object({{"node", node},
+                                {"layer", layer},
+                                {"output", output},
+                                {"implementation", how},
+                                {"ms", s * 1e3},
+                                {"share", s / total},
+                                {"gmac", gmac},
+                                {"gflops", gflops},
+                                {"workspace_bytes", workspace}}));
   };
   for (std::size_t i = 0; i < nodes.size(); ++i) {
     const std::string shape = text(shapes[static_cast<std::size_t>(nodes[i].output)]);
@@ -247,7 +246,7 @@ int profile(const Options& options) {
     row("upsample + argmax", "", text(width, 'x', height), "bands", std::max(0.0, total - in_nodes), 0, 0);
   row("total", "", "", model.program->runs_on(), total, static_cast<double>(plan.macs) / 1e9,
       plan.workspace_bytes);
-  print(options.format == "json" ? json_output(rows) : format(table, options.format));
+  print(options.format == "json" ? json_output(json_list(rows)) : format(table, options.format));
   return 0;
 }
 

@@ -1,6 +1,5 @@
 // atrous devices
 #include <CLI/CLI.hpp>
-#include <nlohmann/json.hpp>
 
 #include "cli/cli.h"
 #include "cli/json_output.h"
@@ -18,19 +17,19 @@ int run(bool json) {
   for (const Isa isa : supported_isas()) isas += text(isas.empty() ? "" : ", ", name_of(isa));
   const std::string threads = text(available_threads(), " threads");
   if (json) {
-    nlohmann::ordered_json devices = nlohmann::json::array({{{"device", "cpu"}, {"kind", isas}}});
+    std::vector<JsonText> devices{json_object({{"device", "cpu"}, {"kind", isas}})};
     for (std::size_t i = 0; i < cuda.devices.size(); ++i) {
       const DeviceInfo& d = cuda.devices[i];
-      devices.push_back({{"device", text("cuda:", i)},
-                         {"name", d.name},
-                         {"kind", d.kind},
-                         {"memory_bytes", d.memory_bytes},
-                         {"free_bytes", d.free_bytes}});
+      devices.push_back(json_object({{"device", text("cuda:", i)},
+                                     {"name", d.name},
+                                     {"kind", d.kind},
+                                     {"memory_bytes", d.memory_bytes},
+                                     {"free_bytes", d.free_bytes}}));
     }
-    nlohmann::ordered_json libraries = nlohmann::ordered_json::object();
-    for (const auto& [name, version] : cuda.libraries) libraries[name] = version;
-    nlohmann::ordered_json report{{"devices", devices}, {"libraries", libraries}};
-    if (!cuda.why_none.empty()) report["why_none"] = cuda.why_none;
+    JsonText libraries = json_object();
+    for (const auto& [name, version] : cuda.libraries) add_member(libraries, name, version);
+    JsonText report = json_object({{"devices", json_list(devices)}, {"libraries", libraries}});
+    if (!cuda.why_none.empty()) add_member(report, "why_none", cuda.why_none);
     print(json_output(report));
     return 0;
   }

@@ -1,7 +1,6 @@
 #include "cli/eval_output.h"
 
 #include <charconv>
-#include <nlohmann/json.hpp>
 
 #include "cli/cli.h"
 #include "cli/json_output.h"
@@ -10,11 +9,7 @@ namespace atrous::cli {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 std::string cell(const Ratio& ratio) { return ratio ? fixed(*ratio, 4) : "-"; }
-
-Json json(const Ratio& ratio) { return ratio ? Json(*ratio) : Json(nullptr); }
 
 // The shortest digits that give the same double; nothing where there is none.
 std::string exact(const Ratio& ratio) {
@@ -51,66 +46,70 @@ std::string summary_table(const Metrics& m) {
   return table.plain();
 }
 
-Json summary_json(const Metrics& m, std::int64_t void_pixels) {
-  return {{"pixels", m.pixels},
-          {"void_pixels", void_pixels},
-          {"pixel_accuracy", json(m.pixel_accuracy)},
-          {"mean_accuracy", json(m.mean_recall)},
-          {"mean_iou", json(m.mean_iou)},
-          {"mean_dice", json(m.mean_dice)},
-          {"mean_precision", json(m.mean_precision)},
-          {"mean_average_precision", json(m.mean_average_precision)},
-          {"frequency_weighted_iou", json(m.frequency_weighted_iou)},
-          {"micro_iou", json(m.micro_iou)},
-          {"micro_dice", json(m.micro_dice)},
-          {"image_mean_iou", json(m.image_mean_iou)},
-          {"image_mean_dice", json(m.image_mean_dice)},
-          {"image_pixel_accuracy", json(m.image_pixel_accuracy)},
-          {"cross_entropy", json(m.cross_entropy)}};
+JsonText summary_json(const Metrics& m, std::int64_t void_pixels) {
+  return json_object({{"pixels", m.pixels},
+                      {"void_pixels", void_pixels},
+                      {"pixel_accuracy", m.pixel_accuracy},
+                      {"mean_accuracy", m.mean_recall},
+                      {"mean_iou", m.mean_iou},
+                      {"mean_dice", m.mean_dice},
+                      {"mean_precision", m.mean_precision},
+                      {"mean_average_precision", m.mean_average_precision},
+                      {"frequency_weighted_iou", m.frequency_weighted_iou},
+                      {"micro_iou", m.micro_iou},
+                      {"micro_dice", m.micro_dice},
+                      {"image_mean_iou", m.image_mean_iou},
+                      {"image_mean_dice", m.image_mean_dice},
+                      {"image_pixel_accuracy", m.image_pixel_accuracy},
+                      {"cross_entropy", m.cross_entropy}});
 }
 
-Json classes_json(const Evaluation& e, const Metrics& metrics) {
-  Json classes = Json::array();
-  for (std::size_t c = 0; c < metrics.classes.size(); ++c) {
-    const ClassMetrics& m = metrics.classes[c];
-    classes.push_back({{"index", c},
-                       {"name", e.classes[c]},
-                       {"iou", json(m.iou)},
-                       {"dice", json(m.dice)},
-                       {"precision", json(m.precision)},
-                       {"recall", json(m.recall)},
-                       {"average_precision", json(m.average_precision)},
-                       {"iou_per_image", json(m.iou_per_image)},
-                       {"truth_pixels", m.truth_pixels},
-                       {"predicted_pixels", m.predicted_pixels},
-                       {"correct_pixels", m.correct_pixels}});
-  }
-  return classes;
+JsonText class_json(std::size_t index, const std::string& name, const ClassMetrics& m) {
+  return json_object({{"index", index},
+                      {"name", name},
+                      {"iou", m.iou},
+                      {"dice", m.dice},
+                      {"precision", m.precision},
+                      {"recall", m.recall},
+                      {"average_precision", m.average_precision},
+                      {"iou_per_image", m.iou_per_image},
+                      {"truth_pixels", m.truth_pixels},
+                      {"predicted_pixels", m.predicted_pixels},
+                      {"correct_pixels", m.correct_pixels}});
 }
 
-Json matrix_json(const ConfusionMatrix& m) {
-  Json rows = Json::array();
+JsonText classes_json(const Evaluation& e, const Metrics& metrics) {
+  std::vector<JsonText> classes;
+  for (std::size_t c = 0; c < metrics.classes.size(); ++c)
+    classes.push_back(class_json(c, e.classes[c], metrics.classes[c]));
+  return json_list(classes);
+}
+
+JsonText matrix_json(const ConfusionMatrix& m) {
+  std::vector<JsonText> rows;
   for (int truth = 0; truth < m.classes; ++truth) {
-    Json row = Json::array();
+    std::vector<std::int64_t> row;
     for (int prediction = 0; prediction < m.classes; ++prediction) row.push_back(m.at(truth, prediction));
-    rows.push_back(std::move(row));
+    rows.push_back(json_list(row));
   }
-  return rows;
+  return json_list(rows);
 }
 
-Json image_json(const ImageScore& s) {
-  Json iou = Json::array();
-  for (const auto& [c, value] : s.iou) iou.push_back({{"class", c}, {"iou", value}});
-  return {{"name", s.name},
-          {"width", s.width},
-          {"height", s.height},
-          {"pixels", s.pixels},
-          {"pixel_accuracy", json(s.pixel_accuracy)},
-          {"mean_iou", json(s.mean_iou)},
-          {"mean_dice", json(s.mean_dice)},
-          {"cross_entropy", json(s.cross_entropy)},
-          {"iou", std::move(iou)},
-          {"seconds", s.seconds}};
+JsonText image_json(const ImageScore& s) {
+  return json_object(
+      {{"name", s.name},
+       {"width", s.width},
+       {"height", s.height},
+       {"pixels", s.pixels},
+       {"pixel_accuracy", s.pixel_accuracy},
+       {"mean_iou", s.mean_iou},
+       {"mean_dice", s.mean_dice},
+       {"cross_entropy", s.cross_entropy},
+       {"iou", json_list(s.iou,
+                         [](const auto& of_class) {
+                           return json_object({{"class", of_class.first}, {"iou", of_class.second}});
+                         })},
+       {"seconds", s.seconds}});
 }
 
 }  // namespace
@@ -128,23 +127,22 @@ std::string evaluation_table(const Evaluation& e) {
 
 std::string evaluation_json(const Evaluation& e) {
   const Metrics metrics = e.metrics();
-  Json failed = Json::array(), images = Json::array();
-  for (const auto& [name, what] : e.failed) failed.push_back({{"name", name}, {"error", what}});
-  for (const ImageScore& s : e.images) images.push_back(image_json(s));
-  const Json all = {{"model", e.model},
-                    {"architecture", e.architecture},
-                    {"dataset", e.dataset},
-                    {"size", e.size},
-                    {"input", e.input},
-                    {"seconds", e.seconds},
-                    {"images", e.images.size()},
-                    {"failed", std::move(failed)},
-                    {"notes", notes(e)},
-                    {"summary", summary_json(metrics, e.void_pixels())},
-                    {"classes", classes_json(e, metrics)},
-                    {"confusion_matrix", matrix_json(e.confusion)},
-                    {"per_image", std::move(images)}};
-  return json_output(all);
+  const auto failure_json = [](const auto& failure) {
+    return json_object({{"name", failure.first}, {"error", failure.second}});
+  };
+  return json_output(json_object({{"model", e.model},
+                                  {"architecture", e.architecture},
+                                  {"dataset", e.dataset},
+                                  {"size", e.size},
+                                  {"input", e.input},
+                                  {"seconds", e.seconds},
+                                  {"images", e.images.size()},
+                                  {"failed", json_list(e.failed, failure_json)},
+                                  {"notes", json_list(notes(e))},
+                                  {"summary", summary_json(metrics, e.void_pixels())},
+                                  {"classes", classes_json(e, metrics)},
+                                  {"confusion_matrix", matrix_json(e.confusion)},
+                                  {"per_image", json_list(e.images, image_json)}}));
 }
 
 std::string classes_csv(const Evaluation& e) {

@@ -3,7 +3,8 @@
 #include <charconv>
 #include <iomanip>
 #include <map>
-#include <nlohmann/json.hpp>
+#include <optional>
+#include <tuple>
 #include <utility>
 
 #include "cli/cli.h"
@@ -31,14 +32,52 @@ bool is_parameter(const std::string& name) {
          !name.ends_with(".num_batches_tracked");
 }
 
-nlohmann::ordered_json describe_tensors(const StateDict& state) {
-  std::map<std::string, std::int64_t> by_dtype;
-  std::int64_t parameters = 0;
-  for (const auto& [name, tensor] : state.entries()) {
-    ++by_dtype[std::string(name_of(tensor.dtype))];
-    if (is_parameter(name)) parameters += tensor.elements();
+// What the network is and takes, or why it is none that atrous runs.
+struct Network {
+  std::optional<Model> model;
+  std::string reason;
+  int width = 0, height = 0;  // of the photo that the work and the memory below are for
+  std::int64_t macs = 0;
+  std::size_t arena_bytes = 0;
+};
+
+Network examine(const Checkpoint& checkpoint, const Options& options) {
+  Network out;
+  std::tie(out.width, out.height) = parse_size(options.size);
+  try {
+    Model model = make_model(checkpoint.state, checkpoint.metadata,
+                             {.name = options.file,
+                              .hyper = parse_arch(options.arch),
+                              .threads = options.threads,
+                              .config = checkpoint.config,
+                              .arch = checkpoint.arch,
+                              .normalisation = checkpoint.normalisation});
+    const Plan plan =
+        make_plan(*model.program, {1, out.height, out.width, 3}, resolve_threads(options.threads));
+    out.macs = plan.macs;
+    out.arena_bytes = plan.arena_bytes();
+    out.model = std::move(model);
+  } catch (const Error& error) {
+    if (!options.arch.empty() && error.code() == ErrorCode::invalid_argument)
+      fail(error.code(), options.file, ": ", error.what());
+    out.reason = error.what();
   }
-  return {{"tensors", state.size()}, {"parameters", parameters}, {"dtypes", by_dtype}};
+  return out;
+}
+
+struct Tensors {
+  std::size_t count = 0;
+  std::int64_t parameters = 0;
+  std::map<std::string, std::int64_t> by_dtype;
+};
+
+Tensors count_tensors(const StateDict& state) {
+  Tensors out{.count = state.size(), .by_dtype = {}};
+  for (const auto& [name, tensor] : state.entries()) {
+    ++out.by_dtype[std::string(name_of(tensor.dtype))];
+    if (is_parameter(name)) out.parameters += tensor.elements();
+  }
+  return out;
 }
 
 // The shortest digits that give the same float: 0.485 and not 0.48500001430511475.
@@ -52,118 +91,120 @@ double shortest(float value) {
   return out;
 }
 
-nlohmann::ordered_json in_json(const Preparation& p) {
-  const auto three = [](const std::array<float, 3>& v) {
-    return nlohmann::ordered_json{shortest(v[0]), shortest(v[1]), shortest(v[2])};
-  };
-  return {{"resize", in_words(p.resize)},
-          {"order", name_of(p.order)},
-          {"range", p.range},
-          {"mean", three(p.mean)},
-          {"std", three(p.std)},
-          {"summary", in_words(p.resize) + "; " + in_words(p)}};
+std::string summary(const Preparation& p) { return in_words(p.resize) + "; " + in_words(p); }
+
+JsonText in_json(const Preparation& p) {
+  const auto shortest_of = [](float v) { return shortest(v); };
+  return json_object({{"resize", in_words(p.resize)},
+                      {"order", name_of(p.order)},
+                      {"range", p.range},
+                      {"mean", json_list(p.mean, shortest_of)},
+                      {"std", json_list(p.std, shortest_of)},
+                      {"summary", summary(p)}});
 }
 
-// What the network is and takes, or why it is none that atrous runs.
-nlohmann::ordered_json describe_network(const Checkpoint& checkpoint, const Options& options) {
-  const auto [width, height] = parse_size(options.size);
-  nlohmann::ordered_json out;
-  try {
-    const Model model = make_model(checkpoint.state, checkpoint.metadata,
-                                   {.name = options.file,
-                                    .hyper = parse_arch(options.arch),
-                                    .threads = options.threads,
-                                    .config = checkpoint.config,
-                                    .arch = checkpoint.arch,
-                                    .normalisation = checkpoint.normalisation});
-    const Plan plan = make_plan(*model.program, {1, height, width, 3}, resolve_threads(options.threads));
-    out["architecture"] = model.architecture;
-    out["output_stride"] = model.output_stride;
-    out["aux"] = model.has_aux;
-    out["hyper"] = nlohmann::ordered_json::object();
-    for (const Hyper::Choice& choice : model.choices)
-      out["hyper"][choice.key] = {{"value", choice.value}, {"assumed", choice.assumed}};
-    if (!model.choice.empty()) out["choice"] = model.choice;
-    out["classes"] = model.classes;
-    out["preprocessing"] = in_json(model.preparation);
-    out["answer"] = name_of(model.answer().decision);
-    out["logits"] = model.logits();
-    out["background"] =
-        model.background ? nlohmann::ordered_json(*model.background) : nlohmann::ordered_json();
-    out["at"] = {{"width", width},
-                 {"height", height},
-                 {"gmac", static_cast<double>(plan.macs) / 1e9},
-                 {"weight_bytes", model.program->packed_bytes()},
-                 {"arena_bytes", plan.arena_bytes()}};
-  } catch (const Error& error) {
-    if (!options.arch.empty() && error.code() == ErrorCode::invalid_argument)
-      fail(error.code(), options.file, ": ", error.what());
-    out["architecture"] = nullptr;
-    out["reason"] = error.what();
+void add_members(JsonText& report, const Network& network) {
+  if (!network.model) {
+    add_member(report, "architecture", nullptr);
+    return add_member(report, "reason", network.reason);
   }
+  const Model& model = *network.model;
+  add_member(report, "architecture", model.architecture);
+  add_member(report, "output_stride", model.output_stride);
+  add_member(report, "aux", model.has_aux);
+  JsonText hyper = json_object();
+  for (const Hyper::Choice& choice : model.choices)
+    add_member(hyper, choice.key, json_object({{"value", choice.value}, {"assumed", choice.assumed}}));
+  add_member(report, "hyper", hyper);
+  if (!model.choice.empty()) add_member(report, "choice", model.choice);
+  add_member(report, "classes", json_list(model.classes));
+  add_member(report, "preprocessing", in_json(model.preparation));
+  add_member(report, "answer", name_of(model.answer().decision));
+  add_member(report, "logits", model.logits());
+  add_member(report, "background", model.background);
+  add_member(report, "at",
+             json_object({{"width", network.width},
+                          {"height", network.height},
+                          {"gmac", static_cast<double>(network.macs) / 1e9},
+                          {"weight_bytes", model.program->packed_bytes()},
+                          {"arena_bytes", network.arena_bytes}}));
+}
+
+JsonText in_json(const Checkpoint& checkpoint, const Network& network, const Options& options,
+                 const std::string& sha256) {
+  JsonText report = json_object({{"file", options.file}});
+  add_members(report, network);
+  const Tensors tensors = count_tensors(checkpoint.state);
+  JsonText dtypes = json_object();
+  for (const auto& [name, count] : tensors.by_dtype) add_member(dtypes, name, count);
+  add_member(report, "tensors", tensors.count);
+  add_member(report, "parameters", tensors.parameters);
+  add_member(report, "dtypes", dtypes);
+  add_member(report, "container", name_of(checkpoint.container));
+  add_member(report, "notes", json_list(checkpoint.notes));
+  add_member(report, "sha256", sha256);
+  if (!options.tensors || checkpoint.state.entries().empty()) return report;
+  JsonText state = json_object();
+  for (const auto& [name, tensor] : checkpoint.state.entries())
+    add_member(state, name,
+               json_object({{"dtype", name_of(tensor.dtype)}, {"shape", json_list(tensor.shape)}}));
+  add_member(report, "state", state);
+  return report;
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string out;
+  for (const std::string& word : words) out += (out.empty() ? "" : ", ") + word;
   return out;
 }
 
-std::string in_words(const nlohmann::ordered_json& report) {
+std::string in_words(const Checkpoint& checkpoint, const Network& network, const std::string& sha256) {
   std::string out;
   const auto line = [&](std::string_view name, const std::string& value) {
     out += text(name, std::string(name.size() < 15 ? 16 - name.size() : 2, ' '),
                 visible(value, Newlines::kept), '\n');
   };
-  if (report["architecture"].is_null()) {
-    line("architecture", "not one that atrous runs: " + report["reason"].get<std::string>());
+  if (!network.model) {
+    line("architecture", "not one that atrous runs: " + network.reason);
   } else {
-    const auto& at = report["at"];
-    std::string classes;
-    for (const auto& name : report["classes"])
-      classes += (classes.empty() ? "" : ", ") + name.get<std::string>();
-    line("architecture", report["architecture"].get<std::string>() +
-                             (report["aux"].get<bool>() ? ", with an auxiliary head" : ""));
-    std::string given, assumed;
-    for (const auto& [key, choice] : report["hyper"].items()) {
-      std::string& words = choice["assumed"].get<bool>() ? assumed : given;
-      words += text(words.empty() ? "" : ", ", key, "=", choice["value"].get<std::string>());
-    }
-    if (!given.empty()) line("given", given);
-    if (!assumed.empty()) line("assumed", assumed + " (the weights do not say: --arch)");
-    if (report.contains("choice")) line("", report["choice"].get<std::string>());
-    line("classes", text(report["classes"].size(), ": ", classes));
-    line("photos", report["preprocessing"]["summary"].get<std::string>());
-    if (report["answer"] == name_of(Decision::sigmoid))
-      line("answer", text("one logit: ", report["classes"][1].get<std::string>(),
-                          " where its sigmoid is above the threshold of 0.5"));
-    line("at " + text(at["width"].get<int>(), 'x', at["height"].get<int>()),
-         fixed(at["gmac"].get<double>(), 1) + " GMAC, " + megabytes(at["weight_bytes"].get<std::uint64_t>()) +
-             " of weights, " + megabytes(at["arena_bytes"].get<std::uint64_t>()) +
+    const Model& model = *network.model;
+    line("architecture", model.architecture + (model.has_aux ? ", with an auxiliary head" : ""));
+    std::vector<std::string> given, assumed;
+    for (const Hyper::Choice& choice : model.choices)
+      (choice.assumed ? assumed : given).push_back(text(choice.key, '=', choice.value));
+    if (!given.empty()) line("given", joined(given));
+    if (!assumed.empty()) line("assumed", joined(assumed) + " (the weights do not say: --arch)");
+    if (!model.choice.empty()) line("", model.choice);
+    line("classes", text(model.classes.size(), ": ", joined(model.classes)));
+    line("photos", summary(model.preparation));
+    if (model.answer().decision == Decision::sigmoid)
+      line("answer",
+           text("one logit: ", model.classes[1], " where its sigmoid is above the threshold of 0.5"));
+    line(text("at ", network.width, 'x', network.height),
+         fixed(static_cast<double>(network.macs) / 1e9, 1) + " GMAC, " +
+             megabytes(model.program->packed_bytes()) + " of weights, " + megabytes(network.arena_bytes) +
              " of activations and workspace");
   }
-  line("parameters", text(report["parameters"].get<std::int64_t>()));
-  std::string dtypes;
-  for (const auto& [name, count] : report["dtypes"].items())
-    dtypes += (dtypes.empty() ? "" : ", ") + text(count.get<std::int64_t>(), ' ', name);
-  line("tensors", text(report["tensors"].get<std::size_t>(), " (", dtypes, ")"));
-  line("container", report["container"].get<std::string>());
-  for (const auto& note : report["notes"]) line("", note.get<std::string>());
-  if (!report["sha256"].get<std::string>().empty()) line("sha256", report["sha256"].get<std::string>());
+  const Tensors tensors = count_tensors(checkpoint.state);
+  line("parameters", text(tensors.parameters));
+  std::vector<std::string> dtypes;
+  for (const auto& [name, count] : tensors.by_dtype) dtypes.push_back(text(count, ' ', name));
+  line("tensors", text(tensors.count, " (", joined(dtypes), ")"));
+  line("container", std::string(name_of(checkpoint.container)));
+  for (const std::string& note : checkpoint.notes) line("", note);
+  if (!sha256.empty()) line("sha256", sha256);
   return out;
 }
 
 int run(const Options& options) {
   const Checkpoint checkpoint = open_checkpoint(options.file, options.weights);
-  nlohmann::ordered_json report{{"file", options.file}};
-  report.update(describe_network(checkpoint, options));
-  report.update(describe_tensors(checkpoint.state));
-  report["container"] = name_of(checkpoint.container);
-  report["notes"] = checkpoint.notes;
-  report["sha256"] = sha256_of_model(options.file);
+  const Network network = examine(checkpoint, options);
+  const std::string sha256 = sha256_of_model(options.file);
   if (options.json) {
-    if (options.tensors)
-      for (const auto& [name, tensor] : checkpoint.state.entries())
-        report["state"][name] = {{"dtype", name_of(tensor.dtype)}, {"shape", tensor.shape}};
-    print(json_output(report));
+    print(json_output(in_json(checkpoint, network, options, sha256)));
     return 0;
   }
-  print(in_words(report));
+  print(in_words(checkpoint, network, sha256));
   if (!options.tensors) return 0;
   Table table({"tensor", "dtype", "shape"});
   for (const auto& [name, tensor] : checkpoint.state.entries())

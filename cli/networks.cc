@@ -1,9 +1,9 @@
 // atrous networks
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <nlohmann/json.hpp>
+#include <span>
 
 #include "cli/cli.h"
+#include "cli/json_output.h"
 #include "layers/networks/segmentation.h"
 #include "runtime/image/preprocess.h"
 #include "weights_tools/metadata.h"
@@ -50,49 +50,47 @@ std::string listing() {
   return out;
 }
 
-nlohmann::ordered_json in_json(const Family& family, std::string_view variant) {
-  nlohmann::ordered_json out{{"name", variant}, {"hyper", nlohmann::ordered_json::object()}};
+JsonText in_json(const PublishedCheckpoint& p) {
+  return json_object({{"file", p.file},
+                      {"url", p.folder == by_hand ? JsonText() : JsonText(text(p.folder, p.file))},
+                      {"mebibytes", p.mebibytes},
+                      {"miou", p.miou},
+                      {"data", p.data}});
+}
+
+JsonText in_json(const Family& family, std::string_view variant) {
   const PublishedNetwork network = published_network(family, variant);
-  for (const Hyper::Choice& choice : network.network.choices) out["hyper"][choice.key] = choice.value;
-  out["classes"] = network.network.classes;
-  out["tensors"] = network.keys.size();
-  const auto published = published_of(family, variant);
-  for (std::size_t i = 0; i < published.size(); ++i) {
-    const PublishedCheckpoint& p = *published[i];
-    const nlohmann::ordered_json one{
-        {"file", p.file},
-        {"url",
-         p.folder == by_hand ? nlohmann::ordered_json() : nlohmann::ordered_json(text(p.folder, p.file))},
-        {"mebibytes", p.mebibytes},
-        {"miou", p.miou},
-        {"data", p.data}};
-    if (i == 0)
-      out["published"] = one;
-    else
-      out["also_published"].push_back(one);
-  }
+  JsonText hyper = json_object();
+  for (const Hyper::Choice& choice : network.network.choices) add_member(hyper, choice.key, choice.value);
+  JsonText out = json_object({{"name", variant},
+                              {"hyper", hyper},
+                              {"classes", network.network.classes},
+                              {"tensors", network.keys.size()}});
+  std::vector<JsonText> published;
+  for (const PublishedCheckpoint* p : published_of(family, variant)) published.push_back(in_json(*p));
+  if (!published.empty()) add_member(out, "published", published.front());
+  if (published.size() > 1) add_member(out, "also_published", json_list(std::span(published).subspan(1)));
   return out;
 }
 
+JsonText in_json(const Family& family) {
+  const Preparation preparation = preparation_of(family);
+  return json_object({{"family", family.name},
+                      {"title", family.title},
+                      {"source", family.source},
+                      {"task", name_of(family.task)},
+                      {"preprocessing", json_object({{"resize", in_words(preparation.resize)},
+                                                     {"order", name_of(preparation.order)},
+                                                     {"range", preparation.range},
+                                                     {"mean", json_list(preparation.mean)},
+                                                     {"std", json_list(preparation.std)}})},
+                      {"variants", json_list(family.variants, [&](std::string_view variant) {
+                         return in_json(family, variant);
+                       })}});
+}
+
 std::string report() {
-  nlohmann::ordered_json all = nlohmann::ordered_json::array();
-  for (const Family& family : families()) {
-    const Preparation preparation = preparation_of(family);
-    nlohmann::ordered_json variants = nlohmann::ordered_json::array();
-    for (const std::string_view variant : family.variants) variants.push_back(in_json(family, variant));
-    all.push_back({{"family", family.name},
-                   {"title", family.title},
-                   {"source", family.source},
-                   {"task", name_of(family.task)},
-                   {"preprocessing",
-                    {{"resize", in_words(preparation.resize)},
-                     {"order", name_of(preparation.order)},
-                     {"range", preparation.range},
-                     {"mean", preparation.mean},
-                     {"std", preparation.std}}},
-                   {"variants", variants}});
-  }
-  return all.dump(2) + '\n';
+  return json_output(json_list(families(), [](const Family& family) { return in_json(family); }));
 }
 
 }  // namespace

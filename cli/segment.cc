@@ -2,11 +2,12 @@
 #include <unistd.h>
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <deque>
 #include <exception>
 #include <filesystem>
 #include <future>
-#include <nlohmann/json.hpp>
+#include <iterator>
 
 #include "cli/cli.h"
 #include "cli/inputs.h"
@@ -143,7 +144,7 @@ struct Job {
   Session& session;
   OverlayOptions style;
   std::string said = {};  // on standard output
-  nlohmann::ordered_json report = nlohmann::json::array();
+  std::vector<JsonText> report = {};
   std::exception_ptr failure = {};
   // The picture's own truth and how the labels compare with it, where asked for.
   std::optional<Truth> truth = {};
@@ -157,8 +158,8 @@ struct Job {
   Image sheet_of(const Segmentation&, const Image& under, std::span<const LegendEntry>) const;
   std::string in_words(const std::string& name, const Segmentation&, const std::vector<ClassShare>&,
                        const std::vector<std::string>& files) const;
-  nlohmann::ordered_json in_json(const std::string& name, const Segmentation&, const std::vector<ClassShare>&,
-                                 const std::vector<std::string>& files) const;
+  JsonText in_json(const std::string& name, const Segmentation&, const std::vector<ClassShare>&,
+                   const std::vector<std::string>& files) const;
   const std::string& class_name(int c) const { return model.classes[static_cast<std::size_t>(c)]; }
 };
 
@@ -244,38 +245,35 @@ std::string Job::in_words(const std::string& name, const Segmentation& s,
   return said;
 }
 
-nlohmann::ordered_json Job::in_json(const std::string& name, const Segmentation& s,
-                                    const std::vector<ClassShare>& shares,
-                                    const std::vector<std::string>& files) const {
-  const auto number = [](const Ratio& r) {
-    return r ? nlohmann::ordered_json(*r) : nlohmann::ordered_json();
+JsonText Job::in_json(const std::string& name, const Segmentation& s, const std::vector<ClassShare>& shares,
+                      const std::vector<std::string>& files) const {
+  const auto class_json = [this](const ClassShare& c) {
+    JsonText out = json_object({{"index", c.index},
+                                {"name", class_name(c.index)},
+                                {"pixels", c.pixels},
+                                {"share", c.share},
+                                {"confidence", c.confidence}});
+    if (truth) add_member(out, "iou", against_truth.classes[static_cast<std::size_t>(c.index)].iou);
+    return out;
   };
-  nlohmann::ordered_json classes = nlohmann::json::array();
-  for (const ClassShare& c : shares) {
-    classes.push_back({{"index", c.index},
-                       {"name", class_name(c.index)},
-                       {"pixels", c.pixels},
-                       {"share", c.share},
-                       {"confidence", c.confidence}});
-    if (truth) classes.back()["iou"] = number(against_truth.classes[static_cast<std::size_t>(c.index)].iou);
-  }
-  nlohmann::ordered_json out{
-      {"file", name},
-      {"width", s.labels.width},
-      {"height", s.labels.height},
-      {"input_width", s.input_width},
-      {"input_height", s.input_height},
-      {"device", model.program->runs_on()},
-      {"precision", model.program->precision()},
-      {"classes", classes},
-      {"seconds",
-       {{"prepare", s.prepare_seconds}, {"network", s.network_seconds}, {"label", s.label_seconds}}},
-      {"written", files}};
+  JsonText out = json_object({{"file", name},
+                              {"width", s.labels.width},
+                              {"height", s.labels.height},
+                              {"input_width", s.input_width},
+                              {"input_height", s.input_height},
+                              {"device", model.program->runs_on()},
+                              {"precision", model.program->precision()},
+                              {"classes", json_list(shares, class_json)},
+                              {"seconds", json_object({{"prepare", s.prepare_seconds},
+                                                       {"network", s.network_seconds},
+                                                       {"label", s.label_seconds}})},
+                              {"written", json_list(files)}});
   if (truth)
-    out["truth"] = {{"file", options.truth.file},
-                    {"mean_iou", number(against_truth.mean_iou)},
-                    {"pixel_accuracy", number(against_truth.pixel_accuracy)},
-                    {"notes", truth->notes}};
+    add_member(out, "truth",
+               json_object({{"file", options.truth.file},
+                            {"mean_iou", against_truth.mean_iou},
+                            {"pixel_accuracy", against_truth.pixel_accuracy},
+                            {"notes", json_list(truth->notes)}}));
   return out;
 }
 
@@ -408,7 +406,7 @@ int run(const Options& options) {
     complain(sentence);
     ++broken;
   };
-  nlohmann::ordered_json report = nlohmann::json::array();
+  std::vector<JsonText> report;
   std::deque<std::future<Job>> at_work;  // in the order of the inputs, of which `taken` have been dealt with
   for (std::size_t taken = 0, put = 0; taken < inputs.size(); ++taken) {
     for (; put < inputs.size() && at_work.size() < at_once; ++put)
@@ -418,7 +416,7 @@ int run(const Options& options) {
     const Job job = at_work.front().get();
     at_work.pop_front();
     if (!job.said.empty()) print(job.said);
-    for (const auto& entry : job.report) report.push_back(entry);
+    std::ranges::copy(job.report, std::back_inserter(report));
     try {
       if (job.failure) std::rethrow_exception(job.failure);
     } catch (const OutOfMemory& error) {
@@ -433,7 +431,7 @@ int run(const Options& options) {
   }
   if (progress) clear_progress();
   if (!options.json.empty()) {
-    const std::string json = json_output(report);
+    const std::string json = json_output(json_list(report));
     write_to(options.json, std::as_bytes(std::span(json)));
   }
   if (broken == 0) return 0;

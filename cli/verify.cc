@@ -2,7 +2,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <iomanip>
-#include <nlohmann/json.hpp>
 
 #include "cli/cli.h"
 #include "cli/json_output.h"
@@ -34,7 +33,7 @@ constexpr std::uint64_t most_npy_bytes = std::uint64_t{4} << 30;
 struct Finding {
   std::string sentence;
   bool holds = true;
-  nlohmann::ordered_json json;
+  JsonText json;
 };
 
 std::string scientific(double value) { return text(std::scientific, std::setprecision(2), value); }
@@ -62,11 +61,13 @@ Finding run_stored_test(const Model& model, const Options& options, const SelfTe
   const double deviation = naming_layer(session, input.view(), [&] { return run_self_test(session, test); });
   const double tolerance = static_cast<double>(test.tolerance);
   const bool holds = deviation <= tolerance;
-  return {text("self-test: ", test.values.size(), " logits at ", test.width, "x", test.height,
-               ", largest deviation ", scientific(deviation), " of the largest logit, tolerance ",
-               scientific(tolerance), holds ? ": holds" : ": FAILS"),
-          holds,
-          {{"check", "self-test"}, {"deviation", deviation}, {"tolerance", tolerance}, {"holds", holds}}};
+  return {
+      text("self-test: ", test.values.size(), " logits at ", test.width, "x", test.height,
+           ", largest deviation ", scientific(deviation), " of the largest logit, tolerance ",
+           scientific(tolerance), holds ? ": holds" : ": FAILS"),
+      holds,
+      json_object(
+          {{"check", "self-test"}, {"deviation", deviation}, {"tolerance", tolerance}, {"holds", holds}})};
 }
 
 Tensor input_of(const Options& options) {
@@ -75,11 +76,10 @@ Tensor input_of(const Options& options) {
   return self_test_input(height, width);
 }
 
-nlohmann::ordered_json in_json(const Difference& d) {
-  const auto number = [](double v) {
-    return std::isfinite(v) ? nlohmann::ordered_json(v) : nlohmann::ordered_json();
-  };
-  return {{"max_abs", number(d.max_abs)}, {"relative", number(d.relative)}, {"cosine", number(d.cosine)}};
+void add_members(JsonText& object, const Difference& d) {
+  add_member(object, "max_abs", d.max_abs);
+  add_member(object, "relative", d.relative);
+  add_member(object, "cosine", d.cosine);
 }
 
 // Layer by layer against another session on the same input. Prints the table of layers up to the first that
@@ -96,11 +96,10 @@ Finding compare_with(const std::string& what, const Model& model, const Model& o
       layers, [&](const LayerDifference& l) { return !(l.difference.relative <= options.tolerance); });
   const bool holds = diverges == layers.end();
   Table table({"layer", "kind", "output", "max abs", "relative", "cosine"});
-  nlohmann::ordered_json rows = nlohmann::json::array();
+  std::vector<JsonText> rows;
   for (const LayerDifference& l : layers) {
     const auto& d = l.difference;
-    rows.push_back({{"layer", l.node}, {"kind", l.layer}});
-    rows.back().update(in_json(d));
+    add_members(rows.emplace_back(json_object({{"layer", l.node}, {"kind", l.layer}})), d);
     table.add({l.node, std::string(l.layer), text(l.shape), scientific(d.max_abs), scientific(d.relative),
                fixed(d.cosine, 9)});
   }
@@ -118,10 +117,12 @@ Finding compare_with(const std::string& what, const Model& model, const Model& o
              diverges->layer, "): max abs ", scientific(diverges->difference.max_abs), ", relative ",
              scientific(diverges->difference.relative), ", cosine ", fixed(diverges->difference.cosine, 9),
              ", tolerance ", scientific(options.tolerance), ": FAILS");
-  nlohmann::ordered_json json{
-      {"check", what}, {"layers", rows}, {"tolerance", options.tolerance}, {"holds", holds}};
-  json["first_divergence"] = holds ? nlohmann::ordered_json() : nlohmann::ordered_json(diverges->node);
-  return {sentence, holds, json};
+  return {sentence, holds,
+          json_object({{"check", what},
+                       {"layers", json_list(rows)},
+                       {"tolerance", options.tolerance},
+                       {"holds", holds},
+                       {"first_divergence", holds ? JsonText() : JsonText(diverges->node)}})};
 }
 
 // Against logits at the input's size, as `atrous segment --logits` or torch gives them.
@@ -148,9 +149,9 @@ Finding compare_with_logits(const Model& model, const Options& options) {
     if (!(d.relative <= worst.relative)) worst = d;
   }
   const bool holds = worst.relative <= options.tolerance;
-  nlohmann::ordered_json json{
-      {"check", options.reference}, {"tolerance", options.tolerance}, {"holds", holds}};
-  json.update(in_json(worst));
+  JsonText json =
+      json_object({{"check", options.reference}, {"tolerance", options.tolerance}, {"holds", holds}});
+  add_members(json, worst);
   return {text("against ", options.reference, ": max abs ", scientific(worst.max_abs), ", relative ",
                scientific(worst.relative), ", cosine ", fixed(worst.cosine, 9), ", tolerance ",
                scientific(options.tolerance), holds ? ": holds" : ": FAILS"),
@@ -212,12 +213,9 @@ int run(const Options& options) {
          ": holds no self-test (atrous convert stores one); --reference or --device compare it with "
          "something");
 
-  nlohmann::ordered_json report = nlohmann::json::array();
-  for (const Finding& f : findings) {
+  if (options.json) print(json_output(json_list(findings, [](const Finding& f) { return f.json; })));
+  for (const Finding& f : findings)
     if (!options.json) print(visible(f.sentence, Newlines::kept) + '\n');
-    report.push_back(f.json);
-  }
-  if (options.json) print(json_output(report));
   return std::ranges::all_of(findings, &Finding::holds) ? 0 : 1;
 }
 

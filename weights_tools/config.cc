@@ -17,7 +17,7 @@ constexpr int deepest = 16;
 
 std::optional<std::string> plain_text(const Json& value) {
   if (value.is_null() || value.object() || value.list()) return std::nullopt;
-  return value.string() ? *value.string() : json_text(value);
+  return value.string() ? *value.string() : json_text(value).text;
 }
 
 std::optional<std::string> as_config_text(const Json& value) {

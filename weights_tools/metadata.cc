@@ -4,7 +4,6 @@
 #include <cmath>
 #include <iomanip>
 #include <limits>
-#include <span>
 #include <string_view>
 
 #include "layers/base/error.h"
@@ -25,25 +24,20 @@ constexpr std::size_t name_limit = 256, class_limit = 256, value_limit = std::si
 constexpr int size_limit = 16384;
 
 // Nine significant digits identify a float. JSON's -0 is the integer 0, so a negative zero takes a point.
-std::string number(float value) {
+JsonText number(float value) {
   if (!std::isfinite(value))
     fail(ErrorCode::invalid_argument, "metadata: the number ", value, " is not finite");
-  if (value == 0) return std::signbit(value) ? "-0.0" : "0";
-  return text(std::setprecision(9), value);
+  if (value == 0) return JsonText::verbatim(std::signbit(value) ? "-0.0" : "0");
+  return JsonText::verbatim(text(std::setprecision(9), value));
 }
 
 template <class Range>
-std::string numbers(const Range& values) {
-  return json_list(values, [](float v) { return number(v); });
+JsonText numbers(const Range& values) {
+  return json_list(values, number);
 }
 
-std::string integers(std::span<const std::int64_t> values) {
-  return json_list(values, [](std::int64_t v) { return text(v); });
-}
-
-std::string colours(const Palette& palette) {
-  return json_list(palette,
-                   [](const Colour& c) { return integers(std::vector<std::int64_t>(c.begin(), c.end())); });
+JsonText colours(const Palette& palette) {
+  return json_list(palette, [](const Colour& c) { return json_list(c); });
 }
 
 std::string_view name_of(ResizeRule::Kind kind) {
@@ -59,19 +53,22 @@ std::string_view name_of(ResizeRule::Kind kind) {
 }
 
 // Keys in the order of the alphabet.
-std::string resize_text(const ResizeRule& r) {
-  std::string out = "{";
-  if (r.center_crop != 0) out += text("\"center_crop\":", r.center_crop, ",");
-  if (r.kind == ResizeRule::Kind::exact) out += text("\"height\":", r.height, ",");
-  out += text("\"kind\":\"", name_of(r.kind), "\"");
-  if (r.kind != ResizeRule::Kind::none) out += text(",\"width\":", r.width);
-  return out + "}";
+JsonText in_json(const ResizeRule& r) {
+  JsonText out = json_object();
+  if (r.center_crop != 0) add_member(out, "center_crop", r.center_crop);
+  if (r.kind == ResizeRule::Kind::exact) add_member(out, "height", r.height);
+  add_member(out, "kind", name_of(r.kind));
+  if (r.kind != ResizeRule::Kind::none) add_member(out, "width", r.width);
+  return out;
 }
 
-std::string self_test_text(const SelfTest& t) {
-  return text("{\"height\":", t.height, ",\"width\":", t.width, ",\"indices\":", integers(t.indices),
-              ",\"values\":", numbers(t.values), ",\"largest\":", number(t.largest),
-              ",\"tolerance\":", number(t.tolerance), "}");
+JsonText in_json(const SelfTest& t) {
+  return json_object({{"height", t.height},
+                      {"width", t.width},
+                      {"indices", json_list(t.indices)},
+                      {"values", numbers(t.values)},
+                      {"largest", number(t.largest)},
+                      {"tolerance", number(t.tolerance)}});
 }
 
 // Everything below reads; `what` is the key, for sentences.
@@ -177,7 +174,8 @@ ResizeRule read_resize(const std::string& value) {
   const auto kinds = {ResizeRule::Kind::none, ResizeRule::Kind::shorter_side, ResizeRule::Kind::exact};
   const auto found =
       std::ranges::find_if(kinds, [&](auto k) { return kind.string() && *kind.string() == name_of(k); });
-  if (found == kinds.end()) fail_metadata("resize", text("has an unknown kind ", printable(json_text(kind))));
+  if (found == kinds.end())
+    fail_metadata("resize", text("has an unknown kind ", printable(json_text(kind).text)));
   out.kind = *found;
   if (out.kind != ResizeRule::Kind::none) out.width = size(member(json, "width", "resize"), "resize width");
   if (out.kind == ResizeRule::Kind::exact)
@@ -296,11 +294,11 @@ Strings to_strings(const Metadata& m) try {
   const bool newer = p.range != 1 || p.order != ChannelOrder::rgb || !m.hyper.empty();
   Strings out{{"atrous.format", text(newer ? second_version : first_version)},
               {"architecture", m.architecture},
-              {"classes", json_list(m.classes, [](const std::string& name) { return json_string(name); })},
-              {"palette", colours(m.palette)},
-              {"mean", numbers(p.mean)},
-              {"std", numbers(p.std)},
-              {"resize", resize_text(p.resize)},
+              {"classes", json_list(m.classes).text},
+              {"palette", colours(m.palette).text},
+              {"mean", numbers(p.mean).text},
+              {"std", numbers(p.std).text},
+              {"resize", in_json(p.resize).text},
               {"source", m.source},
               {"source_sha256", m.source_sha256}};
   if (p.range != 1) out.emplace("range", text(p.range));
@@ -309,7 +307,7 @@ Strings to_strings(const Metadata& m) try {
   if (m.align_corners) out.emplace("align_corners", *m.align_corners ? "true" : "false");
   if (m.background) out.emplace("background", *m.background == no_background ? "none" : text(*m.background));
   if (!m.hyper.empty()) out.emplace("hyper", m.hyper);
-  if (m.self_test) out.emplace("self_test", self_test_text(*m.self_test));
+  if (m.self_test) out.emplace("self_test", in_json(*m.self_test).text);
   metadata_from_strings(out);  // nothing is written that would not be read
   return out;
 } catch (...) {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
+#include <istream>
 #include <optional>
 #include <streambuf>
 #include <string_view>
@@ -11,12 +11,11 @@
 #include "runtime/evaluation/coco_mask.h"
 #include "weights_tools/io/clean_text.h"
 #include "weights_tools/io/file.h"
+#include "weights_tools/io/json.h"
 
 namespace atrous {
 
 namespace {
-
-using Json = nlohmann::json;
 
 constexpr std::uint64_t file_limit = std::uint64_t{4} << 30;
 constexpr std::int64_t pixel_limit = 200'000'000;  // ReadOptions::max_pixels
@@ -72,34 +71,33 @@ struct Record {
   std::optional<std::string> compressed;
 };
 
-// Receives nlohmann-json's events. Depth 1 is the file's object, 2 a list in it, 3 a record, below 3 a
+// Depth 1 is the file's object, 2 a list in it, 3 a record, below 3 a
 // record's fields. Whatever is not asked for passes by.
-class InstancesReader final : public nlohmann::json_sax<Json> {
+class InstancesReader final : public JsonEvents {
  public:
   explicit InstancesReader(CocoInstances& out) : out_(out) {}
   bool complete() const { return has_images_ && has_annotations_; }
 
-  bool null() override { return true; }
-  bool boolean(bool) override { return true; }
-  bool number_integer(number_integer_t v) override { return number(static_cast<double>(v), v); }
-  bool number_unsigned(number_unsigned_t v) override {
+  void null() override {}
+  void boolean(bool) override {}
+  void negative_integer(std::int64_t v) override { number(static_cast<double>(v), v); }
+  void natural_number(std::uint64_t v) override {
     if (v > std::uint64_t{1} << 62) return number(static_cast<double>(v), std::nullopt);
-    return number(static_cast<double>(v), static_cast<std::int64_t>(v));
+    number(static_cast<double>(v), static_cast<std::int64_t>(v));
   }
-  bool number_float(number_float_t v, const string_t&) override { return number(v, std::nullopt); }
-  bool binary(binary_t&) override { return true; }
-  bool string(string_t& value) override;
-  bool key(string_t& name) override;
-  bool start_object(std::size_t) override;
-  bool end_object() override;
-  bool start_array(std::size_t) override;
-  bool end_array() override;
-  bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception&) override {
+  void floating_point(double v, std::string_view) override { number(v, std::nullopt); }
+  void string(std::string& value) override;
+  void key(std::string& name) override;
+  void start_object() override;
+  void end_object() override;
+  void start_list() override;
+  void end_list() override { --depth_; }
+  void malformed(std::size_t position) override {
     fail(ErrorCode::malformed, "not JSON, from its byte ", position, " on");
   }
 
  private:
-  bool number(double value, std::optional<std::int64_t> integer);
+  void number(double value, std::optional<std::int64_t> integer);
   void descend();
   bool in_field(std::string_view field) const { return in_record_ && field_ == field; }
   template <class... Parts>
@@ -126,7 +124,7 @@ void InstancesReader::descend() {
   if (++depth_ > depth_limit) fail(ErrorCode::malformed, "nests deeper than ", depth_limit, " levels");
 }
 
-bool InstancesReader::key(string_t& name) {
+void InstancesReader::key(std::string& name) {
   if (depth_ == 1) {
     section_ = name == "images" || name == "annotations" || name == "categories" ? name : std::string();
     count_ = 0;
@@ -135,10 +133,9 @@ bool InstancesReader::key(string_t& name) {
   } else if (in_record_ && depth_ == 4) {
     part_ = name.size() < 32 ? name : std::string();
   }
-  return true;
 }
 
-bool InstancesReader::start_object(std::size_t) {
+void InstancesReader::start_object() {
   descend();
   if (depth_ == 3 && !section_.empty()) {
     in_record_ = true;
@@ -147,19 +144,17 @@ bool InstancesReader::start_object(std::size_t) {
     ++count_;
   }
   if (depth_ == 4) part_.clear();
-  return true;
 }
 
-bool InstancesReader::end_object() {
+void InstancesReader::end_object() {
   if (depth_ == 3 && in_record_) {
     finish_record();
     in_record_ = false;
   }
   --depth_;
-  return true;
 }
 
-bool InstancesReader::start_array(std::size_t) {
+void InstancesReader::start_list() {
   descend();
   if (depth_ == 1) fail(ErrorCode::malformed, "expected an object with images and annotations, found a list");
   if (depth_ == 2) {
@@ -168,16 +163,10 @@ bool InstancesReader::start_array(std::size_t) {
   }
   if (depth_ == 4) part_.clear();
   if (depth_ == 5 && in_field("segmentation") && part_.empty()) record_.polygons.emplace_back();
-  return true;
 }
 
-bool InstancesReader::end_array() {
-  --depth_;
-  return true;
-}
-
-bool InstancesReader::number(double value, std::optional<std::int64_t> integer) {
-  if (!in_record_) return true;
+void InstancesReader::number(double value, std::optional<std::int64_t> integer) {
+  if (!in_record_) return;
   if (depth_ == 3) {
     if (field_ == "id") record_.id = integer;
     if (field_ == "image_id") record_.image = integer;
@@ -189,15 +178,13 @@ bool InstancesReader::number(double value, std::optional<std::int64_t> integer) 
     if (part_ == "counts") record_.runs.push_back(value);
     if (part_ == "size") record_.size.push_back(value);
   }
-  return true;
 }
 
-bool InstancesReader::string(string_t& value) {
-  if (!in_record_) return true;
+void InstancesReader::string(std::string& value) {
+  if (!in_record_) return;
   if (depth_ == 3 && field_ == "file_name") record_.file_name = value;
   if (depth_ == 3 && field_ == "name") record_.name = value;
   if (depth_ == 4 && field_ == "segmentation" && part_ == "counts") record_.compressed = std::move(value);
-  return true;
 }
 
 std::int64_t InstancesReader::need(const std::optional<std::int64_t>& field, std::string_view name) const {
@@ -287,7 +274,7 @@ void parse(const InputFile& file, CocoInstances& out) {
   FileBuffer buffer(file);
   std::istream stream(&buffer);
   InstancesReader reader(out);
-  Json::sax_parse(stream, &reader);
+  parse_json(stream, reader);
   if (!reader.complete()) fail(ErrorCode::malformed, "expected lists of images and annotations, found none");
   std::ranges::sort(out.images, {}, &CocoImage::id);
   std::ranges::stable_sort(out.instances, {}, &CocoInstance::image);

@@ -23,69 +23,61 @@ constexpr std::int64_t largest_count = std::int64_t{1} << 44;
 
 // ---- writing
 
-// Names and sentences may hold any bytes; what is no UTF-8 is replaced.
-std::string string(std::string_view s) { return json_string(s, Utf8::replaced); }
-
 std::string digest(const std::string& body) { return sha256_of_bytes(std::as_bytes(std::span(body))); }
 
-std::string hex(double value) {
+JsonText hex(double value) {
   char digits[40];
-  return string({digits, std::to_chars(digits, digits + sizeof digits, value, std::chars_format::hex).ptr});
+  const char* end = std::to_chars(digits, digits + sizeof digits, value, std::chars_format::hex).ptr;
+  return std::string_view(digits, end);
 }
 
-std::string hex(const Ratio& ratio) { return ratio ? hex(*ratio) : "null"; }
+JsonText hex(const Ratio& ratio) { return ratio ? hex(*ratio) : JsonText(); }
 
-std::string counts_json(const std::vector<std::int64_t>& counts) {
-  return json_list(counts, [](std::int64_t count) { return json_number(count); });
-}
-
-std::string to_json(const ImageScore& s) {
-  return json_object({{"width", json_number(s.width)},
-                      {"height", json_number(s.height)},
-                      {"pixels", json_number(s.pixels)},
+JsonText in_json(const ImageScore& s) {
+  return json_object({{"width", s.width},
+                      {"height", s.height},
+                      {"pixels", s.pixels},
                       {"pixel_accuracy", hex(s.pixel_accuracy)},
                       {"mean_iou", hex(s.mean_iou)},
                       {"mean_dice", hex(s.mean_dice)},
                       {"cross_entropy", hex(s.cross_entropy)},
                       {"iou", json_list(s.iou,
                                         [](const auto& of_class) {
-                                          return text('[', of_class.first, ',', hex(of_class.second), ']');
+                                          return json_list({of_class.first, hex(of_class.second)});
                                         })},
                       {"seconds", hex(s.seconds)}});
 }
 
-std::string to_json(const ScoreHistogram& s) {
-  if (s.classes == 0) return "null";
-  return json_object({{"positives", counts_json(s.positives)},
-                      {"all", counts_json(s.all)},
+JsonText in_json(const ScoreHistogram& s) {
+  if (s.classes == 0) return nullptr;
+  return json_object({{"positives", json_list(s.positives)},
+                      {"all", json_list(s.all)},
                       {"cross_entropy", hex(s.cross_entropy)},
-                      {"pixels", json_number(s.pixels)}});
+                      {"pixels", s.pixels}});
 }
 
-std::string to_json(const RunIdentity& identity) {
-  return json_list(identity, [](const auto& pair) {
-    return text('[', string(pair.first), ',', string(pair.second), ']');
-  });
+JsonText in_json(const RunIdentity& identity) {
+  return json_list(identity, [](const auto& pair) { return json_list({pair.first, pair.second}); });
 }
 
-std::string images_json(const std::vector<std::string>& names, const Evaluation& e) {
+JsonText images_json(const std::vector<std::string>& names, const Evaluation& e) {
   const std::span done(names.data(), std::min(names.size(), e.images.size() + e.failed.size()));
   std::size_t image = 0, failure = 0;
   return json_list(done, [&](const std::string& name) {
-    if (image < e.images.size() && e.images[image].name == name) return to_json(e.images[image++]);
-    return json_object({{"failed", string(e.failed.at(failure++).second)}});
+    if (image < e.images.size() && e.images[image].name == name) return in_json(e.images[image++]);
+    return json_object({{"failed", e.failed.at(failure++).second}});
   });
 }
 
-std::string to_json(const LabelForms& f) { return counts_json({f.colours, f.renumbered, f.other_order}); }
+JsonText in_json(const LabelForms& f) { return json_list({f.colours, f.renumbered, f.other_order}); }
 
-std::string to_json(const std::optional<BinaryReading>& b) {
-  if (!b) return "null";
-  return json_object({{"zeros", json_number(std::int64_t{b->zeros})},
-                      {"foreground", json_number(std::int64_t{b->foreground})},
-                      {"confusion", counts_json(b->confusion.counts)},
-                      {"scores", to_json(b->scores)},
-                      {"images", json_list(b->images, [](const ImageScore& s) { return to_json(s); })}});
+JsonText in_json(const std::optional<BinaryReading>& b) {
+  if (!b) return nullptr;
+  return json_object({{"zeros", std::int64_t{b->zeros}},
+                      {"foreground", std::int64_t{b->foreground}},
+                      {"confusion", json_list(b->confusion.counts)},
+                      {"scores", in_json(b->scores)},
+                      {"images", json_list(b->images, [](const ImageScore& s) { return in_json(s); })}});
 }
 
 // ---- reading; everything may be anything
@@ -107,7 +99,7 @@ struct Reader {
   std::int64_t integer(const Json& json, std::int64_t low, std::int64_t high, std::string_view what) const {
     const std::int64_t* value = json.integer();
     if (!value || *value < low || *value > high)
-      refuse(what, " is ", printable(json_text(json)), ", expected ", low, " to ", high);
+      refuse(what, " is ", printable(json_text(json).text), ", expected ", low, " to ", high);
     return *value;
   }
 
@@ -117,7 +109,7 @@ struct Reader {
     double value = 0;
     const auto [stop, error] = std::from_chars(digits.data(), end, value, std::chars_format::hex);
     if (error != std::errc() || stop != end)
-      refuse(what, " is ", printable(json_text(json)), ", expected a hexadecimal number");
+      refuse(what, " is ", printable(json_text(json).text), ", expected a hexadecimal number");
     return value;
   }
 
@@ -221,9 +213,9 @@ struct Reader {
     const Json* version = json ? json->find("atrous_evaluation") : nullptr;
     if (!version) refuse("is not the state of an evaluation");
     if (!version->integer() || *version->integer() != format_version)
-      refuse("is of version ", printable(json_text(*version)), ", expected ", format_version);
+      refuse("is of version ", printable(json_text(*version).text), ", expected ", format_version);
     const std::string* checksum = member(*json, "sha256").string();
-    if (!checksum || *checksum != digest(json_text(member(*json, "state"))))
+    if (!checksum || *checksum != digest(json_text(member(*json, "state")).text))
       refuse("is damaged: its sha256 does not fit");
     return *std::move(json);
   }
@@ -260,13 +252,14 @@ struct Reader {
 
 void save_evaluation(const std::string& path, const RunIdentity& identity,
                      const std::vector<std::string>& names, const Evaluation& e) try {
-  const std::string body = json_object({{"identity", to_json(identity)},
+  const std::string body = json_object({{"identity", in_json(identity)},
                                         {"seconds", hex(e.seconds)},
-                                        {"confusion", counts_json(e.confusion.counts)},
-                                        {"scores", to_json(e.scores)},
+                                        {"confusion", json_list(e.confusion.counts)},
+                                        {"scores", in_json(e.scores)},
                                         {"images", images_json(names, e)},
-                                        {"forms", to_json(e.forms)},
-                                        {"binary", to_json(e.binary)}});
+                                        {"forms", in_json(e.forms)},
+                                        {"binary", in_json(e.binary)}})
+                               .text;
   const std::string file = text("{\"atrous_evaluation\": ", format_version, ", \"sha256\": \"", digest(body),
                                 "\",\n\"state\": ", body, "}\n");
   write_file(path, std::as_bytes(std::span(file)));
@@ -280,7 +273,7 @@ void load_evaluation(const std::string& path, const RunIdentity& identity,
   const Json json = reader.parse(read_file(path, largest_file));
   const Json& state = reader.member(json, "state");
   // Through text once, as the file's went.
-  const std::optional<Json> expected = parse_json(to_json(identity), 2, "identity");
+  const std::optional<Json> expected = parse_json(in_json(identity).text, 2, "identity");
   reader.compare(reader.list(state, "identity"), *expected->list());
 
   Evaluation e = evaluation;

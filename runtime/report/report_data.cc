@@ -19,12 +19,12 @@ namespace {
 constexpr std::size_t curve_points = 200;
 
 // What a page may show, in ASCII: whatever is beyond becomes \u.
-std::string string(std::string_view s) { return json_string(visible(s), Utf8::ascii); }
+JsonText string(std::string_view s) { return json_string(visible(s), Utf8::ascii); }
 
 // Six digits behind the point are more than a page shows.
-std::string number(Ratio value, double scale = 1e6) {
-  if (!value || !std::isfinite(*value)) return "null";
-  return json_number(std::round(*value * scale) / scale);
+JsonText number(Ratio value, double scale = 1e6) {
+  if (!value || !std::isfinite(*value)) return nullptr;
+  return std::round(*value * scale) / scale;
 }
 
 std::string hex_colour(const Palette& palette, std::size_t c) {
@@ -34,8 +34,8 @@ std::string hex_colour(const Palette& palette, std::size_t c) {
   return out.data();
 }
 
-std::string summary_json(const Metrics& m) {
-  return json_object({{"pixels", json_number(m.pixels)},
+JsonText summary_json(const Metrics& m) {
+  return json_object({{"pixels", m.pixels},
                       {"mean_iou", number(m.mean_iou)},
                       {"pixel_accuracy", number(m.pixel_accuracy)},
                       {"mean_dice", number(m.mean_dice)},
@@ -47,7 +47,7 @@ std::string summary_json(const Metrics& m) {
                       {"image_mean_iou", number(m.image_mean_iou)}});
 }
 
-std::string classes_json(const Evaluation& e, const Metrics& m) {
+JsonText classes_json(const Evaluation& e, const Metrics& m) {
   std::size_t c = 0;
   return json_list(m.classes, [&](const ClassMetrics& k) {
     const std::string name = c < e.classes.size() ? e.classes[c] : text("class ", c);
@@ -60,55 +60,54 @@ std::string classes_json(const Evaluation& e, const Metrics& m) {
                         {"recall", number(k.recall)},
                         {"ap", number(k.average_precision)},
                         {"image_iou", number(k.iou_per_image)},
-                        {"truth", json_number(k.truth_pixels)},
-                        {"predicted", json_number(k.predicted_pixels)}});
+                        {"truth", k.truth_pixels},
+                        {"predicted", k.predicted_pixels}});
   });
 }
 
 // A list of `one` of 0, 1, ...
 template <class One>
-std::string numbered_list(int count, One&& one) {
+JsonText numbered_list(int count, One&& one) {
   std::vector<int> numbers(static_cast<std::size_t>(count));
   std::iota(numbers.begin(), numbers.end(), 0);
   return json_list(numbers, one);
 }
 
-std::string confusion_json(const ConfusionMatrix& confusion) {
+JsonText confusion_json(const ConfusionMatrix& confusion) {
   return numbered_list(confusion.classes, [&](int t) {
-    return numbered_list(confusion.classes, [&](int p) { return json_number(confusion.at(t, p)); });
+    return numbered_list(confusion.classes, [&](int p) { return confusion.at(t, p); });
   });
 }
 
-std::string curves_json(const ScoreHistogram& scores) {
+JsonText curves_json(const ScoreHistogram& scores) {
   return numbered_list(scores.classes, [&](int c) {
     return json_list(thin_out(precision_recall(scores, c), curve_points), [](const CurvePoint& p) {
-      return text('[', number(p.threshold, 1e4), ',', number(p.precision, 1e4), ',', number(p.recall, 1e4),
-                  ']');
+      return json_list({number(p.threshold, 1e4), number(p.precision, 1e4), number(p.recall, 1e4)});
     });
   });
 }
 
-std::string pictures_json(const ReportPictures& pictures) {
+JsonText pictures_json(const ReportPictures& pictures) {
   return json_object({{"photo", string(pictures.photo)},
                       {"truth", string(pictures.truth)},
                       {"prediction", string(pictures.prediction)},
                       {"errors", string(pictures.errors)}});
 }
 
-std::string image_json(const ImageScore& image, const ReportPictures& pictures) {
-  std::string out = json_object({{"name", string(image.name)},
-                                 {"width", json_number(image.width)},
-                                 {"height", json_number(image.height)},
-                                 {"pixels", json_number(image.pixels)},
-                                 {"iou", number(image.mean_iou)},
-                                 {"accuracy", number(image.pixel_accuracy)},
-                                 {"dice", number(image.mean_dice)},
-                                 {"loss", number(image.cross_entropy)},
-                                 {"seconds", number(image.seconds)},
-                                 {"classes", json_list(image.iou, [](const auto& of_class) {
-                                    return text('[', of_class.first, ',', number(of_class.second, 1e4), ']');
-                                  })}});
-  if (!pictures.photo.empty()) out.insert(out.size() - 1, ",\"pictures\":" + pictures_json(pictures));
+JsonText image_json(const ImageScore& image, const ReportPictures& pictures) {
+  JsonText out = json_object({{"name", string(image.name)},
+                              {"width", image.width},
+                              {"height", image.height},
+                              {"pixels", image.pixels},
+                              {"iou", number(image.mean_iou)},
+                              {"accuracy", number(image.pixel_accuracy)},
+                              {"dice", number(image.mean_dice)},
+                              {"loss", number(image.cross_entropy)},
+                              {"seconds", number(image.seconds)},
+                              {"classes", json_list(image.iou, [](const auto& of_class) {
+                                 return json_list({of_class.first, number(of_class.second, 1e4)});
+                               })}});
+  if (!pictures.photo.empty()) add_member(out, "pictures", pictures_json(pictures));
   return out;
 }
 
@@ -147,7 +146,7 @@ std::vector<CurvePoint> thin_out(const std::vector<CurvePoint>& curve, std::size
 std::string report_data(const Evaluation& e, const std::vector<ReportPictures>& pictures) {
   const Metrics metrics = e.metrics();
   std::size_t i = 0;
-  const std::string json = json_object(
+  const JsonText json = json_object(
       {{"model", string(e.model)},
        {"architecture", string(e.architecture)},
        {"dataset", string(e.dataset)},
@@ -161,11 +160,11 @@ std::string report_data(const Evaluation& e, const std::vector<ReportPictures>& 
        {"curves", curves_json(e.scores)},
        {"images", json_list(e.images, [&](const ImageScore& s) { return image_json(s, pictures.at(i++)); })},
        {"failed", json_list(e.failed, [](const auto& failure) {
-          return text('[', string(failure.first), ',', string(failure.second), ']');
+          return json_list({string(failure.first), string(failure.second)});
         })}});
   std::string out;
-  out.reserve(json.size());
-  for (const char c : json)  // '<' occurs only within strings
+  out.reserve(json.text.size());
+  for (const char c : json.text)  // '<' occurs only within strings
     if (c == '<')
       out += "\\u003c";
     else

@@ -160,7 +160,7 @@ std::vector<Written> all_written() {
       {"JSON",
        [](const TemporaryFolder&) {
          const auto json = parse_json("[1234567, 1234.5, 1e9, -0.001]", 4, "it");
-         return json_text(*json) + json_number(1234567.25) + json_number(1234567);
+         return json_text(*json).text + JsonText(1234567.25).text + JsonText(1234567).text;
        }},
       {"a report",
        [](const TemporaryFolder& folder) {

@@ -1,7 +1,6 @@
 #include "weights_tools/safetensors/safetensors_header.h"
 
 #include <array>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string_view>
 #include <unordered_set>
@@ -15,8 +14,6 @@
 namespace atrous {
 
 namespace {
-
-using Library = nlohmann::json;
 
 constexpr std::string_view metadata_key = "__metadata__";
 constexpr std::size_t rank_limit = 8;
@@ -32,26 +29,24 @@ DType dtype_named(std::string_view name) {
 // stands.
 enum class Place { outside, top, entry, metadata, shape, offsets };
 
-// Receives nlohmann-json's events. Functions without a return value but true: problems are thrown.
-class HeaderReader final : public nlohmann::json_sax<Library> {
+class HeaderReader final : public JsonEvents {
  public:
   SafetensorsHeader take() { return std::move(header_); }
 
-  bool null() override { fail_value("null"); }
-  bool boolean(bool) override { fail_value("a boolean"); }
-  bool number_integer(number_integer_t value) override { fail_value(text("the number ", value)); }
-  bool number_float(number_float_t, const string_t& digits) override {
+  void null() override { fail_value("null"); }
+  void boolean(bool) override { fail_value("a boolean"); }
+  void negative_integer(std::int64_t value) override { fail_value(text("the number ", value)); }
+  void floating_point(double, std::string_view digits) override {
     fail_value("the number " + printable(digits));
   }
-  bool binary(binary_t&) override { fail_value("binary data"); }
-  bool number_unsigned(number_unsigned_t value) override;
-  bool string(string_t& value) override;
-  bool start_object(std::size_t) override;
-  bool key(string_t& name) override;
-  bool end_object() override;
-  bool start_array(std::size_t) override;
-  bool end_array() override;
-  bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception&) override {
+  void natural_number(std::uint64_t value) override;
+  void string(std::string& value) override;
+  void start_object() override;
+  void key(std::string& name) override;
+  void end_object() override;
+  void start_list() override;
+  void end_list() override;
+  void malformed(std::size_t position) override {
     fail(ErrorCode::malformed, "the header is not UTF-8 JSON, from its byte ", position, " on");
   }
 
@@ -84,7 +79,7 @@ std::string HeaderReader::place_name() const {
   }
 }
 
-bool HeaderReader::number_unsigned(number_unsigned_t value) {
+void HeaderReader::natural_number(std::uint64_t value) {
   if (place_ == Place::shape) {
     if (entry_.shape.size() == rank_limit)
       fail(ErrorCode::limit, printable(entry_.name), ": the shape has more than ", rank_limit, " dimensions");
@@ -96,10 +91,9 @@ bool HeaderReader::number_unsigned(number_unsigned_t value) {
   } else {
     fail_value(text("the number ", value));
   }
-  return true;
 }
 
-bool HeaderReader::string(string_t& value) {
+void HeaderReader::string(std::string& value) {
   if (place_ == Place::metadata) {
     if (!header_.metadata.emplace(key_, value).second)
       fail(ErrorCode::malformed, "the metadata has the key ", printable(key_), " twice");
@@ -109,10 +103,9 @@ bool HeaderReader::string(string_t& value) {
   } else {
     fail_value("a string");
   }
-  return true;
 }
 
-bool HeaderReader::start_object(std::size_t) {
+void HeaderReader::start_object() {
   if (place_ == Place::outside) {
     place_ = Place::top;
   } else if (place_ == Place::top && key_ == metadata_key) {
@@ -126,10 +119,9 @@ bool HeaderReader::start_object(std::size_t) {
   } else {
     fail_value("an object");
   }
-  return true;
 }
 
-bool HeaderReader::key(string_t& name) {
+void HeaderReader::key(std::string& name) {
   key_ = name;
   if (place_ == Place::top) {
     if (name != metadata_key) check_key(name);
@@ -144,7 +136,6 @@ bool HeaderReader::key(string_t& name) {
            " in its description");
     if (again) fail(ErrorCode::malformed, printable(entry_.name), ": ", name, " is given twice");
   }
-  return true;
 }
 
 void HeaderReader::finish_entry() {
@@ -161,13 +152,12 @@ void HeaderReader::finish_entry() {
   header_.entries.push_back(std::move(entry_));
 }
 
-bool HeaderReader::end_object() {
+void HeaderReader::end_object() {
   if (place_ == Place::entry) finish_entry();
   place_ = place_ == Place::top ? Place::outside : Place::top;
-  return true;
 }
 
-bool HeaderReader::start_array(std::size_t) {
+void HeaderReader::start_list() {
   if (place_ == Place::entry && key_ == "shape") {
     place_ = Place::shape;
     has_shape_ = true;
@@ -177,13 +167,9 @@ bool HeaderReader::start_array(std::size_t) {
   } else {
     fail_value("an array");
   }
-  return true;
 }
 
-bool HeaderReader::end_array() {
-  place_ = Place::entry;
-  return true;
-}
+void HeaderReader::end_list() { place_ = Place::entry; }
 
 }  // namespace
 
@@ -195,24 +181,25 @@ SafetensorsHeader parse_safetensors_header(std::span<const std::byte> json) {
   if (text.find('\0') != text.npos)
     fail(ErrorCode::malformed, "the header has a NUL byte at ", text.find('\0'));
   HeaderReader reader;
-  nlohmann::json_sax<Library>* const events = &reader;  // one parser for all that receive them
-  Library::sax_parse(text.begin(), text.end(), events);
+  parse_json(text, reader);
   return reader.take();
 }
 
 std::string format_safetensors_header(const SafetensorsHeader& header) {
-  std::string out = "{";
+  JsonText out = json_object();
   if (!header.metadata.empty()) {
-    out += json_string(metadata_key) + ":{";
+    JsonText metadata = json_object();
     for (const auto& [key, value] : header.metadata)
-      out += (out.back() == '{' ? "" : ",") + json_string(key) + ":" + json_string(value);
-    out += "}";
+      add_member(metadata, key, json_string(value, Utf8::required), Utf8::required);
+    add_member(out, metadata_key, metadata);
   }
   for (const SafetensorsEntry& e : header.entries)
-    out += text(out.size() > 1 ? "," : "", json_string(e.name), ":{\"dtype\":\"", name_of(e.dtype),
-                "\",\"shape\":", json_list(e.shape, [](std::int64_t d) { return json_number(d); }),
-                ",\"data_offsets\":[", e.begin, ",", e.end, "]}");
-  return out + "}";
+    add_member(out, e.name,
+               json_object({{"dtype", name_of(e.dtype)},
+                            {"shape", json_list(e.shape)},
+                            {"data_offsets", json_list({e.begin, e.end})}}),
+               Utf8::required);
+  return std::move(out.text);
 }
 
 }  // namespace atrous

@@ -2,20 +2,19 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <unordered_map>
 #include <unordered_set>
 
 #include "layers/base/error.h"
 #include "weights_tools/io/bytes.h"
 #include "weights_tools/io/clean_text.h"
+#include "weights_tools/io/json.h"
 #include "weights_tools/safetensors/safetensors.h"
 
 namespace atrous {
 
 namespace {
 
-using Library = nlohmann::json;
 using WeightMap = std::vector<std::pair<std::string, std::string>>;
 
 constexpr std::size_t most_listed = 20;
@@ -29,31 +28,28 @@ void check_shard_name(std::string_view name) {
          ", which is not the plain name of a .safetensors file");
 }
 
-// Receives nlohmann-json's events; what is wrong is thrown.
-class IndexReader final : public nlohmann::json_sax<Library> {
+class IndexReader final : public JsonEvents {
  public:
   WeightMap take();
 
-  bool null() override { return other(); }
-  bool boolean(bool) override { return other(); }
-  bool number_integer(number_integer_t) override { return other(); }
-  bool number_unsigned(number_unsigned_t) override { return other(); }
-  bool number_float(number_float_t, const string_t&) override { return other(); }
-  bool binary(binary_t&) override { return other(); }
-  bool string(string_t& value) override;
-  bool start_object(std::size_t) override;
-  bool key(string_t& name) override;
-  bool end_object() override { return close(); }
-  bool start_array(std::size_t) override;
-  bool end_array() override { return close(); }
-  bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception&) override {
+  void null() override { refuse_in_map(); }
+  void boolean(bool) override { refuse_in_map(); }
+  void negative_integer(std::int64_t) override { refuse_in_map(); }
+  void natural_number(std::uint64_t) override { refuse_in_map(); }
+  void floating_point(double, std::string_view) override { refuse_in_map(); }
+  void string(std::string& value) override;
+  void start_object() override;
+  void key(std::string& name) override;
+  void end_object() override { --depth_; }
+  void start_list() override;
+  void end_list() override { --depth_; }
+  void malformed(std::size_t position) override {
     fail(ErrorCode::malformed, "the index is not UTF-8 JSON, from its byte ", position, " on");
   }
 
  private:
   bool in_map() const { return depth_ == 2 && key_ == "weight_map"; }
-  bool other() const;
-  bool close();
+  void refuse_in_map() const;
 
   WeightMap map_;
   std::unordered_set<std::string> tensors_, shards_, top_;
@@ -68,37 +64,34 @@ WeightMap IndexReader::take() {
 }
 
 // A value that is no string.
-bool IndexReader::other() const {
+void IndexReader::refuse_in_map() const {
   if (in_map())
     fail(ErrorCode::malformed, "the index gives ", printable(tensor_), " something other than a name");
   if (depth_ == 1 && key_ == "weight_map") fail(ErrorCode::malformed, "the index's weight_map is no object");
-  return true;
 }
 
-bool IndexReader::string(string_t& value) {
-  if (!in_map()) return other();
+void IndexReader::string(std::string& value) {
+  if (!in_map()) return refuse_in_map();
   check_shard_name(value);
   if (shards_.insert(value).second && shards_.size() > safetensors_shard_limit)
     fail(ErrorCode::limit, "the index names more than ", safetensors_shard_limit, " shards");
   map_.emplace_back(tensor_, std::move(value));
-  return true;
 }
 
-bool IndexReader::start_object(std::size_t) {
+void IndexReader::start_object() {
   constexpr int deepest = 16;
-  if (in_map()) return other();
+  if (in_map()) refuse_in_map();
   if (++depth_ > deepest) fail(ErrorCode::malformed, "the index nests more than ", deepest, " values deep");
   has_map_ |= in_map();
-  return true;
 }
 
-bool IndexReader::start_array(std::size_t) {
-  other();
+void IndexReader::start_list() {
+  refuse_in_map();
   if (depth_ == 0) fail(ErrorCode::malformed, "the index is a list, not an object");
-  return start_object(0);
+  start_object();
 }
 
-bool IndexReader::key(string_t& name) {
+void IndexReader::key(std::string& name) {
   if (depth_ == 1) {
     key_ = name;
     if (!top_.insert(name).second)
@@ -109,12 +102,6 @@ bool IndexReader::key(string_t& name) {
     if (!tensors_.insert(std::move(name)).second)
       fail(ErrorCode::malformed, "the index gives ", printable(tensor_), " twice");
   }
-  return true;
-}
-
-bool IndexReader::close() {
-  --depth_;
-  return true;
 }
 
 std::string list_some(const std::vector<std::string>& names) {
@@ -139,8 +126,7 @@ std::vector<std::pair<std::string, std::string>> parse_safetensors_index(std::st
   if (json.find('\0') != json.npos)
     fail(ErrorCode::malformed, "the index has a NUL byte at ", json.find('\0'));
   IndexReader reader;
-  nlohmann::json_sax<Library>* const events = &reader;
-  Library::sax_parse(json.begin(), json.end(), events);
+  parse_json(json, reader);
   return reader.take();
 }
 
