@@ -1,14 +1,12 @@
 #include "cli/cache.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 
 #include "cli/cli.h"
-#include "cli/progress.h"
+#include "cli/download_progress.h"
 #include "cli/suggest.h"
 #include "layers/base/error.h"
 #include "layers/base/visible_text.h"
@@ -97,8 +95,7 @@ void make_folder(const std::string& folder) {
 
 std::string download(const Source& source, const std::string& folder, const FetchOptions& options) {
   const std::string path = fs::path(folder) / source.file;
-  const bool draws = !options.quiet && isatty(STDERR_FILENO) != 0;
-  DownloadProgress progress(source.name);
+  DownloadProgress progress(source.name, !options.quiet);
   bool announced = false;
   DownloadOptions how;
   how.force = options.force;
@@ -106,7 +103,7 @@ std::string download(const Source& source, const std::string& folder, const Fetc
     notice(options, source.name + ": another process is downloading it, waiting for that");
   };
   how.progress = [&](std::uint64_t bytes, std::uint64_t total) {
-    if (draws) return progress.show(bytes, total);
+    if (progress.is_drawn()) return progress.show(bytes, total);
     if (!announced) notice(options, atrous::text("fetching ", source.url, " to ", path));
     announced = true;
   };

@@ -11,6 +11,7 @@
 #include "cli/eval_output.h"
 #include "cli/models.h"
 #include "cli/names.h"
+#include "cli/progress_line.h"
 #include "cli/truth.h"
 #include "layers/base/error.h"
 #include "runtime/drawing/lettering.h"
@@ -165,14 +166,6 @@ std::string remaining(const EvaluateProgress& p) {
   return text(fixed(1 / each, each < 1 ? 1 : 2), " images/s, ", time, " left");
 }
 
-// "[ 17/101] 0001TP_008550  12.3 images/s, 7 s left", rewritten in place.
-void show_progress(const EvaluateProgress& p) {
-  const std::string all = std::to_string(p.all), done = std::to_string(p.done);
-  std::fprintf(stderr, "\r\033[K[%*s/%s] %s  %s", static_cast<int>(all.size()), done.c_str(), all.c_str(),
-               printable(p.name).c_str(), remaining(p).c_str());
-  std::fflush(stderr);
-}
-
 // The first images as one sheet, as Poutyne's example shows a batch: the photos as they were compared, what
 // the network says, the truth; void is white.
 class BatchSheet {
@@ -227,15 +220,17 @@ class BatchSheet {
   std::vector<Image> photos_, predictions_, truths_;
 };
 
-EvaluateCallbacks callbacks(const Options& o, Report* report, BatchSheet* sheet) {
-  const bool watched = isatty(STDERR_FILENO) && !o.quiet;
-  const auto progress = [watched](const EvaluateProgress& p) {
+EvaluateCallbacks callbacks(ProgressLine& line, Report* report, BatchSheet* sheet) {
+  // "[ 17/101] 0001TP_008550  12.3 images/s, 7 s left"
+  const auto progress = [&line](const EvaluateProgress& p) {
     if (p.failure) {
-      if (watched) std::fputs("\r\033[K", stderr);
+      line.clear();
       complain(*p.failure);
     }
-    if (watched && p.done < p.all) show_progress(p);
-    if (watched && p.done == p.all) std::fputs("\r\033[K", stderr);
+    if (p.done < p.all)
+      line.show(text(counter(p.done, p.all), ' ', printable(p.name), "  ", remaining(p)));
+    else
+      line.clear();
   };
   EvaluateCallbacks all{.progress = progress, .image = {}, .stop = [] { return stopping_signal != 0; }};
   if (report || sheet)
@@ -273,7 +268,6 @@ void write_outputs(const Options& o, const Evaluation& evaluation, Report* repor
 
 // As a shell reports a program that a signal ended.
 int stopped(const Options& o, std::size_t done, std::size_t all) {
-  if (isatty(STDERR_FILENO)) std::fputs("\r\033[K", stderr);
   complain(text(
       "stopped after ", done, " of ", all, " images; ",
       o.resume.empty() ? "nothing is kept without --resume FILE" : "the same command goes on from there"));
@@ -336,10 +330,12 @@ int run(const Options& o) {
     batch.emplace(o.batch(), classes, evaluation_palette(classes, palette, options.void_class), rule);
   }
   BatchSheet* const pictures = batch ? &*batch : nullptr;
+  ProgressLine line(!o.quiet);
   stop_on_signals();
-  const Evaluation evaluation = o.predictions.empty()
-                                    ? evaluate(model, dataset, options, callbacks(o, pages, pictures))
-                                    : evaluate(predictions, dataset, options, callbacks(o, pages, pictures));
+  const Evaluation evaluation =
+      o.predictions.empty() ? evaluate(model, dataset, options, callbacks(line, pages, pictures))
+                            : evaluate(predictions, dataset, options, callbacks(line, pages, pictures));
+  line.clear();
   const std::size_t done = evaluation.images.size() + evaluation.failed.size();
   if (done < dataset.samples.size()) return stopped(o, done, dataset.samples.size());
   write_outputs(o, evaluation, pages);

@@ -14,6 +14,7 @@
 #include "cli/json_output.h"
 #include "cli/models.h"
 #include "cli/names.h"
+#include "cli/progress_line.h"
 #include "cli/truth.h"
 #include "layers/base/error.h"
 #include "layers/base/visible_text.h"
@@ -348,13 +349,6 @@ void make_folder(const std::string& path) {
   if (error) fail(ErrorCode::io, path, ": ", error.message());
 }
 
-// "[3/20] dog.jpg", rewritten in place; only where a person watches and nothing else is printed.
-void show_progress(std::size_t number, std::size_t all, const std::string& name) {
-  std::fprintf(stderr, "\r\033[K[%zu/%zu] %s", number, all, visible(name).c_str());
-  std::fflush(stderr);
-}
-void clear_progress() { std::fputs("\r\033[K", stderr); }
-
 int run(const Options& options) {
   const bool folder_given = !options.output.empty() && !options.to_stdout();
   if (!options.cutout_on.empty()) parse_colour("--cutout-on", options.cutout_on);
@@ -395,13 +389,12 @@ int run(const Options& options) {
   };
 
   const bool several = inputs.size() > 1;
-  const bool progress =
-      several && isatty(STDERR_FILENO) && !(options.prints_table() && isatty(STDOUT_FILENO));
+  ProgressLine line(several && !(options.prints_table() && isatty(STDOUT_FILENO)));  // "[ 3/20] dog.jpg"
   std::size_t broken = 0, overflowed = 0;
   // One broken photo does not stop a folder: it is named, and the exit status tells. Results that cannot be
   // written do: the next ones could not be either.
   const auto go_on_after = [&](const Job& job, const std::string& sentence) {
-    if (progress) clear_progress();
+    line.clear();
     if (!several || job.segmented) throw;
     complain(sentence);
     ++broken;
@@ -412,7 +405,7 @@ int run(const Options& options) {
     for (; put < inputs.size() && at_work.size() < at_once; ++put)
       at_work.push_back(std::async(at_once > 1 ? std::launch::async : std::launch::deferred, work_on, put));
     const std::string& path = inputs[taken].path;
-    if (progress) show_progress(taken + 1, inputs.size(), path);
+    line.show(counter(taken + 1, inputs.size()) + ' ' + visible(path));
     const Job job = at_work.front().get();
     at_work.pop_front();
     if (!job.said.empty()) print(job.said);
@@ -429,7 +422,7 @@ int run(const Options& options) {
       go_on_after(job, visible(path) + ": out of memory");
     }
   }
-  if (progress) clear_progress();
+  line.clear();
   if (!options.json.empty()) {
     const std::string json = json_output(json_list(report));
     write_to(options.json, std::as_bytes(std::span(json)));

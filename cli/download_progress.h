@@ -1,28 +1,28 @@
-// How far a download is: one line on stderr, rewritten in place.
+// How far a download is.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <string>
 
+#include "cli/progress_line.h"
+
 namespace atrous::cli {
 
-// Draws only where stderr is a terminal, and leaves nothing behind.
 class DownloadProgress {
  public:
-  explicit DownloadProgress(std::string name) : name_(std::move(name)) {}
-  ~DownloadProgress() { clear(); }
-  DownloadProgress(const DownloadProgress&) = delete;
-  DownloadProgress& operator=(const DownloadProgress&) = delete;
+  DownloadProgress(std::string name, bool wanted) : name_(std::move(name)), line_(wanted) {}
 
+  bool is_drawn() const { return line_.is_drawn_to(); }
   void show(std::uint64_t bytes, std::uint64_t total);  // total: 0 while unknown
-  void clear();
+  void clear() { line_.clear(); }
 
  private:
   using Clock = std::chrono::steady_clock;
 
   std::string name_;
-  bool drawn_ = false, begun_ = false;
+  ProgressLine line_;
+  bool begun_ = false;
   std::uint64_t first_bytes_ = 0;  // there before, of a download that is resumed
   Clock::time_point began_;
 };

@@ -1,11 +1,7 @@
-#include "cli/progress.h"
-
-#include <sys/ioctl.h>
-#include <unistd.h>
+#include "cli/download_progress.h"
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 
 #include "cli/cli.h"
 
@@ -14,12 +10,6 @@ namespace atrous::cli {
 namespace {
 
 constexpr double mebibyte = 0x1p20;
-
-std::size_t terminal_columns() {
-  winsize size{};
-  const bool known = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
-  return known ? size.ws_col : 80;
-}
 
 std::string amounts(std::uint64_t bytes, std::uint64_t total, double rate) {
   std::string out = fixed(static_cast<double>(bytes) / mebibyte, 1);
@@ -51,7 +41,6 @@ std::string progress_line(const std::string& name, std::uint64_t bytes, std::uin
 }
 
 void DownloadProgress::show(std::uint64_t bytes, std::uint64_t total) {
-  if (isatty(STDERR_FILENO) == 0) return;
   const auto now = Clock::now();
   if (!begun_ || bytes < first_bytes_) {
     begun_ = true;
@@ -60,15 +49,7 @@ void DownloadProgress::show(std::uint64_t bytes, std::uint64_t total) {
   }
   const double seconds = std::chrono::duration<double>(now - began_).count();
   const double rate = seconds > 0.5 ? static_cast<double>(bytes - first_bytes_) / seconds : 0;
-  // The last column stays free: a terminal may begin a new line there.
-  const std::string line = progress_line(name_, bytes, total, rate, terminal_columns() - 1);
-  std::fprintf(stderr, "\r\033[K%s", line.c_str());
-  drawn_ = true;
-}
-
-void DownloadProgress::clear() {
-  if (drawn_) std::fputs("\r\033[K", stderr);
-  drawn_ = false;
+  line_.show(progress_line(name_, bytes, total, rate, terminal_columns() - 1));
 }
 
 }  // namespace atrous::cli
