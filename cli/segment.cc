@@ -3,10 +3,8 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
-#include <deque>
 #include <exception>
 #include <filesystem>
-#include <future>
 #include <iterator>
 
 #include "cli/cli.h"
@@ -26,6 +24,7 @@
 #include "runtime/image/palette.h"
 #include "runtime/image/png.h"
 #include "runtime/metrics/metrics.h"
+#include "runtime/segment/pipeline.h"
 #include "runtime/segment/segmenter.h"
 #include "weights_tools/io/file.h"
 
@@ -144,7 +143,8 @@ struct Job {
   const Model& model;
   Session& session;
   OverlayOptions style;
-  std::string said = {};  // on standard output
+  std::size_t number = 0;  // of the input
+  std::string said = {};   // on standard output
   std::vector<JsonText> report = {};
   std::exception_ptr failure = {};
   // The picture's own truth and how the labels compare with it, where asked for.
@@ -378,8 +378,9 @@ int run(const Options& options) {
   if (at_once > 1 && session_options.threads == 0) session_options.threads = 1;
   std::vector<Session> sessions;
   for (std::size_t i = 0; i < at_once; ++i) sessions.emplace_back(model.program, session_options);
-  const auto work_on = [&](std::size_t i) {
-    Job job{options, model, sessions[i % at_once], style};
+  PipelineSteps<Job> steps;
+  steps.prepare = [&](std::size_t i) {
+    Job job{options, model, sessions[i % at_once], style, i};
     try {
       job.run(inputs[i]);
     } catch (...) {
@@ -399,15 +400,12 @@ int run(const Options& options) {
     complain(sentence);
     ++broken;
   };
+  const auto show_next = [&](std::size_t i) {
+    if (i < inputs.size()) line.show(counter(i + 1, inputs.size()) + ' ' + visible(inputs[i].path));
+  };
   std::vector<JsonText> report;
-  std::deque<std::future<Job>> at_work;  // in the order of the inputs, of which `taken` have been dealt with
-  for (std::size_t taken = 0, put = 0; taken < inputs.size(); ++taken) {
-    for (; put < inputs.size() && at_work.size() < at_once; ++put)
-      at_work.push_back(std::async(at_once > 1 ? std::launch::async : std::launch::deferred, work_on, put));
-    const std::string& path = inputs[taken].path;
-    line.show(counter(taken + 1, inputs.size()) + ' ' + visible(path));
-    const Job job = at_work.front().get();
-    at_work.pop_front();
+  steps.finish = [&](const Job& job) {
+    const std::string& path = inputs[job.number].path;
     if (!job.said.empty()) print(job.said);
     std::ranges::copy(job.report, std::back_inserter(report));
     try {
@@ -421,7 +419,10 @@ int run(const Options& options) {
     } catch (const std::bad_alloc&) {
       go_on_after(job, visible(path) + ": out of memory");
     }
-  }
+    show_next(job.number + 1);
+  };
+  show_next(0);
+  run_pipeline({.last = inputs.size(), .threads = at_once > 1 ? at_once : 0, .ahead = at_once}, steps);
   line.clear();
   if (!options.json.empty()) {
     const std::string json = json_output(json_list(report));

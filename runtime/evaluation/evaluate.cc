@@ -5,17 +5,16 @@
 #include <chrono>
 #include <exception>
 #include <filesystem>
-#include <thread>
 
 #include "layers/base/checked.h"
 #include "layers/base/error.h"
-#include "runtime/evaluation/bounded_queue.h"
 #include "runtime/evaluation/upsampled_scores.h"
 #include "runtime/image/image_read.h"
 #include "runtime/image/label_read.h"
 #include "runtime/image/palette.h"
 #include "runtime/image/pillow_resize.h"
 #include "runtime/image/preprocess.h"
+#include "runtime/segment/pipeline.h"
 #include "runtime/segment/segmenter.h"
 #include "weights_tools/io/clean_text.h"
 #include "weights_tools/io/file.h"
@@ -25,7 +24,7 @@ namespace atrous {
 
 namespace {
 
-constexpr std::size_t images_ahead = 3, images_behind = 2;
+constexpr std::size_t images_ahead = 4, images_behind = 2;
 constexpr Colour white{255, 255, 255};
 
 using Clock = std::chrono::steady_clock;
@@ -168,12 +167,11 @@ class Run {
   Evaluation run();
 
  private:
-  void decode();
-  void decode_one(Job&) const;
-  void segment_all();
-  void segment_one(Job&);
-  void score();
-  void score_one(Job&);
+  void run_all();
+  Job decode(std::size_t index);
+  void decode(Job&) const;
+  void segment(Job&);
+  void score(Job&);
   void add(const Job&, const LabelMap& truth, Counts&) const;
   Counts no_counts() const;
   ImageScore score_of(const Job&, const Counts&) const;
@@ -202,8 +200,6 @@ class Run {
   Evaluation result_;
   std::optional<Session> session_;
   bool shown_as_binary_ = false;
-  BoundedQueue<Job> decoded_{images_ahead}, segmented_{images_behind};
-  std::exception_ptr decoding_failure_, scoring_failure_;  // what ended a thread before its time
   const Clock::time_point start_ = Clock::now();
   Clock::time_point saved_ = Clock::now();
   double seconds_before_ = 0;  // of earlier runs
@@ -324,20 +320,12 @@ RunIdentity Run::identity() const {
 
 // ---- the decode thread
 
-void Run::decode() {
-  try {
-    if (comparison_.binary && callbacks_.image) look_ahead();
-    for (std::size_t i = first_; i < dataset_.samples.size(); ++i) {
-      Job job;
-      job.index = i;
-      attempt(job, "", [&] { decode_one(job); });
-      if (!decoded_.push(std::move(job))) return;
-    }
-    decoded_.end();
-  } catch (...) {
-    decoding_failure_ = std::current_exception();
-    decoded_.abandon();
-  }
+Job Run::decode(std::size_t index) {
+  if (index == first_ && comparison_.binary && callbacks_.image) look_ahead();
+  Job job;
+  job.index = index;
+  attempt(job, "", [&] { decode(job); });
+  return job;
 }
 
 // The network's input alone would not fit: known before the photo is brought to that size.
@@ -384,7 +372,7 @@ LabelMap Run::read_prediction(const Job& job) const {
   return std::move(labels.map);
 }
 
-void Run::decode_one(Job& job) const {
+void Run::decode(Job& job) const {
   const DatasetSample& s = sample(job);
   if (subject_.predictions) {
     job.truth = read_one_truth(job);
@@ -420,16 +408,7 @@ void Run::decode_one(Job& job) const {
 
 // ---- the caller's thread
 
-void Run::segment_all() {
-  while (!callbacks_.stop || !call_host(callbacks_.stop)) {
-    std::optional<Job> job = decoded_.pop();
-    if (!job) break;
-    if (session_) attempt(*job, sample(*job).photo, [&] { segment_one(*job); });
-    if (!segmented_.push(std::move(*job))) break;
-  }
-}
-
-void Run::segment_one(Job& job) {
+void Run::segment(Job& job) {
   const auto start = Clock::now();
   session_->run(job.picture, comparison_.preparation);
   job.network_seconds = seconds_since(start);
@@ -445,16 +424,6 @@ void Run::segment_one(Job& job) {
 
 // ---- the scoring thread
 
-void Run::score() {
-  try {
-    while (std::optional<Job> job = segmented_.pop()) score_one(*job);
-  } catch (...) {
-    scoring_failure_ = std::current_exception();
-    decoded_.abandon();
-    segmented_.abandon();
-  }
-}
-
 void Run::add(const Job& job, const LabelMap& truth, Counts& counts) const {
   counts.confusion.add(truth, job.prediction, ClassMap::void_label);
   if (counts.scores.classes > 0)
@@ -467,7 +436,7 @@ Counts Run::no_counts() const {
   return counts;
 }
 
-void Run::score_one(Job& job) {
+void Run::score(Job& job) {
   if (job.seen[1]) result_.binary.reset();
   Counts counts = no_counts(), foreground = no_counts();  // the latter of the undecided pixels, as class 1
   attempt(job, predictions_.empty() ? sample(job).label : predictions_[job.index], [&] {
@@ -586,35 +555,30 @@ void Run::save() {
 
 // ---- all of it
 
+void Run::run_all() {
+  PipelineSteps<Job> steps;
+  steps.prepare = [this](std::size_t index) { return decode(index); };
+  if (session_) steps.run = [this](Job& job) { attempt(job, sample(job).photo, [&] { segment(job); }); };
+  steps.finish = [this](Job& job) { score(job); };
+  if (callbacks_.stop) steps.stop = [this] { return call_host(callbacks_.stop); };
+  run_pipeline({.first = first_,
+                .last = dataset_.samples.size(),
+                .threads = 1,
+                .ahead = images_ahead,
+                .behind = images_behind},
+               steps);
+}
+
 Evaluation Run::run() {
-  std::exception_ptr failure;
-  {
-    std::jthread decoding, scoring;
-    // However this block is left, the threads must come to an end before they are joined.
-    struct End {
-      Run& run;
-      ~End() {
-        run.decoded_.abandon();
-        run.segmented_.end();
-      }
-    } const end{*this};
-    try {
-      scoring = std::jthread([this] { score(); });
-      decoding = std::jthread([this] { decode(); });
-      segment_all();
-    } catch (...) {
-      failure = std::current_exception();
-    }
-  }
-  for (const std::exception_ptr& of_thread : {decoding_failure_, scoring_failure_})
-    if (of_thread) failure = of_thread;
-  if (failure) {
+  try {
+    run_all();
+  } catch (...) {
     // What has been counted is worth keeping; that it could not be kept is not what went wrong first.
     try {
       if (!options_.state.empty() && done() > first_) save();
     } catch (const std::exception&) {
     }
-    std::rethrow_exception(failure);
+    throw;
   }
   if (!options_.state.empty()) save();
   result_.seconds = seconds_before_ + seconds_since(start_);
