@@ -25,6 +25,12 @@
 #if ATROUS_HAS_PICKLE
 #include "weights_tools/torch/pth.h"
 #endif
+#ifndef ATROUS_HAS_CAFFE
+#define ATROUS_HAS_CAFFE 1
+#endif
+#if ATROUS_HAS_CAFFE
+#include "weights_tools/caffe/caffemodel.h"
+#endif
 
 namespace atrous {
 
@@ -66,6 +72,18 @@ std::optional<Normalisation> normalisation_of(const StateDict& beside) {
   out.range = std::ranges::all_of(out.mean, [](float x) { return x <= 1; }) ? 1 : 255;
   return out;
 }
+
+#if ATROUS_HAS_CAFFE
+bool is_caffemodel(const InputFile& file) { return looks_like_caffemodel(file); }
+StateDict read_caffe(const InputFile& file) { return read_caffemodel(file); }
+#else
+// By its name alone: the content has no signature.
+bool is_caffemodel(const InputFile& file) { return file.path().ends_with(".caffemodel"); }
+StateDict read_caffe(const InputFile&) {
+  fail(ErrorCode::unsupported,
+       "this atrous was built without the Caffe reader: convert the file to .safetensors first");
+}
+#endif
 
 Checkpoint make_checkpoint(NetworkWeights weights, Container container) {
   const std::optional<Normalisation> normalisation = normalisation_of(weights.beside);
@@ -111,10 +129,12 @@ Container recognise(const InputFile& file, std::string_view head) {
   if (head.size() >= 2 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5) return Container::pth_legacy;
   // Eight bytes of length, of which the upper ones are zero, then JSON.
   if (head.size() >= 9 && head[8] == '{' && head.substr(5, 3) == "\0\0\0"sv) return Container::safetensors;
+  if (is_caffemodel(file)) return Container::caffemodel;
   if (looks_like_index(file, head)) return Container::safetensors_index;
   const std::string_view found = describe_file(head);
   fail(ErrorCode::unsupported, "is ",
-       found.empty() ? "not a checkpoint: neither .pth (zip or legacy) nor .safetensors"sv : found);
+       found.empty() ? "not a checkpoint: neither .pth (zip or legacy), .safetensors nor .caffemodel"sv
+                     : found);
 }
 
 bool all_begin_with(const StateDict& state, std::string_view prefix) {
@@ -147,6 +167,8 @@ Checkpoint load(const InputFile& file, Container container, const OpenShard& ope
       return load_safetensors(file, asked);
     case Container::safetensors_index:
       return load_shards(file, open, asked);
+    case Container::caffemodel:
+      return make_checkpoint(take_network(read_caffe(file), asked), container);
     default:
       return make_checkpoint(read_pth(file, container, asked), container);
   }
@@ -222,6 +244,8 @@ std::string_view name_of(Container container) {
       return "sharded .safetensors";
     case Container::seeded:
       return "no file";
+    case Container::caffemodel:
+      return ".caffemodel";
   }
   return "?";
 }

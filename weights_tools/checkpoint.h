@@ -15,8 +15,8 @@
 
 namespace atrous {
 
-enum class Container { pth_zip, pth_legacy, safetensors, safetensors_index, seeded };
-// "zip .pth", "legacy .pth", ".safetensors", "sharded .safetensors", "no file"
+enum class Container { pth_zip, pth_legacy, safetensors, safetensors_index, seeded, caffemodel };
+// "zip .pth", "legacy .pth", ".safetensors", "sharded .safetensors", "no file", ".caffemodel"
 std::string_view name_of(Container);
 
 // What a module around the network subtracts from photos and divides them by, of three channels. The range is
@@ -51,14 +51,14 @@ struct LoadOptions {
 // any of these, Error(unsupported) for one with several, of which two are named.
 std::string checkpoint_file(const std::string& path);
 
-// Reads a checkpoint: a .pth, a .safetensors, or the *.safetensors.index.json of one in several files; the
-// extension does not matter. A folder stands for its checkpoint_file(). The network is looked for under any
-// prefix and wrapper; where none is found that atrous knows, a prefix `module.` (DataParallel), `_orig_mod.`
-// (torch.compile) or `model.` (Lightning) is taken off when all keys have it. Errors begin with the path:
-// those of pth.h, safetensors.h and metadata.h; Error(unsupported) names what else the file is (a web page,
-// an image, ...), and buffers mean and std of another shape than [1, 3, 1, 1]; Error(malformed) for a
-// checkpoint without tensors and for a std that divides by nothing. Those of safetensors_index.h and
-// config.h.
+// Reads a checkpoint: a .pth, a .safetensors, the *.safetensors.index.json of one in several files, or a
+// .caffemodel; the extension does not matter. A folder stands for its checkpoint_file(). The network is
+// looked for under any prefix and wrapper; where none is found that atrous knows, a prefix `module.`
+// (DataParallel), `_orig_mod.` (torch.compile) or `model.` (Lightning) is taken off when all keys have it.
+// Errors begin with the path: those of pth.h, safetensors.h, caffemodel.h and metadata.h; Error(unsupported)
+// names what else the file is (a web page, an image, ...), and buffers mean and std of another shape than [1,
+// 3, 1, 1]; Error(malformed) for a checkpoint without tensors and for a std that divides by nothing. Those of
+// safetensors_index.h and config.h.
 Checkpoint load_checkpoint(const std::string& path, const LoadOptions& = {});
 
 // The same of bytes in memory; `name` stands for the path. The tensors are copies.

@@ -7,6 +7,7 @@
 #include "layers/cpu/conv/conv2d_implicit_gemm.h"
 #include "layers/cpu/conv/conv2d_pointwise.h"
 #include "layers/cpu/conv/conv2d_winograd.h"
+#include "layers/cpu/conv/conv_transpose2d_columns.h"
 #include "layers/cpu/conv/conv_transpose2d_subpixel.h"
 #include "layers/cpu/conv/expand_depthwise_banded.h"
 #include "layers/cpu/maps/channelwise.h"
@@ -89,6 +90,11 @@ constexpr Implementation conv_transpose2d_list[] = {
     {"depthwise",
      [](Subject& s) { return make_conv_transpose2d_depthwise(s.as<ConvTranspose2d>(), s.options.isa); },
      true},
+    {"columns",
+     [](Subject& s) {
+       return make_conv_transpose2d_columns(s.as<ConvTranspose2d>(), s.options.isa, s.options.threads);
+     },
+     true},
     {"subpixel",
      [](Subject& s) {
        return make_conv_transpose2d_subpixel(s.as<ConvTranspose2d>(), s.options.isa, s.options.threads);
@@ -98,6 +104,17 @@ constexpr Implementation conv_transpose2d_list[] = {
 
 constexpr Implementation max_pool2d_list[] = {
     {"channelwise", [](Subject& s) { return make_max_pool2d_channelwise(s.as<MaxPool2d>(), s.options.isa); }},
+    reference,
+};
+
+constexpr Implementation max_unpool2d_list[] = {
+    {"channelwise",
+     [](Subject& s) { return make_max_unpool2d_channelwise(s.as<MaxUnpool2d>(), s.options.isa); }},
+    reference,
+};
+
+constexpr Implementation l2_norm_list[] = {
+    {"channelwise", [](Subject& s) { return make_l2_norm_channelwise(s.as<L2Norm>(), s.options.isa); }},
     reference,
 };
 
@@ -186,6 +203,8 @@ constexpr Implementation reference_list[] = {reference};
 std::span<const Implementation> list_for(const Conv2d&) { return conv2d_list; }
 std::span<const Implementation> list_for(const ConvTranspose2d&) { return conv_transpose2d_list; }
 std::span<const Implementation> list_for(const MaxPool2d&) { return max_pool2d_list; }
+std::span<const Implementation> list_for(const MaxUnpool2d&) { return max_unpool2d_list; }
+std::span<const Implementation> list_for(const L2Norm&) { return l2_norm_list; }
 std::span<const Implementation> list_for(const AdaptiveAvgPool2d&) { return adaptive_avg_pool2d_list; }
 std::span<const Implementation> list_for(const Resize&) { return resize_list; }
 std::span<const Implementation> list_for(const Crop&) { return crop_list; }

@@ -176,6 +176,26 @@ class PositionAttentionKernel final : public Kernel {
   std::shared_ptr<Context> context_;
 };
 
+class L2NormKernel final : public Kernel {
+ public:
+  L2NormKernel(const L2Norm& norm, std::shared_ptr<Context> context)
+      : context_(std::move(context)),
+        eps_(static_cast<float>(norm.eps)),
+        weight_(to_device(std::vector<float>(norm.weight.get(), norm.weight.get() + norm.channels),
+                          Precision::fp32)) {}
+  std::string_view name() const override { return "own"; }
+  std::size_t packed_bytes() const override { return weight_.size(); }
+  void run(const KernelCall& call) const override {
+    l2_norm(stream_of(call), static_cast<const float*>(weight_.data()), eps_,
+            map_of(call.inputs[0], *context_), map_of(call.output, *context_));
+  }
+
+ private:
+  std::shared_ptr<Context> context_;
+  float eps_;
+  Memory weight_;
+};
+
 struct Implementation {
   std::string_view name;
   std::unique_ptr<Kernel> (*make)(const Layer&, Context_);  // null when it does not accept the layer
@@ -214,6 +234,17 @@ constexpr Implementation max_pool2d_list[] = {
                          [pool = std::get<MaxPool2d>(layer)](cudaStream_t stream, auto& in, Map out) {
                            max_pool2d(stream, pool, in[0], out);
                          });
+     }}};
+constexpr Implementation max_unpool2d_list[] = {
+    {"own", [](const Layer& layer, Context_ context) {
+       return map_kernel(context, [kernel = static_cast<int>(std::get<MaxUnpool2d>(layer).kernel)](
+                                      cudaStream_t stream, auto& in, Map out) {
+         max_unpool2d(stream, kernel, in[0], in[1], out);
+       });
+     }}};
+constexpr Implementation l2_norm_list[] = {
+    {"own", [](const Layer& layer, Context_ context) -> std::unique_ptr<Kernel> {
+       return std::make_unique<L2NormKernel>(std::get<L2Norm>(layer), context);
      }}};
 constexpr Implementation adaptive_avg_pool2d_list[] = {
     {"own", [](const Layer&, Context_ context) {
@@ -288,6 +319,8 @@ std::span<const Implementation> list_for(const ConvTranspose2d&) { return conv_t
 std::span<const Implementation> list_for(const BatchNorm&) { return batch_norm_list; }
 std::span<const Implementation> list_for(const Activation&) { return activation_list; }
 std::span<const Implementation> list_for(const MaxPool2d&) { return max_pool2d_list; }
+std::span<const Implementation> list_for(const MaxUnpool2d&) { return max_unpool2d_list; }
+std::span<const Implementation> list_for(const L2Norm&) { return l2_norm_list; }
 std::span<const Implementation> list_for(const AdaptiveAvgPool2d&) { return adaptive_avg_pool2d_list; }
 std::span<const Implementation> list_for(const Resize&) { return resize_list; }
 std::span<const Implementation> list_for(const Crop&) { return crop_list; }

@@ -49,6 +49,10 @@ void maximum(cudaStream_t, Map a, Map b, Map out);
 void scale(cudaStream_t, float factor, Map in, Map out);
 void softmax(cudaStream_t, Map in, Map out);
 void max_pool2d(cudaStream_t, const MaxPool2d&, Map in, Map out);
+// layers/ops/max_unpool2d.h; `before`: the map that was pooled.
+void max_unpool2d(cudaStream_t, int kernel, Map in, Map before, Map out);
+// layers/ops/l2_norm.h; weight: fp32 [channels].
+void l2_norm(cudaStream_t, const float* weight, float eps, Map in, Map out);
 void adaptive_avg_pool2d(cudaStream_t, Map in, Map out);
 void resize(cudaStream_t, const Resize&, Map in, Map out);
 // in, at `channel` of out, at any pitch: a concatenation is one of these for each input. Only the one that

@@ -72,8 +72,13 @@ Module Module::registered_twice(const Module& first, const Module& later) {
   return both;
 }
 
+std::string Module::key_of(std::string_view name) const {
+  return join(builder_->place_in_file ? builder_->place_in_file(path_) : path_, name);
+}
+
 bool Module::has(std::string_view name, bool published) const {
   if (builder_->published) return published;
+  if (builder_->place_in_file) return builder_->state.has(builder_->place_in_file(join(path_, name)));
   return builder_->state.has(join(path_, name)) ||
          (first_path_ && builder_->state.has(join(*first_path_, name)));
 }
@@ -88,12 +93,12 @@ std::int64_t Module::classes(std::int64_t published) const {
 }
 
 std::int64_t Module::size(std::string_view name, std::size_t dimension, std::int64_t otherwise) const {
-  const StateTensor* tensor = builder_->state.find(join(path_, name));
+  const StateTensor* tensor = builder_->state.find(key_of(name));
   return tensor && dimension < tensor->shape.size() ? tensor->shape[dimension] : otherwise;
 }
 
 Parameter Module::parameter(std::string_view name, const std::vector<std::int64_t>& expected) const {
-  const std::string key = join(path_, name);
+  const std::string key = key_of(name);
   if (const auto known = builder_->parameters.find(key);
       known != builder_->parameters.end() && (!known->second.data || fits(expected, known->second.shape)))
     return known->second;
@@ -102,7 +107,7 @@ Parameter Module::parameter(std::string_view name, const std::vector<std::int64_
 
 void Module::published_key(std::string_view name, DType dtype, const std::vector<std::int64_t>& shape) const {
   PublishedShapes& published = *builder_->published;
-  const std::string key = join(path_, name);
+  const std::string key = key_of(name);
   if (first_path_) {
     const std::string first = join(*first_path_, name);
     published.keys.add(first, {dtype, shape, nullptr});
@@ -112,7 +117,7 @@ void Module::published_key(std::string_view name, DType dtype, const std::vector
 }
 
 Parameter Module::read(std::string_view name, const std::vector<std::int64_t>& expected) const {
-  const std::string later = join(path_, name), first = first_path_ ? join(*first_path_, name) : later;
+  const std::string later = key_of(name), first = first_path_ ? join(*first_path_, name) : later;
   const std::string& key = builder_->state.find(later) ? later : first;
   KeyReport& report = builder_->report;
   Parameter placeholder{expected, nullptr};
@@ -162,11 +167,13 @@ Parameter Module::read(std::string_view name, const std::vector<std::int64_t>& e
 
 void Module::counter(std::string_view name) const {
   if (builder_->published) {
-    if (!builder_->published->keys.find(join(path_, name))) published_key(name, DType::i64, {});
+    // Of torch's batch norms alone.
+    if (!builder_->place_in_file && !builder_->published->keys.find(key_of(name)))
+      published_key(name, DType::i64, {});
     return;
   }
-  for (const std::string& path : {path_, first_path_.value_or(path_)}) {
-    const std::size_t index = builder_->state.index_of(join(path, name));
+  for (const std::string& key : {key_of(name), first_path_ ? join(*first_path_, name) : key_of(name)}) {
+    const std::size_t index = builder_->state.index_of(key);
     if (index < builder_->state.size()) builder_->report.read[index] = true;
   }
 }
@@ -197,13 +204,16 @@ Var conv2d(Module m, Var x, const ConvOptions& options) {
 
 Var conv_transpose2d(Module m, Var x, const ConvTransposeOptions& options) {
   const std::int64_t known = x.channels() > 0 ? x.channels() : -1, k = options.kernel;
-  const auto weight = m.parameter("weight", {known, m.builder().published ? options.out : -1, k, k});
-  const std::int64_t out = weight.shape[1];
-  ConvTranspose2d layer{.weight = {weight.shape[0], out, k, k, weight.data},
+  const auto weight = options.depthwise
+                          ? m.parameter("weight", {known, 1, k, k})
+                          : m.parameter("weight", {known, m.builder().published ? options.out : -1, k, k});
+  const std::int64_t out = weight.shape[options.depthwise ? 0 : 1];
+  ConvTranspose2d layer{.weight = {weight.shape[0], weight.shape[1], k, k, weight.data},
                         .bias = nullptr,
                         .stride = options.stride,
                         .padding = options.padding,
-                        .output_padding = options.output_padding};
+                        .output_padding = options.output_padding,
+                        .groups = options.depthwise ? out : 1};
   if (options.bias) layer.bias = m.parameter("bias", {out > 0 ? out : -1}).data;
   return append(*x.builder, m.path(), std::move(layer), {x.id}, out);
 }
@@ -235,6 +245,26 @@ Var batch_norm(Module m, Var x, double eps) {
   return append(*x.builder, m.path(), std::move(layer), {x.id}, count);
 }
 
+Var affine(Module m, Var x) {
+  const std::int64_t channels = x.channels() > 0 ? x.channels() : -1;
+  const auto weight = m.parameter("weight", {channels});
+  const std::int64_t count = weight.shape[0];
+  const auto bias = m.parameter("bias", {count > 0 ? count : -1});
+  BatchNorm layer;
+  if (weight.data && bias.data) {
+    layer.scale.assign(weight.data.get(), weight.data.get() + count);
+    layer.shift.assign(bias.data.get(), bias.data.get() + count);
+  }
+  return append(*x.builder, m.path(), std::move(layer), {x.id}, count);
+}
+
+Var l2_norm(Module m, Var x, double eps) {
+  const auto weight = m.parameter("weight", {x.channels() > 0 ? x.channels() : -1});
+  const std::int64_t count = weight.shape[0];
+  return append(*x.builder, m.path(), L2Norm{.channels = count, .eps = eps, .weight = weight.data}, {x.id},
+                count);
+}
+
 namespace {
 
 // Layers without weights are named after the module whose output they take. The nodes' outputs ascend, as
@@ -256,6 +286,10 @@ Var relu(Var x) { return activation(x, ActivationKind::relu); }
 
 Var max_pool2d(std::string name, Var x, const MaxPool2d& layer) {
   return append(*x.builder, std::move(name), layer, {x.id}, x.channels());
+}
+
+Var max_unpool2d(std::string name, Var x, Var before, std::int64_t kernel) {
+  return append(*x.builder, std::move(name), MaxUnpool2d{kernel}, {x.id, before.id}, x.channels());
 }
 
 Var adaptive_avg_pool2d(std::string name, Var x, const AdaptiveAvgPool2d& layer) {

@@ -62,6 +62,9 @@ struct Builder {
   KeyReport report;
   std::map<std::string, Parameter, std::less<>> parameters;  // read so far, by key: modules may run twice
   bool aux = false;                                          // whether an auxiliary head is to be built too
+  // What a file of another origin calls a module's place: "res2a_branch1" for "layer2.block1.shortcut.conv".
+  // Null: as the modules are called. Set by a family before its network reads anything.
+  std::function<std::string(std::string_view place)> place_in_file = nullptr;
 };
 
 // A value of builder's graph.
@@ -113,6 +116,7 @@ class Module {
  private:
   Parameter read(std::string_view name, const std::vector<std::int64_t>& expected) const;
   void published_key(std::string_view name, DType, const std::vector<std::int64_t>& shape) const;
+  std::string key_of(std::string_view name) const;  // of a tensor of this module, in the file
 
   Builder* builder_;
   std::string path_;
@@ -140,18 +144,29 @@ struct ConvTransposeOptions {
   std::int64_t out = 0;  // as ConvOptions::out
   std::int64_t kernel = 2, stride = 2, padding = 0, output_padding = 0;
   bool bias = false;
+  bool depthwise = false;  // groups = channels of x = channels out
 };
 
-// Keys: weight, [channels of x, channels out, kernel, kernel], and bias where the module has one.
+// Keys: weight, [channels of x, channels out, kernel, kernel] or depthwise [channels, 1, kernel, kernel], and
+// bias where the module has one.
 Var conv_transpose2d(Module, Var x, const ConvTransposeOptions&);
 
 // Keys: weight, bias, running_mean, running_var; num_batches_tracked is not read. A negative variance is
 // reported.
 Var batch_norm(Module, Var x, double eps = 1e-5);
 
+// A batch norm whose statistics are in its weights already, x * weight + bias. Keys: weight, bias.
+Var affine(Module, Var x);
+
+// Keys: weight, a factor for each channel. layers/ops/l2_norm.h.
+Var l2_norm(Module, Var x, double eps = 1e-10);
+
 Var activation(Var x, ActivationKind);
 Var relu(Var x);
 Var max_pool2d(std::string name, Var x, const MaxPool2d&);
+// `before` is the map that a pool of `kernel` x `kernel` windows, side by side, took;
+// layers/ops/max_unpool2d.h.
+Var max_unpool2d(std::string name, Var x, Var before, std::int64_t kernel = 2);
 Var adaptive_avg_pool2d(std::string name, Var x, const AdaptiveAvgPool2d&);
 Var resize_like(std::string name, Var x, Var size_of, const Resize&);
 Var resize_by(std::string name, Var x, double factor, Resize = {});

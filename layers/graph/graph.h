@@ -23,7 +23,9 @@
 #include "layers/ops/expand_depthwise.h"
 #include "layers/ops/gated_conv2d.h"
 #include "layers/ops/group_norm.h"
+#include "layers/ops/l2_norm.h"
 #include "layers/ops/max_pool2d.h"
+#include "layers/ops/max_unpool2d.h"
 #include "layers/ops/position_attention.h"
 #include "layers/ops/resize.h"
 #include "layers/ops/softmax.h"
@@ -32,7 +34,7 @@ namespace atrous {
 
 using Layer = std::variant<Conv2d, ConvTranspose2d, BatchNorm, Activation, MaxPool2d, AdaptiveAvgPool2d,
                            Resize, Crop, Concat, Add, Mul, Max, Scale, Softmax, Encoding, GroupNorm,
-                           PositionAttention, ExpandDepthwise, GatedConv2d>;
+                           PositionAttention, MaxUnpool2d, L2Norm, ExpandDepthwise, GatedConv2d>;
 std::string_view name_of(const Layer&);  // "conv2d", "max_pool2d", ...
 
 using ValueId = int;

@@ -1,5 +1,6 @@
-// DeepLabV2, as kazuto1011's deeplab-pytorch builds it after the authors' Caffe models: dilated classifiers
-// side by side on a dilated ResNet, and the largest of several scales. libs/models/{deeplabv2,msc,resnet}.py.
+// DeepLabV2, as kazuto1011's deeplab-pytorch builds it after the authors' Caffe models, and those: dilated
+// classifiers side by side on a dilated ResNet, and the largest of several scales.
+// libs/models/{deeplabv2,msc,resnet}.py.
 #include <array>
 
 #include "layers/base/error.h"
@@ -11,16 +12,61 @@ namespace atrous::networks {
 namespace {
 
 constexpr std::string_view prefix = "deeplabv2-kazuto-", msc = "-msc";
-constexpr std::string_view variants[] = {"deeplabv2-kazuto-resnet101-msc", "deeplabv2-kazuto-resnet101"};
+constexpr std::string_view caffe = "deeplabv2-caffe-resnet101-msc";
+constexpr std::string_view variants[] = {"deeplabv2-kazuto-resnet101-msc", "deeplabv2-kazuto-resnet101",
+                                         caffe};
 
 // The wrapper MSC holds the network as `base`, in very old files as `scale`; the network alone has no prefix.
 constexpr std::string_view wrappers[] = {"base", "scale"};
 constexpr std::string_view stems[] = {"base.layer1.conv1.conv.weight", "scale.layer1.conv1.conv.weight",
-                                      "layer1.conv1.conv.weight"};
+                                      "layer1.conv1.conv.weight", "res2a_branch2a.weight"};
 
 constexpr PublishedCheckpoint published[] = {
     {"deeplabv2-kazuto-resnet101-msc", "deeplabv2_resnet101_msc-vocaug-20000.pth",
-     "https://github.com/kazuto1011/deeplab-pytorch/releases/download/v1.0/", 169, 76.7, "VOC 2012 val"}};
+     "https://github.com/kazuto1011/deeplab-pytorch/releases/download/v1.0/", 169, 76.7, "VOC 2012 val"},
+    {caffe, "train2_iter_20000.caffemodel", by_hand, 169, 76.4, "VOC 2012 val"}};
+
+// The front of the Caffe model's classifiers, "fc1_voc12" of fc1_voc12_c0.weight, which names their data;
+// empty where there are none.
+std::string classifiers_in_caffe(const StateDict& state) {
+  constexpr std::string_view begin = "fc1_", end = "_c0.weight";
+  for (const auto& [key, tensor] : state.entries())
+    if (key.starts_with(begin) && key.ends_with(end)) return key.substr(0, key.size() - end.size());
+  return "";
+}
+
+// What the Caffe model calls a place of this network's:
+//   layer1.conv1.conv, .bn                            conv1, bn_conv1
+//   layerS.blockN.reduce, conv3x3, increase           resSB_branch2a, 2b, 2c; norms: bnSB_branch2a, ...
+//   layerS.blockN.shortcut                            resSB_branch1
+//   aspp.cK                                           fc1_voc12_cK
+// with B the letters a, b, c, and in the long stages 3 and 4 a, b1, b2, ...
+std::string place_in_caffe(std::string_view place, std::string_view classifiers) {
+  constexpr std::string_view wrapper = "base.", stem = "layer1.conv1", block = ".block", aspp = "aspp.";
+  if (place.starts_with(wrapper)) place.remove_prefix(wrapper.size());
+  const bool norm = place.ends_with(".bn");
+  if (place.starts_with(stem)) return norm ? "bn_conv1" : "conv1";
+  if (place.starts_with(aspp)) return text(classifiers, '_', place.substr(aspp.size()));
+  const std::size_t at = place.find(block);
+  if (at == place.npos || at == 0) return std::string(place);
+  const char stage = place[at - 1];
+  const std::string_view rest = place.substr(at + block.size());
+  const std::size_t dot = std::min(rest.find('.'), rest.size());
+  const int number = std::stoi("0" + std::string(rest.substr(0, dot)));
+  std::string letter(1, static_cast<char>('a' + std::clamp(number - 1, 0, 25)));
+  if ((stage == '3' || stage == '4') && number > 1) letter = text('b', number - 1);
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 4> branches{
+      {{"reduce", "branch2a"}, {"conv3x3", "branch2b"}, {"increase", "branch2c"}, {"shortcut", "branch1"}}};
+  for (const auto& [ours, theirs] : branches)
+    if (rest.substr(dot).starts_with("." + std::string(ours)))
+      return text(norm ? "bn" : "res", stage, letter, '_', theirs);
+  return std::string(place);
+}
+
+// The network stands thrice in the Caffe model, on the same weights: once for each scale.
+bool is_copy_in_caffe(std::string_view key) {
+  return key.find("res075") != key.npos || key.find("res05") != key.npos;
+}
 
 std::string_view wrapper_of(const StateDict& state) {
   for (const std::string_view wrapper : wrappers)
@@ -45,7 +91,23 @@ Resnet blocks_of(const StateDict& state, std::string_view module) {
   return net;
 }
 
+Resnet blocks_in_caffe(const StateDict& state) {
+  Resnet net;
+  for (std::size_t i = 0; i < net.blocks.size(); ++i)
+    while (state.has(place_in_caffe(text("layer", i + 2, ".block", net.blocks[i] + 1, ".reduce.conv"), "")))
+      ++net.blocks[i];
+  return net;
+}
+
 Evidence recognise(const StateDict& state) {
+  if (state.has("res2a_branch2a")) {
+    Evidence evidence = look_for(state, {"conv1", "res2a_branch2a", "bn2a_branch2a"});
+    const std::string classifiers = classifiers_in_caffe(state);
+    (classifiers.empty() ? evidence.missing : evidence.found)
+        .push_back(classifiers.empty() ? "fc1_voc12_c0" : classifiers + "_c0");
+    if (evidence.complete()) evidence.variant = caffe;
+    return evidence;
+  }
   const std::string_view wrapper = wrapper_of(state);
   const std::string stem = text(wrapper, wrapper.empty() ? "" : ".", "layer1.conv1.conv.weight"),
                     head = pyramid_in(state, wrapper) + ".c0.weight";
@@ -59,6 +121,7 @@ Evidence recognise(const StateDict& state) {
 }
 
 std::string_view resnet_in(std::string_view variant) {
+  if (variant == caffe) return "resnet101";
   variant.remove_prefix(prefix.size());
   if (variant.ends_with(msc)) variant.remove_suffix(msc.size());
   return variant;
@@ -121,9 +184,19 @@ Var multi_scale(Module m, Var picture, const Resnet& net, const std::vector<std:
 
 Network build(Module m, std::string_view variant, Hyper& hyper) {
   const StateDict& state = m.builder().state;
-  const bool published_shapes = m.builder().published.has_value(), scales = variant.ends_with(msc);
-  const std::string_view wrapper = published_shapes ? (scales ? wrappers[0] : "") : wrapper_of(state);
-  const Resnet net = published_shapes ? *resnet_by_name(resnet_in(variant)) : blocks_of(state, wrapper);
+  const bool published_shapes = m.builder().published.has_value(), scales = variant.ends_with(msc),
+             is_caffe = variant == caffe;
+  const std::string_view wrapper =
+      published_shapes || is_caffe ? (scales ? wrappers[0] : "") : wrapper_of(state);
+  const Resnet net = published_shapes ? *resnet_by_name(resnet_in(variant))
+                     : is_caffe       ? blocks_in_caffe(state)
+                                      : blocks_of(state, wrapper);
+  if (is_caffe) {
+    m.builder().place_in_file = [classifiers = published_shapes ? "fc1_voc12" : classifiers_in_caffe(state)](
+                                    std::string_view place) { return place_in_caffe(place, classifiers); };
+    for (std::size_t i = 0; i < state.size() && !published_shapes; ++i)
+      if (is_copy_in_caffe(state.entries()[i].first)) m.builder().report.read[i] = true;
+  }
   const std::vector<std::int64_t> rates = hyper.integers("rates", {6, 12, 18, 24});
   const Module in = wrapper.empty() ? m : m[wrapper];
   const Var picture = graph_input(m.builder(), 3);

@@ -1,5 +1,13 @@
-// FCN on VGG-16, as wkentaro's pytorch-fcn builds it after the authors' Caffe models: scores of the last map,
-// and of earlier ones, grow by learnt transposed convolutions. torchfcn/models/fcn{32s,16s,8s}.py.
+// FCN on VGG-16, as wkentaro's pytorch-fcn builds it after the authors' Caffe models, and those: scores of
+// the last map, and of earlier ones, grow by learnt transposed convolutions.
+// torchfcn/models/fcn{32s,16s,8s}.py.
+//
+// The Caffe models call their layers as the port does, but for those of the first generation, which DeconvNet
+// was published with: its names are in place_in_first_caffe(), and two of its transposed convolutions have
+// biases.
+#include <array>
+#include <utility>
+
 #include "layers/networks/backbones/vgg.h"
 #include "layers/networks/family.h"
 
@@ -22,12 +30,34 @@ constexpr PublishedCheckpoint published[] = {
 
 constexpr ArchName arch_names[] = {{"FCN8sAtOnce", at_once}, {"FCN8s", fcn8s}};
 
+// Of FCN-8s, whose port is not told apart from the at-once network by keys.
+std::string place_in_first_caffe(std::string_view place) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 6> names{
+      {{"score_fr", "score-fr"},
+       {"upscore2", "score2"},
+       {"score_pool4", "score-pool4"},
+       {"upscore_pool4", "score4"},
+       {"score_pool3", "score-pool3"},
+       {"upscore8", "upsample"}}};
+  for (const auto& [ours, theirs] : names)
+    if (ours == place) return std::string(theirs);
+  return std::string(place);
+}
+
+bool is_first_caffe(const StateDict& state) { return state.has("score-fr"); }
+
 Evidence recognise(const StateDict& state) {
+  if (is_first_caffe(state)) {
+    Evidence first =
+        look_for(state, {"conv1_1", "fc6", "score-fr", "score-pool4", "score-pool3", "upsample"});
+    first.variant = fcn8s;
+    return first;
+  }
   Evidence evidence = look_for(state, {"conv1_1", "fc6", "score_fr"});
   if (state.has("upscore8")) {
     evidence.found.emplace_back("upscore8");
-    evidence.variant = fcn8s;
-    evidence.same_keys = {std::string(at_once)};
+    evidence.variant = state.has("scale_pool4") ? at_once : fcn8s;
+    if (evidence.variant == fcn8s) evidence.same_keys = {std::string(at_once)};
   } else if (state.has("upscore16")) {
     evidence.found.emplace_back("upscore16");
     evidence.variant = fcn16s;
@@ -44,7 +74,17 @@ Var score(Module m, Var x) { return conv2d(m, x, {.out = m.classes(21), .bias = 
 // A transposed convolution of a square kernel twice its stride, from all classes to all classes. Published
 // weights are diagonal: bilinear interpolation, class by class.
 Var grow(Module m, Var x, std::int64_t stride) {
-  return conv_transpose2d(m, x, {.out = m.classes(21), .kernel = 2 * stride, .stride = stride});
+  return conv_transpose2d(
+      m, x, {.out = m.classes(21), .kernel = 2 * stride, .stride = stride, .bias = m.size("bias", 0, 0) > 0});
+}
+
+// A map scaled down in front of its scores: by the factor that the Caffe model has as a layer, and that the
+// port has in its code.
+Var scaled_down(Module m, std::string_view layer, Var x, float factor) {
+  if (m.has(layer))
+    if (const Parameter weight = m[layer].parameter("weight", {1}); weight.data)
+      factor = weight.data.get()[0];
+  return scale(x, factor);
 }
 
 // Adds an earlier map's scores, cut to the size of x. The offsets are constants, as in the Caffe models.
@@ -57,8 +97,9 @@ Var fuse(Var x, Module scores, Var early, std::int64_t offset) {
 // see in the smallest picture; what that adds around the scores is cropped off at the end. (Dropout behind
 // fc6 and fc7 does nothing in inference.)
 Network build(Module m, std::string_view variant, Hyper&) {
+  if (is_first_caffe(m.builder().state)) m.builder().place_in_file = place_in_first_caffe;
   const Var picture = graph_input(m.builder(), 3);
-  const VggFeatures vgg = vgg16(m, picture, 100);
+  const VggFeatures vgg = vgg16(m, picture, {.first_padding = 100});
   const Var pool3 = vgg.pools[2], pool4 = vgg.pools[3], pool5 = vgg.pools[4];
   const std::int64_t width = m.channels(4096);
   Var x = relu(conv2d(m["fc6"], pool5, {.out = width, .kernel = 7, .padding = 0, .bias = true}));
@@ -76,8 +117,10 @@ Network build(Module m, std::string_view variant, Hyper&) {
     // At once: trained in one go instead of stage by stage, with the earlier maps scaled down in front of
     // their scores, so that the biases are not.
     const bool scaled = variant == at_once;
-    x = fuse(grow(m["upscore2"], x, 2), m["score_pool4"], scaled ? scale(pool4, 0.01f) : pool4, 5);
-    x = fuse(grow(m["upscore_pool4"], x, 2), m["score_pool3"], scaled ? scale(pool3, 0.0001f) : pool3, 9);
+    x = fuse(grow(m["upscore2"], x, 2), m["score_pool4"],
+             scaled ? scaled_down(m, "scale_pool4", pool4, 0.01f) : pool4, 5);
+    x = fuse(grow(m["upscore_pool4"], x, 2), m["score_pool3"],
+             scaled ? scaled_down(m, "scale_pool3", pool3, 0.0001f) : pool3, 9);
     x = grow(m["upscore8"], x, 8);
     offset = 31;
   }

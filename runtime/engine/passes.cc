@@ -54,6 +54,17 @@ void fold(Conv2d& conv, const BatchNorm& norm) {
   conv.bias = {bias, bias.get()};
 }
 
+// weight[o, i, ky, kx] = w[i, o, kernel_h - 1 - ky, kernel_w - 1 - kx]
+std::shared_ptr<const float> turned(const Filter& w) {
+  std::shared_ptr<float[]> weight(new float[static_cast<std::size_t>(w.elements())]);
+  const std::int64_t taps = w.kernel_h * w.kernel_w;
+  for (std::int64_t o = 0; o < w.d1; ++o)
+    for (std::int64_t i = 0; i < w.d0; ++i)
+      std::reverse_copy(w.data.get() + (i * w.d1 + o) * taps, w.data.get() + (i * w.d1 + o + 1) * taps,
+                        weight.get() + (o * w.d0 + i) * taps);
+  return {weight, weight.get()};
+}
+
 bool plain(const Node& node) {
   return std::get<Conv2d>(node.layer).activation == ActivationKind::none && node.inputs.size() == 1;
 }
@@ -89,6 +100,24 @@ Filter input_channels(const Filter& w, std::int64_t first, std::int64_t count, b
 }
 
 }  // namespace
+
+void convolve_transposed(Graph& graph) {
+  for (Node& node : graph.nodes) {
+    const auto* layer = std::get_if<ConvTranspose2d>(&node.layer);
+    if (!layer || layer->stride != 1 || layer->groups != 1 || layer->output_padding != 0 ||
+        layer->weight.kernel_h != layer->weight.kernel_w)
+      continue;
+    const Filter& w = layer->weight;
+    const std::int64_t reach = layer->dilation * (w.kernel_h - 1);
+    if (2 * layer->padding < reach || layer->padding > reach) continue;
+    Conv2d conv{.weight = {w.d1, w.d0, w.kernel_h, w.kernel_w, turned(w)},
+                .bias = layer->bias,
+                .stride = 1,
+                .padding = reach - layer->padding,
+                .dilation = layer->dilation};
+    node.layer = std::move(conv);
+  }
+}
 
 void fold_batch_norm(Graph& graph) {
   const auto by = producers(graph);
@@ -245,6 +274,7 @@ void fold_gate(Graph& graph) {
 }
 
 void optimise_for_device(Graph& graph) {
+  convolve_transposed(graph);
   fold_batch_norm(graph);
   hoist_repeated_pixel(graph);
   classify_before_resize(graph);

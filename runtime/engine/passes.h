@@ -5,6 +5,12 @@
 
 namespace atrous {
 
+// A transposed convolution of stride 1 that does not make its map larger is an ordinary one, of the weights
+// turned by 180 degrees with inputs and outputs exchanged, padded by dilation * (kernel - 1) - padding. The
+// passes below and the kernels of convolutions see it so. Runs first. One that makes its map larger stays: as
+// a convolution it would multiply padding.
+void convolve_transposed(Graph&);
+
 // A batch norm behind a convolution that nobody else reads becomes part of it:
 // weight[o] *= scale[o], bias[o] = bias[o] * scale[o] + shift[o]. Products in double, rounded once. Layers
 // that run several times, on the same weights, share them afterwards too.

@@ -1,7 +1,9 @@
 #include "runtime/engine/program.h"
 
 #include <algorithm>
+#include <functional>
 #include <map>
+#include <numeric>
 #include <set>
 
 #include "layers/base/error.h"
@@ -38,17 +40,21 @@ std::vector<std::size_t> first_of_each(const Graph& graph) {
   return first;
 }
 
-// Makes the kernels of every node, and lets go of weights as they are packed.
+// Makes the kernels of every node, and lets go of weights as they are packed. The largest first: packing
+// holds a layer's weights twice, and later there is memory about that smaller ones left.
 template <class Make>
 void make_kernels(Program& program, Make&& make) {
   const std::vector<std::size_t> first = first_of_each(program.graph);
-  for (std::size_t i = 0; i < first.size(); ++i) {
-    if (first[i] < i) {
-      program.kernels.push_back(program.kernels[first[i]]);
-    } else {
-      program.kernels.emplace_back();
-      for (auto& kernel : make(program.graph.nodes[i])) program.kernels.back().push_back(std::move(kernel));
-    }
+  std::vector<std::size_t> order(first.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::ranges::stable_sort(order, std::greater<>{},
+                           [&](std::size_t i) { return weight_bytes(program.graph.nodes[i].layer); });
+  program.kernels.resize(first.size());
+  for (const std::size_t i : order) {
+    if (first[i] < i)
+      program.kernels[i] = program.kernels[first[i]];
+    else
+      for (auto& kernel : make(program.graph.nodes[i])) program.kernels[i].push_back(std::move(kernel));
     release_weights(program.graph.nodes[i].layer);
   }
 }

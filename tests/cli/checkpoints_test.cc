@@ -3,8 +3,10 @@
 #include "runtime/image/palette.h"
 #include "tests/support/cli_testing.h"
 #include "tests/support/weights_helpers.h"
+#include "tests/weights_tools/caffe/wire_bytes.h"
 #include "weights_tools/checkpoint.h"
 #include "weights_tools/io/sha256.h"
+#include "weights_tools/seeded.h"
 
 using namespace atrous;
 using namespace atrous::cli_testing;
@@ -25,6 +27,27 @@ std::string pth_of(const StateDict& state) {
     storages.emplace_back(key, w::bytes_of(t));
   }
   return w::pth_zip(w::pickled(w::dict(tensors)), storages);
+}
+
+// The same tensors, as Caffe saves them: a convolution for each module.
+std::string caffemodel_of(const StateDict& state) {
+  namespace w = weights_testing;
+  std::string file = w::field(1, "net");
+  for (const auto& [name, weight] : state.entries()) {
+    constexpr std::string_view ending = ".weight";
+    if (!name.ends_with(ending)) continue;
+    const std::string module = name.substr(0, name.size() - ending.size());
+    std::vector<std::string> blobs;
+    for (const char* part : {".weight", ".bias"}) {
+      const StateTensor* tensor = state.find(module + part);
+      if (!tensor) continue;
+      std::string sizes;
+      for (const std::int64_t size : tensor->shape) sizes += w::varint(static_cast<std::uint64_t>(size));
+      blobs.push_back(w::field(7, w::field(1, sizes)) + w::field(5, w::bytes_of(*tensor)));
+    }
+    file += w::layer_v2(module, "Convolution", blobs);
+  }
+  return file;
 }
 
 bool same_tensors(const StateDict& a, const StateDict& b) {
@@ -56,6 +79,22 @@ TEST_CASE_FIXTURE(Bench, "convert keeps names and values exactly, from .safetens
                        state.size(), " tensors\n"));
     CHECK(same_tensors(load_checkpoint(folder / "out.safetensors").state, state));
   }
+}
+
+TEST_CASE_FIXTURE(Bench, "inspect and convert take a .caffemodel") {
+  const StateDict state = seeded_state("fcn32s-wkentaro", {.classes = 5, .width = 4});
+  write_text(folder / "net.caffemodel", caffemodel_of(state));
+  const std::string said = succeed({"inspect", folder / "net.caffemodel"});
+  CHECK(mentions(said, "fcn32s-wkentaro"));
+  CHECK(mentions(said, ".caffemodel"));
+  CHECK(succeed({"convert", folder / "net.caffemodel", folder / "out.safetensors"}) ==
+        text(folder.path(), "/out.safetensors: fcn32s-wkentaro, 5 classes, ", state.size(), " tensors\n"));
+  const StateDict converted = load_checkpoint(folder / "out.safetensors").state;
+  REQUIRE(converted.size() == state.size());
+  for (const auto& [name, tensor] : state.entries())
+    CHECK(std::ranges::equal(converted.find(name)->bytes(), tensor.bytes()));
+  write_text(folder / "cut.caffemodel", caffemodel_of(state).substr(0, 3000));
+  refuse(1, {"inspect", folder / "cut.caffemodel"}, {"cut.caffemodel: ", "are left"});
 }
 
 TEST_CASE_FIXTURE(Bench, "convert stores all that is needed to use the network") {

@@ -11,6 +11,8 @@
 #include "layers/ops/crop.h"
 #include "layers/ops/encoding.h"
 #include "layers/ops/group_norm.h"
+#include "layers/ops/l2_norm.h"
+#include "layers/ops/max_unpool2d.h"
 #include "layers/ops/position_attention.h"
 #include "layers/ops/softmax.h"
 #include "tests/cuda/device_testing.h"
@@ -329,6 +331,40 @@ TEST_CASE("cuda crop, max, scale and mul by one channel: the references' results
     check(
         part, [&](View to) { crop_reference(cut, a.view(), to); },
         [&](Map to) { crop(stream, static_cast<int>(cut.top), static_cast<int>(cut.left), from.map(), to); });
+  });
+}
+
+TEST_CASE("cuda unpooling: values return to the first of the largest, what no window covers is zero") {
+  SKIP_WITHOUT_DEVICE();
+  for_each_shape([](const Setting& s, const Shape& shape, Random& random) {
+    for (const std::int64_t kernel : {2, 3}) {
+      if (shape.h < kernel || shape.w < kernel) continue;
+      // Few different numbers: many windows have several largest.
+      Tensor before = drawn_map(shape, random, Draw::whole, s.half);
+      for (float& x : before.values()) x = std::max(x, 0.f);
+      const Tensor in =
+          drawn_map({shape.n, shape.h / kernel, shape.w / kernel, shape.c}, random, Draw::floats, s.half);
+      Tensor expected(shape);
+      max_unpool2d_reference({kernel}, in.view(), before.view(), expected.view());
+      const DeviceMap from(in, s.half), pooled(before, s.half), out(shape, s.half, s.wider);
+      max_unpool2d(stream, static_cast<int>(kernel), from.map(), pooled.map(), out.map());
+      CHECK(difference(out, expected, 0) == "");
+    }
+  });
+}
+
+TEST_CASE("cuda L2 normalisation: the reference's, a pixel of zeros stays one") {
+  SKIP_WITHOUT_DEVICE();
+  for_each_shape([](const Setting& s, const Shape& shape, Random& random) {
+    const L2Norm layer{.channels = shape.c, .weight = drawn(shape.c, random, Draw::floats)};
+    Tensor in = drawn_map(shape, random, Draw::floats, s.half);
+    std::fill_n(in.data(), shape.c, 0.f);
+    Tensor expected(shape);
+    l2_norm_reference(layer, in.view(), expected.view());
+    const OnDevice weight(std::vector<float>(layer.weight.get(), layer.weight.get() + shape.c));
+    const DeviceMap from(in, s.half), out(shape, s.half, s.wider);
+    l2_norm(stream, weight.as<float>(), static_cast<float>(layer.eps), from.map(), out.map());
+    CHECK(difference(out, expected, s.half ? 1e-3 : 2e-6) == "");
   });
 }
 

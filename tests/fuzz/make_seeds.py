@@ -109,6 +109,49 @@ def pickles():
         seed("pickle", name, data)
 
 
+def varint(value):
+    out = b""
+    while value >= 0x80:
+        out += bytes([value & 0x7F | 0x80])
+        value >>= 7
+    return out + bytes([value])
+
+
+def message(number, data):
+    return varint(number << 3 | 2) + varint(len(data)) + data
+
+
+def caffe_blob(values, shape=None, legacy=None, packed=True):
+    floats = struct.pack(f"<{len(values)}f", *values)
+    if legacy:
+        out = b"".join(varint(number << 3) + varint(size) for number, size in enumerate(legacy, 1))
+    else:
+        out = message(7, message(1, b"".join(map(varint, shape or [len(values)]))))
+    return out + (message(5, floats) if packed else b"".join(b"\x2d" + floats[i:i + 4] for i in range(0, len(floats), 4)))
+
+
+def caffemodels():
+    def v2(name, kind, *blobs):
+        return message(100, message(1, name) + message(2, kind) + message(3, b"data") + b"".join(message(7, b) for b in blobs))
+
+    def v1(name, kind, *blobs):
+        return message(2, message(2, b"data") + message(4, name) + b"\x28" + varint(kind) + b"".join(message(6, b) for b in blobs))
+
+    weight = caffe_blob([1, 2, 3, 4], [2, 2, 1, 1])
+    front = message(1, b"net") + message(3, b"data") + b"\x20\x01\x28\x00" + message(8, message(1, b"\1\3"))
+    seed("caffemodel", "layers", front + v2(b"conv1", b"Convolution", weight, caffe_blob([5, 6])) + v2(b"relu", b"ReLU"))
+    seed("caffemodel", "batch norm", v2(b"bn", b"BatchNorm", *map(caffe_blob, ([1, 2], [3, 4], [2]))) + v2(b"s", b"Scale", *map(caffe_blob, ([1, 2], [3, 4]))))
+    seed("caffemodel", "batch norm alone", v2(b"bn", b"BatchNorm", *map(caffe_blob, ([1], [3], [0]))))
+    seed("caffemodel", "bn", v2(b"a/bn", b"BN", *[caffe_blob([i, 2], legacy=(1, 2, 1, 1)) for i in range(4)]))
+    legacy = caffe_blob([1, 2], legacy=(1, 1, 1, 2))
+    seed("caffemodel", "first generation", front + v1(b"conv", 4, caffe_blob([1, 2], legacy=(2, 1, 1, 1)), legacy) + v1(b"fc", 14, legacy) + v1(b"bn", 43, legacy, legacy))
+    doubles = message(7, message(1, b"\2")) + message(8, struct.pack("<d", 1)) + b"\x41" + struct.pack("<d", 2) + message(6, bytes(8)) + message(9, bytes(8))
+    seed("caffemodel", "doubles", v2(b"w", b"Normalize", doubles) + v2(b"p", b"PReLU", caffe_blob([1], packed=False), caffe_blob([2]), caffe_blob([3])))
+    seed("caffemodel", "scalar", v2(b"norm", b"Normalize", message(7, b"") + message(5, bytes(4))))
+    seed("caffemodel", "first format", message(2, message(1, message(1, b"conv1"))))
+    seed("checkpoint", "layers.caffemodel", front + v2(b"conv1", b"Convolution", weight))
+
+
 def safetensors_file(tensors, metadata=None):
     header, data = {}, b""
     if metadata:
@@ -354,6 +397,7 @@ if __name__ == "__main__":
     checkpoints()
     networks()
     pickles()
+    caffemodels()
     safetensors()
     safetensors_index()
     metadata()

@@ -7,6 +7,7 @@
 
 namespace atrous::fuzz {
 
+void caffemodel(Bytes);
 void checkpoint(Bytes);
 void cli_arguments(Bytes);
 void coco_annotations(Bytes);
@@ -30,6 +31,7 @@ struct Target {
   void (*run)(Bytes);
 };
 constexpr Target targets[] = {
+    {"caffemodel", caffemodel},
     {"checkpoint", checkpoint},
     {"cli_arguments", cli_arguments},
     {"coco_annotations", coco_annotations},

@@ -222,6 +222,38 @@ def max_pool2d():
             file.map("output", F.max_pool2d(x, kernel, stride, padding, ceil_mode=True))
 
 
+def max_unpool2d():
+    cases = [
+        # name, input NCHW, kernel
+        ("halved", (2, 2, 4, 6), 2),
+        ("rows_and_columns_left_over", (1, 2, 5, 7), 2),
+        ("kernel_3", (1, 3, 7, 6), 3),
+        ("one_window", (1, 2, 2, 2), 2),
+    ]
+    with File("max_unpool2d") as file:
+        for name, shape, kernel in cases:
+            before = file.eighths(*shape).clamp(min=0).round()  # equal values, zeros above all
+            pooled, indices = F.max_pool2d(before, kernel, kernel, return_indices=True)
+            x = file.normal(*pooled.shape)
+            file.case(name, kernel=kernel)
+            file.map("input", x)
+            file.map("before", before)
+            file.map("output", F.max_unpool2d(x, indices, kernel, kernel, output_size=shape))
+
+
+def l2_norm():
+    """ParseNet's Normalize, in double from the definition: Liu et al. 2015, section 3.3."""
+    with File("l2_norm") as file:
+        for name, shape in (("map", (2, 5, 3, 4)), ("one_channel", (1, 1, 2, 2)), ("one_pixel", (1, 37, 1, 1))):
+            x, weight = file.normal(*shape), file.normal(shape[1])
+            x[0, :, 0, 0] *= 0 if name == "map" else 1000
+            root = ((x.double() ** 2).sum(1, keepdim=True) + 1e-10).sqrt()
+            file.case(name)
+            file.map("input", x)
+            file.tensor("weight", weight)
+            file.map("output", x.double() / root * weight.double()[:, None, None])
+
+
 def adaptive_avg_pool2d():
     cases = [
         # name, input NCHW, output
@@ -482,7 +514,7 @@ def mobilenet():
 
 def main():
     FOLDER.mkdir(exist_ok=True)
-    for write in (conv2d, conv_transpose2d, bilinear_kernel, batch_norm, activations, max_pool2d,
+    for write in (conv2d, conv_transpose2d, bilinear_kernel, batch_norm, activations, max_pool2d, max_unpool2d, l2_norm,
                   adaptive_avg_pool2d, resize, resize_by, crop, encoding, arithmetic, concat, softmax, group_norm,
                   position_attention, argmax, mobilenet):
         write()

@@ -1,8 +1,11 @@
 #include "layers/cpu/maps/channelwise.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <type_traits>
+
+#include "layers/base/checked.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "layers/cpu/maps/channelwise.cc"
@@ -37,6 +40,50 @@ void max_of_window(const ConstView& in, std::int64_t n, std::int64_t y0, std::in
     for (std::int64_t y = y0; y < y1; ++y)
       for (std::int64_t x = x0; x < x1; ++x) largest = hn::Max(largest, hn::LoadU(d, in.pixel(n, y, x) + c));
     hn::StoreU(largest, d, out + c);
+  });
+}
+
+// One window of kernel x kernel pixels, `row` and `pixel` floats apart: `value` where the first of the
+// largest of `before` stands, zeros at all other pixels of `out`.
+void unpool_window(const float* value, const float* before, std::int64_t before_row,
+                   std::int64_t before_pixel, std::int64_t kernel, std::int64_t channels, float* out,
+                   std::int64_t out_row, std::int64_t out_pixel) {
+  along_channels(channels, [&](std::int64_t c, auto d) HWY_ATTR {
+    auto largest = hn::LoadU(d, before + c);
+    for (std::int64_t y = 0; y < kernel; ++y)
+      for (std::int64_t x = 0; x < kernel; ++x)
+        largest = hn::Max(largest, hn::LoadU(d, before + y * before_row + x * before_pixel + c));
+    const auto returned = hn::LoadU(d, value + c);
+    auto given = hn::Ne(largest, largest);  // nothing yet
+    for (std::int64_t y = 0; y < kernel; ++y)
+      for (std::int64_t x = 0; x < kernel; ++x) {
+        const auto is_largest = hn::Eq(hn::LoadU(d, before + y * before_row + x * before_pixel + c), largest);
+        hn::StoreU(hn::IfThenElseZero(hn::AndNot(given, is_largest), returned), d,
+                   out + y * out_row + x * out_pixel + c);
+        given = hn::Or(given, is_largest);
+      }
+  });
+}
+
+// out[c] = weight[c] * x[c] / sqrt(sum of squares + eps). Four sums side by side, so that a sum waits for
+// none.
+void normalise_pixel(const float* x, const float* weight, double eps, std::int64_t channels, float* out) {
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  hn::Vec<decltype(d)> sums[4] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
+  std::int64_t c = 0;
+  for (; c + 4 * lanes <= channels; c += 4 * lanes)
+    for (std::int64_t i = 0; i < 4; ++i) {
+      const auto v = hn::LoadU(d, x + c + i * lanes);
+      sums[i] = hn::MulAdd(v, v, sums[i]);
+    }
+  const auto all = hn::Add(hn::Add(sums[0], sums[1]), hn::Add(sums[2], sums[3]));
+  double sum = eps + static_cast<double>(hn::GetLane(hn::SumOfLanes(d, all)));
+  for (; c < channels; ++c) sum += static_cast<double>(x[c]) * static_cast<double>(x[c]);
+  const auto factor = static_cast<float>(1 / std::sqrt(sum));
+  along_channels(channels, [&](std::int64_t at, auto tag) HWY_ATTR {
+    const auto scaled = hn::Mul(hn::LoadU(tag, x + at), hn::Set(tag, factor));
+    hn::StoreU(hn::Mul(scaled, hn::LoadU(tag, weight + at)), tag, out + at);
   });
 }
 
@@ -177,8 +224,64 @@ class ChannelwiseResize final : public Kernel {
   decltype(&ATROUS_BASELINE::blend) blend_;
 };
 
+class ChannelwiseMaxUnpool2d final : public Kernel {
+ public:
+  ChannelwiseMaxUnpool2d(const MaxUnpool2d& layer, Isa isa)
+      : layer_(layer), unpool_window_(ATROUS_FOR_ISA(isa, unpool_window)) {}
+  std::string_view name() const override { return "channelwise"; }
+
+  void run(const KernelCall& call) const override {
+    const ConstView in = call.inputs[0], before = call.inputs[1];
+    const View& out = call.output;
+    const std::int64_t kernel = layer_.kernel, bands = divide_up(out.shape.h, kernel);
+    parallel_for(call.threads, out.shape.n * bands, [&](std::int64_t band) {
+      const std::int64_t n = band / bands, y = band % bands;
+      const bool windows = y < in.shape.h;
+      for (std::int64_t x = 0; windows && x < in.shape.w; ++x)
+        unpool_window_(in.pixel(n, y, x), before.pixel(n, y * kernel, x * kernel),
+                       before.shape.w * before.pitch, before.pitch, kernel, in.shape.c,
+                       out.pixel(n, y * kernel, x * kernel), out.shape.w * out.pitch, out.pitch);
+      for (std::int64_t row = y * kernel; row < std::min((y + 1) * kernel, out.shape.h); ++row)
+        for (std::int64_t x = windows ? in.shape.w * kernel : 0; x < out.shape.w; ++x)
+          std::fill_n(out.pixel(n, row, x), out.shape.c, 0.f);
+    });
+  }
+
+ private:
+  MaxUnpool2d layer_;
+  decltype(&ATROUS_BASELINE::unpool_window) unpool_window_;
+};
+
+class ChannelwiseL2Norm final : public Kernel {
+ public:
+  ChannelwiseL2Norm(const L2Norm& layer, Isa isa)
+      : layer_(layer), normalise_pixel_(ATROUS_FOR_ISA(isa, normalise_pixel)) {}
+  std::string_view name() const override { return "channelwise"; }
+  std::size_t packed_bytes() const override {
+    return static_cast<std::size_t>(layer_.channels) * sizeof(float);
+  }
+
+  void run(const KernelCall& call) const override {
+    const ConstView in = call.inputs[0];
+    parallel_for(call.threads, in.shape.pixels(), [&](std::int64_t p) {
+      normalise_pixel_(in.data + p * in.pitch, layer_.weight.get(), layer_.eps, layer_.channels,
+                       call.output.data + p * call.output.pitch);
+    });
+  }
+
+ private:
+  L2Norm layer_;
+  decltype(&ATROUS_BASELINE::normalise_pixel) normalise_pixel_;
+};
+
 }  // namespace
 
+std::unique_ptr<Kernel> make_max_unpool2d_channelwise(const MaxUnpool2d& layer, Isa isa) {
+  return std::make_unique<ChannelwiseMaxUnpool2d>(layer, isa);
+}
+std::unique_ptr<Kernel> make_l2_norm_channelwise(const L2Norm& layer, Isa isa) {
+  return std::make_unique<ChannelwiseL2Norm>(layer, isa);
+}
 std::unique_ptr<Kernel> make_max_pool2d_channelwise(const MaxPool2d& layer, Isa isa) {
   return std::make_unique<ChannelwiseMaxPool2d>(layer, isa);
 }

@@ -1,8 +1,12 @@
-// Max pooling and adaptive average pooling: layers/ops/max_pool2d.h, layers/ops/adaptive_avg_pool2d.h.
+// Max pooling, its undoing and adaptive average pooling: layers/ops/max_pool2d.h, layers/ops/max_unpool2d.h,
+// layers/ops/adaptive_avg_pool2d.h.
 //
 // The largest:
 //   1. A thread for each vector of each output pixel runs over its window. What neighbouring windows share
 //      comes from the caches.
+//
+// The undoing: a thread for each vector of each window writes all of the window, those that no pool covered
+// included, so that nothing is cleared before.
 //
 // The mean:
 //   2. A block for each cell and a few vectors of channels: its threads take every so-many-th pixel of the
@@ -42,6 +46,42 @@ __global__ void __launch_bounds__(256) max_pool2d_kernel(Window window, TypedMap
       }
   }
   store_channels(out, out.pixel(at.n, at.y, at.column), vector, largest);
+}
+
+template <class T>
+__global__ void __launch_bounds__(256) max_unpool2d_kernel(int kernel, int rows, int columns, TypedMap<T> in,
+                                                           TypedMap<T> before, TypedMap<T> out) {
+  const InRow at = in_row_of_thread(rows, columns);
+  const int vector = vector_of_thread();
+  if (at.column >= columns || vector * lanes<T> >= out.pitch) return;
+  const int top = at.y * kernel, left = at.column * kernel;
+  const int bottom = min(top + kernel, out.h), right = min(left + kernel, out.w);
+  const bool whole = at.y < in.h && at.column < in.w, there = whole && vector * lanes<T> < out.c;
+  Vector<T> value = splat<T>(0), largest = splat<T>(-INFINITY);
+  if (there) {
+    value = load(in.pixel(at.n, at.y, at.column) + vector * lanes<T>);
+    for (int y = top; y < bottom; ++y)
+      for (int x = left; x < right; ++x) {
+        const Vector<T> v = load(before.pixel(at.n, y, x) + vector * lanes<T>);
+#pragma unroll
+        for (int i = 0; i < lanes<T>; ++i) largest.v[i] = fmaxf(largest.v[i], v.v[i]);
+      }
+  }
+  unsigned given = 0;  // a bit for each lane
+  for (int y = top; y < bottom; ++y)
+    for (int x = left; x < right; ++x) {
+      Vector<T> result = splat<T>(0);
+      if (there) {
+        const Vector<T> v = load(before.pixel(at.n, y, x) + vector * lanes<T>);
+#pragma unroll
+        for (int i = 0; i < lanes<T>; ++i)
+          if (v.v[i] == largest.v[i] && !(given >> i & 1u)) {
+            result.v[i] = value.v[i];
+            given |= 1u << i;
+          }
+      }
+      store_channels(out, out.pixel(at.n, y, x), vector, result);
+    }
 }
 
 constexpr int threads_per_cell = 512;
@@ -115,6 +155,16 @@ void max_pool2d(cudaStream_t stream, const MaxPool2d& layer, Map in, Map out) {
     const TypedMap<T> to(out);
     const Grid grid = grid_of_rows(1LL * out.n * out.h, out.w, vectors_of(to));
     launch(max_pool2d_kernel<T>, grid.blocks, grid.threads, 0, stream, window, TypedMap<T>(in), to);
+  });
+}
+
+void max_unpool2d(cudaStream_t stream, int kernel, Map in, Map before, Map out) {
+  with_type_of(out, [&]<class T>(T) {
+    const TypedMap<T> to(out);
+    const int rows = (out.h + kernel - 1) / kernel, columns = (out.w + kernel - 1) / kernel;
+    const Grid grid = grid_of_rows(1LL * out.n * rows, columns, vectors_of(to));
+    launch(max_unpool2d_kernel<T>, grid.blocks, grid.threads, 0, stream, kernel, rows, columns,
+           TypedMap<T>(in), TypedMap<T>(before), to);
   });
 }
 

@@ -12,10 +12,16 @@
 namespace atrous {
 
 struct VggFeatures {
-  std::array<Var, 5> pools;  // each stage's output after its 2x2/2 max pool, whose sizes are rounded up
+  std::array<Var, 5> pools;  // each stage's output after its max pool, 2x2/2 with sizes rounded up
 };
 
-// `first_padding`: of conv1_1; all others keep the size.
-VggFeatures vgg16(Module, Var x, std::int64_t first_padding = 1);
+struct VggOptions {
+  std::int64_t first_padding = 1;  // of conv1_1; all others keep the size
+  // Chen et al. 2015, "Semantic Image Segmentation with Deep Convolutional Nets": the last two pools keep the
+  // size, 3x3 with stride 1, and the last stage is dilated by 2 instead. A map of an eighth, not of a 32th.
+  bool dilated = false;
+};
+
+VggFeatures vgg16(Module, Var x, const VggOptions& = {});
 
 }  // namespace atrous

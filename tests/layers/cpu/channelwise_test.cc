@@ -64,6 +64,55 @@ TEST_CASE("channelwise max pooling does not let padding take part") {
   }
 }
 
+TEST_CASE("channelwise unpooling equals the reference to the bit, among equal values too") {
+  struct Case {
+    std::int64_t kernel, h, w;
+  };
+  for (Isa isa : supported_isas())
+    for (const auto& [kernel, h, w] : {Case{2, 6, 8}, {2, 7, 5}, {3, 7, 11}, {2, 2, 2}})
+      for (std::int64_t c : channel_counts) {
+        CAPTURE(name_of(isa));
+        CAPTURE(c);
+        const MaxUnpool2d layer{kernel};
+        Random random(4);
+        const Shape shape{2, h, w, c}, pooled{2, h / kernel, w / kernel, c};
+        Slice in(pooled, 2, 3), before(shape, 1, 3), out(shape, 2, 1);
+        fill(in.view(), random, Draw::floats);
+        fill(before.view(), random, Draw::whole);
+        for (std::int64_t p = 0; p < shape.pixels(); ++p)
+          for (std::int64_t k = 0; k < c; ++k) {
+            float& x = before.view().data[p * before.view().pitch + k];
+            x = std::max(x, 0.f);  // zeros win many windows, the first of them
+          }
+        Tensor expected(shape), again(shape);
+        max_unpool2d_reference(layer, in.view(), before.view(), expected.view());
+        const auto channelwise = make_max_unpool2d_channelwise(layer, isa);
+        run_hostile(*channelwise, {in.view(), before.view()}, out.view(), 1);
+        CHECK(difference(out.view(), expected.view()) == "");
+        CHECK(out.strangers_untouched());
+        run_hostile(*channelwise, {in.view(), before.view()}, again.view(), 3);
+        CHECK(same_bits(out.view(), again.view()));
+      }
+}
+
+TEST_CASE("channelwise L2 normalisation equals the reference within rounding, and is zero of zeros") {
+  for (Isa isa : supported_isas())
+    for (std::int64_t c : {1, 3, 16, 33, 64, 67, 1024, 1031}) {
+      CAPTURE(name_of(isa));
+      CAPTURE(c);
+      Random random(6);
+      const L2Norm layer{.channels = c, .weight = drawn(c, random, Draw::floats)};
+      const Shape shape{2, 3, 5, c};
+      const auto reference = [&](ConstView from, View to) { l2_norm_reference(layer, from, to); };
+      const auto kernel = make_l2_norm_channelwise(layer, isa);
+      CHECK(compare(*kernel, reference, shape, shape, Draw::floats, 1e-6) == "");
+      const Tensor zeros(shape);
+      Tensor out(shape);
+      run_hostile(*kernel, {zeros.view()}, out.view(), 2);
+      CHECK(difference(out.view(), zeros.view()) == "");
+    }
+}
+
 TEST_CASE("channelwise adaptive average pooling equals the reference: exactly on whole numbers") {
   struct Case {
     AdaptiveAvgPool2d layer;

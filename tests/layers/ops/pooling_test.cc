@@ -1,7 +1,9 @@
 #include <doctest/doctest.h>
 
 #include "layers/ops/adaptive_avg_pool2d.h"
+#include "layers/ops/l2_norm.h"
 #include "layers/ops/max_pool2d.h"
+#include "layers/ops/max_unpool2d.h"
 #include "tests/support/golden.h"
 #include "tests/support/layers_testing.h"
 
@@ -50,6 +52,48 @@ TEST_CASE("max_pool2d refuses a kernel that does not fit and padding that could 
                             output_shape(MaxPool2d{3, 1, 2}, {1, 9, 9, 1});
                           }),
                  "padding 2"));
+}
+
+TEST_CASE("max_unpool2d equals torch.nn.functional.max_unpool2d, among equal values too") {
+  for (const Golden& g : read_goldens("max_unpool2d")) {
+    CAPTURE(g.name);
+    const MaxUnpool2d layer{g.integer("kernel")};
+    const Tensor in = g["input"].map(), before = g["before"].map(), expected = g["output"].map();
+    const Shape shapes[] = {in.shape(), before.shape()};
+    REQUIRE(layer.output_shape(shapes) == expected.shape());
+    Tensor out(expected.shape());
+    max_unpool2d_reference(layer, in.view(), before.view(), out.view());
+    CHECK(difference(out.view(), expected.view()) == "");
+  }
+}
+
+TEST_CASE("max_unpool2d refuses a map that the pool did not make") {
+  for (const Shape& in : {Shape{1, 3, 3, 4}, Shape{1, 2, 4, 4}, Shape{1, 2, 3, 5}, Shape{2, 2, 3, 4}}) {
+    const Shape shapes[] = {in, {1, 5, 7, 4}};
+    const std::string message =
+        error_of(ErrorCode::invalid_argument, [&] { MaxUnpool2d{2}.output_shape(shapes); });
+    CHECK(contains(message, text("expected ", Shape{1, 2, 3, 4})));
+    CHECK(contains(message, text("found ", in)));
+  }
+}
+
+TEST_CASE("l2_norm equals its definition in torch, in double") {
+  for (const Golden& g : read_goldens("l2_norm")) {
+    CAPTURE(g.name);
+    const Tensor in = g["input"].map(), expected = g["output"].map();
+    const L2Norm layer{.channels = in.shape().c, .weight = g["weight"].shared()};
+    const Shape shapes[] = {in.shape()};
+    REQUIRE(layer.output_shape(shapes) == expected.shape());
+    Tensor out(expected.shape());
+    l2_norm_reference(layer, in.view(), out.view());
+    CHECK(difference(out.view(), expected.view(), 1e-7) == "");
+  }
+}
+
+TEST_CASE("l2_norm refuses other channels than it has factors for") {
+  const Shape shapes[] = {{1, 2, 2, 5}};
+  CHECK(contains(error_of(ErrorCode::invalid_argument, [&] { L2Norm{.channels = 4}.output_shape(shapes); }),
+                 "expected 4 channels, found 5"));
 }
 
 TEST_CASE("adaptive_avg_pool2d equals torch.nn.functional.adaptive_avg_pool2d") {

@@ -9,6 +9,7 @@
 #include "tests/programs/bounds/counted_memory.h"
 #include "tests/support/image_bytes.h"
 #include "tests/support/weights_helpers.h"
+#include "tests/weights_tools/caffe/wire_bytes.h"
 #include "weights_tools/checkpoint.h"
 
 using namespace atrous;
@@ -152,6 +153,33 @@ TEST_CASE("headers and directories cost at most twelve times their size") {
       {"safetensors, a long shape", json_file(R"({"a":{"dtype":"U8","shape":[)" + repeat("0,", 1 << 19)), 12},
       {"safetensors, deep", json_file(repeat("{\"a\":", 200'000)), 12},
       {"safetensors, deep arrays", json_file("{\"a\":{\"shape\":" + repeat("[", 1'000'000)), 12},
+  });
+}
+
+TEST_CASE(
+    "a .caffemodel costs at most forty times its size, where all its layers hold one number, else its "
+    "tensors") {
+  Bytes layers, without_blobs, unpacked = blob_shape({side * side});
+  for (int i = 0; i < 20'000; ++i) {
+    layers +=
+        field(100, field(1, std::to_string(i)) + field(7, legacy_shape(1, 1, 1, 1) + field(5, floats({1}))));
+    without_blobs += field(100, field(1, "relu"));
+  }
+  for (std::int64_t i = 0; i < side * side; ++i) unpacked += Bytes("\x2d\1\1\1\1", 5);
+  check_rows({
+      {"layers of one number", layers, 40},
+      {"layers without blobs", without_blobs, 0.01},
+      {"a tensor", layer_v2("w", "Convolution", {blob_shape({side, side}) + field(5, values)}), 1.01},
+      {"a tensor in the wrong shape",
+       layer_v2("w", "Convolution", {blob_shape({side, 2}) + field(5, values)}), 0.01},
+      {"a tensor, number by number", layer_v2("w", "Convolution", {unpacked}), 1.01},
+      {"a BatchNorm without a Scale",
+       layer_v2("w", "BatchNorm",
+                {blob_shape({side * side}) + field(5, values), blob_shape({side * side}) + field(5, values),
+                 blob_of({1})}),
+       3.01},
+      {"a shape of 2^60", layer_v2("w", "Convolution", {blob_shape({1 << 30, 1 << 30})}), 12},
+      {"a name of 1 MB", layer_v2(Bytes(1 << 20, 'k'), "Convolution", {blob_of({1})}), 0.01},
   });
 }
 

@@ -95,6 +95,42 @@ TEST_CASE("a batch norm behind a convolution folds into its weights") {
   }
 }
 
+TEST_CASE(
+    "a transposed convolution that keeps or shrinks its map becomes an ordinary one, with the same result") {
+  struct Case {
+    std::int64_t kernel, padding, dilation;
+  };
+  for (const Case& c : {Case{3, 1, 1}, Case{1, 0, 1}, Case{3, 2, 1}, Case{5, 2, 1}, Case{3, 3, 2}}) {
+    ConvTranspose2d layer;
+    layer.weight = {4, 4, c.kernel, c.kernel, drawn(16 * c.kernel * c.kernel, 3)};
+    layer.bias = drawn(4, 4);
+    layer.padding = c.padding;
+    layer.dilation = c.dilation;
+    Graph g = chain({{"deconv", layer, {0}}, {"norm", norm(4), {1}}}, {2});
+    transform(g, convolve_transposed, 1e-5);
+    CHECK(std::holds_alternative<Conv2d>(g.nodes.at(0).layer));
+    transform(g, fold_batch_norm, 1e-5);
+    CHECK(names(g) == Names{"deconv"});
+  }
+}
+
+TEST_CASE("a transposed convolution that makes its map larger stays one") {
+  ConvTranspose2d layer{.weight = {4, 4, 3, 3, drawn(144, 3)}, .bias = nullptr};
+  SUBCASE("unpadded") {}
+  SUBCASE("strided") {
+    layer.stride = 2;
+    layer.padding = 1;
+  }
+  SUBCASE("grouped") {
+    layer.weight.d1 = 2;
+    layer.groups = 2;
+    layer.padding = 1;
+  }
+  Graph g = chain({{"deconv", layer, {0}}}, {1});
+  transform(g, convolve_transposed);
+  CHECK(std::holds_alternative<ConvTranspose2d>(g.nodes.at(0).layer));
+}
+
 TEST_CASE("folding multiplies each output channel's weights by its scale and shifts its bias") {
   const Conv2d before = conv(4, 4, 3, 1, true);
   const BatchNorm by = norm(4);

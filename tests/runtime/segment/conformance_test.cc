@@ -54,6 +54,9 @@ const fs::path networks_folder = fs::path(ATROUS_SOURCE_DIR) / "../shared/data/n
   FOLDER("pspnet-semseg-resnet50") \
   FOLDER("pspnet-semseg-resnet101") \
   FOLDER("deeplabv2-kazuto-resnet101-msc") \
+  FOLDER("deconvnet-jasonlee") \
+  FOLDER("deconvnet-caffe-spec") \
+  FOLDER("parsenet-spec") \
   FOLDER("encnet-resnet50s") \
   FOLDER("encnet-resnet101s-lateral")
 // clang-format on
