@@ -14,7 +14,7 @@ class DeviceQueue;  // device.h
 
 struct KernelCall {
   std::span<const ConstView> inputs;
-  View output;  // overlaps no input, but may be the very view of an ungrouped convolution's residual
+  View output;  // overlaps no input but an ungrouped convolution's residual, a concatenation's laid inputs
   std::span<std::byte> workspace;  // aligned to 64 bytes, contents arbitrary
   int threads = 1;
   DeviceQueue* queue = nullptr;  // where a device's kernel puts its work; null for the processor's

@@ -44,20 +44,27 @@ bool is_output(const Graph& graph, ValueId v) {
   return std::ranges::any_of(graph.outputs, [&](const auto& output) { return output.second == v; });
 }
 
-// Concatenations whose inputs are all made by nodes and read by nobody else are done in place.
+// Inputs of concatenations that are made by nodes and read by nobody else are laid into the output; where all
+// are, the concatenation is done in place. The others are copied beside them: then only what is made after
+// all of those is laid, for else the whole output would take its room before they have all been made.
 void lay_concatenations(const Graph& graph, std::vector<Slice>& slices, std::vector<bool>& in_place,
                         const std::vector<Shape>& shapes) {
   const auto readers = count_readers(graph);
+  std::vector<std::size_t> made_by(graph.values.size());  // 1 + the node; 0 for the input
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) made_by[index(graph.nodes[i].output)] = i + 1;
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
     const Node& node = graph.nodes[i];
     if (!std::holds_alternative<Concat>(node.layer)) continue;
-    in_place[i] = std::ranges::all_of(node.inputs, [&](ValueId v) {
+    const auto is_alone = [&](ValueId v) {
       return v != graph.input && readers[index(v)] == 1 && !is_output(graph, v);
-    });
-    if (!in_place[i]) continue;
+    };
+    std::size_t copied = 0;  // 1 + the node that makes the last of those that are copied
+    for (ValueId v : node.inputs)
+      if (!is_alone(v)) copied = std::max(copied, made_by[index(v)]);
+    in_place[i] = std::ranges::all_of(node.inputs, is_alone);
     std::int64_t channel = 0;
     for (ValueId v : node.inputs) {
-      slices[index(v)] = {index(node.output), channel};
+      if (is_alone(v) && made_by[index(v)] > copied) slices[index(v)] = {index(node.output), channel};
       channel += shapes[index(v)].c;
     }
   }

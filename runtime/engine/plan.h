@@ -1,9 +1,9 @@
 // Where everything lies in memory while a program runs on one input shape.
 //
 // All activations share one arena. A value occupies its bytes from the node that writes it to the last node
-// that reads it; after that others may have them. The branches of a concatenation are laid into its output,
-// so that concatenating costs nothing, and a convolution writes over its residual where nobody reads that
-// afterwards. The kernels' workspace, as large as the greediest needs, lies behind the activations.
+// that reads it; after that others may have them. Branches of a concatenation that nobody else reads are laid
+// into its output, and a convolution writes over its residual where nobody reads that afterwards. Workspace,
+// as large as the greediest kernel needs, lies behind the activations.
 //
 // The input has its place in the arena too, for a picture to be normalised into; on a device to the end of
 // the run. There pixels are padded (layers/graph/device.h), and nothing is laid into or over anything else,

@@ -48,7 +48,8 @@ class CopyConcat final : public Kernel {
       const std::int64_t n = row / out.shape.h, y = row % out.shape.h;
       float* to = out.pixel(n, y, 0);
       for (const ConstView& in : call.inputs) {
-        copy_pixels(in.pixel(n, y, 0), in.pitch, to, out.pitch, out.shape.w, in.shape.c);
+        if (const float* from = in.pixel(n, y, 0); from != to)  // else laid there
+          copy_pixels(from, in.pitch, to, out.pitch, out.shape.w, in.shape.c);
         to += in.shape.c;
       }
     });

@@ -1,5 +1,5 @@
-// Crop and Concat: rows of pixels copied, by as many threads as there are. A concatenation whose inputs have
-// other readers cannot be laid in place (runtime/engine/plan.h), and is copied here.
+// Crop and Concat: rows of pixels copied, by as many threads as there are. Of a concatenation's inputs those
+// that have other readers cannot be laid in place (runtime/engine/plan.h), and are copied here.
 #pragma once
 
 #include <memory>

@@ -61,6 +61,7 @@ class Arena {
       write(node.output);
       Node spared = node;  // without the residual, which is read before it is overwritten
       if (lies_over_residual(node, graph_, plan_)) spared.inputs.pop_back();
+      if (std::holds_alternative<Concat>(node.layer)) spared.inputs = copied(node);
       if (!inputs_whole(spared)) return text(node.name, ": its output overwrites an input");
     }
     for (const auto& [name, v] : graph_.outputs)
@@ -80,6 +81,18 @@ class Arena {
   }
   bool inputs_whole(const Node& node) {
     return std::ranges::all_of(node.inputs, [&](ValueId v) { return holds(v); });
+  }
+  // The inputs of a concatenation that do not lie in its output already.
+  std::vector<ValueId> copied(const Node& node) const {
+    const Plan::Place& out = plan_.places[index(node.output)];
+    std::vector<ValueId> all;
+    std::size_t at = out.offset;
+    for (ValueId v : node.inputs) {
+      const Plan::Place& in = plan_.places[index(v)];
+      if (in.offset != at || in.pitch != out.pitch) all.push_back(v);
+      at += static_cast<std::size_t>(in.shape.c) * sizeof(float);
+    }
+    return all;
   }
   bool laid_side_by_side(const Node& node) const {
     const Plan::Place& out = plan_.places[index(node.output)];
@@ -382,6 +395,44 @@ TEST_CASE("an output that is a slice of a concatenation does not lie over the re
                               {"other", conv, {0}},
                               {"concat", Concat{}, {3, 4}}},
                              {5})) == Names{});
+}
+
+TEST_CASE("of a concatenation what nobody else reads lies in place, where the rest was made before") {
+  const Conv2d& conv = small_conv();
+  const auto planned = [&](std::vector<ValueId> joined) {
+    const Graph g = chain({{"a", conv, {0}}, {"b", conv, {1}}, {"ab", Concat{}, std::move(joined)}}, {3});
+    CHECK(over_residuals(g) == Names{});
+    Plan plan = make_plan(compile(g, {}), {2, 7, 9, 3}, 1);
+    CHECK(!plan.in_place[2]);
+    CHECK(plan.places[1].pitch == 3);  // read by b too, and copied
+    CHECK(plan.places[2].pitch == 6);
+    return plan;
+  };
+  const Plan first = planned({2, 1}), second = planned({1, 2});
+  CHECK(first.places[2].offset == first.places[3].offset);
+  CHECK(second.places[2].offset == second.places[3].offset + 3 * sizeof(float));
+  // What is made before a map that is copied is copied too.
+  const Graph early =
+      chain({{"a", conv, {0}}, {"b", conv, {0}}, {"c", conv, {2}}, {"ab", Concat{}, {1, 2}}}, {3, 4});
+  CHECK(over_residuals(early) == Names{});
+  CHECK(make_plan(compile(early, {}), {2, 7, 9, 3}, 1).places[1].pitch == 3);
+}
+
+TEST_CASE("U-Net's doubled maps are made where they are concatenated") {
+  const Model model =
+      make_model(seeded_state("smp_unet_r18", {.classes = 2, .width = 8}), std::nullopt, {.threads = 1});
+  const Graph& graph = model.program->graph;
+  const Plan plan = make_plan(*model.program, {1, 64, 96, 3}, 1);
+  CHECK(Arena(graph, plan).first_conflict() == "");
+  int concatenations = 0;
+  for (const Node& node : graph.nodes) {
+    if (!std::holds_alternative<Concat>(node.layer)) continue;
+    ++concatenations;
+    const Plan::Place &out = plan.places[index(node.output)], &doubled = plan.places[index(node.inputs[0])];
+    CHECK(doubled.offset == out.offset);
+    CHECK(doubled.pitch == out.pitch);
+  }
+  CHECK(concatenations == 4);
 }
 
 TEST_CASE("a residual that is a concatenation is written over, and its branches with it") {
