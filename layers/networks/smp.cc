@@ -112,6 +112,11 @@ void add_option(Evidence& evidence, std::string_view option, bool is_so) {
   if (evidence.complete() && is_so) evidence.variant += text('_', option);
 }
 
+void add_depth(Evidence& evidence, int depth) {
+  add_option(evidence, "depth3", depth == 3);
+  add_option(evidence, "depth4", depth == 4);
+}
+
 int count_modules(const StateDict& state, std::string_view module) {
   int count = 0;
   while (state.has(text(module, '.', count))) ++count;

@@ -37,6 +37,8 @@ Evidence look_for_smp(const StateDict&, std::string_view prefix,
                       std::initializer_list<std::string_view> decoder);
 // Adds an option to the variant where `is_so`.
 void add_option(Evidence&, std::string_view option, bool is_so);
+// Adds "depth3" or "depth4" to a family's variant whose encoder is five maps deep otherwise.
+void add_depth(Evidence&, int depth);
 // How many blocks are under module.0, module.1, ...
 int count_modules(const StateDict&, std::string_view module);
 
@@ -109,5 +111,15 @@ constexpr ConfigKey smp_config_os{"encoder_output_stride", "os"},
 
 constexpr std::string_view smp_stems[] = {"encoder.conv1.weight", "encoder.features.0.0.weight"},
                            smp_head = "segmentation_head.";
+
+// The family with what all of the publisher have alike: names of `prefix`, an encoder and `options`, the
+// places of an encoder and a head.
+template <const std::string_view& prefix, const auto& options>
+constexpr Family smp_family(Family family) {
+  family.is_variant = [](std::string_view name) { return is_smp_variant(prefix, name, options); };
+  family.stems = smp_stems;
+  family.head = smp_head;
+  return family;
+}
 
 }  // namespace atrous::networks

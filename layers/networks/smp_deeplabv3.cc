@@ -49,16 +49,13 @@ Network build(Module m, std::string_view variant, Hyper& hyper) {
 }  // namespace
 
 extern const Family smp_deeplabv3;
-constinit const Family smp_deeplabv3{
-    .name = "smp_deeplabv3",
-    .title = "DeepLabV3",
-    .source = "Chen et al. 2017, \"Rethinking Atrous Convolution\"; segmentation_models.pytorch",
-    .variants = variants,
-    .is_variant = [](std::string_view name) { return is_smp_variant(prefix, name, options); },
-    .stems = smp_stems,
-    .head = smp_head,
-    .config = config,
-    .recognise = recognise,
-    .build = build};
+constinit const Family smp_deeplabv3 = smp_family<prefix, options>(
+    {.name = "smp_deeplabv3",
+     .title = "DeepLabV3",
+     .source = "Chen et al. 2017, \"Rethinking Atrous Convolution\"; segmentation_models.pytorch",
+     .variants = variants,
+     .config = config,
+     .recognise = recognise,
+     .build = build});
 
 }  // namespace atrous::networks

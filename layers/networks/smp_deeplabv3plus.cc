@@ -26,8 +26,7 @@ Evidence recognise(const StateDict& state) {
   Evidence evidence =
       look_for_smp(state, prefix, {"decoder.aspp.0.convs", "decoder.block1", "decoder.block2"});
   const int depth = smp_depth_of(state, "decoder.aspp.0.convs.0.0", smp_depth);
-  add_option(evidence, "depth3", depth == 3);
-  add_option(evidence, "depth4", depth == 4);
+  add_depth(evidence, depth);
   if (evidence.complete()) evidence.same_keys = {evidence.variant + "_os8"};
   return evidence;
 }
@@ -57,18 +56,14 @@ Network build(Module m, std::string_view variant, Hyper& hyper) {
 }  // namespace
 
 extern const Family smp_deeplabv3plus;
-constinit const Family smp_deeplabv3plus{
-    .name = "smp_deeplabv3plus",
-    .title = "DeepLabV3+",
-    .source =
-        "Chen et al. 2018, \"Encoder-Decoder with Atrous Separable Convolution\"; "
-        "segmentation_models.pytorch",
-    .variants = variants,
-    .is_variant = [](std::string_view name) { return is_smp_variant(prefix, name, options); },
-    .stems = smp_stems,
-    .head = smp_head,
-    .config = config,
-    .recognise = recognise,
-    .build = build};
+constinit const Family smp_deeplabv3plus = smp_family<prefix, options>(
+    {.name = "smp_deeplabv3plus",
+     .title = "DeepLabV3+",
+     .source = "Chen et al. 2018, \"Encoder-Decoder with Atrous Separable Convolution\"; "
+               "segmentation_models.pytorch",
+     .variants = variants,
+     .config = config,
+     .recognise = recognise,
+     .build = build});
 
 }  // namespace atrous::networks

@@ -27,8 +27,7 @@ Evidence recognise(const StateDict& state) {
   const StateTensor *head = state.find("segmentation_head.0.weight"),
                     *block = state.find("decoder.seg_blocks.0.block.0.block.0.weight");
   const int depth = smp_depth_of(state, "decoder.p5", smp_depth);
-  add_option(evidence, "depth3", depth == 3);
-  add_option(evidence, "depth4", depth == 4);
+  add_depth(evidence, depth);
   // decoder_merge_policy "cat" leaves four maps side by side.
   add_option(evidence, "cat",
              head && block && head->shape.size() == 4 && block->shape.size() == 4 &&
@@ -84,16 +83,13 @@ Network build(Module m, std::string_view variant, Hyper& hyper) {
 }  // namespace
 
 extern const Family smp_fpn;
-constinit const Family smp_fpn{
-    .name = "smp_fpn",
-    .title = "FPN",
-    .source = "Kirillov et al. 2019, \"Panoptic Feature Pyramid Networks\"; segmentation_models.pytorch",
-    .variants = variants,
-    .is_variant = [](std::string_view name) { return is_smp_variant(prefix, name, options); },
-    .stems = smp_stems,
-    .head = smp_head,
-    .config = config,
-    .recognise = recognise,
-    .build = build};
+constinit const Family smp_fpn = smp_family<prefix, options>(
+    {.name = "smp_fpn",
+     .title = "FPN",
+     .source = "Kirillov et al. 2019, \"Panoptic Feature Pyramid Networks\"; segmentation_models.pytorch",
+     .variants = variants,
+     .config = config,
+     .recognise = recognise,
+     .build = build});
 
 }  // namespace atrous::networks

@@ -16,8 +16,7 @@ constexpr std::string_view variants[] = {"smp_linknet_r18", "smp_linknet_r34", "
 Evidence recognise(const StateDict& state) {
   Evidence evidence = look_for_smp(state, prefix, {"decoder.blocks.0.block"});
   const int depth = count_modules(state, "decoder.blocks");
-  add_option(evidence, "depth3", depth == 3);
-  add_option(evidence, "depth4", depth == 4);
+  add_depth(evidence, depth);
   add_option(evidence, "nobn", !state.has("decoder.blocks.0.block.0.1"));
   return evidence;
 }
@@ -55,15 +54,12 @@ Network build(Module m, std::string_view variant, Hyper& hyper) {
 }  // namespace
 
 extern const Family smp_linknet;
-constinit const Family smp_linknet{
-    .name = "smp_linknet",
-    .title = "LinkNet",
-    .source = "Chaurasia & Culurciello 2017, \"LinkNet\"; segmentation_models.pytorch",
-    .variants = variants,
-    .is_variant = [](std::string_view name) { return is_smp_variant(prefix, name, options); },
-    .stems = smp_stems,
-    .head = smp_head,
-    .recognise = recognise,
-    .build = build};
+constinit const Family smp_linknet = smp_family<prefix, options>(
+    {.name = "smp_linknet",
+     .title = "LinkNet",
+     .source = "Chaurasia & Culurciello 2017, \"LinkNet\"; segmentation_models.pytorch",
+     .variants = variants,
+     .recognise = recognise,
+     .build = build});
 
 }  // namespace atrous::networks

@@ -24,8 +24,7 @@ Evidence recognise(const StateDict& state) {
   Evidence evidence = look_for_smp(
       state, prefix, {"decoder.center.top_conv", "decoder.blocks.0.hl_conv", "decoder.blocks.0.conv1"});
   const int depth = count_modules(state, "decoder.blocks");
-  add_option(evidence, "depth3", depth == 3);
-  add_option(evidence, "depth4", depth == 4);
+  add_depth(evidence, depth);
   add_option(evidence, "nobn", !state.has("decoder.blocks.0.conv1.1"));
   return evidence;
 }
@@ -71,16 +70,13 @@ Network build(Module m, std::string_view variant, Hyper& hyper) {
 }  // namespace
 
 extern const Family smp_manet;
-constinit const Family smp_manet{
-    .name = "smp_manet",
-    .title = "MAnet",
-    .source = "Fan et al. 2020, \"MA-Net\"; segmentation_models.pytorch",
-    .variants = variants,
-    .is_variant = [](std::string_view name) { return is_smp_variant(prefix, name, options); },
-    .stems = smp_stems,
-    .head = smp_head,
-    .config = config,
-    .recognise = recognise,
-    .build = build};
+constinit const Family smp_manet =
+    smp_family<prefix, options>({.name = "smp_manet",
+                                 .title = "MAnet",
+                                 .source = "Fan et al. 2020, \"MA-Net\"; segmentation_models.pytorch",
+                                 .variants = variants,
+                                 .config = config,
+                                 .recognise = recognise,
+                                 .build = build});
 
 }  // namespace atrous::networks

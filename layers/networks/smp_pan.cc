@@ -24,9 +24,7 @@ constexpr ConfigKey config[] = {smp_config_os, smp_config_upsampling};
 
 Evidence recognise(const StateDict& state) {
   Evidence evidence = look_for_smp(state, prefix, {"decoder.fpa", "decoder.gau1"});
-  const bool deep = state.has("decoder.gau3"), deeper_than_3 = state.has("decoder.gau2");
-  add_option(evidence, "depth3", !deeper_than_3);
-  add_option(evidence, "depth4", !deep && deeper_than_3);
+  add_depth(evidence, !state.has("decoder.gau2") ? 3 : state.has("decoder.gau3") ? smp_depth : 4);
   if (evidence.complete()) evidence.same_keys = {evidence.variant + "_os32"};
   return evidence;
 }
@@ -91,16 +89,13 @@ Network build(Module m, std::string_view variant, Hyper& hyper) {
 }  // namespace
 
 extern const Family smp_pan;
-constinit const Family smp_pan{
-    .name = "smp_pan",
-    .title = "PAN",
-    .source = "Li et al. 2018, \"Pyramid Attention Network\"; segmentation_models.pytorch",
-    .variants = variants,
-    .is_variant = [](std::string_view name) { return is_smp_variant(prefix, name, options); },
-    .stems = smp_stems,
-    .head = smp_head,
-    .config = config,
-    .recognise = recognise,
-    .build = build};
+constinit const Family smp_pan = smp_family<prefix, options>(
+    {.name = "smp_pan",
+     .title = "PAN",
+     .source = "Li et al. 2018, \"Pyramid Attention Network\"; segmentation_models.pytorch",
+     .variants = variants,
+     .config = config,
+     .recognise = recognise,
+     .build = build});
 
 }  // namespace atrous::networks

@@ -56,16 +56,13 @@ Network build(Module m, std::string_view variant, Hyper& hyper) {
 }  // namespace
 
 extern const Family smp_pspnet;
-constinit const Family smp_pspnet{
-    .name = "smp_pspnet",
-    .title = "PSPNet",
-    .source = "Zhao et al. 2017, \"Pyramid Scene Parsing Network\"; segmentation_models.pytorch",
-    .variants = variants,
-    .is_variant = [](std::string_view name) { return is_smp_variant(prefix, name, options); },
-    .stems = smp_stems,
-    .head = smp_head,
-    .config = config,
-    .recognise = recognise,
-    .build = build};
+constinit const Family smp_pspnet = smp_family<prefix, options>(
+    {.name = "smp_pspnet",
+     .title = "PSPNet",
+     .source = "Zhao et al. 2017, \"Pyramid Scene Parsing Network\"; segmentation_models.pytorch",
+     .variants = variants,
+     .config = config,
+     .recognise = recognise,
+     .build = build});
 
 }  // namespace atrous::networks

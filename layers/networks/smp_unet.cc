@@ -28,8 +28,7 @@ constexpr ConfigKey config[] = {smp_config_interpolation};
 Evidence recognise(const StateDict& state) {
   Evidence evidence = look_for_smp(state, prefix, {"decoder.blocks.0.conv1"});
   const int depth = count_modules(state, "decoder.blocks");
-  add_option(evidence, "depth3", depth == 3);
-  add_option(evidence, "depth4", depth == 4);
+  add_depth(evidence, depth);
   add_option(evidence, "scse", state.has("decoder.blocks.0.attention1"));
   add_option(evidence, "nobn", !state.has("decoder.blocks.0.conv1.1"));
   const StateTensor* head = state.find("segmentation_head.0.weight");
@@ -70,16 +69,13 @@ Network build(Module m, std::string_view variant, Hyper& hyper) {
 }  // namespace
 
 extern const Family smp_unet;
-constinit const Family smp_unet{
-    .name = "smp_unet",
-    .title = "U-Net",
-    .source = "Ronneberger, Fischer & Brox 2015, \"U-Net\"; segmentation_models.pytorch",
-    .variants = variants,
-    .is_variant = [](std::string_view name) { return is_smp_variant(prefix, name, options); },
-    .stems = smp_stems,
-    .head = smp_head,
-    .config = config,
-    .recognise = recognise,
-    .build = build};
+constinit const Family smp_unet = smp_family<prefix, options>(
+    {.name = "smp_unet",
+     .title = "U-Net",
+     .source = "Ronneberger, Fischer & Brox 2015, \"U-Net\"; segmentation_models.pytorch",
+     .variants = variants,
+     .config = config,
+     .recognise = recognise,
+     .build = build});
 
 }  // namespace atrous::networks

@@ -20,8 +20,7 @@ Evidence recognise(const StateDict& state) {
   Evidence evidence = look_for_smp(state, prefix, {"decoder.blocks.x_0_0.conv1"});
   int depth = 0;
   while (state.has(text("decoder.blocks.x_0_", depth))) ++depth;
-  add_option(evidence, "depth3", depth == 3);
-  add_option(evidence, "depth4", depth == 4);
+  add_depth(evidence, depth);
   add_option(evidence, "scse", state.has("decoder.blocks.x_0_0.attention1"));
   add_option(evidence, "nobn", !state.has("decoder.blocks.x_0_0.conv1.1"));
   return evidence;
@@ -61,16 +60,13 @@ Network build(Module m, std::string_view variant, Hyper& hyper) {
 }  // namespace
 
 extern const Family smp_unetplusplus;
-constinit const Family smp_unetplusplus{
-    .name = "smp_unetplusplus",
-    .title = "U-Net++",
-    .source = "Zhou et al. 2018, \"UNet++\"; segmentation_models.pytorch",
-    .variants = variants,
-    .is_variant = [](std::string_view name) { return is_smp_variant(prefix, name, options); },
-    .stems = smp_stems,
-    .head = smp_head,
-    .config = config,
-    .recognise = recognise,
-    .build = build};
+constinit const Family smp_unetplusplus =
+    smp_family<prefix, options>({.name = "smp_unetplusplus",
+                                 .title = "U-Net++",
+                                 .source = "Zhou et al. 2018, \"UNet++\"; segmentation_models.pytorch",
+                                 .variants = variants,
+                                 .config = config,
+                                 .recognise = recognise,
+                                 .build = build});
 
 }  // namespace atrous::networks
