@@ -73,6 +73,9 @@ bool accepts(const Layer& layer, std::string_view implementation) {
   const auto* conv = std::get_if<Conv2d>(&layer);
   if (const auto* transposed = std::get_if<ConvTranspose2d>(&layer)) {
     const bool grouped = transposed->groups > 1;
+    if (implementation == "columns")
+      return !grouped && transposed->stride == 1 && transposed->dilation == 1 &&
+             2 * transposed->padding < transposed->weight.kernel_h - 1;
     return implementation == "depthwise" ? grouped : implementation == "subpixel" ? !grouped : true;
   }
   if (implementation == "depthwise") return conv->groups == conv->out_channels();
@@ -168,7 +171,8 @@ TEST_CASE("all that accept a layer are made, in the order of the list, the refer
     for (std::string_view name : cpu_implementations(s.layer))
       if (accepts(s.layer, name) && (name != "reference" || expected.empty())) {
         expected.push_back(name);
-        if (name == "depthwise" || name == "pointwise" || name == "few_channels") break;  // win alone
+        if (name == "depthwise" || name == "pointwise" || name == "few_channels" || name == "columns")
+          break;  // win alone
       }
     const Node node{"node", s.layer, {}, -1};
     for (std::string force : {"", "of another layer"}) {

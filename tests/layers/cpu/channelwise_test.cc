@@ -106,7 +106,7 @@ TEST_CASE("channelwise L2 normalisation equals the reference within rounding, an
       const auto reference = [&](ConstView from, View to) { l2_norm_reference(layer, from, to); };
       const auto kernel = make_l2_norm_channelwise(layer, isa);
       CHECK(compare(*kernel, reference, shape, shape, Draw::floats, 1e-6) == "");
-      const Tensor zeros(shape);
+      const Tensor zeros = Tensor::zeros(shape);
       Tensor out(shape);
       run_hostile(*kernel, {zeros.view()}, out.view(), 2);
       CHECK(difference(out.view(), zeros.view()) == "");

@@ -25,9 +25,8 @@ struct Published {
   const char* options;  // how it stores it
   const char* caffe;    // the variant that the .caffemodel is recognised as
   std::int64_t height, width;
-  bool flipped = false;  // whether the Caffe model sees BGR where the port sees RGB
-  // DeconvNet's authors fold statistics into two numbers of fp32, and seven-by-seven convolutions sum many.
-  double tolerance = 1e-6;
+  bool flipped = false;     // whether the Caffe model sees BGR where the port sees RGB
+  double tolerance = 2e-5;  // as for conformance
 };
 
 const Published networks[] = {
@@ -38,7 +37,7 @@ const Published networks[] = {
     {"fcn8s-atonce-wkentaro", "fcn-at-once", "", "fcn8s-atonce-wkentaro", 41, 35},
     {"deeplabv2-kazuto-resnet101-msc", "deeplabv2", "double", "deeplabv2-caffe-resnet101-msc", 49, 33},
     {"pspnet-semseg-resnet50", "pspnet", "legacy", "pspnet-caffe-resnet50", 49, 57, true},
-    {"deconvnet-jasonlee", "deconvnet", "v1 legacy", "deconvnet-caffe-spec", 224, 256, false, 1e-5},
+    {"deconvnet-jasonlee", "deconvnet", "v1 legacy", "deconvnet-caffe-spec", 224, 256},
     {"parsenet-spec", "parsenet", "unpacked", "parsenet-spec", 41, 35}};
 
 std::string quoted(const std::string& path) { return "'" + path + "'"; }
