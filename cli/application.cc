@@ -47,7 +47,7 @@ constexpr Verb verbs[] = {
   }
   const std::string what =
       word.empty() ? "expected a verb" : word + ": no such verb" + suggestion(word, known);
-  throw UsageError{text(what, "; there are ", all, " (atrous --help)")};
+  throw UsageError{str_cat(what, "; there are ", all, " (atrous --help)")};
 }
 
 // CLI11's sentence about what it did not expect, and the option that may have been meant.

@@ -6,7 +6,7 @@
 
 #include "cli/cli.h"
 #include "cli/json_output.h"
-#include "cli/models.h"
+#include "cli/model_argument.h"
 #include "layers/base/error.h"
 #include "layers/networks/family.h"
 #include "runtime/segment/segmenter.h"
@@ -182,7 +182,7 @@ int bench(const Options& options) {
   const auto mb = [](std::size_t bytes) { return fixed(static_cast<double>(bytes) / 1e6, 1); };
   const auto ms = [](double seconds) { return fixed(seconds * 1e3, seconds < 0.01 ? 3 : 1); };
   for (const Measurement& m : measured)
-    table.add({m.architecture, options.size, text(m.batch), text(m.threads), m.device,
+    table.add({m.architecture, options.size, str_cat(m.batch), str_cat(m.threads), m.device,
                std::string(m.precision), ms(median(m.seconds)), ms(std::ranges::min(m.seconds)),
                ms(percentile(m.seconds, 0.9)), ms(m.first),
                m.network_alone.empty() ? "-" : ms(median(m.network_alone)), fixed(m.images_per_second(), 1),
@@ -230,7 +230,7 @@ int profile(const Options& options) {
                                 {"workspace_bytes", workspace}}));
   };
   for (std::size_t i = 0; i < nodes.size(); ++i) {
-    const std::string shape = text(shapes[static_cast<std::size_t>(nodes[i].output)]);
+    const std::string shape = str_cat(shapes[static_cast<std::size_t>(nodes[i].output)]);
     if (plan.in_place[i]) {
       row(nodes[i].name, name_of(nodes[i].layer), shape, "in place", 0, 0, 0);
       continue;
@@ -241,9 +241,10 @@ int profile(const Options& options) {
         static_cast<double>(macs(nodes[i], shapes)) / 1e9, plan.workspace[i]);
   }
   if (model.program->device)
-    row("copies, upsample + argmax", "", text(width, 'x', height), "", std::max(0.0, total - in_nodes), 0, 0);
+    row("copies, upsample + argmax", "", str_cat(width, 'x', height), "", std::max(0.0, total - in_nodes), 0,
+        0);
   else
-    row("upsample + argmax", "", text(width, 'x', height), "bands", std::max(0.0, total - in_nodes), 0, 0);
+    row("upsample + argmax", "", str_cat(width, 'x', height), "bands", std::max(0.0, total - in_nodes), 0, 0);
   row("total", "", "", model.program->runs_on(), total, static_cast<double>(plan.macs) / 1e9,
       plan.workspace_bytes);
   print(options.format == "json" ? json_output(json_list(rows)) : format(table, options.format));

@@ -39,7 +39,7 @@ struct Source {
 Source source_of_url(const std::string& url) {
   const std::string file = file_name_in_url(url);
   if (file.empty())
-    throw UsageError{atrous::text("url ", printable(url), ": does not end in a usable file name")};
+    throw UsageError{atrous::str_cat("url ", printable(url), ": does not end in a usable file name")};
   return {file, url, file, std::string(sha256_prefix_in(file))};
 }
 
@@ -52,8 +52,8 @@ Source source_of_name(const std::string& name, const std::string& mirror) {
       known.emplace_back(p.name);
       all += (all.empty() ? "" : ", ") + known.back();
     }
-    throw UsageError{atrous::text(printable(name), ": no published checkpoint", suggestion(name, known),
-                                  ", expected a url or one of ", all)};
+    throw UsageError{atrous::str_cat(printable(name), ": no published checkpoint", suggestion(name, known),
+                                     ", expected a url or one of ", all)};
   }
   std::string url = mirror.empty() ? url_of(*published) : mirror;
   if (url.ends_with('/')) url += published->file;
@@ -82,8 +82,8 @@ std::optional<std::string> right_in_torch_hub(const Source& source, const FetchO
   if (!is_file(path)) return std::nullopt;
   const std::string sha256 = sha256_of_file(path);
   if (sha256.starts_with(source.sha256_prefix)) return path;
-  notice(options, atrous::text(path, ": not used, since its sha256 should begin with ", source.sha256_prefix,
-                               " and is ", sha256));
+  notice(options, atrous::str_cat(path, ": not used, since its sha256 should begin with ",
+                                  source.sha256_prefix, " and is ", sha256));
   return std::nullopt;
 }
 
@@ -110,8 +110,8 @@ std::string download(const Source& source, const std::string& folder, const Fetc
   const Fetched fetched = fetch(source.url, path, source.sha256_prefix, how);
   progress.clear();
   if (source.sha256_prefix.empty() && fetched.downloaded)
-    notice(options, atrous::text(source.file, ": its name carries no sha256 to check it against; it has ",
-                                 fetched.sha256));
+    notice(options, atrous::str_cat(source.file, ": its name carries no sha256 to check it against; it has ",
+                                    fetched.sha256));
   return path;
 }
 

@@ -68,11 +68,12 @@ ModelOptions RunOptions::model_options(bool aux) const {
   if (fp16 && tf32) throw UsageError{"--fp16 and --tf32 exclude each other"};
   if (on_cpu()) {
     const char* unfit = fp16 ? "--fp16" : tf32 ? "--tf32" : search ? "--search" : nullptr;
-    if (unfit) throw UsageError{text(unfit, " is for devices other than the processor: give --device cuda")};
+    if (unfit)
+      throw UsageError{str_cat(unfit, " is for devices other than the processor: give --device cuda")};
     return options;
   }
 #if ATROUS_HAS_CUDA
-  if (!isa.empty()) throw UsageError{text("--isa is for the processor, not for ", device)};
+  if (!isa.empty()) throw UsageError{str_cat("--isa is for the processor, not for ", device)};
   std::string search_file;
   if (search) {
     search_file = cache_folder() + "/cuda-plans.txt";
@@ -132,7 +133,8 @@ std::array<float, 3> three_numbers(const std::string& option, const std::string&
     ++at;
   }
   if (at != end || given.ends_with(',') || (count != 1 && count != 3))
-    throw UsageError{text(option, ' ', given, ": expected three numbers, such as 0.485,0.456,0.406, or one")};
+    throw UsageError{
+        str_cat(option, ' ', given, ": expected three numbers, such as 0.485,0.456,0.406, or one")};
   if (count == 1) numbers.fill(numbers[0]);
   return numbers;
 }
@@ -153,7 +155,7 @@ void NormaliseOptions::apply(Preparation& p) const {
   if (!mean.empty()) p.mean = three_numbers("--mean", mean);
   if (!std.empty()) p.std = three_numbers("--std", std);
   if (std::ranges::any_of(p.std, [](float s) { return s <= 0; }))
-    throw UsageError{text("--std ", std, ": expected numbers above 0")};
+    throw UsageError{str_cat("--std ", std, ": expected numbers above 0")};
 }
 
 void add_normalise_options(CLI::App& verb, NormaliseOptions& options, const std::string& group) {
@@ -185,7 +187,7 @@ void add_threshold_option(CLI::App& verb, std::optional<double>& threshold, cons
     const char* const end = given.data() + given.size();
     const auto parsed = std::from_chars(given.data(), end, value, std::chars_format::fixed);
     if (parsed.ec == std::errc() && parsed.ptr == end && value > 0 && value < 1) return "";
-    return text("expected a probability between 0 and 1, found ", given);
+    return str_cat("expected a probability between 0 and 1, found ", given);
   };
   verb.add_option("--threshold", threshold,
                   "Of a binary network (one logit): the probability above which a pixel is foreground "
@@ -197,8 +199,8 @@ void add_threshold_option(CLI::App& verb, std::optional<double>& threshold, cons
 
 void check_threshold(const std::optional<double>& threshold, const Model& model, const std::string& name) {
   if (threshold && model.answer().decision != Decision::sigmoid)
-    throw UsageError{text("--threshold is for binary networks of one logit, ", name, " has ", model.logits(),
-                          ", of which the largest decides")};
+    throw UsageError{str_cat("--threshold is for binary networks of one logit, ", name, " has ",
+                             model.logits(), ", of which the largest decides")};
 }
 
 void add_model_option(CLI::App& verb, RunOptions& options) {
@@ -244,7 +246,7 @@ void add_run_options(CLI::App& verb, RunOptions& options) {
 }
 
 std::string device_name(const std::string& name) {
-  return is_device_name(name) ? "" : text("expected cpu, cuda or cuda:NUMBER, found ", name);
+  return is_device_name(name) ? "" : str_cat("expected cpu, cuda or cuda:NUMBER, found ", name);
 }
 
 #if ATROUS_HAS_CUDA
@@ -282,9 +284,9 @@ CLI::Validator whole_number(int low, int high) {
     const auto parsed = std::from_chars(given.data(), end, value);
     const bool plain = given == "0" || !given.starts_with('0');
     if (parsed.ec == std::errc() && parsed.ptr == end && plain && value >= low && value <= high) return "";
-    return text("expected a whole number from ", low, " to ", high, ", found ", given);
+    return str_cat("expected a whole number from ", low, " to ", high, ", found ", given);
   };
-  return CLI::Validator(check, text(low, "..", high));
+  return CLI::Validator(check, str_cat(low, "..", high));
 }
 
 std::pair<int, int> parse_size(const std::string& text) {
@@ -296,14 +298,14 @@ std::pair<int, int> parse_size(const std::string& text) {
     const bool in_range = width >= 1 && width <= 16384 && height >= 1 && height <= 16384;
     if (second.ec == std::errc() && second.ptr == end && in_range) return {width, height};
   }
-  throw UsageError{atrous::text("size ", text, ": expected WIDTHxHEIGHT, each 1 to 16384")};
+  throw UsageError{atrous::str_cat("size ", text, ": expected WIDTHxHEIGHT, each 1 to 16384")};
 }
 
 Hyper parse_arch(const std::string& text) {
   try {
     return Hyper(text);
   } catch (const Error& error) {
-    throw UsageError{atrous::text("--arch ", text, ": ", error.what())};
+    throw UsageError{atrous::str_cat("--arch ", text, ": ", error.what())};
   }
 }
 
@@ -320,7 +322,7 @@ std::uint64_t parse_bytes(const std::string& text) {
   const double bytes = error == std::errc() && known != std::end(units) ? number * known->second : -1;
   if (!(bytes >= 1 && bytes < 0x1p63))
     throw UsageError{
-        atrous::text("memory-limit ", text, ": expected bytes such as 500MB or 2GiB, at most 8 EiB")};
+        atrous::str_cat("memory-limit ", text, ": expected bytes such as 500MB or 2GiB, at most 8 EiB")};
   return static_cast<std::uint64_t>(bytes);
 }
 
@@ -338,7 +340,9 @@ std::uint64_t peak_resident_bytes() {
 
 std::string megabytes(std::uint64_t bytes) { return fixed(static_cast<double>(bytes) / 1e6, 1) + " MB"; }
 
-std::string fixed(double value, int decimals) { return text(std::fixed, std::setprecision(decimals), value); }
+std::string fixed(double value, int decimals) {
+  return str_cat(std::fixed, std::setprecision(decimals), value);
+}
 
 std::string Table::plain() const {
   const auto rows = visible_cells(rows_);

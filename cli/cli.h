@@ -49,7 +49,7 @@ Action add_completion(CLI::App&);
 
 // Options of every verb that runs a network.
 struct RunOptions {
-  std::string model = "default";  // as open_model (cli/models.h) takes it
+  std::string model = "default";  // as open_model (cli/model_argument.h) takes it
   int threads = 0;
   std::string isa, force;
   std::string weights;       // a prefix, where the model's file holds several networks

@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "cli/cli.h"
-#include "cli/models.h"
+#include "cli/model_argument.h"
 #include "layers/networks/family.h"
 #if ATROUS_HAS_EVALUATION
 #include "runtime/evaluation/dataset.h"
@@ -94,14 +94,14 @@ std::string bash_script(const CLI::App& app) {
       if (names.empty() || values.none) continue;
       std::vector<std::string> patterns;
       for (const std::string& name : names) patterns.push_back("\"" + verb->get_name() + " " + name + "\"");
-      cases += text("    ", joined(patterns, " | "), ") words=\"", joined(values.choices, " "),
-                    "\" files=", values.files ? "yes" : "", " ;;\n");
+      cases += str_cat("    ", joined(patterns, " | "), ") words=\"", joined(values.choices, " "),
+                       "\" files=", values.files ? "yes" : "", " ;;\n");
     }
     cases +=
-        text("    \"", verb->get_name(), " \"*)\n      if [[ $word == -* ]]; then words=\"",
-             joined(options, " "), "\"; else words=\"", joined(positional, " "), "\" files=yes; fi ;;\n");
+        str_cat("    \"", verb->get_name(), " \"*)\n      if [[ $word == -* ]]; then words=\"",
+                joined(options, " "), "\"; else words=\"", joined(positional, " "), "\" files=yes; fi ;;\n");
   }
-  return text(
+  return str_cat(
       "# Completion of atrous in bash. Put it where bash looks:\n"
       "#   atrous completion bash > ~/.local/share/bash-completion/completions/atrous\n"
       "_atrous() {\n"
@@ -145,22 +145,22 @@ std::string zsh_action(const Values& values) {
 std::string zsh_script(const CLI::App& app) {
   std::string verbs, cases;
   for (const CLI::App* verb : verbs_of(app)) {
-    verbs += text("    '", verb->get_name(), ":", for_zsh(verb->get_description()), "'\n");
-    cases += text("    ", verb->get_name(), ")\n      _arguments");
+    verbs += str_cat("    '", verb->get_name(), ":", for_zsh(verb->get_description()), "'\n");
+    cases += str_cat("    ", verb->get_name(), ")\n      _arguments");
     for (const CLI::Option* option : verb->get_options()) {
       const Values values = values_of(*verb, *option);
       const auto names = names_of(*option);
       if (names.empty()) {
-        cases += text(" \\\n        '*:", for_zsh(option->get_name()), ":", zsh_action(values), "'");
+        cases += str_cat(" \\\n        '*:", for_zsh(option->get_name()), ":", zsh_action(values), "'");
         continue;
       }
       for (const std::string& name : names)
-        cases += text(" \\\n        '", name, "[", for_zsh(option->get_description()), "]",
-                      values.none ? "" : ":value:" + zsh_action(values), "'");
+        cases += str_cat(" \\\n        '", name, "[", for_zsh(option->get_description()), "]",
+                         values.none ? "" : ":value:" + zsh_action(values), "'");
     }
     cases += " ;;\n";
   }
-  return text(
+  return str_cat(
       "#compdef atrous\n"
       "# Completion of atrous in zsh. Put it into a folder of $fpath:\n"
       "#   atrous completion zsh > ~/.zsh/completions/_atrous\n"

@@ -3,7 +3,7 @@
 #include <sstream>
 
 #include "cli/cli.h"
-#include "cli/models.h"
+#include "cli/model_argument.h"
 #include "cli/names.h"
 #include "layers/base/error.h"
 #include "layers/base/visible_text.h"
@@ -65,8 +65,8 @@ int run(const Options& options) {
 
   write_safetensors(options.out, state, to_strings(metadata));
   for (const std::string& note : checkpoint.notes) print(visible(note) + '\n');
-  print(text(visible(options.out), ": ", model.architecture, ", ", model.classes.size(), " classes, ",
-             checkpoint.state.size(), " tensors\n"));
+  print(str_cat(visible(options.out), ": ", model.architecture, ", ", model.classes.size(), " classes, ",
+                checkpoint.state.size(), " tensors\n"));
   return 0;
 }
 

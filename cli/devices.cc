@@ -14,8 +14,8 @@ namespace {
 int run(bool json) {
   const DeviceList cuda = list_cuda_devices();
   std::string isas;
-  for (const Isa isa : supported_isas()) isas += text(isas.empty() ? "" : ", ", name_of(isa));
-  const std::string threads = text(available_threads(), " threads");
+  for (const Isa isa : supported_isas()) isas += str_cat(isas.empty() ? "" : ", ", name_of(isa));
+  const std::string threads = str_cat(available_threads(), " threads");
   if (json) {
     std::vector<JsonText> devices{json_object({{"device", "cpu"}, {"kind", isas}})};
     for (std::size_t i = 0; i < cuda.devices.size(); ++i) {
@@ -37,13 +37,13 @@ int run(bool json) {
   table.add({"cpu", threads, isas, ""});
   for (std::size_t i = 0; i < cuda.devices.size(); ++i) {
     const DeviceInfo& d = cuda.devices[i];
-    table.add({text("cuda:", i), d.name, d.kind,
-               text(megabytes(d.free_bytes), " of ", megabytes(d.memory_bytes), " free")});
+    table.add({str_cat("cuda:", i), d.name, d.kind,
+               str_cat(megabytes(d.free_bytes), " of ", megabytes(d.memory_bytes), " free")});
   }
   std::string said = table.plain();
-  if (!cuda.why_none.empty()) said += text('\n', "no other device: ", cuda.why_none, '\n');
+  if (!cuda.why_none.empty()) said += str_cat('\n', "no other device: ", cuda.why_none, '\n');
   if (!cuda.libraries.empty()) said += '\n';
-  for (const auto& [name, version] : cuda.libraries) said += text(name, ": ", version, '\n');
+  for (const auto& [name, version] : cuda.libraries) said += str_cat(name, ": ", version, '\n');
   print(said);
   return 0;
 }

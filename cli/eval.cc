@@ -9,7 +9,7 @@
 
 #include "cli/cli.h"
 #include "cli/eval_output.h"
-#include "cli/models.h"
+#include "cli/model_argument.h"
 #include "cli/names.h"
 #include "cli/progress_line.h"
 #include "cli/truth.h"
@@ -78,7 +78,7 @@ std::string file_name(const std::string& path) { return path.substr(path.find_la
 
 Dataset open(const Options& o) {
   if (o.dataset.size() == 3 && o.dataset[0] != "pairs")
-    throw UsageError{text("--dataset ", o.dataset[0], " takes one folder, only pairs takes two")};
+    throw UsageError{str_cat("--dataset ", o.dataset[0], " takes one folder, only pairs takes two")};
   Dataset dataset = open_dataset(o.dataset[0], o.dataset[1],
                                  {.set = o.set,
                                   .labels = o.dataset.size() > 2 ? o.dataset[2] : "",
@@ -92,8 +92,8 @@ Dataset open(const Options& o) {
 std::string describe(const Dataset& dataset, std::size_t all) {
   const std::string set = dataset.set.empty() ? "" : ", " + dataset.set;
   const std::string first =
-      dataset.samples.size() < all ? text("first ", dataset.samples.size(), " of ") : "";
-  return text(dataset.kind, set, ": ", first, all, " images");
+      dataset.samples.size() < all ? str_cat("first ", dataset.samples.size(), " of ") : "";
+  return str_cat(dataset.kind, set, ": ", first, all, " images");
 }
 
 // What the dataset calls its classes, where the model has no names of its own.
@@ -163,7 +163,7 @@ std::string remaining(const EvaluateProgress& p) {
   const double each = p.seconds / static_cast<double>(p.done_here);
   const double left = each * static_cast<double>(p.all - p.done);
   const std::string time = left < 120 ? fixed(left, 0) + " s" : fixed(left / 60, 0) + " min";
-  return text(fixed(1 / each, each < 1 ? 1 : 2), " images/s, ", time, " left");
+  return str_cat(fixed(1 / each, each < 1 ? 1 : 2), " images/s, ", time, " left");
 }
 
 // The first images as one sheet, as Poutyne's example shows a batch: the photos as they were compared, what
@@ -253,7 +253,7 @@ void write_to(const std::string& path, const std::string& content) {
 void write_sheet(const Options& o, const BatchSheet& sheet) {
   const std::vector<std::byte> png = sheet.png();
   if (png.empty())
-    complain(text(o.batch_file(), ": not written, all images were scored before"));
+    complain(str_cat(o.batch_file(), ": not written, all images were scored before"));
   else
     write_file(o.batch_file(), png);
 }
@@ -341,7 +341,7 @@ int run(const Options& o) {
   write_outputs(o, evaluation, pages);
   if (pictures) write_sheet(o, *pictures);
   if (!evaluation.failed.empty())
-    complain(text(evaluation.failed.size(), " of ", dataset.samples.size(), " images failed"));
+    complain(str_cat(evaluation.failed.size(), " of ", dataset.samples.size(), " images failed"));
   return 0;
 }
 

@@ -118,11 +118,11 @@ std::string evaluation_table(const Evaluation& e) {
   const Metrics metrics = e.metrics();
   const std::int64_t all = e.all_pixels(), left_out = e.void_pixels();
   const double share = all > 0 ? 100. * static_cast<double>(left_out) / static_cast<double>(all) : 0;
-  std::string said = text("void: ", left_out, " of ", all, " pixels, ", fixed(share, 2), "%\n");
+  std::string said = str_cat("void: ", left_out, " of ", all, " pixels, ", fixed(share, 2), "%\n");
   for (const std::string& note : notes(e)) said += note + '\n';
-  return text(visible(e.model), " (", e.architecture, ") on ", visible(e.dataset), "; compared at ", e.size,
-              '\n', class_table(e, metrics), '\n', summary_table(metrics), '\n', said, e.images.size(),
-              " images, ", metrics.pixels, " pixels, in ", fixed(e.seconds, 1), " s\n");
+  return str_cat(visible(e.model), " (", e.architecture, ") on ", visible(e.dataset), "; compared at ",
+                 e.size, '\n', class_table(e, metrics), '\n', summary_table(metrics), '\n', said,
+                 e.images.size(), " images, ", metrics.pixels, " pixels, in ", fixed(e.seconds, 1), " s\n");
 }
 
 std::string evaluation_json(const Evaluation& e) {

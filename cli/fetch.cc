@@ -18,7 +18,7 @@ struct Options {
 std::string listing() {
   Table table({"name", "file", "MiB", "mIoU", "where"});
   for (const PublishedCheckpoint& p : published_checkpoints())
-    table.add({std::string(p.name), std::string(p.file), atrous::text(p.mebibytes), fixed(p.miou, 1),
+    table.add({std::string(p.name), std::string(p.file), atrous::str_cat(p.mebibytes), fixed(p.miou, 1),
                cached_checkpoint(p.name).value_or("not here")});
   return table.plain();
 }

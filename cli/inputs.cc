@@ -105,7 +105,7 @@ struct Scan {
 std::string in_words(const Counts& passed_over) {
   std::string all;
   for (const auto& [kind, count] : passed_over)
-    all += text(all.empty() ? "" : ", ", count, ' ', kind.second, count == 1 ? "" : "s");
+    all += str_cat(all.empty() ? "" : ", ", count, ' ', kind.second, count == 1 ? "" : "s");
   return all.empty() ? all : all + " not read";
 }
 
@@ -137,9 +137,10 @@ Inputs expand_inputs(const std::vector<std::string>& paths, const std::string& f
       const std::string inside = fs::path(file).parent_path().lexically_relative(path).string();
       inputs.push_back({std::move(file), "", inside == "." ? "" : inside});
     }
-    if (!passed_over.empty()) all.passed_over.push_back(text(visible(path), ": ", passed_over));
+    if (!passed_over.empty()) all.passed_over.push_back(str_cat(visible(path), ": ", passed_over));
     if (none.empty())
-      none = text(path, ": no pictures in this folder", passed_over.empty() ? "" : " (" + passed_over + ")");
+      none =
+          str_cat(path, ": no pictures in this folder", passed_over.empty() ? "" : " (" + passed_over + ")");
   }
   if (inputs.empty()) throw UsageError{none};
 
@@ -150,7 +151,7 @@ Inputs expand_inputs(const std::vector<std::string>& paths, const std::string& f
     input.stem = stem_of(input, folder, uses[stem_of(input, folder, false)] > 1);
     const auto [at, fresh] = owner.emplace(input.stem, input.path);
     if (!fresh)
-      throw UsageError{text(at->second, " and ", input.path, " would both write ", input.stem, ".*")};
+      throw UsageError{str_cat(at->second, " and ", input.path, " would both write ", input.stem, ".*")};
   }
   return all;
 }

@@ -9,7 +9,7 @@
 
 #include "cli/cli.h"
 #include "cli/json_output.h"
-#include "cli/models.h"
+#include "cli/model_argument.h"
 #include "layers/base/error.h"
 #include "layers/base/visible_text.h"
 #include "layers/cpu/parallel.h"
@@ -84,7 +84,7 @@ Tensors count_tensors(const StateDict& state) {
 double shortest(float value) {
   double out = 0;
   for (int precision = 1; precision <= 9; ++precision) {
-    const std::string digits = text(std::setprecision(precision), value);
+    const std::string digits = str_cat(std::setprecision(precision), value);
     std::from_chars(digits.data(), digits.data() + digits.size(), out);
     if (static_cast<float>(out) == value) break;
   }
@@ -161,8 +161,8 @@ std::string joined(const std::vector<std::string>& words) {
 std::string in_words(const Checkpoint& checkpoint, const Network& network, const std::string& sha256) {
   std::string out;
   const auto line = [&](std::string_view name, const std::string& value) {
-    out += text(name, std::string(name.size() < 15 ? 16 - name.size() : 2, ' '),
-                visible(value, Newlines::kept), '\n');
+    out += str_cat(name, std::string(name.size() < 15 ? 16 - name.size() : 2, ' '),
+                   visible(value, Newlines::kept), '\n');
   };
   if (!network.model) {
     line("architecture", "not one that atrous runs: " + network.reason);

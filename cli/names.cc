@@ -27,7 +27,8 @@ std::string read_text(const std::string& path) {
 
 void expect_count(const std::string& what, std::size_t found, std::size_t expected) {
   if (found != expected)
-    throw UsageError{atrous::text(what, ": expected ", expected, " entries, one per class, found ", found)};
+    throw UsageError{
+        atrous::str_cat(what, ": expected ", expected, " entries, one per class, found ", found)};
 }
 
 }  // namespace
@@ -82,7 +83,7 @@ std::uint8_t class_by_name(const Model& model, const std::string& name) {
   std::string known;
   for (const std::string& c : model.classes) known += (known.empty() ? "" : ", ") + c;
   throw UsageError{
-      atrous::text("class ", name, ": the model knows ", known, suggestion(name, model.classes))};
+      atrous::str_cat("class ", name, ": the model knows ", known, suggestion(name, model.classes))};
 }
 
 std::string file_safe(const std::string& name) {

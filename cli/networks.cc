@@ -20,7 +20,7 @@ Preparation preparation_of(const Family& family) {
 std::string in_words(const std::vector<Hyper::Choice>& choices) {
   std::string out;
   for (const Hyper::Choice& choice : choices)
-    out += text(out.empty() ? "" : ",", choice.key, "=", choice.value);
+    out += str_cat(out.empty() ? "" : ",", choice.key, "=", choice.value);
   return out;
 }
 
@@ -35,15 +35,15 @@ std::string listing() {
   std::string out;
   for (const Family& family : families()) {
     const Preparation preparation = preparation_of(family);
-    out += text(out.empty() ? "" : "\n", family.title, ": ", family.source, "\n",
-                in_words(preparation.resize), ", ", in_words(preparation), "\n\n");
+    out += str_cat(out.empty() ? "" : "\n", family.title, ": ", family.source, "\n",
+                   in_words(preparation.resize), ", ", in_words(preparation), "\n\n");
     Table table({"network", "assumes", "MiB", "mIoU", "published as"});
     for (const std::string_view variant : family.variants) {
       const std::string name(variant), assumed = in_words(published_network(family, variant).network.choices);
       const auto published = published_of(family, variant);
       if (published.empty()) table.add({name, assumed, "", "", ""});
       for (const PublishedCheckpoint* p : published)
-        table.add({name, assumed, text(p->mebibytes), fixed(p->miou, 1), std::string(p->file)});
+        table.add({name, assumed, str_cat(p->mebibytes), fixed(p->miou, 1), std::string(p->file)});
     }
     out += table.plain();
   }

@@ -10,7 +10,7 @@
 #include "cli/cli.h"
 #include "cli/inputs.h"
 #include "cli/json_output.h"
-#include "cli/models.h"
+#include "cli/model_argument.h"
 #include "cli/names.h"
 #include "cli/progress_line.h"
 #include "cli/truth.h"
@@ -87,8 +87,8 @@ void check(const Options& o, std::size_t inputs) {
     const int pictures =
         o.wants_mask() + o.overlay + (o.labels || o.indexed) + o.sheet + o.confidence + !o.cutout.empty();
     if (inputs != 1 || pictures != 1)
-      throw UsageError{
-          text("-o -: one picture of one photo can go to standard output, not ", pictures, " of ", inputs)};
+      throw UsageError{str_cat("-o -: one picture of one photo can go to standard output, not ", pictures,
+                               " of ", inputs)};
     if (o.json == "-" || o.logits == "-") throw UsageError{"-o -: standard output is taken by the picture"};
   }
   if (o.json == "-" && o.logits == "-")
@@ -104,10 +104,10 @@ void check(const Options& o, std::size_t inputs) {
         "and "
         "confidences are always PNG"};
   if (!(o.style.alpha >= 0 && o.style.alpha <= 1))
-    throw UsageError{text("--alpha ", o.style.alpha, ": expected 0 to 1")};
-  if (!o.logits.empty() && inputs != 1) throw UsageError{text("--logits takes one input, found ", inputs)};
+    throw UsageError{str_cat("--alpha ", o.style.alpha, ": expected 0 to 1")};
+  if (!o.logits.empty() && inputs != 1) throw UsageError{str_cat("--logits takes one input, found ", inputs)};
   if (!o.truth.file.empty() && inputs != 1)
-    throw UsageError{text("--truth takes one input, found ", inputs, "; atrous eval compares many")};
+    throw UsageError{str_cat("--truth takes one input, found ", inputs, "; atrous eval compares many")};
   if (!o.truth.ignore.empty()) parse_ignore(o.truth.ignore);
 }
 
@@ -123,7 +123,7 @@ Colour parse_colour(const std::string& option, const std::string& words) {
   try {
     return read_palette(words, option).front();
   } catch (const Error&) {
-    throw UsageError{text(option, " ", visible(words), ": expected \"R G B\" (0..255) or \"#rrggbb\"")};
+    throw UsageError{str_cat(option, " ", visible(words), ": expected \"R G B\" (0..255) or \"#rrggbb\"")};
   }
 }
 
@@ -234,15 +234,16 @@ std::string Job::in_words(const std::string& name, const Segmentation& s,
     table.add(std::move(row));
   }
   const double total = s.prepare_seconds + s.network_seconds + s.label_seconds;
-  std::string said = text(visible(name), ": ", s.labels.width, "x", s.labels.height, ", network at ",
-                          s.input_width, "x", s.input_height, ", ", fixed(total * 1e3, 0), " ms (network ",
-                          fixed(s.network_seconds * 1e3, 0), ")\n", table.plain());
+  std::string said = str_cat(visible(name), ": ", s.labels.width, "x", s.labels.height, ", network at ",
+                             s.input_width, "x", s.input_height, ", ", fixed(total * 1e3, 0), " ms (network ",
+                             fixed(s.network_seconds * 1e3, 0), ")\n", table.plain());
   if (truth)
-    said += text("against ", visible(options.truth.file), ": mean IoU ", ratio_text(against_truth.mean_iou),
-                 ", pixel accuracy ", ratio_text(against_truth.pixel_accuracy), '\n');
+    said +=
+        str_cat("against ", visible(options.truth.file), ": mean IoU ", ratio_text(against_truth.mean_iou),
+                ", pixel accuracy ", ratio_text(against_truth.pixel_accuracy), '\n');
   if (truth)
     for (const std::string& note : truth->notes) said += visible(options.truth.file) + ": " + note + '\n';
-  for (const std::string& file : files) said += text("wrote ", visible(file), '\n');
+  for (const std::string& file : files) said += str_cat("wrote ", visible(file), '\n');
   return said;
 }
 
@@ -327,12 +328,12 @@ void Job::run(const Input& input) {
   }
   if (options.to_stdout() && results.size() != 1)
     throw UsageError{
-        text("-o -: ", name, " holds ", results.size(), " images, one can go to standard output")};
+        str_cat("-o -: ", name, " holds ", results.size(), " images, one can go to standard output")};
   segmented = true;
   if (!options.logits.empty()) write_to(options.logits, encode_npy(stack(results).view()));
   for (std::size_t n = 0; n < results.size(); ++n) {
-    const std::string suffix = results.size() > 1 ? text('.', n) : "";
-    const std::string title = name + (results.size() > 1 ? text('[', n, ']') : "");
+    const std::string suffix = results.size() > 1 ? str_cat('.', n) : "";
+    const std::string title = name + (results.size() > 1 ? str_cat('[', n, ']') : "");
     if (!options.truth.file.empty()) compare(results[n]);
     auto shares = class_shares(results[n]);
     const Image* under = photo ? &picture_under(results[n], *photo) : nullptr;
@@ -429,7 +430,7 @@ int run(const Options& options) {
     write_to(options.json, std::as_bytes(std::span(json)));
   }
   if (broken == 0) return 0;
-  const std::string sentence = text(broken, " of ", inputs.size(), " pictures failed");
+  const std::string sentence = str_cat(broken, " of ", inputs.size(), " pictures failed");
   if (options.skip_broken && overflowed > 0)
     fail(ErrorCode::not_finite, sentence, ", ", overflowed,
          " by the network, which --skip-broken does not excuse");
@@ -443,7 +444,7 @@ int run(const Options& options) {
 Action add_segment(CLI::App& verb) {
   auto o = std::make_shared<Options>();
   verb.add_option("photos", o->inputs,
-                  text("Photos (", photo_formats, "), folders, - for standard input, or .npy tensors"))
+                  str_cat("Photos (", photo_formats, "), folders, - for standard input, or .npy tensors"))
       ->type_name("PHOTO")
       ->required();
   add_model_option(verb, o->run);

@@ -42,7 +42,7 @@ std::string suggestion(std::string_view word, std::span<const std::string> known
     least = d;
     nearest = &candidate;
   }
-  return nearest ? text(" (did you mean ", *nearest, "?)") : "";
+  return nearest ? str_cat(" (did you mean ", *nearest, "?)") : "";
 }
 
 }  // namespace atrous::cli

@@ -61,8 +61,8 @@ void take_binary_mask(const TruthOptions& o, const Model& model, Truth& truth) {
   for (const std::uint8_t label : truth.labels.labels) seen[label] = true;
   if (!seen[0] || !seen[255] || std::ranges::count(seen, true) != 2) return;
   std::ranges::replace(truth.labels.labels, std::uint8_t{255}, std::uint8_t{1});
-  truth.notes.push_back(text("the labels are 0 and 255 alone: 255 is taken as class 1, ",
-                             printable(model.classes[1]), ", not as void"));
+  truth.notes.push_back(str_cat("the labels are 0 and 255 alone: 255 is taken as class 1, ",
+                                printable(model.classes[1]), ", not as void"));
 }
 
 }  // namespace
@@ -73,7 +73,7 @@ int parse_ignore(const std::string& text) {
   const char* end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, label);
   if (error != std::errc() || stop != end || label < 0 || label > 255)
-    throw UsageError{atrous::text("--ignore ", text, ": expected a label of 0 to 255, or none")};
+    throw UsageError{atrous::str_cat("--ignore ", text, ": expected a label of 0 to 255, or none")};
   return label;
 }
 

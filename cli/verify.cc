@@ -5,7 +5,7 @@
 
 #include "cli/cli.h"
 #include "cli/json_output.h"
-#include "cli/models.h"
+#include "cli/model_argument.h"
 #include "layers/base/error.h"
 #include "layers/base/visible_text.h"
 #include "runtime/engine/compare.h"
@@ -36,7 +36,7 @@ struct Finding {
   JsonText json;
 };
 
-std::string scientific(double value) { return text(std::scientific, std::setprecision(2), value); }
+std::string scientific(double value) { return str_cat(std::scientific, std::setprecision(2), value); }
 
 // Runs a check; where the logits are not finite, its error names the layer where they come from.
 template <class Check>
@@ -107,10 +107,11 @@ Finding compare_with(const std::string& what, const Model& model, const Model& o
       std::ranges::max_element(layers, {}, [](const auto& l) { return l.difference.relative; });
   std::string sentence = options.all ? table.plain() : "";
   if (holds)
-    sentence += text("against ", visible(what), ": ", layers.size(), " layers, largest relative deviation ",
-                     scientific(worst == layers.end() ? 0 : worst->difference.relative), " (",
-                     worst == layers.end() ? "none" : worst->node, "), tolerance ",
-                     scientific(options.tolerance), ": holds");
+    sentence +=
+        str_cat("against ", visible(what), ": ", layers.size(), " layers, largest relative deviation ",
+                scientific(worst == layers.end() ? 0 : worst->difference.relative), " (",
+                worst == layers.end() ? "none" : worst->node, "), tolerance ", scientific(options.tolerance),
+                ": holds");
   else
     sentence +=
         text("against ", visible(what), ": the first layer that diverges is ", diverges->node, " (",
@@ -166,7 +167,7 @@ Finding compare_devices(const Model& model, const Options& options) {
     ModelOptions here = options.run.model_options();
     here.device_layers = true;
     const Model examined = open_model(options.run.model, there);
-    return compare_with(text(examined.program->runs_on(), ", ", examined.program->precision()), examined,
+    return compare_with(str_cat(examined.program->runs_on(), ", ", examined.program->precision()), examined,
                         open_model(options.run.model, here), options);
   }
   ModelOptions other = options.run.model_options();

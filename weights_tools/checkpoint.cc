@@ -14,7 +14,7 @@
 #include "weights_tools/io/bytes.h"
 #include "weights_tools/io/clean_text.h"
 #include "weights_tools/io/file.h"
-#include "weights_tools/io/foreign.h"
+#include "weights_tools/io/file_kind.h"
 #include "weights_tools/io/network_choice.h"
 #include "weights_tools/safetensors/safetensors.h"
 #include "weights_tools/safetensors/safetensors_index.h"
@@ -157,7 +157,7 @@ void strip_prefixes(Checkpoint& checkpoint) {
   };
   for (auto prefix = shared(); prefix != prefixes.end(); prefix = shared()) {
     checkpoint.state = without_prefix(checkpoint.state, *prefix);
-    checkpoint.notes.push_back(text("stripped the prefix ", *prefix));
+    checkpoint.notes.push_back(str_cat("stripped the prefix ", *prefix));
   }
 }
 

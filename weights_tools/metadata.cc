@@ -79,24 +79,24 @@ JsonText in_json(const SelfTest& t) {
 
 Json parse(const std::string& value, std::string_view what) {
   if (value.size() > value_limit)
-    fail_metadata(what, text("has ", value.size(), " bytes, more than ", value_limit));
-  std::optional<Json> json = parse_json(value, 3, text("metadata: ", what));
+    fail_metadata(what, str_cat("has ", value.size(), " bytes, more than ", value_limit));
+  std::optional<Json> json = parse_json(value, 3, str_cat("metadata: ", what));
   if (!json) fail_metadata(what, "is not JSON");
   return *std::move(json);
 }
 
 void check_name(std::string_view value, std::string_view what) {
   if (value.size() > name_limit)
-    fail_metadata(what, text("has ", value.size(), " bytes, more than ", name_limit));
+    fail_metadata(what, str_cat("has ", value.size(), " bytes, more than ", name_limit));
   if (!is_clean_text(value))
-    fail_metadata(what, text("has control characters or is not UTF-8: ", printable(value)));
+    fail_metadata(what, str_cat("has control characters or is not UTF-8: ", printable(value)));
 }
 
 std::int64_t integer(const Json& json, std::int64_t low, std::int64_t high, std::string_view what) {
   const std::int64_t* value = json.integer();
   if (!value) fail_metadata(what, "is not an integer");
   if (*value < low || *value > high)
-    fail_metadata(what, text("is ", *value, ", outside ", low, " to ", high));
+    fail_metadata(what, str_cat("is ", *value, ", outside ", low, " to ", high));
   return *value;
 }
 
@@ -114,13 +114,13 @@ float finite(const Json& json, std::string_view what) {
 const Json::List& list(const Json& json, std::size_t limit, std::string_view what) {
   if (!json.list()) fail_metadata(what, "is not a list");
   if (json.list()->size() > limit)
-    fail_metadata(what, text("has ", json.list()->size(), " entries, more than ", limit));
+    fail_metadata(what, str_cat("has ", json.list()->size(), " entries, more than ", limit));
   return *json.list();
 }
 
 const Json& member(const Json& json, const char* key, std::string_view what) {
   const Json* found = json.find(key);
-  if (!found) fail_metadata(what, text("has no ", key));
+  if (!found) fail_metadata(what, str_cat("has no ", key));
   return *found;
 }
 
@@ -130,7 +130,7 @@ std::vector<std::string> read_classes(const std::string& value) {
   for (const Json& name : list(json, class_limit, "classes")) {
     if (!name.string()) fail_metadata("classes", "has an entry that is not a string");
     out.push_back(*name.string());
-    check_name(out.back(), text("class ", out.size() - 1));
+    check_name(out.back(), str_cat("class ", out.size() - 1));
   }
   return out;
 }
@@ -198,7 +198,7 @@ SelfTest read_self_test(const std::string& value) {
   out.largest = finite(member(json, "largest", what), "self_test largest");
   out.tolerance = finite(member(json, "tolerance", what), "self_test tolerance");
   if (out.indices.size() != out.values.size())
-    fail_metadata(what, text("has ", out.indices.size(), " indices, but ", out.values.size(), " values"));
+    fail_metadata(what, str_cat("has ", out.indices.size(), " indices, but ", out.values.size(), " values"));
   if (out.largest < 0) fail_metadata("self_test largest", "is negative");
   if (!(out.tolerance > 0)) fail_metadata("self_test tolerance", "is not positive");
   return out;
@@ -244,12 +244,12 @@ std::string read_hyper(const std::string& value) {
 
 void check_version(const std::string& version) {
   for (int known = first_version; known <= newest_version; ++known)
-    if (version == text(known)) return;
+    if (version == str_cat(known)) return;
   const bool digits =
       !version.empty() && std::ranges::all_of(version, [](char c) { return c >= '0' && c <= '9'; });
   if (!digits) fail_metadata("atrous.format", "is not a version: " + printable(version));
-  fail_metadata("atrous.format", text("is ", printable(version), ", this atrous knows ", first_version,
-                                      " to ", newest_version));
+  fail_metadata("atrous.format", str_cat("is ", printable(version), ", this atrous knows ", first_version,
+                                         " to ", newest_version));
 }
 
 }  // namespace
@@ -280,9 +280,10 @@ std::optional<Metadata> metadata_from_strings(const Strings& strings) try {
   if (std::ranges::any_of(m.preparation.std, [](float s) { return !(s > 0); }))
     fail_metadata("std", "is not positive");
   if (!m.palette.empty() && m.palette.size() != m.classes.size())
-    fail_metadata("palette", text("has ", m.palette.size(), " colours for ", m.classes.size(), " classes"));
+    fail_metadata("palette",
+                  str_cat("has ", m.palette.size(), " colours for ", m.classes.size(), " classes"));
   if (m.background && !m.classes.empty() && *m.background >= static_cast<int>(m.classes.size()))
-    fail_metadata("background", text("is class ", *m.background, " of ", m.classes.size()));
+    fail_metadata("background", str_cat("is class ", *m.background, " of ", m.classes.size()));
   return m;
 } catch (...) {
   rethrow_as_error();
@@ -292,7 +293,7 @@ Strings to_strings(const Metadata& m) try {
   for (const std::string& name : m.classes) check_name(name, "a class");
   const Preparation& p = m.preparation;
   const bool newer = p.range != 1 || p.order != ChannelOrder::rgb || !m.hyper.empty();
-  Strings out{{"atrous.format", text(newer ? second_version : first_version)},
+  Strings out{{"atrous.format", str_cat(newer ? second_version : first_version)},
               {"architecture", m.architecture},
               {"classes", json_list(m.classes).text},
               {"palette", colours(m.palette).text},
@@ -301,11 +302,12 @@ Strings to_strings(const Metadata& m) try {
               {"resize", in_json(p.resize).text},
               {"source", m.source},
               {"source_sha256", m.source_sha256}};
-  if (p.range != 1) out.emplace("range", text(p.range));
+  if (p.range != 1) out.emplace("range", str_cat(p.range));
   if (p.order != ChannelOrder::rgb) out.emplace("order", name_of(p.order));
   if (m.decision) out.emplace("answer", name_of(*m.decision));
   if (m.align_corners) out.emplace("align_corners", *m.align_corners ? "true" : "false");
-  if (m.background) out.emplace("background", *m.background == no_background ? "none" : text(*m.background));
+  if (m.background)
+    out.emplace("background", *m.background == no_background ? "none" : str_cat(*m.background));
   if (!m.hyper.empty()) out.emplace("hyper", m.hyper);
   if (m.self_test) out.emplace("self_test", in_json(*m.self_test).text);
   metadata_from_strings(out);  // nothing is written that would not be read

@@ -75,7 +75,7 @@ auto call_host(const Function& function, Arguments&&... arguments) {
   }
 }
 
-// An argument of text(), as long as that is called.
+// An argument of str_cat(), as long as that is called.
 class TextPart {
  public:
   // How std::string and std::string_view are printed. Literals, and the sentences of errors, which are shown
@@ -113,15 +113,15 @@ class TextPart {
 std::string joined(std::span<const TextPart>, TextPart::Strings);
 [[noreturn]] void fail_with(ErrorCode, std::span<const TextPart>);
 
-// Joins its arguments as operator<< prints them, whatever locale the process has: text("expected ", 3, ",
+// Joins its arguments as operator<< prints them, whatever locale the process has: str_cat("expected ", 3, ",
 // found ", n). Manipulators are arguments too.
 template <class... Parts>
-std::string text(const Parts&... parts) {
+std::string str_cat(const Parts&... parts) {
   const TextPart all[] = {parts...};
   return joined(all, TextPart::Strings::exact);
 }
 
-// Throws an Error whose sentence is text() of the parts, strings shown as visible() does.
+// Throws an Error whose sentence is str_cat() of the parts, strings shown as visible() does.
 template <class... Parts>
 [[noreturn]] void fail(ErrorCode code, const Parts&... parts) {
   const TextPart all[] = {parts...};

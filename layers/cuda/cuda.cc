@@ -124,8 +124,8 @@ Memory to_device(std::span<const float> values, Precision precision) {
 }
 
 Context::Context(const DeviceOptions& asked) : device(asked.index), options(asked) {
-  check(cudaSetDevice(device), text("device ", device));
-  check(cudaGetDeviceProperties(&properties, device), text("device ", device));
+  check(cudaSetDevice(device), str_cat("device ", device));
+  check(cudaGetDeviceProperties(&properties, device), str_cat("device ", device));
   check(cublasLtCreate(&cublas), "cublasLtCreate");
   const cudnnStatus_t status = cudnnCreate(&planner);
   if (status != CUDNN_STATUS_SUCCESS) {
@@ -139,7 +139,7 @@ Context::~Context() {
   cublasLtDestroy(cublas);
 }
 
-void Context::make_current() const { check(cudaSetDevice(device), text("device ", device)); }
+void Context::make_current() const { check(cudaSetDevice(device), str_cat("device ", device)); }
 
 cudaStream_t stream_of(const KernelCall& call) { return static_cast<Queue&>(*call.queue).stream(); }
 cudnnHandle_t cudnn_of(const KernelCall& call) { return static_cast<Queue&>(*call.queue).cudnn(); }

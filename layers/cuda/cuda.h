@@ -62,7 +62,7 @@ Memory to_device(const void* data, std::size_t bytes);
 // The values in fp32, or rounded to half, on the device.
 Memory to_device(std::span<const float> values, Precision);
 
-struct PackedConv2d;
+struct PaddedConv2d;
 struct CudnnOutcome;
 
 // What the kernels of one device share. Outlives them all: they hold it.
@@ -82,11 +82,11 @@ struct Context {
   void make_current() const;  // the device is a setting of each thread
   bool half() const { return options.precision == Precision::fp16; }
 
-  // The weights of a convolution that were packed last, which its next kernels share (packed_conv2d.h).
+  // The weights of a convolution that were packed last, which its next kernels share (padded_conv2d.h).
   struct LastPacked {
     std::weak_ptr<const float> weight, bias;
     std::array<std::int64_t, 4> shape{};
-    std::weak_ptr<const PackedConv2d> packed;
+    std::weak_ptr<const PaddedConv2d> packed;
   };
   LastPacked last_packed;
 

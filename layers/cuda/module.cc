@@ -1,7 +1,7 @@
 // What the module exports: the devices there are, and one of them made ready.
 #include <algorithm>
 
-#include "layers/cuda/backend.h"
+#include "layers/cuda/cuda_backend.h"
 #include "layers/cuda/queue.h"
 
 namespace atrous::cuda {
@@ -25,29 +25,30 @@ class CudaDevice final : public Device {
 
 DeviceInfo describe(int index) {
   cudaDeviceProp properties{};
-  check(cudaGetDeviceProperties(&properties, index), text("device ", index));
-  check(cudaSetDevice(index), text("device ", index));
+  check(cudaGetDeviceProperties(&properties, index), str_cat("device ", index));
+  check(cudaSetDevice(index), str_cat("device ", index));
   std::size_t free = 0, total = 0;
   check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
-  return {properties.name, text("compute capability ", properties.major, '.', properties.minor), total, free};
+  return {properties.name, str_cat("compute capability ", properties.major, '.', properties.minor), total,
+          free};
 }
 
 DeviceInfo CudaDevice::info() const { return describe(context_->device); }
 
-std::string cuda_version(int version) { return text(version / 1000, '.', version % 1000 / 10); }
+std::string cuda_version(int version) { return str_cat(version / 1000, '.', version % 1000 / 10); }
 std::string cudnn_version(std::size_t version) {
-  return text(version / 10000, '.', version % 10000 / 100, '.', version % 100);
+  return str_cat(version / 10000, '.', version % 10000 / 100, '.', version % 100);
 }
 
 std::vector<std::pair<std::string, std::string>> libraries() {
   int driver = 0, runtime = 0;
   cudaDriverGetVersion(&driver);
   cudaRuntimeGetVersion(&runtime);
-  return {{"CUDA driver", driver == 0 ? "none" : text("for CUDA ", cuda_version(driver))},
+  return {{"CUDA driver", driver == 0 ? "none" : str_cat("for CUDA ", cuda_version(driver))},
           {"CUDA runtime",
-           text(cuda_version(runtime), ", needs a driver for CUDA ", runtime / 1000, ".0 or later")},
-          {"cuDNN", text(cudnn_version(cudnnGetVersion()), ", built with ", cudnn_version(CUDNN_VERSION))},
-          {"cuBLASLt", text(cublasLtGetVersion())}};
+           str_cat(cuda_version(runtime), ", needs a driver for CUDA ", runtime / 1000, ".0 or later")},
+          {"cuDNN", str_cat(cudnn_version(cudnnGetVersion()), ", built with ", cudnn_version(CUDNN_VERSION))},
+          {"cuBLASLt", str_cat(cublasLtGetVersion())}};
 }
 
 int count() {
@@ -60,7 +61,7 @@ int count() {
     fail(ErrorCode::unsupported, "cuda: no CUDA device: ",
          driver == 0
              ? "no driver is installed"
-             : text(cudaGetErrorString(status), " (the driver is for CUDA ", cuda_version(driver), ")"));
+             : str_cat(cudaGetErrorString(status), " (the driver is for CUDA ", cuda_version(driver), ")"));
   }
   check(status, "cudaGetDeviceCount");
   return devices;
@@ -76,10 +77,12 @@ std::shared_ptr<Device> open(const DeviceOptions& options) {
   const int devices = count();
   if (options.index < 0 || options.index >= devices)
     fail(ErrorCode::invalid_argument, "cuda:", options.index, ": there ",
-         devices == 1 ? "is 1 device" : "are ", devices == 1 ? "" : text(devices, " devices"),
+         devices == 1 ? "is 1 device" : "are ", devices == 1 ? "" : str_cat(devices, " devices"),
          ", counted from 0");
   const auto names = device_implementations();
-  if (!options.force.empty() && std::ranges::find(names, options.force) == names.end())
+  // Former names of what the only implementations of some layers are called today.
+  const bool former = options.force == "own" || options.force == "gather";
+  if (!options.force.empty() && !former && std::ranges::find(names, options.force) == names.end())
     fail(ErrorCode::invalid_argument, "cuda: no implementation is called ", options.force);
   return std::make_shared<CudaDevice>(options);
 }

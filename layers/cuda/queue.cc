@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "layers/base/checked.h"
-#include "layers/cuda/kernels.h"
+#include "layers/cuda/cuda_kernels.h"
 
 namespace atrous::cuda {
 
@@ -29,7 +29,7 @@ std::byte* PinnedMemory::reserve(std::size_t bytes) {
   cudaFreeHost(std::exchange(data_, nullptr));
   bytes_ = 0;
   void* data = nullptr;
-  check(cudaMallocHost(&data, bytes), text("cudaMallocHost of ", bytes, " bytes"));
+  check(cudaMallocHost(&data, bytes), str_cat("cudaMallocHost of ", bytes, " bytes"));
   data_ = static_cast<std::byte*>(data);
   bytes_ = bytes;
   return data_;

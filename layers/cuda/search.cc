@@ -27,7 +27,7 @@ std::string checksum(std::string_view text) {
 }
 
 std::string line_of(const std::string& key, const Found& found) {
-  const std::string line = text(key, '\t', found.choice, '\t', found.milliseconds, '\t');
+  const std::string line = str_cat(key, '\t', found.choice, '\t', found.milliseconds, '\t');
   return line + checksum(line);
 }
 
@@ -76,7 +76,7 @@ void keep_search(const std::string& file, const std::string& key, const Found& f
   if (file.empty()) return;
   auto searches = read_searches(file);
   searches.insert_or_assign(key, found);
-  const std::string beside = text(file, ".", getpid(), ".new");
+  const std::string beside = str_cat(file, ".", getpid(), ".new");
   std::error_code error;
   {
     std::ofstream out;

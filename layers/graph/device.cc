@@ -17,8 +17,8 @@ std::string_view name_of(Precision precision) {
 }
 
 std::span<const std::string_view> device_implementations() {
-  static constexpr std::string_view names[] = {"cublaslt",  "cudnn",  "cudnn_plain", "direct",
-                                               "depthwise", "gather", "own"};
+  static constexpr std::string_view names[] = {"cublaslt", "cudnn",     "cudnn_plain",
+                                               "direct",   "depthwise", "cuda"};
   return names;
 }
 

@@ -56,7 +56,7 @@ class Device : public std::enable_shared_from_this<Device> {
   virtual DeviceInfo info() const = 0;
   virtual Precision precision() const = 0;
 
-  // As make_cpu_kernels (cpu/backend.h): at least one, in order of preference, the weights packed on the
+  // As make_cpu_kernels (cpu/cpu_backend.h): at least one, in order of preference, the weights packed on the
   // device. Knows the layers that optimise() leaves for devices (passes.h).
   virtual std::vector<std::unique_ptr<Kernel>> make_kernels(const Node&) = 0;
 

@@ -19,7 +19,7 @@ class KeyList {
 
   template <class... Parts>
   void add(const Parts&... parts) {
-    if (count_++ < most) lines_.push_back(visible(text(parts...)));
+    if (count_++ < most) lines_.push_back(visible(str_cat(parts...)));
   }
 
   // Puts another list behind this one.
@@ -37,7 +37,7 @@ class KeyList {
   std::string in_lines() const {
     std::string out;
     for (const std::string& line : lines_) out += "\n  " + line;
-    if (count_ > lines_.size()) out += text("\n  and ", count_ - lines_.size(), " more");
+    if (count_ > lines_.size()) out += str_cat("\n  and ", count_ - lines_.size(), " more");
     return out;
   }
 

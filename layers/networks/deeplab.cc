@@ -76,7 +76,7 @@ bool is_deeplab_variant(std::string_view name, std::string_view prefix, std::str
   const auto net = resnet_by_name(backbone);
   const std::int64_t output_stride = output_stride_in(name);
   return ((net && net->bottlenecks) || backbone == other) && (output_stride == 16 || output_stride == 8) &&
-         name == text(prefix, backbone, "-os", output_stride);
+         name == str_cat(prefix, backbone, "-os", output_stride);
 }
 
 }  // namespace atrous::networks

@@ -76,7 +76,7 @@ std::string_view wrapper_of(const StateDict& state) {
 
 // The pyramid's convolutions: aspp.c0 to c3, in very old files aspp.stages.c0 to c3.
 std::string pyramid_in(const StateDict& state, std::string_view module) {
-  const std::string aspp = module.empty() ? "aspp" : text(module, ".aspp");
+  const std::string aspp = module.empty() ? "aspp" : str_cat(module, ".aspp");
   return state.has(aspp + ".stages") ? aspp + ".stages" : aspp;
 }
 
@@ -84,9 +84,9 @@ std::string pyramid_in(const StateDict& state, std::string_view module) {
 Resnet blocks_of(const StateDict& state, std::string_view module) {
   Resnet net;
   for (std::size_t i = 0; i < net.blocks.size(); ++i) {
-    const std::string layer = text(module, module.empty() ? "" : ".", "layer", i + 2, ".block");
+    const std::string layer = str_cat(module, module.empty() ? "" : ".", "layer", i + 2, ".block");
     net.blocks[i] = 1;
-    while (state.has(text(layer, net.blocks[i] + 1))) ++net.blocks[i];
+    while (state.has(str_cat(layer, net.blocks[i] + 1))) ++net.blocks[i];
   }
   return net;
 }
@@ -109,14 +109,14 @@ Evidence recognise(const StateDict& state) {
     return evidence;
   }
   const std::string_view wrapper = wrapper_of(state);
-  const std::string stem = text(wrapper, wrapper.empty() ? "" : ".", "layer1.conv1.conv.weight"),
+  const std::string stem = str_cat(wrapper, wrapper.empty() ? "" : ".", "layer1.conv1.conv.weight"),
                     head = pyramid_in(state, wrapper) + ".c0.weight";
   Evidence evidence = look_for(state, {stem, head});
   if (!evidence.complete()) return evidence;
   const StateTensor& first = *state.find(stem);
   evidence.variant =
-      text(prefix, name_of(blocks_of(state, wrapper), first.shape.empty() ? 0 : first.shape[0]),
-           wrapper.empty() ? std::string_view() : msc);
+      str_cat(prefix, name_of(blocks_of(state, wrapper), first.shape.empty() ? 0 : first.shape[0]),
+              wrapper.empty() ? std::string_view() : msc);
   return evidence;
 }
 
@@ -154,14 +154,14 @@ Var base(Module m, Var x, const Resnet& net, const std::vector<std::int64_t>& ra
   constexpr std::array<std::int64_t, 4> strides{1, 2, 1, 1}, dilations{1, 1, 2, 4};
   for (std::size_t i = 0; i < net.blocks.size(); ++i)
     for (int k = 1; k <= net.blocks[i]; ++k)
-      x = block(m[text("layer", i + 2)][text("block", k)], x, k == 1, m.channels(std::int64_t{64} << i),
+      x = block(m[str_cat("layer", i + 2)][str_cat("block", k)], x, k == 1, m.channels(std::int64_t{64} << i),
                 k == 1 ? strides[i] : 1, dilations[i]);
 
   // Chen et al. 2018, "DeepLab", section 3.2, ASPP-L: the classes' scores at several rates, summed.
   const Module aspp = m["aspp"].has("stages") ? m["aspp"]["stages"] : m["aspp"];
   std::optional<Var> sum;
   for (std::size_t i = 0; i < rates.size(); ++i) {
-    const Var scores = conv2d(aspp[text('c', i)], x,
+    const Var scores = conv2d(aspp[str_cat('c', i)], x,
                               {.out = m.classes(21), .kernel = 3, .dilation = rates[i], .bias = true});
     sum = sum ? add(*sum, scores) : scores;
   }
@@ -175,9 +175,9 @@ Var multi_scale(Module m, Var picture, const Resnet& net, const std::vector<std:
   const Var whole = base(m, picture, net, rates);
   Var largest = whole;
   for (const double factor : {0.5, 0.75}) {
-    const Var smaller = resize_by(text("msc.", factor), picture, factor, {.ratio_of_sizes = legacy});
+    const Var smaller = resize_by(str_cat("msc.", factor), picture, factor, {.ratio_of_sizes = legacy});
     const Var scores = base(m, smaller, net, rates);
-    largest = maximum(largest, resize_like(text("msc.", factor, ".resize"), scores, whole, {}));
+    largest = maximum(largest, resize_like(str_cat("msc.", factor, ".resize"), scores, whole, {}));
   }
   return largest;
 }

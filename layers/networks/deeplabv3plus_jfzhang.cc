@@ -84,7 +84,7 @@ Features backbone(Module m, Var x, std::string_view name, std::int64_t output_st
 
 Aspp aspp_in(Module m) {
   const auto branch = [&](int number) {
-    const Module at = m[text("aspp", number)];
+    const Module at = m[str_cat("aspp", number)];
     return ConvNorm{at["atrous_conv"], at["bn"]};
   };
   return {.place = m,

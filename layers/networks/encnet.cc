@@ -32,8 +32,8 @@ Evidence recognise(const StateDict& state) {
   if (!evidence.complete()) return evidence;
   const bool is_deep = state.find(deep_stem_key) != nullptr;
   evidence.variant =
-      text(prefix, resnet_name(state, "pretrained", is_deep ? deep_stem_key : "pretrained.conv1.weight"),
-           is_deep ? deep : "", state.has("head.connect") ? lateral_name : "");
+      str_cat(prefix, resnet_name(state, "pretrained", is_deep ? deep_stem_key : "pretrained.conv1.weight"),
+              is_deep ? deep : "", state.has("head.connect") ? lateral_name : "");
   return evidence;
 }
 

@@ -63,7 +63,7 @@ std::vector<std::string_view> split(std::string_view text, char at) {
 Hyper::Hyper(std::string_view written) {
   if (written.empty()) return;
   if (written.size() > most_pairs * (most_key + most_value))
-    fail_form(atrous::text("found ", written.size(), " characters"));
+    fail_form(atrous::str_cat("found ", written.size(), " characters"));
   std::string* value = nullptr;
   for (const std::string_view part : split(written, ',')) {
     const std::size_t equals = part.find('=');
@@ -76,12 +76,12 @@ Hyper::Hyper(std::string_view written) {
     const std::string_view key = part.substr(0, equals);
     if (!is_key(key)) fail_form("found a key that is not of letters, digits, - and _");
     const auto [place, is_new] = given_.emplace(key, part.substr(equals + 1));
-    if (!is_new) fail_form(atrous::text("found ", key, " twice"));
+    if (!is_new) fail_form(atrous::str_cat("found ", key, " twice"));
     value = &place->second;
   }
-  if (given_.size() > most_pairs) fail_form(atrous::text("found ", given_.size(), " keys"));
+  if (given_.size() > most_pairs) fail_form(atrous::str_cat("found ", given_.size(), " keys"));
   for (const auto& [key, given] : given_)
-    if (!is_value(given)) fail_form(atrous::text("found no usable value of ", key));
+    if (!is_value(given)) fail_form(atrous::str_cat("found no usable value of ", key));
 }
 
 std::string Hyper::text() const {

@@ -79,7 +79,7 @@ Evidence recognise(const StateDict& state) {
     return evidence;
   }
   Evidence evidence = look_for(state, {"layer0.0", "ppm.features", "cls.4"});
-  if (evidence.complete()) evidence.variant = text(prefix, resnet_name(state, "", "layer0.0.weight"));
+  if (evidence.complete()) evidence.variant = str_cat(prefix, resnet_name(state, "", "layer0.0.weight"));
   return evidence;
 }
 

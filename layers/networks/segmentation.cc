@@ -6,7 +6,7 @@
 
 #include "layers/base/ascii.h"
 #include "layers/base/error.h"
-#include "layers/networks/foreign.h"
+#include "layers/networks/foreign_networks.h"
 
 namespace atrous {
 
@@ -45,7 +45,7 @@ std::string joined(const std::vector<std::string>& words) {
   for (const Candidate& c : all)
     if (most > 0 && c.evidence.found.size() == most)
       nearest +=
-          text(nearest.empty() ? "" : "; ", c.family->title, ", but without ", joined(c.evidence.missing));
+          str_cat(nearest.empty() ? "" : "; ", c.family->title, ", but without ", joined(c.evidence.missing));
   if (most > 0)
     fail(ErrorCode::unsupported, "not a network that atrous knows: with ", joined(all.front().evidence.found),
          " it looks like ", nearest);
@@ -129,7 +129,7 @@ Meant variant_of(const Recognised& is, Hyper& hyper, const std::string& named, c
   const std::string* const os = by_output_stride ? hyper.find("os") : nullptr;
   // A name without an output stride is that of the assumed one.
   const auto has_os = [&](const std::string& variant) {
-    return !os || output_stride_in(variant) == 0 || text(output_stride_in(variant)) == *os;
+    return !os || output_stride_in(variant) == 0 || str_cat(output_stride_in(variant)) == *os;
   };
   if (hyper.find("variant")) {
     const std::string given = hyper.any("variant", is.variant);
@@ -146,13 +146,13 @@ Meant variant_of(const Recognised& is, Hyper& hyper, const std::string& named, c
     for (const std::string& other : may_be)
       if (other != variant) others += (others.empty() ? "" : ", ") + other;
     if (!by_output_stride) hyper.any("variant", variant);
-    return Meant{variant,
-                 text(reason, "taken for ", variant, ", not ", others, ", which has the same keys (--arch ",
-                      by_output_stride ? "os=" : "variant=", "... takes another)")};
+    return Meant{variant, str_cat(reason, "taken for ", variant, ", not ", others,
+                                  ", which has the same keys (--arch ",
+                                  by_output_stride ? "os=" : "variant=", "... takes another)")};
   };
   if (os) {
     const auto found = std::ranges::find_if(
-        may_be, [&](const std::string& variant) { return text(output_stride_in(variant)) == *os; });
+        may_be, [&](const std::string& variant) { return str_cat(output_stride_in(variant)) == *os; });
     return {found == may_be.end() ? is.variant : *found, ""};
   }
   if (std::ranges::find(may_be, named) != may_be.end()) {
@@ -221,7 +221,7 @@ Hyper hyper_of(const StateDict& state, const std::map<std::string, std::string, 
   std::string written;
   for (const ConfigKey& key : all.front().family->config)
     if (const auto found = config.find(key.config); found != config.end() && !found->second.empty())
-      written += text(written.empty() ? "" : ",", key.hyper, '=', found->second);
+      written += str_cat(written.empty() ? "" : ",", key.hyper, '=', found->second);
   return Hyper(written);
 } catch (...) {
   rethrow_as_error();

@@ -23,8 +23,8 @@ std::string short_name(const std::string& encoder) {
 // Whether a state dict has anything of an encoder's map.
 std::string first_module(bool is_mobilenet, int level) {
   constexpr int first_features[] = {0, 0, 2, 4, 7, 14};
-  if (is_mobilenet) return text("features.", first_features[level]);
-  return level == 1 ? "conv1" : text("layer", level - 1);
+  if (is_mobilenet) return str_cat("features.", first_features[level]);
+  return level == 1 ? "conv1" : str_cat("layer", level - 1);
 }
 
 // A ResNet in a state dict, whose last stages may be absent: then those of the published depth that the
@@ -36,7 +36,7 @@ std::string resnet_encoder(const StateDict& state) {
   for (const std::string_view name : {"resnet18", "resnet34", "resnet50", "resnet101", "resnet152"}) {
     const Resnet published = *resnet_by_name(name);
     const auto fits = [&](std::size_t i) {
-      return !state.has(text("encoder.layer", i + 1)) || net.blocks[i] == published.blocks[i];
+      return !state.has(str_cat("encoder.layer", i + 1)) || net.blocks[i] == published.blocks[i];
     };
     if (net.bottlenecks == published.bottlenecks && fits(0) && fits(1) && fits(2) && fits(3)) {
       net.blocks = published.blocks;
@@ -66,7 +66,7 @@ SmpVariant smp_variant(std::string_view prefix, std::string_view variant) {
                                                            : std::min(rest.find('_'), rest.size());
   const std::string_view encoder = rest.substr(0, length);
   SmpVariant out{.encoder = encoder.starts_with('r') && !encoder.starts_with(resnet_word)
-                                ? text(resnet_word, encoder.substr(1))
+                                ? str_cat(resnet_word, encoder.substr(1))
                                 : std::string(encoder),
                  .options = {}};
   rest.remove_prefix(length);
@@ -87,9 +87,9 @@ bool is_smp_variant(std::string_view prefix, std::string_view variant,
   if (is.encoder != mobilenet && !resnet_by_name(is.encoder)) return false;
   if (std::ranges::count_if(is.options, [](std::string_view o) { return o.starts_with("depth"); }) > 1)
     return false;
-  std::string name = text(prefix, short_name(is.encoder));
+  std::string name = str_cat(prefix, short_name(is.encoder));
   for (const std::string_view option : options)
-    if (is.has(option)) name += text('_', option);
+    if (is.has(option)) name += str_cat('_', option);
   return name == variant;
 }
 
@@ -104,12 +104,12 @@ Evidence look_for_smp(const StateDict& state, std::string_view prefix,
   evidence.missing.insert(evidence.missing.end(), rest.missing.begin(), rest.missing.end());
   if (evidence.complete())
     evidence.variant =
-        text(prefix, is_mobilenet ? std::string(mobilenet) : short_name(resnet_encoder(state)));
+        str_cat(prefix, is_mobilenet ? std::string(mobilenet) : short_name(resnet_encoder(state)));
   return evidence;
 }
 
 void add_option(Evidence& evidence, std::string_view option, bool is_so) {
-  if (evidence.complete() && is_so) evidence.variant += text('_', option);
+  if (evidence.complete() && is_so) evidence.variant += str_cat('_', option);
 }
 
 void add_depth(Evidence& evidence, int depth) {
@@ -119,7 +119,7 @@ void add_depth(Evidence& evidence, int depth) {
 
 int count_modules(const StateDict& state, std::string_view module) {
   int count = 0;
-  while (state.has(text(module, '.', count))) ++count;
+  while (state.has(str_cat(module, '.', count))) ++count;
   return count;
 }
 
@@ -128,7 +128,7 @@ int smp_depth_of(const StateDict& state, std::string_view convolution, int other
     const StateTensor* tensor = state.find(key);
     return tensor && dimension < tensor->shape.size() ? tensor->shape[dimension] : 0;
   };
-  const std::int64_t taken = channels(text(convolution, ".weight"), 1);
+  const std::int64_t taken = channels(str_cat(convolution, ".weight"), 1);
   // The last convolution of a stage's first block, of bottlenecks, basic blocks and inverted residuals.
   constexpr std::string_view last[][3] = {
       {"encoder.layer2.0.conv3.weight", "encoder.layer2.0.conv2.weight", "encoder.features.6.conv.2.weight"},
@@ -162,7 +162,7 @@ std::vector<Var> smp_encoder(Module m, Var x, std::string_view name, int depth, 
           batch_norm(m["bn1"], conv2d(m["conv1"], in, {.out = m.channels(64), .kernel = 7, .stride = 2})));
     if (level == 2) in = max_pool2d(m["maxpool"].path(), in, {.kernel = 3, .stride = 2, .padding = 1});
     const std::int64_t stride = level == 2 || dilation > 1 ? 1 : 2;
-    return resnet_stage(m[text("layer", level - 1)], in, net.bottlenecks,
+    return resnet_stage(m[str_cat("layer", level - 1)], in, net.bottlenecks,
                         net.blocks[static_cast<std::size_t>(level - 2)],
                         m.channels(std::int64_t{64} << (level - 2)),
                         {.stride = stride, .first_dilation = dilation, .dilation = dilation});

@@ -64,7 +64,7 @@ Network build(Module m, std::string_view variant, Hyper& hyper) {
   Var p = conv2d(decoder["p5"], maps.back(), lateral);
   for (int i = 0; i < 4; ++i) {
     if (i > 0) {
-      const Module at = decoder[text("p", 5 - i)];
+      const Module at = decoder[str_cat("p", 5 - i)];
       p = add(resize_by(at.path() + ".resize", p, 2, doubling),
               conv2d(at["skip_conv"], maps[static_cast<std::size_t>(depth - i)], lateral));
     }

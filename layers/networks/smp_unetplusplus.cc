@@ -33,7 +33,7 @@ Network build(Module m, std::string_view variant, Hyper& hyper) {
   const SmpDecoder decoder{.doubling = smp_doubling(hyper), .norm = !is.has("nobn"), .scse = is.has("scse")};
   const auto feature = [&](int i) { return maps[static_cast<std::size_t>(depth - i)]; };  // smallest first
   const auto channels = [&](int i) { return m.channels(smp_block_channels(i, depth)); };
-  const auto block = [&](int d, int l) { return m["decoder"]["blocks"][text("x_", d, "_", l)]; };
+  const auto block = [&](int d, int l) { return m["decoder"]["blocks"][str_cat("x_", d, "_", l)]; };
 
   // nodes[d] is x_d_l of the l that was reached last; columns[l] are x_l_l, x_(l-1)_l, ..., which stand
   // beside feature(l + 1).

@@ -45,10 +45,10 @@ Evidence look_for_backbone(const StateDict& state, std::string_view prefix,
   Evidence resnet = with_head("backbone.conv1", "backbone.layer1"),
            mobilenet = with_head("backbone.0.0", "backbone.1.block");
   if (!resnets || mobilenet.found.size() > resnet.found.size()) {
-    if (mobilenet.complete()) mobilenet.variant = text(prefix, mobilenet_v3_name(state, "backbone"));
+    if (mobilenet.complete()) mobilenet.variant = str_cat(prefix, mobilenet_v3_name(state, "backbone"));
     return mobilenet;
   }
-  if (resnet.complete()) resnet.variant = text(prefix, resnet_name(state, "backbone"));
+  if (resnet.complete()) resnet.variant = str_cat(prefix, resnet_name(state, "backbone"));
   return resnet;
 }
 

@@ -38,8 +38,8 @@ Evidence look_for_vainf(const StateDict& state, std::string_view prefix,
   if (!evidence.complete()) return evidence;
   const std::string name = is_mobilenet ? std::string(mobilenet) : resnet_name(state, "backbone");
   const std::string_view kind = state.has(separable) ? vainf_separable : "";
-  evidence.variant = text(prefix, name, "-os16", kind);
-  evidence.same_keys = {text(prefix, name, "-os8", kind)};
+  evidence.variant = str_cat(prefix, name, "-os16", kind);
+  evidence.same_keys = {str_cat(prefix, name, "-os8", kind)};
   return evidence;
 }
 

@@ -320,7 +320,7 @@ std::vector<LegendEntry> legend_of(const std::vector<ClassShare>& shares,
            " names and ", palette.size(), " colours");
     const auto index = static_cast<std::size_t>(c.index);
     const long tenths = std::lround(1000 * c.share);
-    std::string percent = tenths > 0 ? text(tenths / 10, ".", tenths % 10, "%") : "<0.1%";
+    std::string percent = tenths > 0 ? str_cat(tenths / 10, ".", tenths % 10, "%") : "<0.1%";
     entries.push_back({palette[index], classes[index], std::move(percent)});
   }
   return entries;

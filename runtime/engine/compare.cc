@@ -82,7 +82,7 @@ std::string first_not_finite(Session& session, ConstView input) try {
   session.run(input, [&](std::size_t i, double, ConstView output) {
     if (!first.empty() || all_finite(session.program().isa, output)) return;
     const Identity node = node_of(session, i);
-    first = text(node.name, " (", node.layer, ")");
+    first = str_cat(node.name, " (", node.layer, ")");
   });
   return first;
 } catch (...) {

@@ -81,7 +81,7 @@ Program compile_for(std::shared_ptr<Device> device, Graph graph) try {
 }
 
 std::string Program::runs_on() const try {
-  return device ? device->info().name : text("cpu ", name_of(isa));
+  return device ? device->info().name : str_cat("cpu ", name_of(isa));
 } catch (...) {
   rethrow_as_error();
 }

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "layers/cpu/backend.h"
+#include "layers/cpu/cpu_backend.h"
 #include "layers/graph/device.h"
 #include "layers/graph/graph.h"
 #include "layers/networks/preparation.h"

@@ -112,8 +112,8 @@ void Session::check_limit(std::size_t arena, std::size_t scratch) const {
   const std::size_t needed =
       checked_add(checked_add(program_->packed_bytes(), mine, "memory"), aside_, "memory");
   fail(ErrorCode::limit, "memory: ", needed, " bytes needed (weights ", program_->packed_bytes(),
-       ", activations and workspace ", mine, aside_ > 0 ? text(", picture ", aside_) : "", "), the limit is ",
-       memory_limit_);
+       ", activations and workspace ", mine, aside_ > 0 ? str_cat(", picture ", aside_) : "",
+       "), the limit is ", memory_limit_);
 }
 
 void Session::set_aside(std::size_t bytes) try {

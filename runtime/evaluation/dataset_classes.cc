@@ -26,12 +26,12 @@ std::string_view name_in(std::string_view rest) {
 
 std::vector<std::string> unnamed_classes(std::size_t count) {
   std::vector<std::string> names;
-  for (std::size_t i = 0; i < count; ++i) names.push_back(text("class ", i));
+  for (std::size_t i = 0; i < count; ++i) names.push_back(str_cat("class ", i));
   return names;
 }
 
 bool is_unnamed(std::string_view name, std::size_t index) {
-  return name.empty() || name == text("class ", index);
+  return name.empty() || name == str_cat("class ", index);
 }
 
 std::vector<std::string> read_class_names(std::string_view content, std::string_view file, std::size_t count,

@@ -205,7 +205,8 @@ Dataset make_dataset(const DatasetRequest& request, std::vector<std::string> cla
   Dataset dataset;
   dataset.kind = request.kind.name;
   dataset.classes = std::move(classes);
-  dataset.label_colours = {.palette = palette, .voids = {}, .source = text("the colours of ", dataset.kind)};
+  dataset.label_colours = {
+      .palette = palette, .voids = {}, .source = str_cat("the colours of ", dataset.kind)};
   dataset.palette = std::move(palette);
   dataset.ignore = void_label;
   dataset.lookup.fill(void_label);

@@ -33,7 +33,7 @@ double seconds_since(Clock::time_point start) {
 }
 
 // What is measured: a model, or label maps that exist.
-struct Subject {
+struct Predictor {
   const std::vector<std::string>& classes;
   const Palette& palette;
   const Model* model = nullptr;
@@ -54,32 +54,33 @@ struct Comparison {
 constexpr std::uint8_t undecided = 2;  // the label 255 of masks that may be of 0 and 255 alone
 
 // Of the dataset; where it knows none, of the classes it is compared with, as far as they are the same.
-LabelColours label_colours(const Subject& subject, const Dataset& dataset, const ClassMap& map) {
+LabelColours label_colours(const Predictor& predictor, const Dataset& dataset, const ClassMap& map) {
   if (!dataset.label_colours.palette.empty()) return dataset.label_colours;
   if (!dataset.classes.empty() && !map.identity) return {};
-  LabelColours colours{.palette = subject.palette, .voids = {}, .source = "the classes' palette"};
+  LabelColours colours{.palette = predictor.palette, .voids = {}, .source = "the classes' palette"};
   if (!colours.palette.empty() && colours.palette == voc_palette(static_cast<int>(colours.palette.size())))
     colours.voids = {voc_void_colour};
   return colours;
 }
 
-Comparison make_comparison(const Subject& subject, const Dataset& dataset, const EvaluateOptions& options) {
+Comparison make_comparison(const Predictor& predictor, const Dataset& dataset,
+                           const EvaluateOptions& options) {
   Comparison c;
-  if (subject.model) c.preparation = subject.model->preparation;
+  if (predictor.model) c.preparation = predictor.model->preparation;
   if (options.resize) c.preparation.resize = *options.resize;
-  if (subject.model) c.threshold = threshold_logit(*subject.model, options.threshold);
+  if (predictor.model) c.threshold = threshold_logit(*predictor.model, options.threshold);
   const int side = c.preparation.resize.center_crop;
   if (options.at_original && side > 0)
     fail(ErrorCode::invalid_argument, "evaluation: a centre crop of ", side,
          " cannot be compared at the photos' own size");
-  c.map = options.classes ? *options.classes : default_class_map(dataset.classes, subject.classes);
-  c.colours = label_colours(subject, dataset, c.map);
+  c.map = options.classes ? *options.classes : default_class_map(dataset.classes, predictor.classes);
+  c.colours = label_colours(predictor, dataset, c.map);
   c.ignore = dataset.ignore;
-  c.model_classes = c.classes = static_cast<int>(subject.classes.size());
+  c.model_classes = c.classes = static_cast<int>(predictor.classes.size());
   if (options.void_class) {
-    const auto own = std::ranges::find(subject.classes, "void");
-    c.void_index = static_cast<int>(own - subject.classes.begin());
-    c.classes += own == subject.classes.end();
+    const auto own = std::ranges::find(predictor.classes, "void");
+    c.void_index = static_cast<int>(own - predictor.classes.begin());
+    c.classes += own == predictor.classes.end();
   }
   c.binary = options.binary_masks && !options.classes && !options.void_class && dataset.classes.empty() &&
              c.classes == 2 && dataset.ignore == ClassMap::void_label;
@@ -162,7 +163,7 @@ LabelMap crop(LabelMap truth, int side) {
 
 class Run {
  public:
-  Run(const Subject& subject, const Dataset& dataset, const EvaluateOptions& options,
+  Run(const Predictor& predictor, const Dataset& dataset, const EvaluateOptions& options,
       const EvaluateCallbacks& callbacks);
   Evaluation run();
 
@@ -189,7 +190,7 @@ class Run {
   const DatasetSample& sample(const Job& job) const { return dataset_.samples[job.index]; }
   void check_input(const std::string& photo, int width, int height) const;
 
-  const Subject subject_;
+  const Predictor predictor_;
   const Dataset& dataset_;
   const EvaluateOptions& options_;
   const EvaluateCallbacks& callbacks_;
@@ -210,21 +211,21 @@ std::string size_text(const ResizeRule& rule, bool at_original) {
   return at_original ? "the photos' own size" : in_words(rule) + (resized ? ", labels by nearest" : "");
 }
 
-Evaluation empty_evaluation(const Subject& subject, const Comparison& comparison,
+Evaluation empty_evaluation(const Predictor& predictor, const Comparison& comparison,
                             const EvaluateOptions& options) {
   Evaluation e;
   e.model = options.model;
-  e.architecture = subject.model ? subject.model->architecture : "label maps";
+  e.architecture = predictor.model ? predictor.model->architecture : "label maps";
   e.dataset = options.dataset;
-  e.size = subject.model ? size_text(comparison.preparation.resize, options.at_original)
-                         : "the label maps' own size";
-  if (subject.model) e.input = in_words(comparison.preparation);
+  e.size = predictor.model ? size_text(comparison.preparation.resize, options.at_original)
+                           : "the label maps' own size";
+  if (predictor.model) e.input = in_words(comparison.preparation);
   e.colours = comparison.colours.source;
-  e.classes = subject.classes;
+  e.classes = predictor.classes;
   if (comparison.classes > comparison.model_classes) e.classes.emplace_back("void");
-  e.palette = evaluation_palette(subject.classes, subject.palette, options.void_class);
+  e.palette = evaluation_palette(predictor.classes, predictor.palette, options.void_class);
   e.confusion = ConfusionMatrix(comparison.classes);
-  if (options.scores && subject.model) e.scores = ScoreHistogram(comparison.model_classes);
+  if (options.scores && predictor.model) e.scores = ScoreHistogram(comparison.model_classes);
   if (comparison.binary) {
     e.binary.emplace();
     e.binary->scores = e.scores;
@@ -269,17 +270,17 @@ std::vector<std::string> list_predictions(const Predictions& predictions, const 
   return paths;
 }
 
-Run::Run(const Subject& subject, const Dataset& dataset, const EvaluateOptions& options,
+Run::Run(const Predictor& predictor, const Dataset& dataset, const EvaluateOptions& options,
          const EvaluateCallbacks& callbacks)
-    : subject_(subject),
+    : predictor_(predictor),
       dataset_(dataset),
       options_(options),
       callbacks_(callbacks),
-      comparison_(make_comparison(subject, dataset, options)),
-      result_(empty_evaluation(subject, comparison_, options)) {
+      comparison_(make_comparison(predictor, dataset, options)),
+      result_(empty_evaluation(predictor, comparison_, options)) {
   if (dataset.samples.empty()) fail(ErrorCode::invalid_argument, "evaluation: the dataset has no images");
-  if (subject.model) session_.emplace(subject.model->program, options.session);
-  if (subject.predictions) predictions_ = list_predictions(*subject.predictions, dataset);
+  if (predictor.model) session_.emplace(predictor.model->program, options.session);
+  if (predictor.predictions) predictions_ = list_predictions(*predictor.predictions, dataset);
   for (const DatasetSample& s : dataset.samples) names_.push_back(s.name);
   std::error_code ignored;
   if (!options.state.empty() && std::filesystem::exists(options.state, ignored))
@@ -292,26 +293,27 @@ RunIdentity Run::identity() const {
   const auto digest = [](const std::string& s) { return sha256_of_bytes(std::as_bytes(std::span(s))); };
   std::string names, lookup, colours;
   for (const Colour& c : comparison_.colours.palette)
-    colours += text(int{c[0]}, ' ', int{c[1]}, ' ', int{c[2]}, '\n');
+    colours += str_cat(int{c[0]}, ' ', int{c[1]}, ' ', int{c[2]}, '\n');
   for (const std::string& name : names_) names += name + '\n';
   for (std::size_t raw = 0; raw < comparison_.map.to.size(); ++raw)
-    lookup += comparison_.map.known[raw] ? text(int{comparison_.map.to[raw]}, ' ') : "- ";
+    lookup += comparison_.map.known[raw] ? str_cat(int{comparison_.map.to[raw]}, ' ') : "- ";
   RunIdentity all = options_.identity;
-  all.insert(all.end(), {{"samples", text(names_.size(), ", sha256 ", digest(names))},
-                         {"network input", size_text(comparison_.preparation.resize, false)},
-                         {"compared at", options_.at_original ? "original" : "input"},
-                         {"scores", result_.scores.classes > 0 ? "yes" : "no"},
-                         {"void", options_.void_class ? text("class ", comparison_.void_index) : "left out"},
-                         {"ignored label", text(dataset_.ignore)},
-                         {"masks of 0 and 255", comparison_.binary ? "may be binary" : "as any other"},
-                         {"label colours", "sha256 " + digest(colours)},
-                         {"EXIF orientation", options_.exif ? "applied" : "ignored"},
-                         {"class map", "sha256 " + digest(lookup)}});
-  if (subject_.model)
-    all.insert(all.end(), {{"device", subject_.model->program->runs_on()},
-                           {"precision", std::string(subject_.model->program->precision())}});
-  if (subject_.model && subject_.model->answer().decision == Decision::sigmoid)
-    all.emplace_back("threshold", text("logit ", comparison_.threshold));
+  all.insert(all.end(),
+             {{"samples", str_cat(names_.size(), ", sha256 ", digest(names))},
+              {"network input", size_text(comparison_.preparation.resize, false)},
+              {"compared at", options_.at_original ? "original" : "input"},
+              {"scores", result_.scores.classes > 0 ? "yes" : "no"},
+              {"void", options_.void_class ? str_cat("class ", comparison_.void_index) : "left out"},
+              {"ignored label", str_cat(dataset_.ignore)},
+              {"masks of 0 and 255", comparison_.binary ? "may be binary" : "as any other"},
+              {"label colours", "sha256 " + digest(colours)},
+              {"EXIF orientation", options_.exif ? "applied" : "ignored"},
+              {"class map", "sha256 " + digest(lookup)}});
+  if (predictor_.model)
+    all.insert(all.end(), {{"device", predictor_.model->program->runs_on()},
+                           {"precision", std::string(predictor_.model->program->precision())}});
+  if (predictor_.model && predictor_.model->answer().decision == Decision::sigmoid)
+    all.emplace_back("threshold", str_cat("logit ", comparison_.threshold));
   // torchvision's way is not written down, so that states of earlier versions hold.
   if (const std::string input = in_words(comparison_.preparation); input != in_words(Preparation{}))
     all.emplace_back("normalisation", input);
@@ -374,7 +376,7 @@ LabelMap Run::read_prediction(const Job& job) const {
 
 void Run::decode(Job& job) const {
   const DatasetSample& s = sample(job);
-  if (subject_.predictions) {
+  if (predictor_.predictions) {
     job.truth = read_one_truth(job);
     job.prediction = read_prediction(job);
     if (job.truth.width != job.prediction.width || job.truth.height != job.prediction.height)

@@ -7,11 +7,11 @@ namespace atrous {
 
 namespace {
 
-std::string maps(std::int64_t count) { return text(count, count == 1 ? " label map" : " label maps"); }
+std::string maps(std::int64_t count) { return str_cat(count, count == 1 ? " label map" : " label maps"); }
 
 std::string class_name(const Evaluation& e, int c) {
   const auto i = static_cast<std::size_t>(c);
-  return i < e.classes.size() ? printable(e.classes[i]) : text("class ", c);
+  return i < e.classes.size() ? printable(e.classes[i]) : str_cat("class ", c);
 }
 
 // Up to 20 names.
@@ -23,7 +23,7 @@ std::string without_truth(const Evaluation& e) {
     if (e.confusion.truth_pixels(c) > 0) continue;
     if (count++ < shown) names += (names.empty() ? "" : ", ") + class_name(e, c);
   }
-  return count > shown ? text(names, " and ", count - shown, " more") : names;
+  return count > shown ? str_cat(names, " and ", count - shown, " more") : names;
 }
 
 }  // namespace
@@ -51,25 +51,25 @@ std::int64_t Evaluation::void_pixels() const { return all_pixels() - confusion.p
 std::vector<std::string> notes(const Evaluation& e) {
   std::vector<std::string> all;
   if (e.binary_masks)
-    all.push_back(
-        text("the labels are 0 and 255 alone: 255 is taken as class 1, ", class_name(e, 1), ", not as void"));
+    all.push_back(str_cat("the labels are 0 and 255 alone: 255 is taken as class 1, ", class_name(e, 1),
+                          ", not as void"));
   if (e.forms.colours > 0)
-    all.push_back(text(maps(e.forms.colours), " of colours, looked up in ", printable(e.colours)));
+    all.push_back(str_cat(maps(e.forms.colours), " of colours, looked up in ", printable(e.colours)));
   if (e.forms.renumbered > 0)
-    all.push_back(text(maps(e.forms.renumbered),
-                       " with the classes' colours at other indices of the palette, read by colour: ",
-                       printable(e.colours)));
+    all.push_back(str_cat(maps(e.forms.renumbered),
+                          " with the classes' colours at other indices of the palette, read by colour: ",
+                          printable(e.colours)));
   if (e.forms.other_order > 0)
     all.push_back(
-        text(maps(e.forms.other_order),
-             " with some of the classes' colours at other indices of the palette, read by index; the "
-             "colours are those of ",
-             printable(e.colours)));
+        str_cat(maps(e.forms.other_order),
+                " with some of the classes' colours at other indices of the palette, read by index; the "
+                "colours are those of ",
+                printable(e.colours)));
   if (e.images.empty()) return all;
   if (e.confusion.classes == 1)
     all.push_back("with one class nothing could be wrong: there are no scores");
   else if (e.confusion.pixels() == 0)
-    all.push_back(text("all ", e.all_pixels(), " pixels are void: nothing was compared"));
+    all.push_back(str_cat("all ", e.all_pixels(), " pixels are void: nothing was compared"));
   else if (const std::string names = without_truth(e); !names.empty())
     all.push_back("classes without truth: " + names);
   return all;

@@ -9,7 +9,7 @@
 #include "runtime/image/image_formats.h"
 #include "weights_tools/io/bytes.h"
 #include "weights_tools/io/file.h"
-#include "weights_tools/io/foreign.h"
+#include "weights_tools/io/file_kind.h"
 
 namespace atrous {
 

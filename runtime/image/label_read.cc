@@ -11,7 +11,7 @@
 #include "runtime/image/pillow_resize.h"
 #include "weights_tools/io/bytes.h"
 #include "weights_tools/io/file.h"
-#include "weights_tools/io/foreign.h"
+#include "weights_tools/io/file_kind.h"
 
 namespace atrous {
 
@@ -81,10 +81,10 @@ Colour colour_at(const Image& picture, std::size_t pixel) {
       ++others;
   }
   const auto width = static_cast<std::size_t>(picture.width);
-  const std::string what = text("the colour (", int{colour[0]}, ", ", int{colour[1]}, ", ", int{colour[2]},
-                                ") at pixel (", first % width, ", ", first / width, ")");
-  const std::string count = text(same, same == 1 ? " pixel has" : " pixels have", " this colour",
-                                 others > 0 ? text(", and ", others, " more no known one") : "");
+  const std::string what = str_cat("the colour (", int{colour[0]}, ", ", int{colour[1]}, ", ", int{colour[2]},
+                                   ") at pixel (", first % width, ", ", first / width, ")");
+  const std::string count = str_cat(same, same == 1 ? " pixel has" : " pixels have", " this colour",
+                                    others > 0 ? str_cat(", and ", others, " more no known one") : "");
   if (table.find(colour) == several)
     fail(ErrorCode::malformed, name, ": ", what, " is that of several classes of ", colours.source, "; ",
          count);

@@ -256,7 +256,7 @@ std::vector<std::byte> encode_npy(ConstView v) try {
   const auto [n, h, w, c] = v.shape;
   const std::size_t data_bytes = static_cast<std::size_t>(checked_elements(v.shape)) * sizeof(float);
   std::string head =
-      text("{'descr': '<f4', 'fortran_order': False, 'shape': (", n, ", ", c, ", ", h, ", ", w, "), }");
+      str_cat("{'descr': '<f4', 'fortran_order': False, 'shape': (", n, ", ", c, ", ", h, ", ", w, "), }");
   // Data begins at a multiple of 64, the padding ends in a newline.
   const std::size_t before = magic.size() + 4;
   head.append(63 - (before + head.size()) % 64, ' ') += '\n';

@@ -92,7 +92,7 @@ Image resize_width(const Image& in, int width, int threads) {
   return out;
 }
 
-// Row y of the output, in tiles whose sums stay in the first-level cache: all taps of a tile, then the next
+// Row y of the output, in tiles whose sums stay in the L1 cache: all taps of a tile, then the next
 // tile.
 void resize_column_tiles(const Filter& f, const Image& in, int y, std::uint8_t* out) {
   constexpr std::size_t tile = 1024;

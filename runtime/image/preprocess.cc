@@ -42,14 +42,14 @@ std::array<std::size_t, 3> source_channels(ChannelOrder order) {
 }
 
 std::string in_words(const ResizeRule& rule) try {
-  const std::string cropped = rule.center_crop > 0 ? text(", centre crop ", rule.center_crop) : "";
+  const std::string cropped = rule.center_crop > 0 ? str_cat(", centre crop ", rule.center_crop) : "";
   switch (rule.kind) {
     case ResizeRule::Kind::none:
       return "the photos' own size" + cropped;
     case ResizeRule::Kind::shorter_side:
-      return text("shorter side ", rule.width, cropped);
+      return str_cat("shorter side ", rule.width, cropped);
     case ResizeRule::Kind::exact:
-      return text(rule.width, "x", rule.height, cropped);
+      return str_cat(rule.width, "x", rule.height, cropped);
   }
   return "?";
 } catch (...) {
@@ -57,9 +57,9 @@ std::string in_words(const ResizeRule& rule) try {
 }
 
 std::string in_words(const Preparation& p) try {
-  const auto three = [](const std::array<float, 3>& v) { return text(v[0], ", ", v[1], ", ", v[2]); };
-  return text(p.order == ChannelOrder::rgb ? "RGB" : "BGR", " of 0 to ", p.range, ", mean ", three(p.mean),
-              ", std ", three(p.std));
+  const auto three = [](const std::array<float, 3>& v) { return str_cat(v[0], ", ", v[1], ", ", v[2]); };
+  return str_cat(p.order == ChannelOrder::rgb ? "RGB" : "BGR", " of 0 to ", p.range, ", mean ", three(p.mean),
+                 ", std ", three(p.std));
 } catch (...) {
   rethrow_as_error();
 }

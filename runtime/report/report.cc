@@ -53,7 +53,7 @@ std::string_view copied_extension(std::span<const std::byte> file) {
 
 ReportPictures picture_paths(const std::string& image_name, std::string_view photo_extension) {
   const std::string stem = "images/" + picture_stem(image_name);
-  return {.photo = text(stem, "-photo", photo_extension),
+  return {.photo = str_cat(stem, "-photo", photo_extension),
           .truth = stem + "-truth.png",
           .prediction = stem + "-prediction.png",
           .errors = stem + "-errors.png"};

@@ -50,7 +50,7 @@ JsonText summary_json(const Metrics& m) {
 JsonText classes_json(const Evaluation& e, const Metrics& m) {
   std::size_t c = 0;
   return json_list(m.classes, [&](const ClassMetrics& k) {
-    const std::string name = c < e.classes.size() ? e.classes[c] : text("class ", c);
+    const std::string name = c < e.classes.size() ? e.classes[c] : str_cat("class ", c);
     const std::string colour = hex_colour(e.palette, c++);
     return json_object({{"name", string(name)},
                         {"colour", string(colour)},

@@ -20,7 +20,7 @@ ClassTable default_classes(std::int64_t count, std::string_view file) {
   if (count == 1) return {{"background", "foreground"}, voc_palette(2)};
   if (auto table = likely_class_table(static_cast<std::size_t>(count), file)) return std::move(*table);
   ClassTable table{{}, voc_palette(static_cast<int>(count))};
-  for (std::int64_t i = 0; i < count; ++i) table.classes.push_back(text("class ", i));
+  for (std::int64_t i = 0; i < count; ++i) table.classes.push_back(str_cat("class ", i));
   return table;
 }
 

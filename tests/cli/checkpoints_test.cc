@@ -20,7 +20,7 @@ std::string pth_of(const StateDict& state) {
   for (const auto& [name, t] : state.entries()) {
     std::vector<std::int64_t> strides(t.shape.size(), 1);
     for (std::size_t i = t.shape.size(); i-- > 1;) strides[i - 1] = strides[i] * t.shape[i];
-    const std::string key = text(storages.size());
+    const std::string key = str_cat(storages.size());
     const auto storage =
         w::storage(key, t.elements(), t.dtype == DType::f32 ? "FloatStorage" : "LongStorage");
     tensors.emplace_back(name, w::tensor(storage, 0, t.shape, strides));
@@ -75,8 +75,8 @@ TEST_CASE_FIXTURE(Bench, "convert keeps names and values exactly, from .safetens
   for (const char* source : {"net.pth", "net.safetensors"}) {
     CAPTURE(source);
     const std::string said = succeed({"convert", folder / source, folder / "out.safetensors"});
-    CHECK(said == text(folder.path(), "/out.safetensors: deeplabv3_resnet(1,1,1,1), 5 classes, ",
-                       state.size(), " tensors\n"));
+    CHECK(said == str_cat(folder.path(), "/out.safetensors: deeplabv3_resnet(1,1,1,1), 5 classes, ",
+                          state.size(), " tensors\n"));
     CHECK(same_tensors(load_checkpoint(folder / "out.safetensors").state, state));
   }
 }
@@ -175,8 +175,8 @@ TEST_CASE_FIXTURE(Bench, "inspect says what the network is and takes") {
   CHECK(mentions(said, "5: class 0, class 1, class 2, class 3, class 4"));
   CHECK(mentions(said, "os=8, rates=12,24,36 (the weights do not say: --arch)"));
   CHECK(mentions(said, "at 64x48"));
-  CHECK(mentions(said, text(count_parameters(state))));
-  CHECK(mentions(said, text(state.size(), " (")));
+  CHECK(mentions(said, str_cat(count_parameters(state))));
+  CHECK(mentions(said, str_cat(state.size(), " (")));
   CHECK(mentions(said, ".safetensors"));
   CHECK(mentions(said, sha256_of_file(checkpoint)));
 

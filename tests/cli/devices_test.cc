@@ -67,8 +67,8 @@ TEST_CASE("a device that cannot be had is an error that says why, and nothing el
 TEST_CASE("a module of another version is not used") {
   const ProcessOptions another{.environment = {{"LD_LIBRARY_PATH", ATROUS_ANOTHER_VERSION}}};
   constexpr std::uint64_t version = ATROUS_MODULE_VERSION;
-  const std::string why = text("libatrous_cuda.so: another build's module: its interface has version ",
-                               std::hex, version + 1, ", this atrous expects ", version);
+  const std::string why = str_cat("libatrous_cuda.so: another build's module: its interface has version ",
+                                  std::hex, version + 1, ", this atrous expects ", version);
   refuse(1, {"verify", "default", "--device", "cuda"}, {"cuda: ", why}, another);
   CHECK(mentions(succeed({"devices"}, another), "no other device: cuda: " + why));
 }
@@ -77,6 +77,6 @@ TEST_CASE("what a picture ran on is in the report") {
   const TemporaryFolder folder;
   const Json report = Json::parse(succeed(
       {"segment", street, "-o", folder / "results", "--resize", "64", "--json", "-", "--device", "cpu"}));
-  CHECK(report[0]["device"] == text("cpu ", name_of(supported_isas().front())));
+  CHECK(report[0]["device"] == str_cat("cpu ", name_of(supported_isas().front())));
   CHECK(report[0]["precision"] == "fp32");
 }

@@ -18,7 +18,7 @@ struct Album : Bench {
   Album() { std::filesystem::create_directory(in); }
   void fill(int pictures) const {
     const auto png = encode_png(photo(8, 8));
-    for (int i = 0; i < pictures; ++i) write_file(text(in, "/", 1000 + i, ".png"), png);
+    for (int i = 0; i < pictures; ++i) write_file(str_cat(in, "/", 1000 + i, ".png"), png);
   }
   Arguments segment_all(const Arguments& more = {}) const {
     return segment({in, "-o", out, "--no-overlay"}) + more;

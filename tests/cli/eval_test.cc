@@ -146,7 +146,7 @@ TEST_CASE_FIXTURE(EvalBench, "eval's table has a line per class and the summary,
     CHECK_MESSAGE(mentions(table, what), what);
   CHECK(mentions(table, miou.str()));
   const Evaluation e = evaluate(model, open(), options());
-  CHECK(mentions(table, text("void: ", e.void_pixels(), " of ", e.all_pixels(), " pixels, ")));
+  CHECK(mentions(table, str_cat("void: ", e.void_pixels(), " of ", e.all_pixels(), " pixels, ")));
   CHECK(mentions(table, "classes without truth: " + model.classes[4] + "\n"));
   CHECK(json()["classes"][4]["recall"].is_null());
   CHECK(json()["classes"][4]["average_precision"].is_null());
@@ -167,8 +167,8 @@ TEST_CASE_FIXTURE(EvalBench, "eval's CSVs have a row per class and a row per ima
         "index,name,iou,dice,precision,recall,average_precision,iou_per_image,truth_pixels,predicted_pixels,"
         "correct_pixels");
   for (std::size_t c = 0; c < 5; ++c) {
-    CHECK(classes[c + 1].starts_with(text(c, ',', model.classes[c], ',')));
-    const double iou = std::stod(classes[c + 1].substr(text(c, ',', model.classes[c], ',').size()));
+    CHECK(classes[c + 1].starts_with(str_cat(c, ',', model.classes[c], ',')));
+    const double iou = std::stod(classes[c + 1].substr(str_cat(c, ',', model.classes[c], ',').size()));
     CHECK(iou == all["classes"][c]["iou"].get<double>());
   }
   const auto images = lines_of(read_text(folder / "images.csv"));
@@ -250,7 +250,7 @@ TEST_CASE_FIXTURE(EvalBench, "eval compares where it is told to") {
   const auto first = [&](const Arguments& arguments) {
     const Json all = Json::parse(succeed(plain + arguments + Arguments{"--json", "-"}));
     CHECK(all["dataset"] == "pairs: first 1 of 6 images");
-    return text(all["per_image"][0]["width"], 'x', all["per_image"][0]["height"]);
+    return str_cat(all["per_image"][0]["width"], 'x', all["per_image"][0]["height"]);
   };
   CHECK(first({"--no-resize"}) == "48x32");
   CHECK(first({"--size", "50x70"}) == "50x70");
@@ -332,8 +332,8 @@ TEST_CASE_FIXTURE(EvalBench, "an interrupted eval leaves a state, says so, and g
   // The broken photo's complaint is the sign that the run is under way.
   const Image large = photo(150, 150);
   for (int i = 0; i < 60; ++i) {
-    write_file(folder / text("photos/g", i, ".png"), encode_png(large));
-    write_labels(folder / text("labels/g", i, ".png"), patches(150, 150, static_cast<unsigned>(i)));
+    write_file(folder / str_cat("photos/g", i, ".png"), encode_png(large));
+    write_labels(folder / str_cat("labels/g", i, ".png"), patches(150, 150, static_cast<unsigned>(i)));
   }
   break_photo(0);
   const Arguments whole{"eval",
@@ -408,7 +408,7 @@ TEST_CASE_FIXTURE(EvalBench, "nonsense for eval is refused, naming it") {
     for (const char* value : values) {
       const Arguments plain{"eval",           "-m", checkpoint, "--dataset", "pairs", folder / "photos",
                             folder / "labels"};
-      refuse(2, plain + Arguments{text(option, '=', value)}, {std::string_view(option).substr(2).data()});
+      refuse(2, plain + Arguments{str_cat(option, '=', value)}, {std::string_view(option).substr(2).data()});
     }
   refuse(2, eval({"--no-resize"}), {"--resize", "--no-resize"});
   refuse(2, eval({"--json", "-", "--csv", "-"}), {"--json", "--csv"});
@@ -498,7 +498,7 @@ TEST_CASE_FIXTURE(EvalBench,
   CHECK(mentions(none.errors, " is none of the 5 of the classes' palette; "));
 
   std::string dict = "name,r,g,b\n";
-  for (int c = 0; c < 5; ++c) dict += text("thing ", c, ',', 10 * c, ",7,99\n");
+  for (int c = 0; c < 5; ++c) dict += str_cat("thing ", c, ',', 10 * c, ",7,99\n");
   write_text(folder / "class_dict.csv", dict + "void,250,7,99\n");
   const Json found = json();
   CHECK(found["confusion_matrix"] == by_index["confusion_matrix"]);

@@ -25,7 +25,7 @@ TEST_CASE_FIXTURE(Bench, "a folder means its pictures by extension, sorted; what
     write_photo(name, dog_photo);
   const ProcessResult r = run_atrous(segment({folder / "in", "--json", "-", "-o", folder / "out"}));
   CHECK(r.exit_code == 0);
-  CHECK(r.errors == text("atrous: ", folder.path(), "/in: 1 folder not read\n"));
+  CHECK(r.errors == str_cat("atrous: ", folder.path(), "/in: 1 folder not read\n"));
   const Json report = Json::parse(r.output);
   REQUIRE(report.size() == 2);
   CHECK(report[0]["file"] == folder / "in/a.png");
@@ -44,7 +44,7 @@ TEST_CASE_FIXTURE(Bench,
   const ProcessResult r = run_atrous(segment({folder / "in", "--json", folder / "all.json"}));
   CHECK(r.exit_code == 1);
   for (const char* broken : {"b.png", "d.png", "e.png"})
-    CHECK_MESSAGE(mentions(r.errors, text("atrous: error: ", folder.path(), "/in/", broken)), r.errors);
+    CHECK_MESSAGE(mentions(r.errors, str_cat("atrous: error: ", folder.path(), "/in/", broken)), r.errors);
   CHECK(mentions(r.errors, "3 of 5"));
   CHECK(std::ranges::count(r.errors, '\n') == 4);
   CHECK(names_in(folder / "in") == Names{"a.mask.png", "a.overlay.png", "a.png", "b.png", "c.mask.png",
@@ -81,7 +81,7 @@ TEST_CASE_FIXTURE(Bench, "photos that differ in their extension alone keep it in
 TEST_CASE_FIXTURE(Bench, "photos that would write the same files are refused by name") {
   for (const char* sub : {"a", "b"}) {
     std::filesystem::create_directory(folder / sub);
-    write_photo(text(sub, "/dog.png"), dog_photo);
+    write_photo(str_cat(sub, "/dog.png"), dog_photo);
   }
   refuse(2, segment({folder / "a", folder / "b", "-o", folder / "out"}), {"a/dog.png", "b/dog.png"});
   refuse(2, segment({dog, dog}), {"dog.png"});
@@ -117,7 +117,7 @@ TEST_CASE_FIXTURE(Bench, "a .npy of several images gives numbered results at the
   const auto results =
       atrous::segment(session, model, ConstView(batch.view()), {.resize = {}, .logits = true});
   for (std::size_t n = 0; n < 3; ++n)
-    CHECK(read_text(folder / text("r/batch.", n, ".labels.png")) == labels_png(results[n].labels));
+    CHECK(read_text(folder / str_cat("r/batch.", n, ".labels.png")) == labels_png(results[n].labels));
   const Tensor logits = read_npy(read_file(folder / "out.npy", 1 << 20), "out.npy", 5);
   CHECK(logits.shape() == Shape{3, 24, 40, 5});
   CHECK(std::memcmp(logits.view().pixel(2, 0, 0), results[2].logits.data(), 24 * 40 * 5 * sizeof(float)) ==
@@ -214,7 +214,7 @@ TEST_CASE_FIXTURE(Bench, "of 500 pictures with 20 broken ones 480 are segmented,
   std::filesystem::create_directory(folder / "photos");
   const std::string good = text_of(encode_png(photo(16, 12)));
   for (int i = 0; i < 500; ++i)
-    write_text(folder / text("photos/", i, ".png"), i % 25 == 7 ? good.substr(0, 60) : good);
+    write_text(folder / str_cat("photos/", i, ".png"), i % 25 == 7 ? good.substr(0, 60) : good);
   const Arguments all = segment({folder / "photos", "-o", folder / "out", "-q", "--no-overlay"});
   const auto broken_lines = [](const std::string& errors) {
     std::istringstream lines(errors);
@@ -291,15 +291,15 @@ TEST_CASE_FIXTURE(
   std::filesystem::create_directory_symlink("sub", folder / "in/loop");
   const ProcessResult flat = run_atrous(segment({folder / "in", "-q", "-o", folder / "out"}));
   CHECK(flat.exit_code == 0);
-  CHECK(flat.errors == text("atrous: ", folder.path(),
-                            "/in: 3 folders, 1 HEIC file, 2 TIFF files, 1 broken link not read\n"));
+  CHECK(flat.errors == str_cat("atrous: ", folder.path(),
+                               "/in: 3 folders, 1 HEIC file, 2 TIFF files, 1 broken link not read\n"));
   CHECK(names_in(folder / "out") == Names{"a.mask.png", "a.overlay.png"});
 
   const ProcessResult deep = run_atrous(segment({folder / "in", "-q", "-o", folder / "deep", "--recursive"}));
   CHECK(deep.exit_code == 0);
   CHECK(deep.errors ==
-        text("atrous: ", folder.path(),
-             "/in: 1 folder, 1 GIF file, 1 HEIC file, 2 TIFF files, 1 broken link not read\n"));
+        str_cat("atrous: ", folder.path(),
+                "/in: 1 folder, 1 GIF file, 1 HEIC file, 2 TIFF files, 1 broken link not read\n"));
   CHECK(names_in(folder / "deep") == Names{"a.mask.png", "a.overlay.png", "sub"});
   CHECK(names_in(folder / "deep/sub") == Names{"b.mask.png", "b.overlay.png"});
   CHECK(run_atrous(segment({folder / "in", "-q", "-r"})).exit_code == 0);

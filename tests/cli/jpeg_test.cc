@@ -27,7 +27,7 @@ TEST_CASE_FIXTURE(Bench, "--format jpg writes overlay, sheet and cut-out as JPEG
   CHECK(read_labels_file(folder / "dog.labels.png") == s.labels);
   CHECK(read_image_file(folder / "dog.sheet.jpg").width > 3 * 48);
   for (const char* file : {"dog.overlay.jpg", "dog.sheet.jpg", "dog.cutout-class_2.jpg", "dog.mask.png"})
-    CHECK(mentions(said, text("wrote ", folder.path(), "/", file)));
+    CHECK(mentions(said, str_cat("wrote ", folder.path(), "/", file)));
   // A later run over the folder does not take them for photos.
   succeed({"segment", "-m", checkpoint, "--threads", "1", "--no-resize", folder.path(), "-q", "-o",
            folder / "out"});
@@ -44,7 +44,7 @@ TEST_CASE_FIXTURE(Bench, "--quality is the JPEG's, and -o - sends one") {
   CHECK(sent({"--quality=100"}) == jpeg(tinted, 100));
   CHECK(names() == Names{"dog.png", "net.safetensors"});
   for (const char* nonsense : {"0", "101", "-5", "90%", "high", ""})
-    refuse(2, segment({dog, "--format", "jpg", text("--quality=", nonsense)}), {"--quality"});
+    refuse(2, segment({dog, "--format", "jpg", str_cat("--quality=", nonsense)}), {"--quality"});
 }
 
 TEST_CASE_FIXTURE(Bench, "a JPEG of what JPEG cannot hold is a usage error") {
@@ -66,7 +66,7 @@ TEST_CASE_FIXTURE(Bench, "--cutout-on puts the cut-out on a colour, as PNG too")
   CHECK(sent("#0080ff") == on_colour);
   CHECK(sent("0 128 255") == on_colour);
   for (const char* nonsense : {"blue", "#0080f", "1 2", "0 0 256", "#\x1b[31m"})
-    refuse(2, segment({dog, "--cutout", "2", text("--cutout-on=", nonsense)}), {"--cutout-on", "#rrggbb"});
+    refuse(2, segment({dog, "--cutout", "2", str_cat("--cutout-on=", nonsense)}), {"--cutout-on", "#rrggbb"});
   refuse(2, segment({dog, "--cutout-on", "#000000"}), {"--cutout-on", "--cutout"});
   CHECK(names() == Names{"dog.png", "net.safetensors"});
 }

@@ -59,7 +59,7 @@ TEST_CASE_FIXTURE(Bench, "bench reports the same measurement as a table, CSV and
   CHECK(report["batch"] == 2);
   CHECK(report["threads"] == 1);
   CHECK(report["runs"] == 3);
-  CHECK(report["device"] == text("cpu ", name_of(supported_isas().front())));
+  CHECK(report["device"] == str_cat("cpu ", name_of(supported_isas().front())));
   CHECK(report["precision"] == "fp32");
   const double least = report["min_ms"], middle = report["median_ms"], most = report["p90_ms"];
   CHECK(0 < least);
@@ -189,7 +189,7 @@ TEST_CASE("--help names every verb, and every verb's help its options and an exa
     CHECK(mentions(all, verb));
     const std::string help = succeed({verb, "--help"});
     for (const char* option : entry.second) CHECK_MESSAGE(mentions(help, option), verb, " ", option);
-    CHECK(mentions(help, text("atrous ", verb, " ")));
+    CHECK(mentions(help, str_cat("atrous ", verb, " ")));
     CHECK(help == succeed({verb, "-h"}));
   }
 }

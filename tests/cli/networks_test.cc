@@ -116,8 +116,8 @@ TEST_CASE(
     return Json::parse(succeed(Arguments{"inspect", "--json", "--size", "65x65"} + more));
   };
   const auto is = [](const Json& json, int output_stride) {
-    CHECK(json["architecture"] == text("deeplabv3plus-vainf-mobilenet-os", output_stride));
-    CHECK(json["hyper"]["os"]["value"] == text(output_stride));
+    CHECK(json["architecture"] == str_cat("deeplabv3plus-vainf-mobilenet-os", output_stride));
+    CHECK(json["hyper"]["os"]["value"] == str_cat(output_stride));
   };
   is(inspect({plain}), 16);
   CHECK(mentions(inspect({plain})["choice"].get<std::string>(),

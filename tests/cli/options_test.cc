@@ -64,7 +64,7 @@ TEST_CASE_FIXTURE(Bench, "where the system refuses threads, fewer are used and t
   for (const char* limit : {"1", "2", "3", "64"}) {
     CAPTURE(limit);
     const ProcessResult r =
-        testing::run_process(as_user + Arguments{prlimit, text("--nproc=", limit)} + no_leaks +
+        testing::run_process(as_user + Arguments{prlimit, str_cat("--nproc=", limit)} + no_leaks +
                              Arguments{ATROUS_CLI} + how + Arguments{"--threads", "64"});
     CHECK(r.errors == "");
     CHECK(r.exit_code == 0);
@@ -91,9 +91,9 @@ TEST_CASE_FIXTURE(Bench, "the memory limit refuses with both numbers and leaves 
   const Model plain = tiny_model("deeplabv3");  // without the auxiliary head
   const std::size_t needed =
       plain.program->packed_bytes() + make_plan(*plain.program, {1, 32, 48, 3}, 1, 1).arena_bytes();
-  CHECK_MESSAGE(mentions(said, text(needed)), said);
+  CHECK_MESSAGE(mentions(said, str_cat(needed)), said);
   CHECK(names() == Names{"dog.png", "net.safetensors"});
-  refuse(1, segment({dog, "--memory-limit", text(needed - 1)}), {text(needed), text(needed - 1)});
+  refuse(1, segment({dog, "--memory-limit", str_cat(needed - 1)}), {str_cat(needed), str_cat(needed - 1)});
   for (const char* enough : {"64MB", "64 MiB", "0.5GB", "1.5GiB", "64000000"})
     succeed(segment({dog, "-o", "-", "--memory-limit", enough}));
 }
@@ -123,12 +123,12 @@ TEST_CASE_FIXTURE(Bench,
     const std::size_t limit =
         plain.program->packed_bytes() + make_plan(*plain.program, c.shape, 1, 1).arena_bytes() + c.copies;
     const std::size_t labelling = 200'000;  // its scratch memory
-    const long more = peak({"--size", c.size, "--memory-limit", text(limit + labelling)}) - small;
+    const long more = peak({"--size", c.size, "--memory-limit", str_cat(limit + labelling)}) - small;
     if (!ATROUS_ADDRESS_SANITIZER) CHECK(more <= static_cast<long>((limit + labelling) / 1024) + 1000);
     refuse(1,
            {"segment", large, "-m", checkpoint, "--threads", "1", "--size", c.size, "--memory-limit",
-            text(limit - 1)},
-           {text(limit), text(limit - 1)});
+            str_cat(limit - 1)},
+           {str_cat(limit), str_cat(limit - 1)});
   }
 }
 
@@ -160,7 +160,7 @@ TEST_CASE_FIXTURE(
   };
   for (const auto& [option, values] : nonsense)
     for (const char* value : values) {
-      const std::string said = refuse(2, segment({dog, text(option, "=", value)}), {});
+      const std::string said = refuse(2, segment({dog, str_cat(option, "=", value)}), {});
       CHECK_MESSAGE((mentions(said, std::string_view(option).substr(2)) || mentions(said, value)), said);
     }
   CHECK(names() == Names{"dog.png", "net.safetensors"});

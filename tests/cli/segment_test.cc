@@ -106,7 +106,7 @@ TEST_CASE_FIXTURE(Bench, "every picture asked for is written, by the library's o
         text_of(encode_png(confidence_picture(s.confidence, 48, 32))));
   CHECK(read_text(folder / "dog.cutout-class_2.png") == text_of(encode_png(cutout(dog_photo, s.labels, 2))));
   for (const char* kind : {"labels", "confidence", "mask", "cutout-class_2"})
-    CHECK(mentions(said, text("wrote ", folder.path(), "/dog.", kind, ".png")));
+    CHECK(mentions(said, str_cat("wrote ", folder.path(), "/dog.", kind, ".png")));
 }
 
 TEST_CASE_FIXTURE(Bench, "--no-mask and --no-overlay leave out what is written by default") {
@@ -126,7 +126,7 @@ TEST_CASE_FIXTURE(Bench, "a cut-out is asked for by name or index; an unknown cl
   CHECK(by_name == text_of(encode_png(cutout(dog_photo, expected().labels, 2))));
   CHECK(succeed(segment({dog, "-o", "-", "--cutout", "2"})) == by_name);
   for (const char* unknown : {"zebra", "5", "-1", "2x", "Class 2"})
-    refuse(2, segment({dog, text("--cutout=", unknown)}),
+    refuse(2, segment({dog, str_cat("--cutout=", unknown)}),
            {unknown, "class 0, class 1, class 2, class 3, class 4"});
   CHECK(names() == Names{"dog.png", "net.safetensors"});
 }
@@ -169,7 +169,7 @@ TEST_CASE_FIXTURE(Bench, "--json - prints one entry a photo, and nothing else") 
   for (std::size_t i = 0; i < shares.size(); ++i) {
     const Json& c = first["classes"][i];
     CHECK(c["index"] == shares[i].index);
-    CHECK(c["name"] == text("class ", shares[i].index));
+    CHECK(c["name"] == str_cat("class ", shares[i].index));
     CHECK(c["pixels"] == shares[i].pixels);
     CHECK(c["share"] == shares[i].share);
     CHECK(c["confidence"] == shares[i].confidence);
@@ -298,7 +298,7 @@ TEST_CASE_FIXTURE(Bench, "--resize, --size, --no-resize and --center-crop decide
     const Json r = Json::parse(succeed(Arguments{"segment", dog, "-m", checkpoint, "--threads", "1",
                                                  "--no-mask", "--no-overlay", "--json", "-"} +
                                        how))[0];
-    return text(r["input_width"], "x", r["input_height"], " on ", r["width"], "x", r["height"]);
+    return str_cat(r["input_width"], "x", r["input_height"], " on ", r["width"], "x", r["height"]);
   };
   CHECK(input_of({"--resize", "64"}) == "96x64 on 48x32");
   CHECK(input_of({"--size", "20x60"}) == "20x60 on 48x32");
@@ -438,7 +438,7 @@ TEST_CASE_FIXTURE(Bench, "--truth reads colours, by the model's palette or a dic
   refuse(1, segment({dog, "--truth", folder / "true.png"}), {"true.png: the colour (", "is none of the 5"});
   std::string dict;
   for (std::size_t c = 0; c < 5; ++c)
-    dict += text("class ", c, ',', int{other[c][0]}, ',', int{other[c][1]}, ',', int{other[c][2]}, '\n');
+    dict += str_cat("class ", c, ',', int{other[c][0]}, ',', int{other[c][1]}, ',', int{other[c][2]}, '\n');
   write_text(folder / "class_dict.csv", dict);
   const Json report = Json::parse(succeed(segment({dog, "--truth", folder / "true.png", "--json", "-"})))[0];
   CHECK(report["truth"]["mean_iou"] == 1.);

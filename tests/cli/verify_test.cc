@@ -58,7 +58,7 @@ TEST_CASE_FIXTURE(Converted,
 TEST_CASE_FIXTURE(Converted, "the plain loops and every instruction set agree with the usual kernels") {
   for (const char* device : {"reference", "scalar"})
     CHECK(mentions(succeed({"verify", checkpoint, "--device", device, "--size", "50x41"}),
-                   text("against device ", device, ": ")));
+                   str_cat("against device ", device, ": ")));
   refuse(2, {"verify", checkpoint, "--device", "gpu"}, {"--device", "gpu"});
 }
 

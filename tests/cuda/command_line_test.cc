@@ -28,7 +28,7 @@ TEST_CASE("segment writes the same labels from the device as from the processor"
         Arguments{"segment", street, "-o", folder / "r", "--resize", "48", "--labels", "--json", "-"} + how,
         options));
     CHECK(report[0]["device"] ==
-          (how.empty() ? text("cpu ", name_of(supported_isas().front())) : "Simulated device"));
+          (how.empty() ? str_cat("cpu ", name_of(supported_isas().front())) : "Simulated device"));
     return read_image_file(folder / "r/street.labels.png").pixels;
   };
   const auto expected = labels({}, {});
@@ -45,7 +45,7 @@ TEST_CASE(
     "a folder on the device: results in the order of the pictures, broken ones named, each picture's own") {
   TemporaryFolder folder;
   for (int i = 0; i < 7; ++i)
-    write_file(folder / text("in", i, ".png"),
+    write_file(folder / str_cat("in", i, ".png"),
                encode_png(photo(30 + 5 * i, 40, static_cast<unsigned>(i + 1))));
   write_file(folder / "in3b.png", std::as_bytes(std::span(std::string_view("no picture"))));
   const auto results = [&](const Arguments& how, const ProcessOptions& options) {
@@ -101,7 +101,7 @@ TEST_CASE("bench reports every batch and precision of the device, profile every 
       Json::parse(succeed(Arguments{"profile", "lraspp_mobilenet_v3_large"} + small, simulated));
   std::vector<std::string> ways;
   for (const Json& row : layers) ways.push_back(row["implementation"]);
-  for (const char* way : {"cublaslt", "cudnn", "own"}) CHECK(std::ranges::find(ways, way) != ways.end());
+  for (const char* way : {"cublaslt", "cudnn", "cuda"}) CHECK(std::ranges::find(ways, way) != ways.end());
 }
 
 TEST_CASE("what a search finds is kept in the cache, whose folder is made") {

@@ -1,7 +1,7 @@
 // The convolution kernels against the layers' references.
 #include <doctest/doctest.h>
 
-#include "layers/cuda/kernels.h"
+#include "layers/cuda/cuda_kernels.h"
 #include "tests/cuda/device_testing.h"
 #include "tests/support/conv2d_testing.h"
 
@@ -19,7 +19,7 @@ struct Case {
 };
 
 std::ostream& operator<<(std::ostream& out, const Case& c) {
-  return out << text(c.in) << " -> " << c.outputs << ", kernel " << c.kernel_h << "x" << c.kernel_w
+  return out << str_cat(c.in) << " -> " << c.outputs << ", kernel " << c.kernel_h << "x" << c.kernel_w
              << ", stride " << c.stride << ", padding " << c.padding << ", dilation " << c.dilation
              << ", groups " << c.groups;
 }
@@ -174,7 +174,7 @@ TEST_CASE("cuda conv2d_direct: exact where sums are, for every shape") {
   SKIP_WITHOUT_DEVICE();
   for (const Setting& s : settings)
     for (const Case& c : cases) {
-      INFO(text_of(s), ", ", text(c));
+      INFO(text_of(s), ", ", str_cat(c));
       CHECK(direct(c, WithResidual::none, ActivationKind::none, s, Draw::whole, 0) == "");
     }
 }
@@ -185,7 +185,7 @@ TEST_CASE("cuda conv2d_direct: floats within rounding of the reference, with eve
     for (const Case& c : cases)
       for (const WithResidual with :
            {WithResidual::none, WithResidual::full, WithResidual::repeated, WithResidual::in_place}) {
-        INFO(text_of(s), ", ", text(c), ", residual ", static_cast<int>(with));
+        INFO(text_of(s), ", ", str_cat(c), ", residual ", static_cast<int>(with));
         CHECK(direct(c, with, ActivationKind::none, s, Draw::floats, 2e-6) == "");
       }
 }
@@ -205,7 +205,7 @@ TEST_CASE("cuda conv2d_depthwise: exact where sums are, for every kernel, stride
   SKIP_WITHOUT_DEVICE();
   for (const Setting& s : settings)
     for (const Case& c : depthwise_cases) {
-      INFO(text_of(s), ", ", text(c));
+      INFO(text_of(s), ", ", str_cat(c));
       CHECK(depthwise(c, WithResidual::none, ActivationKind::none, s, Draw::whole, 0) == "");
     }
 }
@@ -216,7 +216,7 @@ TEST_CASE("cuda conv2d_depthwise: floats within rounding of the reference, with 
     for (const Case& c : depthwise_cases)
       for (const WithResidual with :
            {WithResidual::none, WithResidual::full, WithResidual::repeated, WithResidual::in_place}) {
-        INFO(text_of(s), ", ", text(c), ", residual ", static_cast<int>(with));
+        INFO(text_of(s), ", ", str_cat(c), ", residual ", static_cast<int>(with));
         CHECK(depthwise(c, with, ActivationKind::hardswish, s, Draw::floats, 1e-6) == "");
       }
 }
@@ -259,7 +259,7 @@ TEST_CASE("cuda conv_transpose2d: as the reference, for every stride, dilation a
             .groups = t.groups};
         const Tensor in = drawn_map(t.in, random, draw, s.half);
         Tensor expected(output_shape(layer, t.in));
-        INFO(text_of(s), ", ", text(t.in), " to ", text(expected.shape()), ", stride ", t.stride,
+        INFO(text_of(s), ", ", str_cat(t.in), " to ", str_cat(expected.shape()), ", stride ", t.stride,
              ", dilation ", t.dilation, ", groups ", t.groups);
         conv_transpose2d_reference(layer, in.view(), expected.view());
         std::vector<float> weight;

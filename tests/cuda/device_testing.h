@@ -147,7 +147,7 @@ struct Setting {
 inline const std::vector<Setting> settings{{false, 0, 1}, {true, 0, 2}, {false, 2, 3}, {true, 1, 4}};
 
 inline std::string text_of(const Setting& s) {
-  return text(s.half ? "half" : "float", ", ", s.wider, " vectors wider, seed ", s.seed);
+  return str_cat(s.half ? "half" : "float", ", ", s.wider, " vectors wider, seed ", s.seed);
 }
 
 // Shapes with every kind of end: one pixel, one row, one column, channels that fill vectors and that do not,

@@ -9,7 +9,7 @@
 
 #include "layers/cuda/conv/conv2d_cudnn.h"
 #include "layers/cuda/conv/matmul_cublaslt.h"
-#include "layers/cuda/conv/packed_conv2d.h"
+#include "layers/cuda/conv/padded_conv2d.h"
 #include "layers/cuda/queue.h"
 #include "tests/cuda/device_testing.h"
 #include "tests/cuda/simulation/libraries.h"
@@ -47,7 +47,7 @@ struct Case {
   std::int64_t outputs, kernel, stride = 1, padding = 0, dilation = 1, groups = 1;
 };
 std::ostream& operator<<(std::ostream& out, const Case& c) {
-  return out << text(c.in) << " -> " << c.outputs << ", kernel " << c.kernel << ", stride " << c.stride
+  return out << str_cat(c.in) << " -> " << c.outputs << ", kernel " << c.kernel << ", stride " << c.stride
              << ", padding " << c.padding << ", dilation " << c.dilation << ", groups " << c.groups;
 }
 
@@ -168,8 +168,8 @@ TEST_CASE("convolutions by the libraries are the reference's, whatever the shape
           for (const Make make : all_makes) {
             const auto kernel = make(drawn.layer, context);
             if (!kernel) continue;
-            CAPTURE(text(kernel->name(), ", ", c, ", residual ", static_cast<int>(with), ", ", name_of(kind),
-                         ", ", name_of(precision)));
+            CAPTURE(str_cat(kernel->name(), ", ", c, ", residual ", static_cast<int>(with), ", ",
+                            name_of(kind), ", ", name_of(precision)));
             CHECK(drawn.run(*kernel, context) == "");
           }
         }
@@ -532,7 +532,7 @@ void for_each_failure(bool search, Fail fail, Failed failed, Check check) {
     for (std::size_t calls = 0; happened; calls += 1 + calls / 4) {
       const auto context = open(Precision::fp32, search);
       const auto kernel = make(drawn.layer, context);
-      CAPTURE(text(kernel->name(), ", after ", calls, " calls"));
+      CAPTURE(str_cat(kernel->name(), ", after ", calls, " calls"));
       Asked asked;
       fail(calls);
       try {

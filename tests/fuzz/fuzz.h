@@ -28,7 +28,7 @@ struct BrokenPromise : std::logic_error {
 
 template <class... Parts>
 void promise(bool kept, const Parts&... parts) {
-  if (!kept) throw BrokenPromise(text(parts...));
+  if (!kept) throw BrokenPromise(str_cat(parts...));
 }
 
 // Runs what may refuse its input; returns whether it did not.

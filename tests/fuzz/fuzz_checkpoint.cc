@@ -7,7 +7,7 @@
 
 #include "layers/base/checked.h"
 #include "layers/networks/segmentation.h"
-#include "tests/fuzz/state.h"
+#include "tests/fuzz/read_tensors.h"
 #include "tests/fuzz/targets.h"
 #include "weights_tools/checkpoint.h"
 #include "weights_tools/seeded.h"

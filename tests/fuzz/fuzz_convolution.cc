@@ -7,7 +7,7 @@
 
 #include <set>
 
-#include "layers/cpu/backend.h"
+#include "layers/cpu/cpu_backend.h"
 #include "tests/fuzz/targets.h"
 #include "tests/support/conv2d_testing.h"
 #include "tests/support/winograd_testing.h"
@@ -28,11 +28,11 @@ struct Problem {
 
 std::string described(const Problem& p) {
   const Conv2d& c = p.layer;
-  return text(p.in, " * [", c.weight.d0, ", ", c.weight.d1, ", ", c.weight.kernel_h, ", ", c.weight.kernel_w,
-              "], stride ", c.stride, ", padding ", c.padding, ", dilation ", c.dilation, ", groups ",
-              c.groups, ", ", name_of(c.activation), ", bias ", p.drawing.bias, ", residual ",
-              static_cast<int>(p.residual), ", beside ", p.drawing.before_in, " ", p.drawing.after_in, " ",
-              p.beside_out, ", seed ", p.drawing.seed);
+  return str_cat(p.in, " * [", c.weight.d0, ", ", c.weight.d1, ", ", c.weight.kernel_h, ", ",
+                 c.weight.kernel_w, "], stride ", c.stride, ", padding ", c.padding, ", dilation ",
+                 c.dilation, ", groups ", c.groups, ", ", name_of(c.activation), ", bias ", p.drawing.bias,
+                 ", residual ", static_cast<int>(p.residual), ", beside ", p.drawing.before_in, " ",
+                 p.drawing.after_in, " ", p.beside_out, ", seed ", p.drawing.seed);
 }
 
 constexpr ActivationKind activations[] = {ActivationKind::none,      ActivationKind::relu,
@@ -177,7 +177,7 @@ void convolution(Bytes input) {
       if (kernel->name() != kernels.back()->name()) kernels.push_back(std::move(kernel));
     for (const auto& kernel : kernels)
       check_kernel(*kernel, p, inputs, expected.view(),
-                   text(kernel->name(), " on ", name_of(isa), ", ", described(p)));
+                   str_cat(kernel->name(), " on ", name_of(isa), ", ", described(p)));
   }
 }
 

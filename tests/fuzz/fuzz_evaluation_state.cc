@@ -39,8 +39,8 @@ void evaluation_state(Bytes input) {
   const auto state = nlohmann::ordered_json::parse(as_text(input), nullptr, false);
   if (state.is_discarded()) return;
   const std::string body = state.dump();
-  load(as_bytes(text("{\"atrous_evaluation\": 2, \"sha256\": \"", sha256_of_bytes(as_bytes(body)),
-                     "\", \"state\": ", body, "}")));
+  load(as_bytes(str_cat("{\"atrous_evaluation\": 2, \"sha256\": \"", sha256_of_bytes(as_bytes(body)),
+                        "\", \"state\": ", body, "}")));
 }
 
 }  // namespace atrous::fuzz

@@ -2,7 +2,7 @@
 // once each and with the bytes that the pickle declares, however little of them is used.
 #include <unordered_set>
 
-#include "tests/fuzz/state.h"
+#include "tests/fuzz/read_tensors.h"
 #include "tests/fuzz/targets.h"
 #include "weights_tools/torch/torch_tensors.h"
 

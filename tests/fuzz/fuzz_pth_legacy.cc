@@ -1,5 +1,5 @@
 // Torch checkpoints from before 1.6: five pickles and the storages behind them.
-#include "tests/fuzz/state.h"
+#include "tests/fuzz/read_tensors.h"
 #include "tests/fuzz/targets.h"
 #include "weights_tools/torch/pth.h"
 

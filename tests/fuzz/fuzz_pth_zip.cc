@@ -5,7 +5,7 @@
 #include <cstring>
 #include <vector>
 
-#include "tests/fuzz/state.h"
+#include "tests/fuzz/read_tensors.h"
 #include "tests/fuzz/targets.h"
 #include "weights_tools/torch/pth.h"
 

@@ -1,6 +1,6 @@
 // .safetensors: the input as a whole file, and as the header of a file whose data is as long as the header
 // says. A header that is read comes back the same when it is written and read again.
-#include "tests/fuzz/state.h"
+#include "tests/fuzz/read_tensors.h"
 #include "tests/fuzz/targets.h"
 #include "weights_tools/safetensors/safetensors.h"
 #include "weights_tools/safetensors/safetensors_header.h"

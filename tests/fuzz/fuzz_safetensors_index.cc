@@ -1,6 +1,6 @@
 // Indices of checkpoints in several .safetensors files. What follows a NUL is the content of every shard. A
 // shard is asked for by a plain name only.
-#include "tests/fuzz/state.h"
+#include "tests/fuzz/read_tensors.h"
 #include "tests/fuzz/targets.h"
 #include "weights_tools/safetensors/safetensors_index.h"
 

@@ -21,7 +21,7 @@ class MemoryFile {
   MemoryFile(const MemoryFile&) = delete;
   MemoryFile& operator=(const MemoryFile&) = delete;
 
-  std::string path() const { return text("/proc/self/fd/", descriptor_); }
+  std::string path() const { return str_cat("/proc/self/fd/", descriptor_); }
 
  private:
   int descriptor_;

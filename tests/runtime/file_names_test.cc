@@ -84,11 +84,12 @@ TEST_CASE("no reader's error has a control character of the name it was given") 
   }
 }
 
-TEST_CASE("an error shows its strings as they are visible, keeps its own words, and text() changes nothing") {
+TEST_CASE(
+    "an error shows its strings as they are visible, keeps its own words, and str_cat() changes nothing") {
   const auto said = [](auto action) { return sentence(action); };
   CHECK(said([] { fail(ErrorCode::io, hostile, ": ", 3); }) == shown + ": 3");
   CHECK(said([] { fail(ErrorCode::io, std::string_view(hostile)); }) == shown);
   CHECK(said([] { fail(ErrorCode::io, "one\n  two"); }) == "one\n  two");
-  CHECK(said([] { fail(ErrorCode::io, text(hostile)); }) == shown);
-  CHECK(text(hostile, 1) == hostile + "1");
+  CHECK(said([] { fail(ErrorCode::io, str_cat(hostile)); }) == shown);
+  CHECK(str_cat(hostile, 1) == hostile + "1");
 }

@@ -124,15 +124,15 @@ std::vector<Written> all_written() {
   return {
       {"text",
        [](const TemporaryFolder&) {
-         return text(1234567, ' ', -1234567.5, ' ', 0.001f, ' ', Shape{1, 2, 1040, 20000}, ' ', true, ' ',
-                     std::hex, 0xabcdef, std::dec, ' ', std::fixed, std::setprecision(2), 12345.678);
+         return str_cat(1234567, ' ', -1234567.5, ' ', 0.001f, ' ', Shape{1, 2, 1040, 20000}, ' ', true, ' ',
+                        std::hex, 0xabcdef, std::dec, ' ', std::fixed, std::setprecision(2), 12345.678);
        }},
       {"a sentence of an error",
        [](const TemporaryFolder&) { return sentence_of([] { make_image(1040, -20800, 3); }); }},
       {".npy",
        [](const TemporaryFolder&) {
          const auto file = encode_npy(Tensor::zeros({1, 2, 1040, 1}).view());
-         return as_string(file) + text(read_npy(file, "x.npy", 1).shape());
+         return as_string(file) + str_cat(read_npy(file, "x.npy", 1).shape());
        }},
       {"metadata",
        [](const TemporaryFolder&) {
@@ -147,7 +147,7 @@ std::vector<Written> all_written() {
        [](const TemporaryFolder& folder) {
          write_safetensors(folder / "a", tiny_state("fcn"), to_strings(metadata()));
          const Checkpoint read = load_checkpoint(folder / "a");
-         return file_at(folder / "a") + text(read.state.size());
+         return file_at(folder / "a") + str_cat(read.state.size());
        }},
       {"a self-test",
        [](const TemporaryFolder&) {
@@ -188,14 +188,14 @@ std::vector<Written> all_written() {
        [](const TemporaryFolder&) {
          std::string all;
          for (const Colour& c : read_palette("0 128 255 Name\n#0a0B0c\n", "it"))
-           all += text(int{c[0]}, ',', int{c[1]}, ',', int{c[2]}, ';');
+           all += str_cat(int{c[0]}, ',', int{c[1]}, ',', int{c[2]}, ';');
          return all;
        }},
       {"a map of classes",
        [](const TemporaryFolder&) {
          const ClassMap map =
              read_class_map("ISTANBUL = 1\n1 = ignore\n", "it", {"istanbul", "b"}, {"x", "y"});
-         return text(int{map.to[0]}, ' ', int{map.to[1]});
+         return str_cat(int{map.to[0]}, ' ', int{map.to[1]});
        }},
       {"a legend",
        [](const TemporaryFolder&) {
@@ -207,7 +207,7 @@ std::vector<Written> all_written() {
          cli::Table table({"name", "value"});
          table.add({"a", cli::fixed(1234567.891, 2)});
          return cli::megabytes(123456789000) + table.csv() + table.plain() +
-                text(cli::parse_bytes("1.5GiB"), ' ', cli::parse_size("1040x2080").first);
+                str_cat(cli::parse_bytes("1.5GiB"), ' ', cli::parse_size("1040x2080").first);
        }},
       {"the program's description of a model",
        [](const TemporaryFolder& folder) {
@@ -238,8 +238,8 @@ TEST_CASE("what is written and read does not depend on the host's locale") {
 
 TEST_CASE("numbers in sentences and files are those of the classic locale") {
   const ForeignLocale foreign;
-  CHECK(text(1234567, ' ', 0.5, ' ', Shape{1, 2, 1040, 20000}) == "1234567 0.5 [1, 2, 1040, 20000]");
-  CHECK(text(std::fixed, std::setprecision(1), 12345.67) == "12345.7");
+  CHECK(str_cat(1234567, ' ', 0.5, ' ', Shape{1, 2, 1040, 20000}) == "1234567 0.5 [1, 2, 1040, 20000]");
+  CHECK(str_cat(std::fixed, std::setprecision(1), 12345.67) == "12345.7");
   const std::string npy = as_string(encode_npy(Tensor::zeros({1, 2, 1040, 1}).view()));
   CHECK(mentions(npy, "'shape': (1, 1, 2, 1040)"));  // as numpy.save writes it
   CHECK(mentions(to_strings(metadata()).at("resize"), "1040"));
@@ -267,16 +267,16 @@ std::string without_comments(const std::string& source) {
 
 }  // namespace
 
-TEST_CASE("no source but those of text() asks the process's locale") {
+TEST_CASE("no source but those of str_cat() asks the process's locale") {
   const std::vector<Forbidden> all{
       {std::regex(
            R"(\b(is(alpha|alnum|digit|xdigit|space|print|punct|upper|lower|graph|cntrl|blank)|to(upper|lower))\()"),
        "ascii.h"},
       {std::regex(R"(\b(strto[a-z]+|ato[fil]|sto[dfil]|stold|stoul+|localeconv|setlocale|sscanf|scanf)\()"),
        "std::from_chars"},
-      {std::regex(R"(printf\([^;]*%[-+ #0-9.*]*l?[aefgAEFG]\b)"), "text() with std::fixed"},
+      {std::regex(R"(printf\([^;]*%[-+ #0-9.*]*l?[aefgAEFG]\b)"), "str_cat() with std::fixed"},
       {std::regex(R"(\bstd::(cout|cerr|clog|cin|regex|put_time|get_time|put_money)\b)"),
-       "text() and print()"},
+       "str_cat() and print()"},
       {std::regex(R"(\bstd::locale\(|locale::global)"), "std::locale::classic()"},
   };
   const std::regex stream(R"(\b[io]?(string|f)stream\b *[a-z(])"),

@@ -60,7 +60,7 @@ inline const Conv2d& conv(const Graph& graph, const std::string& name) {
 // "stride/dilation/padding" of a convolution.
 inline std::string spacing(const Graph& graph, const std::string& name) {
   const Conv2d& c = conv(graph, name);
-  return text(c.stride, "/", c.dilation, "/", c.padding);
+  return str_cat(c.stride, "/", c.dilation, "/", c.padding);
 }
 
 // Lines of a message that hold `part`.

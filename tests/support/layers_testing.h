@@ -64,7 +64,8 @@ inline Tensor tensor_of(const Shape& shape, const std::vector<float>& values) {
 // Where and how much `found` differs from `expected`, or "" if nowhere by more than
 // tolerance * (1 + |expected|).
 inline std::string difference(ConstView found, ConstView expected, double tolerance = 0) {
-  if (found.shape != expected.shape) return text("shape: expected ", expected.shape, ", found ", found.shape);
+  if (found.shape != expected.shape)
+    return str_cat("shape: expected ", expected.shape, ", found ", found.shape);
   std::int64_t count = 0;
   std::string first;
   const Shape& s = expected.shape;
@@ -83,7 +84,7 @@ inline std::string difference(ConstView found, ConstView expected, double tolera
             first = out.str();
           }
         }
-  return count == 0 ? "" : text(first, " (", count, " of ", s.pixels() * s.c, " differ)");
+  return count == 0 ? "" : str_cat(first, " (", count, " of ", s.pixels() * s.c, " differ)");
 }
 
 inline bool same_bits(ConstView a, ConstView b) {

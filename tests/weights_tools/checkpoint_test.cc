@@ -257,6 +257,6 @@ TEST_CASE("the wrappers of DeepLab's repositories are read, and what lies beside
     const Recognised is = recognise_network(read.state);
     CHECK(is.variant == w.architecture);
     CHECK_NOTHROW(build_network(read.state));
-    CHECK(read.notes.front().starts_with(text("took the weights under ", w.module)));
+    CHECK(read.notes.front().starts_with(str_cat("took the weights under ", w.module)));
   }
 }

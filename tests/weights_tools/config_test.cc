@@ -26,7 +26,7 @@ TEST_CASE("a config has strings as they are, numbers as written, lists joined by
 
 TEST_CASE("a bad config is refused with a sentence that names it") {
   Bytes keys;
-  for (int i = 0; i < 1001; ++i) keys += text(i ? "," : "", '"', i, "\":0");
+  for (int i = 0; i < 1001; ++i) keys += str_cat(i ? "," : "", '"', i, "\":0");
   const BadFile rows[] = {
       {"nothing", "", ErrorCode::malformed, "dir/config.json: is not UTF-8 JSON"},
       {"cut short", R"({"activation": "sig)", ErrorCode::malformed, "is not UTF-8 JSON"},

@@ -190,7 +190,7 @@ TEST_CASE("bad metadata is refused by its key") {
       {"self_test", "has an object of more than 1000 keys",
        [] {
          Bytes keys = "{";
-         for (int i = 0; i < 2000; ++i) keys += text('"', i, "\":0,");
+         for (int i = 0; i < 2000; ++i) keys += str_cat('"', i, "\":0,");
          return keys + "\"\":0}";
        }()},
       {"classes", "is not JSON", Bytes("[\"a\"]\0[]", 8)},

@@ -45,10 +45,10 @@ std::vector<std::string> arguments_for(const CurlRequest& request) {
       request.program, "-q", "--silent", "--show-error", "--globoff", "--no-buffer",
       // Heads come before the body in the same stream, so that they are known when it begins.
       "-i", "--suppress-connect-headers", "--location", "--max-redirs", "10", "--proto", protocols,
-      "--proto-redir", protocols, "--connect-timeout", text(request.connect_seconds), "--speed-limit", "1000",
-      "--speed-time", text(request.stall_seconds)};
+      "--proto-redir", protocols, "--connect-timeout", str_cat(request.connect_seconds), "--speed-limit",
+      "1000", "--speed-time", str_cat(request.stall_seconds)};
   // And not --continue-at, which takes a 416 for success.
-  if (request.from > 0) arguments.insert(arguments.end(), {"--range", text(request.from, '-')});
+  if (request.from > 0) arguments.insert(arguments.end(), {"--range", str_cat(request.from, '-')});
   arguments.insert(arguments.end(), {"--url", request.url});
   return arguments;
 }

@@ -22,7 +22,7 @@ struct Job {
   const DownloadOptions& options;
 
   std::string file() const { return printable(std::filesystem::path(destination).filename().string()); }
-  std::string by_hand() const { return text("download ", url, " elsewhere and put it at ", destination); }
+  std::string by_hand() const { return str_cat("download ", url, " elsewhere and put it at ", destination); }
 };
 
 std::string_view authority_of(std::string_view url) {
@@ -132,16 +132,17 @@ class Transfer {
 
   [[noreturn]] void broken(const CurlOutcome& outcome) {
     constexpr int unsupported_protocol = 1;
-    const std::string words = !outcome.said.empty()    ? outcome.said
-                              : outcome.exit_code == 0 ? "it ended too early"
-                                                       : text("curl ended with status ", outcome.exit_code);
+    const std::string words = !outcome.said.empty() ? outcome.said
+                              : outcome.exit_code == 0
+                                  ? "it ended too early"
+                                  : str_cat("curl ended with status ", outcome.exit_code);
     if (outcome.head.redirects && outcome.exit_code == unsupported_protocol)
       fail(ErrorCode::io, job_.url, ": the server redirects to an address that is not ",
            job_.url.starts_with("https://") ? "https" : "http or https", " (", words, ")");
     if (!started_)
       fail(ErrorCode::io, job_.file(), ": cannot fetch it from ", authority_of(job_.url), " (", words, "); ",
            "if there is no connection, ", job_.by_hand());
-    const std::string all = total_ > 0 ? text(total_) : "an unknown number of";
+    const std::string all = total_ > 0 ? str_cat(total_) : "an unknown number of";
     const std::string next = job_.prefix.empty() ? "without a sha256 to check, it has to start over"
                                                  : "what arrived is kept, and fetching it again resumes";
     fail(ErrorCode::io, job_.file(), ": the download from ", authority_of(job_.url), " broke off after ",
@@ -179,7 +180,7 @@ void check_url(const std::string& url) {
     refuse("expected one that begins with https:// or http://");
   if (!std::ranges::all_of(url, [](char c) { return c > 0x20 && c < 0x7f; }))
     refuse("expected printable ASCII without spaces");
-  if (url.size() > longest) refuse(text("has ", url.size(), " characters, more than ", longest));
+  if (url.size() > longest) refuse(str_cat("has ", url.size(), " characters, more than ", longest));
   const auto authority = authority_of(url);
   if (authority.empty()) refuse("names no host");
   if (authority.find('@') != std::string_view::npos) refuse("user names and passwords are not taken");

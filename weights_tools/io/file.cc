@@ -55,7 +55,7 @@ std::string folder_of(const std::string& path) { return path.substr(0, path.rfin
 // A name in the folder of `path`, short whatever the length of `path`'s own.
 std::string temporary_name(const std::string& path) {
   static std::atomic<unsigned> counter{0};
-  return text(folder_of(path), ".atrous-", ::getpid(), "-", counter.fetch_add(1), ".tmp");
+  return str_cat(folder_of(path), ".atrous-", ::getpid(), "-", counter.fetch_add(1), ".tmp");
 }
 
 // Under this name the system knows a file that has none. No allocation: its caller holds an open descriptor.

@@ -26,7 +26,7 @@ std::string list_some(const Range& names, std::size_t count) {
     if (listed == most_listed) break;
     out += (listed++ ? ", " : "") + std::string(name);
   }
-  return count > listed ? text(out, " and ", count - listed, " more") : out;
+  return count > listed ? str_cat(out, " and ", count - listed, " more") : out;
 }
 
 std::string list_prefixes(const std::vector<std::string>& prefixes) {
@@ -71,8 +71,8 @@ NetworkChoice decide(std::vector<std::string> found) {
   if (kept.size() > 1)
     fail(ErrorCode::unsupported, "holds ", found.size(), " networks, under ", list_prefixes(found),
          ": choose one by its prefix (--weights PREFIX)");
-  return {kept[0], text("holds ", found.size(), " networks: ", shown(kept[0]), " was taken, not ",
-                        list_prefixes(others), " (--weights PREFIX takes another)")};
+  return {kept[0], str_cat("holds ", found.size(), " networks: ", shown(kept[0]), " was taken, not ",
+                           list_prefixes(others), " (--weights PREFIX takes another)")};
 }
 
 NetworkChoice find_asked(std::span<const std::string_view> names, const std::vector<std::string>& found,

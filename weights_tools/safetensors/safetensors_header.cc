@@ -89,7 +89,7 @@ void HeaderReader::natural_number(std::uint64_t value) {
       fail(ErrorCode::malformed, printable(entry_.name), ": more than two data offsets");
     offsets_->push_back(value);
   } else {
-    fail_value(text("the number ", value));
+    fail_value(str_cat("the number ", value));
   }
 }
 

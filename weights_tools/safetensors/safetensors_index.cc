@@ -107,7 +107,7 @@ void IndexReader::key(std::string& name) {
 std::string list_some(const std::vector<std::string>& names) {
   std::string out;
   for (std::size_t i = 0; i < std::min(names.size(), most_listed); ++i) out += (i ? ", " : "") + names[i];
-  return names.size() > most_listed ? text(out, " and ", names.size() - most_listed, " more") : out;
+  return names.size() > most_listed ? str_cat(out, " and ", names.size() - most_listed, " more") : out;
 }
 
 StateDict read_shard(const InputFile& file, const std::string& name) {

@@ -637,8 +637,8 @@ std::string_view Pickle::module_name(const PickleNode& node) const {
 
 std::string Pickle::describe(const PickleNode& node) const {
   if (node.kind != Kind::global && node.kind != Kind::opaque) return std::string(name_of(node.kind));
-  return atrous::text(node.kind == Kind::global ? "the type or function " : "a value of ",
-                      printable(module_name(node)), ".", printable(text(node)));
+  return str_cat(node.kind == Kind::global ? "the type or function " : "a value of ",
+                 printable(module_name(node)), ".", printable(text(node)));
 }
 
 Pickle read_pickle(std::vector<std::byte> bytes) { return run(PickleInput(std::move(bytes))); }

@@ -336,7 +336,7 @@ PickleRef unwrap(const Pickle& pickle, std::vector<std::string>& notes) {
     const auto inner = find_wrapped(pickle, pickle.at(ref));
     if (!inner) break;
     ref = inner->first;
-    notes.push_back(text("unwrapped ", inner->second));
+    notes.push_back(str_cat("unwrapped ", inner->second));
   }
   return ref;
 }
@@ -470,7 +470,8 @@ NetworkWeights network_from_pickle(const Pickle& pickle, const ReadStorage& read
   const bool holds_tensors = std::ranges::any_of(
       names.all, [&](const PickleName& name) { return pickle.at(name.value).kind == Kind::call; });
   if (root.kind == Kind::opaque && holds_tensors)
-    out.notes.push_back(text("the weights of a pickled model, ", pickle.describe(root), "; nothing was run"));
+    out.notes.push_back(
+        str_cat("the weights of a pickled model, ", pickle.describe(root), "; nothing was run"));
   for (const PickleName& name : names.all)
     if (const PickleNode& value = pickle.at(name.value);
         names.of(name) == "arch" && value.kind == Kind::string)

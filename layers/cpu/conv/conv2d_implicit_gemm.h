@@ -4,7 +4,7 @@
 //   pixels x (taps * channels)   times   (taps * channels) x output channels
 //
 // The left matrix exists only a block at a time: for a block of output pixels and a stretch of k, the input
-// pixels under the taps are copied side by side into a panel that stays in the second-level cache, then
+// pixels under the taps are copied side by side into a panel that stays in the L2 cache, then
 // multiplied by the packed weights (gemm_tile.h). Where all taps of a stretch fall into the padding for a
 // group of pixels, nothing is computed: at dilation 36 on a 65x65 map that is more than half of a 3x3 kernel.
 //

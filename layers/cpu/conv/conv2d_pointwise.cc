@@ -11,11 +11,10 @@ namespace atrous {
 
 namespace {
 
-// Pixels of 1024 channels lie 4 KB apart: a tile's would fall into the same few sets of the first cache.
+// Pixels of 1024 channels lie 4 KB apart: a tile's would fall into the same few sets of the L1 cache.
 constexpr std::int64_t most_channels = 1023;
-constexpr std::int64_t block_floats =
-    32768;                                  // of the pixels that a task reads: they stay in the second cache
-constexpr std::int64_t block_pixels = 192;  // at most
+constexpr std::int64_t block_floats = 32768;  // of the pixels that a task reads: they stay in the L2 cache
+constexpr std::int64_t block_pixels = 192;    // at most
 constexpr std::int64_t enough_tasks = 8;
 
 template <class T>

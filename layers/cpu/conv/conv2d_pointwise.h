@@ -17,7 +17,7 @@
 namespace atrous {
 
 // `threads` pack the weights. Null unless the kernel is 1x1, stride 1, unpadded and ungrouped, and the pixels
-// are so narrow that a few of them stay in the first cache while their sums grow.
+// are so narrow that a few of them stay in the L1 cache while their sums grow.
 std::unique_ptr<Kernel> make_conv2d_pointwise(const Conv2d&, Isa, int threads = 1);
 
 // Null likewise.

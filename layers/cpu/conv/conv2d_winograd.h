@@ -17,7 +17,7 @@
 // the inputs of a pass (as many chunks as 12 MB hold). Then tasks of one row of points and one block of
 // output channels: for each chunk they transform the block's weights at these points into half a megabyte of
 // their own, and multiply. So the weights stay in memory as they are, not 64 / 9 as large, and their
-// transforms never leave the second-level cache; the transformed inputs of the row of points, which all
+// transforms never leave the L2 cache; the transformed inputs of the row of points, which all
 // blocks read, stay in the third-level one. After the last pass the outputs are transformed. Large maps are
 // cut into blocks of tiles. Every sum runs in the order of the channels whatever the blocking: the result is
 // bitwise the same for any number of threads and any workspace.

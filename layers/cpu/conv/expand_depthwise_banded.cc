@@ -14,7 +14,7 @@ namespace atrous {
 namespace {
 
 constexpr std::int64_t chunk_channels = 32;        // at least, where there are as many
-constexpr std::int64_t buffer_bytes = 384 * 1024;  // aimed at: half of a second cache of today
+constexpr std::int64_t buffer_bytes = 384 * 1024;  // aimed at: half of a L2 cache of today
 
 class BandedExpandDepthwise final : public Kernel {
  public:

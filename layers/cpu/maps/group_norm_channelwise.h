@@ -1,5 +1,5 @@
 // Group norm along the channels, in two reads of the map. The first takes the moments of every channel in
-// chunks of 64 pixels, which stay in the first cache: their mean, then the sum and the squares of what is
+// chunks of 64 pixels, which stay in the L1 cache: their mean, then the sum and the squares of what is
 // beside it, in fp32. The second subtracts the group's mean, scales and shifts.
 //
 // The chunks' moments are joined in double (Chan, Golub & LeVeque 1979, "Updating formulae and a pairwise

@@ -1,7 +1,7 @@
 // Winograd's three transforms of a tile, along both axes, for a vector of channels at a time
 // (winograd_scheme.h has the constants; conv2d_winograd.h says how they are used).
 //
-// Each runs as two passes of one axis, through a block that stays in the first-level cache. Loops over
+// Each runs as two passes of one axis, through a block that stays in the L1 cache. Loops over
 // channels are innermost in memory and outermost in time: every load and store is a whole vector.
 #pragma once
 

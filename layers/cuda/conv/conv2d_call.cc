@@ -6,7 +6,7 @@ namespace atrous::cuda {
 
 namespace {
 
-std::string size_of(const Shape& s) { return text(s.n, "x", s.h, "x", s.w, "x", s.c); }
+std::string size_of(const Shape& s) { return str_cat(s.n, "x", s.h, "x", s.w, "x", s.c); }
 
 Map dense_map(const ConstView& view, std::string_view what, const Context& context) {
   const std::int64_t dense = device_pitch(view.shape.c, context.precision());
@@ -34,10 +34,10 @@ Conv2dProblem problem_of(const KernelCall& call) {
 
 std::string describe(const Conv2d& conv, const Conv2dProblem& p, Precision precision) {
   constexpr std::string_view residual[] = {"", "residual, ", "repeated residual, "};
-  return text("conv2d ", conv.weight.kernel_h, "x", conv.weight.kernel_w, " stride ", conv.stride,
-              " padding ", conv.padding, " dilation ", conv.dilation, " groups ", conv.groups, " ",
-              name_of(conv.activation), ", ", size_of(p.in), " -> ", p.out.c, ", ",
-              residual[static_cast<int>(p.residual)], name_of(precision));
+  return str_cat("conv2d ", conv.weight.kernel_h, "x", conv.weight.kernel_w, " stride ", conv.stride,
+                 " padding ", conv.padding, " dilation ", conv.dilation, " groups ", conv.groups, " ",
+                 name_of(conv.activation), ", ", size_of(p.in), " -> ", p.out.c, ", ",
+                 residual[static_cast<int>(p.residual)], name_of(precision));
 }
 
 Conv2dOperands operands_of(const KernelCall& call, const Context& context) {

@@ -4,8 +4,8 @@
 
 #include "layers/base/checked.h"
 #include "layers/cuda/conv/conv2d_graph.h"
-#include "layers/cuda/conv/packed_conv2d.h"
-#include "layers/cuda/kernels.h"
+#include "layers/cuda/conv/padded_conv2d.h"
+#include "layers/cuda/cuda_kernels.h"
 #include "layers/cuda/outcomes.h"
 #include "layers/cuda/search.h"
 
@@ -87,7 +87,7 @@ class CudnnConv2d final : public Kernel {
 
   const Conv2d conv_;
   const std::shared_ptr<Context> context_;
-  const std::shared_ptr<const PackedConv2d> packed_;
+  const std::shared_ptr<const PaddedConv2d> packed_;
   const Precision precision_;
   const bool plain_;
   const Outcomes<Outcome> outcomes_;
@@ -123,7 +123,7 @@ std::shared_ptr<const Outcome> CudnnConv2d::shared(const Conv2dProblem& p) const
   context_->make_current();
   const std::lock_guard lock(context_->planning);
   std::weak_ptr<const Outcome>& known =
-      context_->cudnn_outcomes[text(name(), ", ", describe(conv_, p, precision_))];
+      context_->cudnn_outcomes[str_cat(name(), ", ", describe(conv_, p, precision_))];
   std::shared_ptr<const Outcome> outcome = known.lock();
   if (!outcome) known = outcome = std::make_shared<const Outcome>(make(p));
   return outcome;
@@ -180,8 +180,8 @@ std::optional<Planned> CudnnConv2d::kept(const Planner& planner, const Descripto
 
 // The quickest.
 Outcome CudnnConv2d::search(const Planner& planner, const Descriptor& graph, const Conv2dProblem& p) const {
-  const std::string key = text(context_->properties.name, ", cuDNN ", cudnnGetVersion(), ", ", name(), ", ",
-                               describe(conv_, p, precision_));
+  const std::string key = str_cat(context_->properties.name, ", cuDNN ", cudnnGetVersion(), ", ", name(),
+                                  ", ", describe(conv_, p, precision_));
   Outcome best{kept(planner, graph, key)};
   if (best.planned) return best;
   double least = infinity;

@@ -2,7 +2,7 @@
 //
 // "cudnn" gives cuDNN all of the convolution that it can do as one graph (conv2d_graph.h). "cudnn_plain"
 // gives it the convolution alone, for graphs that no engine takes. What is left out follows in a kernel of
-// ours (epilogue, kernels.h).
+// ours (epilogue, cuda_kernels.h).
 //
 // Plans are made once for each shape, when cost() or workspace_bytes() is asked for it, for all layers that
 // are alike but for their weights, and stay as long as these, since recordings may run their code. cost()

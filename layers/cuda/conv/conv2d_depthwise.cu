@@ -12,7 +12,7 @@
 //   4. Sizes known to the compiler (3 or 5, r of 1 or 2) make all of that registers.
 #include <numeric>
 
-#include "layers/cuda/kernels.h"
+#include "layers/cuda/cuda_kernels.h"
 #include "layers/cuda/launch.h"
 #include "layers/cuda/vectors.h"
 

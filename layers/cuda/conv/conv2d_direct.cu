@@ -13,7 +13,7 @@
 //   products.
 //   5. There are two of each tile: while one is multiplied the next is on its way from memory, in registers,
 //      and the threads wait for each other once per 16 channels.
-#include "layers/cuda/kernels.h"
+#include "layers/cuda/cuda_kernels.h"
 #include "layers/cuda/launch.h"
 #include "layers/cuda/vectors.h"
 
@@ -21,8 +21,9 @@ namespace atrous::cuda {
 
 namespace {
 
-constexpr int tile = 64, depth = 16, own = 4;  // of a block: pixels and channels, products; of a thread
-constexpr int threads = (tile / own) * (tile / own);
+constexpr int tile = 64, depth = 16,
+              per_thread = 4;  // of a block: pixels and channels, products; of a thread
+constexpr int threads = (tile / per_thread) * (tile / per_thread);
 
 template <class T>
 struct Direct {
@@ -112,7 +113,7 @@ struct Step {
 // Steps 2 and 3: what one thread brings of each pair of tiles: four channels of one pixel and the four
 // weights of one output channel for them. In memory either lie side by side, and go on in the next threads.
 template <class T, bool Grouped>
-struct Bringer {
+struct TileLoader {
   const Direct<T>& layer;
   int place, channel;  // in both tiles: the pixel, the output channel; the input channel
   int n = 0, top = 0, left = 0;
@@ -120,7 +121,7 @@ struct Bringer {
   int first_input, output;
   float4 input, weight;
 
-  __device__ Bringer(const Direct<T>& of, long long first_pixel, long long pixels, int group)
+  __device__ TileLoader(const Direct<T>& of, long long first_pixel, long long pixels, int group)
       : layer(of),
         place(static_cast<int>(threadIdx.x) / (depth / 4)),
         channel(static_cast<int>(threadIdx.x) % (depth / 4) * 4),
@@ -135,7 +136,7 @@ struct Bringer {
     left = static_cast<int>(first_pixel + place - of_row * of.out.w) * of.stride - of.padding;
   }
 
-  __device__ void fetch(const Step& step) {
+  __device__ void load(const Step& step) {
     input = weight = make_float4(0, 0, 0, 0);
     const int y = top + step.ky * layer.dilation, x = left + step.kx * layer.dilation;
     const int channels_left = layer.inputs - step.input - channel;
@@ -151,12 +152,12 @@ struct Bringer {
     }
   }
 
-  __device__ void put(Tiles& tiles, int which) const {
-    put_column(tiles.inputs[which], input);
-    put_column(tiles.weights[which], weight);
+  __device__ void store(Tiles& tiles, int which) const {
+    store_column(tiles.inputs[which], input);
+    store_column(tiles.weights[which], weight);
   }
 
-  __device__ void put_column(float (&rows)[depth][tile + 4], float4 x) const {
+  __device__ void store_column(float (&rows)[depth][tile + 4], float4 x) const {
     rows[channel][place] = x.x;
     rows[channel + 1][place] = x.y;
     rows[channel + 2][place] = x.z;
@@ -166,26 +167,27 @@ struct Bringer {
 
 // Step 4.
 __device__ inline void multiply(const Tiles& tiles, int which, int pixel, int channel,
-                                float (&sum)[own][own]) {
+                                float (&sum)[per_thread][per_thread]) {
 #pragma unroll
   for (int k = 0; k < depth; ++k) {
     const float4 a = *reinterpret_cast<const float4*>(&tiles.inputs[which][k][pixel]);
     const float4 b = *reinterpret_cast<const float4*>(&tiles.weights[which][k][channel]);
-    const float left[own] = {a.x, a.y, a.z, a.w}, right[own] = {b.x, b.y, b.z, b.w};
+    const float left[per_thread] = {a.x, a.y, a.z, a.w}, right[per_thread] = {b.x, b.y, b.z, b.w};
 #pragma unroll
-    for (int i = 0; i < own; ++i)
+    for (int i = 0; i < per_thread; ++i)
 #pragma unroll
-      for (int j = 0; j < own; ++j) sum[i][j] = fmaf(left[i], right[j], sum[i][j]);
+      for (int j = 0; j < per_thread; ++j) sum[i][j] = fmaf(left[i], right[j], sum[i][j]);
   }
 }
 
 // One pixel's four channels from `channel` of the group on, of which there are `count`; more where the map's
 // padding follows.
 template <class T, bool Grouped>
-__device__ void finish(const Direct<T>& layer, long long p, int channel, int count, const float (&sum)[own]) {
-  float x[own];
+__device__ void finish(const Direct<T>& layer, long long p, int channel, int count,
+                       const float (&sum)[per_thread]) {
+  float x[per_thread];
 #pragma unroll
-  for (int j = 0; j < own; ++j) {
+  for (int j = 0; j < per_thread; ++j) {
     x[j] = 0;
     if (j >= count) continue;
     x[j] = sum[j];
@@ -197,7 +199,7 @@ __device__ void finish(const Direct<T>& layer, long long p, int channel, int cou
     if (channel < layer.out.pitch) store_four(to, make_float4(x[0], x[1], x[2], x[3]));
   } else {
 #pragma unroll
-    for (int j = 0; j < own; ++j)
+    for (int j = 0; j < per_thread; ++j)
       if (j < count) to[j] = from_float<T>(x[j]);
   }
 }
@@ -208,40 +210,40 @@ __global__ void __launch_bounds__(threads) direct_tiled(Direct<T> layer, long lo
   Tiles& tiles = *shared_memory<Tiles>();
   const long long first_pixel = static_cast<long long>(blockIdx.x) * tile;
   const int group = static_cast<int>(blockIdx.z);
-  const int own_pixel = static_cast<int>(threadIdx.x) / (tile / own) * own;
-  const int own_channel = static_cast<int>(threadIdx.x) % (tile / own) * own;
-  const int in_group = static_cast<int>(blockIdx.y) * tile + own_channel;
+  const int thread_pixel = static_cast<int>(threadIdx.x) / (tile / per_thread) * per_thread;
+  const int thread_channel = static_cast<int>(threadIdx.x) % (tile / per_thread) * per_thread;
+  const int in_group = static_cast<int>(blockIdx.y) * tile + thread_channel;
   const int channel = group * layer.outputs + in_group, count = layer.outputs - in_group;
 
-  float sum[own][own];
+  float sum[per_thread][per_thread];
 #pragma unroll
-  for (int i = 0; i < own; ++i)
+  for (int i = 0; i < per_thread; ++i)
 #pragma unroll
-    for (int j = 0; j < own; ++j) sum[i][j] = layer.bias && j < count ? layer.bias[channel + j] : 0.f;
+    for (int j = 0; j < per_thread; ++j) sum[i][j] = layer.bias && j < count ? layer.bias[channel + j] : 0.f;
 
-  Bringer<T, Grouped> bringer(layer, first_pixel, pixels, group);
+  TileLoader<T, Grouped> loader(layer, first_pixel, pixels, group);
   Step step;
-  bringer.fetch(step);
-  bringer.put(tiles, 0);
+  loader.load(step);
+  loader.store(tiles, 0);
   __syncthreads();
   for (int i = 0; i < steps; ++i) {
     const bool more = i + 1 < steps;
     if (more) {
       step.advance(layer);
-      bringer.fetch(step);
+      loader.load(step);
     }
-    multiply(tiles, i % 2, own_pixel, own_channel, sum);
-    if (more) bringer.put(tiles, (i + 1) % 2);
+    multiply(tiles, i % 2, thread_pixel, thread_channel, sum);
+    if (more) loader.store(tiles, (i + 1) % 2);
     __syncthreads();
   }
 
 #pragma unroll
-  for (int i = 0; i < own; ++i) {
-    const long long p = first_pixel + own_pixel + i;
+  for (int i = 0; i < per_thread; ++i) {
+    const long long p = first_pixel + thread_pixel + i;
     if (p >= pixels) break;
     finish<T, Grouped>(layer, p, channel, count, sum[i]);
     if (Grouped && group == layer.groups - 1 && blockIdx.y == 0)
-      for (int c = layer.out.c + own_channel / own; c < layer.out.pitch; c += tile / own)
+      for (int c = layer.out.c + thread_channel / per_thread; c < layer.out.pitch; c += tile / per_thread)
         layer.out.pixel(p)[c] = from_float<T>(0);
   }
 }

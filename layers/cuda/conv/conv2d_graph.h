@@ -10,7 +10,7 @@
 
 namespace atrous::cuda {
 
-// What of a convolution is in the graph; the rest is left to epilogue() (kernels.h).
+// What of a convolution is in the graph; the rest is left to epilogue() (cuda_kernels.h).
 struct Fusion {
   bool residual = false, bias = false;
   ActivationKind activation = ActivationKind::none;

@@ -11,7 +11,7 @@
 //      otherwise a value of the input is multiplied with a vector of weights.
 #include <numeric>
 
-#include "layers/cuda/kernels.h"
+#include "layers/cuda/cuda_kernels.h"
 #include "layers/cuda/launch.h"
 #include "layers/cuda/vectors.h"
 

@@ -4,8 +4,8 @@
 
 #include "layers/base/checked.h"
 #include "layers/cuda/conv/conv2d_call.h"
-#include "layers/cuda/conv/packed_conv2d.h"
-#include "layers/cuda/kernels.h"
+#include "layers/cuda/conv/padded_conv2d.h"
+#include "layers/cuda/cuda_kernels.h"
 
 namespace atrous::cuda {
 
@@ -13,10 +13,10 @@ namespace {
 
 using Run = void (*)(cudaStream_t, const ConvolutionWeights&, Map in, const Map* residual, Map out);
 
-class OwnConvolution final : public Kernel {
+class CudaConvolution final : public Kernel {
  public:
-  OwnConvolution(std::string_view name, std::shared_ptr<Context> context, const std::vector<float>& weight,
-                 const std::vector<float>& bias, ConvolutionWeights shape, Run run)
+  CudaConvolution(std::string_view name, std::shared_ptr<Context> context, const std::vector<float>& weight,
+                  const std::vector<float>& bias, ConvolutionWeights shape, Run run)
       : name_(name),
         context_(std::move(context)),
         weight_(to_device(weight, Precision::fp32)),
@@ -96,7 +96,7 @@ class DirectConv2d final : public Kernel {
 
  private:
   std::shared_ptr<Context> context_;
-  std::shared_ptr<const PackedConv2d> packed_;
+  std::shared_ptr<const PaddedConv2d> packed_;
   ConvolutionWeights weights_;
 };
 
@@ -106,9 +106,9 @@ std::unique_ptr<Kernel> make_conv2d_depthwise(const Conv2d& conv, const std::sha
   const std::int64_t channels = conv.out_channels();
   if (conv.groups != channels || conv.in_channels() != channels) return nullptr;
   const std::int64_t padded = device_pitch(channels, context->precision());
-  return std::make_unique<OwnConvolution>("depthwise", context, taps_first(conv.weight, padded),
-                                          padded_bias(conv.bias, channels, padded), shape_of(conv),
-                                          conv2d_depthwise);
+  return std::make_unique<CudaConvolution>("depthwise", context, taps_first(conv.weight, padded),
+                                           padded_bias(conv.bias, channels, padded), shape_of(conv),
+                                           conv2d_depthwise);
 }
 
 std::unique_ptr<Kernel> make_conv2d_direct(const Conv2d& conv, const std::shared_ptr<Context>& context) {
@@ -132,8 +132,8 @@ std::unique_ptr<Kernel> make_conv_transpose2d(const ConvTranspose2d& conv,
                                  .dilation = narrow(conv.dilation),
                                  .groups = narrow(conv.groups)};
   const std::int64_t channels = conv.out_channels();
-  return std::make_unique<OwnConvolution>(
-      "gather", context, packed, padded_bias(conv.bias, channels, channels), shape,
+  return std::make_unique<CudaConvolution>(
+      "direct", context, packed, padded_bias(conv.bias, channels, channels), shape,
       [](cudaStream_t stream, const ConvolutionWeights& weights, Map in, const Map*, Map out) {
         conv_transpose2d(stream, weights, in, out);
       });

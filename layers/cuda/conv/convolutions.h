@@ -1,4 +1,4 @@
-// The convolutions that need no library: kernels.h with weights.
+// The convolutions that need no library: cuda_kernels.h with weights.
 #pragma once
 
 #include <memory>

@@ -9,7 +9,7 @@ namespace atrous::cuda {
 namespace {
 
 std::string attribute_text(cudnnBackendAttributeName_t name) {
-  return text("attribute ", static_cast<int>(name));
+  return str_cat("attribute ", static_cast<int>(name));
 }
 
 }  // namespace

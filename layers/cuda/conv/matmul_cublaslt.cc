@@ -8,8 +8,8 @@
 
 #include "layers/base/checked.h"
 #include "layers/cuda/conv/conv2d_call.h"
-#include "layers/cuda/conv/packed_conv2d.h"
-#include "layers/cuda/kernels.h"
+#include "layers/cuda/conv/padded_conv2d.h"
+#include "layers/cuda/cuda_kernels.h"
 #include "layers/cuda/outcomes.h"
 #include "layers/cuda/search.h"
 
@@ -134,7 +134,7 @@ class CublasConv2d final : public Kernel {
 
   const Conv2d conv_;
   const std::shared_ptr<Context> context_;
-  const std::shared_ptr<const PackedConv2d> packed_;
+  const std::shared_ptr<const PaddedConv2d> packed_;
   const Precision precision_;
   const Outcomes<Outcome> outcomes_;
 };
@@ -232,8 +232,8 @@ std::optional<Planned> CublasConv2d::kept(const Product& product, const std::str
 Outcome CublasConv2d::search(const Product& product, std::vector<Planned>& advised,
                              const Conv2dProblem& p) const {
   const std::lock_guard lock(context_->planning);  // one is timed at a time
-  const std::string key = text(context_->properties.name, ", cuBLASLt ", cublasLtGetVersion(), ", ",
-                               describe(conv_, p, precision_));
+  const std::string key = str_cat(context_->properties.name, ", cuBLASLt ", cublasLtGetVersion(), ", ",
+                                  describe(conv_, p, precision_));
   Outcome best{kept(product, key)};
   if (best.planned) return best;
   double least = infinity;

@@ -6,7 +6,7 @@
 //   out[o, pixel] = activation(sum over i of weight[i, o] * in[i, pixel] + residual[o, pixel] + bias[o])
 //
 // cuBLASLt adds the residual (its C, beta = 1), the bias, and does relu; other activations, and a residual of
-// one repeated pixel with what comes after it, follow in a kernel of ours (epilogue, kernels.h).
+// one repeated pixel with what comes after it, follow in a kernel of ours (epilogue, cuda_kernels.h).
 //
 // Algorithms are chosen as by conv2d_cudnn.h: once for each shape, at first by cuBLASLt's heuristics, with
 // DeviceOptions::search by time. Only those are asked for that add up in fp32 and in a fixed order, and

@@ -3,7 +3,7 @@
 //   1. Channel by channel: right wherever it begins.
 //   2. Where it begins at a multiple of 16 bytes, vectors, all but a last one that its neighbour shares. That
 //      is every concatenation of the networks here.
-#include "layers/cuda/kernels.h"
+#include "layers/cuda/cuda_kernels.h"
 #include "layers/cuda/launch.h"
 #include "layers/cuda/vectors.h"
 

@@ -1,5 +1,5 @@
 // A rectangle of a map: layers/ops/crop.h. A thread copies one vector of a pixel; only memory's speed counts.
-#include "layers/cuda/kernels.h"
+#include "layers/cuda/cuda_kernels.h"
 #include "layers/cuda/launch.h"
 #include "layers/cuda/vectors.h"
 

@@ -4,7 +4,7 @@
 //   1. All are the same kernel, around a function object that makes one vector of an output pixel.
 //   2. Nothing is reused, so memory's speed is all there is: 16 bytes per thread, channels along the warp.
 //      Activations are computed meanwhile; their switch is the same for all threads.
-#include "layers/cuda/kernels.h"
+#include "layers/cuda/cuda_kernels.h"
 #include "layers/cuda/launch.h"
 #include "layers/cuda/vectors.h"
 

@@ -8,7 +8,7 @@
 //   3. out: a thread for each channel.
 //
 // All is small beside the convolutions in front of it: 32 codewords against their thousands of filters.
-#include "layers/cuda/kernels.h"
+#include "layers/cuda/cuda_kernels.h"
 #include "layers/cuda/launch.h"
 #include "layers/cuda/vectors.h"
 

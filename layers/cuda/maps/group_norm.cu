@@ -3,10 +3,10 @@
 //
 //   1. moments: a block takes 256 pixels and a few vectors of channels, a thread every so-many-th pixel of
 //      them. The block's sums give its mean, and a second run over the same pixels, which come from the
-//      first-level cache, the sum and the squares of what is beside that mean: nothing cancels.
+//      L1 cache, the sum and the squares of what is beside that mean: nothing cancels.
 //   2. factors: a thread for each group joins the blocks' moments in double; there are few.
 //   3. out: a thread for each vector of each pixel. Only memory's speed counts.
-#include "layers/cuda/kernels.h"
+#include "layers/cuda/cuda_kernels.h"
 #include "layers/cuda/launch.h"
 #include "layers/cuda/vectors.h"
 

@@ -3,8 +3,8 @@
 //   1. A picture crosses the bus as bytes and is normalised here: a quarter of the traffic, and every value
 //      still the one that the processor's table holds.
 //   2. A thread makes a whole pixel: three bytes in, one store of 16 out. The table of 3 KB stays in the
-//      first-level cache.
-#include "layers/cuda/kernels.h"
+//      L1 cache.
+#include "layers/cuda/cuda_kernels.h"
 #include "layers/cuda/launch.h"
 #include "layers/cuda/vectors.h"
 

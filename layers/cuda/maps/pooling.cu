@@ -17,7 +17,7 @@
 //   4. A block takes as few vectors of channels as leaves enough blocks for a large device, but never less
 //      than 32 bytes, what a memory access brings anyway. That depends on the layer, not on the batch: a
 //      picture gets the same bits in any.
-#include "layers/cuda/kernels.h"
+#include "layers/cuda/cuda_kernels.h"
 #include "layers/cuda/launch.h"
 #include "layers/cuda/vectors.h"
 
@@ -128,21 +128,22 @@ __global__ void __launch_bounds__(threads_per_cell) mean_kernel(TypedMap<T> in, 
     }
   }
 
-  double* own = sums + (threadIdx.y * blockDim.x + threadIdx.x) * lanes<T>;
+  double* thread_sums = sums + (threadIdx.y * blockDim.x + threadIdx.x) * lanes<T>;
 #pragma unroll
-  for (int i = 0; i < lanes<T>; ++i) own[i] = static_cast<double>(sum.v[i]) - static_cast<double>(lost.v[i]);
+  for (int i = 0; i < lanes<T>; ++i)
+    thread_sums[i] = static_cast<double>(sum.v[i]) - static_cast<double>(lost.v[i]);
   for (unsigned half = blockDim.y / 2; half > 0; half /= 2) {
     __syncthreads();
     if (threadIdx.y >= half) continue;
-    const double* other = own + half * blockDim.x * lanes<T>;
+    const double* other = thread_sums + half * blockDim.x * lanes<T>;
 #pragma unroll
-    for (int i = 0; i < lanes<T>; ++i) own[i] += other[i];
+    for (int i = 0; i < lanes<T>; ++i) thread_sums[i] += other[i];
   }
   if (threadIdx.y != 0 || vector * lanes<T> >= out.pitch) return;
   Vector<T> mean;
 #pragma unroll
   for (int i = 0; i < lanes<T>; ++i)
-    mean.v[i] = static_cast<float>(own[i] / static_cast<double>(1LL * (y1 - y0) * (x1 - x0)));
+    mean.v[i] = static_cast<float>(thread_sums[i] / static_cast<double>(1LL * (y1 - y0) * (x1 - x0)));
   store_channels(out, out.pixel(n, y, x), vector, mean);
 }
 

@@ -10,7 +10,7 @@
 //
 // A stripe's rows are few enough for 4 million pairs: the matrix of a large picture's map would not fit.
 // All is small beside the 3x3 convolutions around it.
-#include "layers/cuda/kernels.h"
+#include "layers/cuda/cuda_kernels.h"
 #include "layers/cuda/launch.h"
 #include "layers/cuda/vectors.h"
 

@@ -2,11 +2,11 @@
 //
 //   1. A thread for each vector of each output pixel finds its taps and blends four pixels. Where a map
 //   grows,
-//      neighbouring outputs read the same four, from the first-level cache: writing takes the time.
+//      neighbouring outputs read the same four, from the L1 cache: writing takes the time.
 //   2. Rounded as the reference rounds, so that fp32 results are its to the bit: arithmetic is not what takes
 //      the time.
 #include "layers/cuda/conv/taps.h"
-#include "layers/cuda/kernels.h"
+#include "layers/cuda/cuda_kernels.h"
 #include "layers/cuda/launch.h"
 #include "layers/cuda/vectors.h"
 

@@ -3,8 +3,8 @@
 //   1. A thread for each pixel, three loops over its channels: neighbouring threads read a pixel apart.
 //   2. Eight threads for each pixel share its vectors, a warp works on four pixels: what a warp reads lies
 //      together. Largest and sum are combined by shuffles, always in the same order.
-//   3. exp is computed twice rather than kept: the channels, of any number, come from the first-level cache.
-#include "layers/cuda/kernels.h"
+//   3. exp is computed twice rather than kept: the channels, of any number, come from the L1 cache.
+#include "layers/cuda/cuda_kernels.h"
 #include "layers/cuda/launch.h"
 #include "layers/cuda/vectors.h"
 
@@ -28,10 +28,10 @@ __global__ void __launch_bounds__(256) softmax_kernel(TypedMap<T> in, TypedMap<T
   const long long p = pixel_of_thread();
   const bool there = p < pixels;  // all threads of a warp take part in its shuffles
   const T* from = in.pixel(there ? p : 0);
-  const int own = static_cast<int>(threadIdx.x);
+  const int thread = static_cast<int>(threadIdx.x);
 
   float largest = -INFINITY;
-  for (int first = own * lanes<T>; first < in.c; first += threads_per_pixel * lanes<T>) {
+  for (int first = thread * lanes<T>; first < in.c; first += threads_per_pixel * lanes<T>) {
     const Vector<T> x = load(from + first);
 #pragma unroll
     for (int i = 0; i < lanes<T>; ++i)
@@ -40,7 +40,7 @@ __global__ void __launch_bounds__(256) softmax_kernel(TypedMap<T> in, TypedMap<T
   largest = combined(largest, [](float a, float b) { return fmaxf(a, b); });
 
   float sum = 0;
-  for (int first = own * lanes<T>; first < in.c; first += threads_per_pixel * lanes<T>) {
+  for (int first = thread * lanes<T>; first < in.c; first += threads_per_pixel * lanes<T>) {
     const Vector<T> x = load(from + first);
 #pragma unroll
     for (int i = 0; i < lanes<T>; ++i)
@@ -49,7 +49,7 @@ __global__ void __launch_bounds__(256) softmax_kernel(TypedMap<T> in, TypedMap<T
   sum = combined(sum, [](float a, float b) { return a + b; });
 
   if (!there) return;
-  for (int vector = own; vector * lanes<T> < out.pitch; vector += threads_per_pixel) {
+  for (int vector = thread; vector * lanes<T> < out.pitch; vector += threads_per_pixel) {
     Vector<T> x = splat<T>(0);
     if (vector * lanes<T> < in.c) x = load(from + vector * lanes<T>);
 #pragma unroll

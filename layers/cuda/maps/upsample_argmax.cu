@@ -10,7 +10,7 @@
 //   3. Where these do not fit (many classes, little upsampling), they are read from the map itself.
 //   4. The confidence takes the logits a second time; to keep them would take a register for each class.
 #include "layers/cuda/conv/taps.h"
-#include "layers/cuda/kernels.h"
+#include "layers/cuda/cuda_kernels.h"
 #include "layers/cuda/launch.h"
 #include "layers/cuda/vectors.h"
 

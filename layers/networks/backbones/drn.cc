@@ -6,11 +6,11 @@ namespace atrous {
 
 DrnFeatures drn_d_54(Module m, Var x) {
   const auto conv = [&](int layer, Var in, const ConvOptions& options) {
-    const Module at = m[text("layer", layer)];
+    const Module at = m[str_cat("layer", layer)];
     return relu(batch_norm(at[1], conv2d(at[0], in, options)));
   };
   const auto stage = [&](int layer, Var in, int blocks, std::int64_t planes, const Spacing& spacing) {
-    return resnet_stage(m[text("layer", layer)], in, true, blocks, m.channels(planes), spacing);
+    return resnet_stage(m[str_cat("layer", layer)], in, true, blocks, m.channels(planes), spacing);
   };
   x = conv(0, x, {.out = m.channels(16), .kernel = 7});
   x = conv(1, x, {.out = m.channels(16), .kernel = 3});

@@ -125,7 +125,7 @@ std::string_view plain_name(MobilenetV3 net) {
 
 MobilenetV3 mobilenet_v3_of(const StateDict& state, const std::string& module) {
   for (int feature = 13; feature <= 16; ++feature)
-    if (state.has(text(module, '.', feature))) return MobilenetV3::large;
+    if (state.has(str_cat(module, '.', feature))) return MobilenetV3::large;
   return MobilenetV3::small;
 }
 
@@ -133,9 +133,9 @@ std::string mobilenet_v3_name(const StateDict& state, const std::string& module)
   const MobilenetV3 net = mobilenet_v3_of(state, module);
   const auto blocks = blocks_of(net);
   const std::int64_t first = size_of_first(state, module + ".0.0.weight"),
-                     last = size_of_first(state, text(module, '.', blocks.size() + 1, ".0.weight"));
+                     last = size_of_first(state, str_cat(module, '.', blocks.size() + 1, ".0.weight"));
   if (first == first_channels && last == 6 * blocks.back().out) return std::string(plain_name(net));
-  return text(plain_name(net), "(", first, ",", last, ")");
+  return str_cat(plain_name(net), "(", first, ",", last, ")");
 }
 
 std::optional<MobilenetV3> mobilenet_v3_by_name(std::string_view name) {

@@ -52,7 +52,7 @@ constexpr std::int64_t published_stem = 64;
 // One block is looked for even where there is none, so that it is reported missing.
 int count_blocks(const StateDict& state, const std::string& layer) {
   int blocks = 1;
-  while (state.has(text(layer, '.', blocks))) ++blocks;
+  while (state.has(str_cat(layer, '.', blocks))) ++blocks;
   return blocks;
 }
 
@@ -72,14 +72,14 @@ Var resnet_stage(Module m, Var x, bool bottlenecks, int blocks, std::int64_t pla
 Resnet resnet_of(const StateDict& state, const std::string& module) {
   const std::string layer = module.empty() ? "layer" : module + ".layer";
   Resnet net{.bottlenecks = state.has(layer + "1.0.conv3")};
-  for (std::size_t i = 0; i < 4; ++i) net.blocks[i] = count_blocks(state, text(layer, i + 1));
+  for (std::size_t i = 0; i < 4; ++i) net.blocks[i] = count_blocks(state, str_cat(layer, i + 1));
   return net;
 }
 
 std::string name_of(const Resnet& net, std::int64_t stem_channels) {
   for (const Published& p : published)
     if (stem_channels == published_stem && p.net == net) return std::string(p.name);
-  return text("resnet(", net.blocks[0], ",", net.blocks[1], ",", net.blocks[2], ",", net.blocks[3], ")");
+  return str_cat("resnet(", net.blocks[0], ",", net.blocks[1], ",", net.blocks[2], ",", net.blocks[3], ")");
 }
 
 std::string resnet_name(const StateDict& state, const std::string& module, std::string_view stem) {
@@ -132,7 +132,7 @@ ResnetFeatures resnet_behind(Module m, Var x, const Resnet& net, const Spacings&
   ResnetFeatures features{.stem = x, .layers = {x, x, x, x}};
   x = max_pool2d(m["maxpool"].path(), x, {.kernel = 3, .stride = 2, .padding = 1});
   for (std::size_t i = 0; i < 4; ++i) {
-    x = resnet_stage(m[text("layer", i + 1)], x, net.bottlenecks, net.blocks[i],
+    x = resnet_stage(m[str_cat("layer", i + 1)], x, net.bottlenecks, net.blocks[i],
                      m.channels(published_stem << i), spacings[i]);
     features.layers[i] = x;
   }

@@ -19,7 +19,7 @@ VggFeatures vgg16(Module m, Var x, const VggOptions& options) {
   for (std::size_t i = 0; i < stages.size(); ++i) {
     const bool keeps_size = options.dilated && i >= 3, last = i + 1 == stages.size();
     for (int k = 1; k <= stages[i].convolutions; ++k)
-      x = relu(conv2d(m[text("conv", i + 1, '_', k)], x,
+      x = relu(conv2d(m[str_cat("conv", i + 1, '_', k)], x,
                       {.out = m.channels(stages[i].channels),
                        .kernel = 3,
                        .padding = i == 0 && k == 1 ? options.first_padding : same_padding,

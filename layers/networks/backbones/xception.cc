@@ -56,8 +56,8 @@ XceptionFeatures aligned_xception(Module m, Var x, std::int64_t output_stride) {
   const Spacing dilated{.dilation = middle}, strided{.stride = 2};
   const auto conv = [&](int number, Var in, std::int64_t out, std::int64_t stride) {
     return relu(batch_norm(
-        m[text("bn", number)],
-        conv2d(m[text("conv", number)], in, {.out = m.channels(out), .kernel = 3, .stride = stride})));
+        m[str_cat("bn", number)],
+        conv2d(m[str_cat("conv", number)], in, {.out = m.channels(out), .kernel = 3, .stride = stride})));
   };
   // Entry flow.
   x = conv(2, conv(1, x, 32, 2), 64, 1);
@@ -67,13 +67,14 @@ XceptionFeatures aligned_xception(Module m, Var x, std::int64_t output_stride) {
   x = block(m["block3"], x, {{728, 728, 728}, {{{}, {}, output_stride == 8 ? Spacing{} : strided}}});
   // Middle flow.
   for (int i = 4; i <= 19; ++i)
-    x = block(m[text("block", i)], x, {{728, 728, 728}, {{dilated, dilated, dilated}}});
+    x = block(m[str_cat("block", i)], x, {{728, 728, 728}, {{dilated, dilated, dilated}}});
   // Exit flow.
   x = relu(block(m["block20"], x, {{728, 1024, 1024}, {{dilated, dilated, {}}}}));
   const std::int64_t widths[] = {1536, 1536, 2048};
   for (int i = 0; i < 3; ++i)
-    x = relu(batch_norm(m[text("bn", i + 3)], separable_conv2d(m[text("conv", i + 3)], x,
-                                                               m.channels(widths[i]), {.dilation = exit})));
+    x = relu(batch_norm(
+        m[str_cat("bn", i + 3)],
+        separable_conv2d(m[str_cat("conv", i + 3)], x, m.channels(widths[i]), {.dilation = exit})));
   return {low, x};
 }
 

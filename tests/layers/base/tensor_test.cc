@@ -43,7 +43,7 @@ TEST_CASE("a tensor needs every dimension to be at least 1") {
   for (const Shape& s :
        {Shape{0, 1, 1, 1}, Shape{1, 0, 1, 1}, Shape{1, 1, -1, 1}, Shape{1, 1, 1, 0}, Shape{}}) {
     const std::string sentence = error_of(ErrorCode::limit, [&] { checked_elements(s); });
-    CHECK(contains(sentence, text(s)));
+    CHECK(contains(sentence, str_cat(s)));
     CHECK(contains(sentence, "not positive"));
     CHECK(error_of(ErrorCode::limit, [&] { Tensor t(s); }) == sentence);
   }
@@ -67,9 +67,9 @@ TEST_CASE("checked arithmetic names what overflows and both numbers") {
   CHECK(checked_multiply<std::int64_t>(3, 4, "x") == 12);
   CHECK(checked_add(huge - 1, std::int64_t{1}, "x") == huge);
   const auto product = error_of(ErrorCode::limit, [&] { checked_multiply<std::int64_t>(huge, 2, "rows"); });
-  CHECK(product == text("rows: ", huge, " x 2 overflows"));
+  CHECK(product == str_cat("rows: ", huge, " x 2 overflows"));
   CHECK(error_of(ErrorCode::limit, [&] { checked_add<std::int64_t>(huge, 1, "rows"); }) ==
-        text("rows: ", huge, " + 1 overflows"));
+        str_cat("rows: ", huge, " + 1 overflows"));
   CHECK(contains(error_of(ErrorCode::limit, [&] { checked_multiply<std::size_t>(1ull << 63, 2, "bytes"); }),
                  "bytes"));
 

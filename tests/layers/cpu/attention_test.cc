@@ -22,7 +22,7 @@ std::string compare(const Kernel& kernel, const std::vector<ConstView>& in, Cons
   Tensor again(expected.shape);
   for (const int threads : {2, 3, 7}) {
     run_hostile(kernel, in, again.view(), threads);
-    if (!same_bits(out.view(), again.view())) wrong += text(" other bits with ", threads, " threads");
+    if (!same_bits(out.view(), again.view())) wrong += str_cat(" other bits with ", threads, " threads");
   }
   return wrong;
 }

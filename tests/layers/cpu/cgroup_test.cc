@@ -102,7 +102,7 @@ TEST_CASE("a container finds its own group where only that is mounted") {
   const std::string mount = "30 24 0:26 /docker/0af3 /sys/fs/cgroup ro - cgroup2 cgroup ro\n";
   for (const char* group : {"/docker/0af3", "/", "/../other"})
     CHECK(limits({{"proc/self/mountinfo", mount},
-                  {"proc/self/cgroup", text("0::", group, "\n")},
+                  {"proc/self/cgroup", str_cat("0::", group, "\n")},
                   {"sys/fs/cgroup/cpu.max", "200000 100000\n"}})
               .processors == 2);
   CHECK(limits({{"proc/self/mountinfo", mount},

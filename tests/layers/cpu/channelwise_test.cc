@@ -27,7 +27,7 @@ std::string compare(const Kernel& kernel, Reference&& reference, const Shape& in
   if (in_shape.c != 33) return wrong;  // making threads takes longer than running these
   for (int threads : {2, 3, 7}) {
     run_hostile(kernel, {in.view(), size_of.view()}, again.view(), threads);
-    if (!same_bits(out.view(), again.view())) wrong += text(" other bits with ", threads, " threads");
+    if (!same_bits(out.view(), again.view())) wrong += str_cat(" other bits with ", threads, " threads");
   }
   return wrong;
 }

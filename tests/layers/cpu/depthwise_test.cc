@@ -54,7 +54,7 @@ DrawnConv2d set_up(const Problem& p, Draw draw_inputs, Draw draw_weights) {
 
 // Checks one problem on every instruction set; returns whether all was well.
 bool agrees_with_reference(const Problem& p, int threads = 1, double tolerance = 0) {
-  return equals_reference(set_up(p, Draw::whole, Draw::sixteenths), text(p), make_conv2d_depthwise,
+  return equals_reference(set_up(p, Draw::whole, Draw::sixteenths), str_cat(p), make_conv2d_depthwise,
                           {p.beside, 2 * p.beside, threads, tolerance});
 }
 

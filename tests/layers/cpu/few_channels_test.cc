@@ -41,7 +41,7 @@ DrawnConv2d set_up(const Problem& p, Draw draw_inputs, Draw draw_weights) {
 using Make = std::unique_ptr<Kernel> (*)(const Conv2d&, Isa);
 
 void check(const Problem& p, int threads = 1, double tolerance = 0, Make make = make_conv2d_few_channels) {
-  equals_reference(set_up(p, Draw::whole, Draw::sixteenths), text(p), make,
+  equals_reference(set_up(p, Draw::whole, Draw::sixteenths), str_cat(p), make,
                    {2 * p.beside, p.beside, threads, tolerance});
 }
 

@@ -15,7 +15,7 @@ TEST_CASE("all_finite finds one value that is infinite or a NaN, wherever it sta
     for (const Shape& shape : {Shape{1, 1, 1, 1}, Shape{1, 3, 7, 1}, Shape{2, 5, 3, 21}, Shape{1, 1, 9, 150}})
       for (const std::int64_t beside : {0, 3}) {  // strangers beside a slice are NaNs
         CAPTURE(name_of(isa));
-        CAPTURE(text(shape, ", ", beside));
+        CAPTURE(str_cat(shape, ", ", beside));
         Random random(7);
         Slice values(shape, beside, beside);
         fill(values.view(), random, Draw::floats);

@@ -74,7 +74,7 @@ double tolerance(ActivationKind kind) {
 // Checks one problem on every instruction set; returns whether all was well.
 bool agrees_with_reference(const Problem& p, int threads = 1) {
   const auto make = [threads](const Conv2d& layer, Isa isa) { return implicit_gemm(layer, isa, threads); };
-  return equals_reference(set_up(p, Draw::whole, Draw::sixteenths), text(p), make,
+  return equals_reference(set_up(p, Draw::whole, Draw::sixteenths), str_cat(p), make,
                           {p.beside_out, p.beside_out / 2, threads, tolerance(p.activation)});
 }
 
@@ -175,7 +175,7 @@ TEST_CASE("the implicit GEMM is tested on these instruction sets") {
   REQUIRE(!supported_isas().empty());
   std::string names;
   for (Isa isa : supported_isas()) {
-    names += text(" ", name_of(isa));
+    names += str_cat(" ", name_of(isa));
     CHECK(isa_from_name(name_of(isa)) == isa);
   }
   std::cout << "instruction sets under test:" << names << "\n";
@@ -292,7 +292,7 @@ TEST_CASE("a residual of one pixel per image is repeated over the map") {
       Tensor expected(s.out), out(s.out);
       conv2d_reference(s.layer, s.inputs[0], &residual, expected.view());
       for (Isa isa : supported_isas()) {
-        INFO(text(p));
+        INFO(str_cat(p));
         CAPTURE(name_of(isa));
         run_hostile(*implicit_gemm(s.layer, isa, 1), {s.inputs[0], residual}, out.view(), 1);
         CHECK(difference(out.view(), expected.view()) == "");
@@ -309,7 +309,7 @@ TEST_CASE("the residual may be the very view that the output is written to") {
     for (Isa isa : supported_isas())
       for (std::int64_t beside : {0, 5})
         for (int threads : {1, 3}) {
-          INFO(text(p));
+          INFO(str_cat(p));
           CAPTURE(name_of(isa));
           Slice out(s.out, beside, beside);
           for (std::int64_t i = 0; i < s.out.pixels(); ++i)
@@ -403,7 +403,7 @@ TEST_CASE("the implicit GEMM gives the same bits for any number of threads and f
     p.activation = ActivationKind::hardswish;
     const DrawnConv2d s = set_up(p, Draw::floats, Draw::floats);
     for (Isa isa : supported_isas()) {
-      INFO(text(p));
+      INFO(str_cat(p));
       CAPTURE(name_of(isa));
       const auto kernel = implicit_gemm(s.layer, isa, 1);
       Tensor first(s.out), again(s.out);

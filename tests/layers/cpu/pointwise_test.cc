@@ -39,7 +39,7 @@ DrawnConv2d set_up(const Problem& p, Draw draw_inputs, Draw draw_weights) {
 
 void check(const Problem& p, int threads = 1, double tolerance = 0) {
   const auto make = [](const Conv2d& layer, Isa isa) { return make_conv2d_pointwise(layer, isa); };
-  equals_reference(set_up(p, Draw::whole, Draw::sixteenths), text(p), make,
+  equals_reference(set_up(p, Draw::whole, Draw::sixteenths), str_cat(p), make,
                    {p.beside, 2 * p.beside, threads, tolerance});
 }
 

@@ -58,10 +58,10 @@ std::string wrong_labels(const Tensor& full, const std::vector<std::uint8_t>& la
   for (std::int64_t p = 0; p < s.pixels(); ++p) {
     const float* logits = full.data() + p * s.c;
     const std::int64_t label = labels[static_cast<std::size_t>(p)];
-    if (label >= s.c) return text("pixel ", p, ": label ", label, " of ", s.c, " classes");
+    if (label >= s.c) return str_cat("pixel ", p, ": label ", label, " of ", s.c, " classes");
     const float largest = *std::max_element(logits, logits + s.c);
     if (logits[label] < largest - 1e-6f)
-      return text("pixel ", p, ": label ", label, " has ", logits[label], ", the largest is ", largest);
+      return str_cat("pixel ", p, ": label ", label, " has ", logits[label], ", the largest is ", largest);
   }
   return "";
 }
@@ -93,7 +93,7 @@ TEST_CASE("upsample_argmax labels each pixel with the largest class of the resiz
         if (classes == 256 && height * width > 600) continue;  // enough of them are small
         CAPTURE(name_of(isa));
         CAPTURE(classes);
-        CAPTURE(text(size.h, "x", size.w, " to ", size.height, "x", size.width));
+        CAPTURE(str_cat(size.h, "x", size.w, " to ", size.height, "x", size.width));
         Random random(static_cast<std::uint64_t>(h * 31 + w));
         Slice logits({1, h, w, classes}, 1, 2);
         fill(logits.view(), random, Draw::floats);
@@ -151,7 +151,7 @@ TEST_CASE("upsample_argmax of one channel is class 1 where the resized logit is 
         const std::int64_t h = size.h, w = size.w, height = size.height, width = size.width;
         CAPTURE(name_of(isa));
         CAPTURE(threshold);
-        CAPTURE(text(h, "x", w, " to ", height, "x", width));
+        CAPTURE(str_cat(h, "x", w, " to ", height, "x", width));
         Random random(static_cast<std::uint64_t>(h * 31 + w));
         Slice logits({1, h, w, 1}, 1, 2);
         fill(logits.view(), random, Draw::floats);

@@ -198,8 +198,8 @@ bool agrees_with_definition(const Problem& p, int threads = 1) {
       const bool kept = run_within(*kernel, s, out.view(), threads, best_bytes(*kernel, s, threads));
       const double error = error_of(out.view(), expected);
       const bool well = kept && error <= bound(largest, p.in) && out.strangers_untouched();
-      CHECK_MESSAGE(well, text(p, " on ", name_of(isa), " with ", kernel->name(), ": error ", error,
-                               kept ? "" : ", wrote beside its workspace"));
+      CHECK_MESSAGE(well, str_cat(p, " on ", name_of(isa), " with ", kernel->name(), ": error ", error,
+                                  kept ? "" : ", wrote beside its workspace"));
       good = good && well;
     }
   }
@@ -404,7 +404,7 @@ TEST_CASE("Winograd's kernels give the same bits for any number of threads") {
     const Setup s = set_up(p);
     for (Isa isa : supported_isas())
       for (int largest : {6, 2}) {
-        INFO(text(p));
+        INFO(str_cat(p));
         CAPTURE(name_of(isa));
         CAPTURE(largest);
         Tensor first(s.out), again(s.out);
@@ -425,7 +425,7 @@ TEST_CASE("Winograd's kernels give the same bits in any workspace from the least
     const Setup s = set_up(p);
     for (Isa isa : supported_isas())
       for (int threads : {1, 3}) {
-        INFO(text(p));
+        INFO(str_cat(p));
         CAPTURE(name_of(isa));
         CAPTURE(threads);
         const auto kernel = winograd_kernel(s.layer, isa, 6);
@@ -469,7 +469,7 @@ TEST_CASE("an image gets the same bits alone and in a batch") {
     const Setup s = set_up(p);
     for (Isa isa : supported_isas())
       for (int largest : tile_sizes) {
-        INFO(text(p));
+        INFO(str_cat(p));
         CAPTURE(name_of(isa));
         CAPTURE(largest);
         const auto kernel = winograd_kernel(s.layer, isa, largest);

@@ -222,7 +222,7 @@ std::string fault(const AxisProblem& p, const Axis& axis) {
     if (t.outputs < 1 || t.outputs > s.outputs) return "more outputs than the scheme has";
     for (std::int64_t i = 0; i < t.outputs; ++i) {
       const std::int64_t y = t.first_output + i * p.dilation;
-      if (y < 0 || y >= p.size) return text("output ", y, " does not exist");
+      if (y < 0 || y >= p.size) return str_cat("output ", y, " does not exist");
       ++covered[static_cast<std::size_t>(t.image * p.size + y)];
     }
     if (t.first_input != t.first_output - p.padding + s.first_input * p.dilation)
@@ -281,14 +281,14 @@ std::string miscount(const Axis& axis) {
 TEST_CASE("tiles cover every output of an axis once and read the inputs under its taps") {
   for_each_axis([](const AxisProblem& p) {
     const std::string wrong = fault(p, cover(p));
-    CHECK_MESSAGE(wrong.empty(), text(p, ": ", wrong));
+    CHECK_MESSAGE(wrong.empty(), str_cat(p, ": ", wrong));
   });
 }
 
 TEST_CASE("an axis counts its points, its products and the tiles before each tile") {
   for_each_axis([](const AxisProblem& p) {
     const std::string wrong = miscount(cover(p));
-    CHECK_MESSAGE(wrong.empty(), text(p, ": ", wrong));
+    CHECK_MESSAGE(wrong.empty(), str_cat(p, ": ", wrong));
   });
 }
 
@@ -313,7 +313,7 @@ TEST_CASE("the tiles of an axis together compute its convolution") {
         worst = std::max(worst, std::abs(y[static_cast<std::size_t>(i)] - expected));
       }
     }
-    CHECK_MESSAGE(worst < 1e-12, text(p));
+    CHECK_MESSAGE(worst < 1e-12, str_cat(p));
   });
 }
 
@@ -331,6 +331,6 @@ TEST_CASE("every image of a batch is covered alike") {
       alike = alike && a.image == static_cast<std::int64_t>(i / one.tiles.size()) && a.scheme == b.scheme &&
               a.first_input == b.first_input && a.first_output == b.first_output && a.outputs == b.outputs;
     }
-    CHECK_MESSAGE(alike, text(p));
+    CHECK_MESSAGE(alike, str_cat(p));
   });
 }

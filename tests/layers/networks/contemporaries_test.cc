@@ -42,7 +42,7 @@ TEST_CASE("FCN's logits have the picture's size, whatever that is") {
     CAPTURE(std::string(variant));
     const Network network = built(variant, std::string_view(variant).find("8s") == std::string_view::npos
                                                ? ""
-                                               : text("variant=", variant));
+                                               : str_cat("variant=", variant));
     CHECK(network.architecture == variant);
     CHECK(network.output_stride == 1);
     CHECK(network.preparation == caffe_preparation);

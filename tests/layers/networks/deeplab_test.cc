@@ -47,8 +47,8 @@ TEST_CASE("MobileNetV2's dilated stages: all blocks alike at jfzhang's, from the
   const auto depthwise = [](const Graph& graph, std::initializer_list<int> features, const char* name) {
     std::string out;
     for (const int f : features)
-      out +=
-          (out.empty() ? "" : " ") + spacing(graph, text("backbone.high_level_features.", f, ".conv.", name));
+      out += (out.empty() ? "" : " ") +
+             spacing(graph, str_cat("backbone.high_level_features.", f, ".conv.", name));
     return out;
   };
   // Features 7 to 10 have 64 channels, 11 to 13 96, 14 to 16 160, 17 320.
@@ -142,10 +142,10 @@ TEST_CASE("weights do not tell their output stride: 16 unless os, a variant or a
 
 TEST_CASE("a separable head is told by its keys, and has its rates in the depthwise convolutions") {
   for (const char* prefix : {"deeplabv3plus-vainf-mobilenet", "deeplabv3-vainf-mobilenet"}) {
-    const std::string variant = text(prefix, "-os16-separable");
+    const std::string variant = str_cat(prefix, "-os16-separable");
     const StateDict state = weights(variant);
     CHECK(recognise_network(state).variant == variant);
-    CHECK(recognise_network(state).same_keys == std::vector<std::string>{text(prefix, "-os8-separable")});
+    CHECK(recognise_network(state).same_keys == std::vector<std::string>{str_cat(prefix, "-os8-separable")});
   }
   const Graph graph = graph_of("deeplabv3plus-vainf-mobilenet-os16-separable");
   CHECK(spacing(graph, "classifier.aspp.convs.2.0.body.0") == "1/12/12");

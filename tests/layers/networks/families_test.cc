@@ -8,7 +8,7 @@
 #include <iomanip>
 #include <set>
 
-#include "layers/networks/foreign.h"
+#include "layers/networks/foreign_networks.h"
 #include "tests/layers/networks/example.cc"  // NOLINT: the README's example
 #include "tests/support/layers_checkpoint.h"
 #include "weights_tools/seeded.h"
@@ -74,7 +74,7 @@ TEST_CASE("README.md's table of published checkpoints is that of the families") 
     for (const PublishedCheckpoint& p : family.published) {
       std::ostringstream miou;
       miou << std::fixed << std::setprecision(1) << p.miou;
-      CHECK_MESSAGE(contains(readme, text("| `", p.name, "` | ", p.mebibytes, " | ", miou.str(), " |")),
+      CHECK_MESSAGE(contains(readme, str_cat("| `", p.name, "` | ", p.mebibytes, " | ", miou.str(), " |")),
                     p.name);
     }
 }
@@ -101,7 +101,7 @@ TEST_CASE("six foreign checkpoints get six sentences that name them") {
   for (const Row& row : rows) {
     CAPTURE(std::string(row.named));
     const std::string sentence = unsupported(row.state);
-    CHECK(contains(sentence, text("looks like ")));
+    CHECK(contains(sentence, str_cat("looks like ")));
     CHECK(contains(sentence, row.named));
     CHECK(said.insert(sentence).second);
   }
@@ -114,7 +114,7 @@ TEST_CASE("a foreign network's depth is named where its blocks are those of a pu
   const int blocks[] = {3, 4, 23, 3};
   for (int layer = 1; layer <= 4; ++layer)
     for (int block = 0; block < blocks[layer - 1]; ++block)
-      c.tensors[text("layer", layer, ".", block, ".conv3.weight")] = float_tensor({1}, 0);
+      c.tensors[str_cat("layer", layer, ".", block, ".conv3.weight")] = float_tensor({1}, 0);
   CHECK(describe_foreign_network(c.state()) == "PSANet on ResNet-101 (semseg)");
   CHECK(describe_foreign_network(keys({"nothing", "known"})).empty());
 }

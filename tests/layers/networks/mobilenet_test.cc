@@ -32,7 +32,7 @@ void add_conv_norm(RawCheckpoint& c, const std::string& name, std::int64_t out, 
 void add_block(RawCheckpoint& c, const std::string& name, std::int64_t kernel, bool expands, bool excites) {
   const std::int64_t inner = expands ? 2 * width : width;
   int module = 0;
-  const auto next = [&] { return text(name, ".block.", module++); };
+  const auto next = [&] { return str_cat(name, ".block.", module++); };
   if (expands) add_conv_norm(c, next(), inner, width, 1);
   add_conv_norm(c, next(), inner, 1, kernel);
   if (excites) {
@@ -47,8 +47,8 @@ RawCheckpoint checkpoint(const Net& net) {
   RawCheckpoint c;
   const int blocks = net.large ? 15 : 11;
   add_conv_norm(c, "backbone.0", width, 3, 3);
-  for (int b = 1; b <= blocks; ++b) add_block(c, text("backbone.", b), b % 2 ? 3 : 5, b > 1, b % 3 != 0);
-  add_conv_norm(c, text("backbone.", blocks + 1), last_width, width, 1);
+  for (int b = 1; b <= blocks; ++b) add_block(c, str_cat("backbone.", b), b % 2 ? 3 : 5, b > 1, b % 3 != 0);
+  add_conv_norm(c, str_cat("backbone.", blocks + 1), last_width, width, 1);
   if (net.lraspp) {
     add_conv_norm(c, "classifier.cbr", 6, last_width, 1);
     c.conv("classifier.scale.1", 6, last_width, 1);
@@ -167,10 +167,10 @@ TEST_CASE("every feature of MobileNetV3 and every head on it equal torchvision's
     const auto values = run_references(network.graph, input);
     const auto value = [&](ValueId v) -> const Tensor& { return values.at(static_cast<std::size_t>(v)); };
     int features = 0;
-    for (; g.has(text("feature", features)); ++features) {
+    for (; g.has(str_cat("feature", features)); ++features) {
       CAPTURE(features);
-      const ValueId out = output_of_module(network.graph, text("backbone.", features));
-      CHECK(deviation(value(out), g[text("feature", features)]) < 5e-5);
+      const ValueId out = output_of_module(network.graph, str_cat("backbone.", features));
+      CHECK(deviation(value(out), g[str_cat("feature", features)]) < 5e-5);
     }
     CHECK(features == (g.name.ends_with("large") ? 17 : 13));
     for (const auto& output : network.graph.outputs) {
@@ -205,10 +205,10 @@ TEST_CASE("MobileNetV3-Large strides at 0, 2, 4 and 7 and dilates 13, 14 and 15,
     CAPTURE(b);
     const bool strided = b == 2 || b == 4 || b == 7, dilated = b >= 13;
     const std::int64_t dilation = dilated ? 2 : 1, kernel = b % 2 ? 3 : 5;
-    CHECK(spacing(g, text("backbone.", b, ".block.1.0")) ==
-          text(strided ? 2 : 1, "/", dilation, "/", dilation * (kernel - 1) / 2));
-    CHECK(conv(g, text("backbone.", b, ".block.1.0")).groups == 2 * width);
-    CHECK(spacing(g, text("backbone.", b, ".block.0.0")) == "1/1/0");
+    CHECK(spacing(g, str_cat("backbone.", b, ".block.1.0")) ==
+          str_cat(strided ? 2 : 1, "/", dilation, "/", dilation * (kernel - 1) / 2));
+    CHECK(conv(g, str_cat("backbone.", b, ".block.1.0")).groups == 2 * width);
+    CHECK(spacing(g, str_cat("backbone.", b, ".block.0.0")) == "1/1/0");
   }
   CHECK(spacing(g, "backbone.16.0") == "1/1/0");
 }
@@ -220,8 +220,8 @@ TEST_CASE("MobileNetV3-Small strides at 0, 1, 2 and 4 and dilates 9, 10 and 11")
   for (int b = 2; b <= 11; ++b) {
     CAPTURE(b);
     const std::int64_t dilation = b >= 9 ? 2 : 1, kernel = b % 2 ? 3 : 5;
-    CHECK(spacing(network.graph, text("backbone.", b, ".block.1.0")) ==
-          text(b == 2 || b == 4 ? 2 : 1, "/", dilation, "/", dilation * (kernel - 1) / 2));
+    CHECK(spacing(network.graph, str_cat("backbone.", b, ".block.1.0")) ==
+          str_cat(b == 2 || b == 4 ? 2 : 1, "/", dilation, "/", dilation * (kernel - 1) / 2));
   }
 }
 
@@ -239,9 +239,9 @@ TEST_CASE("MobileNetV3 has relu in the first blocks, hard-swish in the others an
     for (int b = 2; b <= (large ? 15 : 11); ++b) {
       CAPTURE(b);
       const auto expected = b <= (large ? 6 : 3) ? ActivationKind::relu : ActivationKind::hardswish;
-      CHECK(behind(text("backbone.", b, ".block.0.1")) == expected);
-      CHECK(behind(text("backbone.", b, ".block.1.1")) == expected);
-      CHECK(behind(text("backbone.", b, ".block.", b % 3 != 0 ? 3 : 2, ".1")) == ActivationKind::none);
+      CHECK(behind(str_cat("backbone.", b, ".block.0.1")) == expected);
+      CHECK(behind(str_cat("backbone.", b, ".block.1.1")) == expected);
+      CHECK(behind(str_cat("backbone.", b, ".block.", b % 3 != 0 ? 3 : 2, ".1")) == ActivationKind::none);
     }
   }
 }
@@ -254,7 +254,7 @@ TEST_CASE("a block has a skip connection where its stride is 1 and its channels 
       added.insert(n.name.substr(0, n.name.find(".block")));
   // All blocks have the same channels here; 2, 4, 7 are strided, and 13 was before it was dilated.
   for (int b = 1; b <= 15; ++b)
-    CHECK(added.contains(text("backbone.", b)) == (b != 2 && b != 4 && b != 7 && b != 13));
+    CHECK(added.contains(str_cat("backbone.", b)) == (b != 2 && b != 4 && b != 7 && b != 13));
 }
 
 TEST_CASE("squeeze-excitation gates the map by its mean, fc1, relu, fc2 and hard-sigmoid") {

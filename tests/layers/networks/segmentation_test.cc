@@ -32,7 +32,7 @@ RawCheckpoint checkpoint(const Net& net) {
   for (int layer = 1; layer <= 4; ++layer) {
     const std::int64_t planes = net.width << (layer - 1), out = planes * expansion(net);
     for (int block = 0; block < net.blocks[static_cast<std::size_t>(layer - 1)]; ++block) {
-      const std::string name = text("backbone.layer", layer, ".", block);
+      const std::string name = str_cat("backbone.layer", layer, ".", block);
       if (block == 0 && (layer > 1 || in != out)) {
         c.conv(name + ".downsample.0", out, in, 1);
         c.norm(name + ".downsample.1", out);
@@ -53,8 +53,8 @@ RawCheckpoint checkpoint(const Net& net) {
     c.conv("classifier.0.convs.0.0", width, in, 1);
     c.norm("classifier.0.convs.0.1", width);
     for (int i = 1; i <= 3; ++i) {
-      c.conv(text("classifier.0.convs.", i, ".0"), width, in, 3);
-      c.norm(text("classifier.0.convs.", i, ".1"), width);
+      c.conv(str_cat("classifier.0.convs.", i, ".0"), width, in, 3);
+      c.norm(str_cat("classifier.0.convs.", i, ".1"), width);
     }
     c.conv("classifier.0.convs.4.1", width, in, 1);
     c.norm("classifier.0.convs.4.2", width);
@@ -91,7 +91,8 @@ TEST_CASE("FCN and DeepLabV3 on ResNets of any depth are recognised by their key
     const auto& blocks = published.blocks;
     CAPTURE(published.name);
     // Narrower than the published ones they are other networks.
-    const std::string depth = text("resnet(", blocks[0], ",", blocks[1], ",", blocks[2], ",", blocks[3], ")");
+    const std::string depth =
+        str_cat("resnet(", blocks[0], ",", blocks[1], ",", blocks[2], ",", blocks[3], ")");
     CHECK(build({.blocks = blocks, .bottlenecks = published.bottlenecks}).architecture == "fcn_" + depth);
   }
   CHECK(build({.blocks = {2, 2, 2, 2}, .bottlenecks = false, .width = 64}).architecture == "fcn_resnet18");
@@ -129,7 +130,7 @@ TEST_CASE("layers 3 and 4 are dilated, but the first block of each keeps the dil
   CHECK(spacing(g, "backbone.layer4.2.conv2") == "1/4/4");
   // The 1x1 convolutions stay as they are; the stride sits in the 3x3 (v1.5) and in the downsampling.
   for (int layer = 1; layer <= 4; ++layer) {
-    const std::string block = text("backbone.layer", layer, ".0");
+    const std::string block = str_cat("backbone.layer", layer, ".0");
     CAPTURE(block);
     CHECK(spacing(g, block + ".conv1") == "1/1/0");
     CHECK(spacing(g, block + ".conv3") == "1/1/0");
@@ -137,7 +138,7 @@ TEST_CASE("layers 3 and 4 are dilated, but the first block of each keeps the dil
   }
   CHECK(spacing(g, "backbone.conv1") == "2/1/3");
   const auto& pool = std::get<MaxPool2d>(node(g, "backbone.maxpool").layer);
-  CHECK(text(pool.kernel, pool.stride, pool.padding) == "321");
+  CHECK(str_cat(pool.kernel, pool.stride, pool.padding) == "321");
 }
 
 TEST_CASE("BasicBlocks are strided and never dilated: output stride 32") {
@@ -145,7 +146,7 @@ TEST_CASE("BasicBlocks are strided and never dilated: output stride 32") {
   const Graph& g = network.graph;
   CHECK(network.output_stride == 32);
   for (int layer = 1; layer <= 4; ++layer) {
-    const std::string name = text("backbone.layer", layer), first = layer == 1 ? "1/1/1" : "2/1/1";
+    const std::string name = str_cat("backbone.layer", layer), first = layer == 1 ? "1/1/1" : "2/1/1";
     CAPTURE(name);
     CHECK(spacing(g, name + ".0.conv1") == first);
     CHECK(spacing(g, name + ".0.conv2") == "1/1/1");
@@ -187,7 +188,7 @@ TEST_CASE("ASPP looks at rates 1, 12, 24 and 36 and at the whole map") {
       for (std::size_t i = 0; i < 5; ++i) {
         const auto producer = std::ranges::find(g.nodes, n.inputs[i], &Node::output);
         REQUIRE(producer != g.nodes.end());
-        CHECK(producer->name.starts_with(text("classifier.0.convs.", i, ".")));
+        CHECK(producer->name.starts_with(str_cat("classifier.0.convs.", i, ".")));
         const bool expected = i == 4 ? std::holds_alternative<Resize>(producer->layer)
                                      : std::holds_alternative<Activation>(producer->layer);
         CHECK(expected);
@@ -316,7 +317,7 @@ TEST_CASE("every missing, misshaped, unexpected and unusable key is listed at on
 
 TEST_CASE("a message names at most twenty keys and says how many more there are") {
   RawCheckpoint c = checkpoint({});
-  for (int i = 0; i < 20; ++i) c.tensors[text("surplus", i)] = float_tensor({1}, 0);
+  for (int i = 0; i < 20; ++i) c.tensors[str_cat("surplus", i)] = float_tensor({1}, 0);
   std::string message = refusal(c);
   CHECK(contains(message, "20 keys"));
   CHECK(lines_with(message, "unexpected") == 20);
@@ -327,7 +328,7 @@ TEST_CASE("a message names at most twenty keys and says how many more there are"
   CHECK(lines_with(message, "classifier.4.bias: missing") == 1);
   CHECK(lines_with(message, "unexpected") == 19);
   CHECK(lines_with(message, "  and 1 more") == 1);
-  for (int i = 20; i < 1000; ++i) c.tensors[text("surplus", i)] = float_tensor({1}, 0);
+  for (int i = 20; i < 1000; ++i) c.tensors[str_cat("surplus", i)] = float_tensor({1}, 0);
   message = refusal(c);
   CHECK(contains(message, "1001 keys"));
   CHECK(lines_with(message, "") == 22);
@@ -337,7 +338,7 @@ TEST_CASE("a message names at most twenty keys and says how many more there are"
 TEST_CASE("names that ask for a network of a hundred thousand keys are refused before there is one") {
   RawCheckpoint c = checkpoint({});
   for (int block = 0; block < 10'000; ++block)
-    c.tensors[text("backbone.layer1.", block, ".a")] = float_tensor({1}, 0);
+    c.tensors[str_cat("backbone.layer1.", block, ".a")] = float_tensor({1}, 0);
   const std::string message = refusal(c);
   CHECK(contains(message, "more than 100000 keys are missing"));
   CHECK(lines_with(message, "") == 22);
@@ -504,7 +505,7 @@ TEST_CASE("a convolution's weight of an integer type is refused as a quantised c
         std::shared_ptr<const std::byte>(new std::byte[1 << 20]{}, std::default_delete<const std::byte[]>())};
     const std::string message = refusal(c);
     CAPTURE(message);
-    CHECK(lines_with(message, text("backbone.conv1.weight: ", name_of(dtype), ": a quantised checkpoint")) ==
-          1);
+    CHECK(lines_with(message,
+                     str_cat("backbone.conv1.weight: ", name_of(dtype), ": a quantised checkpoint")) == 1);
   }
 }

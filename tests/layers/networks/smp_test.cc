@@ -5,7 +5,7 @@
 
 #include <doctest/doctest.h>
 
-#include "layers/networks/foreign.h"
+#include "layers/networks/foreign_networks.h"
 #include "tests/support/layers_checkpoint.h"
 #include "weights_tools/seeded.h"
 
@@ -91,8 +91,8 @@ TEST_CASE("smp: names that are no variants are refused") {
 TEST_CASE("smp: an encoder is dilated throughout, first blocks too, where strides give way") {
   const Graph g8 = built("smp_deeplabv3_r34").graph;
   for (const char* conv : {"0.conv1", "0.conv2", "1.conv1"}) {
-    CHECK(spacing(g8, text("encoder.layer3.", conv)) == "1/2/2");
-    CHECK(spacing(g8, text("encoder.layer4.", conv)) == "1/4/4");
+    CHECK(spacing(g8, str_cat("encoder.layer3.", conv)) == "1/2/2");
+    CHECK(spacing(g8, str_cat("encoder.layer4.", conv)) == "1/4/4");
   }
   CHECK(spacing(g8, "encoder.layer3.0.downsample.0") == "1/1/0");
   CHECK(spacing(g8, "encoder.layer2.0.conv1") == "2/1/1");
@@ -101,9 +101,9 @@ TEST_CASE("smp: an encoder is dilated throughout, first blocks too, where stride
   CHECK(spacing(g16, "encoder.layer4.0.conv2") == "1/2/2");
   const Graph mobile = built("smp_deeplabv3_mobilenet_v2").graph;
   for (const int f : {7, 8, 11, 13})
-    CHECK(spacing(mobile, text("encoder.features.", f, ".conv.1.0")) == "1/2/2");
+    CHECK(spacing(mobile, str_cat("encoder.features.", f, ".conv.1.0")) == "1/2/2");
   for (const int f : {14, 15, 17})
-    CHECK(spacing(mobile, text("encoder.features.", f, ".conv.1.0")) == "1/4/4");
+    CHECK(spacing(mobile, str_cat("encoder.features.", f, ".conv.1.0")) == "1/4/4");
   CHECK(spacing(mobile, "encoder.features.4.conv.1.0") == "2/1/1");
   CHECK(spacing(mobile, "encoder.features.0.0") == "2/1/1");
 }

@@ -111,7 +111,7 @@ TEST_CASE("the bilinear kernel is FCN's") {
 TEST_CASE("bilinear upsampling needs an even, positive factor") {
   for (std::int64_t factor : {-2, 0, 1, 3})
     CHECK(contains(error_of(ErrorCode::invalid_argument, [&] { bilinear_upsampling(1, factor); }),
-                   text("found ", factor)));
+                   str_cat("found ", factor)));
 }
 
 TEST_CASE("bilinear upsampling by 8 equals bilinear resizing, save within 4 pixels of the border") {

@@ -114,7 +114,7 @@ TEST_CASE("crop refuses a rectangle that leaves the map") {
   for (const Crop layer : {Crop{3, 0}, Crop{0, 2}, Crop{-1, 0}}) {
     const Shape shapes[] = {{1, 5, 4, 2}, {1, 3, 3, 9}};
     CHECK(contains(error_of(ErrorCode::invalid_argument, [&] { layer.output_shape(shapes); }),
-                   text("row ", layer.top, ", column ", layer.left)));
+                   str_cat("row ", layer.top, ", column ", layer.left)));
   }
 }
 
@@ -161,8 +161,8 @@ TEST_CASE("add and mul refuse maps that do not fit and name both shapes") {
     for (const std::string& sentence :
          {error_of(ErrorCode::invalid_argument, [&] { output_shape(Add{}, a, b); }),
           error_of(ErrorCode::invalid_argument, [&] { output_shape(Mul{}, a, b); })}) {
-      CHECK(contains(sentence, text(a)));
-      CHECK(contains(sentence, text(b)));
+      CHECK(contains(sentence, str_cat(a)));
+      CHECK(contains(sentence, str_cat(b)));
     }
   }
 }
@@ -174,7 +174,7 @@ TEST_CASE("concat equals torch.cat along the channels") {
     std::vector<ConstView> views;
     std::vector<Shape> shapes;
     for (std::int64_t i = 0; i < g.integer("inputs"); ++i) {
-      parts.push_back(g[text("input", i)].map());
+      parts.push_back(g[str_cat("input", i)].map());
       views.push_back(parts.back().view());
       shapes.push_back(parts.back().shape());
     }
@@ -191,7 +191,7 @@ TEST_CASE("concat refuses maps of different sizes") {
   const Shape a{1, 2, 3, 4};
   for (const Shape& b : {Shape{2, 2, 3, 4}, Shape{1, 1, 3, 4}, Shape{1, 2, 4, 4}}) {
     const Shape both[] = {a, b};
-    CHECK(contains(error_of(ErrorCode::invalid_argument, [&] { output_shape(Concat{}, both); }), text(b)));
+    CHECK(contains(error_of(ErrorCode::invalid_argument, [&] { output_shape(Concat{}, both); }), str_cat(b)));
   }
 }
 

@@ -53,7 +53,7 @@ void check(const Problem& p, int threads = 1, double tolerance = 0) {
   Tensor expected(shape);
   expand_depthwise_reference(layer, in.view(), expected.view());
   for (Isa isa : supported_isas()) {
-    INFO(text(p));
+    INFO(str_cat(p));
     CAPTURE(name_of(isa));
     Slice out(shape, p.beside, 2 * p.beside);
     run_hostile(*make_expand_depthwise_banded(layer, isa), {in.view()}, out.view(), threads);

@@ -44,7 +44,7 @@ TEST_CASE("gated_conv2d refuses a gate that is not one number per image and chan
                             [&] {
                               output_shape(layer, {2, 3, 4, 5}, gate);
                             }),
-                   text(gate)));
+                   str_cat(gate)));
 }
 
 TEST_CASE(

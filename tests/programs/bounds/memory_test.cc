@@ -140,7 +140,7 @@ TEST_CASE("headers and directories cost at most twelve times their size") {
   std::vector<ZipPart> parts;
   for (int i = 0; i < 20'000; ++i) parts.push_back({std::to_string(i), ""});
   const auto entry = [](int i) {
-    return text(R"({"dtype":"U8","shape":[1],"data_offsets":[)", i, ",", i + 1, "]}");
+    return str_cat(R"({"dtype":"U8","shape":[1],"data_offsets":[)", i, ",", i + 1, "]}");
   };
   check_rows({
       {"zip entries", zip(parts), 12},

@@ -51,8 +51,8 @@ Bytes megabyte_of_names(const std::vector<std::string>& first, const std::functi
   std::size_t names = 0;
   int count = 0;
   const auto add = [&](const std::string& key) {
-    json += text(json.empty() ? "{\"" : ",\"", key, R"(":{"dtype":"F32","shape":[1],"data_offsets":[)",
-                 4 * count, ",", 4 * (count + 1), "]}");
+    json += str_cat(json.empty() ? "{\"" : ",\"", key, R"(":{"dtype":"F32","shape":[1],"data_offsets":[)",
+                    4 * count, ",", 4 * (count + 1), "]}");
     names += key.size();
     ++count;
   };
@@ -133,7 +133,7 @@ TEST_CASE("four times the checkpoint takes at most eight times as long") {
       {"an index of shards", 5'000,
        [](int n) {
          Bytes map;
-         for (int i = 0; i < n; ++i) map += text(i ? "," : "", '"', i, R"(":"a.safetensors")");
+         for (int i = 0; i < n; ++i) map += str_cat(i ? "," : "", '"', i, R"(":"a.safetensors")");
          return R"({"weight_map":{)" + map + "}}";
        }},
       {"tensors", 2'000, [&](int n) { return zipped(tensors(n, one)); }},
@@ -168,8 +168,8 @@ TEST_CASE("four times the checkpoint takes at most eight times as long") {
        [](int n) {
          Bytes json;
          for (int i = 0; i < n; ++i)
-           json += text(json.empty() ? "{\"" : ",\"", i, R"(":{"dtype":"U8","shape":[1],"data_offsets":[)", i,
-                        ",", i + 1, "]}");
+           json += str_cat(json.empty() ? "{\"" : ",\"", i, R"(":{"dtype":"U8","shape":[1],"data_offsets":[)",
+                           i, ",", i + 1, "]}");
          return le64(json.size() + 1) + json + "}" + Bytes(static_cast<std::size_t>(n), 'x');
        }},
   };
@@ -194,17 +194,17 @@ TEST_CASE("a megabyte of names is read and its network built or refused within a
     std::function<std::string(int)> name;
   };
   const Names rows[] = {
-      {"blocks of a layer", resnet, [](int i) { return text("backbone.layer1.", i + 1, ".a"); }},
-      {"blocks of two convolutions", basic, [](int i) { return text("backbone.layer4.", i, ".a"); }},
+      {"blocks of a layer", resnet, [](int i) { return str_cat("backbone.layer1.", i + 1, ".a"); }},
+      {"blocks of two convolutions", basic, [](int i) { return str_cat("backbone.layer4.", i, ".a"); }},
       {"blocks, each with a downsampling", resnet,
-       [](int i) { return text("backbone.layer3.", i, ".downsample"); }},
-      {"modules of a block", mobilenet, [](int i) { return text("backbone.2.block.", i + 2); }},
+       [](int i) { return str_cat("backbone.layer3.", i, ".downsample"); }},
+      {"modules of a block", mobilenet, [](int i) { return str_cat("backbone.2.block.", i + 2); }},
       {"features of a MobileNet", mobilenet,
-       [](int i) { return text("backbone.", i + 2, ".block.0.0.weight"); }},
-      {"auxiliary heads", resnet, [](int i) { return text("aux_classifier.", i); }},
-      {"unexpected keys", resnet, [](int i) { return text(i); }},
-      {"one long prefix", resnet, [](int i) { return std::string(900, 'a') + text(i); }},
-      {"no network", {}, [](int i) { return text(i); }},
+       [](int i) { return str_cat("backbone.", i + 2, ".block.0.0.weight"); }},
+      {"auxiliary heads", resnet, [](int i) { return str_cat("aux_classifier.", i); }},
+      {"unexpected keys", resnet, [](int i) { return str_cat(i); }},
+      {"one long prefix", resnet, [](int i) { return std::string(900, 'a') + str_cat(i); }},
+      {"no network", {}, [](int i) { return str_cat(i); }},
   };
   for (const Names& row : rows) {
     CAPTURE(std::string(row.what));

@@ -186,7 +186,7 @@ std::string content_of(const StateDict& state) {
   std::string all;
   for (const auto& [name, tensor] : state.entries()) {
     all += name + ':';
-    for (const std::int64_t d : tensor.shape) all += text(d, ' ');
+    for (const std::int64_t d : tensor.shape) all += str_cat(d, ' ');
     all += as_string(tensor.bytes());
   }
   return all;
@@ -206,7 +206,8 @@ std::string content_of(const Evaluation& e) {
                     as_string(std::as_bytes(std::span(e.scores.all))) +
                     as_string(std::as_bytes(std::span(e.scores.positives)));
   for (const ImageScore& image : e.images)
-    all += text(image.name, ' ', image.pixels, ' ', image.mean_iou.value_or(-1), ' ', image.iou.size(), '\n');
+    all +=
+        str_cat(image.name, ' ', image.pixels, ' ', image.mean_iou.value_or(-1), ' ', image.iou.size(), '\n');
   for (const auto& [name, failure] : e.failed) all += name + failure;
   return all;
 }
@@ -269,8 +270,8 @@ TEST_CASE("a sentence that there is no memory for is not cut short") {
   const std::string part(600, 'x');
   check_every_failure({.run =
                            [&] {
-                             return text("a sentence longer than any short string: ", 12345, " and ", part,
-                                         ", ", 0.5, " at its end");
+                             return str_cat("a sentence longer than any short string: ", 12345, " and ", part,
+                                            ", ", 0.5, " at its end");
                            }},
                       Kind::allocation);
 }

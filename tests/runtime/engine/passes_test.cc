@@ -38,7 +38,7 @@ Graph chain(std::vector<Node> nodes, std::vector<ValueId> outputs) {
   g.input = 0;
   g.nodes = std::move(nodes);
   for (std::size_t i = 0; i < g.nodes.size(); ++i) g.nodes[i].output = static_cast<ValueId>(i + 1);
-  for (std::size_t i = 0; i < outputs.size(); ++i) g.outputs.emplace_back(text("out", i), outputs[i]);
+  for (std::size_t i = 0; i < outputs.size(); ++i) g.outputs.emplace_back(str_cat("out", i), outputs[i]);
   return g;
 }
 

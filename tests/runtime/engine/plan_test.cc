@@ -50,12 +50,12 @@ class Arena {
     write(graph_.input);
     for (std::size_t i = 0; i < graph_.nodes.size(); ++i) {
       const Node& node = graph_.nodes[i];
-      if (!fits(node.output)) return text(node.name, ": its output lies outside the arena");
-      if (!inputs_whole(node)) return text(node.name, ": an input was overwritten before it ran");
+      if (!fits(node.output)) return str_cat(node.name, ": its output lies outside the arena");
+      if (!inputs_whole(node)) return str_cat(node.name, ": an input was overwritten before it ran");
       if (plan_.in_place[i]) {
-        if (!laid_side_by_side(node)) return text(node.name, ": its inputs are not its output's channels");
+        if (!laid_side_by_side(node)) return str_cat(node.name, ": its inputs are not its output's channels");
         write(node.output);
-        if (!holds(node.output)) return text(node.name, ": its inputs do not fill its output");
+        if (!holds(node.output)) return str_cat(node.name, ": its inputs do not fill its output");
         continue;
       }
       write(node.output);
@@ -65,7 +65,7 @@ class Arena {
       if (!inputs_whole(spared)) return text(node.name, ": its output overwrites an input");
     }
     for (const auto& [name, v] : graph_.outputs)
-      if (!holds(v)) return text("output ", name, " was overwritten");
+      if (!holds(v)) return str_cat("output ", name, " was overwritten");
     return "";
   }
 
@@ -146,7 +146,7 @@ TEST_CASE("no two values that are alive at the same time share memory") {
       for (const Shape& size : sizes) {
         CAPTURE(head);
         CAPTURE(aux);
-        CAPTURE(text(size));
+        CAPTURE(str_cat(size));
         const Plan plan = make_plan(*model.program, size, 1);
         CHECK(Arena(model.program->graph, plan).first_conflict() == "");
       }
@@ -248,7 +248,7 @@ TEST_CASE("the activation bytes reported are what the values take, within a tent
     const Model model = tiny_model(head);
     for (const Shape& size : sizes) {
       CAPTURE(head);
-      CAPTURE(text(size));
+      CAPTURE(str_cat(size));
       const Plan plan = make_plan(*model.program, size, 1);
       std::size_t end = 0;
       for (const Plan::Place& p : plan.places) {
@@ -287,7 +287,7 @@ Graph chain(std::vector<Node> nodes, std::vector<ValueId> outputs) {
     g.values.push_back({channels});
   }
   g.nodes = std::move(nodes);
-  for (ValueId v : outputs) g.outputs.emplace_back(text("out", v), v);
+  for (ValueId v : outputs) g.outputs.emplace_back(str_cat("out", v), v);
   return g;
 }
 
@@ -543,7 +543,7 @@ TEST_CASE("of every node's kernels the cheapest runs") {
   const Program& program = *wide_model().program;
   std::size_t winograd = 0;
   for (const Shape& size : {Shape{1, 40, 56, 3}, Shape{1, 160, 200, 3}, Shape{2, 8, 8, 3}}) {
-    CAPTURE(text(size));
+    CAPTURE(str_cat(size));
     const Plan plan = make_plan(program, size, 2);
     REQUIRE(plan.kernels.size() == program.graph.nodes.size());
     for (std::size_t i = 0; i < plan.kernels.size(); ++i) {

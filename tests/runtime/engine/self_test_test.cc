@@ -120,7 +120,7 @@ TEST_CASE("a map smaller than the self-test's count is kept whole") {
 TEST_CASE("threads outside 0 to 1024 are refused") {
   for (const int asked : {-1, 1025, std::numeric_limits<int>::max(), std::numeric_limits<int>::min()}) {
     const std::string said = sentence(ErrorCode::invalid_argument, [&] { resolve_threads(asked); });
-    CHECK(mentions(said, text(asked)));
+    CHECK(mentions(said, str_cat(asked)));
     CHECK(mentions(said, "1024"));
   }
 }

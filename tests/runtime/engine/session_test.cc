@@ -155,7 +155,7 @@ TEST_CASE("one session takes any size and batch, in any order, and gives a fresh
   Session reused(model.program, {.threads = 1});
   for (int round = 0; round < 2; ++round)
     for (const Shape& size : sizes) {
-      CAPTURE(text(size));
+      CAPTURE(str_cat(size));
       const Tensor input = noise(size, 7);
       Session fresh(model.program, {.threads = 1});
       const auto expected = run(fresh, input.view());
@@ -427,12 +427,12 @@ TEST_CASE("the memory limit counts weights, arena and scratch, and is exact") {
     // The kernels' workspace serves for other steps between two runs; what goes beyond it counts.
     CHECK(sentence(ErrorCode::limit, [&] { enough.scratch(workspace); }) == "");
     CHECK(mentions(sentence(ErrorCode::limit, [&] { enough.scratch(workspace + 1); }),
-                   text(needed + workspace + 1)));
+                   str_cat(needed + workspace + 1)));
 
     Session short_of_one(model.program, {.threads = 1, .memory_limit = needed - 1});
     const std::string said = sentence(ErrorCode::limit, [&] { short_of_one.run(input.view()); });
-    CHECK(mentions(said, text(needed)));
-    CHECK(mentions(said, text(needed - 1)));
+    CHECK(mentions(said, str_cat(needed)));
+    CHECK(mentions(said, str_cat(needed - 1)));
     CHECK(short_of_one.arena_bytes() == 0);
   }
 }
@@ -545,7 +545,7 @@ TEST_CASE("the observer hears of every node that ran, in order, and sees what it
 TEST_CASE("the number of threads does not change a bit") {
   const Model model = tiny_model("deeplabv3");
   for (const Shape& size : {Shape{1, 57, 83, 3}, Shape{2, 16, 200, 3}}) {
-    CAPTURE(text(size));
+    CAPTURE(str_cat(size));
     const Tensor input = noise(size);
     Session one(model.program, {.threads = 1});
     const auto expected = run(one, input.view());
@@ -597,7 +597,7 @@ TEST_CASE("bytes that the caller sets aside count against the memory limit") {
                              least_workspace(*model.program, size, 1);
   Session session(model.program, {.threads = 1, .memory_limit = needed + 1000});
   session.set_aside(1001);
-  CHECK(mentions(sentence(ErrorCode::limit, [&] { session.reserve(size); }), text(needed + 1001)));
+  CHECK(mentions(sentence(ErrorCode::limit, [&] { session.reserve(size); }), str_cat(needed + 1001)));
   session.set_aside(1000);
   CHECK(model.program->packed_bytes() + session.reserve(size).arena_bytes() == needed);
   session.set_aside(0);
@@ -605,7 +605,8 @@ TEST_CASE("bytes that the caller sets aside count against the memory limit") {
   session.set_aside(1000);  // what the arena took in the meantime is given back
   session.reserve(size);
   CHECK(model.program->packed_bytes() + session.arena_bytes() == needed);
-  CHECK(mentions(sentence(ErrorCode::limit, [&] { session.set_aside(needed + 1001); }), text(needed + 1000)));
+  CHECK(mentions(sentence(ErrorCode::limit, [&] { session.set_aside(needed + 1001); }),
+                 str_cat(needed + 1000)));
 }
 
 TEST_CASE("eight sessions at once on one program give what one gives alone") {

@@ -64,7 +64,7 @@ TEST_CASE("what is no class dictionary is refused with its line") {
   CHECK(refusal("road,1,2,3\nroad,4,5,6") == "class_dict.csv: line 2: the class road is given twice");
   CHECK(refusal("road,1,2,3\ncar,1,2,3") == "class_dict.csv: line 2: the colour of car is that of road");
   std::string many;
-  for (int i = 0; i < 256; ++i) many += text("c", i, ",0,1,", i, "\n");
+  for (int i = 0; i < 256; ++i) many += str_cat("c", i, ",0,1,", i, "\n");
   CHECK(refusal(many) == "class_dict.csv: more than 255 classes");
 }
 

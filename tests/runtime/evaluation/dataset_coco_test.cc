@@ -63,8 +63,8 @@ struct CocoTree : DatasetTree {
 };
 
 std::string annotation(int category, const std::string& segmentation, int image = 7) {
-  return text(R"({"segmentation":)", segmentation, R"(,"area":2.5,"iscrowd":0,"image_id":)", image,
-              R"(,"bbox":[0,0,1,1],"category_id":)", category, R"(,"id":5})");
+  return str_cat(R"({"segmentation":)", segmentation, R"(,"area":2.5,"iscrowd":0,"image_id":)", image,
+                 R"(,"bbox":[0,0,1,1],"category_id":)", category, R"(,"id":5})");
 }
 
 const std::string whole = "[[0,0,0,2,3,2,3,0]]", left = "[[0,0,0,2,1,2,1,0]]";
@@ -280,8 +280,8 @@ TEST_CASE("coco-voc: files that are no annotations are refused") {
                          R"("annotations":[]})"),
                  "two images have the id 1"));
   for (const char* name : {"../a.jpg", "/etc/passwd", "", "..", "a\\u001b.jpg"})
-    CHECK(contains(refused(text(R"({"images":[{"id":1,"file_name":")", name,
-                                R"(","width":3,"height":2}],"annotations":[]})")),
+    CHECK(contains(refused(str_cat(R"({"images":[{"id":1,"file_name":")", name,
+                                   R"(","width":3,"height":2}],"annotations":[]})")),
                    "image 1 has a file name that leads elsewhere"));
 }
 
@@ -300,8 +300,8 @@ TEST_CASE("coco-voc: polygons and masks are drawn as another program draws them"
     return;
   }
   const TemporaryFolder folder;
-  const std::string command = text("/usr/bin/python3 '", ATROUS_SOURCE_DIR,
-                                   "/tests/python/draw_coco_masks.py' '", folder.path(), "'");
+  const std::string command = str_cat("/usr/bin/python3 '", ATROUS_SOURCE_DIR,
+                                      "/tests/python/draw_coco_masks.py' '", folder.path(), "'");
   REQUIRE(std::system(command.c_str()) == 0);
   const Dataset dataset = open_dataset("coco-voc", folder.path());
   CHECK(dataset.samples.size() == 120);

@@ -29,8 +29,9 @@ bool can_run() {
 std::vector<std::string> pillows(const std::string& folder, int void_label) {
   const TemporaryFolder temporary;
   const std::string out = temporary / "sums.txt";
-  const std::string command = text("/usr/bin/python3 '", ATROUS_SOURCE_DIR, "/tests/python/sum_labels.py' '",
-                                   data_folder, folder, "' ", void_label, " > '", out, "'");
+  const std::string command =
+      str_cat("/usr/bin/python3 '", ATROUS_SOURCE_DIR, "/tests/python/sum_labels.py' '", data_folder, folder,
+              "' ", void_label, " > '", out, "'");
   REQUIRE(std::system(command.c_str()) == 0);
   std::vector<std::string> lines;
   std::ifstream file(out);
@@ -45,7 +46,7 @@ std::vector<std::string> ours(const Dataset& dataset) {
     std::int64_t sum = 0;
     for (std::size_t i = 0; i < map.labels.size(); ++i)
       sum += (map.labels[i] + 1) * static_cast<std::int64_t>(i % 65521);
-    lines.push_back(text(sample.name, " ", map.width, " ", map.height, " ", sum));
+    lines.push_back(str_cat(sample.name, " ", map.width, " ", map.height, " ", sum));
   }
   return lines;
 }

@@ -63,7 +63,7 @@ TEST_CASE("every kind names the folder it did not find, and its layout") {
       open_dataset(kind.name, tree / "none", {"val", tree / "labels"});
     });
     CHECK(said.starts_with(tree / "none"));
-    CHECK(contains(said, text("(", kind.name, ": ", kind.layout, ")")));
+    CHECK(contains(said, str_cat("(", kind.name, ": ", kind.layout, ")")));
   }
 }
 
@@ -337,13 +337,13 @@ TEST_CASE("pairs: label maps whose names have one ending for all, as CamVid's NA
     CAPTURE(ending);
     const DatasetTree tree;
     for (const char* name : {"a", "a_1", "b"}) {
-      tree.photo(text("photos/", name, ".jpg"));
-      tree.labels(text("labels/", name, ending, ".png"), {static_cast<std::uint8_t>(name[0])});
+      tree.photo(str_cat("photos/", name, ".jpg"));
+      tree.labels(str_cat("labels/", name, ending, ".png"), {static_cast<std::uint8_t>(name[0])});
     }
     tree.labels("labels/b_other.png", {0});  // which a has not
     const Dataset dataset = open_dataset("pairs", tree / "photos", {"", tree / "labels"});
     CHECK(names(dataset) == std::vector<std::string>{"a", "a_1", "b"});
-    CHECK(dataset.samples[1].label == tree / text("labels/a_1", ending, ".png"));
+    CHECK(dataset.samples[1].label == tree / str_cat("labels/a_1", ending, ".png"));
     CHECK(truth(dataset, 2) == Labels{'b'});
   }
 }
@@ -351,8 +351,8 @@ TEST_CASE("pairs: label maps whose names have one ending for all, as CamVid's NA
 TEST_CASE("pairs: an ending tells label maps from photos in one folder") {
   const DatasetTree tree;
   for (const char* name : {"a", "b"}) {
-    tree.photo(text(name, ".png"));
-    tree.labels(text(name, "_L.png"), {static_cast<std::uint8_t>(name[0])});
+    tree.photo(str_cat(name, ".png"));
+    tree.labels(str_cat(name, "_L.png"), {static_cast<std::uint8_t>(name[0])});
   }
   const Dataset dataset = open_dataset("pairs", tree.root(), {"", tree.root()});
   CHECK(names(dataset) == std::vector<std::string>{"a", "b"});
@@ -367,24 +367,25 @@ TEST_CASE("pairs: an ending tells label maps from photos in one folder") {
 TEST_CASE(
     "pairs: two endings that could be meant are refused with both names, and a missing one is missing") {
   const DatasetTree tree;
-  for (const char* name : {"a", "b"}) tree.photo(text("photos/", name, ".jpg"));
+  for (const char* name : {"a", "b"}) tree.photo(str_cat("photos/", name, ".jpg"));
   for (const char* name : {"a_edge", "a_mask", "b_edge", "b_mask"})
-    tree.labels(text("labels/", name, ".png"), {1});
+    tree.labels(str_cat("labels/", name, ".png"), {1});
   const DatasetOptions options{"", tree / "labels"};
   const std::string said = sentence([&] { open_dataset("pairs", tree / "photos", options); });
   CHECK(contains(said, "labels/a_edge.png: a_mask.png is there too, and either could be"));
   CHECK(contains(said, "photos/a.jpg"));
   // A name of a photo's own comes first.
-  for (const char* name : {"a", "b"}) tree.labels(text("labels/", name, ".png"), {7});
+  for (const char* name : {"a", "b"}) tree.labels(str_cat("labels/", name, ".png"), {7});
   CHECK(truth(open_dataset("pairs", tree / "photos", options)) == Labels{7});
-  for (const char* name : {"a.png", "b.png", "b_edge.png", "b_mask.png"}) tree.remove(text("labels/", name));
+  for (const char* name : {"a.png", "b.png", "b_edge.png", "b_mask.png"})
+    tree.remove(str_cat("labels/", name));
   CHECK(contains(sentence([&] { open_dataset("pairs", tree / "photos", options); }),
                  "a.png: no such label map; 2 of 2 photos have none"));
 }
 
 TEST_CASE("label maps may be BMP or PNM, of which a name has one") {
   const DatasetTree tree;
-  for (const char* name : {"a", "b"}) tree.photo(text("photos/", name, ".jpg"));
+  for (const char* name : {"a", "b"}) tree.photo(str_cat("photos/", name, ".jpg"));
   tree.file("labels/a.pgm", "P5 2 1 255\n\1\2");
   tree.file("labels/b.PNM", "P5 1 1 255\n\3");
   const DatasetOptions options{"", tree / "labels"};

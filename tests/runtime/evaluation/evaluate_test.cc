@@ -435,7 +435,7 @@ TEST_CASE_FIXTURE(Masks, "255 stays void where that is asked for, where all is v
   const Evaluation nothing = evaluate(two, open(), options());
   CHECK(!nothing.binary_masks);
   CHECK(nothing.confusion.pixels() == 0);
-  CHECK(says(nothing, text("all ", nothing.all_pixels(), " pixels are void: nothing was compared")));
+  CHECK(says(nothing, str_cat("all ", nothing.all_pixels(), " pixels are void: nothing was compared")));
   CHECK(!nothing.metrics().mean_iou);
   CHECK(!nothing.metrics().pixel_accuracy);
 
@@ -545,8 +545,8 @@ TEST_CASE_FIXTURE(Predicted, "predictions may have any form and name that labels
   const LabelMap first = predicted(0), second = predicted(1);
   std::filesystem::rename(path(2), predictions + "/c.labels.png");
   write_file(path(0), encode_png(colourise(first, model.palette)));
-  std::string head = text("{'descr': '|u1', 'fortran_order': False, 'shape': (", second.height, ", ",
-                          second.width, "), }\n");
+  std::string head = str_cat("{'descr': '|u1', 'fortran_order': False, 'shape': (", second.height, ", ",
+                             second.width, "), }\n");
   head = std::string("\x93NUMPY\1\0", 8) + static_cast<char>(head.size()) + '\0' + head;
   head.append(second.labels.begin(), second.labels.end());
   std::filesystem::remove(path(1));

@@ -409,6 +409,6 @@ TEST_CASE("label maps that cannot be resized are refused") {
   const LabelMap dot = map_of(1, 1, {0});
   for (const auto& size : {std::pair{0, 1}, {1, 0}, {-3, 1}, {1, 16385}})
     CHECK(sentence([&] { resize_nearest(dot, size.first, size.second); }) ==
-          text("resize to ", size.first, "x", size.second, ": a side is outside 1..16384"));
+          str_cat("resize to ", size.first, "x", size.second, ": a side is outside 1..16384"));
   CHECK(contains(sentence([] { resize_nearest(map_of(2, 2, {0}), 1, 1); }), "needs 4 labels, found 1"));
 }

@@ -261,14 +261,14 @@ TEST_CASE("Pillow and NumPy read what we write") {
   }
   const TemporaryFolder folder;
   for (const int channels : {1, 3, 4}) {
-    write_file(folder / text("ours_noise", channels, ".png"), encode_png(noise(83, 61, channels)));
-    write_file(folder / text("ours_smooth", channels, ".png"),
+    write_file(folder / str_cat("ours_noise", channels, ".png"), encode_png(noise(83, 61, channels)));
+    write_file(folder / str_cat("ours_smooth", channels, ".png"),
                encode_png(resize_bilinear(noise(9, 7, channels), 83, 61)));
   }
   // Pillow's decoder is libjpeg's: of our JPEGs it makes what our own reader makes, but for rounding.
   const Image smooth = resize_bilinear(noise(9, 7, 3), 83, 61);
   for (const int quality : {30, 90, 95})
-    write_file(folder / text("ours_quality", quality, ".jpg"), encode_jpeg(smooth, quality));
+    write_file(folder / str_cat("ours_quality", quality, ".jpg"), encode_jpeg(smooth, quality));
   const Image grey = noise(83, 61, 1);
   write_file(folder / "ours_labels.png", encode_png(LabelMap{83, 61, grey.pixels}, voc_palette(256)));
   Tensor tensor({2, 3, 4, 5});
@@ -277,16 +277,16 @@ TEST_CASE("Pillow and NumPy read what we write") {
 
   make_images("decode", folder);
   for (const int channels : {1, 3, 4}) {
-    CHECK(raw_picture(folder / text("ours_noise", channels, ".raw"), 83, 61, channels) ==
+    CHECK(raw_picture(folder / str_cat("ours_noise", channels, ".raw"), 83, 61, channels) ==
           noise(83, 61, channels));
-    CHECK(raw_picture(folder / text("ours_smooth", channels, ".raw"), 83, 61, channels) ==
+    CHECK(raw_picture(folder / str_cat("ours_smooth", channels, ".raw"), 83, 61, channels) ==
           resize_bilinear(noise(9, 7, channels), 83, 61));
   }
   double before = 1000;
   for (const int quality : {30, 90, 95}) {
     CAPTURE(quality);
-    const Image theirs = raw_picture(folder / text("ours_quality", quality, ".raw"), 83, 61, 3);
-    CHECK(mean_difference(read_image_file(folder / text("ours_quality", quality, ".jpg")), theirs) <
+    const Image theirs = raw_picture(folder / str_cat("ours_quality", quality, ".raw"), 83, 61, 3);
+    CHECK(mean_difference(read_image_file(folder / str_cat("ours_quality", quality, ".jpg")), theirs) <
           closeness);
     const double loss = mean_difference(theirs, smooth);
     CHECK(loss < before);

@@ -435,8 +435,8 @@ TEST_CASE("a second picture is ignored in a file, and refused where one alone is
   for (const FileBytes& one : {grey_png(), grey_jpeg(), pnm})
     for (const FileBytes& second : {grey_png(), grey_jpeg(), pnm}) {
       CHECK(read_image(one + second, "photo") == read_image(one, "photo"));
-      CHECK(contains(refusal(one + second), text("a second picture begins at byte ", one.size(), " of ",
-                                                 one.size() + second.size())));
+      CHECK(contains(refusal(one + second), str_cat("a second picture begins at byte ", one.size(), " of ",
+                                                    one.size() + second.size())));
     }
   // A motion photo's video, a byte too many, and what a JPEG says is there.
   for (const FileBytes& rest : {bytes({0, 0, 0, 24}) + bytes("ftypmp42"), bytes("\n"), FileBytes{}})

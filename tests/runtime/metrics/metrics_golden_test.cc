@@ -51,12 +51,12 @@ TEST_CASE("metrics and curves are scikit-learn's") {
     const Metrics m = compute_metrics(matrix, &scores);
     for (int c = 0; c < classes; ++c) {
       const ClassMetrics& found = m.classes[static_cast<std::size_t>(c)];
-      check_ratio(g, text("iou.", c), found.iou);
-      check_ratio(g, text("dice.", c), found.dice);
-      check_ratio(g, text("precision.", c), found.precision);
-      check_ratio(g, text("recall.", c), found.recall);
-      check_ratio(g, text("average_precision.", c), found.average_precision);
-      if (g.has(text("curve.", c))) check_curve(g[text("curve.", c)], precision_recall(scores, c));
+      check_ratio(g, str_cat("iou.", c), found.iou);
+      check_ratio(g, str_cat("dice.", c), found.dice);
+      check_ratio(g, str_cat("precision.", c), found.precision);
+      check_ratio(g, str_cat("recall.", c), found.recall);
+      check_ratio(g, str_cat("average_precision.", c), found.average_precision);
+      if (g.has(str_cat("curve.", c))) check_curve(g[str_cat("curve.", c)], precision_recall(scores, c));
     }
     check_ratio(g, "mean_iou", m.mean_iou);
     check_ratio(g, "mean_dice", m.mean_dice);

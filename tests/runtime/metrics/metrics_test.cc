@@ -401,7 +401,7 @@ TEST_CASE("logits of another shape than the truth's are refused with both") {
   const LabelMap truth = map_of(2, 1, {0, 0});
   for (const Shape& shape : {Shape{1, 2, 1, 3}, Shape{1, 1, 2, 4}, Shape{2, 1, 2, 3}}) {
     const std::string said = invalid([&] { h.add(Tensor::zeros(shape).view(), truth); });
-    CHECK(said == text("logits: expected [1, 1, 2, 3], found ", shape));
+    CHECK(said == str_cat("logits: expected [1, 1, 2, 3], found ", shape));
   }
   CHECK(contains(invalid([&] { h.add(Tensor::zeros({1, 1, 2, 3}).view(), truth, 255, 0); }), "0 threads"));
 }

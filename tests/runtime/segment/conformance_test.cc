@@ -255,7 +255,7 @@ void run_case(const Row& row, const fs::path& folder, const Model& model, Sessio
   const std::size_t step_at = row.at("note").find("::");  // "[:, :, ::3, ::3]"
   const std::int64_t step = step_at == std::string::npos ? 1 : std::stoll(row.at("note").substr(step_at + 2));
   const Tensor seen = subsampled(whole, step);
-  REQUIRE(text(seen.shape()) == text(expected.shape()));
+  REQUIRE(str_cat(seen.shape()) == str_cat(expected.shape()));
 
   const double noise = row.at("float_noise").empty() ? 0 : std::stod(row.at("float_noise"));
   const double tolerance = std::max(2e-5, 10 * noise);

@@ -24,7 +24,7 @@ TEST_CASE("a network on fast kernels gives the references' logits, on every inst
       const Model model = make_model(state, std::nullopt, {.aux = aux, .isa = isa, .threads = 1});
       Session fast(model.program, {.threads = 1});
       for (const Shape& size : sizes) {
-        CAPTURE(text(size));
+        CAPTURE(str_cat(size));
         const Tensor input = noise(size, 5);
         const auto expected = run(slow, input.view());
         CHECK(deviation(run(fast, input.view()), expected) < 1e-5);

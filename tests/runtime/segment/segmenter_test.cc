@@ -264,7 +264,7 @@ TEST_CASE_FIXTURE(Fixture, "the memory limit holds for upsampling too") {
   Session tight(model.program, {.threads = 1, .memory_limit = network + 100});
   tight.run(noise(size).view());
   CHECK(mentions(sentence(ErrorCode::limit, [&] { label(tight, 0, 4000, 4000, nullptr); }),
-                 text(network + 100)));
+                 str_cat(network + 100)));
 }
 
 TEST_CASE("class shares count every pixel once, the most frequent class first") {

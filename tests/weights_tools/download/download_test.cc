@@ -289,12 +289,12 @@ TEST_CASE_FIXTURE(Download, "redirects in a circle and to other protocols end in
 TEST_CASE_FIXTURE(Download, "what a server answers in place of the file is said by its number") {
   for (const int status : {404, 410}) {
     const HttpServer server([&](const HttpRequest&) { return HttpAnswer{.status = status, .body = "gone"}; });
-    check_says(refused(server, ErrorCode::io), {server.url("/net.pth"), "no such file", text(status)});
+    check_says(refused(server, ErrorCode::io), {server.url("/net.pth"), "no such file", str_cat(status)});
   }
   for (const int status : {204, 206, 304, 401, 403, 500, 503}) {
     CAPTURE(status);
     const HttpServer server([&](const HttpRequest&) { return HttpAnswer{.status = status}; });
-    check_says(refused(server, ErrorCode::io), {server.url("/net.pth"), text("answered ", status)});
+    check_says(refused(server, ErrorCode::io), {server.url("/net.pth"), str_cat("answered ", status)});
   }
   CHECK(folder.files() == 0);
 }
@@ -530,8 +530,9 @@ TEST_CASE("the heads of answers are cut off the body, wherever the pieces end") 
 TEST_CASE("numbers in a head that are none are left out") {
   for (const char* value : {"", "x", "-5", "5x", "99999999999999999999", "5, 5"}) {
     CAPTURE(value);
-    const HttpHead head = parse_http_head(text("HTTP/1.1 206 OK\r\nContent-Length: ", value,
-                                               "\r\nContent-Range: bytes ", value, "-/", value, "\r\n\r\n"));
+    const HttpHead head =
+        parse_http_head(str_cat("HTTP/1.1 206 OK\r\nContent-Length: ", value, "\r\nContent-Range: bytes ",
+                                value, "-/", value, "\r\n\r\n"));
     CHECK_FALSE(head.length);
     CHECK_FALSE(head.range_total);
   }

@@ -12,8 +12,9 @@ namespace {
 Bytes shard(const std::vector<std::string>& names) {
   Bytes header, data;
   for (const auto& name : names) {
-    header += text(header.empty() ? "{" : ",", '"', name, R"(":{"dtype":"F32","shape":[1],"data_offsets":[)",
-                   data.size(), ",", data.size() + 4, "]}");
+    header +=
+        str_cat(header.empty() ? "{" : ",", '"', name, R"(":{"dtype":"F32","shape":[1],"data_offsets":[)",
+                data.size(), ",", data.size() + 4, "]}");
     data += floats({static_cast<float>(name.size())});
   }
   header += header.empty() ? "{}" : "}";
@@ -68,7 +69,7 @@ TEST_CASE("a bad index is refused with a sentence") {
   using Code = ErrorCode;
   const auto naming = [](const Bytes& name) { return index(R"("w":")" + name + '"'); };
   Bytes shards;
-  for (int i = 0; i < 1025; ++i) shards += text(i ? "," : "", '"', i, R"(":")", i, R"(.safetensors")");
+  for (int i = 0; i < 1025; ++i) shards += str_cat(i ? "," : "", '"', i, R"(":")", i, R"(.safetensors")");
   const BadFile rows[] = {
       {"cut short", R"({"weight_map": {"w":)", Code::malformed, "not UTF-8 JSON"},
       {"a list", R"(["weight_map"])", Code::malformed, "is a list, not an object"},

@@ -48,7 +48,7 @@ TEST_CASE("a WebP's unknown chunks, colour profile, missing padding and trailing
 TEST_CASE("a second picture behind a WebP is told, and where") {
   const FileBytes one = webp(webp_picture(7, 3, 1, 2, 3));
   CHECK(contains(sentence([&] { read_image(one + one, "photo", {.alone = true}); }),
-                 text("a second picture begins at byte ", one.size(), " of ", 2 * one.size())));
+                 str_cat("a second picture begins at byte ", one.size(), " of ", 2 * one.size())));
 }
 
 TEST_CASE("a WebP's EXIF orientation is applied where its header announces EXIF") {

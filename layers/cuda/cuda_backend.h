@@ -1,5 +1,5 @@
-// The CUDA back end: for every kind of layer an ordered list of implementations, as in cpu/backend.h. Which
-// of them runs is decided when the sizes are known: vendors' libraries first, ours where they refuse.
+// The CUDA back end: for every kind of layer an ordered list of implementations, as in cpu/cpu_backend.h.
+// Which of them runs is decided when the sizes are known: vendors' libraries first, ours where they refuse.
 #pragma once
 
 #include "layers/cuda/cuda.h"

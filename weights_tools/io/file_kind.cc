@@ -1,4 +1,4 @@
-#include "weights_tools/io/foreign.h"
+#include "weights_tools/io/file_kind.h"
 
 #include <algorithm>
 #include <array>

@@ -1,4 +1,4 @@
-#include "layers/cuda/conv/packed_conv2d.h"
+#include "layers/cuda/conv/padded_conv2d.h"
 
 #include <algorithm>
 #include <array>
@@ -34,13 +34,13 @@ bool can_pack(const Conv2d& conv, Precision precision) {
   return conv.groups == 1 || (device_pitch(in, precision) == in && device_pitch(out, precision) == out);
 }
 
-std::shared_ptr<const PackedConv2d> pack(const Conv2d& conv, Context& context) {
+std::shared_ptr<const PaddedConv2d> pack(const Conv2d& conv, Context& context) {
   const std::lock_guard lock(context.planning);
   Context::LastPacked& last = context.last_packed;
   if (auto packed = last.packed.lock(); packed && is_packed_from(last, conv)) return packed;
 
   const Precision precision = context.precision();
-  auto packed = std::make_shared<PackedConv2d>();
+  auto packed = std::make_shared<PaddedConv2d>();
   packed->in_channels = device_pitch(conv.in_channels(), precision);
   packed->out_channels = device_pitch(conv.out_channels(), precision);
   const std::int64_t group = conv.groups > 1 ? conv.weight.d1 : packed->in_channels;

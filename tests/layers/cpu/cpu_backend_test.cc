@@ -1,5 +1,5 @@
 // The CPU back end's choice of an implementation.
-#include "layers/cpu/backend.h"
+#include "layers/cpu/cpu_backend.h"
 
 #include <doctest/doctest.h>
 

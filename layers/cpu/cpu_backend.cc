@@ -1,4 +1,4 @@
-#include "layers/cpu/backend.h"
+#include "layers/cpu/cpu_backend.h"
 
 #include <algorithm>
 
@@ -34,9 +34,9 @@ class ReferenceKernel final : public Kernel {
 };
 
 // A layer for which kernels are made. Those of a convolution share its packed weights.
-class Subject {
+class KernelContext {
  public:
-  Subject(const Layer& layer, const CpuOptions& options) : layer(layer), options(options) {}
+  KernelContext(const Layer& layer, const CpuOptions& options) : layer(layer), options(options) {}
   const Layer& layer;
   const CpuOptions& options;
 
@@ -56,39 +56,39 @@ class Subject {
 struct Implementation {
   std::string_view name;
   // Null when it does not accept the layer.
-  std::unique_ptr<Kernel> (*make)(Subject&);
-  bool alone = false;  // where it accepts it always wins, and no others are made
+  std::unique_ptr<Kernel> (*make)(KernelContext&);
+  bool exclusive = false;  // where it accepts it always wins, and no others are made
 };
 
-constexpr Implementation reference{"reference", [](Subject& s) -> std::unique_ptr<Kernel> {
-                                     return std::make_unique<ReferenceKernel>(s.layer);
+constexpr Implementation reference{"reference", [](KernelContext& c) -> std::unique_ptr<Kernel> {
+                                     return std::make_unique<ReferenceKernel>(c.layer);
                                    }};
 
 constexpr Implementation conv2d_list[] = {
     {"depthwise",
-     [](Subject& s) -> std::unique_ptr<Kernel> {
-       const auto& conv = s.as<Conv2d>();
+     [](KernelContext& c) -> std::unique_ptr<Kernel> {
+       const auto& conv = c.as<Conv2d>();
        if (conv.groups == 1) return nullptr;  // of one channel: its output may be its residual's view
-       return make_conv2d_depthwise(conv, s.options.isa);
+       return make_conv2d_depthwise(conv, c.options.isa);
      },
      true},
     {"pointwise",
-     [](Subject& s) { return make_conv2d_pointwise(s.as<Conv2d>(), s.options.isa, s.options.threads); },
+     [](KernelContext& c) { return make_conv2d_pointwise(c.as<Conv2d>(), c.options.isa, c.options.threads); },
      true},
-    {"few_channels", [](Subject& s) { return make_conv2d_few_channels(s.as<Conv2d>(), s.options.isa); },
+    {"few_channels", [](KernelContext& c) { return make_conv2d_few_channels(c.as<Conv2d>(), c.options.isa); },
      true},
-    {"few_outputs", [](Subject& s) { return make_conv2d_few_outputs(s.as<Conv2d>(), s.options.isa); }},
-    {"winograd_6x6", [](Subject& s) { return make_conv2d_winograd(s.packed(), 6); }},
-    {"winograd_4x4", [](Subject& s) { return make_conv2d_winograd(s.packed(), 4); }},
-    {"winograd_3x3", [](Subject& s) { return make_conv2d_winograd(s.packed(), 3); }},
-    {"winograd_2x2", [](Subject& s) { return make_conv2d_winograd(s.packed(), 2); }},
-    {"implicit_gemm", [](Subject& s) { return make_conv2d_implicit_gemm(s.packed()); }},
+    {"few_outputs", [](KernelContext& c) { return make_conv2d_few_outputs(c.as<Conv2d>(), c.options.isa); }},
+    {"winograd_6x6", [](KernelContext& c) { return make_conv2d_winograd(c.packed(), 6); }},
+    {"winograd_4x4", [](KernelContext& c) { return make_conv2d_winograd(c.packed(), 4); }},
+    {"winograd_3x3", [](KernelContext& c) { return make_conv2d_winograd(c.packed(), 3); }},
+    {"winograd_2x2", [](KernelContext& c) { return make_conv2d_winograd(c.packed(), 2); }},
+    {"implicit_gemm", [](KernelContext& c) { return make_conv2d_implicit_gemm(c.packed()); }},
     reference,
 };
 
 constexpr Implementation conv_transpose2d_list[] = {
     {"depthwise",
-     [](Subject& s) { return make_conv_transpose2d_depthwise(s.as<ConvTranspose2d>(), s.options.isa); },
+     [](KernelContext& c) { return make_conv_transpose2d_depthwise(c.as<ConvTranspose2d>(), c.options.isa); },
      true},
     {"columns",
      [](Subject& s) {
@@ -96,14 +96,15 @@ constexpr Implementation conv_transpose2d_list[] = {
      },
      true},
     {"subpixel",
-     [](Subject& s) {
-       return make_conv_transpose2d_subpixel(s.as<ConvTranspose2d>(), s.options.isa, s.options.threads);
+     [](KernelContext& c) {
+       return make_conv_transpose2d_subpixel(c.as<ConvTranspose2d>(), c.options.isa, c.options.threads);
      }},
     reference,
 };
 
 constexpr Implementation max_pool2d_list[] = {
-    {"channelwise", [](Subject& s) { return make_max_pool2d_channelwise(s.as<MaxPool2d>(), s.options.isa); }},
+    {"channelwise",
+     [](KernelContext& c) { return make_max_pool2d_channelwise(c.as<MaxPool2d>(), c.options.isa); }},
     reference,
 };
 
@@ -120,79 +121,83 @@ constexpr Implementation l2_norm_list[] = {
 
 constexpr Implementation adaptive_avg_pool2d_list[] = {
     {"channelwise",
-     [](Subject& s) {
-       return make_adaptive_avg_pool2d_channelwise(s.as<AdaptiveAvgPool2d>(), s.options.isa);
+     [](KernelContext& c) {
+       return make_adaptive_avg_pool2d_channelwise(c.as<AdaptiveAvgPool2d>(), c.options.isa);
      }},
     reference,
 };
 
 constexpr Implementation resize_list[] = {
-    {"channelwise", [](Subject& s) { return make_resize_channelwise(s.as<Resize>(), s.options.isa); }},
+    {"channelwise", [](KernelContext& c) { return make_resize_channelwise(c.as<Resize>(), c.options.isa); }},
     reference,
 };
 
 constexpr Implementation activation_list[] = {
     {"elementwise",
-     [](Subject& s) { return make_activation_elementwise(s.as<Activation>(), s.options.isa); }},
+     [](KernelContext& c) { return make_activation_elementwise(c.as<Activation>(), c.options.isa); }},
     reference,
 };
 
 constexpr Implementation add_list[] = {
-    {"elementwise", [](Subject& s) { return make_add_elementwise(s.as<Add>(), s.options.isa); }},
+    {"elementwise", [](KernelContext& c) { return make_add_elementwise(c.as<Add>(), c.options.isa); }},
     reference,
 };
 
 constexpr Implementation mul_list[] = {
-    {"elementwise", [](Subject& s) { return make_mul_elementwise(s.as<Mul>(), s.options.isa); }},
+    {"elementwise", [](KernelContext& c) { return make_mul_elementwise(c.as<Mul>(), c.options.isa); }},
     reference,
 };
 
 constexpr Implementation max_list[] = {
-    {"elementwise", [](Subject& s) { return make_max_elementwise(s.as<Max>(), s.options.isa); }},
+    {"elementwise", [](KernelContext& c) { return make_max_elementwise(c.as<Max>(), c.options.isa); }},
     reference,
 };
 
 constexpr Implementation scale_list[] = {
-    {"elementwise", [](Subject& s) { return make_scale_elementwise(s.as<Scale>(), s.options.isa); }},
+    {"elementwise", [](KernelContext& c) { return make_scale_elementwise(c.as<Scale>(), c.options.isa); }},
     reference,
 };
 
 constexpr Implementation crop_list[] = {
-    {"copy", [](Subject& s) { return make_crop_copy(s.as<Crop>()); }},
+    {"copy", [](KernelContext& c) { return make_crop_copy(c.as<Crop>()); }},
     reference,
 };
 
 constexpr Implementation concat_list[] = {
-    {"copy", [](Subject& s) { return make_concat_copy(s.as<Concat>()); }},
+    {"copy", [](KernelContext& c) { return make_concat_copy(c.as<Concat>()); }},
     reference,
 };
 
 constexpr Implementation encoding_list[] = {
-    {"channelwise", [](Subject& s) { return make_encoding_channelwise(s.as<Encoding>(), s.options.isa); }},
+    {"channelwise",
+     [](KernelContext& c) { return make_encoding_channelwise(c.as<Encoding>(), c.options.isa); }},
     reference,
 };
 
 constexpr Implementation group_norm_list[] = {
-    {"channelwise", [](Subject& s) { return make_group_norm_channelwise(s.as<GroupNorm>(), s.options.isa); }},
+    {"channelwise",
+     [](KernelContext& c) { return make_group_norm_channelwise(c.as<GroupNorm>(), c.options.isa); }},
     reference,
 };
 
 constexpr Implementation position_attention_list[] = {
     {"blocked",
-     [](Subject& s) { return make_position_attention_blocked(s.as<PositionAttention>(), s.options.isa); }},
+     [](KernelContext& c) {
+       return make_position_attention_blocked(c.as<PositionAttention>(), c.options.isa);
+     }},
     reference,
 };
 
 constexpr Implementation expand_depthwise_list[] = {
     {"banded",
-     [](Subject& s) { return make_expand_depthwise_banded(s.as<ExpandDepthwise>(), s.options.isa); }},
+     [](KernelContext& c) { return make_expand_depthwise_banded(c.as<ExpandDepthwise>(), c.options.isa); }},
     reference,
 };
 
 constexpr Implementation gated_conv2d_list[] = {
     {"pointwise",
-     [](Subject& s) {
-       return make_gated_conv2d_pointwise(s.as<GatedConv2d>(), s.options.isa, s.options.threads);
+     [](KernelContext& c) {
+       return make_gated_conv2d_pointwise(c.as<GatedConv2d>(), c.options.isa, c.options.threads);
      }},
     reference,
 };
@@ -230,10 +235,10 @@ std::span<const Implementation> implementations(const Layer& layer) {
 
 std::vector<std::unique_ptr<Kernel>> make_cpu_kernels(const Node& node, const CpuOptions& options) {
   const auto list = implementations(node.layer);
-  Subject subject(node.layer, options);
+  KernelContext context(node.layer, options);
   std::vector<std::unique_ptr<Kernel>> kernels;
   const auto make = [&](const Implementation& i) {
-    if (auto kernel = i.make(subject)) kernels.push_back(std::move(kernel));
+    if (auto kernel = i.make(context)) kernels.push_back(std::move(kernel));
   };
   if (!options.force.empty())
     for (const Implementation& i : list)
@@ -242,7 +247,7 @@ std::vector<std::unique_ptr<Kernel>> make_cpu_kernels(const Node& node, const Cp
     for (const Implementation& i : list)
       if (i.name != reference.name) {
         make(i);
-        if (i.alone && !kernels.empty()) break;
+        if (i.exclusive && !kernels.empty()) break;
       }
   if (kernels.empty()) make(reference);
   return kernels;

@@ -8,7 +8,7 @@
 
 namespace atrous::cuda {
 
-struct PackedConv2d {
+struct PaddedConv2d {
   // As on the device: rounded up to a pitch, with zero weights and a zero bias for what is added.
   std::int64_t in_channels = 0, out_channels = 0;
   Memory weight;     // [out, kernel_h, kernel_w, in / groups], in the precision's type
@@ -22,7 +22,7 @@ struct PackedConv2d {
 bool can_pack(const Conv2d&, Precision);
 
 // The kernels of one layer, made one after the other, share what is packed.
-std::shared_ptr<const PackedConv2d> pack(const Conv2d&, Context&);
+std::shared_ptr<const PaddedConv2d> pack(const Conv2d&, Context&);
 
 // The layer without its data, for kernels to keep.
 Conv2d without_data(const Conv2d&);

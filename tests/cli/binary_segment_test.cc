@@ -94,7 +94,7 @@ TEST_CASE_FIXTURE(BinaryBench,
     CHECK_FALSE(labels == expected().labels);
   }
   for (const char* nonsense : {"0", "1", "-0.1", "1.5", "nan", "0.5x", "1e-1"})
-    refuse(2, segment({text("--threshold=", nonsense)}), {"--threshold", "between 0 and 1"});
+    refuse(2, segment({str_cat("--threshold=", nonsense)}), {"--threshold", "between 0 and 1"});
   write_safetensors(folder / "five.safetensors", tiny_state("fcn"), {});
   const Arguments five{"segment", dog, "-m", folder / "five.safetensors", "--threshold", "0.5"};
   refuse(2, five, {"--threshold", "five.safetensors has 5"});

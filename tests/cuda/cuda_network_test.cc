@@ -41,7 +41,7 @@ TEST_CASE("a network on the device gives the processor's logits") {
       // The first run of a size is plain, the second is recorded, the third replayed.
       for (int repetition = 0; repetition < 3; ++repetition)
         for (const Shape& size : sizes) {
-          CAPTURE(text(size));
+          CAPTURE(str_cat(size));
           const Tensor input = noise(size, static_cast<std::uint32_t>(7 + repetition));
           const auto expected = run(here, input.view());
           CHECK(deviation(run(there, input.view()), expected) < tolerance(precision));
@@ -63,11 +63,11 @@ TEST_CASE("every layer on the device gives what it gives on the processor") {
       CAPTURE(force);
       Session there(make_model(state, std::nullopt, {.device = device(Precision::fp32, force)}).program);
       for (const Shape& size : {Shape{1, 17, 20, 3}, Shape{2, 9, 7, 3}}) {
-        CAPTURE(text(size));
+        CAPTURE(str_cat(size));
         const auto layers = compare_layers(there, here, noise(size, 3).view());
         CHECK(layers.size() >= 20);
         for (const LayerDifference& layer : layers)
-          CHECK_MESSAGE(layer.difference.relative < 1e-5, layer.node, " ", text(layer.shape));
+          CHECK_MESSAGE(layer.difference.relative < 1e-5, layer.node, " ", str_cat(layer.shape));
       }
     }
   }

@@ -1,4 +1,4 @@
-#include "layers/cuda/backend.h"
+#include "layers/cuda/cuda_backend.h"
 
 #include <algorithm>
 
@@ -6,7 +6,7 @@
 #include "layers/cuda/conv/conv2d_cudnn.h"
 #include "layers/cuda/conv/convolutions.h"
 #include "layers/cuda/conv/matmul_cublaslt.h"
-#include "layers/cuda/kernels.h"
+#include "layers/cuda/cuda_kernels.h"
 
 namespace atrous::cuda {
 
@@ -17,7 +17,7 @@ template <class Run>
 class MapKernel final : public Kernel {
  public:
   MapKernel(std::shared_ptr<Context> context, Run run) : context_(std::move(context)), run_(std::move(run)) {}
-  std::string_view name() const override { return "own"; }
+  std::string_view name() const override { return "cuda"; }
   void run(const KernelCall& call) const override {
     std::vector<Map> in;
     for (const ConstView& view : call.inputs) in.push_back(map_of(view, *context_));
@@ -40,7 +40,7 @@ class BatchNormKernel final : public Kernel {
  public:
   BatchNormKernel(const BatchNorm& norm, std::shared_ptr<Context> context)
       : context_(std::move(context)), scale_(in_float(norm.scale)), shift_(in_float(norm.shift)) {}
-  std::string_view name() const override { return "own"; }
+  std::string_view name() const override { return "cuda"; }
   std::size_t packed_bytes() const override { return scale_.size() + shift_.size(); }
   void run(const KernelCall& call) const override {
     batch_norm(stream_of(call), static_cast<const float*>(scale_.data()),
@@ -66,7 +66,7 @@ class EncodingKernel final : public Kernel {
         smoothing_(in_float(e.smoothing, e.codewords)),
         scale_(in_float(e.scale, e.codewords)),
         shift_(in_float(e.shift, e.codewords)) {}
-  std::string_view name() const override { return "own"; }
+  std::string_view name() const override { return "cuda"; }
   std::size_t packed_bytes() const override {
     return codeword_.size() + smoothing_.size() + scale_.size() + shift_.size();
   }
@@ -116,7 +116,7 @@ class GroupNormKernel final : public Kernel {
                           Precision::fp32)),
         bias_(to_device(std::span(norm.bias.get(), static_cast<std::size_t>(norm.channels)),
                         Precision::fp32)) {}
-  std::string_view name() const override { return "own"; }
+  std::string_view name() const override { return "cuda"; }
   std::size_t packed_bytes() const override { return weight_.size() + bias_.size(); }
   std::size_t workspace_bytes(std::span<const Shape> in, const Shape&, int) const override {
     const std::int64_t floats = checked_add(moments(in[0]), 3 * in[0].n * in[0].c, "group_norm: workspace");
@@ -145,7 +145,7 @@ class GroupNormKernel final : public Kernel {
 class PositionAttentionKernel final : public Kernel {
  public:
   explicit PositionAttentionKernel(std::shared_ptr<Context> context) : context_(std::move(context)) {}
-  std::string_view name() const override { return "own"; }
+  std::string_view name() const override { return "cuda"; }
   std::size_t workspace_bytes(std::span<const Shape> in, const Shape&, int) const override {
     const std::int64_t pixels = checked_multiply(in[2].h, in[2].w, what);
     const std::int64_t floats = checked_add(checked_multiply(rows(pixels), pixels, what),
@@ -214,22 +214,22 @@ constexpr Implementation conv2d_list[] = {
     {"direct", of_layer<Conv2d, make_conv2d_direct>},
 };
 constexpr Implementation conv_transpose2d_list[] = {
-    {"gather", of_layer<ConvTranspose2d, make_conv_transpose2d>},
+    {"direct", of_layer<ConvTranspose2d, make_conv_transpose2d>},
 };
 
 constexpr Implementation batch_norm_list[] = {
-    {"own", [](const Layer& layer, Context_ context) -> std::unique_ptr<Kernel> {
+    {"cuda", [](const Layer& layer, Context_ context) -> std::unique_ptr<Kernel> {
        return std::make_unique<BatchNormKernel>(std::get<BatchNorm>(layer), context);
      }}};
 constexpr Implementation activation_list[] = {
-    {"own", [](const Layer& layer, Context_ context) {
+    {"cuda", [](const Layer& layer, Context_ context) {
        return map_kernel(context,
                          [kind = std::get<Activation>(layer).kind](cudaStream_t stream, auto& in, Map out) {
                            activation(stream, kind, in[0], out);
                          });
      }}};
 constexpr Implementation max_pool2d_list[] = {
-    {"own", [](const Layer& layer, Context_ context) {
+    {"cuda", [](const Layer& layer, Context_ context) {
        return map_kernel(context,
                          [pool = std::get<MaxPool2d>(layer)](cudaStream_t stream, auto& in, Map out) {
                            max_pool2d(stream, pool, in[0], out);
@@ -247,17 +247,17 @@ constexpr Implementation l2_norm_list[] = {
        return std::make_unique<L2NormKernel>(std::get<L2Norm>(layer), context);
      }}};
 constexpr Implementation adaptive_avg_pool2d_list[] = {
-    {"own", [](const Layer&, Context_ context) {
+    {"cuda", [](const Layer&, Context_ context) {
        return map_kernel(
            context, [](cudaStream_t stream, auto& in, Map out) { adaptive_avg_pool2d(stream, in[0], out); });
      }}};
 constexpr Implementation resize_list[] = {
-    {"own", [](const Layer& layer, Context_ context) {
+    {"cuda", [](const Layer& layer, Context_ context) {
        return map_kernel(context, [how = std::get<Resize>(layer)](cudaStream_t stream, auto& in, Map out) {
          resize(stream, how, in[0], out);
        });
      }}};
-constexpr Implementation concat_list[] = {{"own", [](const Layer&, Context_ context) {
+constexpr Implementation concat_list[] = {{"cuda", [](const Layer&, Context_ context) {
                                              return map_kernel(context,
                                                                [](cudaStream_t stream, auto& in, Map out) {
                                                                  int channel = 0;
@@ -268,47 +268,47 @@ constexpr Implementation concat_list[] = {{"own", [](const Layer&, Context_ cont
                                                                });
                                            }}};
 constexpr Implementation add_list[] = {
-    {"own", [](const Layer&, Context_ context) {
+    {"cuda", [](const Layer&, Context_ context) {
        return map_kernel(context,
                          [](cudaStream_t stream, auto& in, Map out) { add(stream, in[0], in[1], out); });
      }}};
 constexpr Implementation mul_list[] = {
-    {"own", [](const Layer&, Context_ context) {
+    {"cuda", [](const Layer&, Context_ context) {
        return map_kernel(context,
                          [](cudaStream_t stream, auto& in, Map out) { mul(stream, in[0], in[1], out); });
      }}};
 constexpr Implementation max_list[] = {
-    {"own", [](const Layer&, Context_ context) {
+    {"cuda", [](const Layer&, Context_ context) {
        return map_kernel(context,
                          [](cudaStream_t stream, auto& in, Map out) { maximum(stream, in[0], in[1], out); });
      }}};
 constexpr Implementation scale_list[] = {
-    {"own", [](const Layer& layer, Context_ context) {
+    {"cuda", [](const Layer& layer, Context_ context) {
        return map_kernel(context,
                          [factor = std::get<Scale>(layer).factor](cudaStream_t stream, auto& in, Map out) {
                            scale(stream, factor, in[0], out);
                          });
      }}};
 constexpr Implementation crop_list[] = {
-    {"own", [](const Layer& layer, Context_ context) {
+    {"cuda", [](const Layer& layer, Context_ context) {
        return map_kernel(context, [cut = std::get<Crop>(layer)](cudaStream_t stream, auto& in, Map out) {
          crop(stream, static_cast<int>(cut.top), static_cast<int>(cut.left), in[0], out);
        });
      }}};
 constexpr Implementation encoding_list[] = {
-    {"own", [](const Layer& layer, Context_ context) -> std::unique_ptr<Kernel> {
+    {"cuda", [](const Layer& layer, Context_ context) -> std::unique_ptr<Kernel> {
        return std::make_unique<EncodingKernel>(std::get<Encoding>(layer), context);
      }}};
 constexpr Implementation group_norm_list[] = {
-    {"own", [](const Layer& layer, Context_ context) -> std::unique_ptr<Kernel> {
+    {"cuda", [](const Layer& layer, Context_ context) -> std::unique_ptr<Kernel> {
        return std::make_unique<GroupNormKernel>(std::get<GroupNorm>(layer), context);
      }}};
 constexpr Implementation position_attention_list[] = {
-    {"own", [](const Layer&, Context_ context) -> std::unique_ptr<Kernel> {
+    {"cuda", [](const Layer&, Context_ context) -> std::unique_ptr<Kernel> {
        return std::make_unique<PositionAttentionKernel>(context);
      }}};
 constexpr Implementation softmax_list[] = {
-    {"own", [](const Layer&, Context_ context) {
+    {"cuda", [](const Layer&, Context_ context) {
        return map_kernel(context,
                          [](cudaStream_t stream, auto& in, Map out) { softmax(stream, in[0], out); });
      }}};

@@ -1,4 +1,4 @@
-#include "layers/networks/foreign.h"
+#include "layers/networks/foreign_networks.h"
 
 #include <algorithm>
 #include <array>
@@ -124,8 +124,8 @@ std::string describe_foreign_network(const StateDict& state) {
   const bool is_resnet = found->network.ends_with("ResNet");
   std::string depth = on_resnet(state, found->resnet);
   if (is_resnet && !depth.empty()) depth = depth.substr(std::string_view(" on ResNet").size());
-  return text(found->network, depth, found->source.empty() ? "" : " (", found->source,
-              found->source.empty() ? "" : ")");
+  return str_cat(found->network, depth, found->source.empty() ? "" : " (", found->source,
+                 found->source.empty() ? "" : ")");
 }
 
 }  // namespace atrous

@@ -1,4 +1,4 @@
-#include "cli/models.h"
+#include "cli/model_argument.h"
 
 #include <filesystem>
 

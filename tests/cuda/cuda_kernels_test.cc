@@ -1,5 +1,5 @@
 // Every kernel that is no convolution, against its layer's reference.
-#include "layers/cuda/kernels.h"
+#include "layers/cuda/cuda_kernels.h"
 
 #include <doctest/doctest.h>
 
@@ -28,7 +28,7 @@ template <class Body>
 void for_each_shape(Body&& body) {
   for (const Setting& s : settings)
     for (const Shape& shape : odd_shapes) {
-      INFO(text_of(s), ", ", text(shape));
+      INFO(text_of(s), ", ", str_cat(shape));
       Random random(s.seed);
       body(s, shape, random);
     }
@@ -551,7 +551,7 @@ TEST_CASE("cuda upsample_argmax: the processor's labels and confidences") {
                           Case{{1, 1, 1, 3}, 5, 7}, Case{{1, 4, 5, 2}, 4, 5}, Case{{1, 9, 21, 21}, 33, 165},
                           Case{{1, 1, 40, 5}, 1, 300}, Case{{1, 40, 50, 19}, 13, 17},
                           Case{{1, 3, 140, 256}, 4, 150}, Case{{1, 5, 200, 150}, 5, 200}}) {
-      INFO(text_of(s), ", ", text(c.logits), " to ", c.height, " x ", c.width);
+      INFO(text_of(s), ", ", str_cat(c.logits), " to ", c.height, " x ", c.width);
       Random random(s.seed);
       Tensor logits = drawn_map(c.logits, random, Draw::floats, s.half);
       for (float& x : logits.values()) x = rounded(10 * x, s.half);

@@ -55,9 +55,9 @@ TEST_CASE("one channel of a sigmoid is binary, on its logits, as without a confi
 
 TEST_CASE("a softmax over one channel, by config.json, is refused by name") {
   for (const char* name : {"softmax", "softmax2d", "logsoftmax"}) {
-    const Hub hub(binary_state(), text(R"({"activation": ")", name, "\"}"));
+    const Hub hub(binary_state(), str_cat(R"({"activation": ")", name, "\"}"));
     CHECK(contains(hub.refusal(ErrorCode::mismatch),
-                   text("the config.json beside the weights says ", name, ",")));
+                   str_cat("the config.json beside the weights says ", name, ",")));
   }
 }
 
