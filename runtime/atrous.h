@@ -1,4 +1,4 @@
-// atrous: semantic segmentation from torchvision checkpoints, without a framework.
+// atrous: semantic segmentation from published checkpoints, without a framework.
 //
 // Basic use:
 //

@@ -7,12 +7,12 @@
 // A Module is a place in the state dict: m["conv1"] of the module "backbone.layer1.0" reads
 // "backbone.layer1.0.conv1.weight". A Var is a value of the graph that is being built.
 //
-// Nothing here throws over a key: what is missing or misshaped is collected in the KeyReport, building goes
-// on with a placeholder, and the caller reports all of it at once.
+// No function here throws over a key: missing and misshaped tensors are collected in the KeyReport, building
+// goes on with a placeholder, and the caller reports all of them at once.
 //
 // The same functions say what shapes a published network has. A Builder without a state dict takes the sizes
 // that the functions name as published (ConvOptions::out, Module::has) and writes down every key with its
-// shape: that is where seeded weights come from.
+// shape: seeded weights come from there.
 #pragma once
 
 #include <functional>
@@ -44,7 +44,7 @@ struct PublishedShapes {
   std::map<std::string, std::string, std::less<>> same_as = {};
 };
 
-// A tensor of the state dict as floats; data is null where it is missing or of no use.
+// A tensor of the state dict as floats; data is null where the tensor is missing or of no use.
 struct Parameter {
   std::vector<std::int64_t> shape;
   std::shared_ptr<const float> data;

@@ -67,23 +67,23 @@ std::size_t element_bytes(Precision);                         // of activations
 std::int64_t device_pitch(std::int64_t channels, Precision);  // as said above
 std::size_t device_bytes(const Shape&, Precision);            // Error(limit) on overflow
 
-// One caller's work on a device, done in the order in which it was put. Not for two threads at once. Whatever
-// waits reports failures of work put before it.
+// One caller's work on a device, done in the order in which it was put. Not for two threads at once. A
+// call that waits reports failures of the work put before.
 class DeviceQueue {
  public:
   virtual ~DeviceQueue() = default;
 
-  // Memory on the device, aligned to 256 bytes, valid until the next call. A larger size moves it: then its
-  // contents are lost and so is what was recorded. Error(limit) when the device has not enough.
+  // Memory on the device, aligned to 256 bytes, valid until the next call. Growth moves that memory:
+  // its contents and what was recorded are lost. Error(limit) when the device has not enough.
   virtual std::byte* reserve(std::size_t bytes) = 0;
 
-  // Puts the work that `enqueue` describes. With the same key it is the same work on the same addresses:
-  // from its second time on it may be recorded, and replayed as a whole.
+  // Puts the work that `enqueue` describes. The same key means the same work on the same addresses:
+  // from the second time on the work may be recorded, and replayed as a whole.
   virtual void run(std::uint64_t key, const std::function<void()>& enqueue) = 0;
   virtual void forget(std::uint64_t key) = 0;
 
   // Seconds from the work's begin on the device to its end. Work that is not recorded may wait for the calls
-  // that put it, microseconds each: a kernel quicker than its call seems as slow. Waits.
+  // that put work there, microseconds each: a kernel quicker than its call seems as slow. Waits.
   virtual double time(const std::function<void()>& enqueue) = 0;
 
   // fp32 in this process's memory -> the precision's type on the device.
@@ -112,7 +112,7 @@ struct DeviceModule {
   // The first member, of this size, in every version.
   std::uint64_t version = 0;
 
-  // Name and version of what it runs on: {"driver", "13.0"}, {"cuDNN", "9.19.0 (built with 9.19.0)"}.
+  // Name and version of what the module runs on: {"driver", "13.0"}, {"cuDNN", "9.19.0 (built with 9.19.0)"}.
   std::vector<std::pair<std::string, std::string>> (*libraries)();
   // Error(unsupported) saying why where no device can be had at all.
   std::vector<DeviceInfo> (*list)();

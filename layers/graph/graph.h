@@ -61,7 +61,7 @@ struct Graph {
 // How many nodes read each value; a graph output counts as one more reader.
 std::vector<int> count_readers(const Graph&);
 
-// The shape of the layer's output. Error(invalid_argument) when the inputs do not fit it.
+// The shape of the layer's output. Error(invalid_argument) when the inputs do not fit the layer.
 Shape output_shape(const Layer&, std::span<const Shape> inputs);
 
 // The shapes of all values for one input, indexed by ValueId. Values that no node produces any more stay

@@ -28,10 +28,10 @@ class Kernel {
   virtual ~Kernel() = default;
   virtual std::string_view name() const = 0;  // of the implementation: "reference", "implicit_gemm", ...
 
-  // Of the weights it holds. Kernels made for one node share them, and all name the whole.
+  // Of the weights that the kernel holds. Kernels made for one node share them, and all name the whole.
   virtual std::size_t packed_bytes() const { return 0; }
 
-  // The workspace that it runs best with, and the least that it runs with at all.
+  // The workspace that the kernel runs best with, and the least that it runs with at all.
   virtual std::size_t workspace_bytes(std::span<const Shape> inputs, const Shape& output, int threads) const {
     (void)inputs, (void)output, (void)threads;
     return 0;

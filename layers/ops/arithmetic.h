@@ -47,8 +47,8 @@ Shape output_shape(const Add&, const Shape& a, const Shape& b);
 Shape output_shape(const Mul&, const Shape& a, const Shape& b);
 Shape output_shape(const Max&, const Shape& a, const Shape& b);
 
-// How Mul's second map `b` of a shape that fits is walked through: floats from the value for one pixel to
-// that for the next, and from channel to channel; 0 where it is repeated.
+// How Mul's second map `b` of a shape that fits is walked through: floats from one pixel's value to the next
+// pixel's, and from channel to channel; 0 where values are repeated.
 struct Repeated {
   std::int64_t pixel = 0, channel = 0;
 };

@@ -92,7 +92,7 @@ inline std::int64_t residual_pitch(const ConstView& residual, const Shape& out) 
   return residual.shape == out ? residual.pitch : 0;
 }
 
-// The definition above, in plain loops. `residual` is null or as above; it may be the same view as out.
+// The definition above, in plain loops. `residual` is null or as above, and may be the same view as out.
 void conv2d_reference(const Conv2d&, ConstView in, const ConstView* residual, View out);
 
 }  // namespace atrous

@@ -50,7 +50,7 @@ void conv_transpose2d_reference(const ConvTranspose2d&, ConstView in, View out);
 
 // FCN's initialisation: a depthwise transposed convolution (groups = channels, kernel 2 * factor, stride
 // factor, padding factor / 2 for an even factor) whose kernel is the triangle (1 - |x - centre| / factor) in
-// both directions. It upsamples by `factor`; away from the outer factor / 2 pixels it equals bilinear
+// both directions. The layer upsamples by `factor`; away from the outer factor / 2 pixels it equals bilinear
 // resizing with align_corners = false. Error(invalid_argument) unless factor is even and positive.
 ConvTranspose2d bilinear_upsampling(std::int64_t channels, std::int64_t factor);
 

@@ -3,7 +3,7 @@
 //
 //   out = conv(in * gate)          gate: [n, 1, 1, channels of in]
 //
-// What a squeeze-excitation and the projection behind it compute. As one layer the gate may go into the
+// A squeeze-excitation and the projection behind the gate compute this. As one layer the gate may go into the
 // weights, of which there are few, instead of into the map. Source: Hu, Shen & Sun 2018,
 // "Squeeze-and-Excitation Networks".
 #pragma once

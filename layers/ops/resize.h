@@ -10,12 +10,12 @@
 //           (1 - f) * in[left] + f * in[right], and the same between two rows
 // nearest:  in[min(floor(x * r), w_in - 1)]
 //
-// A factor f instead of a size gives w_out = floor(w_in * f), and r = 1 / f unless it is to be computed from
+// A factor f instead of a size gives w_out = floor(w_in * f), and r = 1 / f unless r is to be computed from
 // the sizes (torch's recompute_scale_factor, and what torch did before 1.6). The two differ where w_in * f is
 // no whole number.
 //
-// All of it in fp32, as torch does; the weights sum to one. This is not Pillow's antialiased resize of
-// photos. Source: torch.nn.functional.interpolate.
+// Everything is computed in fp32, as by torch; the weights sum to one. This is not Pillow's antialiased
+// resize of photos. Source: torch.nn.functional.interpolate.
 #pragma once
 
 #include <span>
@@ -53,8 +53,8 @@ struct ResizeTap {
 void resize_taps(const Resize&, std::int64_t in_size, double out_size, std::span<ResizeTap> taps);
 void resize_taps(const Resize&, std::int64_t in_size, std::span<ResizeTap> taps);  // all of them
 
-// Into what a low-resolution map grows: out_h and out_w pixels for the whole of it, of which a caller may
-// take fewer, from the top left. Not whole where the network's input was padded and labels are wanted at
+// The size that a low-resolution map grows to: out_h and out_w pixels for the whole map, of which a caller
+// may take fewer, from the top left. Not whole where the network's input was padded and labels are wanted at
 // another size than the input's.
 struct Growth {
   bool align_corners = false;

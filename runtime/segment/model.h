@@ -18,7 +18,7 @@ namespace atrous {
 
 struct ModelOptions {
   // The network's in errors about what it computes; load_model() takes the file's. Of variants with the same
-  // keys, the one is taken that it names (NetworkOptions::named).
+  // keys, the one is taken that this names (NetworkOptions::named).
   std::string name = {};
   bool aux = false;  // build the auxiliary head too
   Hyper hyper = {};  // what the weights do not say, in place of the metadata's and the family's
@@ -29,7 +29,7 @@ struct ModelOptions {
       false;                 // leave out what only the processor's kernels fuse: for comparing with a device
   std::string weights = {};  // the prefix of the network to take from a file of several (LoadOptions)
   std::shared_ptr<Device> device =
-      nullptr;         // open_device() (open_device.h); null: the processor. It forces by itself
+      nullptr;         // open_device() (open_device.h); null: the processor. A device has its own force
   Config config = {};  // what the config.json beside the weights says; load_model() reads it itself
   // What the file calls its network (Checkpoint::arch), which decides before the name; load_model() reads it
   // too.

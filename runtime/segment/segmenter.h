@@ -53,7 +53,7 @@ inline const Image& picture_under(const Segmentation& s, const Image& photo) {
   return s.resized ? *s.resized : photo;
 }
 
-// The photo at the network's input size, and that normalised.
+// The photo at the network's input size, and the same picture normalised.
 struct Prepared {
   Image picture;
   Tensor input;
