@@ -78,7 +78,8 @@ Network build(Module m, std::string_view variant, Hyper& hyper) {
   const Module decoder = m["decoder"];
   Var x = feature_pyramid_attention(decoder["fpa"], maps.back());
   for (int level = depth - 1; level >= 2; --level)
-    x = global_attention_upsample(decoder[str_cat("gau", level - 1)], maps[static_cast<std::size_t>(level)], x);
+    x = global_attention_upsample(decoder[str_cat("gau", level - 1)], maps[static_cast<std::size_t>(level)],
+                                  x);
   const int stride = std::min(static_cast<int>(output_stride), 1 << depth);
   constexpr int least = 8;  // of the last map's sides: three poolings leave one pixel
   return smp_finish(m, x, maps.back(),
