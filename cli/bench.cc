@@ -218,7 +218,7 @@ int profile(const Options& options) {
                        std::string_view how, double s, double gmac, std::size_t workspace) {
     const double gflops = s > 0 ? 2 * gmac / s : 0;
     table.add({node, std::string(layer), output, std::string(how), fixed(s * 1e3, 3),
-               fixed(100 * s / total, 1) + "%", fixed(gmac, 3), fixed(gflops, 1), text(workspace / 1000)});
+               fixed(100 * s / total, 1) + "%", fixed(gmac, 3), fixed(gflops, 1), str_cat(workspace / 1000)});
     rows.push_back(json_object({{"node", node},
                                 {"layer", layer},
                                 {"output", output},

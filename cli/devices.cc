@@ -20,7 +20,7 @@ int run(bool json) {
     std::vector<JsonText> devices{json_object({{"device", "cpu"}, {"kind", isas}})};
     for (std::size_t i = 0; i < cuda.devices.size(); ++i) {
       const DeviceInfo& d = cuda.devices[i];
-      devices.push_back(json_object({{"device", text("cuda:", i)},
+      devices.push_back(json_object({{"device", str_cat("cuda:", i)},
                                      {"name", d.name},
                                      {"kind", d.kind},
                                      {"memory_bytes", d.memory_bytes},

@@ -228,7 +228,7 @@ EvaluateCallbacks callbacks(ProgressLine& line, Report* report, BatchSheet* shee
       complain(*p.failure);
     }
     if (p.done < p.all)
-      line.show(text(counter(p.done, p.all), ' ', printable(p.name), "  ", remaining(p)));
+      line.show(str_cat(counter(p.done, p.all), ' ', printable(p.name), "  ", remaining(p)));
     else
       line.clear();
   };
@@ -268,7 +268,7 @@ void write_outputs(const Options& o, const Evaluation& evaluation, Report* repor
 
 // As a shell reports a program that a signal ended.
 int stopped(const Options& o, std::size_t done, std::size_t all) {
-  complain(text(
+  complain(str_cat(
       "stopped after ", done, " of ", all, " images; ",
       o.resume.empty() ? "nothing is kept without --resume FILE" : "the same command goes on from there"));
   return 128 + stopping_signal;

@@ -171,25 +171,25 @@ std::string in_words(const Checkpoint& checkpoint, const Network& network, const
     line("architecture", model.architecture + (model.has_aux ? ", with an auxiliary head" : ""));
     std::vector<std::string> given, assumed;
     for (const Hyper::Choice& choice : model.choices)
-      (choice.assumed ? assumed : given).push_back(text(choice.key, '=', choice.value));
+      (choice.assumed ? assumed : given).push_back(str_cat(choice.key, '=', choice.value));
     if (!given.empty()) line("given", joined(given));
     if (!assumed.empty()) line("assumed", joined(assumed) + " (the weights do not say: --arch)");
     if (!model.choice.empty()) line("", model.choice);
-    line("classes", text(model.classes.size(), ": ", joined(model.classes)));
+    line("classes", str_cat(model.classes.size(), ": ", joined(model.classes)));
     line("photos", summary(model.preparation));
     if (model.answer().decision == Decision::sigmoid)
       line("answer",
-           text("one logit: ", model.classes[1], " where its sigmoid is above the threshold of 0.5"));
-    line(text("at ", network.width, 'x', network.height),
+           str_cat("one logit: ", model.classes[1], " where its sigmoid is above the threshold of 0.5"));
+    line(str_cat("at ", network.width, 'x', network.height),
          fixed(static_cast<double>(network.macs) / 1e9, 1) + " GMAC, " +
              megabytes(model.program->packed_bytes()) + " of weights, " + megabytes(network.arena_bytes) +
              " of activations and workspace");
   }
   const Tensors tensors = count_tensors(checkpoint.state);
-  line("parameters", text(tensors.parameters));
+  line("parameters", str_cat(tensors.parameters));
   std::vector<std::string> dtypes;
-  for (const auto& [name, count] : tensors.by_dtype) dtypes.push_back(text(count, ' ', name));
-  line("tensors", text(tensors.count, " (", joined(dtypes), ")"));
+  for (const auto& [name, count] : tensors.by_dtype) dtypes.push_back(str_cat(count, ' ', name));
+  line("tensors", str_cat(tensors.count, " (", joined(dtypes), ")"));
   line("container", std::string(name_of(checkpoint.container)));
   for (const std::string& note : checkpoint.notes) line("", note);
   if (!sha256.empty()) line("sha256", sha256);

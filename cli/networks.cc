@@ -52,7 +52,7 @@ std::string listing() {
 
 JsonText in_json(const PublishedCheckpoint& p) {
   return json_object({{"file", p.file},
-                      {"url", p.folder == by_hand ? JsonText() : JsonText(text(p.folder, p.file))},
+                      {"url", p.folder == by_hand ? JsonText() : JsonText(str_cat(p.folder, p.file))},
                       {"mebibytes", p.mebibytes},
                       {"miou", p.miou},
                       {"data", p.data}});

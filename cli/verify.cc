@@ -62,9 +62,9 @@ Finding run_stored_test(const Model& model, const Options& options, const SelfTe
   const double tolerance = static_cast<double>(test.tolerance);
   const bool holds = deviation <= tolerance;
   return {
-      text("self-test: ", test.values.size(), " logits at ", test.width, "x", test.height,
-           ", largest deviation ", scientific(deviation), " of the largest logit, tolerance ",
-           scientific(tolerance), holds ? ": holds" : ": FAILS"),
+      str_cat("self-test: ", test.values.size(), " logits at ", test.width, "x", test.height,
+              ", largest deviation ", scientific(deviation), " of the largest logit, tolerance ",
+              scientific(tolerance), holds ? ": holds" : ": FAILS"),
       holds,
       json_object(
           {{"check", "self-test"}, {"deviation", deviation}, {"tolerance", tolerance}, {"holds", holds}})};
@@ -100,7 +100,7 @@ Finding compare_with(const std::string& what, const Model& model, const Model& o
   for (const LayerDifference& l : layers) {
     const auto& d = l.difference;
     add_members(rows.emplace_back(json_object({{"layer", l.node}, {"kind", l.layer}})), d);
-    table.add({l.node, std::string(l.layer), text(l.shape), scientific(d.max_abs), scientific(d.relative),
+    table.add({l.node, std::string(l.layer), str_cat(l.shape), scientific(d.max_abs), scientific(d.relative),
                fixed(d.cosine, 9)});
   }
   const auto worst =
@@ -114,10 +114,10 @@ Finding compare_with(const std::string& what, const Model& model, const Model& o
                 ": holds");
   else
     sentence +=
-        text("against ", visible(what), ": the first layer that diverges is ", diverges->node, " (",
-             diverges->layer, "): max abs ", scientific(diverges->difference.max_abs), ", relative ",
-             scientific(diverges->difference.relative), ", cosine ", fixed(diverges->difference.cosine, 9),
-             ", tolerance ", scientific(options.tolerance), ": FAILS");
+        str_cat("against ", visible(what), ": the first layer that diverges is ", diverges->node, " (",
+                diverges->layer, "): max abs ", scientific(diverges->difference.max_abs), ", relative ",
+                scientific(diverges->difference.relative), ", cosine ", fixed(diverges->difference.cosine, 9),
+                ", tolerance ", scientific(options.tolerance), ": FAILS");
   return {sentence, holds,
           json_object({{"check", what},
                        {"layers", json_list(rows)},
@@ -153,9 +153,9 @@ Finding compare_with_logits(const Model& model, const Options& options) {
   JsonText json =
       json_object({{"check", options.reference}, {"tolerance", options.tolerance}, {"holds", holds}});
   add_members(json, worst);
-  return {text("against ", options.reference, ": max abs ", scientific(worst.max_abs), ", relative ",
-               scientific(worst.relative), ", cosine ", fixed(worst.cosine, 9), ", tolerance ",
-               scientific(options.tolerance), holds ? ": holds" : ": FAILS"),
+  return {str_cat("against ", options.reference, ": max abs ", scientific(worst.max_abs), ", relative ",
+                  scientific(worst.relative), ", cosine ", fixed(worst.cosine, 9), ", tolerance ",
+                  scientific(options.tolerance), holds ? ": holds" : ": FAILS"),
           holds, json};
 }
 

@@ -28,7 +28,7 @@ JsonText number(float value) {
   if (!std::isfinite(value))
     fail(ErrorCode::invalid_argument, "metadata: the number ", value, " is not finite");
   if (value == 0) return JsonText::verbatim(std::signbit(value) ? "-0.0" : "0");
-  return JsonText::verbatim(text(std::setprecision(9), value));
+  return JsonText::verbatim(str_cat(std::setprecision(9), value));
 }
 
 template <class Range>
@@ -175,7 +175,7 @@ ResizeRule read_resize(const std::string& value) {
   const auto found =
       std::ranges::find_if(kinds, [&](auto k) { return kind.string() && *kind.string() == name_of(k); });
   if (found == kinds.end())
-    fail_metadata("resize", text("has an unknown kind ", printable(json_text(kind).text)));
+    fail_metadata("resize", str_cat("has an unknown kind ", printable(json_text(kind).text)));
   out.kind = *found;
   if (out.kind != ResizeRule::Kind::none) out.width = size(member(json, "width", "resize"), "resize width");
   if (out.kind == ResizeRule::Kind::exact)

@@ -91,8 +91,8 @@ constexpr Implementation conv_transpose2d_list[] = {
      [](KernelContext& c) { return make_conv_transpose2d_depthwise(c.as<ConvTranspose2d>(), c.options.isa); },
      true},
     {"columns",
-     [](Subject& s) {
-       return make_conv_transpose2d_columns(s.as<ConvTranspose2d>(), s.options.isa, s.options.threads);
+     [](KernelContext& c) {
+       return make_conv_transpose2d_columns(c.as<ConvTranspose2d>(), c.options.isa, c.options.threads);
      },
      true},
     {"subpixel",
@@ -110,12 +110,12 @@ constexpr Implementation max_pool2d_list[] = {
 
 constexpr Implementation max_unpool2d_list[] = {
     {"channelwise",
-     [](Subject& s) { return make_max_unpool2d_channelwise(s.as<MaxUnpool2d>(), s.options.isa); }},
+     [](KernelContext& c) { return make_max_unpool2d_channelwise(c.as<MaxUnpool2d>(), c.options.isa); }},
     reference,
 };
 
 constexpr Implementation l2_norm_list[] = {
-    {"channelwise", [](Subject& s) { return make_l2_norm_channelwise(s.as<L2Norm>(), s.options.isa); }},
+    {"channelwise", [](KernelContext& c) { return make_l2_norm_channelwise(c.as<L2Norm>(), c.options.isa); }},
     reference,
 };
 

@@ -183,7 +183,7 @@ class L2NormKernel final : public Kernel {
         eps_(static_cast<float>(norm.eps)),
         weight_(to_device(std::vector<float>(norm.weight.get(), norm.weight.get() + norm.channels),
                           Precision::fp32)) {}
-  std::string_view name() const override { return "own"; }
+  std::string_view name() const override { return "cuda"; }
   std::size_t packed_bytes() const override { return weight_.size(); }
   void run(const KernelCall& call) const override {
     l2_norm(stream_of(call), static_cast<const float*>(weight_.data()), eps_,
@@ -236,14 +236,14 @@ constexpr Implementation max_pool2d_list[] = {
                          });
      }}};
 constexpr Implementation max_unpool2d_list[] = {
-    {"own", [](const Layer& layer, Context_ context) {
+    {"cuda", [](const Layer& layer, Context_ context) {
        return map_kernel(context, [kernel = static_cast<int>(std::get<MaxUnpool2d>(layer).kernel)](
                                       cudaStream_t stream, auto& in, Map out) {
          max_unpool2d(stream, kernel, in[0], in[1], out);
        });
      }}};
 constexpr Implementation l2_norm_list[] = {
-    {"own", [](const Layer& layer, Context_ context) -> std::unique_ptr<Kernel> {
+    {"cuda", [](const Layer& layer, Context_ context) -> std::unique_ptr<Kernel> {
        return std::make_unique<L2NormKernel>(std::get<L2Norm>(layer), context);
      }}};
 constexpr Implementation adaptive_avg_pool2d_list[] = {

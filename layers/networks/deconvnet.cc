@@ -48,11 +48,11 @@ Var deconv_norm(const Layers& m, Var x, const ConvTransposeOptions& options) {
 // counts begin at 1. The port has a sequence for a stage, of a convolution, its norm and a relu each.
 Layers layers_of(Module m, bool is_caffe, std::string_view kind, std::size_t stage, std::size_t i) {
   if (!is_caffe) {
-    const Module sequence = m[text(kind, stage)];
+    const Module sequence = m[str_cat(kind, stage)];
     const int first = 3 * static_cast<int>(i - 1);
     return {sequence[first], sequence[first + 1], true};
   }
-  return {m[text(kind, stage, '_', i)], m[text(kind == "conv" ? "bn" : "debn", stage, '_', i)], false};
+  return {m[str_cat(kind, stage, '_', i)], m[str_cat(kind == "conv" ? "bn" : "debn", stage, '_', i)], false};
 }
 
 // Channels of a stage's layers, its third one 0 where there are two.
@@ -74,7 +74,7 @@ Network build(Module m, std::string_view variant, Hyper&) {
       x = conv_norm(layers_of(m, is_caffe, "conv", stage, i), x,
                     {.out = m.channels(encoder[stage - 1][i - 1]), .kernel = 3, .bias = true});
     before.push_back(x);
-    x = max_pool2d(text("pool", stage), x, {.kernel = 2, .stride = 2});
+    x = max_pool2d(str_cat("pool", stage), x, {.kernel = 2, .stride = 2});
   }
 
   const std::int64_t width = m.channels(4096);
@@ -85,7 +85,7 @@ Network build(Module m, std::string_view variant, Hyper&) {
                   {.out = m.channels(512), .kernel = 7, .stride = 1, .bias = true});
 
   for (std::size_t stage = decoder.size(); stage >= 1; --stage) {
-    x = max_unpool2d(text("unpool", stage), x, before[stage - 1]);
+    x = max_unpool2d(str_cat("unpool", stage), x, before[stage - 1]);
     for (std::size_t i = 1; i <= 3 && decoder[stage - 1][i - 1] > 0; ++i)
       x = deconv_norm(layers_of(m, is_caffe, "deconv", stage, i), x,
                       {.out = m.channels(decoder[stage - 1][i - 1]),

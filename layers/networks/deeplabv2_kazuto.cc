@@ -46,7 +46,7 @@ std::string place_in_caffe(std::string_view place, std::string_view classifiers)
   if (place.starts_with(wrapper)) place.remove_prefix(wrapper.size());
   const bool norm = place.ends_with(".bn");
   if (place.starts_with(stem)) return norm ? "bn_conv1" : "conv1";
-  if (place.starts_with(aspp)) return text(classifiers, '_', place.substr(aspp.size()));
+  if (place.starts_with(aspp)) return str_cat(classifiers, '_', place.substr(aspp.size()));
   const std::size_t at = place.find(block);
   if (at == place.npos || at == 0) return std::string(place);
   const char stage = place[at - 1];
@@ -54,12 +54,12 @@ std::string place_in_caffe(std::string_view place, std::string_view classifiers)
   const std::size_t dot = std::min(rest.find('.'), rest.size());
   const int number = std::stoi("0" + std::string(rest.substr(0, dot)));
   std::string letter(1, static_cast<char>('a' + std::clamp(number - 1, 0, 25)));
-  if ((stage == '3' || stage == '4') && number > 1) letter = text('b', number - 1);
+  if ((stage == '3' || stage == '4') && number > 1) letter = str_cat('b', number - 1);
   constexpr std::array<std::pair<std::string_view, std::string_view>, 4> branches{
       {{"reduce", "branch2a"}, {"conv3x3", "branch2b"}, {"increase", "branch2c"}, {"shortcut", "branch1"}}};
   for (const auto& [ours, theirs] : branches)
     if (rest.substr(dot).starts_with("." + std::string(ours)))
-      return text(norm ? "bn" : "res", stage, letter, '_', theirs);
+      return str_cat(norm ? "bn" : "res", stage, letter, '_', theirs);
   return std::string(place);
 }
 
@@ -94,7 +94,8 @@ Resnet blocks_of(const StateDict& state, std::string_view module) {
 Resnet blocks_in_caffe(const StateDict& state) {
   Resnet net;
   for (std::size_t i = 0; i < net.blocks.size(); ++i)
-    while (state.has(place_in_caffe(text("layer", i + 2, ".block", net.blocks[i] + 1, ".reduce.conv"), "")))
+    while (
+        state.has(place_in_caffe(str_cat("layer", i + 2, ".block", net.blocks[i] + 1, ".reduce.conv"), "")))
       ++net.blocks[i];
   return net;
 }

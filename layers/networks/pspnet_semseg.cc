@@ -45,28 +45,28 @@ std::string place_in_caffe(std::string_view place) {
   if (part(0) == "layer0") {
     constexpr std::array<std::string_view, 3> stem{"conv1_1_3x3_s2", "conv1_2_3x3", "conv1_3_3x3"};
     const auto i = static_cast<std::size_t>(std::clamp(number(1), 0, 8));
-    return text(stem[i / 3], i % 3 == 1 ? norm : "");
+    return str_cat(stem[i / 3], i % 3 == 1 ? norm : "");
   }
   if (part(0).starts_with("layer") && parts.size() >= 3) {
-    const std::string block = text("conv", part(0).back() - '0' + 1, '_', std::stoi("0" + parts[1]) + 1);
-    if (part(2) == "downsample") return text(block, "_1x1_proj", part(3) == "1" ? norm : "");
+    const std::string block = str_cat("conv", part(0).back() - '0' + 1, '_', std::stoi("0" + parts[1]) + 1);
+    if (part(2) == "downsample") return str_cat(block, "_1x1_proj", part(3) == "1" ? norm : "");
     constexpr std::array<std::string_view, 3> convolutions{"_1x1_reduce", "_3x3", "_1x1_increase"};
     const auto i = static_cast<std::size_t>(std::clamp(part(2).back() - '1', 0, 2));
-    return text(block, convolutions[i], part(2).starts_with("bn") ? norm : "");
+    return str_cat(block, convolutions[i], part(2).starts_with("bn") ? norm : "");
   }
   if (part(0) == "ppm" && parts.size() == 4) {
     constexpr std::array<int, 4> bins{1, 2, 3, 6};
-    return text("conv5_3_pool", bins[static_cast<std::size_t>(std::clamp(number(2), 0, 3))], "_conv",
-                part(3) == "2" ? norm : "");
+    return str_cat("conv5_3_pool", bins[static_cast<std::size_t>(std::clamp(number(2), 0, 3))], "_conv",
+                   part(3) == "2" ? norm : "");
   }
-  if (part(0) == "cls") return part(1) == "4" ? "conv6" : text("conv5_4", part(1) == "1" ? norm : "");
+  if (part(0) == "cls") return part(1) == "4" ? "conv6" : str_cat("conv5_4", part(1) == "1" ? norm : "");
   return std::string(place);
 }
 
 Resnet resnet_in_caffe(const StateDict& state) {
   Resnet net;
   for (std::size_t i = 0; i < net.blocks.size(); ++i)
-    while (state.has(text("conv", i + 2, '_', net.blocks[i] + 1, "_1x1_reduce"))) ++net.blocks[i];
+    while (state.has(str_cat("conv", i + 2, '_', net.blocks[i] + 1, "_1x1_reduce"))) ++net.blocks[i];
   return net;
 }
 
@@ -75,7 +75,7 @@ Evidence recognise(const StateDict& state) {
     Evidence evidence = look_for(state, {"conv1_1_3x3_s2", "conv5_3_pool1_conv", "conv6"});
     if (evidence.complete())
       evidence.variant =
-          text(caffe_prefix, name_of(resnet_in_caffe(state), first->shape.empty() ? 0 : first->shape[0]));
+          str_cat(caffe_prefix, name_of(resnet_in_caffe(state), first->shape.empty() ? 0 : first->shape[0]));
     return evidence;
   }
   Evidence evidence = look_for(state, {"layer0.0", "ppm.features", "cls.4"});

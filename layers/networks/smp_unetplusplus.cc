@@ -19,7 +19,7 @@ constexpr ConfigKey config[] = {smp_config_interpolation};
 Evidence recognise(const StateDict& state) {
   Evidence evidence = look_for_smp(state, prefix, {"decoder.blocks.x_0_0.conv1"});
   int depth = 0;
-  while (state.has(text("decoder.blocks.x_0_", depth))) ++depth;
+  while (state.has(str_cat("decoder.blocks.x_0_", depth))) ++depth;
   add_depth(evidence, depth);
   add_option(evidence, "scse", state.has("decoder.blocks.x_0_0.attention1"));
   add_option(evidence, "nobn", !state.has("decoder.blocks.x_0_0.conv1.1"));

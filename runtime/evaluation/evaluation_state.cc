@@ -260,8 +260,8 @@ void save_evaluation(const std::string& path, const RunIdentity& identity,
                                         {"forms", in_json(e.forms)},
                                         {"binary", in_json(e.binary)}})
                                .text;
-  const std::string file = text("{\"atrous_evaluation\": ", format_version, ", \"sha256\": \"", digest(body),
-                                "\",\n\"state\": ", body, "}\n");
+  const std::string file = str_cat("{\"atrous_evaluation\": ", format_version, ", \"sha256\": \"",
+                                   digest(body), "\",\n\"state\": ", body, "}\n");
   write_file(path, std::as_bytes(std::span(file)));
 } catch (...) {
   rethrow_as_error();

@@ -88,7 +88,7 @@ TEST_CASE_FIXTURE(Bench, "inspect and convert take a .caffemodel") {
   CHECK(mentions(said, "fcn32s-wkentaro"));
   CHECK(mentions(said, ".caffemodel"));
   CHECK(succeed({"convert", folder / "net.caffemodel", folder / "out.safetensors"}) ==
-        text(folder.path(), "/out.safetensors: fcn32s-wkentaro, 5 classes, ", state.size(), " tensors\n"));
+        str_cat(folder.path(), "/out.safetensors: fcn32s-wkentaro, 5 classes, ", state.size(), " tensors\n"));
   const StateDict converted = load_checkpoint(folder / "out.safetensors").state;
   REQUIRE(converted.size() == state.size());
   for (const auto& [name, tensor] : state.entries())

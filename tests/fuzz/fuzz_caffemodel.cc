@@ -1,6 +1,6 @@
 // .caffemodel: the input as a whole file. Its tensors have no more than twice its bytes: a BatchNorm without
 // a Scale gets ones and zeros as long as its mean and variance.
-#include "tests/fuzz/state.h"
+#include "tests/fuzz/read_tensors.h"
 #include "tests/fuzz/targets.h"
 #include "weights_tools/caffe/caffemodel.h"
 

@@ -258,11 +258,11 @@ class Reader {
       case Kind::bn:
         expect(layer, blobs, blobs.size() == 2 || blobs.size() == 4, "two or four blobs");
         for (std::size_t i = 0; i < blobs.size(); ++i)
-          state_.add(text(layer.name, '.', bn_names[i]), blobs[i]);
+          state_.add(str_cat(layer.name, '.', bn_names[i]), blobs[i]);
         break;
       default:
         for (std::size_t i = 0; i < blobs.size(); ++i)
-          state_.add(layer.name + (i == 0 ? ".weight" : i == 1 ? ".bias" : text(".blob", i)), blobs[i]);
+          state_.add(layer.name + (i == 0 ? ".weight" : i == 1 ? ".bias" : str_cat(".blob", i)), blobs[i]);
     }
   }
 
@@ -303,7 +303,7 @@ class Reader {
                        [&](const StateTensor& blob) { return blob.elements() == blobs[0].elements(); });
     if (fits) return;
     std::string sizes;
-    for (const StateTensor& blob : blobs) sizes += text(sizes.empty() ? "" : ", ", blob.elements());
+    for (const StateTensor& blob : blobs) sizes += str_cat(sizes.empty() ? "" : ", ", blob.elements());
     fail(ErrorCode::malformed, printable(layer.name), ": expected ", expected,
          " of as many channels, found blobs of ", sizes, " elements");
   }
@@ -312,7 +312,7 @@ class Reader {
   bool scale_batch_norm(const CaffeLayer& layer, const std::vector<StateTensor>& blobs) {
     if (open_batch_norm_.name.empty() || blobs.empty()) return false;
     expect(layer, blobs, blobs.size() <= 2 && blobs[0].elements() == open_batch_norm_.channels,
-           text("factors and shifts for ", open_batch_norm_.channels, " channels"));
+           str_cat("factors and shifts for ", open_batch_norm_.channels, " channels"));
     finish_batch_norm(&blobs);
     return true;
   }

@@ -35,7 +35,7 @@ class HeaderReader final : public JsonEvents {
 
   void null() override { fail_value("null"); }
   void boolean(bool) override { fail_value("a boolean"); }
-  void negative_integer(std::int64_t value) override { fail_value(text("the number ", value)); }
+  void negative_integer(std::int64_t value) override { fail_value(str_cat("the number ", value)); }
   void floating_point(double, std::string_view digits) override {
     fail_value("the number " + printable(digits));
   }

@@ -1,8 +1,8 @@
 // L2 normalisation over the channels of each pixel: layers/ops/l2_norm.h.
 //
 // Eight threads for each pixel share its vectors, as in softmax.cu; their sums are combined by shuffles,
-// always in the same order. The channels are read twice, the second time from the first-level cache.
-#include "layers/cuda/kernels.h"
+// always in the same order. The channels are read twice, the second time from the L1 cache.
+#include "layers/cuda/cuda_kernels.h"
 #include "layers/cuda/launch.h"
 #include "layers/cuda/vectors.h"
 

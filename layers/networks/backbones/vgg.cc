@@ -25,7 +25,7 @@ VggFeatures vgg16(Module m, Var x, const VggOptions& options) {
                        .padding = i == 0 && k == 1 ? options.first_padding : same_padding,
                        .dilation = options.dilated && last ? 2 : 1,
                        .bias = true}));
-    x = max_pool2d(m[text("pool", i + 1)].path(), x,
+    x = max_pool2d(m[str_cat("pool", i + 1)].path(), x,
                    keeps_size ? MaxPool2d{.kernel = 3, .stride = 1, .padding = 1}
                               : MaxPool2d{.kernel = 2, .stride = 2, .ceil_mode = true});
     features.pools[i] = x;

@@ -72,8 +72,8 @@ TEST_CASE("max_unpool2d refuses a map that the pool did not make") {
     const Shape shapes[] = {in, {1, 5, 7, 4}};
     const std::string message =
         error_of(ErrorCode::invalid_argument, [&] { MaxUnpool2d{2}.output_shape(shapes); });
-    CHECK(contains(message, text("expected ", Shape{1, 2, 3, 4})));
-    CHECK(contains(message, text("found ", in)));
+    CHECK(contains(message, str_cat("expected ", Shape{1, 2, 3, 4})));
+    CHECK(contains(message, str_cat("found ", in)));
   }
 }
 

@@ -62,7 +62,7 @@ class Arena {
       Node spared = node;  // without the residual, which is read before it is overwritten
       if (lies_over_residual(node, graph_, plan_)) spared.inputs.pop_back();
       if (std::holds_alternative<Concat>(node.layer)) spared.inputs = copied(node);
-      if (!inputs_whole(spared)) return text(node.name, ": its output overwrites an input");
+      if (!inputs_whole(spared)) return str_cat(node.name, ": its output overwrites an input");
     }
     for (const auto& [name, v] : graph_.outputs)
       if (!holds(v)) return str_cat("output ", name, " was overwritten");
@@ -211,7 +211,7 @@ TEST_CASE("large maps that follow each other lie without gaps between them") {
   for (const std::int64_t c : channels) g.values.push_back({c});
   for (std::size_t i = 1; i < std::size(channels); ++i)
     g.nodes.push_back(
-        {text("conv", i),
+        {str_cat("conv", i),
          Conv2d{.weight = {channels[i], channels[i - 1], 1, 1, {weights, weights->data()}}, .bias = nullptr},
          {static_cast<ValueId>(i - 1)},
          static_cast<ValueId>(i)});

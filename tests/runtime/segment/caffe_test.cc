@@ -46,8 +46,8 @@ std::string quoted(const std::string& path) { return "'" + path + "'"; }
 bool write_caffemodel(const Published& network, const std::string& weights, const std::string& caffemodel) {
   constexpr int skipped = 77, to_exit_status = 256;
   const std::string command =
-      text("/usr/bin/python3 ", quoted(ATROUS_SOURCE_DIR "/tests/python/make_caffemodel.py"), ' ',
-           quoted(weights), ' ', quoted(caffemodel), ' ', network.script, ' ', network.options);
+      str_cat("/usr/bin/python3 ", quoted(ATROUS_SOURCE_DIR "/tests/python/make_caffemodel.py"), ' ',
+              quoted(weights), ' ', quoted(caffemodel), ' ', network.script, ' ', network.options);
   const int status = std::system(command.c_str());
   if (status == skipped * to_exit_status) return false;
   REQUIRE_MESSAGE(status == 0, command);

@@ -19,7 +19,7 @@ std::string again(std::string_view json) { return json_text(parse_json(json, 8, 
 // The events in one line.
 struct Recorder final : JsonEvents {
   std::string seen;
-  void add(const auto&... parts) { seen += text(parts..., ' '); }
+  void add(const auto&... parts) { seen += str_cat(parts..., ' '); }
   void null() override { add("null"); }
   void boolean(bool v) override { add(v ? "true" : "false"); }
   void negative_integer(std::int64_t v) override { add(v); }
