@@ -1,6 +1,6 @@
 // The kernels of transposed convolutions against the reference, at odd shapes, on every instruction set.
-#include "layers/cpu/conv/conv_transpose2d_columns.h"
 #include "layers/cpu/conv/conv_transpose2d_subpixel.h"
+#include "layers/cpu/conv/conv_transpose2d_columns.h"
 
 #include <doctest/doctest.h>
 
