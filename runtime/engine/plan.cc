@@ -162,9 +162,12 @@ std::vector<Block> lifetimes(const Graph& graph, const std::vector<Slice>& slice
   return blocks;
 }
 
-// In their order, each at the lowest offset where it meets nothing that lives at the same time. Returns the
+// Largest first, each at the lowest offset where it meets nothing that lives at the same time. Returns the
 // total.
-std::size_t place_in_order(std::vector<Block>& blocks) {
+std::size_t place(std::vector<Block>& blocks) {
+  std::ranges::sort(blocks, [](const Block& a, const Block& b) {
+    return a.bytes != b.bytes ? a.bytes > b.bytes : a.value < b.value;
+  });
   std::size_t total = 0;
   std::vector<const Block*> placed;  // by offset
   for (Block& b : blocks) {
@@ -180,22 +183,6 @@ std::size_t place_in_order(std::vector<Block>& blocks) {
     placed.insert(std::ranges::upper_bound(placed, offset, {}, &Block::offset), &b);
   }
   return total;
-}
-
-// In the order that takes least: the largest first, or backwards in time, which leaves no gaps between the
-// few large maps that follow each other at the end of a decoder. Returns the total.
-std::size_t place(std::vector<Block>& blocks) {
-  std::vector<Block> backwards = blocks;
-  std::ranges::sort(blocks, [](const Block& a, const Block& b) {
-    return a.bytes != b.bytes ? a.bytes > b.bytes : a.value < b.value;
-  });
-  std::ranges::sort(backwards, [](const Block& a, const Block& b) {
-    return a.first != b.first ? a.first > b.first : a.value < b.value;
-  });
-  const std::size_t total = place_in_order(blocks), other = place_in_order(backwards);
-  if (other >= total) return total;
-  blocks = std::move(backwards);
-  return other;
 }
 
 }  // namespace

@@ -203,26 +203,6 @@ TEST_CASE("an output made early is kept to the end") {
   CHECK(plan.activation_bytes == 3 * 4 * 4 * 3 * sizeof(float));  // early and two of the chain
 }
 
-TEST_CASE("large maps that follow each other lie without gaps between them") {
-  const auto weights = std::make_shared<Tensor>(noise({1, 1, 1, 32 * 32}));
-  const std::int64_t channels[] = {3, 32, 16, 16, 21};
-  Graph g;
-  g.input = 0;
-  for (const std::int64_t c : channels) g.values.push_back({c});
-  for (std::size_t i = 1; i < std::size(channels); ++i)
-    g.nodes.push_back(
-        {str_cat("conv", i),
-         Conv2d{.weight = {channels[i], channels[i - 1], 1, 1, {weights, weights->data()}}, .bias = nullptr},
-         {static_cast<ValueId>(i - 1)},
-         static_cast<ValueId>(i)});
-  g.outputs = {{"out", 4}};
-  const Program program = compile(g, {});
-  const Plan plan = make_plan(program, {1, 8, 8, 3}, 1);
-  CHECK(Arena(program.graph, plan).first_conflict() == "");
-  // 32 and 16 channels at once. The largest first would leave 11 between 21 and 32, too few for 16.
-  CHECK(plan.activation_bytes == 8 * 8 * (32 + 16) * sizeof(float));
-}
-
 TEST_CASE("concatenations of concatenations lie in place too") {
   const auto weights = std::make_shared<Tensor>(noise({1, 1, 1, 9}));
   const Conv2d conv{.weight = {3, 3, 1, 1, {weights, weights->data()}}, .bias = nullptr};
