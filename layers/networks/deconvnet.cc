@@ -1,6 +1,10 @@
 // DeconvNet, the mirrored VGG-16 of Noh et al. for Caffe, and Jasonlee1995's port to torch: pooling and fully
 // connected layers down to one vector, then unpooling to where the pools found their values, stage by stage.
 // model/DeconvNet/DeconvNet_inference_deploy.prototxt; Implementation/model.py.
+//
+// Unpooling turns rounding into places: where the two largest values of a window differ by less than a kernel
+// rounds, another place is taken, and all that is computed from it differs. The references agree with torch to
+// 1e-6 of the largest logit; the kernels for speed place some values elsewhere.
 #include <array>
 
 #include "layers/base/error.h"

@@ -91,12 +91,12 @@ struct JsonText {
 
   JsonText() = default;
   JsonText(std::nullptr_t) {}
-  JsonText(std::same_as<bool> auto value) : str_cat(value ? "true" : "false") {}
+  JsonText(std::same_as<bool> auto value) : text(value ? "true" : "false") {}
   JsonText(std::integral auto value) requires(!std::same_as<decltype(value), bool>)
-      : str_cat(std::to_string(value)) {}
-  JsonText(std::floating_point auto value) : str_cat(digits_of(static_cast<double>(value))) {}
+      : text(std::to_string(value)) {}
+  JsonText(std::floating_point auto value) : text(digits_of(static_cast<double>(value))) {}
   template <std::convertible_to<std::string_view> S>
-  JsonText(const S& value) : str_cat(quoted(value)) {}
+  JsonText(const S& value) : text(quoted(value)) {}
   template <class T>
   JsonText(const std::optional<T>& value) : JsonText(value ? JsonText(*value) : JsonText()) {}
 
