@@ -104,7 +104,7 @@ std::string download(const Source& source, const std::string& folder, const Fetc
   };
   how.progress = [&](std::uint64_t bytes, std::uint64_t total) {
     if (progress.is_drawn()) return progress.show(bytes, total);
-    if (!announced) notice(options, atrous::text("fetching ", source.url, " to ", path));
+    if (!announced) notice(options, atrous::str_cat("fetching ", source.url, " to ", path));
     announced = true;
   };
   const Fetched fetched = fetch(source.url, path, source.sha256_prefix, how);

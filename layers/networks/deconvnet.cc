@@ -3,8 +3,8 @@
 // model/DeconvNet/DeconvNet_inference_deploy.prototxt; Implementation/model.py.
 //
 // Unpooling turns rounding into places: where the two largest values of a window differ by less than a kernel
-// rounds, another place is taken, and all that is computed from it differs. The references agree with torch to
-// 1e-6 of the largest logit; the kernels for speed place some values elsewhere.
+// rounds, another place is taken, and all that is computed from it differs. The references agree with torch
+// to 1e-6 of the largest logit; the kernels for speed place some values elsewhere.
 #include <array>
 
 #include "layers/base/error.h"
