@@ -13,6 +13,7 @@
 #include "cli/names.h"
 #include "cli/progress_line.h"
 #include "cli/truth.h"
+#include "layers/base/ascii.h"
 #include "layers/base/error.h"
 #include "runtime/drawing/lettering.h"
 #include "runtime/drawing/pictures.h"
@@ -51,7 +52,7 @@ struct Options {
     return all;
   }
   int batch() const {  // images on the sheet; 0: none is asked for
-    return batch_sheet.empty() ? 0 : std::stoi(batch_sheet[0]);
+    return batch_sheet.empty() ? 0 : number_in(batch_sheet[0]);
   }
   std::string batch_file() const { return batch_sheet.size() > 1 ? batch_sheet[1] : "batch.png"; }
   bool prints_table() const { return !quiet && std::ranges::count(outputs(), "-") == 0; }

@@ -1,6 +1,7 @@
 // Characters of ASCII. The functions of <cctype> answer by the process's locale.
 #pragma once
 
+#include <charconv>
 #include <string>
 #include <string_view>
 
@@ -15,6 +16,13 @@ inline std::string lower(std::string_view text) {
   std::string out(text);
   for (char& c : out) c = lower(c);
   return out;
+}
+
+// The number that a text of digits is; 0 for any other text, and for more than 9 digits.
+inline int number_in(std::string_view text) {
+  int value = 0;
+  const char* const end = text.data() + text.size();
+  return text.size() <= 9 && std::from_chars(text.data(), end, value).ptr == end ? value : 0;
 }
 
 }  // namespace atrous

@@ -3,6 +3,7 @@
 // libs/models/{deeplabv2,msc,resnet}.py.
 #include <array>
 
+#include "layers/base/ascii.h"
 #include "layers/base/error.h"
 #include "layers/networks/backbones/resnet.h"
 #include "layers/networks/family.h"
@@ -52,7 +53,7 @@ std::string place_in_caffe(std::string_view place, std::string_view classifiers)
   const char stage = place[at - 1];
   const std::string_view rest = place.substr(at + block.size());
   const std::size_t dot = std::min(rest.find('.'), rest.size());
-  const int number = std::stoi("0" + std::string(rest.substr(0, dot)));
+  const int number = number_in(rest.substr(0, dot));
   std::string letter(1, static_cast<char>('a' + std::clamp(number - 1, 0, 25)));
   if ((stage == '3' || stage == '4') && number > 1) letter = str_cat('b', number - 1);
   constexpr std::array<std::pair<std::string_view, std::string_view>, 4> branches{

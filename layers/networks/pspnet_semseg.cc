@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "layers/base/ascii.h"
 #include "layers/base/error.h"
 #include "layers/networks/backbones/resnet.h"
 #include "layers/networks/deeplab.h"
@@ -48,7 +49,7 @@ std::string place_in_caffe(std::string_view place) {
     return str_cat(stem[i / 3], i % 3 == 1 ? norm : "");
   }
   if (part(0).starts_with("layer") && parts.size() >= 3) {
-    const std::string block = str_cat("conv", part(0).back() - '0' + 1, '_', std::stoi("0" + parts[1]) + 1);
+    const std::string block = str_cat("conv", part(0).back() - '0' + 1, '_', number_in(parts[1]) + 1);
     if (part(2) == "downsample") return str_cat(block, "_1x1_proj", part(3) == "1" ? norm : "");
     constexpr std::array<std::string_view, 3> convolutions{"_1x1_reduce", "_3x3", "_1x1_increase"};
     const auto i = static_cast<std::size_t>(std::clamp(part(2).back() - '1', 0, 2));

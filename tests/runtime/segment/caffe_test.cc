@@ -36,7 +36,7 @@ const Published networks[] = {
     {"fcn8s-wkentaro", "fcn-first", "v1 legacy", "fcn8s-wkentaro", 41, 35},
     {"fcn8s-atonce-wkentaro", "fcn-at-once", "", "fcn8s-atonce-wkentaro", 41, 35},
     {"deeplabv2-kazuto-resnet101-msc", "deeplabv2", "double", "deeplabv2-caffe-resnet101-msc", 49, 33},
-    {"pspnet-semseg-resnet50", "pspnet", "legacy", "pspnet-caffe-resnet50", 49, 57, true},
+    {"pspnet-semseg-resnet50", "pspnet", "legacy", "pspnet-caffe-resnet(3,4,6,3)", 49, 57, true},
     {"deconvnet-jasonlee", "deconvnet", "v1 legacy", "deconvnet-caffe-spec", 224, 256},
     {"parsenet-spec", "parsenet", "unpacked", "parsenet-spec", 41, 35}};
 
