@@ -32,7 +32,7 @@ __device__ Vector<T> sum_of_column(Vector<T> x, float* room) {
   }
   __syncthreads();
 #pragma unroll
-  for (int i = 0; i < lanes<T>; ++i) x.v[i] = room[threadIdx.x * lanes<T> + i];
+  for (int i = 0; i < lanes<T>; ++i) x.v[i] = room[static_cast<int>(threadIdx.x) * lanes<T> + i];
   __syncthreads();
   return x;
 }
