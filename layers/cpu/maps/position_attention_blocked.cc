@@ -35,7 +35,8 @@ float largest_of(const float* x, std::int64_t count) {
 }
 
 // x = exp(x - largest), in whole vectors, for which x has room; returns the sum of the first `count`.
-// Highway's Exp makes a zero of a NaN, which is to stay one.
+// Highway's Exp makes a zero of a NaN, which is to stay one, by a conversion to int that plain C++ does not
+// define.
 double exponentials(float* x, std::int64_t count, float largest) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
@@ -46,7 +47,8 @@ double exponentials(float* x, std::int64_t count, float largest) {
     auto sum = hn::Zero(d);
     for (std::int64_t i = first; i < end; i += lanes) {
       const auto below = hn::Sub(hn::LoadU(d, x + i), hn::Set(d, largest));
-      const auto e = hn::IfThenElse(hn::IsNaN(below), below, hn::Exp(d, below));
+      const auto is_nan = hn::IsNaN(below);
+      const auto e = hn::IfThenElse(is_nan, below, hn::Exp(d, hn::IfThenZeroElse(is_nan, below)));
       hn::StoreU(e, d, x + i);
       const auto there = hn::FirstN(d, static_cast<std::size_t>(std::min(end - i, lanes)));
       sum = hn::Add(sum, hn::IfThenElseZero(there, e));
