@@ -11,13 +11,13 @@ namespace atrous::cli {
 
 namespace {
 
-struct Verb {
+struct Entry {
   std::string_view name;
   const char* what;
-  Action (*define)(CLI::App&);
+  Action (*define)(Verb&);
 };
 
-constexpr Verb verbs[] = {
+constexpr Entry verbs[] = {
     {"segment", "Segment photos: masks, overlays, labels, JSON", add_segment},
 #if ATROUS_HAS_EVALUATION
     {"eval", "Measure a model on a dataset: IoU and its kin, by class and over all", add_eval},
@@ -41,7 +41,7 @@ constexpr Verb verbs[] = {
 [[noreturn]] void complain_of_verb(const std::string& word) {
   std::string all;
   std::vector<std::string> known;
-  for (const Verb& v : verbs) {
+  for (const Entry& v : verbs) {
     known.emplace_back(v.name);
     all += (all.empty() ? "" : ", ") + known.back();
   }
@@ -78,13 +78,14 @@ Action parse(int argc, const char* const* argv) {
       "  atrous segment street.jpg                        the network for streets that is built in\n"
       "  atrous segment dog.jpg -m deeplabv3_resnet101    torchvision's, downloaded at its first use");
   Action action;
-  for (const Verb& v : verbs) {
+  for (const Entry& v : verbs) {
     CLI::App* verb = app->add_subcommand(std::string(v.name), v.what)->group("Verbs");
-    verb->parse_complete_callback([&action, run = v.define(*verb)] { action = run; });
+    Verb options(*verb);
+    verb->parse_complete_callback([&action, run = v.define(options)] { action = run; });
   }
 
   if (argc < 2) complain_of_verb("");
-  if (argv[1][0] != '-' && std::ranges::find(verbs, argv[1], &Verb::name) == std::end(verbs))
+  if (argv[1][0] != '-' && std::ranges::find(verbs, argv[1], &Entry::name) == std::end(verbs))
     complain_of_verb(argv[1]);
   try {
     app->parse(argc, argv);

@@ -1,5 +1,4 @@
 // atrous bench MODEL and atrous profile MODEL
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
@@ -21,26 +20,21 @@ struct Options {
   int batch = 0, runs = 10, warmup = 2;  // batch 0: 1, and on a device 8 and 32 too
 };
 
-void add_options(CLI::App& verb, Options& options) {
+void add_options(Verb& verb, Options& options) {
   verb.add_option("model", options.run.model,
                   "Checkpoint, or a network by name with random weights: deeplabv3_resnet50, "
                   "lraspp_mobilenet_v3_large, ... (atrous networks lists them)")
-      ->type_name("MODEL")
-      ->required();
+      .type_name("MODEL")
+      .required();
   add_weights_option(verb, options.run.weights);
   verb.add_option("--size", options.size, "Input size, WIDTHxHEIGHT")
-      ->type_name("WIDTHxHEIGHT")
-      ->capture_default_str();
+      .type_name("WIDTHxHEIGHT")
+      .show_default();
   verb.add_option("--batch", options.batch, "Images per run (default: 1; bench --device cuda: 1, 8 and 32)")
-      ->check(whole_number(1, 1024));
-  verb.add_option("--runs", options.runs, "Counted runs")
-      ->check(whole_number(1, 100000))
-      ->capture_default_str();
-  verb.add_option("--warmup", options.warmup, "Runs before them")
-      ->check(whole_number(0, 1000))
-      ->capture_default_str();
-  verb.add_option("-o,--format", options.format, "md, json or csv")
-      ->check(CLI::IsMember({"md", "json", "csv"}));
+      .whole_number(1, 1024);
+  verb.add_option("--runs", options.runs, "Counted runs").whole_number(1, 100000).show_default();
+  verb.add_option("--warmup", options.warmup, "Runs before them").whole_number(0, 1000).show_default();
+  verb.add_option("-o,--format", options.format, "md, json or csv").one_of({"md", "json", "csv"});
   add_device_options(verb, options.run);
   add_run_options(verb, options.run);
 }
@@ -253,7 +247,7 @@ int profile(const Options& options) {
 
 }  // namespace
 
-Action add_bench(CLI::App& verb) {
+Action add_bench(Verb& verb) {
   auto options = std::make_shared<Options>();
   add_options(verb, *options);
   verb.footer(
@@ -269,7 +263,7 @@ Action add_bench(CLI::App& verb) {
   return [options] { return bench(*options); };
 }
 
-Action add_profile(CLI::App& verb) {
+Action add_profile(Verb& verb) {
   auto options = std::make_shared<Options>();
   add_options(verb, *options);
   verb.footer(

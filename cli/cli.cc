@@ -1,7 +1,6 @@
 #include "cli/cli.h"
 
 #include <unistd.h>
-#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <array>
@@ -106,13 +105,13 @@ std::optional<ResizeRule> SizeOptions::rule() const {
   return ResizeRule{.kind = ResizeRule::Kind::exact, .width = width, .height = height};
 }
 
-void add_size_options(CLI::App& verb, SizeOptions& options, const std::string& group) {
+void add_size_options(Verb& verb, SizeOptions& options, const std::string& group) {
   verb.add_option("--resize", options.resize,
                   "Shorter side (default: the model's: 520, the default model's 360)")
-      ->check(whole_number(1, 16384))
-      ->group(group);
-  verb.add_option("--size", options.size, "Exactly WIDTHxHEIGHT")->type_name("WIDTHxHEIGHT")->group(group);
-  verb.add_flag("--no-resize", options.no_resize, "As it is")->group(group);
+      .whole_number(1, 16384)
+      .group(group);
+  verb.add_option("--size", options.size, "Exactly WIDTHxHEIGHT").type_name("WIDTHxHEIGHT").group(group);
+  verb.add_flag("--no-resize", options.no_resize, "As it is").group(group);
 }
 
 namespace {
@@ -158,30 +157,30 @@ void NormaliseOptions::apply(Preparation& p) const {
     throw UsageError{str_cat("--std ", std, ": expected numbers above 0")};
 }
 
-void add_normalise_options(CLI::App& verb, NormaliseOptions& options, const std::string& group) {
+void add_normalise_options(Verb& verb, NormaliseOptions& options, const std::string& group) {
   verb.add_option(
           "--mean", options.mean,
           "What is subtracted from each channel, in the range's scale and the order's channels: three "
           "numbers, or one for all (default: the model's)")
-      ->type_name("A,B,C")
-      ->group(group);
+      .type_name("A,B,C")
+      .group(group);
   verb.add_option("--std", options.std, "What each channel is divided by then, likewise")
-      ->type_name("A,B,C")
-      ->group(group);
+      .type_name("A,B,C")
+      .group(group);
   verb.add_option(
           "--range", options.range,
           "What white is before mean and std, 1 or 255; another than the model's makes mean 0 and std 1 "
           "where they are not given")
-      ->check(CLI::IsMember({1, 255}))
-      ->group(group);
+      .one_of({1, 255})
+      .group(group);
   verb.add_option(
           "--order", options.order,
           "Channels as the network takes them, rgb or bgr; mean and std not given stay with their colours")
-      ->check(CLI::IsMember({"rgb", "bgr"}))
-      ->group(group);
+      .one_of({"rgb", "bgr"})
+      .group(group);
 }
 
-void add_threshold_option(CLI::App& verb, std::optional<double>& threshold, const std::string& group) {
+void add_threshold_option(Verb& verb, std::optional<double>& threshold, const std::string& group) {
   const auto check = [](const std::string& given) -> std::string {
     double value = 0;
     const char* const end = given.data() + given.size();
@@ -192,9 +191,9 @@ void add_threshold_option(CLI::App& verb, std::optional<double>& threshold, cons
   verb.add_option("--threshold", threshold,
                   "Of a binary network (one logit): the probability above which a pixel is foreground "
                   "(default: 0.5)")
-      ->check(CLI::Validator(check, ""))
-      ->type_name("P")
-      ->group(group);
+      .check(check)
+      .type_name("P")
+      .group(group);
 }
 
 void check_threshold(const std::optional<double>& threshold, const Model& model, const std::string& name) {
@@ -203,46 +202,45 @@ void check_threshold(const std::optional<double>& threshold, const Model& model,
                              model.logits(), ", of which the largest decides")};
 }
 
-void add_model_option(CLI::App& verb, RunOptions& options) {
+void add_model_option(Verb& verb, RunOptions& options) {
   verb.add_option("-m,--model", options.model,
                   "default (streets), a name that atrous fetch --list knows, a .pth or .safetensors file, or "
                   "seeded:NETWORK for random weights")
-      ->type_name("MODEL")
-      ->capture_default_str();
+      .type_name("MODEL")
+      .show_default();
   add_weights_option(verb, options.weights);
 }
 
-void add_weights_option(CLI::App& verb, std::string& weights) {
+void add_weights_option(Verb& verb, std::string& weights) {
   verb.add_option("--weights", weights,
                   "Of a file with several networks the one under this prefix, such as model_ema")
-      ->type_name("PREFIX");
+      .type_name("PREFIX");
 }
 
-void add_arch_option(CLI::App& verb, std::string& arch) {
+void add_arch_option(Verb& verb, std::string& arch) {
   verb.add_option("--arch", arch,
                   "What the weights do not say, such as os=16,rates=6,12,18 (atrous inspect prints what is "
                   "assumed)")
-      ->type_name("KEY=VALUE[,KEY=VALUE]");
+      .type_name("KEY=VALUE[,KEY=VALUE]");
 }
 
-void add_run_options(CLI::App& verb, RunOptions& options) {
+void add_run_options(Verb& verb, RunOptions& options) {
   add_arch_option(verb, options.arch);
   verb.add_option("--threads", options.threads,
                   "Threads, at most those this process may use; 0 for all, or OMP_NUM_THREADS")
-      ->check(whole_number(0, 1024))
-      ->capture_default_str();
+      .whole_number(0, 1024)
+      .show_default();
   std::vector<std::string> isas, implementations;
   for (Isa isa : supported_isas()) isas.emplace_back(name_of(isa));
   for (std::string_view name : cpu_implementations()) implementations.emplace_back(name);
   for (std::string_view name : device_implementations())
     if (std::ranges::find(implementations, name) == implementations.end()) implementations.emplace_back(name);
-  verb.add_option("--isa", options.isa, "Instruction set, instead of the best this machine has")
-      ->check(CLI::IsMember(isas));
+  verb.add_option("--isa", options.isa, "Instruction set, instead of the best this machine has").one_of(isas);
   verb.add_option("--force", options.force, "Prefer one implementation of the layers")
-      ->check(CLI::IsMember(implementations));
+      .one_of(implementations);
   verb.add_option("--memory-limit", options.memory_limit,
                   "Most memory for weights and activations, such as 500MB")
-      ->type_name("BYTES");
+      .type_name("BYTES");
 }
 
 std::string device_name(const std::string& name) {
@@ -251,43 +249,31 @@ std::string device_name(const std::string& name) {
 
 #if ATROUS_HAS_CUDA
 
-void add_device_options(CLI::App& verb, RunOptions& options) {
+void add_device_options(Verb& verb, RunOptions& options) {
   const auto group = "Where it runs";
   verb.add_option("--device", options.device, "cpu, cuda or cuda:NUMBER (atrous devices lists them)")
-      ->check(device_name)
-      ->type_name("DEVICE")
-      ->capture_default_str()
-      ->group(group);
+      .check(device_name)
+      .type_name("DEVICE")
+      .show_default()
+      .group(group);
   add_precision_options(verb, options, group);
 }
 
-void add_precision_options(CLI::App& verb, RunOptions& options, const std::string& group) {
-  verb.add_flag("--fp16", options.fp16, "On cuda: weights and activations in half precision")->group(group);
+void add_precision_options(Verb& verb, RunOptions& options, const std::string& group) {
+  verb.add_flag("--fp16", options.fp16, "On cuda: weights and activations in half precision").group(group);
   verb.add_flag("--tf32", options.tf32, "On cuda: convolutions multiply with 10 bits of mantissa")
-      ->group(group);
+      .group(group);
   verb.add_flag("--search", options.search,
                 "On cuda: time the ways to run each layer, once, and keep the best")
-      ->group(group);
+      .group(group);
 }
 
 #else
 
-void add_device_options(CLI::App&, RunOptions&) {}
-void add_precision_options(CLI::App&, RunOptions&, const std::string&) {}
+void add_device_options(Verb&, RunOptions&) {}
+void add_precision_options(Verb&, RunOptions&, const std::string&) {}
 
 #endif
-
-CLI::Validator whole_number(int low, int high) {
-  const auto check = [low, high](const std::string& given) -> std::string {
-    int value = 0;
-    const char* const end = given.data() + given.size();
-    const auto parsed = std::from_chars(given.data(), end, value);
-    const bool plain = given == "0" || !given.starts_with('0');
-    if (parsed.ec == std::errc() && parsed.ptr == end && plain && value >= low && value <= high) return "";
-    return str_cat("expected a whole number from ", low, " to ", high, ", found ", given);
-  };
-  return CLI::Validator(check, str_cat(low, "..", high));
-}
 
 std::pair<int, int> parse_size(const std::string& text) {
   int width = 0, height = 0;

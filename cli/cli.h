@@ -10,15 +10,11 @@
 #include <utility>
 #include <vector>
 
+#include "cli/verb.h"
 #include "layers/base/error.h"
 #include "layers/base/visible_text.h"
 #include "runtime/engine/session.h"
 #include "runtime/segment/model.h"
-
-namespace CLI {  // whose header takes seconds to compile: only files that declare options include it
-class App;
-class Validator;
-}  // namespace CLI
 
 namespace atrous::cli {
 
@@ -31,21 +27,21 @@ struct UsageError {
 using Action = std::function<int()>;
 
 // Each adds its verb to the application and returns what it does.
-Action add_segment(CLI::App&);
-Action add_eval(CLI::App&);  // not in the minimal program
-Action add_convert(CLI::App&);
-Action add_inspect(CLI::App&);
-Action add_bench(CLI::App&);
-Action add_profile(CLI::App&);
+Action add_segment(Verb&);
+Action add_eval(Verb&);  // not in the minimal program
+Action add_convert(Verb&);
+Action add_inspect(Verb&);
+Action add_bench(Verb&);
+Action add_profile(Verb&);
 #if ATROUS_HAS_FETCH
-Action add_fetch(CLI::App&);
+Action add_fetch(Verb&);
 #endif
-Action add_networks(CLI::App&);
-Action add_verify(CLI::App&);
+Action add_networks(Verb&);
+Action add_verify(Verb&);
 #if ATROUS_HAS_CUDA
-Action add_devices(CLI::App&);
+Action add_devices(Verb&);
 #endif
-Action add_completion(CLI::App&);
+Action add_completion(Verb&);
 
 // Options of every verb that runs a network.
 struct RunOptions {
@@ -64,11 +60,11 @@ struct RunOptions {
   ModelOptions model_options(bool aux = false) const;
   SessionOptions session_options() const;
 };
-void add_run_options(CLI::App&, RunOptions&);
+void add_run_options(Verb&, RunOptions&);
 
 // --device, and those that say how it computes: --fp16, --tf32, --search. None in the minimal program.
-void add_device_options(CLI::App&, RunOptions&);
-void add_precision_options(CLI::App&, RunOptions&, const std::string& group);
+void add_device_options(Verb&, RunOptions&);
+void add_precision_options(Verb&, RunOptions&, const std::string& group);
 std::string device_name(const std::string&);  // an option's check: "" or what is wrong with it
 
 // How photos become the network's input, in place of the model's own way.
@@ -79,7 +75,7 @@ struct SizeOptions {
 
   std::optional<ResizeRule> rule() const;  // UsageError where they contradict each other
 };
-void add_size_options(CLI::App&, SizeOptions&, const std::string& group);
+void add_size_options(Verb&, SizeOptions&, const std::string& group);
 
 // What becomes of its samples, in place of the model's own way.
 struct NormaliseOptions {
@@ -89,25 +85,22 @@ struct NormaliseOptions {
   // UsageError for a mean or std that is not three numbers, or one for all.
   void apply(Preparation&) const;
 };
-void add_normalise_options(CLI::App&, NormaliseOptions&, const std::string& group);
+void add_normalise_options(Verb&, NormaliseOptions&, const std::string& group);
 
 // --threshold, of binary networks. Checking throws UsageError where the model has no use for one.
-void add_threshold_option(CLI::App&, std::optional<double>&, const std::string& group);
+void add_threshold_option(Verb&, std::optional<double>&, const std::string& group);
 void check_threshold(const std::optional<double>&, const Model&, const std::string& name);
 
-void add_model_option(CLI::App&, RunOptions&);  // -m, the default model unless given
+void add_model_option(Verb&, RunOptions&);  // -m, the default model unless given
 
-void add_weights_option(CLI::App&, std::string& weights);  // --weights, beside every model
-
-// An option's check: digits that give low to high. CLI11 alone would take 010 for eight.
-CLI::Validator whole_number(int low, int high);
+void add_weights_option(Verb&, std::string& weights);  // --weights, beside every model
 
 // "520x480": width and height, each 1 to 16384. Throws UsageError.
 std::pair<int, int> parse_size(const std::string& text);
 
 // "os=16,rates=6,12,18" (layers/networks/hyper.h). Throws UsageError.
 Hyper parse_arch(const std::string& text);
-void add_arch_option(CLI::App&, std::string&);  // --arch
+void add_arch_option(Verb&, std::string&);  // --arch
 
 // "500MB", "1.5 GiB", "4096": bytes; KB, MB, GB are powers of 1000, KiB, MiB, GiB of 1024. Throws UsageError.
 std::uint64_t parse_bytes(const std::string& text);

@@ -181,14 +181,14 @@ std::string zsh_script(const CLI::App& app) {
 
 }  // namespace
 
-Action add_completion(CLI::App& verb) {
+Action add_completion(Verb& verb) {
   auto shell = std::make_shared<std::string>();
-  verb.add_option("shell", *shell, "bash or zsh")->check(CLI::IsMember({"bash", "zsh"}))->required();
+  verb.add_option("shell", *shell, "bash or zsh").one_of({"bash", "zsh"}).required();
   verb.footer(
       "Examples:\n"
       "  atrous completion bash > ~/.local/share/bash-completion/completions/atrous\n"
       "  atrous completion zsh > ~/.zsh/completions/_atrous");
-  return [shell, app = verb.get_parent()] {
+  return [shell, app = verb.app().get_parent()] {
     print(*shell == "bash" ? bash_script(*app) : zsh_script(*app));
     return 0;
   };

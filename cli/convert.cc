@@ -1,5 +1,4 @@
 // atrous convert IN OUT.safetensors
-#include <CLI/CLI.hpp>
 #include <sstream>
 
 #include "cli/cli.h"
@@ -72,26 +71,26 @@ int run(const Options& options) {
 
 }  // namespace
 
-Action add_convert(CLI::App& verb) {
+Action add_convert(Verb& verb) {
   auto options = std::make_shared<Options>();
   verb.add_option("in", options->in,
                   "Checkpoint: .pth (zip or legacy), .safetensors, a folder with one, or a model's name")
-      ->type_name("MODEL")
-      ->required();
+      .type_name("MODEL")
+      .required();
   add_weights_option(verb, options->weights);
-  verb.add_option("out", options->out, "File to write, .safetensors")->type_name("FILE")->required();
-  verb.add_option("--classes", options->classes, std::string(classes_help))->type_name("FILE");
+  verb.add_option("out", options->out, "File to write, .safetensors").type_name("FILE").required();
+  verb.add_option("--classes", options->classes, std::string(classes_help)).type_name("FILE");
   verb.add_option("--palette", options->palette, "Colours to store: voc, hub or a file, one colour a line")
-      ->type_name("FILE");
+      .type_name("FILE");
   verb.add_option(
           "--background", options->background,
           "The class to store as the one that overlays leave untinted, or none (default: the source's, "
           "or the one named background)")
-      ->type_name("CLASS");
-  CLI::Option* resize =
+      .type_name("CLASS");
+  const Option resize =
       verb.add_option("--resize", options->resize, "Shorter side to store (default: the source's, or 520)")
-          ->check(whole_number(1, 16384));
-  verb.add_flag("--no-resize", options->no_resize, "Store that photos are not resized")->excludes(resize);
+          .whole_number(1, 16384);
+  verb.add_flag("--no-resize", options->no_resize, "Store that photos are not resized").excludes(resize);
   add_normalise_options(verb, options->normalise, "The photo on its way in, to store");
   add_arch_option(verb, options->arch);
   verb.add_flag("--half", options->half,

@@ -1,5 +1,4 @@
 // atrous devices
-#include <CLI/CLI.hpp>
 
 #include "cli/cli.h"
 #include "cli/json_output.h"
@@ -50,7 +49,7 @@ int run(bool json) {
 
 }  // namespace
 
-Action add_devices(CLI::App& verb) {
+Action add_devices(Verb& verb) {
   auto json = std::make_shared<bool>(false);
   verb.add_flag("--json", *json, "Print JSON");
   verb.footer(

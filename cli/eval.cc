@@ -1,6 +1,5 @@
 // atrous eval -m MODEL --dataset KIND ROOT, or --predictions FOLDER in the model's place
 #include <unistd.h>
-#include <CLI/CLI.hpp>
 
 #include <array>
 #include <csignal>
@@ -348,7 +347,7 @@ int run(const Options& o) {
 
 }  // namespace
 
-Action add_eval(CLI::App& verb) {
+Action add_eval(Verb& verb) {
   auto o = std::make_shared<Options>();
   add_model_option(verb, o->run);
 
@@ -358,73 +357,73 @@ Action add_eval(CLI::App& verb) {
     kinds += (kinds.empty() ? "" : ", ") + std::string(kind.name);
   verb.add_option("--dataset", o->dataset,
                   "Its kind and folder; of pairs those of photos and labels: " + kinds)
-      ->required()
-      ->expected(2, 3)
-      ->type_name("KIND FOLDER [LABELS]")
-      ->group(data);
-  verb.add_option("--set", o->set, "Which of its sets (default: val)")->type_name("NAME")->group(data);
+      .required()
+      .expected(2, 3)
+      .type_name("KIND FOLDER [LABELS]")
+      .group(data);
+  verb.add_option("--set", o->set, "Which of its sets (default: val)").type_name("NAME").group(data);
   verb.add_option(
           "--predictions", o->predictions,
           "Label maps that another program made, in the model's place: NAME.png or NAME.npy of every image, "
           "of its labels' size; the classes are the dataset's or those of --classes")
-      ->type_name("FOLDER")
-      ->excludes("--model")
-      ->group(data);
+      .type_name("FOLDER")
+      .excludes("--model")
+      .group(data);
   add_label_palette_option(verb, o->label_palette, data);
   verb.add_option("--map", o->map, "Which of its classes are which of the model's: a file")
-      ->type_name("FILE")
-      ->group(data);
+      .type_name("FILE")
+      .group(data);
   verb.add_option(
           "--ignore", o->ignore,
           "The label that is void, or none (default: the dataset's; for two classes and labels of 0 and "
           "255 alone none, and 255 is class 1)")
-      ->type_name("LABEL")
-      ->group(data);
+      .type_name("LABEL")
+      .group(data);
   verb.add_flag("--void-class", o->void_class, "Count void as a class of its own, instead of not at all")
-      ->group(data);
+      .group(data);
   verb.add_option("--limit", o->limit, "Only the first so many images")
-      ->check(whole_number(1, 1'000'000))
-      ->group(data);
+      .whole_number(1, 1'000'000)
+      .group(data);
 
   const auto how = "How it is compared";
   verb.add_option("--at", o->at, "Label maps at the network's input size, or the photo's original size")
-      ->check(CLI::IsMember({"input", "original"}))
-      ->capture_default_str()
-      ->group(how);
+      .one_of({"input", "original"})
+      .show_default()
+      .group(how);
   add_size_options(verb, o->size, how);
   add_normalise_options(verb, o->normalise, how);
-  verb.add_flag("--no-exif", o->no_exif, "Ignore the EXIF orientation")->group(how);
+  verb.add_flag("--no-exif", o->no_exif, "Ignore the EXIF orientation").group(how);
   add_threshold_option(verb, o->threshold, how);
   verb.add_flag("--no-scores", o->no_scores,
                 "Label maps only: no average precision, no cross-entropy; quicker")
-      ->group(how);
-  verb.add_flag("--strict", o->strict, "The first broken image ends the run, with exit status 1")->group(how);
+      .group(how);
+  verb.add_flag("--strict", o->strict, "The first broken image ends the run, with exit status 1").group(how);
   verb.add_option("--resume", o->resume,
                   "Keep the state of the run in this file, and go on from it where it exists")
-      ->type_name("FILE")
-      ->group(how);
+      .type_name("FILE")
+      .group(how);
 
   const auto out = "What is written";
-  verb.add_option("--json", o->json, "Everything, as JSON, to a file or -")->type_name("FILE")->group(out);
-  verb.add_option("--csv", o->csv, "A row per class, to a file or -")->type_name("FILE")->group(out);
+  verb.add_option("--json", o->json, "Everything, as JSON, to a file or -").type_name("FILE").group(out);
+  verb.add_option("--csv", o->csv, "A row per class, to a file or -").type_name("FILE").group(out);
   verb.add_option("--images-csv", o->images_csv, "A row per image, to a file or -")
-      ->type_name("FILE")
-      ->group(out);
+      .type_name("FILE")
+      .group(out);
   verb.add_option("--report", o->report, "A folder with a web page and pictures of every image")
-      ->type_name("FOLDER")
-      ->group(out);
+      .type_name("FOLDER")
+      .group(out);
   verb.add_option(
           "--batch-sheet", o->batch_sheet,
           "The first N images, up to 64, on one sheet: photos, predictions, truths (default: batch.png)")
-      ->expected(1, 2)
-      ->check(whole_number(1, 64).application_index(0))
-      ->type_name("N [FILE]")
-      ->group(out);
-  verb.add_option("--classes", o->classes, std::string(classes_help))->type_name("FILE")->group(out);
+      .expected(1, 2)
+      .check_first(1, 64)
+      .type_name("N [FILE]")
+      .group(out);
+  verb.add_option("--classes", o->classes, std::string(classes_help)).type_name("FILE").group(out);
   verb.add_option("--palette", o->palette, "Colours: voc, hub, or a file with one colour a line")
-      ->type_name("FILE")
-      ->group(out);
-  verb.add_flag("-q,--quiet", o->quiet, "No table and no progress")->group(out);
+      .type_name("FILE")
+      .group(out);
+  verb.add_flag("-q,--quiet", o->quiet, "No table and no progress").group(out);
 
   add_device_options(verb, o->run);
   add_run_options(verb, o->run);

@@ -1,6 +1,5 @@
 // atrous fetch NAME... and atrous fetch --list
 
-#include <CLI/CLI.hpp>
 #include "cli/cache.h"
 #include "cli/cli.h"
 #include "weights_tools/download/catalogue.h"
@@ -39,13 +38,13 @@ int run(const Options& options) {
 
 }  // namespace
 
-Action add_fetch(CLI::App& verb) {
+Action add_fetch(Verb& verb) {
   auto options = std::make_shared<Options>();
   verb.add_option("names", options->names, "Published checkpoints by name, or urls of files")
-      ->type_name("NAME");
+      .type_name("NAME");
   verb.add_option("--url", options->how.url,
                   "A mirror: a folder's url, ending in a slash, or the url of the file itself")
-      ->type_name("URL");
+      .type_name("URL");
   verb.add_flag("--list", options->list, "List the published checkpoints and where they are");
   verb.add_flag("--force", options->how.force, "Download again what is there already");
   verb.add_flag("-q,--quiet", options->how.quiet, "No progress and no notices");

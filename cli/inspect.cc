@@ -1,5 +1,4 @@
 // atrous inspect FILE
-#include <CLI/CLI.hpp>
 #include <charconv>
 #include <iomanip>
 #include <map>
@@ -215,18 +214,18 @@ int run(const Options& options) {
 
 }  // namespace
 
-Action add_inspect(CLI::App& verb) {
+Action add_inspect(Verb& verb) {
   auto options = std::make_shared<Options>();
   verb.add_option("model", options->file,
                   "Checkpoint: .pth, .safetensors, a folder with one, or a model's name")
-      ->type_name("MODEL")
-      ->required();
+      .type_name("MODEL")
+      .required();
   add_weights_option(verb, options->weights);
   verb.add_option("--size", options->size, "Input size for work and memory, WIDTHxHEIGHT")
-      ->type_name("WIDTHxHEIGHT")
-      ->capture_default_str();
+      .type_name("WIDTHxHEIGHT")
+      .show_default();
   verb.add_option("--threads", options->threads, "Threads the memory is predicted for; 0 for all")
-      ->check(whole_number(0, 1024));
+      .whole_number(0, 1024);
   add_arch_option(verb, options->arch);
   verb.add_flag("--tensors", options->tensors, "List every tensor");
   verb.add_flag("--json", options->json, "Print JSON");

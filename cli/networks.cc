@@ -1,5 +1,4 @@
 // atrous networks
-#include <CLI/CLI.hpp>
 #include <span>
 
 #include "cli/cli.h"
@@ -95,7 +94,7 @@ std::string report() {
 
 }  // namespace
 
-Action add_networks(CLI::App& verb) {
+Action add_networks(Verb& verb) {
   auto json = std::make_shared<bool>(false);
   verb.add_flag("--json", *json, "Print JSON");
   verb.footer(

@@ -1,6 +1,5 @@
 // atrous segment PHOTO... -m MODEL
 #include <unistd.h>
-#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <exception>
@@ -441,106 +440,106 @@ int run(const Options& options) {
 
 }  // namespace
 
-Action add_segment(CLI::App& verb) {
+Action add_segment(Verb& verb) {
   auto o = std::make_shared<Options>();
   verb.add_option("photos", o->inputs,
                   str_cat("Photos (", photo_formats, "), folders, - for standard input, or .npy tensors"))
-      ->type_name("PHOTO")
-      ->required();
+      .type_name("PHOTO")
+      .required();
   add_model_option(verb, o->run);
   verb.add_option("-o,--output", o->output,
                   "Folder for the results (default: beside each photo), or - for standard output")
-      ->type_name("FOLDER");
+      .type_name("FOLDER");
 
   const auto in = "What is written";
-  CLI::Option* mask =
-      verb.add_flag("--mask", o->mask, "NAME.mask.png, the classes' colours (default)")->group(in);
-  CLI::Option* overlay =
+  const Option mask =
+      verb.add_flag("--mask", o->mask, "NAME.mask.png, the classes' colours (default)").group(in);
+  const Option overlay =
       verb.add_flag("--overlay", o->overlay, "NAME.overlay.png, the colours over the photo (default)")
-          ->group(in);
-  verb.add_flag("--no-mask", o->no_mask, "Do not write the mask")->excludes(mask)->group(in);
-  verb.add_flag("--no-overlay", o->no_overlay, "Do not write the overlay")->excludes(overlay)->group(in);
-  verb.add_flag("--labels", o->labels, "NAME.labels.png, 8-bit class indices")->group(in);
+          .group(in);
+  verb.add_flag("--no-mask", o->no_mask, "Do not write the mask").excludes(mask).group(in);
+  verb.add_flag("--no-overlay", o->no_overlay, "Do not write the overlay").excludes(overlay).group(in);
+  verb.add_flag("--labels", o->labels, "NAME.labels.png, 8-bit class indices").group(in);
   verb.add_flag("--indexed", o->indexed,
                 "NAME.labels.png as an indexed PNG in the classes' colours, as VOC's are")
-      ->group(in);
+      .group(in);
   verb.add_flag("--sheet", o->sheet, "NAME.sheet.png, photo, mask and overlay side by side, with a legend")
-      ->group(in);
-  verb.add_flag("--legend", o->legend, "A legend below the overlay")->group(in);
+      .group(in);
+  verb.add_flag("--legend", o->legend, "A legend below the overlay").group(in);
   verb.add_flag("--confidence", o->confidence, "NAME.confidence.png, the label's probability, white is 1")
-      ->group(in);
+      .group(in);
   verb.add_option("--cutout", o->cutout,
                   "NAME.cutout-CLASS.png, the photo where CLASS is, transparent elsewhere")
-      ->type_name("CLASS")
-      ->group(in);
+      .type_name("CLASS")
+      .group(in);
   verb.add_option("--cutout-on", o->cutout_on,
                   "The cut-out on this colour, not transparent: #rrggbb or \"R G B\"")
-      ->type_name("COLOUR")
-      ->group(in);
+      .type_name("COLOUR")
+      .group(in);
   verb.add_option("--format", o->format,
                   "Overlay, sheet and cut-out as png or jpg; masks, labels and confidence are always PNG")
-      ->check(CLI::IsMember({"png", "jpg"}))
-      ->capture_default_str()
-      ->group(in);
+      .one_of({"png", "jpg"})
+      .show_default()
+      .group(in);
   verb.add_option(
           "--quality", o->quality,
           "Of --format jpg (90 unless given); up to 90 the colours have half the width and height, 4:2:0")
-      ->check(whole_number(1, 100))
-      ->group(in);
+      .whole_number(1, 100)
+      .group(in);
   verb.add_option("--logits", o->logits, "The logits at the input's size, N x C x H x W, .npy or -")
-      ->type_name("FILE")
-      ->group(in);
+      .type_name("FILE")
+      .group(in);
   verb.add_option("--json", o->json, "What the table says, as JSON, to a file or -")
-      ->type_name("FILE")
-      ->group(in);
-  verb.add_flag("-q,--quiet", o->quiet, "No table")->group(in);
+      .type_name("FILE")
+      .group(in);
+  verb.add_flag("-q,--quiet", o->quiet, "No table").group(in);
 
   const auto compared = "Compared with the truth";
   verb.add_option(
           "--truth", o->truth.file,
           "The photo's true labels, a PNG, BMP or PNM of class indices or colours, or .npy: IoU is printed")
-      ->type_name("FILE")
-      ->group(compared);
+      .type_name("FILE")
+      .group(compared);
   verb.add_option("--ignore", o->truth.ignore, "The label that is void there, or none (default: 255)")
-      ->type_name("LABEL")
-      ->group(compared);
+      .type_name("LABEL")
+      .group(compared);
   add_label_palette_option(verb, o->truth.label_palette, compared);
 
   const auto how = "The photo on its way in";
   add_size_options(verb, o->size, how);
   verb.add_option("--center-crop", o->center_crop, "Then this square of the middle")
-      ->check(whole_number(1, 16384))
-      ->group(how);
+      .whole_number(1, 16384)
+      .group(how);
   add_normalise_options(verb, o->normalise, how);
-  verb.add_flag("--no-exif", o->no_exif, "Ignore the EXIF orientation")->group(how);
+  verb.add_flag("--no-exif", o->no_exif, "Ignore the EXIF orientation").group(how);
   verb.add_flag("-r,--recursive", o->recursive, "Of folders, the pictures in their folders too, however deep")
-      ->group(how);
+      .group(how);
   verb.add_flag("--skip-broken", o->skip_broken,
                 "Of several photos, those that cannot be read or segmented are named and left out, with exit "
                 "status 0; but 1 where the network's values overflow, which no photo is to blame for")
-      ->group(how);
+      .group(how);
 
   const auto result = "The result";
   verb.add_option("--at", o->at, "Label map at the photo's size or the network's input size")
-      ->check(CLI::IsMember({"photo", "input"}))
-      ->capture_default_str()
-      ->group(result);
+      .one_of({"photo", "input"})
+      .show_default()
+      .group(result);
   verb.add_option("--upsample", o->upsample,
                   "How logits grow: bilinear (torchvision's) or transposed (FCN's)")
-      ->check(CLI::IsMember({"bilinear", "transposed"}))
-      ->capture_default_str()
-      ->group(result);
+      .one_of({"bilinear", "transposed"})
+      .show_default()
+      .group(result);
   add_threshold_option(verb, o->threshold, result);
-  verb.add_flag("--aux", o->aux, "The auxiliary head's answer")->group(result);
+  verb.add_flag("--aux", o->aux, "The auxiliary head's answer").group(result);
   verb.add_option("--palette", o->palette, "Colours: voc, hub, or a file with one colour a line")
-      ->type_name("FILE")
-      ->group(result);
-  verb.add_option("--classes", o->classes, std::string(classes_help))->type_name("FILE")->group(result);
+      .type_name("FILE")
+      .group(result);
+  verb.add_option("--classes", o->classes, std::string(classes_help)).type_name("FILE").group(result);
   verb.add_option("--alpha", o->style.alpha, "How strong the overlay's colours are")
-      ->capture_default_str()
-      ->group(result);
-  verb.add_flag("--no-contours", o->no_contours, "No outlines on the overlay")->group(result);
-  verb.add_flag("--background", o->tint_background, "Tint the background too")->group(result);
+      .show_default()
+      .group(result);
+  verb.add_flag("--no-contours", o->no_contours, "No outlines on the overlay").group(result);
+  verb.add_flag("--background", o->tint_background, "Tint the background too").group(result);
 
   add_device_options(verb, o->run);
   add_run_options(verb, o->run);

@@ -1,7 +1,5 @@
 #include "cli/truth.h"
 
-#include <CLI/CLI.hpp>
-
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -77,14 +75,14 @@ int parse_ignore(const std::string& text) {
   return label;
 }
 
-void add_label_palette_option(CLI::App& verb, std::string& file, const std::string& group) {
+void add_label_palette_option(Verb& verb, std::string& file, const std::string& group) {
 #if ATROUS_HAS_EVALUATION
   verb.add_option(
           "--label-palette", file,
           "The colours of the labels: a class_dict.csv or a file with one colour a line; none: do not look "
           "for a class_dict.csv beside labels that are colours")
-      ->type_name("FILE")
-      ->group(group);
+      .type_name("FILE")
+      .group(group);
 #else
   static_cast<void>(verb), static_cast<void>(file), static_cast<void>(group);
 #endif

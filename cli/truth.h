@@ -20,7 +20,7 @@ struct TruthOptions {
 int parse_ignore(const std::string&);
 
 // --label-palette; the minimal program has none.
-void add_label_palette_option(CLI::App&, std::string&, const std::string& group);
+void add_label_palette_option(Verb&, std::string&, const std::string& group);
 
 struct Truth {
   LabelMap labels;  // in the model's classes

@@ -1,5 +1,4 @@
 // atrous verify MODEL
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <iomanip>
 
@@ -222,17 +221,17 @@ int run(const Options& options) {
 
 }  // namespace
 
-Action add_verify(CLI::App& verb) {
+Action add_verify(Verb& verb) {
   auto o = std::make_shared<Options>();
   verb.add_option("model", o->run.model, "Checkpoint: .pth, .safetensors, or a model's name")
-      ->type_name("MODEL")
-      ->required();
+      .type_name("MODEL")
+      .required();
   add_weights_option(verb, o->run.weights);
   verb.add_option("--reference", o->reference,
                   "Another model of the same architecture, compared layer by layer; or logits, .npy, N x C x "
                   "H x W at the "
                   "input's size")
-      ->type_name("MODEL");
+      .type_name("MODEL");
   std::vector<std::string> devices{"reference"};
   for (const Isa isa : supported_isas()) devices.emplace_back(name_of(isa));
   devices.emplace_back("cuda");
@@ -240,18 +239,16 @@ Action add_verify(CLI::App& verb) {
           "--device", o->device,
           "The same model on another back end, layer by layer: an instruction set, the plain loops that "
           "define each layer, or cuda[:NUMBER]")
-      ->check(CLI::IsMember(devices) | CLI::Validator(device_name, ""));
+      .one_of(devices, device_name);
   add_precision_options(verb, o->elsewhere, "With --device cuda");
   verb.add_option("--input", o->input,
                   "Normalised input to compare on, .npy, N x 3 x H x W (default: a formula's)")
-      ->type_name("FILE");
-  verb.add_option("--size", o->size, "Size of the formula's input")
-      ->type_name("WIDTHxHEIGHT")
-      ->capture_default_str();
+      .type_name("FILE");
+  verb.add_option("--size", o->size, "Size of the formula's input").type_name("WIDTHxHEIGHT").show_default();
   verb.add_option("--tolerance", o->tolerance,
                   "Most that a value may deviate, as a share of the layer's largest")
-      ->check(CLI::Range(0.0, 1.0))
-      ->capture_default_str();
+      .range(0.0, 1.0)
+      .show_default();
   verb.add_flag("--all", o->all, "List every layer");
   verb.add_flag("--json", o->json, "Print JSON");
   add_run_options(verb, o->run);

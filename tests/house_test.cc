@@ -10,6 +10,8 @@
 
 #include "doctest/doctest.h"
 
+namespace atrous::house_test {
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -137,3 +139,5 @@ TEST_CASE("an arrow that points the wrong way is seen") {
   CHECK(allowed(*room_of("runtime/report/report.cc"), "runtime/evaluation/evaluation.h"));
   CHECK(room_of("hwy/highway.h") == nullptr);
 }
+
+}  // namespace atrous::house_test

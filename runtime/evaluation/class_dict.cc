@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "layers/base/ascii.h"
 #include "layers/base/error.h"
 #include "runtime/evaluation/dataset_classes.h"
 #include "runtime/image/palette.h"
@@ -55,13 +56,6 @@ std::optional<std::uint8_t> level(std::string_view field) {
   const auto [end, error] = std::from_chars(field.data(), field.data() + field.size(), value);
   if (error != std::errc{} || end != field.data() + field.size()) return std::nullopt;
   return value;
-}
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return out;
 }
 
 // Where name, red, green and blue stand.

@@ -20,7 +20,7 @@ namespace {
 using Names = std::vector<std::string>;
 
 constexpr std::size_t model_limit = 255;
-constexpr std::uint64_t file_limit = std::uint64_t{1} << 20;
+constexpr std::uint64_t map_file_limit = std::uint64_t{1} << 20;
 
 // Letters and digits in lower case; bytes of other alphabets as they are.
 std::string normalised(std::string_view name) {
@@ -212,7 +212,7 @@ ClassMap read_class_map(std::string_view content, std::string_view file, const N
 
 ClassMap read_class_map_file(const std::string& path, const Names& dataset, const Names& model,
                              int ignore) try {
-  const std::vector<std::byte> bytes = read_file(path, file_limit);
+  const std::vector<std::byte> bytes = read_file(path, map_file_limit);
   return read_class_map(as_text(bytes), path, dataset, model, ignore);
 } catch (...) {
   rethrow_as_error();

@@ -17,7 +17,7 @@ namespace atrous {
 
 namespace {
 
-constexpr std::uint64_t file_limit = std::uint64_t{4} << 30;
+constexpr std::uint64_t annotations_limit = std::uint64_t{4} << 30;
 constexpr std::int64_t pixel_limit = 200'000'000;  // ReadOptions::max_pixels
 constexpr int depth_limit = 64;
 constexpr std::size_t image_limit = 1'000'000;
@@ -270,7 +270,8 @@ void InstancesReader::take_runs(CocoInstance& instance) const {
 }
 
 void parse(const InputFile& file, CocoInstances& out) {
-  if (file.size() > file_limit) fail(ErrorCode::limit, "has ", file.size(), " bytes, more than ", file_limit);
+  if (file.size() > annotations_limit)
+    fail(ErrorCode::limit, "has ", file.size(), " bytes, more than ", annotations_limit);
   FileBuffer buffer(file);
   std::istream stream(&buffer);
   InstancesReader reader(out);

@@ -11,7 +11,7 @@ namespace atrous {
 
 namespace {
 
-constexpr std::size_t name_limit = 256;
+constexpr std::size_t class_name_limit = 256;
 
 // What a line says after its number: the text behind a colon, else the last column.
 std::string_view name_in(std::string_view rest) {
@@ -47,7 +47,7 @@ std::vector<std::string> read_class_names(std::string_view content, std::string_
     std::string_view name = name_in(line.substr(static_cast<std::size_t>(rest - line.data())));
     name = trimmed(name.substr(0, name.find_first_of(",;")));
     if (name.empty()) return;
-    if (name.size() > name_limit || !is_clean_text(name))
+    if (name.size() > class_name_limit || !is_clean_text(name))
       fail(ErrorCode::malformed, file, ": line ", line_number, ": ", printable(name), " is no class's name");
     if (named[index])
       fail(ErrorCode::malformed, file, ": line ", line_number, ": class ", number, " is named twice");

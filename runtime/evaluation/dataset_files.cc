@@ -22,7 +22,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t name_limit = 255, sample_limit = 1'000'000;
+constexpr std::size_t file_name_limit = 255, sample_limit = 1'000'000;
 constexpr std::uint64_t list_bytes = 64u << 20;
 
 // What is left of a file's name without suffix and extension.
@@ -95,7 +95,7 @@ void fail_missing(const DatasetRequest& request, const std::string& path, std::s
 }
 
 bool is_plain_name(std::string_view name) {
-  return !name.empty() && name.size() <= name_limit && name != "." && name != ".." &&
+  return !name.empty() && name.size() <= file_name_limit && name != "." && name != ".." &&
          name.find_first_of("/\\") == name.npos && is_clean_text(name);
 }
 

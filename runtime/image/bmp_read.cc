@@ -14,7 +14,7 @@ namespace {
 constexpr std::size_t file_header = 14;
 constexpr std::uint32_t plain = 0, bitfields = 3, alpha_bitfields = 6;
 
-struct Header {
+struct BmpHeader {
   int width = 0, height = 0;
   bool top_down = false;
   std::uint32_t bits = 0, compression = plain;
@@ -39,9 +39,9 @@ Palette read_colours(const Bytes& file, std::size_t at, std::size_t count, std::
 
 // The oldest header, OS/2's, has 12 bytes and palette entries of 3; all later ones begin like Windows 3's 40
 // bytes.
-Header read_header(const Bytes& file, std::int64_t max_pixels) {
+BmpHeader read_bmp_header(const Bytes& file, std::int64_t max_pixels) {
   const std::string_view name = file.name;
-  Header h;
+  BmpHeader h;
   h.pixels_at = file.le32(10);
   const std::uint32_t bytes = file.le32(file_header);
   if (bytes != 12 && (bytes < 40 || bytes > 124))
@@ -80,12 +80,13 @@ Header read_header(const Bytes& file, std::int64_t max_pixels) {
   return h;
 }
 
-unsigned index_at(const Header& h, std::span<const std::byte> row, int x) {
+unsigned index_at(const BmpHeader& h, std::span<const std::byte> row, int x) {
   const std::size_t bit = static_cast<std::size_t>(x) * h.bits;
   return (std::to_integer<unsigned>(row[bit / 8]) >> (8 - h.bits - bit % 8)) & ((1u << h.bits) - 1);
 }
 
-void read_indexed(const Header& h, std::span<const std::byte> row, std::uint8_t* out, std::string_view name) {
+void read_indexed(const BmpHeader& h, std::span<const std::byte> row, std::uint8_t* out,
+                  std::string_view name) {
   for (int x = 0; x < h.width; ++x, out += 3) {
     const unsigned index = index_at(h, row, x);
     if (index >= h.palette.size())
@@ -95,13 +96,13 @@ void read_indexed(const Header& h, std::span<const std::byte> row, std::uint8_t*
   }
 }
 
-void read_direct(const Header& h, std::span<const std::byte> row, std::uint8_t* out) {
+void read_direct(const BmpHeader& h, std::span<const std::byte> row, std::uint8_t* out) {
   const std::byte* pixel = row.data();
   for (int x = 0; x < h.width; ++x, out += 3, pixel += h.bits / 8)
     for (std::size_t c = 0; c < 3; ++c) out[c] = std::to_integer<std::uint8_t>(pixel[h.byte_of[c]]);
 }
 
-void read_indices(const Header& h, std::span<const std::byte> row, std::uint8_t* out) {
+void read_indices(const BmpHeader& h, std::span<const std::byte> row, std::uint8_t* out) {
   for (int x = 0; x < h.width; ++x) out[x] = static_cast<std::uint8_t>(index_at(h, row, x));
 }
 
@@ -109,9 +110,9 @@ void read_indices(const Header& h, std::span<const std::byte> row, std::uint8_t*
 struct Rows {
   std::span<const std::byte> stored;
   std::size_t stride;
-  const Header& header;
+  const BmpHeader& header;
 
-  Rows(const Bytes& file, const Header& h)
+  Rows(const Bytes& file, const BmpHeader& h)
       : stride((static_cast<std::size_t>(h.width) * h.bits + 31) / 32 * 4), header(h) {
     stored = file.slice(h.pixels_at, stride * static_cast<std::size_t>(h.height));
   }
@@ -140,7 +141,7 @@ bool is_bmp_of_colours(std::span<const std::byte> file) {
 }
 
 Decoded read_bmp(const Bytes& file, std::int64_t max_pixels) {
-  const Header h = read_header(file, max_pixels);
+  const BmpHeader h = read_bmp_header(file, max_pixels);
   const Rows rows(file, h);
   Image image = make_image(h.width, h.height, 3);
   for (int y = 0; y < h.height; ++y)
@@ -152,7 +153,7 @@ Decoded read_bmp(const Bytes& file, std::int64_t max_pixels) {
 }
 
 LabelSamples read_bmp_labels(const Bytes& file, std::int64_t max_pixels) {
-  Header h = read_header(file, max_pixels);
+  BmpHeader h = read_bmp_header(file, max_pixels);
   if (h.bits > 8) return {read_bmp(file, max_pixels).image, {}};
   const Rows rows(file, h);
   Image samples = make_image(h.width, h.height, 1);

@@ -17,18 +17,18 @@ namespace atrous {
 
 namespace {
 
-[[noreturn]] void refuse_format(std::span<const std::byte> file, std::string_view name) {
+[[noreturn]] void refuse_label_format(std::span<const std::byte> file, std::string_view name) {
   if (file.empty()) fail(ErrorCode::malformed, name, ": is empty");
   const std::string_view found = describe_file(as_text(file));
   fail(ErrorCode::unsupported, name, ": is ", found.empty() ? "no picture in a known format" : found,
        "; labels are read from PNG, BMP, PNM and .npy");
 }
 
-formats::LabelSamples decode(const formats::Bytes& file, std::int64_t max_pixels) {
+formats::LabelSamples decode_labels(const formats::Bytes& file, std::int64_t max_pixels) {
   if (formats::is_png(file.data)) return formats::read_png_labels(file, max_pixels);
   if (formats::is_bmp(file.data)) return formats::read_bmp_labels(file, max_pixels);
   if (formats::is_pnm(file.data)) return formats::read_pnm_labels(file, max_pixels);
-  refuse_format(file.data, file.name);
+  refuse_label_format(file.data, file.name);
 }
 
 constexpr int no_colour = -1, several = -2;
@@ -226,7 +226,7 @@ bool holds_colours(const std::string& path) try {
 ReadLabels read_labels(std::span<const std::byte> file, std::string_view name, const LabelColours& colours,
                        const ReadOptions& options) try {
   if (is_npy(file)) return {read_npy_labels(file, name, options.max_pixels)};
-  formats::LabelSamples read = decode({file, name}, options.max_pixels);
+  formats::LabelSamples read = decode_labels({file, name}, options.max_pixels);
   if (read.samples.channels == 3) return from_colours(std::move(read.samples), colours, name);
   if (colours.palette.empty()) return {as_they_are(std::move(read.samples))};
   return read.palette.empty() ? from_grey(std::move(read.samples), colours)

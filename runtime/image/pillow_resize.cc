@@ -17,7 +17,7 @@ constexpr int weight_bits = 22;
 
 // For each output position: the first source position and the weights from there on, `stride` apart in
 // `weights`.
-struct Filter {
+struct TriangleFilter {
   std::vector<int> first, count;
   std::size_t stride = 0;
   std::vector<std::int32_t> weights;
@@ -25,10 +25,10 @@ struct Filter {
   const std::int32_t* row(int i) const { return weights.data() + static_cast<std::size_t>(i) * stride; }
 };
 
-Filter triangle_filter(int source, int target) {
+TriangleFilter triangle_filter(int source, int target) {
   const double scale = static_cast<double>(source) / target;
   const double support = std::max(scale, 1.0);
-  Filter f;
+  TriangleFilter f;
   f.first.resize(static_cast<std::size_t>(target));
   f.count.resize(f.first.size());
   f.stride = static_cast<std::size_t>(std::ceil(support)) * 2 + 1;
@@ -63,7 +63,7 @@ std::uint8_t rounded(std::int32_t sum) {
 constexpr std::int32_t half = 1 << (weight_bits - 1);
 
 template <int channels>
-void resize_row(const Filter& f, const std::uint8_t* in, std::uint8_t* out, int width) {
+void resize_row(const TriangleFilter& f, const std::uint8_t* in, std::uint8_t* out, int width) {
   for (int x = 0; x < width; ++x, out += channels) {
     const std::int32_t* weights = f.row(x);
     const int count = f.count[static_cast<std::size_t>(x)];
@@ -78,7 +78,7 @@ void resize_row(const Filter& f, const std::uint8_t* in, std::uint8_t* out, int 
 }
 
 Image resize_width(const Image& in, int width, int threads) {
-  const Filter f = triangle_filter(in.width, width);
+  const TriangleFilter f = triangle_filter(in.width, width);
   Image out = make_image(width, in.height, in.channels);
   parallel_for(threads, in.height, [&](std::int64_t row) {
     const int y = static_cast<int>(row);
@@ -94,7 +94,7 @@ Image resize_width(const Image& in, int width, int threads) {
 
 // Row y of the output, in tiles whose sums stay in the L1 cache: all taps of a tile, then the next
 // tile.
-void resize_column_tiles(const Filter& f, const Image& in, int y, std::uint8_t* out) {
+void resize_column_tiles(const TriangleFilter& f, const Image& in, int y, std::uint8_t* out) {
   constexpr std::size_t tile = 1024;
   const std::int32_t* weights = f.row(y);
   const int first = f.first[static_cast<std::size_t>(y)], count = f.count[static_cast<std::size_t>(y)];
@@ -111,7 +111,7 @@ void resize_column_tiles(const Filter& f, const Image& in, int y, std::uint8_t* 
 }
 
 Image resize_height(const Image& in, int height, int threads) {
-  const Filter f = triangle_filter(in.height, height);
+  const TriangleFilter f = triangle_filter(in.height, height);
   Image out = make_image(in.width, height, in.channels);
   parallel_for(threads, height, [&](std::int64_t row) {
     const int y = static_cast<int>(row);

@@ -25,7 +25,7 @@ constexpr std::array<std::uint8_t, 8> signature{0x89, 'P', 'N', 'G', '\r', '\n',
 
 enum ColourType : unsigned { grey = 0, rgb = 2, indexed = 3, grey_alpha = 4, rgb_alpha = 6 };
 
-struct Header {
+struct PngHeader {
   int width = 0, height = 0;
   unsigned depth = 0, colour = 0;
   bool interlaced = false;
@@ -41,7 +41,7 @@ struct Header {
 
 // Everything the pixels need, collected from the chunks.
 struct Parts {
-  Header header;
+  PngHeader header;
   Palette palette;
   std::vector<std::byte> compressed;  // the IDAT chunks, joined
   int orientation = 1;
@@ -51,24 +51,24 @@ struct Parts {
 // The pixels (x0 + i * dx, y0 + j * dy). A plain picture is one pass, an interlaced one is Adam7's seven.
 struct Pass {
   int x0, y0, dx, dy;
-  int width(const Header& h) const { return h.width > x0 ? (h.width - x0 + dx - 1) / dx : 0; }
-  int height(const Header& h) const { return h.height > y0 ? (h.height - y0 + dy - 1) / dy : 0; }
+  int width(const PngHeader& h) const { return h.width > x0 ? (h.width - x0 + dx - 1) / dx : 0; }
+  int height(const PngHeader& h) const { return h.height > y0 ? (h.height - y0 + dy - 1) / dy : 0; }
 };
 constexpr std::array<Pass, 7> adam7{
     {{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4}, {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}}};
 constexpr std::array<Pass, 1> whole{{{0, 0, 1, 1}}};
 
-std::span<const Pass> passes(const Header& h) {
+std::span<const Pass> passes(const PngHeader& h) {
   if (h.interlaced) return adam7;
   return whole;
 }
 
-Header read_header(const Bytes& file, std::size_t at, std::size_t length, std::int64_t max_pixels) {
+PngHeader read_header(const Bytes& file, std::size_t at, std::size_t length, std::int64_t max_pixels) {
   const std::string_view name = file.name;
   if (length != 13) fail(ErrorCode::malformed, name, ": the PNG header has ", length, " bytes, not 13");
   check_dimensions(file.be32(at), file.be32(at + 4), max_pixels, name);
-  Header h{static_cast<int>(file.be32(at)), static_cast<int>(file.be32(at + 4)), file.u8(at + 8),
-           file.u8(at + 9)};
+  PngHeader h{static_cast<int>(file.be32(at)), static_cast<int>(file.be32(at + 4)), file.u8(at + 8),
+              file.u8(at + 9)};
   const bool depth_fits = h.colour == grey      ? h.depth <= 16 && std::has_single_bit(h.depth)
                           : h.colour == indexed ? h.depth <= 8 && std::has_single_bit(h.depth)
                                                 : h.depth == 8 || h.depth == 16;
@@ -147,7 +147,7 @@ Parts read_chunks(const Bytes& file, std::int64_t max_pixels) {
   return parts;
 }
 
-std::size_t filtered_bytes(const Header& h, std::string_view name) {
+std::size_t filtered_bytes(const PngHeader& h, std::string_view name) {
   std::size_t total = 0;
   for (const Pass& pass : passes(h)) {
     const int width = pass.width(h), height = pass.height(h);
@@ -230,7 +230,7 @@ unsigned packed_sample(const std::uint8_t* row, std::size_t i, unsigned depth) {
   return (row[bit / 8] >> (8 - depth - bit % 8)) & ((1u << depth) - 1);
 }
 
-void expand_indexed(const Header& h, const Palette& palette, const std::uint8_t* row, int count,
+void expand_indexed(const PngHeader& h, const Palette& palette, const std::uint8_t* row, int count,
                     std::uint8_t* out, std::string_view name) {
   for (int x = 0; x < count; ++x, out += 3) {
     const auto i = static_cast<std::size_t>(x);
@@ -250,7 +250,7 @@ void expand_packed_grey(unsigned depth, const std::uint8_t* row, int count, std:
 }
 
 // Samples of 8 or 16 bits; a 16-bit sample's first byte is its high one.
-void expand_bytes(const Header& h, const std::uint8_t* row, int count, std::uint8_t* out) {
+void expand_bytes(const PngHeader& h, const std::uint8_t* row, int count, std::uint8_t* out) {
   const std::size_t sample = h.depth / 8, pixel = sample * h.samples();
   const std::size_t g = h.samples() >= 3 ? sample : 0, b = 2 * g;
   for (int x = 0; x < count; ++x, row += pixel, out += 3) {
@@ -276,9 +276,9 @@ void expand_raw(unsigned depth, const std::uint8_t* row, int count, std::uint8_t
 }
 
 // To RGB for three channels, to raw samples for one.
-void expand(const Parts& parts, const std::uint8_t* row, int count, std::uint8_t* out, int channels,
-            std::string_view name) {
-  const Header& h = parts.header;
+void expand_row(const Parts& parts, const std::uint8_t* row, int count, std::uint8_t* out, int channels,
+                std::string_view name) {
+  const PngHeader& h = parts.header;
   if (channels == 1)
     expand_raw(h.depth, row, count, out);
   else if (h.colour == indexed)
@@ -299,7 +299,7 @@ void check_labels(const std::uint8_t* row, int count, const Pass& pass, int y, s
 // Decodes one pass from `filtered`; returns what is left of it.
 std::span<std::uint8_t> decode_pass(const Parts& parts, const Pass& pass, std::span<std::uint8_t> filtered,
                                     Image& out, std::string_view name) {
-  const Header& h = parts.header;
+  const PngHeader& h = parts.header;
   const int width = pass.width(h), height = pass.height(h);
   if (width == 0) return filtered;
   const std::size_t bytes = h.row_bytes(width), step = std::max<std::size_t>(1, h.bits() / 8);
@@ -315,10 +315,10 @@ std::span<std::uint8_t> decode_pass(const Parts& parts, const Pass& pass, std::s
     filtered = filtered.subspan(1 + bytes);
     std::uint8_t* to = out.row(pass.y0 + j * pass.dy);
     if (pass.dx == 1) {
-      expand(parts, row.data(), width, to, out.channels, name);
+      expand_row(parts, row.data(), width, to, out.channels, name);
       continue;
     }
-    expand(parts, row.data(), width, pixels.data(), out.channels, name);
+    expand_row(parts, row.data(), width, pixels.data(), out.channels, name);
     for (int i = 0; i < width; ++i)
       std::copy_n(pixels.data() + channels * static_cast<std::size_t>(i), channels,
                   to + channels * static_cast<std::size_t>(pass.x0 + i * pass.dx));
@@ -362,7 +362,7 @@ Decoded read_png(const Bytes& file, std::int64_t max_pixels) {
 
 LabelSamples read_png_labels(const Bytes& file, std::int64_t max_pixels) {
   Parts parts = read_chunks(file, max_pixels);
-  const Header& h = parts.header;
+  const PngHeader& h = parts.header;
   const bool single = h.colour == grey || h.colour == indexed;
   if (!single && h.depth > 8)
     fail(ErrorCode::unsupported, file.name,

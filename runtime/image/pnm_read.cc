@@ -37,7 +37,7 @@ std::uint8_t scaled(std::uint32_t sample, std::int64_t maximum) {
   return static_cast<std::uint8_t>(std::min(value, 255.0));
 }
 
-struct Header {
+struct PnmHeader {
   int width = 0, height = 0;
   std::int64_t maximum = 0;
   std::size_t channels = 0, bytes = 0;  // of a pixel, of a sample
@@ -46,7 +46,7 @@ struct Header {
   std::size_t pixels() const { return static_cast<std::size_t>(width) * static_cast<std::size_t>(height); }
 };
 
-Header read_header(const Bytes& file, std::int64_t max_pixels) {
+PnmHeader read_pnm_header(const Bytes& file, std::int64_t max_pixels) {
   const std::uint8_t kind = file.u8(1);
   if (kind != '5' && kind != '6')
     fail(ErrorCode::unsupported, file.name, ": PNM kind P", static_cast<char>(kind),
@@ -79,7 +79,7 @@ bool is_pnm_of_colours(std::span<const std::byte> file) {
 }
 
 Decoded read_pnm(const Bytes& file, std::int64_t max_pixels) {
-  const Header h = read_header(file, max_pixels);
+  const PnmHeader h = read_pnm_header(file, max_pixels);
   const Bytes stored{file.slice(h.pixels_at, h.pixels() * h.channels * h.bytes), file.name};
   Image image = make_image(h.width, h.height, 3);
   for (std::size_t i = 0; i < 3 * h.pixels(); ++i) {
@@ -90,7 +90,7 @@ Decoded read_pnm(const Bytes& file, std::int64_t max_pixels) {
 }
 
 LabelSamples read_pnm_labels(const Bytes& file, std::int64_t max_pixels) {
-  const Header h = read_header(file, max_pixels);
+  const PnmHeader h = read_pnm_header(file, max_pixels);
   if (h.channels == 3 && h.maximum != 255)
     fail(ErrorCode::unsupported, file.name,
          ": labels that are colours are read from PNM of maximum 255, not ", h.maximum);

@@ -8,7 +8,8 @@
 #include "tests/support/evaluate_testing.h"
 #include "weights_tools/checkpoint.h"
 
-using namespace atrous;
+namespace atrous::binary_segment_test {
+
 using namespace atrous::cli_testing;
 
 namespace {
@@ -260,3 +261,5 @@ TEST_CASE("field 21: logits that overflow are refused") {
          {sentence, "the first layer"});
   CHECK(names_in(out.path()).empty());
 }
+
+}  // namespace atrous::binary_segment_test

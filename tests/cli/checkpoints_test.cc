@@ -8,7 +8,8 @@
 #include "weights_tools/io/sha256.h"
 #include "weights_tools/seeded.h"
 
-using namespace atrous;
+namespace atrous::checkpoints_test {
+
 using namespace atrous::cli_testing;
 
 namespace {
@@ -316,3 +317,5 @@ TEST_CASE_FIXTURE(Bench,
       mentions(succeed({"inspect", two, "--size", "64x48", "--weights", "student"}), "fcn_resnet(1,1,1,1)"));
   refuse(1, {"profile", "seeded:fcn_resnet18", "--weights", "x"}, {"random weights have no prefix"});
 }
+
+}  // namespace atrous::checkpoints_test

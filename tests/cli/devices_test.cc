@@ -4,7 +4,8 @@
 #include "runtime/engine/open_device.h"
 #include "tests/support/cli_testing.h"
 
-using namespace atrous;
+namespace atrous::devices_test {
+
 using namespace atrous::cli_testing;
 
 namespace {
@@ -80,3 +81,5 @@ TEST_CASE("what a picture ran on is in the report") {
   CHECK(report[0]["device"] == str_cat("cpu ", name_of(supported_isas().front())));
   CHECK(report[0]["precision"] == "fp32");
 }
+
+}  // namespace atrous::devices_test

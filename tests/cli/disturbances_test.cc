@@ -6,7 +6,8 @@
 #include "runtime/image/image_read.h"
 #include "tests/support/cli_testing.h"
 
-using namespace atrous;
+namespace atrous::disturbances_test {
+
 using namespace atrous::cli_testing;
 
 namespace {
@@ -120,3 +121,5 @@ TEST_CASE_FIXTURE(Album, "Ctrl-C and worse, in the middle of a folder, leave who
     std::filesystem::remove_all(out);
   }
 }
+
+}  // namespace atrous::disturbances_test

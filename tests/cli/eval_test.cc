@@ -9,7 +9,8 @@
 #include "tests/support/cli_testing.h"
 #include "tests/support/evaluate_testing.h"
 
-using namespace atrous;
+namespace atrous::eval_test {
+
 using namespace atrous::cli_testing;
 using atrous::evaluate_testing::Pairs;
 using atrous::evaluate_testing::patches;
@@ -571,3 +572,5 @@ TEST_CASE("the field's masks of 0 and 255 score as torch says") {
     CHECK(all["classes"][1]["iou"] == 0.5);
   }
 }
+
+}  // namespace atrous::eval_test

@@ -8,7 +8,8 @@
 #include "weights_tools/download/catalogue.h"
 #include "weights_tools/io/sha256.h"
 
-using namespace atrous;
+namespace atrous::fetch_test {
+
 using namespace atrous::cli_testing;
 using testing::answer_with;
 using testing::HttpAnswer;
@@ -292,3 +293,5 @@ TEST_CASE_FIXTURE(Home, "names and urls that are none are mistakes in the comman
   wrong({lraspp, "--url=http://host/\n/"}, {"printable ASCII"});
   CHECK_FALSE(fs::exists(cache));
 }
+
+}  // namespace atrous::fetch_test

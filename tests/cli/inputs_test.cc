@@ -7,7 +7,8 @@
 #include "layers/base/visible_text.h"
 #include "tests/support/cli_testing.h"
 
-using namespace atrous;
+namespace atrous::inputs_test {
+
 using namespace atrous::cli_testing;
 
 TEST_CASE_FIXTURE(Bench, "several photos give the results that each gives alone") {
@@ -327,3 +328,5 @@ TEST_CASE_FIXTURE(Bench, "a photo too long to be resized is refused with its sid
   refuse(1, {"segment", tall, "-m", checkpoint},
          {"tall.png: resize to 520x52000: a side is outside 1..16384"});
 }
+
+}  // namespace atrous::inputs_test

@@ -6,7 +6,8 @@
 #include "runtime/image/label_read.h"
 #include "tests/support/cli_testing.h"
 
-using namespace atrous;
+namespace atrous::jpeg_test {
+
 using namespace atrous::cli_testing;
 
 namespace {
@@ -70,3 +71,5 @@ TEST_CASE_FIXTURE(Bench, "--cutout-on puts the cut-out on a colour, as PNG too")
   refuse(2, segment({dog, "--cutout-on", "#000000"}), {"--cutout-on", "--cutout"});
   CHECK(names() == Names{"dog.png", "net.safetensors"});
 }
+
+}  // namespace atrous::jpeg_test

@@ -4,7 +4,8 @@
 #include "layers/cpu/parallel.h"
 #include "tests/support/cli_testing.h"
 
-using namespace atrous;
+namespace atrous::measurements_test {
+
 using namespace atrous::cli_testing;
 
 namespace {
@@ -193,3 +194,5 @@ TEST_CASE("--help names every verb, and every verb's help its options and an exa
     CHECK(help == succeed({verb, "-h"}));
   }
 }
+
+}  // namespace atrous::measurements_test

@@ -5,7 +5,8 @@
 #include "weights_tools/checkpoint.h"
 #include "weights_tools/seeded.h"
 
-using namespace atrous;
+namespace atrous::networks_test {
+
 using namespace atrous::cli_testing;
 
 TEST_CASE("networks lists every variant, what is assumed of it and where it is published") {
@@ -158,3 +159,5 @@ TEST_CASE("networks says how each family's photos are prepared, and which files 
   CHECK((*family)["variants"][0]["published"]["file"] == "deeplab-resnet.pth.tar");
   CHECK((*family)["variants"][0]["published"]["url"].is_null());
 }
+
+}  // namespace atrous::networks_test

@@ -5,7 +5,8 @@
 #include "tests/support/cli_testing.h"
 #include "tests/support/sanitizers.h"
 
-using namespace atrous;
+namespace atrous::options_test {
+
 using namespace atrous::cli_testing;
 
 namespace {
@@ -318,3 +319,5 @@ TEST_CASE_FIXTURE(Bench, "a closed or full standard output is a failure, not a c
   }
   for (const char* question : {"--help", "--version"}) refuse(1, {question}, {"standard output"}, full);
 }
+
+}  // namespace atrous::options_test

@@ -12,7 +12,8 @@
 #include "weights_tools/checkpoint.h"
 #include "weights_tools/seeded.h"
 
-using namespace atrous;
+namespace atrous::segment_test {
+
 using namespace atrous::cli_testing;
 
 namespace {
@@ -527,3 +528,5 @@ TEST_CASE_FIXTURE(Bench,
   refuse(2, segment({dog, "--range", "2"}), {"--range"});
   refuse(2, segment({dog, "--order", "gbr"}), {"--order"});
 }
+
+}  // namespace atrous::segment_test

@@ -3,7 +3,8 @@
 
 #include "tests/support/cli_testing.h"
 
-using namespace atrous;
+namespace atrous::verify_test {
+
 using namespace atrous::cli_testing;
 
 namespace {
@@ -113,3 +114,5 @@ TEST_CASE("a network that is not dilated gives torch's logits with --arch, and f
                           folder + "input.npy"}),
                  "holds"));
 }
+
+}  // namespace atrous::verify_test

@@ -2,7 +2,8 @@
 #include "tests/support/cli_testing.h"
 #include "tests/support/image_bytes.h"
 
-using namespace atrous;
+namespace atrous::webp_test {
+
 using namespace atrous::cli_testing;
 using testing::operator+;
 using testing::webp;
@@ -31,3 +32,5 @@ TEST_CASE_FIXTURE(Bench, "a WebP that is cut short or an animation is refused by
   write_file(folder / "film.webp", webp(webp_chunk("ANIM", testing::FileBytes(6))));
   refuse(1, segment({folder / "film.webp"}), {"film.webp", "animation"});
 }
+
+}  // namespace atrous::webp_test

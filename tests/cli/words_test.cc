@@ -3,7 +3,8 @@
 
 #include "tests/support/cli_testing.h"
 
-using namespace atrous;
+namespace atrous::words_test {
+
 using namespace atrous::cli_testing;
 
 namespace {
@@ -97,3 +98,5 @@ TEST_CASE("a shell that is not known is refused by name") {
   refuse(2, {"completion", "fish"}, {"fish"});
   refuse(2, {"completion"}, {"shell"});
 }
+
+}  // namespace atrous::words_test

@@ -2,7 +2,8 @@
 #include "runtime/image/image_read.h"
 #include "tests/support/cli_testing.h"
 
-using namespace atrous;
+namespace atrous::command_line_test {
+
 using namespace atrous::cli_testing;
 
 namespace {
@@ -117,3 +118,5 @@ TEST_CASE("what a search finds is kept in the cache, whose folder is made") {
   succeed(search, options);
   CHECK(read_text(folder / "new/cache/cuda-plans.txt") == kept);
 }
+
+}  // namespace atrous::command_line_test

@@ -449,7 +449,8 @@ TEST_CASE("cuda position_attention: the reference's mixture, in one stripe of th
       for (float& x : value.values()) x = rounded(x * static_cast<float>(count), s.half);
       position_attention_reference({}, query.view(), key.view(), value.view(), expected.view());
       const DeviceMap q(query, s.half, s.wider), k(key, s.half), v(value, s.half, s.wider);
-      for (const std::int64_t rows : {std::int64_t{1}, std::int64_t{9}, count}) {
+      // Stripes of one row, too, but where they would be hundreds.
+      for (const std::int64_t rows : {count < 50 ? std::int64_t{1} : count / 3, std::int64_t{9}, count}) {
         CAPTURE(rows);
         const auto floats = [](std::int64_t n) { return static_cast<std::size_t>(n) * sizeof(float); };
         const OnDevice shares(floats(rows * count)), mixed(floats(count * shape.c)), largest(floats(count)),

@@ -8,7 +8,8 @@
 #include "tests/cuda/device_testing.h"
 #include "tests/support/runtime_testing.h"
 
-using namespace atrous;
+namespace atrous::cuda_network_test {
+
 using namespace atrous::runtime_testing;
 
 extern "C" const DeviceModule* atrous_cuda_module();
@@ -221,3 +222,5 @@ TEST_CASE("a plan for a device pads pixels, keeps the input and lays nothing ove
     }
   }
 }
+
+}  // namespace atrous::cuda_network_test

@@ -8,7 +8,8 @@
 #include "tests/cuda/simulation/simulation.h"
 #include "tests/support/runtime_testing.h"
 
-using namespace atrous;
+namespace atrous::fault_test {
+
 using namespace atrous::runtime_testing;
 
 extern "C" const DeviceModule* atrous_cuda_module();
@@ -66,3 +67,5 @@ TEST_CASE("a fault of the device while a network is loaded is an error of its ow
     CHECK(code == (happened ? std::optional(ErrorCode::device) : std::nullopt));
   }
 }
+
+}  // namespace atrous::fault_test

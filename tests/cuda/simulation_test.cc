@@ -6,6 +6,8 @@
 
 #include "tests/cuda/simulation/simulation.h"
 
+namespace atrous::simulation_test {
+
 namespace {
 
 struct Stream {
@@ -130,3 +132,5 @@ TEST_CASE("simulated device: there may be none, and calls can be made to fail") 
   CHECK(cudaDeviceSynchronize() == cudaSuccess);
   cudaGetLastError();
 }
+
+}  // namespace atrous::simulation_test

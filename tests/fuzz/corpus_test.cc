@@ -9,7 +9,7 @@
 #include "tests/fuzz/targets.h"
 #include "weights_tools/io/file.h"
 
-using namespace atrous;
+namespace atrous::corpus_test {
 
 namespace {
 
@@ -57,3 +57,5 @@ TEST_CASE("each program in tests/fuzz is one of the targets") {
   }
   CHECK(programs == std::size(fuzz::targets));
 }
+
+}  // namespace atrous::corpus_test

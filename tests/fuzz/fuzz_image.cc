@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::int64_t max_pixels = 1 << 14;
 
-void read(Bytes file) {
+void read_photo(Bytes file) {
   Image image;
   if (!may_refuse([&] { image = read_image(file, "fuzz", {.max_pixels = max_pixels}); })) return;
   check(image, "fuzz");
@@ -28,8 +28,8 @@ void read(Bytes file) {
 }  // namespace
 
 void image(Bytes input) {
-  read(input);
-  if (formats::is_png(input)) read(with_right_checksums(input));
+  read_photo(input);
+  if (formats::is_png(input)) read_photo(with_right_checksums(input));
   may_refuse([&] { promise(formats::exif_orientation(input) <= 8, "an orientation over 8"); });
 }
 

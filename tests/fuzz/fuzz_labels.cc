@@ -10,7 +10,7 @@ namespace atrous::fuzz {
 
 namespace {
 
-constexpr std::int64_t max_pixels = 1 << 14;
+constexpr std::int64_t most_pixels = 1 << 14;
 
 const LabelColours colours{.palette = {{0, 0, 0}, {128, 0, 0}, {0, 128, 0}, {7, 7, 7}},
                            .voids = {{224, 224, 192}},
@@ -20,7 +20,7 @@ void read_colours(Bytes file, bool of_labels) {
   LabelColours these = colours;
   these.of_labels = of_labels;
   may_refuse([&] {
-    const ReadLabels labels = read_labels(file, "fuzz", these, {.max_pixels = max_pixels});
+    const ReadLabels labels = read_labels(file, "fuzz", these, {.max_pixels = most_pixels});
     check(labels.map, "fuzz");
     if (labels.form == LabelForm::colours)
       for (const std::uint8_t label : labels.map.labels)
@@ -28,24 +28,24 @@ void read_colours(Bytes file, bool of_labels) {
   });
 }
 
-void read(Bytes file) {
+void read_as_map(Bytes file) {
   for (const bool of_labels : {false, true}) read_colours(file, of_labels);
   LabelMap map;
-  if (!may_refuse([&] { map = read_labels(file, "fuzz", {.max_pixels = max_pixels}); })) return;
+  if (!may_refuse([&] { map = read_labels(file, "fuzz", {.max_pixels = most_pixels}); })) return;
   check(map, "fuzz");
-  promise(std::int64_t{map.width} * map.height <= max_pixels, "too many pixels");
+  promise(std::int64_t{map.width} * map.height <= most_pixels, "too many pixels");
   promise(resize_nearest(map, map.width, map.height) == map, "resized to its own size it changes");
   resize_nearest(map, 1 + map.height % 7, 1 + map.width % 5);
   Image photo;
-  if (may_refuse([&] { photo = read_image(file, "fuzz", {.exif = false, .max_pixels = max_pixels}); }))
+  if (may_refuse([&] { photo = read_image(file, "fuzz", {.exif = false, .max_pixels = most_pixels}); }))
     promise(photo.width == map.width && photo.height == map.height, "labels and photo differ in size");
 }
 
 }  // namespace
 
 void labels(Bytes input) {
-  read(input);
-  if (formats::is_png(input)) read(with_right_checksums(input));
+  read_as_map(input);
+  if (formats::is_png(input)) read_as_map(with_right_checksums(input));
 }
 
 }  // namespace atrous::fuzz

@@ -28,7 +28,7 @@ void put(std::vector<std::byte>& file, std::uint64_t at, std::uint32_t value) {
 
 // For every header of the central directory, wherever it stands: the CRC of what it points to. Few of them,
 // so that a file of nothing but headers does not cost its square.
-std::vector<std::byte> with_right_checksums(Bytes input) {
+std::vector<std::byte> with_right_entry_checksums(Bytes input) {
   std::vector<std::byte> file(input.begin(), input.end());
   const std::string_view text = as_text(file);
   int left = 32;
@@ -47,15 +47,15 @@ std::vector<std::byte> with_right_checksums(Bytes input) {
   return file;
 }
 
-void read(Bytes file) {
+void read_archive(Bytes file) {
   may_refuse([&] { touch(read_pth_zip(InputFile(file, "fuzz.pth")).state); });
 }
 
 }  // namespace
 
 void pth_zip(Bytes input) {
-  read(input);
-  read(with_right_checksums(input));
+  read_archive(input);
+  read_archive(with_right_entry_checksums(input));
 }
 
 }  // namespace atrous::fuzz

@@ -9,7 +9,7 @@ namespace atrous::fuzz {
 
 namespace {
 
-void read(Bytes file) {
+void read_tensors(Bytes file) {
   may_refuse([&] { touch(read_safetensors(InputFile(file, "fuzz.safetensors")).state); });
 }
 
@@ -30,13 +30,13 @@ void read_behind(const SafetensorsHeader& header, Bytes json) {
   std::vector<std::byte> file(length_bytes.begin(), length_bytes.end());
   file.insert(file.end(), json.begin(), json.end());
   file.resize(file.size() + static_cast<std::size_t>(std::min(data, longest)));
-  read(file);
+  read_tensors(file);
 }
 
 }  // namespace
 
 void safetensors(Bytes input) {
-  read(input);
+  read_tensors(input);
   SafetensorsHeader header;
   if (!may_refuse([&] { header = parse_safetensors_header(input); })) return;
   const std::string written = format_safetensors_header(header);

@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+namespace atrous::boundary_test {
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -89,3 +91,5 @@ TEST_CASE("every public function ends in rethrow_as_error()") {
   }
   CHECK(guarded > 70);
 }
+
+}  // namespace atrous::boundary_test

@@ -16,7 +16,8 @@
 #include "weights_tools/config.h"
 #include "weights_tools/io/bytes.h"
 
-using namespace atrous;
+namespace atrous::file_names_test {
+
 using namespace atrous::testing;
 
 namespace {
@@ -93,3 +94,5 @@ TEST_CASE(
   CHECK(said([] { fail(ErrorCode::io, str_cat(hostile)); }) == shown);
   CHECK(str_cat(hostile, 1) == hostile + "1");
 }
+
+}  // namespace atrous::file_names_test

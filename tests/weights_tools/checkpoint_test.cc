@@ -9,7 +9,8 @@
 #include "weights_tools/seeded.h"
 #include "weights_tools/torch/pth.h"
 
-using namespace atrous;
+namespace atrous::checkpoint_test {
+
 using namespace atrous::weights_testing;
 
 namespace {
@@ -260,3 +261,5 @@ TEST_CASE("the wrappers of DeepLab's repositories are read, and what lies beside
     CHECK(read.notes.front().starts_with(str_cat("took the weights under ", w.module)));
   }
 }
+
+}  // namespace atrous::checkpoint_test

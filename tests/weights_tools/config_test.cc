@@ -2,7 +2,8 @@
 
 #include "tests/support/weights_helpers.h"
 
-using namespace atrous;
+namespace atrous::config_test {
+
 using namespace atrous::weights_testing;
 
 TEST_CASE("a config has strings as they are, numbers as written, lists joined by commas") {
@@ -62,3 +63,5 @@ TEST_CASE("a config lies beside the checkpoint, and is its own where the checkpo
     CHECK(config_beside(folder.path("mine.pth")).empty());
   }
 }
+
+}  // namespace atrous::config_test

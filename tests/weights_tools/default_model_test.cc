@@ -7,7 +7,8 @@
 #include "weights_tools/default_model.h"
 #include "weights_tools/io/sha256.h"
 
-using namespace atrous;
+namespace atrous::default_model_test {
+
 using namespace atrous::cli_testing;
 
 namespace {
@@ -106,3 +107,5 @@ TEST_CASE("a file that is called like a model is meant by its path") {
   write_text(folder / "default", "no checkpoint\n");
   refuse(1, {"inspect", "./default"}, {"./default", "text file"}, {.folder = folder.path()});
 }
+
+}  // namespace atrous::default_model_test

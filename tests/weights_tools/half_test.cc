@@ -5,7 +5,8 @@
 #include "tests/support/weights_helpers.h"
 #include "weights_tools/half.h"
 
-using namespace atrous;
+namespace atrous::half_test {
+
 using namespace atrous::weights_testing;
 
 namespace {
@@ -85,3 +86,5 @@ TEST_CASE("a value that no half can hold is refused by name; infinities and NaN 
   CHECK(std::isinf(to_float(*kept.find("w")).get()[0]));
   CHECK(std::isnan(to_float(*kept.find("w")).get()[1]));
 }
+
+}  // namespace atrous::half_test

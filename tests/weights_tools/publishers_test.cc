@@ -5,7 +5,8 @@
 #include "weights_tools/checkpoint.h"
 #include "weights_tools/seeded.h"
 
-using namespace atrous;
+namespace atrous::publishers_test {
+
 using namespace atrous::weights_testing;
 
 namespace {
@@ -101,3 +102,5 @@ TEST_CASE("PyTorch-Encoding's training checkpoint") {
       dict({{"epoch", num(1)}, {"state_dict", model}, {"optimizer", optimizer()}, {"best_pred", num(0)}}));
   CHECK(load(bytes, "model_best.pth.tar").architecture == "encnet-resnet(1,1,1,1)s");
 }
+
+}  // namespace atrous::publishers_test

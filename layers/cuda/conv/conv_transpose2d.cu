@@ -19,7 +19,7 @@ namespace atrous::cuda {
 
 namespace {
 
-constexpr int outputs = 4;  // of a thread
+constexpr int outputs_of_thread = 4;  // of a thread
 
 template <class T>
 struct Transposed {
@@ -60,11 +60,11 @@ __device__ Vector<T> weights_of(const float* row, int first, int group_begin, in
 // outside.
 template <class T, bool PerChannel>
 __device__ void add_tap(const Transposed<T>& layer, long long tap, int first,
-                        const T* const (&pixels)[outputs], Vector<T> (&sum)[outputs]) {
+                        const T* const (&pixels)[outputs_of_thread], Vector<T> (&sum)[outputs_of_thread]) {
   if constexpr (PerChannel) {
     const Vector<T> w = load_floats<T>(layer.weight + tap * layer.in.c, first, layer.in.c);
 #pragma unroll
-    for (int j = 0; j < outputs; ++j) {
+    for (int j = 0; j < outputs_of_thread; ++j) {
       if (!pixels[j]) continue;
       const Vector<T> x = load(pixels[j] + first);
 #pragma unroll
@@ -78,7 +78,7 @@ __device__ void add_tap(const Transposed<T>& layer, long long tap, int first,
         const float* row = layer.weight + (tap * layer.in.c + i) * outputs_per_group;
         const Vector<T> w = weights_of<T>(row, first, group * outputs_per_group, outputs_per_group);
 #pragma unroll
-        for (int j = 0; j < outputs; ++j) {
+        for (int j = 0; j < outputs_of_thread; ++j) {
           if (!pixels[j]) continue;
           const float x = to_float(pixels[j][i]);
 #pragma unroll
@@ -94,12 +94,12 @@ __global__ void __launch_bounds__(256) transposed_kernel(Transposed<T> layer, in
   const int vector = vector_of_thread(), first = vector * lanes<T>;
   if (at.column >= threads_of_row || first >= layer.out.pitch) return;
   const int group = at.column / layer.stride;
-  const int x = group * outputs * layer.stride + (at.column - group * layer.stride);
+  const int x = group * outputs_of_thread * layer.stride + (at.column - group * layer.stride);
   const bool blank = first >= layer.out.c;
 
-  Vector<T> sum[outputs];
+  Vector<T> sum[outputs_of_thread];
 #pragma unroll
-  for (int j = 0; j < outputs; ++j)
+  for (int j = 0; j < outputs_of_thread; ++j)
     sum[j] = layer.bias ? load_floats<T>(layer.bias, first, layer.out.c) : splat<T>(0);
   const int first_ky = blank ? layer.kernel_h : first_tap(layer, at.y, layer.kernel_h);
   const int first_kx = first_tap(layer, x, layer.kernel_w);
@@ -108,9 +108,9 @@ __global__ void __launch_bounds__(256) transposed_kernel(Transposed<T> layer, in
     if (in_y < 0 || in_y >= layer.in.h) continue;
     for (int kx = first_kx; kx < layer.kernel_w; kx += layer.tap_step) {
       const int in_x = source(layer, x, kx);
-      const T* pixels[outputs];
+      const T* pixels[outputs_of_thread];
 #pragma unroll
-      for (int j = 0; j < outputs; ++j) {
+      for (int j = 0; j < outputs_of_thread; ++j) {
         const bool inside = in_x + j >= 0 && in_x + j < layer.in.w;
         pixels[j] = inside ? layer.in.pixel(at.n, in_y, in_x + j) : nullptr;
       }
@@ -118,7 +118,7 @@ __global__ void __launch_bounds__(256) transposed_kernel(Transposed<T> layer, in
     }
   }
 #pragma unroll
-  for (int j = 0; j < outputs; ++j) {
+  for (int j = 0; j < outputs_of_thread; ++j) {
     const int to = x + j * layer.stride;
     if (to >= layer.out.w) break;
     store_channels(layer.out, layer.out.pixel(at.n, at.y, to), vector, activated(layer.kind, sum[j]));
@@ -143,7 +143,7 @@ void conv_transpose2d(cudaStream_t stream, const ConvolutionWeights& w, Map in, 
                               w.activation};
     const long long of_phase = (1LL * out.w + w.stride - 1) / w.stride;
     const long long threads_of_row =
-        std::min<long long>((of_phase + outputs - 1) / outputs * w.stride, out.w);
+        std::min<long long>((of_phase + outputs_of_thread - 1) / outputs_of_thread * w.stride, out.w);
     const Grid grid =
         grid_of_rows(1LL * out.n * out.h, static_cast<int>(threads_of_row), vectors_of(layer.out));
     const bool per_channel = w.groups == in.c && w.groups == out.c;

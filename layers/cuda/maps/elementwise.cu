@@ -22,7 +22,7 @@ __global__ void __launch_bounds__(256) for_each_vector(Function function, TypedM
 }
 
 template <class T, class Function>
-void run(cudaStream_t stream, const Function& function, const Map& out) {
+void apply(cudaStream_t stream, const Function& function, const Map& out) {
   const TypedMap<T> to(out);
   const Grid grid = grid_of_pixels(out.pixels(), vectors_of(to));
   launch(for_each_vector<T, Function>, grid.blocks, grid.threads, 0, stream, function, to, out.pixels());
@@ -142,7 +142,7 @@ void find_not_finite(cudaStream_t stream, Map in, std::uint32_t* found) {
 void epilogue(cudaStream_t stream, const float* bias, const Map* residual, ActivationKind kind, Map in,
               Map out) {
   with_type_of(out, [&]<class T>(T) {
-    run<T>(stream, Epilogue<T>{TypedMap<T>(in), bias, Residual<T>(residual, out), kind}, out);
+    apply<T>(stream, Epilogue<T>{TypedMap<T>(in), bias, Residual<T>(residual, out), kind}, out);
   });
 }
 
@@ -157,22 +157,22 @@ void add(cudaStream_t stream, Map a, Map b, Map out) {
 void mul(cudaStream_t stream, Map a, Map b, Map out) {
   with_type_of(out, [&]<class T>(T) {
     if (b.c == 1 && out.c != 1)
-      run<T>(stream, ProductWithPixel<T>{TypedMap<T>(a), TypedMap<T>(b)}, out);
+      apply<T>(stream, ProductWithPixel<T>{TypedMap<T>(a), TypedMap<T>(b)}, out);
     else
-      run<T>(stream, Product<T>{TypedMap<T>(a), Residual<T>(&b, out)}, out);
+      apply<T>(stream, Product<T>{TypedMap<T>(a), Residual<T>(&b, out)}, out);
   });
 }
 
 void maximum(cudaStream_t stream, Map a, Map b, Map out) {
-  with_type_of(out, [&]<class T>(T) { run<T>(stream, Larger<T>{TypedMap<T>(a), TypedMap<T>(b)}, out); });
+  with_type_of(out, [&]<class T>(T) { apply<T>(stream, Larger<T>{TypedMap<T>(a), TypedMap<T>(b)}, out); });
 }
 
 void scale(cudaStream_t stream, float factor, Map in, Map out) {
-  with_type_of(out, [&]<class T>(T) { run<T>(stream, Scaled<T>{TypedMap<T>(in), factor}, out); });
+  with_type_of(out, [&]<class T>(T) { apply<T>(stream, Scaled<T>{TypedMap<T>(in), factor}, out); });
 }
 
 void batch_norm(cudaStream_t stream, const float* scale, const float* shift, Map in, Map out) {
-  with_type_of(out, [&]<class T>(T) { run<T>(stream, Normalised<T>{TypedMap<T>(in), scale, shift}, out); });
+  with_type_of(out, [&]<class T>(T) { apply<T>(stream, Normalised<T>{TypedMap<T>(in), scale, shift}, out); });
 }
 
 }  // namespace atrous::cuda

@@ -120,7 +120,7 @@ __global__ void __launch_bounds__(block_threads)
 
 template <class T>
 __global__ void __launch_bounds__(block_threads)
-    normalise_kernel(TypedMap<T> in, const float* factors, TypedMap<T> out) {
+    group_normalise_kernel(TypedMap<T> in, const float* factors, TypedMap<T> out) {
   const InRow at = in_row_of_thread(out.h, out.w);
   const int vector = vector_of_thread(), first = vector * lanes<T>;
   if (at.column >= out.w || first >= out.pitch) return;
@@ -156,7 +156,7 @@ void group_norm(cudaStream_t stream, const GroupNormWeights& weights, Map in, fl
            stream, weights, static_cast<const float*>(moments), in.n, in.c, GroupNormWeights::chunk_pixels,
            chunks, pixels, factors);
     const Grid grid = grid_of_rows(1LL * out.n * out.h, out.w, vectors_of(to));
-    launch(normalise_kernel<T>, grid.blocks, grid.threads, 0, stream, from,
+    launch(group_normalise_kernel<T>, grid.blocks, grid.threads, 0, stream, from,
            static_cast<const float*>(factors), to);
   });
 }

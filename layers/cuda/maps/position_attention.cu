@@ -18,7 +18,7 @@ namespace atrous::cuda {
 
 namespace {
 
-constexpr unsigned block_threads = 256;
+constexpr unsigned attention_threads = 256;
 constexpr int rows_of_thread = 8;
 
 // What all threads of a block combine to, in each of them, always in the same order.
@@ -36,9 +36,9 @@ __device__ float combined(float x, float* room, Combine combine) {
 }
 
 template <class T>
-__global__ void __launch_bounds__(block_threads)
-    shares_kernel(TypedMap<T> query, TypedMap<T> key, int first_row, float* shares, float* largest,
-                  float* sums) {
+__global__ void __launch_bounds__(attention_threads)
+    pair_shares_kernel(TypedMap<T> query, TypedMap<T> key, int first_row, float* shares, float* largest,
+                       float* sums) {
   float* room = shared_memory<float>();  // [threads], then the query's channels
   float* q = room + blockDim.x;
   const int pixels = query.h * query.w, row = first_row + static_cast<int>(blockIdx.x);
@@ -69,7 +69,7 @@ __global__ void __launch_bounds__(block_threads)
 
 // mixed: [row][channels]
 template <class T>
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(attention_threads)
     mixed_kernel(TypedMap<T> value, const float* shares, int first_row, int rows, float* mixed) {
   const int c = static_cast<int>(blockIdx.y * blockDim.x + threadIdx.x), pixels = value.h * value.w;
   const int first = static_cast<int>(blockIdx.x) * rows_of_thread, count = min(rows_of_thread, rows - first);
@@ -87,7 +87,7 @@ __global__ void __launch_bounds__(block_threads)
 }
 
 // total: the largest of all rows, and the sum of all exponentials beside it.
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(attention_threads)
     total_kernel(const float* largest, const float* sums, int rows, float* total) {
   float* room = shared_memory<float>();  // [threads]
   const int own = static_cast<int>(threadIdx.x), step = static_cast<int>(blockDim.x);
@@ -104,7 +104,7 @@ __global__ void __launch_bounds__(block_threads)
 
 // mixed, read on as channels x height x width.
 template <class T>
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(attention_threads)
     spread_kernel(const float* mixed, const float* largest, const float* total, TypedMap<T> out) {
   const int pixels = out.h * out.w, pixel = static_cast<int>(blockIdx.x);
   const int c = static_cast<int>(blockIdx.y * blockDim.x + threadIdx.x);
@@ -128,19 +128,19 @@ void position_attention(cudaStream_t stream, Map query, Map key, Map value, cons
           to(image_of(out, n));
       for (int first = 0; first < pixels; first += room.rows) {
         const int rows = std::min(room.rows, pixels - first);
-        launch(shares_kernel<T>, dim3(blocks_of(rows)), dim3(block_threads),
-               (block_threads + static_cast<unsigned>(query.c)) * sizeof(float), stream, q, k, first,
+        launch(pair_shares_kernel<T>, dim3(blocks_of(rows)), dim3(attention_threads),
+               (attention_threads + static_cast<unsigned>(query.c)) * sizeof(float), stream, q, k, first,
                room.shares, room.largest, room.sums);
-        launch(mixed_kernel<T>, dim3(parts(rows, rows_of_thread), parts(value.c, block_threads)),
-               dim3(block_threads), 0, stream, v, static_cast<const float*>(room.shares), first, rows,
+        launch(mixed_kernel<T>, dim3(parts(rows, rows_of_thread), parts(value.c, attention_threads)),
+               dim3(attention_threads), 0, stream, v, static_cast<const float*>(room.shares), first, rows,
                room.mixed);
       }
-      launch(total_kernel, dim3(1), dim3(block_threads), block_threads * sizeof(float), stream,
+      launch(total_kernel, dim3(1), dim3(attention_threads), attention_threads * sizeof(float), stream,
              static_cast<const float*>(room.largest), static_cast<const float*>(room.sums), pixels,
              room.total);
-      launch(spread_kernel<T>, dim3(blocks_of(pixels), parts(out.pitch, block_threads)), dim3(block_threads),
-             0, stream, static_cast<const float*>(room.mixed), static_cast<const float*>(room.largest),
-             static_cast<const float*>(room.total), to);
+      launch(spread_kernel<T>, dim3(blocks_of(pixels), parts(out.pitch, attention_threads)),
+             dim3(attention_threads), 0, stream, static_cast<const float*>(room.mixed),
+             static_cast<const float*>(room.largest), static_cast<const float*>(room.total), to);
     }
   });
 }

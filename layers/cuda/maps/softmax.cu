@@ -12,13 +12,13 @@ namespace atrous::cuda {
 
 namespace {
 
-constexpr int threads_per_pixel = 8, pixels_per_block = 32;
+constexpr int softmax_threads_per_pixel = 8, softmax_pixels_per_block = 32;
 
 // What the eight threads of a pixel combine to, in each of them.
 template <class Combine>
 __device__ float combined(float x, Combine combine) {
 #pragma unroll
-  for (int distance = threads_per_pixel / 2; distance > 0; distance /= 2)
+  for (int distance = softmax_threads_per_pixel / 2; distance > 0; distance /= 2)
     x = combine(x, __shfl_xor_sync(0xffffffffu, x, distance));
   return x;
 }
@@ -31,7 +31,7 @@ __global__ void __launch_bounds__(256) softmax_kernel(TypedMap<T> in, TypedMap<T
   const int thread = static_cast<int>(threadIdx.x);
 
   float largest = -INFINITY;
-  for (int first = thread * lanes<T>; first < in.c; first += threads_per_pixel * lanes<T>) {
+  for (int first = thread * lanes<T>; first < in.c; first += softmax_threads_per_pixel * lanes<T>) {
     const Vector<T> x = load(from + first);
 #pragma unroll
     for (int i = 0; i < lanes<T>; ++i)
@@ -40,7 +40,7 @@ __global__ void __launch_bounds__(256) softmax_kernel(TypedMap<T> in, TypedMap<T
   largest = combined(largest, [](float a, float b) { return fmaxf(a, b); });
 
   float sum = 0;
-  for (int first = thread * lanes<T>; first < in.c; first += threads_per_pixel * lanes<T>) {
+  for (int first = thread * lanes<T>; first < in.c; first += softmax_threads_per_pixel * lanes<T>) {
     const Vector<T> x = load(from + first);
 #pragma unroll
     for (int i = 0; i < lanes<T>; ++i)
@@ -49,7 +49,7 @@ __global__ void __launch_bounds__(256) softmax_kernel(TypedMap<T> in, TypedMap<T
   sum = combined(sum, [](float a, float b) { return a + b; });
 
   if (!there) return;
-  for (int vector = thread; vector * lanes<T> < out.pitch; vector += threads_per_pixel) {
+  for (int vector = thread; vector * lanes<T> < out.pitch; vector += softmax_threads_per_pixel) {
     Vector<T> x = splat<T>(0);
     if (vector * lanes<T> < in.c) x = load(from + vector * lanes<T>);
 #pragma unroll
@@ -62,9 +62,9 @@ __global__ void __launch_bounds__(256) softmax_kernel(TypedMap<T> in, TypedMap<T
 
 void softmax(cudaStream_t stream, Map in, Map out) {
   with_type_of(out, [&]<class T>(T) {
-    launch(softmax_kernel<T>, dim3(parts(out.pixels(), pixels_per_block)),
-           dim3(threads_per_pixel, pixels_per_block), 0, stream, TypedMap<T>(in), TypedMap<T>(out),
-           out.pixels());
+    launch(softmax_kernel<T>, dim3(parts(out.pixels(), softmax_pixels_per_block)),
+           dim3(softmax_threads_per_pixel, softmax_pixels_per_block), 0, stream, TypedMap<T>(in),
+           TypedMap<T>(out), out.pixels());
   });
 }
 

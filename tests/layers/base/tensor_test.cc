@@ -5,7 +5,7 @@
 #include "layers/base/checked.h"
 #include "tests/support/layers_testing.h"
 
-using namespace atrous;
+namespace atrous::tensor_test {
 
 TEST_CASE("tensors are channels last: element (n, y, x, c) lies at ((n * h + y) * w + x) * pitch + c") {
   Tensor t({2, 3, 4, 5});
@@ -91,3 +91,5 @@ TEST_CASE("an error says what failed in a sentence and why in a code") {
     CHECK(std::string(error.what()) == "expected 3, found four");
   }
 }
+
+}  // namespace atrous::tensor_test

@@ -6,7 +6,7 @@
 #include <string>
 #include <utility>
 
-using namespace atrous;
+namespace atrous::visible_text_test {
 
 TEST_CASE("what steers a terminal, turns the direction of writing or hides is shown escaped") {
   const std::pair<std::string, std::string> cases[] = {
@@ -48,3 +48,5 @@ TEST_CASE("what can be seen is shown as it is, with the joiners that scripts nee
 TEST_CASE("newlines stay where they are asked for") {
   CHECK(visible("{\n \"a\": 1\r}", Newlines::kept) == "{\n \"a\": 1\\x0d}");
 }
+
+}  // namespace atrous::visible_text_test

@@ -6,7 +6,7 @@
 #include "layers/cpu/maps/position_attention_blocked.h"
 #include "tests/support/layers_testing.h"
 
-using namespace atrous;
+namespace atrous::attention_test {
 
 namespace {
 
@@ -125,3 +125,5 @@ TEST_CASE("blocked position attention takes fits of any size: the largest decide
     CHECK(std::ranges::all_of(out.values(), [](float x) { return std::isnan(x); }));
   }
 }
+
+}  // namespace atrous::attention_test

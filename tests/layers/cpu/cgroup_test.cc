@@ -12,7 +12,8 @@
 #include "layers/base/error.h"
 #include "tests/support/temporary.h"
 
-using namespace atrous;
+namespace atrous::cgroup_test {
+
 using testing::TemporaryFolder;
 
 namespace {
@@ -120,3 +121,5 @@ TEST_CASE("files that make no sense limit nothing") {
                 {"proc/self/cgroup", "0:\n::\n"}})
             .processors == unlimited);
 }
+
+}  // namespace atrous::cgroup_test

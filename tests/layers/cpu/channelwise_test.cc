@@ -5,7 +5,7 @@
 
 #include "tests/support/layers_testing.h"
 
-using namespace atrous;
+namespace atrous::channelwise_test {
 
 namespace {
 
@@ -181,3 +181,5 @@ TEST_CASE("channelwise resizing repeats a single pixel exactly: ASPP's pooled br
       CHECK(same_bits({out.data() + p * 37, {1, 1, 1, 37}, 37}, in.view()));
   }
 }
+
+}  // namespace atrous::channelwise_test

@@ -6,7 +6,7 @@
 
 #include "tests/support/layers_testing.h"
 
-using namespace atrous;
+namespace atrous::conv_transpose2d_subpixel_test {
 
 namespace {
 
@@ -86,3 +86,5 @@ TEST_CASE("kernels of transposed convolutions refuse what they cannot do") {
   const ConvTranspose2d as_large{.weight = {4, 4, 3, 3, weight}, .bias = nullptr, .padding = 1};
   CHECK(!make_conv_transpose2d_columns(as_large, isa));
 }
+
+}  // namespace atrous::conv_transpose2d_subpixel_test

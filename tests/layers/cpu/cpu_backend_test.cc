@@ -5,7 +5,7 @@
 
 #include "tests/support/layers_testing.h"
 
-using namespace atrous;
+namespace atrous::cpu_backend_test {
 
 namespace {
 
@@ -198,3 +198,5 @@ TEST_CASE("a kernel outlives the node it was made from, and those of one node sh
     CHECK(kernels.front()->packed_bytes() >= 6 * 16 * 9 * sizeof(float));
   }
 }
+
+}  // namespace atrous::cpu_backend_test

@@ -10,7 +10,7 @@
 #include "tests/support/conv2d_comparison.h"
 #include "tests/support/golden.h"
 
-using namespace atrous;
+namespace atrous::depthwise_test {
 
 namespace {
 
@@ -230,3 +230,5 @@ TEST_CASE("a depthwise sum does not depend on where in its row a pixel lies") {
     }
   }
 }
+
+}  // namespace atrous::depthwise_test

@@ -6,7 +6,7 @@
 
 #include "tests/support/conv2d_comparison.h"
 
-using namespace atrous;
+namespace atrous::few_channels_test {
 
 namespace {
 
@@ -171,3 +171,5 @@ TEST_CASE("few outputs: the kernel gives the same bits for any number of threads
     }
   }
 }
+
+}  // namespace atrous::few_channels_test

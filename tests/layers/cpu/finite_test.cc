@@ -7,7 +7,7 @@
 
 #include "tests/support/layers_testing.h"
 
-using namespace atrous;
+namespace atrous::finite_test {
 
 TEST_CASE("all_finite finds one value that is infinite or a NaN, wherever it stands, and nothing beside it") {
   constexpr float infinity = std::numeric_limits<float>::infinity();
@@ -38,3 +38,5 @@ TEST_CASE("all_finite finds one value that is infinite or a NaN, wherever it sta
         }
       }
 }
+
+}  // namespace atrous::finite_test

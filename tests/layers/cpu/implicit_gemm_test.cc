@@ -11,7 +11,7 @@
 #include "tests/support/conv2d_comparison.h"
 #include "tests/support/golden.h"
 
-using namespace atrous;
+namespace atrous::implicit_gemm_test {
 
 namespace {
 
@@ -478,3 +478,5 @@ TEST_CASE("the workspace depends on the number of threads and not on the map") {
   CHECK(kernel->workspace_bytes(small, {1, 5, 5, 20}, 3) == 3 * one);
   CHECK(kernel->workspace_bytes(large, {4, 500, 500, 20}, 1) == one);
 }
+
+}  // namespace atrous::implicit_gemm_test

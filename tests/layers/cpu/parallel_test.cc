@@ -16,7 +16,7 @@
 #include <thread>
 #include <vector>
 
-using namespace atrous;
+namespace atrous::parallel_test {
 
 namespace {
 
@@ -217,3 +217,5 @@ TEST_CASE("OMP_NUM_THREADS and OMP_THREAD_LIMIT are what 0 threads mean, and no 
     }
   }
 }
+
+}  // namespace atrous::parallel_test

@@ -8,7 +8,7 @@
 
 #include "tests/support/conv2d_comparison.h"
 
-using namespace atrous;
+namespace atrous::pointwise_test {
 
 namespace {
 
@@ -150,3 +150,5 @@ TEST_CASE("the pointwise kernel may write over its residual, with pixels left ov
       }
   }
 }
+
+}  // namespace atrous::pointwise_test

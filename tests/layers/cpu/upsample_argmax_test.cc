@@ -10,7 +10,7 @@
 #include "layers/ops/softmax.h"
 #include "tests/support/layers_testing.h"
 
-using namespace atrous;
+namespace atrous::upsample_argmax_test {
 
 namespace {
 
@@ -229,3 +229,5 @@ TEST_CASE("upsample_argmax needs no workspace of the full map of logits") {
           upsample_argmax_workspace(256, 1, std::numeric_limits<std::int64_t>::max() / 300, 1);
         }) != "");
 }
+
+}  // namespace atrous::upsample_argmax_test

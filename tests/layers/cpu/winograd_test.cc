@@ -14,7 +14,8 @@
 #include "tests/support/layers_testing.h"
 #include "tests/support/winograd_testing.h"
 
-using namespace atrous;
+namespace atrous::winograd_test {
+
 using winograd::info;
 using winograd::Scheme;
 
@@ -590,3 +591,5 @@ TEST_CASE("the rounding of Winograd's kernels is what the constants of their til
       }
   }
 }
+
+}  // namespace atrous::winograd_test

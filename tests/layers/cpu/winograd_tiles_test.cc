@@ -7,7 +7,8 @@
 #include "tests/support/layers_testing.h"
 #include "tests/support/winograd_testing.h"
 
-using namespace atrous;
+namespace atrous::winograd_tiles_test {
+
 using winograd::Axis;
 using winograd::AxisTile;
 using winograd::info;
@@ -334,3 +335,5 @@ TEST_CASE("every image of a batch is covered alike") {
     CHECK_MESSAGE(alike, str_cat(p));
   });
 }
+
+}  // namespace atrous::winograd_tiles_test

@@ -4,7 +4,7 @@
 
 #include "tests/support/layers_testing.h"
 
-using namespace atrous;
+namespace atrous::graph_test {
 
 namespace {
 
@@ -104,3 +104,5 @@ TEST_CASE("run_reference adds a convolution's second input") {
   run_reference(identity, two, out.view());
   CHECK(difference(out.view(), tensor_of({1, 1, 2, 1}, {11, 22}).view()) == "");
 }
+
+}  // namespace atrous::graph_test

@@ -4,7 +4,7 @@
 
 #include "tests/support/layers_testing.h"
 
-using namespace atrous;
+namespace atrous::state_dict_test {
 
 namespace {
 
@@ -153,3 +153,5 @@ TEST_CASE("a state dict has a module where a key is its name or begins with it a
   CHECK(state.index_of("layer1.10.weight") == 2);
   CHECK(state.index_of("layer1") == state.size());
 }
+
+}  // namespace atrous::state_dict_test

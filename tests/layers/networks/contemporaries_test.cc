@@ -5,7 +5,7 @@
 #include "tests/support/layers_checkpoint.h"
 #include "weights_tools/seeded.h"
 
-using namespace atrous;
+namespace atrous::contemporaries_test {
 
 namespace {
 
@@ -157,3 +157,5 @@ TEST_CASE("EncNet has lateral connections, an SE branch and an auxiliary head wh
   CHECK(built(plain).architecture == "encnet-resnet(3,4,6,3)s");
   CHECK_FALSE(built(plain).has_aux);
 }
+
+}  // namespace atrous::contemporaries_test

@@ -8,7 +8,7 @@
 #include "tests/support/layers_checkpoint.h"
 #include "weights_tools/seeded.h"
 
-using namespace atrous;
+namespace atrous::deeplab_test {
 
 namespace {
 
@@ -204,3 +204,5 @@ TEST_CASE("a layer that is registered under two names is read from the later one
     CHECK(contains(error_of(ErrorCode::mismatch, [&] { built(spoilt); }), key + ": expected"));
   }
 }
+
+}  // namespace atrous::deeplab_test

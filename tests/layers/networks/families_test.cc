@@ -13,7 +13,7 @@
 #include "tests/support/layers_checkpoint.h"
 #include "weights_tools/seeded.h"
 
-using namespace atrous;
+namespace atrous::families_test {
 
 namespace {
 
@@ -269,3 +269,5 @@ TEST_CASE("a builder that names no published size is told which key lacks it") {
   const Var x = graph_input(builder, 3);
   CHECK(contains(invalid([&] { conv2d(Module(builder)["score"], x); }), "score.weight"));
 }
+
+}  // namespace atrous::families_test

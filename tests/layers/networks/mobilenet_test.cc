@@ -10,7 +10,7 @@
 #include "tests/support/golden.h"
 #include "tests/support/layers_checkpoint.h"
 
-using namespace atrous;
+namespace atrous::mobilenet_test {
 
 namespace {
 
@@ -348,3 +348,5 @@ TEST_CASE("every key that does not fit a MobileNetV3 is listed at once, with bot
   CHECK(lines_with(message, "classifier.low_classifier.add: 6 channels cannot be added to 5") == 1);
   CHECK(lines_with(message, "backbone.17.0.weight: unexpected, [9]") == 1);
 }
+
+}  // namespace atrous::mobilenet_test

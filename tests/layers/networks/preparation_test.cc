@@ -4,7 +4,7 @@
 
 #include "tests/support/layers_testing.h"
 
-using namespace atrous;
+namespace atrous::preparation_test {
 
 TEST_CASE("a size is padded to the next multiple, to the next one and a rest, and to the least") {
   const Padding by_32{.multiple = 32}, by_8_and_1{.multiple = 8, .beyond = 1},
@@ -46,3 +46,5 @@ TEST_CASE("a growth puts labels of any size on what the network saw") {
       }
     }
 }
+
+}  // namespace atrous::preparation_test

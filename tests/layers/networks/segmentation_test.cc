@@ -5,7 +5,7 @@
 
 #include "tests/support/layers_checkpoint.h"
 
-using namespace atrous;
+namespace atrous::segmentation_test {
 
 namespace {
 
@@ -509,3 +509,5 @@ TEST_CASE("a convolution's weight of an integer type is refused as a quantised c
                      str_cat("backbone.conv1.weight: ", name_of(dtype), ": a quantised checkpoint")) == 1);
   }
 }
+
+}  // namespace atrous::segmentation_test

@@ -9,7 +9,7 @@
 #include "tests/support/layers_checkpoint.h"
 #include "weights_tools/seeded.h"
 
-using namespace atrous;
+namespace atrous::smp_test {
 
 namespace {
 
@@ -266,3 +266,5 @@ TEST_CASE("smp: a config.json's arguments are the hyper's, those that the family
   CHECK(hyper_of(weights("fcn_resnet18"), config).empty());
   CHECK(hyper_of(StateDict(), config).empty());
 }
+
+}  // namespace atrous::smp_test

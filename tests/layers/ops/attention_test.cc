@@ -8,7 +8,7 @@
 #include "tests/support/golden.h"
 #include "tests/support/layers_testing.h"
 
-using namespace atrous;
+namespace atrous::attention_test {
 
 TEST_CASE("group_norm equals torch.nn.functional.group_norm") {
   for (const Golden& g : read_goldens("group_norm")) {
@@ -63,3 +63,5 @@ TEST_CASE("position_attention refuses maps that do not fit each other, and more 
                           }),
                  "pairs of pixels"));
 }
+
+}  // namespace atrous::attention_test

@@ -5,7 +5,7 @@
 #include "tests/support/golden.h"
 #include "tests/support/layers_testing.h"
 
-using namespace atrous;
+namespace atrous::conv2d_test {
 
 namespace {
 
@@ -103,3 +103,5 @@ TEST_CASE("a convolution's cost counts padding taps, groups once and every image
   const Conv2d layer{.weight = {6, 2, 3, 3, nullptr}, .bias = nullptr, .padding = 1, .groups = 2};
   CHECK(macs(layer, {5, 7, 8, 4}) == 5 * 7 * 8 * 6 * 2 * 9);
 }
+
+}  // namespace atrous::conv2d_test

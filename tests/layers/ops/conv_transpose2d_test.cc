@@ -6,7 +6,7 @@
 #include "tests/support/golden.h"
 #include "tests/support/layers_testing.h"
 
-using namespace atrous;
+namespace atrous::conv_transpose2d_test {
 
 namespace {
 
@@ -151,3 +151,5 @@ TEST_CASE("for other sizes the map of ceil(size / 8) is upsampled by 8 and cropp
   CHECK(difference(crop(cropped, 4, 4, 16, 30).view(), crop(resized(low, h, w), 4, 4, 16, 30).view(), 1e-2) !=
         "");
 }
+
+}  // namespace atrous::conv_transpose2d_test

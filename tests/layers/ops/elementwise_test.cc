@@ -13,7 +13,7 @@
 #include "tests/support/golden.h"
 #include "tests/support/layers_testing.h"
 
-using namespace atrous;
+namespace atrous::elementwise_test {
 
 namespace {
 
@@ -261,3 +261,5 @@ TEST_CASE("elementwise layers read and write slices of wider tensors") {
   argmax_reference(dense_a.view(), dense_labels);
   CHECK(labels == dense_labels);
 }
+
+}  // namespace atrous::elementwise_test

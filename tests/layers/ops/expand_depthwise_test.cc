@@ -10,7 +10,7 @@
 #include "layers/cpu/conv/expand_depthwise_banded.h"
 #include "tests/support/layers_testing.h"
 
-using namespace atrous;
+namespace atrous::expand_depthwise_test {
 
 namespace {
 
@@ -146,3 +146,5 @@ TEST_CASE("the banded kernel gives the same bits for any number of threads") {
     }
   }
 }
+
+}  // namespace atrous::expand_depthwise_test

@@ -7,7 +7,7 @@
 #include "layers/ops/arithmetic.h"
 #include "tests/support/layers_testing.h"
 
-using namespace atrous;
+namespace atrous::gated_conv2d_test {
 
 namespace {
 
@@ -93,3 +93,5 @@ TEST_CASE("the gated pointwise kernel gives the same bits for any number of thre
     }
   }
 }
+
+}  // namespace atrous::gated_conv2d_test

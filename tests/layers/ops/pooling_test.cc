@@ -7,7 +7,7 @@
 #include "tests/support/golden.h"
 #include "tests/support/layers_testing.h"
 
-using namespace atrous;
+namespace atrous::pooling_test {
 
 TEST_CASE("max_pool2d equals torch.nn.functional.max_pool2d") {
   for (const Golden& g : read_goldens("max_pool2d")) {
@@ -116,3 +116,5 @@ TEST_CASE("the mean of a large map is as good as its elements") {
   adaptive_avg_pool2d_reference({}, in.view(), out.view());
   CHECK(out.data()[0] == 1.f);
 }
+
+}  // namespace atrous::pooling_test

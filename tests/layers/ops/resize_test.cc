@@ -5,7 +5,7 @@
 #include "tests/support/golden.h"
 #include "tests/support/layers_testing.h"
 
-using namespace atrous;
+namespace atrous::resize_test {
 
 namespace {
 
@@ -106,3 +106,5 @@ TEST_CASE("resizing one pixel repeats it exactly") {
     }
   }
 }
+
+}  // namespace atrous::resize_test

@@ -12,7 +12,8 @@
 #include "tests/weights_tools/caffe/wire_bytes.h"
 #include "weights_tools/checkpoint.h"
 
-using namespace atrous;
+namespace atrous::memory_test {
+
 using namespace atrous::weights_testing;
 using atrous::testing::FileBytes;
 using atrous::testing::noise;
@@ -291,3 +292,5 @@ TEST_CASE("the counter counts: a buffer, a vector, and what is freed again") {
   CHECK(peak_of([] { std::vector<char>(1'000'000, 'x').resize(3'000'000); }) >= 4'000'000);
   CHECK(atrous::testing::bytes_held() == before);
 }
+
+}  // namespace atrous::memory_test

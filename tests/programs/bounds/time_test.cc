@@ -9,7 +9,8 @@
 #include "tests/support/weights_helpers.h"
 #include "weights_tools/checkpoint.h"
 
-using namespace atrous;
+namespace atrous::time_test {
+
 using namespace atrous::weights_testing;
 using atrous::testing::FileBytes;
 
@@ -275,3 +276,5 @@ TEST_CASE("four times the picture takes at most eight times as long") {
     CHECK(four_times <= 8 * one_time + 0.001);
   }
 }
+
+}  // namespace atrous::time_test

@@ -67,7 +67,8 @@ struct Operation {
 // Every call fails in turn; where there are very many, only so many of them, spread evenly, unless all are
 // asked for. The first ones always.
 std::vector<std::int64_t> positions(std::int64_t calls) {
-  constexpr std::int64_t first = 60, most = ATROUS_ADDRESS_SANITIZER ? 100 : 300;
+  constexpr std::int64_t first = ATROUS_ADDRESS_SANITIZER ? 30 : 60,
+                         most = ATROUS_ADDRESS_SANITIZER ? 40 : 300;
   const std::int64_t step = std::getenv("ATROUS_EVERY_FAILURE") ? 1 : std::max<std::int64_t>(calls / most, 1);
   std::vector<std::int64_t> all;
   for (std::int64_t n = 1; n <= calls + 1; n += n < first ? 1 : step) all.push_back(n);

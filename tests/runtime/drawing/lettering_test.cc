@@ -13,8 +13,10 @@
 #include "runtime/image/pillow_resize.h"
 #include "runtime/segment/segmenter.h"
 #include "tests/support/image_helpers.h"
+#include "tests/support/sanitizers.h"
 
-using namespace atrous;
+namespace atrous::lettering_test {
+
 using namespace atrous::testing;
 
 namespace {
@@ -333,6 +335,7 @@ TEST_CASE("names of any length leave room for the values and the other entries")
 }
 
 TEST_CASE("legends of extreme panoramas fit the limit of a side") {
+  SKIP_UNDER_ADDRESS_SANITIZER();
   for (const auto& [w, h] : {std::pair{16384, 1}, {1, 12000}, {16384, 20}}) {
     const Image out = with_legend(white(w, h), entries(21));
     CHECK(std::max(out.width, out.height) <= max_picture_side);
@@ -432,3 +435,5 @@ TEST_CASE("a legend of classes has names, colours and shares in the order given"
                  "class 2, but there are 2 names and 3 colours"));
   CHECK(contains(sentence([&] { legend_of({{-1, 1, 1, 0}}, {"sky"}, voc_palette(1)); }), "class -1"));
 }
+
+}  // namespace atrous::lettering_test

@@ -7,7 +7,8 @@
 
 #include "tests/support/runtime_testing.h"
 
-using namespace atrous;
+namespace atrous::compare_test {
+
 using namespace atrous::runtime_testing;
 
 namespace {
@@ -102,3 +103,5 @@ TEST_CASE("networks of different architectures are refused by the first layer th
                           }),
                  "classifier."));
 }
+
+}  // namespace atrous::compare_test

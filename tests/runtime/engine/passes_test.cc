@@ -6,7 +6,8 @@
 
 #include "tests/support/runtime_testing.h"
 
-using namespace atrous;
+namespace atrous::passes_test {
+
 using namespace atrous::runtime_testing;
 
 namespace {
@@ -603,3 +604,5 @@ TEST_CASE("optimising a second time changes nothing") {
     CHECK(names(graph) == once);
   }
 }
+
+}  // namespace atrous::passes_test

@@ -4,7 +4,8 @@
 
 #include "tests/support/runtime_testing.h"
 
-using namespace atrous;
+namespace atrous::plan_test {
+
 using namespace atrous::runtime_testing;
 
 namespace {
@@ -673,3 +674,5 @@ TEST_CASE("a shape that the network cannot take is refused with both numbers") {
   CHECK(sentence(ErrorCode::limit, plan({1, std::int64_t{1} << 31, std::int64_t{1} << 31, 3})) != "");
   CHECK(sentence(ErrorCode::limit, plan({std::int64_t{1} << 40, 1 << 10, 1 << 10, 3})) != "");
 }
+
+}  // namespace atrous::plan_test

@@ -5,7 +5,8 @@
 #include "runtime/engine/session.h"
 #include "tests/support/runtime_testing.h"
 
-using namespace atrous;
+namespace atrous::program_test {
+
 using namespace atrous::runtime_testing;
 
 namespace {
@@ -69,3 +70,5 @@ TEST_CASE(
     CHECK(off <= 1e-5f * largest);
   }
 }
+
+}  // namespace atrous::program_test

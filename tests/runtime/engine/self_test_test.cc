@@ -9,7 +9,8 @@
 #include "layers/cpu/parallel.h"
 #include "tests/support/runtime_testing.h"
 
-using namespace atrous;
+namespace atrous::self_test_test {
+
 using namespace atrous::runtime_testing;
 
 namespace {
@@ -124,3 +125,5 @@ TEST_CASE("threads outside 0 to 1024 are refused") {
     CHECK(mentions(said, "1024"));
   }
 }
+
+}  // namespace atrous::self_test_test

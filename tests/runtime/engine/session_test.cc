@@ -19,9 +19,6 @@
 #include "tests/support/runtime_testing.h"
 #include "tests/support/sanitizers.h"
 
-using namespace atrous;
-using namespace atrous::runtime_testing;
-
 // AddressSanitizer checks operator new against delete; there it keeps its own, and nothing is counted.
 #define ATROUS_COUNTS_ALLOCATIONS (!ATROUS_ADDRESS_SANITIZER)
 
@@ -60,6 +57,10 @@ void operator delete(void* memory, std::size_t) noexcept { release(memory); }
 void operator delete(void* memory, std::align_val_t) noexcept { release(memory); }
 void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { release(memory); }
 #endif
+
+namespace atrous::session_test {
+
+using namespace atrous::runtime_testing;
 
 namespace {
 
@@ -641,3 +642,5 @@ TEST_CASE("scratch memory grows as asked for and is kept") {
   CHECK(large.size() == 1000);
   CHECK(session.scratch(10).data() == large.data());
 }
+
+}  // namespace atrous::session_test

@@ -8,7 +8,8 @@
 #include "weights_tools/io/bytes.h"
 #include "weights_tools/io/file.h"
 
-using namespace atrous;
+namespace atrous::class_dict_test {
+
 using namespace atrous::testing;
 
 namespace {
@@ -83,3 +84,5 @@ TEST_CASE("the colours of labels come from a dictionary or from a palette file")
   CHECK(contains(sentence([&] { read("nothing\n"); }), "line 1: expected"));
   CHECK(sentence([&] { read_label_palette(folder / "none"); }).starts_with(folder / "none"));
 }
+
+}  // namespace atrous::class_dict_test

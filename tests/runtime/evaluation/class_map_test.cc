@@ -7,7 +7,8 @@
 #include "weights_tools/io/bytes.h"
 #include "weights_tools/io/file.h"
 
-using namespace atrous;
+namespace atrous::class_map_test {
+
 using namespace atrous::testing;
 
 namespace {
@@ -179,3 +180,5 @@ TEST_CASE("a label that the map does not know is refused with its pixel") {
           apply(map, LabelMap{2, 1, {0, 255}}, -1, "a.png");
         }) == "a.png: the label 255 at pixel (1, 0) is no class of the model's");
 }
+
+}  // namespace atrous::class_map_test

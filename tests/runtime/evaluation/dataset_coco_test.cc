@@ -11,7 +11,8 @@
 #include "tests/support/dataset_testing.h"
 #include "tests/support/image_helpers.h"
 
-using namespace atrous;
+namespace atrous::dataset_coco_test {
+
 using namespace atrous::testing;
 
 namespace {
@@ -313,3 +314,5 @@ TEST_CASE("coco-voc: polygons and masks are drawn as another program draws them"
     CHECK(std::memcmp(expected.data(), truth.labels.data(), expected.size()) == 0);
   }
 }
+
+}  // namespace atrous::dataset_coco_test

@@ -11,7 +11,8 @@
 #include "runtime/evaluation/dataset.h"
 #include "tests/support/temporary.h"
 
-using namespace atrous;
+namespace atrous::dataset_data_test {
+
 using namespace atrous::testing;
 
 namespace {
@@ -76,3 +77,5 @@ TEST_CASE("two folders of VOC are pairs too") {
   check_dataset(open_dataset("pairs", root + "JPEGImages", {"", root + "SegmentationClass"}), 117,
                 "voc/SegmentationClass", 255);
 }
+
+}  // namespace atrous::dataset_data_test

@@ -7,7 +7,8 @@
 #include "tests/support/dataset_testing.h"
 #include "tests/support/image_helpers.h"
 
-using namespace atrous;
+namespace atrous::dataset_test {
+
 using namespace atrous::testing;
 
 namespace {
@@ -519,3 +520,5 @@ TEST_CASE("label maps may be .npy, and a PNG of the same name comes first") {
   tree.remove("all/masks/a.png");
   CHECK(truth(tree.open()) == Labels{1, 2, 255});
 }
+
+}  // namespace atrous::dataset_test

@@ -9,7 +9,8 @@
 #include "runtime/image/pillow_resize.h"
 #include "tests/support/evaluate_testing.h"
 
-using namespace atrous;
+namespace atrous::evaluate_test {
+
 using namespace atrous::evaluate_testing;
 
 namespace {
@@ -615,3 +616,5 @@ TEST_CASE_FIXTURE(Predicted, "with one class nothing could be wrong, and no scor
   CHECK(e.images[0].iou.empty());
   CHECK(says(e, "with one class nothing could be wrong"));
 }
+
+}  // namespace atrous::evaluate_test

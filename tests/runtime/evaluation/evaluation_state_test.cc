@@ -4,7 +4,8 @@
 #include "tests/support/evaluate_testing.h"
 #include "weights_tools/io/sha256.h"
 
-using namespace atrous;
+namespace atrous::evaluation_state_test {
+
 using namespace atrous::evaluate_testing;
 
 namespace {
@@ -326,3 +327,5 @@ TEST_CASE("every double comes back from a state to the bit") {
   CHECK(empty.failed == e.failed);
   CHECK(empty.seconds == e.seconds);
 }
+
+}  // namespace atrous::evaluation_state_test

@@ -7,7 +7,7 @@
 
 #include "runtime/image/palette.h"
 
-using namespace atrous;
+namespace atrous::class_table_test {
 
 namespace {
 
@@ -80,3 +80,5 @@ TEST_CASE("a dataset is taken by a file's name before the number of classes, and
   CHECK(first_of(20, "voc.pth") == "");
   CHECK(first_of(0, "voc.pth") == "");
 }
+
+}  // namespace atrous::class_table_test

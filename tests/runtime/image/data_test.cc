@@ -9,7 +9,8 @@
 #include "runtime/image/png.h"
 #include "tests/support/image_helpers.h"
 
-using namespace atrous;
+namespace atrous::data_test {
+
 using namespace atrous::testing;
 
 namespace {
@@ -67,3 +68,5 @@ TEST_CASE("PNGs that PngSuite calls corrupt are refused") {
     CHECK(!sentence([&] { read_image_file(path); }).empty());
   }
 }
+
+}  // namespace atrous::data_test

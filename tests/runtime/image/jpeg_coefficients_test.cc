@@ -11,7 +11,8 @@
 #include "tests/support/image_bytes.h"
 #include "weights_tools/io/file.h"
 
-using namespace atrous;
+namespace atrous::jpeg_coefficients_test {
+
 using namespace atrous::testing;
 
 namespace {
@@ -257,3 +258,5 @@ TEST_CASE("AC coefficients that no 8-bit samples have are refused, not decoded a
     CHECK(contains(said, row.sentence));
   }
 }
+
+}  // namespace atrous::jpeg_coefficients_test

@@ -9,7 +9,8 @@
 #include "runtime/image/pillow_resize.h"
 #include "tests/support/image_helpers.h"
 
-using namespace atrous;
+namespace atrous::jpeg_write_test {
+
 using namespace atrous::testing;
 
 namespace {
@@ -93,3 +94,5 @@ TEST_CASE("what cannot be a JPEG is refused") {
   CHECK(contains(said(make_image(1, 65536, 1), 90), "1x65536 pixels: a side is over 65535"));
   CHECK(contains(said(Image{2, 2, 3, {}}, 90), "needs 12 bytes, found 0"));
 }
+
+}  // namespace atrous::jpeg_write_test

@@ -12,7 +12,8 @@
 #include "tests/support/temporary.h"
 #include "weights_tools/io/file.h"
 
-using namespace atrous;
+namespace atrous::label_read_test {
+
 using namespace atrous::testing;
 
 namespace {
@@ -412,3 +413,5 @@ TEST_CASE("label maps that cannot be resized are refused") {
           str_cat("resize to ", size.first, "x", size.second, ": a side is outside 1..16384"));
   CHECK(contains(sentence([] { resize_nearest(map_of(2, 2, {0}), 1, 1); }), "needs 4 labels, found 1"));
 }
+
+}  // namespace atrous::label_read_test

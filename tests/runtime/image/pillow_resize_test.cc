@@ -6,7 +6,8 @@
 #include "runtime/image/preprocess.h"
 #include "tests/support/image_helpers.h"
 
-using namespace atrous;
+namespace atrous::pillow_resize_test {
+
 using namespace atrous::testing;
 
 TEST_CASE("shrinking by two weighs four neighbours 1 3 3 1") {
@@ -116,3 +117,5 @@ TEST_CASE("a normalisation that is none is refused with its number") {
   CHECK(contains(refusal({.mean = {std::numeric_limits<float>::quiet_NaN(), 0, 0}}),
                  "of channel 0 is not finite"));
 }
+
+}  // namespace atrous::pillow_resize_test

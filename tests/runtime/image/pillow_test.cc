@@ -22,7 +22,8 @@
 #include "tests/support/image_helpers.h"
 #include "weights_tools/io/file.h"
 
-using namespace atrous;
+namespace atrous::pillow_test {
+
 using namespace atrous::testing;
 
 namespace {
@@ -323,3 +324,5 @@ TEST_CASE("awkward pictures are what Pillow makes of them, but for the differenc
   CHECK(differing == disagreements.size());
   CHECK(pictures == 288);
 }
+
+}  // namespace atrous::pillow_test

@@ -11,7 +11,8 @@
 #include "tests/support/temporary.h"
 #include "weights_tools/io/file.h"
 
-using namespace atrous;
+namespace atrous::read_test {
+
 using namespace atrous::testing;
 
 namespace {
@@ -458,3 +459,5 @@ TEST_CASE("files that tools leave in place of a picture are named") {
       {"gzip", bytes({0x1f, 0x8b, 8}), "compressed by gzip: unpack it first"},
   });
 }
+
+}  // namespace atrous::read_test

@@ -12,7 +12,8 @@
 #include "runtime/image/png.h"
 #include "tests/support/image_helpers.h"
 
-using namespace atrous;
+namespace atrous::write_test {
+
 using namespace atrous::testing;
 
 namespace {
@@ -193,3 +194,5 @@ TEST_CASE("confidence becomes grey, clamped") {
   CHECK(confidence_picture(values, 6, 1) == picture(6, 1, 1, {0, 128, 255, 255, 0, 0}));
   CHECK(contains(sentence([&] { confidence_picture(values, 2, 2); }), "needs 4 values, found 6"));
 }
+
+}  // namespace atrous::write_test

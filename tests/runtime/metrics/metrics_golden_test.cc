@@ -5,7 +5,7 @@
 #include "tests/support/golden.h"
 #include "tests/support/layers_testing.h"
 
-using namespace atrous;
+namespace atrous::metrics_golden_test {
 
 namespace {
 
@@ -70,3 +70,5 @@ TEST_CASE("metrics and curves are scikit-learn's") {
     check_ratio(g, "cross_entropy", m.cross_entropy);
   }
 }
+
+}  // namespace atrous::metrics_golden_test

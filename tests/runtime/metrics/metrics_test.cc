@@ -10,7 +10,7 @@
 
 #include "tests/support/layers_testing.h"
 
-using namespace atrous;
+namespace atrous::metrics_test {
 
 namespace {
 
@@ -453,3 +453,5 @@ TEST_CASE("along a curve thresholds fall, recall rises to 1, and no point repeat
     }
   }
 }
+
+}  // namespace atrous::metrics_test

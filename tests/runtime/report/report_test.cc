@@ -14,7 +14,8 @@
 #include "tests/support/report_testing.h"
 #include "weights_tools/io/file.h"
 
-using namespace atrous;
+namespace atrous::report_test {
+
 using namespace atrous::report_testing;
 namespace fs = std::filesystem;
 
@@ -340,3 +341,5 @@ TEST_CASE("a sample report for the browser" * doctest::skip()) {
   }
   report.finish(e);
 }
+
+}  // namespace atrous::report_test

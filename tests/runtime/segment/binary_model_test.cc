@@ -7,7 +7,8 @@
 #include "tests/support/evaluate_testing.h"
 #include "tests/support/runtime_testing.h"
 
-using namespace atrous;
+namespace atrous::binary_model_test {
+
 using namespace atrous::runtime_testing;
 
 namespace {
@@ -212,3 +213,5 @@ TEST_CASE_FIXTURE(evaluate_testing::Pairs, "a state kept with one threshold does
   o.threshold = 0.3;
   CHECK(mentions(sentence(ErrorCode::mismatch, [&] { evaluate(binary, open(), o); }), "threshold"));
 }
+
+}  // namespace atrous::binary_model_test

@@ -9,11 +9,13 @@
 #include "runtime/engine/session.h"
 #include "runtime/segment/model.h"
 #include "tests/support/runtime_testing.h"
+#include "tests/support/sanitizers.h"
 #include "tests/support/temporary.h"
 #include "weights_tools/safetensors/safetensors.h"
 #include "weights_tools/seeded.h"
 
-using namespace atrous;
+namespace atrous::caffe_test {
+
 using namespace atrous::runtime_testing;
 using atrous::testing::TemporaryFolder;
 
@@ -71,6 +73,7 @@ Tensor with_channels_reversed(const Tensor& map) {
 }  // namespace
 
 TEST_CASE("a .caffemodel gives the logits of the PyTorch port's checkpoint with the same weights") {
+  SKIP_UNDER_ADDRESS_SANITIZER();
   if (std::system("/usr/bin/python3 -c 'import google.protobuf, numpy' 2>/dev/null && command -v protoc "
                   ">/dev/null") != 0) {
     std::puts("skipped: protobuf-compiler, python3-protobuf or python3-numpy is not installed");
@@ -102,3 +105,5 @@ TEST_CASE("a .caffemodel gives the logits of the PyTorch port's checkpoint with 
     CHECK(difference <= network.tolerance);
   }
 }
+
+}  // namespace atrous::caffe_test

@@ -16,7 +16,8 @@
 #include "weights_tools/io/json.h"
 #include "weights_tools/random_state.h"
 
-using namespace atrous;
+namespace atrous::conformance_test {
+
 using namespace atrous::runtime_testing;
 
 namespace {
@@ -335,3 +336,5 @@ TEST_CASE("every network of the conformance data that is recognised is compared 
     CHECK_MESSAGE(is_known_network(keys_of(entry.path())) == is_compared, name);
   }
 }
+
+}  // namespace atrous::conformance_test

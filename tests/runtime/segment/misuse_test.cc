@@ -18,7 +18,8 @@
 #include "runtime/metrics/metrics.h"
 #include "tests/support/runtime_testing.h"
 
-using namespace atrous;
+namespace atrous::misuse_test {
+
 using namespace atrous::runtime_testing;
 
 namespace {
@@ -126,3 +127,5 @@ TEST_CASE("structures that contradict themselves are refused, with both numbers"
     CHECK(mentions(sentence(ErrorCode::invalid_argument, misuse.call), misuse.said));
   }
 }
+
+}  // namespace atrous::misuse_test

@@ -10,7 +10,8 @@
 #include "weights_tools/io/file.h"
 #include "weights_tools/safetensors/safetensors.h"
 
-using namespace atrous;
+namespace atrous::model_config_test {
+
 using namespace atrous::runtime_testing;
 using atrous::testing::contains;
 using atrous::testing::TemporaryFolder;
@@ -73,3 +74,5 @@ TEST_CASE("other activations, none, and what the file's own metadata says need n
   const Hub hub(tiny_state("fcn"), R"({"activation": "sigmoid"})", to_strings(metadata));
   CHECK(hub.load(hub.weights).answer().decision == Decision::softmax);
 }
+
+}  // namespace atrous::model_config_test

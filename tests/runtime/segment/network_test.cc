@@ -4,7 +4,8 @@
 #include "runtime/image/palette.h"
 #include "tests/support/runtime_testing.h"
 
-using namespace atrous;
+namespace atrous::network_test {
+
 using namespace atrous::runtime_testing;
 
 TEST_CASE("a network on fast kernels gives the references' logits, on every instruction set") {
@@ -176,3 +177,5 @@ TEST_CASE("asking for an auxiliary head that is not there is an error") {
   CHECK(mentions(sentence(ErrorCode::unsupported, [&] { make_model(state, std::nullopt, {.aux = true}); }),
                  "auxiliary"));
 }
+
+}  // namespace atrous::network_test

@@ -7,7 +7,8 @@
 #include "tests/support/evaluate_testing.h"
 #include "tests/support/runtime_testing.h"
 
-using namespace atrous;
+namespace atrous::not_finite_test {
+
 using namespace atrous::runtime_testing;
 
 namespace {
@@ -89,3 +90,5 @@ TEST_CASE_FIXTURE(evaluate_testing::Pairs,
           photo_path(0) + ": the logits of overflow.pth are not finite");
   }
 }
+
+}  // namespace atrous::not_finite_test

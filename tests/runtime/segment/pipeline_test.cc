@@ -8,7 +8,7 @@
 #include <string>
 #include <thread>
 
-using namespace atrous;
+namespace atrous::pipeline_test {
 
 namespace {
 
@@ -114,3 +114,5 @@ TEST_CASE("a pipeline that is stopped finishes what was run") {
     CHECK(finished == from_to(2, 8));
   }
 }
+
+}  // namespace atrous::pipeline_test

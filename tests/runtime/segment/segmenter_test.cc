@@ -10,7 +10,8 @@
 #include "runtime/image/preprocess.h"
 #include "tests/support/runtime_testing.h"
 
-using namespace atrous;
+namespace atrous::segmenter_test {
+
 using namespace atrous::runtime_testing;
 
 namespace {
@@ -293,3 +294,5 @@ TEST_CASE("classes of equal shares are listed by index") {
   CHECK(shares[0].index == 1);
   CHECK(shares[1].index == 3);
 }
+
+}  // namespace atrous::segmenter_test

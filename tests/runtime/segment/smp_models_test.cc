@@ -11,7 +11,8 @@
 #include "weights_tools/io/file.h"
 #include "weights_tools/safetensors/safetensors.h"
 
-using namespace atrous;
+namespace atrous::smp_models_test {
+
 using namespace atrous::runtime_testing;
 
 namespace {
@@ -115,3 +116,5 @@ TEST_CASE("smp: a folder of save_pretrained says what its weights do not") {
   const Model over = load_model(folder.path(), {.hyper = Hyper("os=16"), .threads = 1});
   CHECK(over.hyper.text() == "os=16,rates=6,12,18,upsampling=4");
 }
+
+}  // namespace atrous::smp_models_test

@@ -6,7 +6,8 @@
 #include "tests/weights_tools/caffe/wire_bytes.h"
 #include "weights_tools/checkpoint.h"
 
-using namespace atrous;
+namespace atrous::caffemodel_test {
+
 using namespace atrous::weights_testing;
 
 namespace {
@@ -276,3 +277,5 @@ TEST_CASE("a checkpoint of Caffe that holds no tensors says so") {
   check_refused([&] { load_checkpoint(as_bytes(layer_v2("data", "Data", {})), "x.caffemodel"); },
                 ErrorCode::malformed, "x.caffemodel: holds no tensors");
 }
+
+}  // namespace atrous::caffemodel_test

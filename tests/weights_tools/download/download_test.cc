@@ -21,7 +21,8 @@
 #include "weights_tools/download/http_head.h"
 #include "weights_tools/io/sha256.h"
 
-using namespace atrous;
+namespace atrous::download_test {
+
 using namespace atrous::weights_testing;
 using testing::answer_with;
 using testing::HttpAnswer;
@@ -542,3 +543,5 @@ TEST_CASE("numbers in a head that are none are left out") {
   for (const char* line : {"\n", "ICY 200 OK\n", "HTTP/1.1\n", "HTTP/1.1 x\n", "HTTP/1.1 99\n"})
     check_refused([&] { parse_http_head(line); }, ErrorCode::malformed, "not with a status");
 }
+
+}  // namespace atrous::download_test

@@ -9,7 +9,8 @@
 #include "tests/support/weights_helpers.h"
 #include "weights_tools/io/sha256.h"
 
-using namespace atrous;
+namespace atrous::file_test {
+
 using namespace atrous::weights_testing;
 
 TEST_CASE("a file reads back as it was written") {
@@ -182,3 +183,5 @@ TEST_CASE("bytes in memory are read as a file is") {
   check_refused([&] { file.read(4, part); }, ErrorCode::io, "the embedded file: 3 bytes wanted at offset 4");
   InputFile({}, "nothing").read(0, {});
 }
+
+}  // namespace atrous::file_test

@@ -9,7 +9,7 @@
 
 #include "layers/base/error.h"
 
-using namespace atrous;
+namespace atrous::json_test {
 
 namespace {
 
@@ -108,3 +108,5 @@ TEST_CASE("events come in the file's order, from text and from a stream") {
   parse_json("[1, x]", broken);
   CHECK(broken.seen == "[ +1 malformed@5 ");
 }
+
+}  // namespace atrous::json_test

@@ -11,7 +11,8 @@
 #include "runtime/image/palette.h"
 #include "tests/support/image_helpers.h"
 
-using namespace atrous;
+namespace atrous::lines_test {
+
 using namespace atrous::testing;
 
 namespace {
@@ -66,3 +67,5 @@ TEST_CASE("what cannot be seen in an entry is shown in the sentence that refuses
   CHECK(sentence([] { read_class_map("ca\u200br = 0", "map.txt", {"car"}, {"car"}); }) ==
         "map.txt: line 1: the dataset has no class ca\\u200br");
 }
+
+}  // namespace atrous::lines_test

@@ -6,7 +6,8 @@
 #include "weights_tools/safetensors/safetensors.h"
 #include "weights_tools/torch/pth.h"
 
-using namespace atrous;
+namespace atrous::network_choice_test {
+
 using namespace atrous::weights_testing;
 
 namespace {
@@ -332,3 +333,5 @@ TEST_CASE("mean and std beside the network in a Lightning module are what it nor
   // One of them alone says nothing.
   CHECK(!load(dict({{"state_dict", dict(with({{"mean", three}}, network("model.")))}})).normalisation);
 }
+
+}  // namespace atrous::network_choice_test

@@ -3,7 +3,8 @@
 #include "weights_tools/checkpoint.h"
 #include "weights_tools/safetensors/safetensors.h"
 
-using namespace atrous;
+namespace atrous::safetensors_index_test {
+
 using namespace atrous::weights_testing;
 
 namespace {
@@ -130,3 +131,5 @@ TEST_CASE("shards that are not what the index says are refused by name") {
   check_refused([&] { load_checkpoint(folder.save("a.json", large)); }, ErrorCode::limit,
                 "the limit is 16777216");
 }
+
+}  // namespace atrous::safetensors_index_test

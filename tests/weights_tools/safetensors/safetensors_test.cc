@@ -2,7 +2,8 @@
 #include "layers/base/tensor.h"
 #include "tests/support/weights_helpers.h"
 
-using namespace atrous;
+namespace atrous::safetensors_test {
+
 using namespace atrous::weights_testing;
 
 namespace {
@@ -231,3 +232,5 @@ TEST_CASE("a bad .safetensors file is refused with a sentence") {
     check_refused([&] { read(row.bytes); }, row.code, row.part);
   }
 }
+
+}  // namespace atrous::safetensors_test

@@ -1,7 +1,8 @@
 #include "weights_tools/torch/pickle.h"
 #include "tests/support/weights_helpers.h"
 
-using namespace atrous;
+namespace atrous::pickle_test {
+
 using namespace atrous::weights_testing;
 
 namespace {
@@ -383,3 +384,5 @@ TEST_CASE("a million marks or lists are no burden") {
   check_refused([] { read(pickled(repeat("\x85", 5).insert(0, "N") + repeat("\x85", 900'000))); },
                 ErrorCode::limit, "values deep");
 }
+
+}  // namespace atrous::pickle_test

@@ -1,7 +1,8 @@
 #include "weights_tools/torch/pth.h"
 #include "tests/support/weights_helpers.h"
 
-using namespace atrous;
+namespace atrous::pth_test {
+
 using namespace atrous::weights_testing;
 
 namespace {
@@ -459,3 +460,5 @@ TEST_CASE("a bad legacy checkpoint is refused with a sentence") {
     check_refused([&] { read(row.bytes); }, row.code, row.part);
   }
 }
+
+}  // namespace atrous::pth_test

@@ -6,7 +6,8 @@
 #include "tests/support/weights_helpers.h"
 #include "weights_tools/checkpoint.h"
 
-using namespace atrous;
+namespace atrous::silent_failures_test {
+
 using namespace atrous::weights_testing;
 
 namespace {
@@ -183,3 +184,5 @@ TEST_CASE("a tensor without dimensions has its one value: num_batches_tracked") 
     CHECK(values(state, "temperature") == std::vector<float>{0.5f});
   }
 }
+
+}  // namespace atrous::silent_failures_test

@@ -10,7 +10,8 @@
 #include "weights_tools/io/sha256.h"
 #include "weights_tools/safetensors/safetensors.h"
 
-using namespace atrous;
+namespace atrous::torch_agreement_test {
+
 using namespace atrous::weights_testing;
 
 namespace {
@@ -193,3 +194,5 @@ TEST_CASE("old checkpoints, with views of storages and tensors without hooks, ar
       folder.save("views.pth", legacy_head() + pickled(entries) + key_list({"0"}) + stored(10, ten));
   CHECK(check_digests(folder, {views}) == 7);
 }
+
+}  // namespace atrous::torch_agreement_test

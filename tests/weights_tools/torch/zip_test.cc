@@ -1,7 +1,8 @@
 #include "weights_tools/torch/zip.h"
 #include "tests/support/weights_helpers.h"
 
-using namespace atrous;
+namespace atrous::zip_test {
+
 using namespace atrous::weights_testing;
 
 namespace {
@@ -218,3 +219,5 @@ TEST_CASE("a bad zip archive is refused with a sentence") {
     check_refused([&] { read_all(path); }, row.code, row.part);
   }
 }
+
+}  // namespace atrous::zip_test

@@ -7,7 +7,8 @@
 #include "tests/support/image_bytes.h"
 #include "weights_tools/io/file.h"
 
-using namespace atrous;
+namespace atrous::webp_read_test {
+
 using namespace atrous::testing;
 
 namespace {
@@ -136,3 +137,5 @@ TEST_CASE("every prefix of a WebP is refused") {
     CHECK(sentence([&] { read_image(first(file, n), "photo"); }).starts_with("photo: "));
   }
 }
+
+}  // namespace atrous::webp_read_test
