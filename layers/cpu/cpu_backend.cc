@@ -57,7 +57,8 @@ struct Implementation {
   std::string_view name;
   // Null when it does not accept the layer.
   std::unique_ptr<Kernel> (*make)(KernelContext&);
-  bool exclusive = false;  // where it accepts it always wins, and no others are made
+  bool exclusive = false;               // where it accepts it always wins, and no others are made
+  Rounding rounding = Rounding::close;  // the closest that convolutions may ask for
 };
 
 constexpr Implementation reference{"reference", [](KernelContext& c) -> std::unique_ptr<Kernel> {
@@ -78,11 +79,13 @@ constexpr Implementation conv2d_list[] = {
     {"few_channels", [](KernelContext& c) { return make_conv2d_few_channels(c.as<Conv2d>(), c.options.isa); },
      true},
     {"few_outputs", [](KernelContext& c) { return make_conv2d_few_outputs(c.as<Conv2d>(), c.options.isa); }},
-    {"winograd_6x6", [](KernelContext& c) { return make_conv2d_winograd(c.packed(), 6); }},
+    {"winograd_6x6", [](KernelContext& c) { return make_conv2d_winograd(c.packed(), 6); }, false,
+     Rounding::any},
     {"winograd_4x4", [](KernelContext& c) { return make_conv2d_winograd(c.packed(), 4); }},
     {"winograd_3x3", [](KernelContext& c) { return make_conv2d_winograd(c.packed(), 3); }},
     {"winograd_2x2", [](KernelContext& c) { return make_conv2d_winograd(c.packed(), 2); }},
-    {"implicit_gemm", [](KernelContext& c) { return make_conv2d_implicit_gemm(c.packed()); }},
+    {"implicit_gemm", [](KernelContext& c) { return make_conv2d_implicit_gemm(c.packed()); }, false,
+     Rounding::precise},
     reference,
 };
 
@@ -243,9 +246,10 @@ std::vector<std::unique_ptr<Kernel>> make_cpu_kernels(const Node& node, const Cp
   if (!options.force.empty())
     for (const Implementation& i : list)
       if (i.name == options.force) make(i);
+  const Conv2d* conv = std::get_if<Conv2d>(&node.layer);
   if (kernels.empty())
     for (const Implementation& i : list)
-      if (i.name != reference.name) {
+      if (i.name != reference.name && (!conv || i.rounding >= conv->rounding)) {
         make(i);
         if (i.exclusive && !kernels.empty()) break;
       }

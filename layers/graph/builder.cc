@@ -190,7 +190,8 @@ Var conv2d(Module m, Var x, const ConvOptions& options) {
                .stride = options.stride,
                .padding = options.padding == same_padding ? options.dilation * (k - 1) / 2 : options.padding,
                .dilation = options.dilation,
-               .groups = options.depthwise ? out : 1};
+               .groups = options.depthwise ? out : 1,
+               .rounding = options.rounding};
   if (options.grouped && known > 0 && in > 0) {
     layer.groups = known / in;
     if (known % in != 0 || out % layer.groups != 0)
@@ -213,7 +214,8 @@ Var conv_transpose2d(Module m, Var x, const ConvTransposeOptions& options) {
                         .stride = options.stride,
                         .padding = options.padding,
                         .output_padding = options.output_padding,
-                        .groups = options.depthwise ? out : 1};
+                        .groups = options.depthwise ? out : 1,
+                        .rounding = options.rounding};
   if (options.bias) layer.bias = m.parameter("bias", {out > 0 ? out : -1}).data;
   return append(*x.builder, m.path(), std::move(layer), {x.id}, out);
 }

@@ -134,6 +134,7 @@ struct ConvOptions {
   bool bias = false;
   bool grouped = false;    // groups = channels of x / weight.shape[1]; otherwise these must be equal
   bool depthwise = false;  // groups = channels of x = channels out
+  Rounding rounding = Rounding::any;
 };
 
 // Keys: weight, and bias where the module has one. The number of output channels is read from the weight's
@@ -145,6 +146,7 @@ struct ConvTransposeOptions {
   std::int64_t kernel = 2, stride = 2, padding = 0, output_padding = 0;
   bool bias = false;
   bool depthwise = false;  // groups = channels of x = channels out
+  Rounding rounding = Rounding::any;
 };
 
 // Keys: weight, [channels of x, channels out, kernel, kernel] or depthwise [channels, 1, kernel, kernel], and

@@ -3,8 +3,8 @@
 // model/DeconvNet/DeconvNet_inference_deploy.prototxt; Implementation/model.py.
 //
 // Unpooling turns rounding into places: where the two largest values of a window differ by less than a kernel
-// rounds, another place is taken, and all that is computed from it differs. The references agree with torch
-// to 1e-6 of the largest logit; the kernels for speed place some values elsewhere.
+// rounds, another place is taken, and all that is computed from it differs. So the layers down to the last
+// pool are precise; beside Winograd's kernels that takes a third more of the network's time.
 #include <array>
 
 #include "layers/base/error.h"
@@ -76,7 +76,10 @@ Network build(Module m, std::string_view variant, Hyper&) {
   for (std::size_t stage = 1; stage <= encoder.size(); ++stage) {
     for (std::size_t i = 1; i <= 3 && encoder[stage - 1][i - 1] > 0; ++i)
       x = conv_norm(layers_of(m, is_caffe, "conv", stage, i), x,
-                    {.out = m.channels(encoder[stage - 1][i - 1]), .kernel = 3, .bias = true});
+                    {.out = m.channels(encoder[stage - 1][i - 1]),
+                     .kernel = 3,
+                     .bias = true,
+                     .rounding = Rounding::precise});
     before.push_back(x);
     x = max_pool2d(str_cat("pool", stage), x, {.kernel = 2, .stride = 2});
   }
@@ -96,7 +99,8 @@ Network build(Module m, std::string_view variant, Hyper&) {
                        .kernel = 3,
                        .stride = 1,
                        .padding = 1,
-                       .bias = true});
+                       .bias = true,
+                       .rounding = Rounding::close});
   }
   x = is_caffe ? conv2d(m["seg-score-voc"], x, {.out = m.classes(21), .bias = true})
                : conv_transpose2d(m["deconv1"][6], x,

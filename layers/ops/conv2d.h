@@ -48,6 +48,8 @@ struct Conv2d {
   // repeated over the map.
   ActivationKind activation = ActivationKind::none;
 
+  Rounding rounding = Rounding::any;
+
   std::int64_t out_channels() const { return weight.d0; }
   std::int64_t in_channels() const { return weight.d1 * groups; }
 

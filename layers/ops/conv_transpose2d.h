@@ -24,6 +24,7 @@ struct ConvTranspose2d {
   Filter weight;                      // [in_channels, out_channels / groups, kernel_h, kernel_w]
   std::shared_ptr<const float> bias;  // [out_channels], or null for none
   std::int64_t stride = 1, padding = 0, output_padding = 0, dilation = 1, groups = 1;
+  Rounding rounding = Rounding::any;
 
   std::int64_t in_channels() const { return weight.d0; }
   std::int64_t out_channels() const { return weight.d1 * groups; }

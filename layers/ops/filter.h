@@ -6,6 +6,14 @@
 
 namespace atrous {
 
+// How a convolution's sums may round.
+//   any      by any kernel.
+//   close    not by Winograd's largest tiles, whose rounding is tens of times that of a plain sum.
+//   precise  hardly more than the result does, whatever that costs: where places are made of nearly equal
+//            values, as by MaxUnpool2d, other rounding gives other places.
+// For the processor's kernels. Those of CUDA round as always.
+enum class Rounding { any, close, precise };
+
 // A four-dimensional block of weights [d0, d1, kernel_h, kernel_w], row-major, shared and immutable:
 // Conv2d keeps [out_channels, in_channels / groups, kh, kw], ConvTranspose2d [in_channels, out_channels /
 // groups, kh, kw].

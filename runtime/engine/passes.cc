@@ -114,7 +114,8 @@ void convolve_transposed(Graph& graph) {
                 .bias = layer->bias,
                 .stride = 1,
                 .padding = reach - layer->padding,
-                .dilation = layer->dilation};
+                .dilation = layer->dilation,
+                .rounding = layer->rounding};
     node.layer = std::move(conv);
   }
 }

@@ -6,15 +6,17 @@
 
 #include "layers/base/checked.h"
 #include "layers/cpu/parallel.h"
+#include "layers/cpu/tiles/double_sums.h"
 
 namespace atrous {
 
 namespace {
 
-constexpr std::int64_t block_pixels = 192;   // output pixels of a task
-constexpr std::int64_t block_columns = 512;  // output channels of a task
-constexpr std::int64_t enough_tasks = 8;     // with fewer, tasks get fewer channels, to feed all threads
-constexpr std::int64_t wide_dilation = 6;    // from here on taps in the padding are worth skipping
+constexpr std::int64_t block_pixels = 192;     // output pixels of a task
+constexpr std::int64_t block_columns = 512;    // output channels of a task
+constexpr std::int64_t precise_columns = 256;  // likewise, where sums are doubles
+constexpr std::int64_t enough_tasks = 8;       // with fewer, tasks get fewer channels, to feed all threads
+constexpr std::int64_t wide_dilation = 6;      // from here on taps in the padding are worth skipping
 
 // Pixel i of a map in the order in which tasks take them: strips of `strip` rows, within a strip column by
 // column. With strip = 1 that is the order in memory.
@@ -30,7 +32,11 @@ Pixel position(std::int64_t i, const Shape& map, std::int64_t strip) {
 class ImplicitGemm final : public Kernel {
  public:
   explicit ImplicitGemm(std::shared_ptr<const PackedConv2d> packed)
-      : packed_(std::move(packed)), layer_(packed_->layer()), tile_(packed_->tile()) {}
+      : packed_(std::move(packed)),
+        layer_(packed_->layer()),
+        tile_(packed_->tile()),
+        columns_of_task_(is_precise() ? precise_columns : block_columns),
+        double_sums_(double_sums(packed_->isa())) {}
 
   std::string_view name() const override { return "implicit_gemm"; }
   std::size_t packed_bytes() const override { return packed_->bytes(); }
@@ -52,16 +58,23 @@ class ImplicitGemm final : public Kernel {
     Pixel* places;           // [pixels], in the input, of each output pixel's first tap
     float** c;               // [pixels]
     const float** residual;  // [pixels]
+    double* sums;            // of a precise layer: [panels of a task][row groups][rows][tile columns]
   };
 
+  bool is_precise() const { return layer_.rounding == Rounding::precise; }
   std::int64_t most_pixels() const { return round_up(block_pixels, tile_.rows); }
   std::size_t thread_bytes() const {
     const std::size_t per_pixel = tile_pitch * sizeof(float) + sizeof(Pixel) + 2 * sizeof(float*);
-    return (static_cast<std::size_t>(most_pixels()) * per_pixel + 63) / 64 * 64;
+    return (static_cast<std::size_t>(most_pixels()) * per_pixel + 63) / 64 * 64 + sums_bytes();
+  }
+  std::size_t sums_bytes() const {
+    return is_precise() ? static_cast<std::size_t>(most_pixels() * columns_of_task_) * sizeof(double) : 0;
   }
 
   Scratch scratch(std::byte* at) const;
   void run_task(const KernelCall&, const Task&, const Scratch&) const;
+  void sum_precisely(const TileCall&, std::int64_t rows, double* sums) const;
+  void finish_precisely(const TileCall&, std::int64_t rows, const double* sums) const;
   bool touches(ConstView in, const Stretch&, const Pixel* places, std::int64_t rows) const;
   void gather(ConstView in, const Task&, const Stretch&, const Pixel* places, std::int64_t rows,
               float* a) const;
@@ -69,11 +82,15 @@ class ImplicitGemm final : public Kernel {
   std::shared_ptr<const PackedConv2d> packed_;
   const Conv2d& layer_;
   const GemmTile& tile_;
+  std::int64_t columns_of_task_;
+  DoubleSums double_sums_;
 };
 
 ImplicitGemm::Scratch ImplicitGemm::scratch(std::byte* at) const {
   const auto pixels = static_cast<std::size_t>(most_pixels());
   Scratch s;
+  s.sums = reinterpret_cast<double*>(at);
+  at += sums_bytes();
   s.a = reinterpret_cast<float*>(at);
   at += pixels * tile_pitch * sizeof(float);
   s.places = reinterpret_cast<Pixel*>(at);
@@ -92,7 +109,7 @@ void ImplicitGemm::run(const KernelCall& call) const {
       most_pixels(), round_up(divide_up(pixels, wanted > 2 ? round_up(wanted, 4) : wanted), tile_.rows));
   const std::int64_t blocks = divide_up(pixels, block);
   const std::int64_t panels = packed_->panels();
-  std::int64_t chunk = std::min(panels, block_columns / tile_.columns);
+  std::int64_t chunk = std::min(panels, columns_of_task_ / tile_.columns);
   while (chunk > 1 && out.n * blocks * layer_.groups * divide_up(panels, chunk) < enough_tasks)
     chunk = (chunk + 1) / 2;
   const std::int64_t chunks = divide_up(panels, chunk);
@@ -125,6 +142,7 @@ void ImplicitGemm::run_task(const KernelCall& call, const Task& task, const Scra
 
   const std::int64_t row_groups = divide_up(pixels, tile_.rows);
   bool started[block_pixels] = {}, active[block_pixels] = {};
+  if (is_precise()) std::fill_n(scratch.sums, sums_bytes() / sizeof(double), 0.);
   for (const Stretch& stretch : packed_->stretches()) {
     const bool last = &stretch == &packed_->stretches().back();
     for (std::int64_t g = 0; g < row_groups; ++g) {
@@ -153,11 +171,47 @@ void ImplicitGemm::run_task(const KernelCall& call, const Task& task, const Scra
         t.c = scratch.c + first;
         t.begin = started[g] ? t.c : residual ? scratch.residual + first : nullptr;
         t.depth = active[g] ? stretch.depth : 0;
-        tile_.run[rows](t);
+        if (!is_precise()) {
+          tile_.run[rows](t);
+          continue;
+        }
+        double* sums =
+            scratch.sums + ((panel - task.first_panel) * row_groups + g) * tile_.rows * tile_.columns;
+        sum_precisely(t, rows, sums);
+        t.begin = residual ? scratch.residual + first : nullptr;
+        if (last) finish_precisely(t, rows, sums);
       }
     }
     for (std::int64_t g = 0; g < row_groups; ++g) started[g] = started[g] || active[g];
   }
+}
+
+// Adds what the call asks for to sums, [rows][tile columns].
+void ImplicitGemm::sum_precisely(const TileCall& call, std::int64_t rows, double* sums) const {
+  constexpr std::size_t most_rows = 12, most_columns = 32;
+  alignas(64) float terms[most_rows * most_columns];
+  float* c[most_rows];
+  for (std::int64_t r = 0; r < rows; ++r) c[r] = terms + r * tile_.columns;
+  TileCall part = call;
+  part.c = c;
+  part.begin = nullptr;
+  part.column = 0;
+  part.columns = tile_.columns;
+  part.finish = false;
+  for (std::int64_t k = 0; k < call.depth; k += float_depth) {
+    part.a = call.a + k;
+    part.b = call.b + k * tile_.columns;
+    part.depth = std::min(float_depth, call.depth - k);
+    tile_.run[rows](part);
+    double_sums_.add(terms, sums, rows * tile_.columns);
+  }
+}
+
+void ImplicitGemm::finish_precisely(const TileCall& call, std::int64_t rows, const double* sums) const {
+  for (std::int64_t r = 0; r < rows; ++r)
+    double_sums_.finish(sums + r * tile_.columns, call.bias,
+                        call.begin ? call.begin[r] + call.column : nullptr, call.activation,
+                        call.c[r] + call.column, call.columns);
 }
 
 // Whether any tap of the stretch reads the picture for any of these pixels.

@@ -190,6 +190,21 @@ TEST_CASE("the implicit GEMM equals the reference exactly on every named shape")
   }
 }
 
+TEST_CASE("a precise layer, too, equals the reference exactly on every named shape") {
+  for (const Named& named : named_problems()) {
+    CAPTURE(named.name);
+    DrawnConv2d s = set_up(named.problem, Draw::whole, Draw::whole);
+    s.layer.rounding = Rounding::precise;
+    Tensor expected(s.out), out(s.out);
+    conv2d_reference(s.layer, s.inputs[0], nullptr, expected.view());
+    for (Isa isa : supported_isas()) {
+      CAPTURE(name_of(isa));
+      run_hostile(*implicit_gemm(s.layer, isa, 2), {s.inputs[0]}, out.view(), 2);
+      CHECK(difference(out.view(), expected.view()) == "");
+    }
+  }
+}
+
 TEST_CASE("the implicit GEMM adds bias and residual, then applies the activation, on every named shape") {
   for (const Named& named : named_problems()) {
     CAPTURE(named.name);
@@ -198,6 +213,64 @@ TEST_CASE("the implicit GEMM adds bias and residual, then applies the activation
     p.activation = ActivationKind::relu;
     agrees_with_reference(p);
   }
+}
+
+namespace {
+
+// The layer's formula in double, rounded once.
+Tensor summed_in_double(const Conv2d& layer, ConstView in, const ConstView* residual, const Shape& shape) {
+  Tensor out(shape);
+  const Filter& w = layer.weight;
+  for (std::int64_t n = 0; n < shape.n; ++n)
+    for (std::int64_t y = 0; y < shape.h; ++y)
+      for (std::int64_t x = 0; x < shape.w; ++x)
+        for (std::int64_t o = 0; o < shape.c; ++o) {
+          double sum = layer.bias ? static_cast<double>(layer.bias.get()[o]) : 0;
+          for (std::int64_t ky = 0; ky < w.kernel_h; ++ky)
+            for (std::int64_t kx = 0; kx < w.kernel_w; ++kx) {
+              const std::int64_t from_y = y * layer.stride - layer.padding + ky * layer.dilation,
+                                 from_x = x * layer.stride - layer.padding + kx * layer.dilation;
+              if (from_y < 0 || from_y >= in.shape.h || from_x < 0 || from_x >= in.shape.w) continue;
+              for (std::int64_t i = 0; i < w.d1; ++i)
+                sum += static_cast<double>(in.at(n, from_y, from_x, i)) *
+                       static_cast<double>(w.at(o, i, ky, kx));
+            }
+          if (residual) sum += static_cast<double>(residual->at(n, y, x, o));
+          out.view().at(n, y, x, o) = activate(layer.activation, static_cast<float>(sum));
+        }
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("a precise layer's sums round hardly more than those of doubles") {
+  for (Problem p : {square(7, 21, 37, 3), square(5, 640, 21, 1), square(9, 130, 40, 3, 1, 12),
+                    square(13, 16, 300, 3, 2), square(12, 256, 64, 3)})
+    for (const bool residual : {false, true}) {
+      p.bias = p.residual = residual;
+      p.activation = residual ? ActivationKind::relu : ActivationKind::none;
+      INFO(str_cat(p));
+      DrawnConv2d s = set_up(p, Draw::floats, Draw::floats);
+      s.layer.rounding = Rounding::precise;
+      const Tensor expected =
+          summed_in_double(s.layer, s.inputs[0], residual ? &s.inputs[1] : nullptr, s.out);
+      float largest = 0;
+      for (const float x : expected.values()) largest = std::max(largest, std::abs(x));
+      Tensor one(s.out), out(s.out);
+      for (Isa isa : supported_isas()) {
+        CAPTURE(name_of(isa));
+        run_hostile(*implicit_gemm(s.layer, isa, 1), s.inputs, one.view(), 1);
+        // A float's last place is 6e-8 to 1.2e-7 of it. Sums of floats alone miss this by five times.
+        float most = 0;
+        for (std::size_t i = 0; i < expected.values().size(); ++i)
+          most = std::max(most, std::abs(one.values()[i] - expected.values()[i]));
+        CHECK(most <= 1.2e-7f * largest);
+        for (const int threads : {2, 5}) {
+          run_hostile(*implicit_gemm(s.layer, isa, threads), s.inputs, out.view(), threads);
+          CHECK(difference(out.view(), one.view()) == "");
+        }
+      }
+    }
 }
 
 TEST_CASE("the implicit GEMM applies every activation, with and without bias and residual") {

@@ -308,7 +308,6 @@ void conforms(const std::string& name) {
   for (const auto& way : ways) {
     const std::string& hyper = way.first.hyper;
     ModelOptions options{.aux = aux, .hyper = Hyper(hyper)};
-    if (name.starts_with("deconvnet")) options.force = "reference";
     if (!by_keys) options.hyper = Hyper("variant=" + name + (hyper.empty() ? "" : "," + hyper));
     StateDict part = way.first.module.empty() ? state : part_of(state, way.first.module);
     if (--left == 0) state = {};  // packing releases the weights
