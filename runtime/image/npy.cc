@@ -218,10 +218,11 @@ LabelMap read_npy_labels(std::span<const std::byte> file, std::string_view name,
 
 Tensor read_npy(std::span<const std::byte> file, std::string_view name, std::int64_t channels) try {
   std::size_t at = 0;
-  const NpyHeader h = HeaderParser(header_text(as_text(file), name, at), name).parse();
+  NpyHeader h = HeaderParser(header_text(as_text(file), name, at), name).parse();
   if (h.dtype != "<f4")
     fail(ErrorCode::unsupported, name, ": expected dtype '<f4', found '", printable(h.dtype), "'");
   if (h.fortran_order) fail(ErrorCode::unsupported, name, ": expected C order, found Fortran order");
+  if (h.shape.size() == 3 && channels == 0) h.shape.insert(h.shape.begin(), 1);
   if (h.shape.size() != 4)
     fail(ErrorCode::mismatch, name, ": expected 4 dimensions (N, C, H, W), found ", h.shape.size(), ": ",
          printed(h.shape));

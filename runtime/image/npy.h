@@ -14,10 +14,10 @@
 namespace atrous {
 
 // An array of shape (N, channels, H, W), '<f4', C order, format 1.0, 2.0 or 3.0 -> a tensor [N, H, W,
-// channels]. `channels` 0 accepts any number. Refusals begin with `name` and give both sides:
-// Error(unsupported) for another dtype, order or format version, Error(mismatch) for another rank or number
-// of channels, Error(malformed) for a header that does not parse and for data longer or shorter than the
-// shape, Error(limit) for a shape that overflows.
+// channels]. `channels` 0 accepts any number, and (C, H, W) as of one picture. Refusals begin with `name` and
+// give both sides: Error(unsupported) for another dtype, order or format version, Error(mismatch) for another
+// rank or number of channels, Error(malformed) for a header that does not parse and for data longer or
+// shorter than the shape, Error(limit) for a shape that overflows.
 Tensor read_npy(std::span<const std::byte> file, std::string_view name, std::int64_t channels = 3);
 
 bool is_npy(std::span<const std::byte> file);  // begins as one

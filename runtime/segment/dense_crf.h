@@ -1,0 +1,52 @@
+// Dense CRF: labels that follow the edges of the photo. A pixel's distribution over classes is drawn towards
+// those of pixels that are near (Gaussian kernel) and of those that are near and of like colour (bilateral
+// kernel), all pairs at once, by mean-field inference:
+//
+//   U = -log(clip(probabilities, 1e-5, 1))        Q = softmax(-U), then again and again
+//   Q = softmax(-U + sum over kernels k of weight_k * K_k Q)
+//   K = n * L(n * Q),  n = 1 / sqrt(L(1) + 1e-20)  (symmetric normalisation; L: permutohedral_lattice.h)
+//
+// Krähenbühl & Koltun 2011, "Efficient Inference in Fully Connected CRFs with Gaussian Edge Potentials";
+// their code, as pydensecrf wraps it.
+#pragma once
+
+#include <vector>
+
+#include "layers/base/tensor.h"
+#include "layers/cpu/isa.h"
+#include "runtime/image/image.h"
+
+namespace atrous {
+
+enum class CrfNormalisation { none, before, after, symmetric };
+
+// Standard deviations in pixels and in levels of colour, 0..255. A weight of 0 leaves the kernel out.
+struct CrfGaussian {
+  float weight = 3, xy = 1;
+};
+struct CrfBilateral {
+  float weight = 4, xy = 67, rgb = 3;
+};
+
+struct CrfOptions {
+  // What is published for DeepLabV2 (kazuto1011/deeplab-pytorch, every configuration).
+  CrfGaussian gaussian = {};
+  CrfBilateral bilateral = {};
+  int iterations = 10;
+  CrfNormalisation normalisation = CrfNormalisation::symmetric;
+  // What classes do to each other, in the weights' place for both kernels: empty for Potts' model, one number
+  // for each class (a diagonal), or classes x classes, of which the symmetric part counts. As the authors'
+  // code takes them: costs, so that equal classes attract each other where their number is negative.
+  std::vector<float> compatibility = {};
+  // The authors' code for SSE takes pixels in fours, and where their number is no multiple of four the
+  // missing ones lie at the origin: empty vertices, which carry blur. Differences of up to 2e-4.
+  bool in_fours = false;
+  Isa isa = supported_isas().front();
+  int threads = 0;
+};
+
+// probabilities: one image, 1 x H x W x C as Tensors are laid out, not negative. photo: of the same size,
+// grey or RGB. Returns Q, of the same shape. Error(invalid_argument) for options or sizes that do not fit.
+Tensor dense_crf(const Image& photo, ConstView probabilities, const CrfOptions&);
+
+}  // namespace atrous

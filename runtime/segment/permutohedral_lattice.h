@@ -1,0 +1,65 @@
+// The permutohedral lattice: Gaussian filtering of values that lie anywhere in a space of few dimensions, in
+// time that grows with their number only. Adams, Baek & Davis 2010, "Fast High-Dimensional Filtering Using
+// the Permutohedral Lattice"; constants and order as in Krähenbühl & Koltun's densecrf.
+//
+// The filter takes each value to the corners of the simplex of the lattice that it lies in (splat), lets
+// neighbouring vertices mix along every axis (blur), and brings the mixture back (slice):
+//
+//   L(v)[i] = sum over all j of about exp(-|feature i - feature j|^2 / 2) * v[j]
+//
+// Vertices are numbered in the order in which pixels first touch them, and each of its steps sums in an order
+// that no thread changes: the bits are the same for any number of threads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "layers/cpu/isa.h"
+#include "layers/cpu/tiles/crf_rows.h"
+
+namespace atrous {
+
+class PermutohedralLattice {
+ public:
+  static constexpr int most_dimensions = 5;
+
+  // features: [pixels][dimensions], in standard deviations. Of `touched` pixels those beyond the features lie
+  // at zero and weigh nothing, but their simplex is part of the lattice. Error(invalid_argument) for features
+  // beyond what whole numbers hold.
+  PermutohedralLattice(std::span<const float> features, int dimensions, std::int64_t touched, Isa,
+                       int threads);
+
+  std::int64_t vertices() const { return static_cast<std::int64_t>(begins_.size()) - 1; }
+  std::size_t bytes() const;
+
+  // L(1) for each pixel.
+  std::vector<float> ones(int threads) const;
+
+  // Pixel i's values count times before[i] when they are taken in, and times after[i] when they come out.
+  void scale(std::span<const float> before, std::span<const float> after);
+
+  // Splat and blur: values [pixels][stride] to vertices [vertices()][stride].
+  void spread(const float* values, std::int64_t stride, std::span<float> vertices, int threads) const;
+
+  // What update() of layers/cpu/tiles/crf_rows.h slices; its sum's scale is left to the caller.
+  CrfMessage message(std::span<const float> vertices) const;
+
+ private:
+  // Vertices in a row along an axis, two or more.
+  struct Axis {
+    std::vector<std::uint32_t> order, begins;  // chain i: order[begins[i] .. begins[i + 1])
+  };
+
+  int dimensions_;
+  std::int64_t pixels_;
+  CrfRows rows_;
+  std::vector<std::uint32_t> index_;  // [pixels][dimensions + 1]
+  std::vector<float> weights_;        // likewise: barycentric, times `after`
+  std::vector<std::uint32_t> begins_;
+  std::vector<CrfSource> sources_;
+  std::vector<Axis> axes_;
+};
+
+}  // namespace atrous
