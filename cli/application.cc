@@ -24,6 +24,7 @@ constexpr Entry verbs[] = {
 #endif
     {"inspect", "Say what a checkpoint holds and what running it takes", add_inspect},
     {"convert", "Turn a .pth checkpoint into .safetensors with everything needed to use it", add_convert},
+    {"crf", "Sharpen any network's label map along the photo's edges", add_crf},
     {"verify", "Check a model against its self-test, another model, logits or other kernels", add_verify},
     {"bench", "Time a network", add_bench},
     {"profile", "Time each layer of a network", add_profile},

@@ -30,6 +30,7 @@ using Action = std::function<int()>;
 Action add_segment(Verb&);
 Action add_eval(Verb&);  // not in the minimal program
 Action add_convert(Verb&);
+Action add_crf(Verb&);
 Action add_inspect(Verb&);
 Action add_bench(Verb&);
 Action add_profile(Verb&);

@@ -50,8 +50,15 @@ ClassTable read_classes(const std::string& name, std::size_t count) {
   return table;
 }
 
+Palette palette_by_name(const std::string& name, std::size_t classes) {
+  if (name == "voc") return voc_palette(static_cast<int>(classes));
+  if (name == "hub") return hub_palette(static_cast<int>(classes));
+  Palette colours = read_palette(read_text(name), name);
+  expect_count(name, colours.size(), classes);
+  return colours;
+}
+
 void apply_names(Model& model, const std::string& classes, const std::string& palette) {
-  const int count = static_cast<int>(model.classes.size());
   if (!classes.empty()) {
     ClassTable table = read_classes(classes, model.classes.size());
     expect_count(classes, table.classes.size(), model.classes.size());
@@ -61,16 +68,7 @@ void apply_names(Model& model, const std::string& classes, const std::string& pa
     if (!table.palette.empty()) model.palette = std::move(table.palette);
     if (by_name) model.background = background_by_name(model.classes);
   }
-  if (palette.empty()) return;
-  if (palette == "voc") {
-    model.palette = voc_palette(count);
-  } else if (palette == "hub") {
-    model.palette = hub_palette(count);
-  } else {
-    auto colours = read_palette(read_text(palette), palette);
-    expect_count(palette, colours.size(), model.classes.size());
-    model.palette = std::move(colours);
-  }
+  if (!palette.empty()) model.palette = palette_by_name(palette, model.classes.size());
 }
 
 std::uint8_t class_by_name(const Model& model, const std::string& name) {

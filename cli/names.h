@@ -15,6 +15,9 @@ namespace atrous::cli {
 // entries than the model has classes.
 void apply_names(Model&, const std::string& classes, const std::string& palette);
 
+// "voc", "hub" or a file of so many colours. Errors as apply_names().
+Palette palette_by_name(const std::string& name, std::size_t classes);
+
 // A file with one class name a line; where there is none of that name, a dataset's classes
 // (runtime/image/class_table.h) with their colours. `count`: how many are wanted of a dataset that has
 // several kinds of classes.

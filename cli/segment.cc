@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "cli/cli.h"
+#include "cli/crf_options.h"
 #include "cli/inputs.h"
 #include "cli/json_output.h"
 #include "cli/model_argument.h"
@@ -47,6 +48,7 @@ struct Options {
   int center_crop = 0, quality = 0;  // 0: not given
   SizeOptions size;
   NormaliseOptions normalise;
+  CrfArguments crf;
   std::optional<double> threshold;
   bool no_exif = false, aux = false, quiet = false;
   bool mask = false, overlay = false, labels = false, confidence = false, no_mask = false, no_overlay = false;
@@ -78,7 +80,8 @@ SegmentOptions segment_options(const Options& o, const Model& model) {
           .logits = !o.logits.empty(),
           .upsampling = o.upsample == "transposed" ? Upsampling::transposed : Upsampling::bilinear,
           .output = o.aux ? "aux" : "out",
-          .threshold = o.threshold};
+          .threshold = o.threshold,
+          .crf = o.crf.options()};
 }
 
 void check(const Options& o, std::size_t inputs) {
@@ -269,6 +272,7 @@ JsonText Job::in_json(const std::string& name, const Segmentation& s, const std:
                                                        {"network", s.network_seconds},
                                                        {"label", s.label_seconds}})},
                               {"written", json_list(files)}});
+  if (const auto crf = options.crf.options()) add_member(out, "crf", crf_json(*crf));
   if (truth)
     add_member(out, "truth",
                json_object({{"file", options.truth.file},
@@ -318,6 +322,7 @@ void Job::run(const Input& input) {
                         : options.sheet         ? "--sheet"
                                                 : nullptr;
     if (unfit) fail(ErrorCode::invalid_argument, name, ": a tensor has no pixels for ", unfit);
+    if (how.crf) fail(ErrorCode::invalid_argument, name, ": a tensor has no pixels for --crf");
     const Tensor tensor = read_npy(file, name);
     results = naming(name, [&] { return segment(session, model, tensor.view(), how); });
   } else {
@@ -530,6 +535,7 @@ Action add_segment(Verb& verb) {
       .show_default()
       .group(result);
   add_threshold_option(verb, o->threshold, result);
+  add_crf_options(verb, o->crf, result);
   verb.add_flag("--aux", o->aux, "The auxiliary head's answer").group(result);
   verb.add_option("--palette", o->palette, "Colours: voc, hub, or a file with one colour a line")
       .type_name("FILE")

@@ -147,4 +147,15 @@ Tensor dense_crf(const Image& photo, ConstView probabilities, const CrfOptions& 
   return out;
 }
 
+std::size_t dense_crf_bytes(std::int64_t pixels, std::int64_t classes) {
+  const auto c = static_cast<std::size_t>(std::max<std::int64_t>(classes, 2)),
+             stride = static_cast<std::size_t>((classes + crf_lanes - 1) / crf_lanes * crf_lanes);
+  // Every corner of every pixel's simplex a vertex of its own: 3 of the Gaussian kernel, 6 of the bilateral
+  // one.
+  constexpr std::size_t corners = 3 + 6, axes = 6;
+  constexpr std::size_t of_corner = PermutohedralLattice::bytes_of_corner + axes * sizeof(std::uint32_t);
+  return static_cast<std::size_t>(pixels) *
+         (sizeof(float) * (2 * c + 2 * stride + corners * stride) + corners * of_corner);
+}
+
 }  // namespace atrous

@@ -49,4 +49,8 @@ struct CrfOptions {
 // grey or RGB. Returns Q, of the same shape. Error(invalid_argument) for options or sizes that do not fit.
 Tensor dense_crf(const Image& photo, ConstView probabilities, const CrfOptions&);
 
+// The most that dense_crf() takes for so many pixels and classes, in bytes, its arguments and result
+// included.
+std::size_t dense_crf_bytes(std::int64_t pixels, std::int64_t classes);
+
 }  // namespace atrous

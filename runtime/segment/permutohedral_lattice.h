@@ -24,6 +24,8 @@ namespace atrous {
 class PermutohedralLattice {
  public:
   static constexpr int most_dimensions = 5;
+  // While it is built: index, weight, source and begin of a corner, its key and two slots, grown by doubling.
+  static constexpr std::size_t bytes_of_corner = 4 + 4 + 8 + 4 + 2 * 16 + 4 * 8;
 
   // features: [pixels][dimensions], in standard deviations. Of `touched` pixels those beyond the features lie
   // at zero and weigh nothing, but their simplex is part of the lattice. Error(invalid_argument) for features

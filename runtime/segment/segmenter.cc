@@ -7,6 +7,7 @@
 
 #include "layers/base/checked.h"
 #include "layers/cpu/maps/channelwise.h"
+#include "layers/ops/softmax.h"
 #include "runtime/image/pillow_resize.h"
 #include "runtime/image/preprocess.h"
 
@@ -115,6 +116,50 @@ void finish(Session& session, const Model& model, std::int64_t n, int height, in
   if (!options.logits) result.logits = {};
 }
 
+// Two classes of a binary network's one logit; softmax of the others.
+Tensor probabilities_of(const Tensor& logits, const Model& model) {
+  const ConstView in = logits.view();
+  if (model.answer().decision != Decision::sigmoid) {
+    Tensor out(in.shape);
+    softmax_reference({}, in, out.view());
+    return out;
+  }
+  Tensor out({1, in.shape.h, in.shape.w, 2});
+  for (std::int64_t p = 0; p < in.shape.pixels(); ++p) {
+    const float foreground = activate(ActivationKind::sigmoid, in.data[p * in.pitch]);
+    out.data()[2 * p] = 1 - foreground;
+    out.data()[2 * p + 1] = foreground;
+  }
+  return out;
+}
+
+// finish(), with a CRF between the network's answer and the labels.
+void finish_sharply(Session& session, const Model& model, const Image& under, const SegmentOptions& options,
+                    Segmentation& result) {
+  const auto [height, width] = std::pair{under.height, under.width};
+  if (options.logits)
+    result.logits = full_logits(session, model, 0, result.input_height, result.input_width,
+                                options.upsampling, options.output);
+  CrfOptions crf = *options.crf;
+  crf.threads = session.threads();
+  crf.isa = session.program().isa;
+  const Tensor logits = full_logits(session, model, 0, height, width, options.upsampling, options.output);
+  const Tensor q = dense_crf(under, probabilities_of(logits, model).view(), crf);
+  const std::int64_t classes = q.shape().c;
+  const bool binary = model.answer().decision == Decision::sigmoid;
+  const float threshold = static_cast<float>(options.threshold.value_or(0.5));
+  result.labels = label_map(height, width, options.confidence ? &result.confidence : nullptr,
+                            [&](std::span<std::uint8_t> labels, std::span<float> confidences) {
+                              for (std::size_t p = 0; p < labels.size(); ++p) {
+                                const float* row = q.data() + static_cast<std::int64_t>(p) * classes;
+                                const float* most = std::max_element(row, row + classes);
+                                labels[p] =
+                                    static_cast<std::uint8_t>(binary ? row[1] > threshold : most - row);
+                                if (!confidences.empty()) confidences[p] = *most;
+                              }
+                            });
+}
+
 // Another network's labels would be named and coloured by this model's classes.
 void check_runs(const Session& session, const Model& model) {
   if (&session.program() != model.program.get())
@@ -176,8 +221,16 @@ Segmentation segment(Session& session, const Model& model, const Image& photo,
   if (options.resize) preparation.resize = *options.resize;
   const ResizeRule& rule = preparation.resize;
   const bool as_it_is = leaves_alone(rule, photo.width, photo.height);
-  const SetAside copies(session, as_it_is ? 0 : apply_bytes(rule, photo.width, photo.height, photo.channels));
-  session.reserve(input_shape(rule, photo));  // too large is known before anything is made
+  const bool at_input = options.at_input || rule.center_crop > 0;
+  const Shape input = input_shape(rule, photo);
+  // A CRF's work counts from the start: too large is known before anything is made.
+  const std::size_t crf_bytes =
+      !options.crf ? 0
+      : at_input   ? dense_crf_bytes(input.h * input.w, model.logits())
+                   : dense_crf_bytes(std::int64_t{photo.height} * photo.width, model.logits());
+  const SetAside copies(
+      session, crf_bytes + (as_it_is ? 0 : apply_bytes(rule, photo.width, photo.height, photo.channels)));
+  session.reserve(input);
 
   Segmentation result;
   if (!as_it_is) result.resized = apply(rule, photo, session.threads());
@@ -186,12 +239,14 @@ Segmentation segment(Session& session, const Model& model, const Image& photo,
   result.input_width = seen.width;
   result.prepare_seconds = watch.lap();
   session.run(seen, preparation);
-  const bool at_input = options.at_input || rule.center_crop > 0;
   if (!at_input) result.resized.reset();
-  session.set_aside(result.resized ? result.resized->pixels.size() : 0);
+  session.set_aside(crf_bytes + (result.resized ? result.resized->pixels.size() : 0));
   result.network_seconds = watch.lap();
   const Image& under = picture_under(result, photo);
-  finish(session, model, 0, under.height, under.width, options, result);
+  if (options.crf)
+    finish_sharply(session, model, under, options, result);
+  else
+    finish(session, model, 0, under.height, under.width, options, result);
   result.label_seconds = watch.lap();
   return result;
 } catch (...) {

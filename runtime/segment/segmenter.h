@@ -16,6 +16,7 @@
 #include "runtime/engine/session.h"
 #include "runtime/image/class_share.h"
 #include "runtime/image/image.h"
+#include "runtime/segment/dense_crf.h"
 #include "runtime/segment/model.h"
 
 namespace atrous {
@@ -35,6 +36,9 @@ struct SegmentOptions {
   Upsampling upsampling = Upsampling::bilinear;
   std::string output = "out";            // or "aux"
   std::optional<double> threshold = {};  // of a binary network: see threshold_logit() (model.h); none: 0.5
+  // Labels and confidence are those of a dense CRF on the network's probabilities and the photo, both at the
+  // size of the label map. Its threads are the session's.
+  std::optional<CrfOptions> crf = {};
 };
 
 struct Segmentation {
