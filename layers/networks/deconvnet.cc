@@ -4,7 +4,7 @@
 //
 // Unpooling turns rounding into places: where the two largest values of a window differ by less than a kernel
 // rounds, another place is taken, and all that is computed from it differs. So the layers down to the last
-// pool are precise; beside Winograd's kernels that takes a third more of the network's time.
+// pool are precise.
 #include <array>
 
 #include "layers/base/error.h"

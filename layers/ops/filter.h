@@ -8,7 +8,7 @@ namespace atrous {
 
 // How a convolution's sums may round.
 //   any      by any kernel.
-//   close    not by Winograd's largest tiles, whose rounding is tens of times that of a plain sum.
+//   close    not by Winograd's largest tiles, which round more than all others.
 //   precise  hardly more than the result does, whatever that costs: where places are made of nearly equal
 //            values, as by MaxUnpool2d, other rounding gives other places.
 // For the processor's kernels. Those of CUDA round as always.
