@@ -1,15 +1,11 @@
 #include "layers/base/tensor.h"
 
 #include <algorithm>
-#include <new>
 
 #include "layers/base/checked.h"
+#include "layers/base/large_pages.h"
 
 namespace atrous {
-
-namespace {
-constexpr std::size_t alignment = 64;
-}
 
 std::ostream& operator<<(std::ostream& out, const Shape& s) {
   return out << '[' << s.n << ", " << s.h << ", " << s.w << ", " << s.c << ']';
@@ -47,13 +43,13 @@ ConstView image_of(ConstView batch, std::int64_t n) try {
   rethrow_as_error();
 }
 
-void Buffer::Free::operator()(std::byte* p) const { ::operator delete[](p, std::align_val_t{alignment}); }
+void Buffer::Free::operator()(std::byte* p) const { free_large(p, bytes); }
 
 Buffer::Buffer(std::size_t bytes) : size_(bytes) {
   if (bytes == 0) return;
-  void* p = ::operator new[](bytes, std::align_val_t{alignment}, std::nothrow);
+  void* p = allocate_large(bytes);
   if (!p) throw OutOfMemory(bytes);
-  data_.reset(static_cast<std::byte*>(p));
+  data_ = {static_cast<std::byte*>(p), Free{bytes}};
 }
 
 Tensor::Tensor(const Shape& shape)

@@ -4,7 +4,9 @@
 #include <cmath>
 #include <optional>
 
+#include "layers/base/checked.h"
 #include "layers/base/error.h"
+#include "layers/base/large_pages.h"
 #include "layers/cpu/parallel.h"
 #include "runtime/segment/permutohedral_lattice.h"
 
@@ -12,10 +14,10 @@ namespace atrous {
 
 namespace {
 
-constexpr float least_probability = 1e-5f, never = -1e30f;
 constexpr std::int64_t pixels_of_task = 512;
 
 void check(const Image& photo, ConstView p, const CrfOptions& o) {
+  check(p, "probabilities");
   if (p.shape.n != 1 || p.shape.h != photo.height || p.shape.w != photo.width)
     fail(ErrorCode::invalid_argument, "probabilities of ", p.shape.n, "x", p.shape.h, "x", p.shape.w,
          " pixels for a photo of ", photo.height, "x", photo.width);
@@ -31,21 +33,30 @@ void check(const Image& photo, ConstView p, const CrfOptions& o) {
     fail(ErrorCode::invalid_argument, "a standard deviation of ", o.gaussian.xy, ", ", o.bilateral.xy, " or ",
          o.bilateral.rgb, ": expected 0.01 to 1000000");
   if (!std::isfinite(o.gaussian.weight) || !std::isfinite(o.bilateral.weight))
-    fail(ErrorCode::invalid_argument, "weights that are not finite");
+    fail(ErrorCode::invalid_argument, "weights of ", o.gaussian.weight, " and ", o.bilateral.weight,
+         ": expected finite numbers");
+  for (std::int64_t i = 0; i < p.shape.h * p.shape.w; ++i) {
+    const float* of_pixel = p.data + i * p.pitch;
+    bool good = true;
+    for (std::int64_t k = 0; k < p.shape.c; ++k) good = good && of_pixel[k] >= 0;
+    for (std::int64_t k = 0; !good && k < p.shape.c; ++k)
+      if (!(of_pixel[k] >= 0))
+        fail(ErrorCode::invalid_argument, "a probability of ", of_pixel[k], " of class ", k, " at pixel ", i);
+  }
 }
 
-// [pixels][2], and behind the place [3] of colour for the bilateral kernel.
-std::vector<float> features_of(const Image& photo, float xy, std::optional<float> rgb) {
-  std::vector<float> features;
-  features.reserve(static_cast<std::size_t>(photo.width) * static_cast<std::size_t>(photo.height) *
-                   (rgb ? 5 : 2));
+// [2][pixels], and behind the place [3] of colour for the bilateral kernel.
+LargeVector<float> features_of(const Image& photo, float xy, std::optional<float> rgb) {
+  const std::size_t pixels = static_cast<std::size_t>(photo.width) * static_cast<std::size_t>(photo.height);
+  LargeVector<float> features(pixels * (rgb ? 5 : 2));
+  float* out = features.data();
   for (int y = 0; y < photo.height; ++y)
-    for (int x = 0; x < photo.width; ++x) {
-      features.push_back(static_cast<float>(x) / xy);
-      features.push_back(static_cast<float>(y) / xy);
+    for (int x = 0; x < photo.width; ++x, ++out) {
+      out[0] = static_cast<float>(x) / xy;
+      out[pixels] = static_cast<float>(y) / xy;
       const std::uint8_t* colour = photo.row(y) + x * photo.channels;
-      for (int c = 0; rgb && c < 3; ++c)
-        features.push_back(static_cast<float>(colour[photo.channels < 3 ? 0 : c]) / *rgb);
+      for (std::size_t c = 0; rgb && c < 3; ++c)
+        out[(2 + c) * pixels] = static_cast<float>(colour[photo.channels < 3 ? 0 : c]) / *rgb;
     }
   return features;
 }
@@ -53,7 +64,7 @@ std::vector<float> features_of(const Image& photo, float xy, std::optional<float
 struct PairwiseKernel {
   PermutohedralLattice lattice;
   float weight;
-  std::vector<float> vertices;  // [lattice.vertices()][stride]
+  Tensor vertices;  // [lattice.vertices()][stride]
 };
 
 void normalise(PermutohedralLattice& lattice, CrfNormalisation how, int threads) {
@@ -68,83 +79,96 @@ void normalise(PermutohedralLattice& lattice, CrfNormalisation how, int threads)
   }
   const bool before = how == CrfNormalisation::symmetric || how == CrfNormalisation::before;
   const bool after = how != CrfNormalisation::before;
-  lattice.scale(before ? n : one, after ? n : one);
+  lattice.scale(before ? n : one, after ? n : one, threads);
+}
+
+// As messages are multiplied by: compatibilities are costs.
+struct Compatibility {
+  std::vector<float> diagonal, matrix;  // [stride]; [classes][stride]
+};
+
+Compatibility compatibility_of(const CrfOptions& options, std::int64_t classes, std::int64_t stride) {
+  Compatibility out;
+  const auto c = static_cast<std::size_t>(classes), row = static_cast<std::size_t>(stride);
+  const std::vector<float>& costs = options.compatibility;
+  if (costs.size() == c) {
+    out.diagonal.assign(row, 0.f);
+    for (std::size_t i = 0; i < c; ++i) out.diagonal[i] = -costs[i];
+  } else if (!costs.empty()) {
+    out.matrix.assign(c * row, 0.f);
+    for (std::size_t i = 0; i < c; ++i)
+      for (std::size_t j = 0; j < c; ++j)
+        out.matrix[i * row + j] = -0.5f * (costs[i * c + j] + costs[j * c + i]);
+  }
+  return out;
 }
 
 }  // namespace
 
-Tensor dense_crf(const Image& photo, ConstView probabilities, const CrfOptions& options) {
+void dense_crf(const Image& photo, View probabilities, const CrfOptions& options) try {
   check(photo, probabilities, options);
   const int threads = resolve_threads(options.threads);
   const std::int64_t pixels = probabilities.shape.h * probabilities.shape.w, classes = probabilities.shape.c,
-                     stride = (classes + crf_lanes - 1) / crf_lanes * crf_lanes;
+                     stride = checked_add(classes, crf_lanes - 1, "classes") / crf_lanes * crf_lanes;
 
   std::vector<PairwiseKernel> kernels;
-  const auto add = [&](const std::vector<float>& features, int dimensions, float weight) {
+  const auto add = [&](const LargeVector<float>& features, int dimensions, float weight) {
     const std::int64_t touched = options.in_fours ? (pixels + 3) / 4 * 4 : pixels;
     PairwiseKernel kernel{{features, dimensions, touched, options.isa, threads}, weight, {}};
     normalise(kernel.lattice, options.normalisation, threads);
-    kernel.vertices.resize(static_cast<std::size_t>(kernel.lattice.vertices() * stride));
+    kernel.vertices = Tensor({1, 1, kernel.lattice.vertices(), stride});
     kernels.push_back(std::move(kernel));
   };
   if (options.gaussian.weight != 0)
     add(features_of(photo, options.gaussian.xy, std::nullopt), 2, options.gaussian.weight);
   if (options.bilateral.weight != 0)
     add(features_of(photo, options.bilateral.xy, options.bilateral.rgb), 5, options.bilateral.weight);
-
-  // Compatibilities are costs, messages are added.
-  const auto c = static_cast<std::size_t>(classes);
-  std::vector<float> diagonal, matrix;
-  if (options.compatibility.size() == c) {
-    diagonal.assign(static_cast<std::size_t>(stride), 0.f);
-    for (std::size_t i = 0; i < c; ++i) diagonal[i] = -options.compatibility[i];
-  } else if (!options.compatibility.empty()) {
-    matrix.assign(c * static_cast<std::size_t>(stride), 0.f);
-    for (std::size_t i = 0; i < c; ++i)
-      for (std::size_t j = 0; j < c; ++j)
-        matrix[i * static_cast<std::size_t>(stride) + j] =
-            -0.5f * (options.compatibility[i * c + j] + options.compatibility[j * c + i]);
-  }
-
-  std::vector<float> evidence(static_cast<std::size_t>(pixels * stride), never), q(evidence.size());
-  for (std::int64_t p = 0; p < pixels; ++p) {
-    const float* from = probabilities.pixel(0, p / photo.width, p % photo.width);
-    for (std::int64_t k = 0; k < classes; ++k) {
-      if (!(from[k] >= 0))
-        fail(ErrorCode::invalid_argument, "a probability of ", from[k], " of class ", k, " at pixel ", p);
-      evidence[static_cast<std::size_t>(p * stride + k)] =
-          std::log(std::clamp(from[k], least_probability, 1.f));
-    }
-  }
+  const Compatibility compatibility = compatibility_of(options, classes, stride);
 
   const CrfRows rows = crf_rows(options.isa);
-  std::vector<float> room(static_cast<std::size_t>(2 * threads * stride));
-  const auto update = [&](std::span<const CrfMessage> messages) {
+  Tensor q({1, 1, pixels, stride});
+  const auto room_of_thread = (2 + static_cast<std::int64_t>(kernels.size())) * stride;
+  std::vector<float> room(static_cast<std::size_t>(threads * room_of_thread));
+  const auto by_pixels = [&](const auto& work) {  // work(first, last, thread)
     parallel_tasks(threads, (pixels + pixels_of_task - 1) / pixels_of_task,
                    [&](std::int64_t task, int thread) {
-                     rows.update(evidence.data(), messages, classes, stride, task * pixels_of_task,
-                                 std::min(pixels, (task + 1) * pixels_of_task), q.data(),
-                                 room.data() + 2 * thread * stride);
+                     work(task * pixels_of_task, std::min(pixels, (task + 1) * pixels_of_task), thread);
                    });
   };
+  const CrfEvidence evidence{probabilities.data,
+                             probabilities.data + (pixels - 1) * probabilities.pitch + classes,
+                             probabilities.pitch, classes};
+  const auto update = [&](std::span<const CrfMessage> messages) {
+    by_pixels([&](std::int64_t first, std::int64_t last, int thread) {
+      rows.update(evidence, messages, stride, first, last, q.data(), room.data() + thread * room_of_thread);
+    });
+  };
+
+  by_pixels([&](std::int64_t first, std::int64_t last, int) {
+    if (probabilities.dense())
+      return rows.logarithms(probabilities.data + first * classes, (last - first) * classes);
+    for (std::int64_t p = first; p < last; ++p)
+      rows.logarithms(probabilities.data + p * probabilities.pitch, classes);
+  });
   update({});
   for (int i = 0; i < options.iterations; ++i) {
     std::vector<CrfMessage> messages;
     for (PairwiseKernel& kernel : kernels) {
-      kernel.lattice.spread(q.data(), stride, kernel.vertices, threads);
-      CrfMessage message = kernel.lattice.message(kernel.vertices);
+      kernel.lattice.spread(q.data(), stride, kernel.vertices.data(), threads);
+      CrfMessage message = kernel.lattice.message(kernel.vertices.data());
       message.scale = kernel.weight;
-      message.diagonal = diagonal.empty() ? nullptr : diagonal.data();
-      message.matrix = matrix.empty() ? nullptr : matrix.data();
+      message.diagonal = compatibility.diagonal.empty() ? nullptr : compatibility.diagonal.data();
+      message.matrix = compatibility.matrix.empty() ? nullptr : compatibility.matrix.data();
       messages.push_back(message);
     }
     update(messages);
   }
-
-  Tensor out(probabilities.shape);
-  for (std::int64_t p = 0; p < pixels; ++p)
-    std::copy_n(q.data() + p * stride, classes, out.data() + p * classes);
-  return out;
+  by_pixels([&](std::int64_t first, std::int64_t last, int) {
+    for (std::int64_t p = first; p < last; ++p)
+      std::copy_n(q.data() + p * stride, classes, probabilities.data + p * probabilities.pitch);
+  });
+} catch (...) {
+  rethrow_as_error();
 }
 
 std::size_t dense_crf_bytes(std::int64_t pixels, std::int64_t classes) {

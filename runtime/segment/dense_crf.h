@@ -45,9 +45,10 @@ struct CrfOptions {
   int threads = 0;
 };
 
-// probabilities: one image, 1 x H x W x C as Tensors are laid out, not negative. photo: of the same size,
-// grey or RGB. Returns Q, of the same shape. Error(invalid_argument) for options or sizes that do not fit.
-Tensor dense_crf(const Image& photo, ConstView probabilities, const CrfOptions&);
+// probabilities: one image, 1 x H x W x C as Tensors are laid out, not negative; Q takes their place. photo:
+// of the same size, grey or RGB. Error(invalid_argument) for options or sizes that do not fit, Error(limit)
+// for more pixels than lattices have numbers for; the probabilities are then what they were.
+void dense_crf(const Image& photo, View probabilities, const CrfOptions&);
 
 // The most that dense_crf() takes for so many pixels and classes, in bytes, its arguments and result
 // included.

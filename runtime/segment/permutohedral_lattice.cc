@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
-#include <cstring>
+#include <exception>
 #include <limits>
+#include <utility>
 
 #include "layers/base/error.h"
 #include "layers/cpu/parallel.h"
@@ -14,137 +16,282 @@ namespace atrous {
 namespace {
 
 constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
-constexpr std::int64_t pixels_of_task = 1024, vertices_of_task = 256, chains_of_task = 64;
-constexpr float farthest = 1e8f;  // of a coordinate: whole numbers that floats hold nearly
-
-// The first coordinates of a vertex, 16 bits each as in the authors' code; the last one makes their sum 0.
-using Key = std::array<std::int16_t, 8>;
-
-// Keys in the order in which they come, found by open addressing. A slot holds part of its key's hash, so
-// that a key that is absent, as most neighbours are, costs one look at the slots and none at the keys.
-class Vertices {
- public:
-  Vertices() : slots_(1 << 12) {}
-
-  std::uint32_t find(const Key& key) const {
-    const std::uint64_t hash = hash_of(key);
-    const auto tag = static_cast<std::uint32_t>(hash >> 32);
-    for (std::size_t at = hash;; ++at) {
-      const Slot& slot = slots_[at & (slots_.size() - 1)];
-      if (slot.number == none || (slot.tag == tag && keys_[slot.number] == key)) return slot.number;
-    }
-  }
-  std::uint32_t add(const Key& key) {
-    if (const std::uint32_t found = find(key); found != none) return found;
-    if (2 * (keys_.size() + 1) > slots_.size()) grow();
-    const auto number = static_cast<std::uint32_t>(keys_.size());
-    keys_.push_back(key);
-    place(number);
-    return number;
-  }
-  const std::vector<Key>& keys() const { return keys_; }
-
- private:
-  struct Slot {
-    std::uint32_t tag = 0, number = none;
-  };
-  static std::uint64_t hash_of(const Key& key) {
-    std::uint64_t half[2];
-    std::memcpy(half, key.data(), sizeof half);
-    std::uint64_t h = (half[0] ^ (half[1] << 17 | half[1] >> 47)) * 0x9E3779B97F4A7C15u;
-    h = (h ^ h >> 32) * 0xBF58476D1CE4E5B9u;
-    return h ^ h >> 29;
-  }
-  void place(std::uint32_t number) {
-    const std::uint64_t hash = hash_of(keys_[number]);
-    std::size_t at = hash;
-    while (slots_[at & (slots_.size() - 1)].number != none) ++at;
-    slots_[at & (slots_.size() - 1)] = {static_cast<std::uint32_t>(hash >> 32), number};
-  }
-  void grow() {
-    slots_.assign(2 * slots_.size(), {});
-    for (std::uint32_t i = 0; i < keys_.size(); ++i) place(i);
-  }
-
-  std::vector<Key> keys_;
-  std::vector<Slot> slots_;
-};
-
-// Where a feature lies: the corners of its simplex and how near it is to each.
-struct Place {
-  std::array<Key, PermutohedralLattice::most_dimensions + 1> corners;
-  std::array<float, PermutohedralLattice::most_dimensions + 1> weights;
-};
-
-// Section 3.1 of the paper; false for a feature that is too far out.
-bool locate(const float* feature, int d, std::span<const float> scale, Place& place) {
-  std::array<float, PermutohedralLattice::most_dimensions + 1> elevated, nearest;
-  std::array<int, PermutohedralLattice::most_dimensions + 1> rank{};
-  float sum = 0;
-  for (int j = d; j > 0; --j) {
-    const float c = feature[j - 1] * scale[static_cast<std::size_t>(j - 1)];
-    elevated[static_cast<std::size_t>(j)] = sum - static_cast<float>(j) * c;
-    sum += c;
-  }
-  elevated[0] = sum;
-  const float step = static_cast<float>(d + 1), inverse = 1.f / step;
-  int whole = 0;
-  for (std::size_t i = 0; i <= static_cast<std::size_t>(d); ++i) {
-    if (!(std::abs(elevated[i]) < farthest)) return false;
-    const float quotient = std::nearbyint(elevated[i] * inverse);  // half to even
-    nearest[i] = quotient * step;
-    whole += static_cast<int>(quotient);
-  }
-  for (std::size_t i = 0; i < static_cast<std::size_t>(d); ++i)
-    for (std::size_t j = i + 1; j <= static_cast<std::size_t>(d); ++j)
-      ++rank[elevated[i] - nearest[i] < elevated[j] - nearest[j] ? i : j];
-  for (std::size_t i = 0; i <= static_cast<std::size_t>(d); ++i) {
-    rank[i] += whole;
-    if (rank[i] < 0) {
-      rank[i] += d + 1;
-      nearest[i] += step;
-    } else if (rank[i] > d) {
-      rank[i] -= d + 1;
-      nearest[i] -= step;
-    }
-  }
-  std::array<float, PermutohedralLattice::most_dimensions + 2> barycentric{};
-  for (std::size_t i = 0; i <= static_cast<std::size_t>(d); ++i) {
-    const float v = (elevated[i] - nearest[i]) * inverse;
-    barycentric[static_cast<std::size_t>(d - rank[i])] += v;
-    barycentric[static_cast<std::size_t>(d + 1 - rank[i])] -= v;
-  }
-  barycentric[0] += 1.f + barycentric[static_cast<std::size_t>(d + 1)];
-  for (int r = 0; r <= d; ++r) {
-    Key key{};
-    for (std::size_t i = 0; i < static_cast<std::size_t>(d); ++i)
-      key[i] = static_cast<std::int16_t>(static_cast<int>(nearest[i]) + (rank[i] <= d - r ? r : r - (d + 1)));
-    place.corners[static_cast<std::size_t>(r)] = key;
-    place.weights[static_cast<std::size_t>(r)] = barycentric[static_cast<std::size_t>(r)];
-  }
-  return true;
-}
-
-// The vertex after `key` along an axis.
-Key neighbour(Key key, int axis, int d) {
-  for (int i = 0; i < d; ++i) {
-    auto& coordinate = key[static_cast<std::size_t>(i)];
-    coordinate = static_cast<std::int16_t>(coordinate + (i == axis ? -d : 1));
-  }
-  return key;
-}
+constexpr std::int64_t pixels_of_task = 1024, vertices_of_task = 1024, chains_of_task = 256;
+constexpr std::int64_t pixels_of_part = 4096, most_parts = 8;
+constexpr int most_coordinates = PermutohedralLattice::most_dimensions + 1;
+constexpr float farthest = 0x1p23f;  // of a coordinate: floats hold such whole numbers exactly
 
 std::int64_t tasks_of(std::int64_t count, std::int64_t of_task) { return (count + of_task - 1) / of_task; }
 
+// Work that may throw, in parallel: the first failure by number is thrown when all tasks have ended.
+template <class Work>
+void parallel_or_throw(int threads, std::int64_t tasks, const Work& work) {
+  std::vector<std::exception_ptr> failures(static_cast<std::size_t>(tasks));
+  parallel_tasks(threads, tasks, [&](std::int64_t task, int) {
+    try {
+      work(task);
+    } catch (...) {
+      failures[static_cast<std::size_t>(task)] = std::current_exception();
+    }
+  });
+  for (const std::exception_ptr& failure : failures)
+    if (failure) std::rethrow_exception(failure);
+}
+
+// A vertex's first d coordinates (the last one makes their sum 0) as one whole number, each in bits of its
+// own above its least value. To go from vertex to vertex is then to add a number.
+__extension__ using Wide = unsigned __int128;
+
+std::uint64_t hash_of(std::uint64_t key) {
+  key *= 0x9E3779B97F4A7C15u;
+  key = (key ^ key >> 32) * 0xBF58476D1CE4E5B9u;
+  return key ^ key >> 29;
+}
+std::uint64_t hash_of(Wide key) {
+  return hash_of(static_cast<std::uint64_t>(key) ^ hash_of(static_cast<std::uint64_t>(key >> 64)));
+}
+
+// Keys in the order in which they come, found by open addressing. Many are looked up at a time, so that the
+// memory that they lie in is fetched for all of them at once.
+template <class Key>
+class Vertices {
+ public:
+  explicit Vertices(std::int64_t expected)
+      : slots_(std::bit_ceil(static_cast<std::size_t>(std::max<std::int64_t>(expected, 1024))), Slot()) {
+    keys_.reserve(slots_.size() / 3 * 2);
+  }
+
+  // numbers[i] becomes that of keys[i], added where that was not there. At most at_once keys.
+  void add(std::span<const Key> keys, std::uint32_t* numbers) {
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      hashes_[i] = hash_of(keys[i]);
+      __builtin_prefetch(&slots_[hashes_[i] & (slots_.size() - 1)]);
+    }
+    for (std::size_t i = 0; i < keys.size(); ++i) numbers[i] = add(keys[i], hashes_[i]);
+  }
+  const LargeVector<Key>& keys() const { return keys_; }
+
+  static constexpr std::size_t at_once = 512;
+  struct Slot {
+    Key key = 0;
+    std::uint32_t number = none;
+  };
+
+  // All of them by key, which has so many bits: a radix sort in the memory of the slots. Nothing else is
+  // left.
+  LargeVector<Slot> sorted(int bits) && {
+    const std::size_t count = keys_.size();
+    LargeVector<Slot> other(count);
+    slots_.resize(count);
+    for (std::uint32_t i = 0; i < count; ++i) slots_[i] = {keys_[i], i};
+    constexpr int digit = 11;
+    std::vector<std::uint32_t> places(std::size_t{1} << digit);
+    for (int shift = 0; shift < bits; shift += digit) {
+      const auto digit_of = [&](const Slot& slot) {
+        return static_cast<std::size_t>(slot.key >> shift) & (places.size() - 1);
+      };
+      std::ranges::fill(places, 0);
+      for (const Slot& slot : slots_) ++places[digit_of(slot)];
+      std::uint32_t sum = 0;
+      for (std::uint32_t& place : places) sum += std::exchange(place, sum);
+      for (const Slot& slot : slots_) other[places[digit_of(slot)]++] = slot;
+      slots_.swap(other);
+    }
+    return std::move(slots_);
+  }
+
+ private:
+  // That of the key, or the empty one where the key would be.
+  std::size_t slot_of(Key key, std::uint64_t hash) const {
+    std::size_t at = hash & (slots_.size() - 1);
+    while (slots_[at].number != none && slots_[at].key != key) at = (at + 1) & (slots_.size() - 1);
+    return at;
+  }
+  std::uint32_t add(Key key, std::uint64_t hash) {
+    std::size_t at = slot_of(key, hash);
+    if (slots_[at].number != none) return slots_[at].number;
+    if (3 * (keys_.size() + 1) > 2 * slots_.size()) {
+      grow();
+      at = slot_of(key, hash);
+    }
+    const auto number = static_cast<std::uint32_t>(keys_.size());
+    keys_.push_back(key);
+    slots_[at] = {key, number};
+    return number;
+  }
+  void grow() {
+    LargeVector<Slot>(2 * slots_.size(), Slot()).swap(slots_);
+    for (std::uint32_t i = 0; i < keys_.size(); ++i)
+      slots_[slot_of(keys_[i], hash_of(keys_[i]))] = {keys_[i], i};
+  }
+
+  LargeVector<Key> keys_;
+  LargeVector<Slot> slots_;
+  std::array<std::uint64_t, at_once> hashes_;
+};
+
 }  // namespace
+
+// A coordinate of the lattice: its least value and its bits in a key.
+struct PermutohedralLattice::Coordinate {
+  std::int32_t least = 0;
+  int bits = 0;
+};
+
+namespace {
+
+using Coordinates = std::array<PermutohedralLattice::Coordinate, most_coordinates>;
+
+struct Range {
+  float low = 0, high = 0;
+};
+
+// Those of all vertices that pixels touch and of their neighbours.
+Coordinates coordinates_of(std::span<const float> features, int d, std::int64_t pixels, const float* scale,
+                           const CrfRows& rows) {
+  std::array<Range, most_coordinates> ranges{};  // with 0, where pixels that are not there lie
+  for (int i = 0; i < d; ++i) {
+    Range& range = ranges[static_cast<std::size_t>(i)];
+    if (!rows.range(features.data() + i * pixels, pixels, range.low, range.high))
+      fail(ErrorCode::invalid_argument, "feature ", i, " of a lattice is not finite everywhere");
+    range.low *= scale[i];
+    range.high *= scale[i];
+  }
+  Coordinates coordinates{};
+  Range sum;  // of the features that follow
+  for (int j = d; j >= 0; --j) {
+    Range e = sum;
+    if (j > 0) {
+      const Range& c = ranges[static_cast<std::size_t>(j - 1)];
+      e.low -= static_cast<float>(j) * c.high;
+      e.high -= static_cast<float>(j) * c.low;
+      sum.low += c.low;
+      sum.high += c.high;
+    }
+    if (!(e.low > -farthest && e.high < farthest))
+      fail(ErrorCode::invalid_argument, "a lattice from ", e.low, " to ", e.high, ": expected less than ",
+           farthest, " on either side of 0");
+    const int margin = 4 * (d + 1);  // of the nearest point, the corners and their neighbours
+    auto& coordinate = coordinates[static_cast<std::size_t>(j)];
+    coordinate.least = static_cast<std::int32_t>(e.low) - margin;
+    coordinate.bits = static_cast<int>(std::bit_width(
+        static_cast<std::uint32_t>(static_cast<std::int32_t>(e.high) + margin - coordinate.least)));
+  }
+  return coordinates;
+}
+
+}  // namespace
+
+template <class Key>
+LargeVector<std::uint32_t> PermutohedralLattice::number(std::span<const float> features,
+                                                        std::span<const Coordinate> coordinates,
+                                                        const float* scale, bool with_origin, int threads) {
+  const int d = dimensions_;
+  const std::int64_t corners = d + 1;
+  // From a corner to the next, and from a vertex to its neighbour along an axis: each coordinate by 1, that
+  // of the axis by -d.
+  std::array<int, most_coordinates> shift{};
+  std::array<Key, most_coordinates> step{};
+  {
+    Key all = 0;
+    int bits = 0;
+    for (std::size_t i = 0; i < static_cast<std::size_t>(d); ++i) {
+      shift[i] = bits;
+      all += Key{1} << bits;
+      bits += coordinates[i].bits;
+    }
+    for (std::size_t i = 0; i <= static_cast<std::size_t>(d); ++i)
+      step[i] = i < static_cast<std::size_t>(d)
+                    ? all - static_cast<Key>(static_cast<unsigned>(corners)) * (Key{1} << shift[i])
+                    : all;
+  }
+  const auto keys_of = [&](const CrfSimplexes& simplexes, std::int64_t count, Key* keys) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      Key key = 0;
+      for (std::size_t c = 0; c < static_cast<std::size_t>(d); ++c)
+        key += static_cast<Key>(static_cast<std::uint32_t>(simplexes.nearest[c][i] - coordinates[c].least))
+               << shift[c];
+      *keys++ = key;
+      for (int r = 1; r <= d; ++r)
+        *keys++ = key += step[static_cast<std::size_t>(simplexes.sorted[d + 1 - r][i])];
+    }
+  };
+
+  const std::int64_t parts =
+      std::clamp<std::int64_t>(pixels_ / pixels_of_part, 1, std::min<std::int64_t>(threads, most_parts));
+  std::vector<Vertices<Key>> tables;
+  for (std::int64_t part = 0; part < parts; ++part) tables.emplace_back(pixels_ / parts * 2);
+  parallel_or_throw(threads, parts, [&](std::int64_t part) {
+    std::array<float, most_dimensions * crf_block> block{};
+    std::array<Key, most_coordinates * crf_block> keys;
+    CrfSimplexes simplexes;
+    const std::int64_t last = pixels_ * (part + 1) / parts;
+    for (std::int64_t p = pixels_ * part / parts; p < last; p += crf_block) {
+      const std::int64_t count = std::min(crf_block, last - p);
+      for (int i = 0; i < d; ++i)
+        std::copy_n(features.data() + i * pixels_ + p, count, block.data() + i * crf_block);
+      rows_.locate(block.data(), d, scale, simplexes);
+      keys_of(simplexes, count, keys.data());
+      tables[static_cast<std::size_t>(part)].add({keys.data(), static_cast<std::size_t>(count * corners)},
+                                                 index_.data() + p * corners);
+      for (std::int64_t i = 0; i < count; ++i)
+        for (std::int64_t r = 0; r < corners; ++r)
+          weights_[static_cast<std::size_t>((p + i) * corners + r)] = simplexes.weights[r][i];
+    }
+  });
+  // The other parts' vertices follow in the order in which they came: as if one had gone through all pixels.
+  Vertices<Key>& all = tables[0];
+  for (std::int64_t part = 1; part < parts; ++part) {
+    const LargeVector<Key>& theirs = tables[static_cast<std::size_t>(part)].keys();
+    LargeVector<std::uint32_t> numbers(theirs.size());
+    for (std::size_t i = 0; i < theirs.size(); i += Vertices<Key>::at_once)
+      all.add(std::span(theirs).subspan(i, std::min(Vertices<Key>::at_once, theirs.size() - i)), &numbers[i]);
+    const std::int64_t first = pixels_ * part / parts, last = pixels_ * (part + 1) / parts;
+    parallel_tasks(threads, tasks_of(last - first, pixels_of_task), [&](std::int64_t task, int) {
+      const std::int64_t from = first + task * pixels_of_task, to = std::min(last, from + pixels_of_task);
+      for (std::int64_t i = from * corners; i < to * corners; ++i)
+        index_[static_cast<std::size_t>(i)] = numbers[index_[static_cast<std::size_t>(i)]];
+    });
+  }
+  if (with_origin) {
+    const std::array<float, most_dimensions * crf_block> zeros{};
+    std::array<Key, most_coordinates> keys;
+    std::array<std::uint32_t, most_coordinates> numbers;
+    CrfSimplexes simplexes;
+    rows_.locate(zeros.data(), d, scale, simplexes);
+    keys_of(simplexes, 1, keys.data());
+    all.add({keys.data(), static_cast<std::size_t>(corners)}, numbers.data());
+  }
+
+  // Sorted, the neighbours along an axis come in the order of the vertices: one walk finds them all.
+  int bits = 0;
+  for (int i = 0; i < d; ++i) bits += coordinates[static_cast<std::size_t>(i)].bits;
+  const auto sorted = std::move(all).sorted(bits);
+  const std::size_t count = sorted.size();
+  LargeVector<std::uint32_t> after(static_cast<std::size_t>(corners) * count);
+  parallel_tasks(threads, corners, [&](std::int64_t axis, int) {
+    std::uint32_t* out = after.data() + static_cast<std::size_t>(axis) * count;
+    auto at = sorted.begin();
+    for (const auto& vertex : sorted) {
+      const Key key = vertex.key + step[static_cast<std::size_t>(axis)];
+      while (at != sorted.end() && at->key < key) ++at;
+      out[vertex.number] = at != sorted.end() && at->key == key ? at->number : none;
+    }
+  });
+  return after;
+}
 
 PermutohedralLattice::PermutohedralLattice(std::span<const float> features, int dimensions,
                                            std::int64_t touched, Isa isa, int threads)
     : dimensions_(dimensions),
       pixels_(static_cast<std::int64_t>(features.size()) / dimensions),
       rows_(crf_rows(isa)) {
+  if (dimensions != 2 && dimensions != 5)
+    fail(ErrorCode::invalid_argument, "a lattice of ", dimensions, " dimensions: expected 2 or 5");
   const int d = dimensions_;
   const std::int64_t corners = d + 1;
+  if (pixels_ > (none - 8) / corners)
+    fail(ErrorCode::limit, "a lattice for ", pixels_, " pixels: at most ", (none - 8) / corners);
   std::array<float, most_dimensions> scale{};
   for (int i = 0; i < d; ++i)
     scale[static_cast<std::size_t>(i)] =
@@ -153,64 +300,68 @@ PermutohedralLattice::PermutohedralLattice(std::span<const float> features, int 
 
   index_.resize(static_cast<std::size_t>(pixels_ * corners));
   weights_.resize(index_.size());
-  Vertices vertices;
-  {
-    // Places of a batch by all threads, their vertices by one.
-    constexpr std::int64_t batch = 16 * pixels_of_task;
-    std::vector<Place> places(static_cast<std::size_t>(std::min(batch, std::max<std::int64_t>(pixels_, 1))));
-    for (std::int64_t first = 0; first < pixels_; first += batch) {
-      const std::int64_t count = std::min(batch, pixels_ - first);
-      std::atomic<bool> too_far{false};
-      parallel_tasks(threads, tasks_of(count, pixels_of_task), [&](std::int64_t task, int) {
-        for (std::int64_t i = task * pixels_of_task; i < std::min(count, (task + 1) * pixels_of_task); ++i)
-          if (!locate(features.data() + (first + i) * d, d, scale, places[static_cast<std::size_t>(i)]))
-            too_far = true;
-      });
-      if (too_far) fail(ErrorCode::invalid_argument, "a feature lies too far from 0 for the lattice");
-      for (std::int64_t i = 0; i < count; ++i)
+  const Coordinates coordinates = coordinates_of(features, d, pixels_, scale.data(), rows_);
+  int bits = 0;
+  for (int i = 0; i < d; ++i) bits += coordinates[static_cast<std::size_t>(i)].bits;
+  const LargeVector<std::uint32_t> after =
+      bits <= 64 ? number<std::uint64_t>(features, coordinates, scale.data(), touched > pixels_, threads)
+                 : number<Wide>(features, coordinates, scale.data(), touched > pixels_, threads);
+  list_sources(after.size() / static_cast<std::size_t>(corners), threads);
+  list_chains(after, threads);
+}
+
+// By vertex, its pixels in order.
+void PermutohedralLattice::list_sources(std::size_t vertices, int threads) {
+  const std::int64_t corners = dimensions_ + 1,
+                     parts = std::clamp<std::int64_t>(pixels_ / pixels_of_part, 1,
+                                                      std::min<std::int64_t>(threads, most_parts));
+  LargeVector<std::uint32_t> next(static_cast<std::size_t>(parts) * vertices, 0);  // of each part, by vertex
+  const auto each = [&](const auto& take) {
+    parallel_tasks(threads, parts, [&](std::int64_t part, int) {
+      std::uint32_t* of_part = next.data() + static_cast<std::size_t>(part) * vertices;
+      for (std::int64_t p = pixels_ * part / parts; p < pixels_ * (part + 1) / parts; ++p)
         for (std::int64_t r = 0; r < corners; ++r) {
-          const Place& place = places[static_cast<std::size_t>(i)];
-          const auto at = static_cast<std::size_t>((first + i) * corners + r);
-          index_[at] = vertices.add(place.corners[static_cast<std::size_t>(r)]);
-          weights_[at] = place.weights[static_cast<std::size_t>(r)];
+          const auto at = static_cast<std::size_t>(p * corners + r);
+          take(of_part[index_[at]], p, at);
         }
-    }
-    if (touched > pixels_) {
-      const std::array<float, most_dimensions> zero{};
-      Place place;
-      locate(zero.data(), d, scale, place);
-      for (std::int64_t r = 0; r < corners; ++r) vertices.add(place.corners[static_cast<std::size_t>(r)]);
-    }
+    });
+  };
+  each([](std::uint32_t& count, std::int64_t, std::size_t) { ++count; });
+  begins_.resize(vertices + 1);
+  std::uint32_t sum = 0;
+  for (std::size_t v = 0; v < vertices; ++v) {
+    begins_[v] = sum;
+    for (std::size_t part = 0; part < static_cast<std::size_t>(parts); ++part)
+      sum += std::exchange(next[part * vertices + v], sum);
   }
-
-  // By vertex, its pixels in order.
-  const std::size_t count = vertices.keys().size();
-  begins_.assign(count + 1, 0);
-  for (const std::uint32_t v : index_) ++begins_[v + 1];
-  for (std::size_t v = 0; v < count; ++v) begins_[v + 1] += begins_[v];
+  begins_[vertices] = sum;
   sources_.resize(index_.size());
-  {
-    std::vector<std::uint32_t> next(begins_.begin(), begins_.end() - 1);
-    for (std::size_t i = 0; i < index_.size(); ++i)
-      sources_[next[index_[i]]++] = {static_cast<std::uint32_t>(i / static_cast<std::size_t>(corners)),
-                                     weights_[i]};
-  }
+  each([&](std::uint32_t& place, std::int64_t p, std::size_t at) {
+    sources_[place++] = {static_cast<std::uint32_t>(p), weights_[at]};
+  });
+}
 
-  axes_.resize(static_cast<std::size_t>(corners));
-  parallel_tasks(threads, corners, [&](std::int64_t axis, int) {
-    std::vector<std::uint32_t> after(count);
-    std::vector<bool> has_before(count, false);
+void PermutohedralLattice::list_chains(const LargeVector<std::uint32_t>& after, int threads) {
+  axes_.resize(static_cast<std::size_t>(dimensions_ + 1));
+  const std::size_t count = after.size() / axes_.size();
+  parallel_or_throw(threads, dimensions_ + 1, [&](std::int64_t number) {
+    Axis& axis = axes_[static_cast<std::size_t>(number)];
+    const std::uint32_t* next = after.data() + static_cast<std::size_t>(number) * count;
+    std::vector<std::uint8_t> has_before(count);
+    std::size_t links = 0, beginnings = 0;
+    for (std::size_t v = 0; v < count; ++v)
+      if (next[v] != none) {
+        has_before[next[v]] = 1;
+        ++links;
+      }
+    for (std::size_t v = 0; v < count; ++v) beginnings += next[v] != none && !has_before[v];
+    axis.order.reserve(links + beginnings);
+    axis.begins.reserve(beginnings + 1);
+    axis.begins.push_back(0);
     for (std::size_t v = 0; v < count; ++v) {
-      after[v] = vertices.find(neighbour(vertices.keys()[v], static_cast<int>(axis), d));
-      if (after[v] != none) has_before[after[v]] = true;
-    }
-    Axis& a = axes_[static_cast<std::size_t>(axis)];
-    a.begins.push_back(0);
-    for (std::size_t v = 0; v < count; ++v) {
-      if (has_before[v] || after[v] == none) continue;
-      for (std::uint32_t at = static_cast<std::uint32_t>(v); at != none; at = after[at])
-        a.order.push_back(at);
-      a.begins.push_back(static_cast<std::uint32_t>(a.order.size()));
+      if (has_before[v] || next[v] == none) continue;
+      for (auto at = static_cast<std::uint32_t>(v); at != none; at = next[at]) axis.order.push_back(at);
+      axis.begins.push_back(static_cast<std::uint32_t>(axis.order.size()));
     }
   });
 }
@@ -222,28 +373,23 @@ std::size_t PermutohedralLattice::bytes() const {
   return sum;
 }
 
-void PermutohedralLattice::spread(const float* values, std::int64_t stride, std::span<float> out,
-                                  int threads) const {
+void PermutohedralLattice::spread(const float* values, std::int64_t stride, float* out, int threads) const {
   const std::int64_t count = vertices();
   parallel_tasks(threads, tasks_of(count, vertices_of_task), [&](std::int64_t task, int) {
     rows_.splat(values, stride, begins_.data(), sources_.data(), task * vertices_of_task,
-                std::min(count, (task + 1) * vertices_of_task), out.data());
+                std::min(count, (task + 1) * vertices_of_task), out);
   });
-  std::vector<float> before(static_cast<std::size_t>(threads * stride));
   for (const Axis& a : axes_) {
     const auto chains = static_cast<std::int64_t>(a.begins.size()) - 1;
-    parallel_tasks(threads, tasks_of(chains, chains_of_task), [&](std::int64_t task, int thread) {
-      for (std::int64_t i = task * chains_of_task; i < std::min(chains, (task + 1) * chains_of_task); ++i) {
-        const auto chain = static_cast<std::size_t>(i);
-        rows_.blur(out.data(), stride, a.order.data() + a.begins[chain],
-                   std::int64_t{a.begins[chain + 1]} - a.begins[chain], before.data() + thread * stride);
-      }
+    parallel_tasks(threads, tasks_of(chains, chains_of_task), [&](std::int64_t task, int) {
+      rows_.blur(out, stride, a.order.data(), a.begins.data(), task * chains_of_task,
+                 std::min(chains, (task + 1) * chains_of_task));
     });
   }
 }
 
-CrfMessage PermutohedralLattice::message(std::span<const float> vertices) const {
-  return {.vertices = vertices.data(),
+CrfMessage PermutohedralLattice::message(const float* vertices) const {
+  return {.vertices = vertices,
           .index = index_.data(),
           .weights = weights_.data(),
           .corners = dimensions_ + 1,
@@ -254,25 +400,49 @@ CrfMessage PermutohedralLattice::message(std::span<const float> vertices) const 
 }
 
 std::vector<float> PermutohedralLattice::ones(int threads) const {
-  const std::vector<float> in(static_cast<std::size_t>(pixels_ * crf_lanes), 1.f);
-  std::vector<float> mixed(static_cast<std::size_t>(vertices() * crf_lanes)),
-      out(static_cast<std::size_t>(pixels_));
-  spread(in.data(), crf_lanes, mixed, threads);
-  const CrfMessage m = message(mixed);
-  for (std::int64_t p = 0; p < pixels_; ++p) {
-    float sum = 0;
-    for (std::int64_t r = 0; r < m.corners; ++r)
-      sum += m.weights[p * m.corners + r] *
-             mixed[m.index[p * m.corners + r] * static_cast<std::size_t>(crf_lanes)];
-    out[static_cast<std::size_t>(p)] = sum * m.factor;
+  std::vector<float> mixed(static_cast<std::size_t>(vertices())), out(static_cast<std::size_t>(pixels_));
+  parallel_tasks(threads, tasks_of(vertices(), vertices_of_task), [&](std::int64_t task, int) {
+    const std::int64_t last = std::min(vertices(), (task + 1) * vertices_of_task);
+    for (auto v = static_cast<std::size_t>(task * vertices_of_task); v < static_cast<std::size_t>(last); ++v)
+      for (std::uint32_t s = begins_[v]; s < begins_[v + 1]; ++s) mixed[v] += sources_[s].weight;
+  });
+  for (const Axis& a : axes_) {
+    const auto chains = static_cast<std::int64_t>(a.begins.size()) - 1;
+    parallel_tasks(threads, tasks_of(chains, chains_of_task), [&](std::int64_t task, int) {
+      const auto last = static_cast<std::size_t>(std::min(chains, (task + 1) * chains_of_task));
+      for (auto chain = static_cast<std::size_t>(task * chains_of_task); chain < last; ++chain) {
+        float before = 0;
+        for (std::uint32_t i = a.begins[chain]; i < a.begins[chain + 1]; ++i) {
+          float& here = mixed[a.order[i]];
+          const float after = i + 1 < a.begins[chain + 1] ? mixed[a.order[i + 1]] : 0.f;
+          const float sum = here + 0.5f * (before + after);
+          before = std::exchange(here, sum);
+        }
+      }
+    });
   }
+  const CrfMessage m = message(mixed.data());
+  parallel_tasks(threads, tasks_of(pixels_, pixels_of_task), [&](std::int64_t task, int) {
+    for (std::int64_t p = task * pixels_of_task; p < std::min(pixels_, (task + 1) * pixels_of_task); ++p) {
+      float sum = 0;
+      for (std::int64_t r = p * m.corners; r < (p + 1) * m.corners; ++r)
+        sum += m.weights[r] * mixed[m.index[r]];
+      out[static_cast<std::size_t>(p)] = sum * m.factor;
+    }
+  });
   return out;
 }
 
-void PermutohedralLattice::scale(std::span<const float> before, std::span<const float> after) {
-  for (CrfSource& source : sources_) source.weight *= before[source.pixel];
-  const auto corners = static_cast<std::size_t>(dimensions_ + 1);
-  for (std::size_t i = 0; i < weights_.size(); ++i) weights_[i] *= after[i / corners];
+void PermutohedralLattice::scale(std::span<const float> before, std::span<const float> after, int threads) {
+  const std::int64_t corners = dimensions_ + 1;
+  const auto sources = static_cast<std::int64_t>(sources_.size());
+  parallel_tasks(threads, tasks_of(sources, pixels_of_task), [&](std::int64_t task, int) {
+    for (std::int64_t i = task * pixels_of_task; i < std::min(sources, (task + 1) * pixels_of_task); ++i) {
+      CrfSource& source = sources_[static_cast<std::size_t>(i)];
+      source.weight *= before[source.pixel];
+      weights_[static_cast<std::size_t>(i)] *= after[static_cast<std::size_t>(i / corners)];
+    }
+  });
 }
 
 }  // namespace atrous

@@ -16,6 +16,7 @@
 #include <span>
 #include <vector>
 
+#include "layers/base/large_pages.h"
 #include "layers/cpu/isa.h"
 #include "layers/cpu/tiles/crf_rows.h"
 
@@ -27,9 +28,9 @@ class PermutohedralLattice {
   // While it is built: index, weight, source and begin of a corner, its key and two slots, grown by doubling.
   static constexpr std::size_t bytes_of_corner = 4 + 4 + 8 + 4 + 2 * 16 + 4 * 8;
 
-  // features: [pixels][dimensions], in standard deviations. Of `touched` pixels those beyond the features lie
-  // at zero and weigh nothing, but their simplex is part of the lattice. Error(invalid_argument) for features
-  // beyond what whole numbers hold.
+  // features: [dimensions][pixels], 2 or 5 dimensions, in standard deviations. Of `touched` pixels those
+  // beyond the features lie at zero and weigh nothing, but their simplex is part of the lattice.
+  // Error(invalid_argument) for features beyond what whole numbers hold, Error(limit) for too many pixels.
   PermutohedralLattice(std::span<const float> features, int dimensions, std::int64_t touched, Isa,
                        int threads);
 
@@ -40,27 +41,37 @@ class PermutohedralLattice {
   std::vector<float> ones(int threads) const;
 
   // Pixel i's values count times before[i] when they are taken in, and times after[i] when they come out.
-  void scale(std::span<const float> before, std::span<const float> after);
+  void scale(std::span<const float> before, std::span<const float> after, int threads);
 
   // Splat and blur: values [pixels][stride] to vertices [vertices()][stride].
-  void spread(const float* values, std::int64_t stride, std::span<float> vertices, int threads) const;
+  void spread(const float* values, std::int64_t stride, float* vertices, int threads) const;
 
   // What update() of layers/cpu/tiles/crf_rows.h slices; its sum's scale is left to the caller.
-  CrfMessage message(std::span<const float> vertices) const;
+  CrfMessage message(const float* vertices) const;
+
+  struct Coordinate;
 
  private:
   // Vertices in a row along an axis, two or more.
   struct Axis {
-    std::vector<std::uint32_t> order, begins;  // chain i: order[begins[i] .. begins[i + 1])
+    LargeVector<std::uint32_t> order, begins;  // chain i: order[begins[i] .. begins[i + 1])
   };
+
+  // Numbers the vertices and fills index_ and weights_; returns the neighbour after each vertex along each
+  // axis, [dimensions + 1][vertices].
+  template <class Key>
+  LargeVector<std::uint32_t> number(std::span<const float> features, std::span<const Coordinate>,
+                                    const float* scale, bool with_origin, int threads);
+  void list_sources(std::size_t vertices, int threads);
+  void list_chains(const LargeVector<std::uint32_t>& after, int threads);
 
   int dimensions_;
   std::int64_t pixels_;
   CrfRows rows_;
-  std::vector<std::uint32_t> index_;  // [pixels][dimensions + 1]
-  std::vector<float> weights_;        // likewise: barycentric, times `after`
-  std::vector<std::uint32_t> begins_;
-  std::vector<CrfSource> sources_;
+  LargeVector<std::uint32_t> index_;  // [pixels][dimensions + 1]
+  LargeVector<float> weights_;        // likewise: barycentric, times `after`
+  LargeVector<std::uint32_t> begins_;
+  LargeVector<CrfSource> sources_;
   std::vector<Axis> axes_;
 };
 

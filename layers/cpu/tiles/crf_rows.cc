@@ -1,9 +1,13 @@
 #include "layers/cpu/tiles/crf_rows.h"
 
+#include <algorithm>
+#include <limits>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "layers/cpu/tiles/crf_rows.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 
+#include "hwy/cache_control.h"
 #include "hwy/contrib/math/math-inl.h"
 #include "hwy/highway.h"
 #include "layers/cpu/dispatch.h"
@@ -17,91 +21,281 @@ namespace hn = hwy::HWY_NAMESPACE;
 using D = hn::CappedTag<float, crf_lanes>;
 using V = hn::Vec<D>;
 constexpr std::int64_t lanes = static_cast<std::int64_t>(hn::MaxLanes(D()));
+// Rows lie in memory as the picture has it, so no processor foresees the next one. A row of 21 classes is two
+// lines of a cache.
+constexpr std::uint32_t ahead = 16;
+constexpr std::int64_t pixels_ahead = 4;
 
-void splat(const float* from, std::int64_t stride, const std::uint32_t* begins, const CrfSource* sources,
-           std::int64_t first, std::int64_t last, float* to) {
-  const D d;
-  for (std::int64_t v = first; v < last; ++v)
-    for (std::int64_t c = 0; c < stride; c += lanes) {
-      V sum = hn::Zero(d);
-      for (std::uint32_t s = begins[v]; s < begins[v + 1]; ++s)
-        sum = hn::Add(sum,
-                      hn::Mul(hn::Set(d, sources[s].weight),
-                              hn::LoadU(d, from + static_cast<std::int64_t>(sources[s].pixel) * stride + c)));
-      hn::StoreU(sum, d, to + v * stride + c);
-    }
-}
+// N vectors of a row, in registers.
+template <int N>
+struct Part {
+  V at[N];
 
-void blur(float* vertices, std::int64_t stride, const std::uint32_t* chain, std::int64_t length,
-          float* before) {
-  const D d;
-  const V half = hn::Set(d, 0.5f);
-  for (std::int64_t c = 0; c < stride; c += lanes) hn::StoreU(hn::Zero(d), d, before + c);
-  float* row = vertices + static_cast<std::int64_t>(chain[0]) * stride;
-  for (std::int64_t i = 0; i < length; ++i) {
-    float* next = i + 1 < length ? vertices + static_cast<std::int64_t>(chain[i + 1]) * stride : nullptr;
-    for (std::int64_t c = 0; c < stride; c += lanes) {
-      const V here = hn::LoadU(d, row + c);
-      V around = hn::LoadU(d, before + c);
-      if (next) around = hn::Add(around, hn::LoadU(d, next + c));
-      hn::StoreU(here, d, before + c);
-      hn::StoreU(hn::Add(here, hn::Mul(half, around)), d, row + c);
+  HWY_INLINE static Part of(float x) {
+    Part p;
+    for (V& v : p.at) v = hn::Set(D(), x);
+    return p;
+  }
+  HWY_INLINE static Part load(const float* from) {
+    Part p;
+    for (int i = 0; i < N; ++i) p.at[i] = hn::LoadU(D(), from + i * lanes);
+    return p;
+  }
+  HWY_INLINE void store(float* to) const {
+    for (int i = 0; i < N; ++i) hn::StoreU(at[i], D(), to + i * lanes);
+  }
+  HWY_INLINE Part operator+(const Part& o) const {
+    Part p;
+    for (int i = 0; i < N; ++i) p.at[i] = hn::Add(at[i], o.at[i]);
+    return p;
+  }
+  HWY_INLINE Part operator*(const Part& o) const {
+    Part p;
+    for (int i = 0; i < N; ++i) p.at[i] = hn::Mul(at[i], o.at[i]);
+    return p;
+  }
+  // What is less than 2e-22 is 0: sums of such leave what processors count fast in.
+  HWY_INLINE Part exp() const {
+    Part p;
+    for (int i = 0; i < N; ++i) {
+      const V least = hn::Set(D(), -50.f), x = hn::Max(at[i], least);
+      p.at[i] = hn::IfThenZeroElse(hn::Eq(x, least), hn::Exp(D(), x));
     }
-    row = next;
+    return p;
+  }
+  HWY_INLINE float largest() const {
+    V all = at[0];
+    for (int i = 1; i < N; ++i) all = hn::Max(all, at[i]);
+    return hn::GetLane(hn::MaxOfLanes(D(), all));
+  }
+  HWY_INLINE float sum() const {
+    V all = at[0];
+    for (int i = 1; i < N; ++i) all = hn::Add(all, at[i]);
+    return hn::GetLane(hn::SumOfLanes(D(), all));
+  }
+};
+
+// work(Part<N>, c) for all parts of a row, the next one from element c on.
+template <class Work>
+HWY_INLINE void by_parts(std::int64_t stride, const Work& work) {
+  std::int64_t c = 0;
+  for (; stride - c > 4 * lanes; c += 4 * lanes) work(Part<4>(), c);
+  switch ((stride - c) / lanes) {
+    case 1:
+      return work(Part<1>(), c);
+    case 2:
+      return work(Part<2>(), c);
+    case 3:
+      return work(Part<3>(), c);
+    default:
+      return work(Part<4>(), c);
   }
 }
 
-void update(const float* evidence, std::span<const CrfMessage> messages, std::int64_t classes,
-            std::int64_t stride, std::int64_t first, std::int64_t last, float* distribution, float* room) {
-  const D d;
-  float *const total = room, *const heard = room + stride;
-  for (std::int64_t p = first; p < last; ++p) {
-    for (std::int64_t c = 0; c < stride; c += lanes)
-      hn::StoreU(hn::LoadU(d, evidence + p * stride + c), d, total + c);
-    for (const CrfMessage& m : messages) {
-      const std::uint32_t* index = m.index + p * m.corners;
-      const float* weights = m.weights + p * m.corners;
-      const V factor = hn::Set(d, m.factor), scale = hn::Set(d, m.scale);
-      for (std::int64_t c = 0; c < stride; c += lanes) {
-        V sum = hn::Zero(d);
-        for (std::int64_t r = 0; r < m.corners; ++r)
-          sum = hn::Add(sum,
-                        hn::Mul(hn::Set(d, weights[r]),
-                                hn::LoadU(d, m.vertices + static_cast<std::int64_t>(index[r]) * stride + c)));
-        sum = hn::Mul(sum, factor);
-        if (m.matrix) {
-          hn::StoreU(sum, d, heard + c);
-          continue;
-        }
-        sum = hn::Mul(sum, m.diagonal ? hn::LoadU(d, m.diagonal + c) : scale);
-        hn::StoreU(hn::Add(hn::LoadU(d, total + c), sum), d, total + c);
+HWY_INLINE void prefetch(const float* row, std::int64_t stride) {
+  for (std::int64_t c = 0; c < stride; c += 16) hwy::Prefetch(row + c);
+}
+
+template <int d>
+void locate(const float* features, const float* scale, CrfSimplexes& out) {
+  const D f;
+  const hn::RebindToSigned<D> n;
+  using N = hn::Vec<decltype(n)>;
+  const N one = hn::Set(n, 1), steps = hn::Set(n, d + 1);
+  const V step = hn::Set(f, static_cast<float>(d + 1)), inverse = hn::Set(f, 1.f / static_cast<float>(d + 1));
+  for (std::int64_t p = 0; p < crf_block; p += lanes) {
+    V elevated[d + 1], nearest[d + 1], beyond[d + 1];
+    N rank[d + 1];
+    V sum = hn::Zero(f);
+    for (int j = d; j > 0; --j) {
+      const V c = hn::Mul(hn::LoadU(f, features + (j - 1) * crf_block + p), hn::Set(f, scale[j - 1]));
+      elevated[j] = hn::Sub(sum, hn::Mul(hn::Set(f, static_cast<float>(j)), c));
+      sum = hn::Add(sum, c);
+    }
+    elevated[0] = sum;
+    N whole = hn::Zero(n);
+    for (int i = 0; i <= d; ++i) {
+      const V quotient = hn::Round(hn::Mul(elevated[i], inverse));  // half to even
+      nearest[i] = hn::Mul(quotient, step);
+      beyond[i] = hn::Sub(elevated[i], nearest[i]);
+      whole = hn::Add(whole, hn::ConvertTo(n, quotient));
+      rank[i] = hn::Zero(n);
+    }
+    for (int i = 0; i < d; ++i)
+      for (int j = i + 1; j <= d; ++j) {
+        const N less = hn::VecFromMask(n, hn::RebindMask(n, hn::Lt(beyond[i], beyond[j])));  // -1 where so
+        rank[i] = hn::Sub(rank[i], less);
+        rank[j] = hn::Add(rank[j], hn::Add(one, less));
       }
-      for (std::int64_t k = 0; m.matrix && k < classes; ++k)
-        for (std::int64_t c = 0; c < stride; c += lanes)
-          hn::StoreU(hn::Add(hn::LoadU(d, total + c),
-                             hn::Mul(hn::Set(d, heard[k]), hn::LoadU(d, m.matrix + k * stride + c))),
-                     d, total + c);
+    V apart[d + 1];
+    for (int i = 0; i <= d; ++i) {
+      rank[i] = hn::Add(rank[i], whole);
+      const auto low = hn::Lt(rank[i], hn::Zero(n)), high = hn::Gt(rank[i], hn::Set(n, d));
+      rank[i] = hn::Add(rank[i], hn::Sub(hn::IfThenElseZero(low, steps), hn::IfThenElseZero(high, steps)));
+      nearest[i] = hn::Add(nearest[i], hn::Sub(hn::IfThenElseZero(hn::RebindMask(f, low), step),
+                                               hn::IfThenElseZero(hn::RebindMask(f, high), step)));
+      apart[i] = hn::Mul(hn::Sub(elevated[i], nearest[i]), inverse);
+      hn::StoreU(hn::ConvertTo(n, nearest[i]), n, out.nearest[i] + p);
     }
-    V largest = hn::LoadU(d, total);
-    for (std::int64_t c = lanes; c < stride; c += lanes) largest = hn::Max(largest, hn::LoadU(d, total + c));
-    largest = hn::MaxOfLanes(d, largest);
-    V sum = hn::Zero(d);
-    for (std::int64_t c = 0; c < stride; c += lanes) {
-      // Highway's Exp wraps around far below 0, where nothing is left of exp.
-      const V x = hn::Max(hn::Sub(hn::LoadU(d, total + c), largest), hn::Set(d, -100.f));
-      const V e = hn::IfThenZeroElse(hn::Eq(x, hn::Set(d, -100.f)), hn::Exp(d, x));
-      hn::StoreU(e, d, total + c);
-      sum = hn::Add(sum, e);
+    V by_rank[d + 1];
+    for (int r = 0; r <= d; ++r) {
+      by_rank[r] = hn::Zero(f);
+      N which = hn::Zero(n);
+      for (int i = 0; i <= d; ++i) {
+        const auto here = hn::Eq(rank[i], hn::Set(n, r));
+        by_rank[r] = hn::IfThenElse(hn::RebindMask(f, here), apart[i], by_rank[r]);
+        which = hn::IfThenElse(here, hn::Set(n, i), which);
+      }
+      hn::StoreU(which, n, out.sorted[r] + p);
     }
-    sum = hn::SumOfLanes(d, sum);
-    for (std::int64_t c = 0; c < stride; c += lanes)
-      hn::StoreU(hn::Div(hn::LoadU(d, total + c), sum), d, distribution + p * stride + c);
+    for (int r = 1; r <= d; ++r)
+      hn::StoreU(hn::Sub(by_rank[d - r], by_rank[d + 1 - r]), f, out.weights[r] + p);
+    hn::StoreU(hn::Add(by_rank[d], hn::Sub(hn::Set(f, 1.f), by_rank[0])), f, out.weights[0] + p);
+  }
+}
+
+bool range(const float* x, std::int64_t count, float& low, float& high) {
+  const D d;
+  V least = hn::Zero(d), most = hn::Zero(d), farthest = hn::Zero(d);
+  const auto take = [&](const float* from) HWY_ATTR {
+    const V v = hn::LoadU(d, from);
+    least = hn::Min(least, v);
+    most = hn::Max(most, v);
+    farthest = hn::Add(farthest, hn::Sub(v, v));  // 0, or no number where v is none or infinite
+  };
+  std::int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) take(x + i);
+  float rest[crf_lanes] = {};
+  std::copy(x + i, x + count, rest);
+  take(rest);
+  low = hn::GetLane(hn::MinOfLanes(d, least));
+  high = hn::GetLane(hn::MaxOfLanes(d, most));
+  return hn::GetLane(hn::SumOfLanes(d, farthest)) == 0;
+}
+
+void locate(const float* features, int dimensions, const float* scale, CrfSimplexes& out) {
+  dimensions == 2 ? locate<2>(features, scale, out) : locate<5>(features, scale, out);
+}
+
+void logarithms(float* probabilities, std::int64_t count) {
+  const D d;
+  const auto log_of = [&](float* at) HWY_ATTR {
+    hn::StoreU(hn::Log(d, hn::Min(hn::Max(hn::LoadU(d, at), hn::Set(d, 1e-5f)), hn::Set(d, 1.f))), d, at);
+  };
+  std::int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) log_of(probabilities + i);
+  if (i == count) return;
+  float rest[crf_lanes] = {};
+  std::copy(probabilities + i, probabilities + count, rest);
+  log_of(rest);
+  std::copy_n(rest, count - i, probabilities + i);
+}
+
+void splat(const float* from, std::int64_t stride, const std::uint32_t* begins, const CrfSource* sources,
+           std::int64_t first, std::int64_t last, float* to) {
+  const std::uint32_t end = begins[last];
+  by_parts(stride, [&]<int N>(Part<N>, std::int64_t c) HWY_ATTR {
+    for (std::int64_t v = first; v < last; ++v) {
+      auto sum = Part<N>::of(0);
+      for (std::uint32_t s = begins[v]; s < begins[v + 1]; ++s) {
+        prefetch(from + static_cast<std::int64_t>(sources[HWY_MIN(s + ahead, end - 1)].pixel) * stride + c,
+                 N * lanes);
+        const float* row = from + static_cast<std::int64_t>(sources[s].pixel) * stride + c;
+        sum = sum + Part<N>::of(sources[s].weight) * Part<N>::load(row);
+      }
+      sum.store(to + v * stride + c);
+    }
+  });
+}
+
+void blur(float* vertices, std::int64_t stride, const std::uint32_t* order, const std::uint32_t* begins,
+          std::int64_t first, std::int64_t last) {
+  const std::uint32_t end = begins[last];
+  by_parts(stride, [&]<int N>(Part<N>, std::int64_t c) HWY_ATTR {
+    using P = Part<N>;
+    const P half = P::of(0.5f);
+    float* const from = vertices + c;
+    for (std::int64_t chain = first; chain < last; ++chain) {
+      P before = P::of(0);
+      std::uint32_t at = begins[chain];
+      const std::uint32_t stop = begins[chain + 1];
+      float* row = from + static_cast<std::int64_t>(order[at]) * stride;
+      P here = P::load(row);
+      prefetch(from + static_cast<std::int64_t>(order[HWY_MIN(at + ahead, end - 1)]) * stride, N * lanes);
+      while (++at < stop) {
+        prefetch(from + static_cast<std::int64_t>(order[HWY_MIN(at + ahead, end - 1)]) * stride, N * lanes);
+        float* next = from + static_cast<std::int64_t>(order[at]) * stride;
+        const P after = P::load(next);
+        (here + half * (before + after)).store(row);
+        before = here;
+        here = after;
+        row = next;
+      }
+      (here + half * before).store(row);
+    }
+  });
+}
+
+void update(const CrfEvidence& evidence, std::span<const CrfMessage> messages, std::int64_t stride,
+            std::int64_t first, std::int64_t last, float* distribution, float* room) {
+  const std::int64_t classes = evidence.classes;
+  float *const total = room, *const heard = room + stride,
+               *const padding = heard + static_cast<std::int64_t>(messages.size()) * stride;
+  std::fill(padding, padding + classes, 0.f);
+  std::fill(padding + classes, padding + stride, -1e30f);
+  for (std::int64_t p = first; p < last; ++p) {
+    for (const CrfMessage& m : messages) {
+      const std::uint32_t* coming = m.index + HWY_MIN(p + pixels_ahead, last - 1) * m.corners;
+      for (std::int64_t r = 0; r < m.corners; ++r)
+        prefetch(m.vertices + static_cast<std::int64_t>(coming[r]) * stride, stride);
+    }
+    const float* own = evidence.logarithms + p * evidence.pitch;
+    if (own + stride > evidence.end) own = std::copy_n(own, classes, total) - classes;
+    float* const out = distribution + p * stride;
+    by_parts(stride, [&]<int N>(Part<N>, std::int64_t c) HWY_ATTR {
+      using P = Part<N>;
+      P sum = P::load(own + c) + P::load(padding + c);
+      for (std::size_t k = 0; k < messages.size(); ++k) {
+        const CrfMessage& m = messages[k];
+        const std::uint32_t* index = m.index + p * m.corners;
+        const float* weights = m.weights + p * m.corners;
+        P here = P::of(0);
+        for (std::int64_t r = 0; r < m.corners; ++r)
+          here = here +
+                 P::of(weights[r]) * P::load(m.vertices + static_cast<std::int64_t>(index[r]) * stride + c);
+        here = here * P::of(m.factor);
+        if (m.matrix) {
+          here.store(heard + static_cast<std::int64_t>(k) * stride + c);
+        } else {
+          sum = sum + here * (m.diagonal ? P::load(m.diagonal + c) : P::of(m.scale));
+        }
+      }
+      sum.store(out + c);
+    });
+    for (std::size_t k = 0; k < messages.size(); ++k)
+      for (std::int64_t j = 0; messages[k].matrix && j < classes; ++j)
+        by_parts(stride, [&]<int N>(Part<N>, std::int64_t c) HWY_ATTR {
+          using P = Part<N>;
+          (P::load(out + c) + P::of(heard[static_cast<std::int64_t>(k) * stride + j]) *
+                                  P::load(messages[k].matrix + j * stride + c))
+              .store(out + c);
+        });
+    float largest = -std::numeric_limits<float>::max(), sum = 0;
+    by_parts(stride, [&]<int N>(Part<N>, std::int64_t c)
+                         HWY_ATTR { largest = std::max(largest, Part<N>::load(out + c).largest()); });
+    by_parts(stride, [&]<int N>(Part<N>, std::int64_t c) HWY_ATTR {
+      const auto e = (Part<N>::load(out + c) + Part<N>::of(-largest)).exp();
+      e.store(out + c);
+      sum += e.sum();
+    });
+    by_parts(stride, [&]<int N>(Part<N>, std::int64_t c)
+                         HWY_ATTR { (Part<N>::load(out + c) * Part<N>::of(1 / sum)).store(out + c); });
   }
 }
 
 }  // namespace
 
-CrfRows crf_rows() { return {splat, blur, update}; }
+CrfRows crf_rows() { return {range, locate, logarithms, splat, blur, update}; }
 
 }  // namespace HWY_NAMESPACE
 }  // namespace atrous

@@ -1,6 +1,6 @@
-// The inner loops of a dense CRF (runtime/segment/dense_crf.h) on rows of classes: sums over a permutohedral
-// lattice and the update of a pixel's distribution. A row has `stride` floats, a multiple of crf_lanes; those
-// beyond the classes are padding.
+// The inner loops of a dense CRF (runtime/segment/dense_crf.h): where pixels lie in a permutohedral lattice,
+// sums over its vertices on rows of classes, and the update of a pixel's distribution. A row has `stride`
+// floats, a multiple of crf_lanes; those beyond the classes are padding.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +18,16 @@ struct CrfSource {
   float weight;
 };
 
+// Where a block of pixels lies in the lattice of d dimensions, for pixel i and each of d + 1 coordinates c:
+// the nearest point of the lattice whose coordinates are multiples of d + 1, the coordinate that comes r-th
+// when they are sorted by how far the pixel lies beyond that point, the largest first, and how near the pixel
+// is to corner r of its simplex (barycentric coordinates).
+constexpr std::int64_t crf_block = 64;
+struct CrfSimplexes {
+  std::int32_t nearest[6][crf_block], sorted[6][crf_block];
+  float weights[6][crf_block];
+};
+
 // What a pixel hears through one lattice: factor * sum over its corners of weight * row of the vertex. The
 // sum is scaled by `scale`, or multiplied by `diagonal` [stride] or by `matrix` [classes][stride], whichever
 // is there.
@@ -30,19 +40,33 @@ struct CrfMessage {
   const float *diagonal, *matrix;
 };
 
+// What a pixel says of itself: `classes` logarithms, those of the next pixel `pitch` floats on. Memory up to
+// `end` may be read.
+struct CrfEvidence {
+  const float *logarithms, *end;
+  std::int64_t pitch, classes;
+};
+
 struct CrfRows {
+  // The least and the largest of `count` numbers and 0; false where not all are finite.
+  bool (*range)(const float*, std::int64_t count, float& low, float& high);
+  // Section 3.1 of the lattice's paper for crf_block pixels. features: [dimensions][crf_block], 2 or 5
+  // dimensions; scale: [dimensions].
+  void (*locate)(const float* features, int dimensions, const float* scale, CrfSimplexes& out);
+  // Each of `count` probabilities becomes log(clamp(probability, 1e-5, 1)).
+  void (*logarithms)(float* probabilities, std::int64_t count);
   // to[i] = sum over sources[begins[i] .. begins[i + 1]) of weight * from[pixel], for i in [first, last).
   void (*splat)(const float* from, std::int64_t stride, const std::uint32_t* begins, const CrfSource* sources,
                 std::int64_t first, std::int64_t last, float* to);
-  // Vertices that follow each other along an axis: each becomes itself and half of both neighbours, of which
-  // the ends have one. before: [stride], scratch.
-  void (*blur)(float* vertices, std::int64_t stride, const std::uint32_t* chain, std::int64_t length,
-               float* before);
-  // distribution = softmax(evidence + all messages), for pixels [first, last). Padding of the evidence is
-  // very negative. room: [2][stride], scratch.
-  void (*update)(const float* evidence, std::span<const CrfMessage> messages, std::int64_t classes,
-                 std::int64_t stride, std::int64_t first, std::int64_t last, float* distribution,
-                 float* room);
+  // Chains [first, last) of vertices that follow each other along an axis, chain i being order[begins[i] ..
+  // begins[i + 1]), two or more: each vertex becomes itself and half of both neighbours, of which the ends
+  // have one.
+  void (*blur)(float* vertices, std::int64_t stride, const std::uint32_t* order, const std::uint32_t* begins,
+               std::int64_t first, std::int64_t last);
+  // distribution = softmax(evidence + all messages), for pixels [first, last). room: scratch, [2 +
+  // messages][stride].
+  void (*update)(const CrfEvidence&, std::span<const CrfMessage>, std::int64_t stride, std::int64_t first,
+                 std::int64_t last, float* distribution, float* room);
 };
 
 CrfRows crf_rows(Isa);

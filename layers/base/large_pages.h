@@ -1,0 +1,44 @@
+// Memory for what is large, in pages of 2 MB where the system has them: the first touch of a page interrupts
+// the program, and a page of 4 KB does so 512 times as often.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <utility>
+#include <vector>
+
+namespace atrous {
+
+// Uninitialised memory, aligned to 64 bytes at least; nullptr where there is none. Nothing but what is
+// touched is taken from the system: the whole pages are asked for within the memory.
+void* allocate_large(std::size_t bytes);
+void free_large(void* memory, std::size_t bytes);
+
+// An allocator of std::vector that leaves numbers uninitialised where no value is given.
+template <class T>
+struct LargeAllocator {
+  using value_type = T;
+  LargeAllocator() = default;
+  template <class U>
+  LargeAllocator(const LargeAllocator<U>&) {}
+  T* allocate(std::size_t n) {
+    if (n > static_cast<std::size_t>(-1) / sizeof(T)) throw std::bad_array_new_length();
+    if (void* p = allocate_large(n * sizeof(T))) return static_cast<T*>(p);
+    throw std::bad_alloc();
+  }
+  void deallocate(T* p, std::size_t n) { free_large(p, n * sizeof(T)); }
+  template <class U, class... Arguments>
+  void construct(U* at, Arguments&&... arguments) {
+    if constexpr (sizeof...(Arguments) == 0) {
+      ::new (static_cast<void*>(at)) U;
+    } else {
+      ::new (static_cast<void*>(at)) U(std::forward<Arguments>(arguments)...);
+    }
+  }
+  bool operator==(const LargeAllocator&) const = default;
+};
+
+template <class T>
+using LargeVector = std::vector<T, LargeAllocator<T>>;
+
+}  // namespace atrous
