@@ -2,6 +2,7 @@
 #include <sstream>
 
 #include "cli/cli.h"
+#include "cli/crf_options.h"
 #include "cli/model_argument.h"
 #include "cli/names.h"
 #include "layers/base/error.h"
@@ -21,6 +22,7 @@ struct Options {
   int resize = 0;
   bool no_resize = false, half = false;
   NormaliseOptions normalise;
+  CrfArguments crf = {.use = CrfArguments::Use::recorded};
 };
 
 std::string file_name(const std::string& path) { return path.substr(path.find_last_of('/') + 1); }
@@ -52,6 +54,7 @@ int run(const Options& options) {
   metadata.preparation = model.preparation;
   metadata.decision = model.answer().decision;
   if (model.answer().align_corners) metadata.align_corners = true;
+  metadata.crf = options.crf.parameters(model.answer().crf);
   metadata.background = model.background.value_or(no_background);
   if (options.no_resize) metadata.preparation.resize = {.kind = ResizeRule::Kind::none, .width = 0};
   if (options.resize > 0)
@@ -92,6 +95,7 @@ Action add_convert(Verb& verb) {
           .whole_number(1, 16384);
   verb.add_flag("--no-resize", options->no_resize, "Store that photos are not resized").excludes(resize);
   add_normalise_options(verb, options->normalise, "The photo on its way in, to store");
+  add_crf_options(verb, options->crf, "What --crf takes later, to store");
   add_arch_option(verb, options->arch);
   verb.add_flag("--half", options->half,
                 "Store fp32 tensors in half precision: half the bytes, rounded to 11 bits");

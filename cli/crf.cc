@@ -1,5 +1,4 @@
 // atrous crf PHOTO LOGITS.npy
-#include <algorithm>
 #include <memory>
 
 #include "cli/cli.h"
@@ -8,11 +7,12 @@
 #include "cli/names.h"
 #include "layers/base/error.h"
 #include "layers/base/visible_text.h"
-#include "layers/ops/softmax.h"
 #include "runtime/drawing/pictures.h"
 #include "runtime/image/image_read.h"
 #include "runtime/image/npy.h"
 #include "runtime/image/png.h"
+#include "runtime/segment/dense_crf.h"
+#include "runtime/segment/segmenter.h"
 #include "weights_tools/io/file.h"
 
 namespace atrous::cli {
@@ -34,36 +34,20 @@ void write_to(const std::string& path, std::span<const std::byte> bytes) {
     write_file(path, bytes);
 }
 
-LabelMap labels_of(const Tensor& q) {
-  const Shape& s = q.shape();
-  LabelMap map{static_cast<int>(s.w), static_cast<int>(s.h), {}};
-  map.labels.resize(static_cast<std::size_t>(s.h * s.w));
-  for (std::size_t p = 0; p < map.labels.size(); ++p) {
-    const float* row = q.data() + static_cast<std::int64_t>(p) * s.c;
-    map.labels[p] = static_cast<std::uint8_t>(std::max_element(row, row + s.c) - row);
-  }
-  return map;
-}
-
 int run(const Options& o) {
   if (o.output.empty() && o.mask.empty() && o.overlay.empty() && o.labels.empty())
     throw UsageError{"nothing is asked for: give -o, --mask, --overlay or --labels"};
-  CrfOptions how = *o.crf.options();
-  how.threads = o.threads;
+  CrfOptions how{.parameters = *o.crf.parameters(), .logits = !o.probabilities, .threads = o.threads};
   const Image photo = read_image(read_input(o.photo), o.photo, {.exif = !o.no_exif});
-  Tensor map = read_npy(read_input(o.map), o.map, 0);
-  if (map.shape().c > 255)
-    fail(ErrorCode::limit, visible(o.map), ": has ", map.shape().c, " classes, more than 255");
-  const std::uint64_t limit = o.memory_limit.empty() ? physical_memory() : parse_bytes(o.memory_limit);
-  const std::size_t bytes = dense_crf_bytes(map.shape().pixels(), map.shape().c);
-  if (limit != 0 && bytes > limit)
-    fail(ErrorCode::limit, "a CRF of ", map.shape().w, "x", map.shape().h, " pixels and ", map.shape().c,
-         " classes takes up to ", megabytes(bytes), ", the limit is ", megabytes(limit));
-  if (!o.probabilities) softmax_reference({}, map.view(), map.view());
-  const Tensor q = naming(o.map, [&] { return dense_crf(photo, map.view(), how); });
-  if (!o.output.empty()) write_to(o.output, encode_npy(q.view()));
+  Tensor q = read_npy(read_input(o.map), o.map, 0);
+  if (q.shape().c > 255)
+    fail(ErrorCode::limit, visible(o.map), ": has ", q.shape().c, " classes, more than 255");
+  how.memory_limit = o.memory_limit.empty() ? physical_memory() : parse_bytes(o.memory_limit);
+  naming(o.map, [&] { dense_crf(photo, q.view(), how); });
+  if (!o.output.empty()) write_to(o.output, encode_npy(q.view(), NpyRank::image));
   if (o.mask.empty() && o.overlay.empty() && o.labels.empty()) return 0;
-  const LabelMap labels = labels_of(q);
+  LabelMap labels{photo.width, photo.height, std::vector<std::uint8_t>(static_cast<std::size_t>(q.shape().pixels()))};
+  labels_of(q.view(), std::nullopt, labels.labels, {});
   const Palette colours = palette_by_name(o.palette, static_cast<std::size_t>(q.shape().c));
   if (!o.labels.empty()) write_to(o.labels, encode_png(Image{labels.width, labels.height, 1, labels.labels}));
   if (!o.mask.empty()) write_to(o.mask, encode_png(colourise(labels, colours)));
@@ -93,7 +77,8 @@ Action add_crf(Verb& verb) {
       .type_name("FILE")
       .show_default()
       .group(out);
-  add_crf_options(verb, o->crf, "The CRF", true);
+  o->crf.use = CrfArguments::Use::always;
+  add_crf_options(verb, o->crf, "The CRF");
   verb.add_flag("--no-exif", o->no_exif, "Ignore the EXIF orientation");
   verb.add_option("--threads", o->threads, "Threads; 0 for all, or OMP_NUM_THREADS").whole_number(0, 1024);
   verb.add_option("--memory-limit", o->memory_limit, "Most memory, such as 500MB").type_name("BYTES");

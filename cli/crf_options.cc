@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cli/json_output.h"
+#include "layers/base/visible_text.h"
 
 namespace atrous::cli {
 
@@ -15,37 +16,33 @@ std::vector<float> numbers(const std::string& option, const std::string& given, 
                            const char* form) {
   std::vector<float> out;
   const char *at = given.data(), *const end = at + given.size();
-  for (;;) {
+  while (true) {
     float value = 0;
     const auto [stop, error] = std::from_chars(at, end, value);
     if (error != std::errc() || !std::isfinite(value) || value < 0) break;
     out.push_back(value);
     at = stop;
-    if (at == end) break;
-    if (*at != ',') break;
+    if (at == end || *at != ',') break;
     ++at;
   }
   if (at != end || out.size() != count || given.ends_with(','))
-    throw UsageError{str_cat(option, ' ', given, ": expected ", form, ", numbers from 0")};
-  for (std::size_t i = 1; i < count; ++i)
-    if (out[i] < 0.01f || out[i] > 1e6f)
-      throw UsageError{
-          str_cat(option, ' ', given, ": a standard deviation of ", out[i], ", expected 0.01 to 1000000")};
+    throw UsageError{str_cat(option, ' ', visible(given), ": expected ", form, ", numbers from 0")};
   return out;
 }
 
 }  // namespace
 
-std::optional<CrfOptions> CrfArguments::options() const {
-  if (!wanted) {
-    const char* lone = !gaussian.empty()     ? "--crf-gaussian"
-                       : !bilateral.empty()  ? "--crf-bilateral"
-                       : !iterations.empty() ? "--crf-iterations"
-                                             : nullptr;
-    if (lone) throw UsageError{str_cat(lone, " is for --crf")};
+std::optional<CrfParameters> CrfArguments::parameters(std::optional<CrfParameters> published) const {
+  const char* given = !gaussian.empty()     ? "--crf-gaussian"
+                      : !bilateral.empty()  ? "--crf-bilateral"
+                      : !iterations.empty() ? "--crf-iterations"
+                                            : nullptr;
+  if (use == Use::on_request && !wanted) {
+    if (given) throw UsageError{str_cat(given, " is for --crf")};
     return std::nullopt;
   }
-  CrfOptions out;
+  if (use == Use::recorded && !given) return published;
+  CrfParameters out = published.value_or(CrfParameters{});
   if (!gaussian.empty()) {
     const auto n = numbers("--crf-gaussian", gaussian, 2, "WEIGHT,XY");
     out.gaussian = {.weight = n[0], .xy = n[1]};
@@ -56,25 +53,34 @@ std::optional<CrfOptions> CrfArguments::options() const {
   }
   if (!iterations.empty())
     std::from_chars(iterations.data(), iterations.data() + iterations.size(), out.iterations);
+  try {
+    check(out);
+  } catch (const Error& error) {
+    throw UsageError{error.what()};
+  }
   return out;
 }
 
-void add_crf_options(Verb& verb, CrfArguments& arguments, const std::string& group, bool always) {
-  arguments.wanted = always;
-  if (!always)
+void add_crf_options(Verb& verb, CrfArguments& arguments, const std::string& group) {
+  if (arguments.use == CrfArguments::Use::on_request)
     verb.add_flag("--crf", arguments.wanted, "Labels follow the photo's edges, by a dense CRF").group(group);
-  verb.add_option("--crf-iterations", arguments.iterations, "Of the CRF's inference (default: 10)")
+  const char* otherwise =
+      arguments.use == CrfArguments::Use::always ? "" : "the network's where published, otherwise ";
+  verb.add_option("--crf-iterations", arguments.iterations,
+                  str_cat("Of the CRF's inference (default: ", otherwise, "10)"))
       .whole_number(0, 1000)
       .group(group);
-  verb.add_option("--crf-gaussian", arguments.gaussian, "Near pixels agree (default: 3,1)")
+  verb.add_option("--crf-gaussian", arguments.gaussian,
+                  str_cat("Near pixels agree (default: ", otherwise, "3,1)"))
       .type_name("WEIGHT,XY")
       .group(group);
-  verb.add_option("--crf-bilateral", arguments.bilateral, "So do pixels of like colour (default: 4,67,3)")
+  verb.add_option("--crf-bilateral", arguments.bilateral,
+                  str_cat("So do pixels of like colour (default: ", otherwise, "4,67,3)"))
       .type_name("WEIGHT,XY,RGB")
       .group(group);
 }
 
-JsonText crf_json(const CrfOptions& o) {
+JsonText crf_json(const CrfParameters& o) {
   return json_object(
       {{"iterations", o.iterations},
        {"gaussian", json_object({{"weight", o.gaussian.weight}, {"xy", o.gaussian.xy}})},

@@ -1,27 +1,33 @@
-// --crf and what belongs to it, in every verb that sharpens labels.
+// --crf and what belongs to it, in every verb that sharpens labels or records how.
 #pragma once
 
 #include <optional>
 #include <string>
 
 #include "cli/cli.h"
-#include "runtime/segment/dense_crf.h"
+#include "layers/networks/preparation.h"
 #include "weights_tools/io/json.h"
 
 namespace atrous::cli {
 
 struct CrfArguments {
+  enum class Use {
+    on_request,  // with --crf
+    always,      // the verb is a CRF itself and has no --crf
+    recorded,    // options given are kept for later runs; there is no --crf
+  };
+  Use use = Use::on_request;
   bool wanted = false;
   std::string gaussian, bilateral, iterations;  // as given; empty for the published values
 
-  // None unless asked for. UsageError for numbers that are none, and for options without --crf.
-  std::optional<CrfOptions> options() const;
+  // None where none is asked for. published: the network's own, the defaults where it has none. UsageError for
+  // numbers that are none, and for options without --crf.
+  std::optional<CrfParameters> parameters(std::optional<CrfParameters> published = {}) const;
 };
 
-// always: the verb is a CRF itself and has no --crf.
-void add_crf_options(Verb&, CrfArguments&, const std::string& group, bool always = false);
+void add_crf_options(Verb&, CrfArguments&, const std::string& group);
 
 // What ran, for JSON.
-JsonText crf_json(const CrfOptions&);
+JsonText crf_json(const CrfParameters&);
 
 }  // namespace atrous::cli

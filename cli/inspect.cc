@@ -1,4 +1,5 @@
 // atrous inspect FILE
+#include <algorithm>
 #include <charconv>
 #include <iomanip>
 #include <map>
@@ -7,12 +8,14 @@
 #include <utility>
 
 #include "cli/cli.h"
+#include "cli/crf_options.h"
 #include "cli/json_output.h"
 #include "cli/model_argument.h"
 #include "layers/base/error.h"
 #include "layers/base/visible_text.h"
 #include "layers/cpu/parallel.h"
 #include "runtime/image/preprocess.h"
+#include "runtime/segment/dense_crf.h"
 #include "weights_tools/checkpoint.h"
 
 namespace atrous::cli {
@@ -102,6 +105,12 @@ JsonText in_json(const Preparation& p) {
                       {"summary", summary(p)}});
 }
 
+// At the size that the network is looked at.
+std::size_t crf_bytes(const Network& network) {
+  return dense_crf_bytes(std::int64_t{network.width} * network.height,
+                         std::max<std::int64_t>(network.model->logits(), 2));
+}
+
 void add_members(JsonText& report, const Network& network) {
   if (!network.model) {
     add_member(report, "architecture", nullptr);
@@ -126,7 +135,9 @@ void add_members(JsonText& report, const Network& network) {
                           {"height", network.height},
                           {"gmac", static_cast<double>(network.macs) / 1e9},
                           {"weight_bytes", model.program->packed_bytes()},
-                          {"arena_bytes", network.arena_bytes}}));
+                          {"arena_bytes", network.arena_bytes},
+                          {"crf_bytes", crf_bytes(network)}}));
+  if (model.answer().crf) add_member(report, "crf", crf_json(*model.answer().crf));
 }
 
 JsonText in_json(const Checkpoint& checkpoint, const Network& network, const Options& options,
@@ -182,7 +193,11 @@ std::string in_words(const Checkpoint& checkpoint, const Network& network, const
     line(str_cat("at ", network.width, 'x', network.height),
          fixed(static_cast<double>(network.macs) / 1e9, 1) + " GMAC, " +
              megabytes(model.program->packed_bytes()) + " of weights, " + megabytes(network.arena_bytes) +
-             " of activations and workspace");
+             " of activations and workspace; about " + megabytes(crf_bytes(network)) + " more with --crf");
+    if (const auto& crf = model.answer().crf)
+      line("--crf", str_cat(crf->iterations, " iterations, Gaussian ", shortest(crf->gaussian.weight), ',',
+                            shortest(crf->gaussian.xy), ", bilateral ", shortest(crf->bilateral.weight), ',',
+                            shortest(crf->bilateral.xy), ',', shortest(crf->bilateral.rgb)));
   }
   const Tensors tensors = count_tensors(checkpoint.state);
   line("parameters", str_cat(tensors.parameters));

@@ -81,7 +81,7 @@ SegmentOptions segment_options(const Options& o, const Model& model) {
           .upsampling = o.upsample == "transposed" ? Upsampling::transposed : Upsampling::bilinear,
           .output = o.aux ? "aux" : "out",
           .threshold = o.threshold,
-          .crf = o.crf.options()};
+          .crf = o.crf.parameters(model.answer().crf)};
 }
 
 void check(const Options& o, std::size_t inputs) {
@@ -272,7 +272,7 @@ JsonText Job::in_json(const std::string& name, const Segmentation& s, const std:
                                                        {"network", s.network_seconds},
                                                        {"label", s.label_seconds}})},
                               {"written", json_list(files)}});
-  if (const auto crf = options.crf.options()) add_member(out, "crf", crf_json(*crf));
+  if (const auto& crf = segment_options(options, model).crf) add_member(out, "crf", crf_json(*crf));
   if (truth)
     add_member(out, "truth",
                json_object({{"file", options.truth.file},

@@ -71,6 +71,12 @@ JsonText in_json(const SelfTest& t) {
                       {"tolerance", number(t.tolerance)}});
 }
 
+JsonText in_json(const CrfParameters& p) {
+  return json_object({{"iterations", p.iterations},
+                      {"gaussian", numbers(std::array{p.gaussian.weight, p.gaussian.xy})},
+                      {"bilateral", numbers(std::array{p.bilateral.weight, p.bilateral.xy, p.bilateral.rgb})}});
+}
+
 // Everything below reads; `what` is the key, for sentences.
 
 [[noreturn]] void fail_metadata(std::string_view what, std::string_view problem) {
@@ -204,6 +210,28 @@ SelfTest read_self_test(const std::string& value) {
   return out;
 }
 
+CrfParameters read_crf(const std::string& value) {
+  const Json json = parse(value, "crf");
+  const auto numbers_of = [&](const char* key, std::size_t count) {
+    const std::string what = str_cat("crf ", key);
+    std::vector<float> out;
+    for (const Json& v : list(member(json, key, "crf"), count, what)) out.push_back(finite(v, what));
+    if (out.size() != count) fail_metadata(what, str_cat("has ", out.size(), " numbers, expected ", count));
+    return out;
+  };
+  const std::vector<float> gaussian = numbers_of("gaussian", 2), bilateral = numbers_of("bilateral", 3);
+  const CrfParameters out{
+      .iterations = static_cast<int>(integer(member(json, "iterations", "crf"), 0, 1000, "crf iterations")),
+      .gaussian = {.weight = gaussian[0], .xy = gaussian[1]},
+      .bilateral = {.weight = bilateral[0], .xy = bilateral[1], .rgb = bilateral[2]}};
+  try {
+    check(out);
+  } catch (const Error& error) {
+    fail_metadata("crf", str_cat("is ", error.what()));
+  }
+  return out;
+}
+
 bool read_flag(const std::string& value, std::string_view what) {
   if (value != "true" && value != "false")
     fail_metadata(what, "is neither true nor false: " + printable(value));
@@ -273,6 +301,7 @@ std::optional<Metadata> metadata_from_strings(const Strings& strings) try {
   with("resize", [&](const std::string& v) { m.preparation.resize = read_resize(v); });
   with("answer", [&](const std::string& v) { m.decision = read_decision(v); });
   with("align_corners", [&](const std::string& v) { m.align_corners = read_flag(v, "align_corners"); });
+  with("crf", [&](const std::string& v) { m.crf = read_crf(v); });
   with("background", [&](const std::string& v) { m.background = read_background(v); });
   with("source", [&](const std::string& v) { m.source = read_source(v); });
   with("source_sha256", [&](const std::string& v) { m.source_sha256 = read_sha256(v); });
@@ -306,6 +335,7 @@ Strings to_strings(const Metadata& m) try {
   if (p.order != ChannelOrder::rgb) out.emplace("order", name_of(p.order));
   if (m.decision) out.emplace("answer", name_of(*m.decision));
   if (m.align_corners) out.emplace("align_corners", *m.align_corners ? "true" : "false");
+  if (m.crf) out.emplace("crf", in_json(*m.crf).text);
   if (m.background)
     out.emplace("background", *m.background == no_background ? "none" : str_cat(*m.background));
   if (!m.hyper.empty()) out.emplace("hyper", m.hyper);

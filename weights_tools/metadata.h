@@ -39,6 +39,7 @@ struct Metadata {
   Preparation preparation;
   std::optional<Decision> decision;   // empty where the file does not say
   std::optional<bool> align_corners;  // likewise
+  std::optional<CrfParameters> crf;   // likewise: with which a dense CRF sharpens its labels best
   std::optional<int> background;      // a class or no_background; empty where the file does not say
   std::string source;                 // file name of the checkpoint this was converted from, without folders
   std::string source_sha256;          // 64 hex digits
@@ -47,7 +48,8 @@ struct Metadata {
 
 // Keys: "atrous.format", "architecture", "hyper" ("os=16"), "classes", "palette", "mean", "std", "range"
 // ("1", "255"), "order"
-// ("rgb", "bgr"), "resize", "answer" ("softmax", "sigmoid"), "align_corners" ("true", "false"), "background"
+// ("rgb", "bgr"), "resize", "answer" ("softmax", "sigmoid"), "align_corners" ("true", "false"), "crf"
+// ({"iterations": 10, "gaussian": [weight, xy], "bilateral": [weight, xy, rgb]}), "background"
 // (a class's index or "none"), "source", "source_sha256", "self_test". Hyper, range and order are written
 // where they are not empty, 1 and rgb, and make the format "2"; without them it is "1", which older programs
 // read too. Floats are written with 9 significant digits, so they come back to the bit. Refuses what
@@ -58,7 +60,7 @@ std::map<std::string, std::string> to_strings(const Metadata&);
 // optional. Error(malformed): a newer format version, a value that does not parse, a string over 256 bytes
 // (names) or with control characters, mean or std not three finite numbers, std not positive, range neither 1
 // nor 255, an order that is neither rgb nor bgr, palette not as long as classes, more than 256 classes, an
-// answer that is neither softmax nor sigmoid, a background that is none of the classes, sizes outside
+// answer that is neither softmax nor sigmoid, parameters of a CRF that check() refuses, a background that is none of the classes, sizes outside
 // 1..16384.
 std::optional<Metadata> metadata_from_strings(const std::map<std::string, std::string>&);
 

@@ -213,6 +213,7 @@ Network build(Module m, std::string_view variant, Hyper& hyper) {
   network.classes = x.channels();
   network.preparation = caffe_preparation;
   network.preparation.mean = {104.008f, 116.669f, 122.675f};
+  if (!is_caffe) network.answer.crf = CrfParameters{};  // config.yaml: CRF
   return network;
 }
 

@@ -1,12 +1,26 @@
 #include "layers/networks/preparation.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "layers/base/checked.h"
+#include "layers/base/error.h"
 
 namespace atrous {
 
 std::string_view name_of(ChannelOrder order) { return order == ChannelOrder::rgb ? "rgb" : "bgr"; }
+
+void check(const CrfParameters& p) {
+  if (p.iterations < 0 || p.iterations > 1000)
+    fail(ErrorCode::invalid_argument, "a CRF of ", p.iterations, " iterations: expected 0 to 1000");
+  for (const float weight : {p.gaussian.weight, p.bilateral.weight})
+    if (!std::isfinite(weight))
+      fail(ErrorCode::invalid_argument, "a CRF with a weight of ", weight, ": expected a finite number");
+  for (const float deviation : {p.gaussian.xy, p.bilateral.xy, p.bilateral.rgb})
+    if (!(deviation >= 0.01f && deviation <= 1e6f))
+      fail(ErrorCode::invalid_argument, "a CRF with a standard deviation of ", deviation,
+           ": expected 0.01 to 1000000");
+}
 
 std::string_view name_of(Decision decision) { return decision == Decision::softmax ? "softmax" : "sigmoid"; }
 

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "layers/base/tensor.h"
@@ -57,6 +58,26 @@ struct Padding {
 std::int64_t padded_size(const Padding&, std::int64_t size);  // Error(limit) on overflow
 Shape padded_shape(const Padding&, const Shape&);             // of height and width
 
+// A dense CRF behind the network (runtime/segment/dense_crf.h): the weights of its two kernels, their standard
+// deviations in pixels and in levels of colour, 0..255, and how often pixels hear of each other. A weight of 0
+// leaves a kernel out. Published for DeepLabV2 (kazuto1011/deeplab-pytorch, every configuration).
+struct CrfParameters {
+  struct Gaussian {
+    float weight = 3, xy = 1;
+    bool operator==(const Gaussian&) const = default;
+  };
+  struct Bilateral {
+    float weight = 4, xy = 67, rgb = 3;
+    bool operator==(const Bilateral&) const = default;
+  };
+  int iterations = 10;
+  Gaussian gaussian = {};
+  Bilateral bilateral = {};
+  bool operator==(const CrfParameters&) const = default;
+};
+// Error(invalid_argument) unless iterations are 0 to 1000, weights finite, deviations 0.01 to 1000000.
+void check(const CrfParameters&);
+
 // How a pixel's logits become its class.
 enum class Decision {
   softmax,  // one logit a class: the largest
@@ -69,6 +90,7 @@ std::string_view name_of(Decision);  // "softmax", "sigmoid"
 struct Answer {
   Decision decision = Decision::softmax;
   bool align_corners = false;
+  std::optional<CrfParameters> crf = {};  // published for the network or said by its file, taken where asked for
   bool operator==(const Answer&) const = default;
 };
 

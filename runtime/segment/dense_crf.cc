@@ -16,32 +16,28 @@ namespace {
 
 constexpr std::int64_t pixels_of_task = 512;
 
-void check(const Image& photo, ConstView p, const CrfOptions& o) {
-  check(p, "probabilities");
-  if (p.shape.n != 1 || p.shape.h != photo.height || p.shape.w != photo.width)
-    fail(ErrorCode::invalid_argument, "probabilities of ", p.shape.n, "x", p.shape.h, "x", p.shape.w,
-         " pixels for a photo of ", photo.height, "x", photo.width);
-  if (p.shape.c < 2) fail(ErrorCode::invalid_argument, "a CRF is for two classes or more, found ", p.shape.c);
-  const auto c = static_cast<std::size_t>(p.shape.c);
+void check(const Image& photo, ConstView values, const CrfOptions& o) {
+  check(values, "probabilities");
+  check(photo, "photo");
+  check(o.parameters);
+  const Shape& s = values.shape;
+  if (s.n != 1 || s.h != photo.height || s.w != photo.width)
+    fail(ErrorCode::invalid_argument, "probabilities of ", s.n, "x", s.h, "x", s.w, " pixels for a photo of ",
+         photo.height, "x", photo.width);
+  if (s.c < 2) fail(ErrorCode::invalid_argument, "a CRF is for two classes or more, found ", s.c);
+  const auto c = static_cast<std::size_t>(s.c);
   if (!o.compatibility.empty() && o.compatibility.size() != c && o.compatibility.size() != c * c)
     fail(ErrorCode::invalid_argument, "a compatibility of ", o.compatibility.size(), " numbers for ", c,
          " classes");
-  if (o.iterations < 0 || o.iterations > 1000)
-    fail(ErrorCode::invalid_argument, o.iterations, " iterations: expected 0 to 1000");
-  const auto deviation = [](float x) { return x >= 0.01f && x <= 1e6f; };
-  if (!deviation(o.gaussian.xy) || !deviation(o.bilateral.xy) || !deviation(o.bilateral.rgb))
-    fail(ErrorCode::invalid_argument, "a standard deviation of ", o.gaussian.xy, ", ", o.bilateral.xy, " or ",
-         o.bilateral.rgb, ": expected 0.01 to 1000000");
-  if (!std::isfinite(o.gaussian.weight) || !std::isfinite(o.bilateral.weight))
-    fail(ErrorCode::invalid_argument, "weights of ", o.gaussian.weight, " and ", o.bilateral.weight,
-         ": expected finite numbers");
-  for (std::int64_t i = 0; i < p.shape.h * p.shape.w; ++i) {
-    const float* of_pixel = p.data + i * p.pitch;
-    bool good = true;
-    for (std::int64_t k = 0; k < p.shape.c; ++k) good = good && of_pixel[k] >= 0;
-    for (std::int64_t k = 0; !good && k < p.shape.c; ++k)
-      if (!(of_pixel[k] >= 0))
-        fail(ErrorCode::invalid_argument, "a probability of ", of_pixel[k], " of class ", k, " at pixel ", i);
+  const auto bad = [&o](float x) { return o.logits ? !std::isfinite(x) : !(x >= 0); };
+  for (std::int64_t i = 0; i < s.h * s.w; ++i) {
+    const float* of_pixel = values.data + i * values.pitch;
+    bool any = false;
+    for (std::int64_t k = 0; k < s.c; ++k) any |= bad(of_pixel[k]);
+    for (std::int64_t k = 0; any && k < s.c; ++k)
+      if (bad(of_pixel[k]))
+        fail(ErrorCode::invalid_argument, o.logits ? "a logit of " : "a probability of ", of_pixel[k], " of class ",
+             k, " at pixel ", i);
   }
 }
 
@@ -59,6 +55,16 @@ LargeVector<float> features_of(const Image& photo, float xy, std::optional<float
         out[(2 + c) * pixels] = static_cast<float>(colour[photo.channels < 3 ? 0 : c]) / *rgb;
     }
   return features;
+}
+
+std::int64_t stride_of(std::int64_t classes) {
+  return checked_add(classes, crf_lanes - 1, "classes") / crf_lanes * crf_lanes;
+}
+
+// The more of what a vertex takes while its lattice is made and afterwards, with its row of classes.
+std::size_t bytes_of_vertex(std::int64_t stride) {
+  return std::max(PermutohedralLattice::building_bytes_of_vertex,
+                  PermutohedralLattice::bytes_of_vertex + static_cast<std::size_t>(stride) * sizeof(float));
 }
 
 struct PairwiseKernel {
@@ -109,20 +115,29 @@ void dense_crf(const Image& photo, View probabilities, const CrfOptions& options
   check(photo, probabilities, options);
   const int threads = resolve_threads(options.threads);
   const std::int64_t pixels = probabilities.shape.h * probabilities.shape.w, classes = probabilities.shape.c,
-                     stride = checked_add(classes, crf_lanes - 1, "classes") / crf_lanes * crf_lanes;
+                     stride = stride_of(classes);
 
+  const auto rows_bytes = checked_multiply<std::size_t>(static_cast<std::size_t>(pixels),
+                                                        static_cast<std::size_t>(stride) * sizeof(float), "a CRF");
+  std::size_t taken = rows_bytes;  // q
   std::vector<PairwiseKernel> kernels;
   const auto add = [&](const LargeVector<float>& features, int dimensions, float weight) {
-    const std::int64_t touched = options.in_fours ? (pixels + 3) / 4 * 4 : pixels;
-    PairwiseKernel kernel{{features, dimensions, touched, options.isa, threads}, weight, {}};
+    taken += PermutohedralLattice::bytes(dimensions, pixels);
+    PermutohedralLattice::Bounds bounds{.with_origin = options.in_fours && pixels % 4 != 0};
+    if (options.memory_limit != 0) {
+      const std::size_t left = options.memory_limit - std::min(options.memory_limit, taken);
+      bounds.most_vertices = left / bytes_of_vertex(stride);
+    }
+    PairwiseKernel kernel{{features, dimensions, bounds, options.isa, threads}, weight, {}};
     normalise(kernel.lattice, options.normalisation, threads);
     kernel.vertices = Tensor({1, 1, kernel.lattice.vertices(), stride});
+    taken += static_cast<std::size_t>(kernel.lattice.vertices()) *
+             (PermutohedralLattice::bytes_of_vertex + static_cast<std::size_t>(stride) * sizeof(float));
     kernels.push_back(std::move(kernel));
   };
-  if (options.gaussian.weight != 0)
-    add(features_of(photo, options.gaussian.xy, std::nullopt), 2, options.gaussian.weight);
-  if (options.bilateral.weight != 0)
-    add(features_of(photo, options.bilateral.xy, options.bilateral.rgb), 5, options.bilateral.weight);
+  const auto& [iterations, gaussian, bilateral] = options.parameters;
+  if (gaussian.weight != 0) add(features_of(photo, gaussian.xy, std::nullopt), 2, gaussian.weight);
+  if (bilateral.weight != 0) add(features_of(photo, bilateral.xy, bilateral.rgb), 5, bilateral.weight);
   const Compatibility compatibility = compatibility_of(options, classes, stride);
 
   const CrfRows rows = crf_rows(options.isa);
@@ -144,6 +159,14 @@ void dense_crf(const Image& photo, View probabilities, const CrfOptions& options
     });
   };
 
+  const auto copy_out = [&](std::int64_t first, std::int64_t last, int) {
+    for (std::int64_t p = first; p < last; ++p)
+      std::copy_n(q.data() + p * stride, classes, probabilities.data + p * probabilities.pitch);
+  };
+  if (options.logits) {
+    update({});
+    by_pixels(copy_out);
+  }
   by_pixels([&](std::int64_t first, std::int64_t last, int) {
     if (probabilities.dense())
       return rows.logarithms(probabilities.data + first * classes, (last - first) * classes);
@@ -151,7 +174,7 @@ void dense_crf(const Image& photo, View probabilities, const CrfOptions& options
       rows.logarithms(probabilities.data + p * probabilities.pitch, classes);
   });
   update({});
-  for (int i = 0; i < options.iterations; ++i) {
+  for (int i = 0; i < iterations; ++i) {
     std::vector<CrfMessage> messages;
     for (PairwiseKernel& kernel : kernels) {
       kernel.lattice.spread(q.data(), stride, kernel.vertices.data(), threads);
@@ -163,23 +186,20 @@ void dense_crf(const Image& photo, View probabilities, const CrfOptions& options
     }
     update(messages);
   }
-  by_pixels([&](std::int64_t first, std::int64_t last, int) {
-    for (std::int64_t p = first; p < last; ++p)
-      std::copy_n(q.data() + p * stride, classes, probabilities.data + p * probabilities.pitch);
-  });
+  by_pixels(copy_out);
 } catch (...) {
   rethrow_as_error();
 }
 
-std::size_t dense_crf_bytes(std::int64_t pixels, std::int64_t classes) {
-  const auto c = static_cast<std::size_t>(std::max<std::int64_t>(classes, 2)),
-             stride = static_cast<std::size_t>((classes + crf_lanes - 1) / crf_lanes * crf_lanes);
-  // Every corner of every pixel's simplex a vertex of its own: 3 of the Gaussian kernel, 6 of the bilateral
-  // one.
-  constexpr std::size_t corners = 3 + 6, axes = 6;
-  constexpr std::size_t of_corner = PermutohedralLattice::bytes_of_corner + axes * sizeof(std::uint32_t);
-  return static_cast<std::size_t>(pixels) *
-         (sizeof(float) * (2 * c + 2 * stride + corners * stride) + corners * of_corner);
+std::size_t dense_crf_bytes(std::int64_t pixels, std::int64_t classes) try {
+  const std::int64_t stride = stride_of(classes);
+  std::size_t of_pixel = static_cast<std::size_t>(stride) * sizeof(float);
+  for (const int dimensions : {2, 5})
+    of_pixel += PermutohedralLattice::bytes(dimensions, 1) + PermutohedralLattice::bytes_of_vertex +
+                static_cast<std::size_t>(stride) * sizeof(float);
+  return checked_multiply(static_cast<std::size_t>(std::max<std::int64_t>(pixels, 0)), of_pixel, "a CRF");
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

@@ -49,7 +49,9 @@ Answer answer_of(const Network& network, const std::optional<Metadata>& metadata
     fail(ErrorCode::mismatch, "the metadata says softmax, which over the head's one channel is always 1");
   const bool align =
       metadata && metadata->align_corners ? *metadata->align_corners : network.answer.align_corners;
-  return {.decision = said, .align_corners = align};
+  return {.decision = said,
+          .align_corners = align,
+          .crf = metadata && metadata->crf ? metadata->crf : network.answer.crf};
 }
 
 std::optional<int> background_of(const Model& model, Decision decision,

@@ -56,8 +56,11 @@ std::uint64_t hash_of(Wide key) {
 template <class Key>
 class Vertices {
  public:
-  explicit Vertices(std::int64_t expected)
-      : slots_(std::bit_ceil(static_cast<std::size_t>(std::max<std::int64_t>(expected, 1024))), Slot()) {
+  Vertices(std::int64_t expected, std::size_t most)
+      : slots_(std::bit_ceil(std::clamp<std::size_t>(static_cast<std::size_t>(expected), 1024,
+                                                     std::max<std::size_t>(most, 1024))),
+               Slot()),
+        most_(most) {
     keys_.reserve(slots_.size() / 3 * 2);
   }
 
@@ -114,6 +117,8 @@ class Vertices {
       grow();
       at = slot_of(key, hash);
     }
+    if (keys_.size() == most_)
+      fail(ErrorCode::limit, "a CRF's lattice has more than ", most_, " vertices, for which there is no memory");
     const auto number = static_cast<std::uint32_t>(keys_.size());
     keys_.push_back(key);
     slots_[at] = {key, number};
@@ -128,6 +133,7 @@ class Vertices {
   LargeVector<Key> keys_;
   LargeVector<Slot> slots_;
   std::array<std::uint64_t, at_once> hashes_;
+  std::size_t most_;
 };
 
 }  // namespace
@@ -185,7 +191,7 @@ Coordinates coordinates_of(std::span<const float> features, int d, std::int64_t 
 template <class Key>
 LargeVector<std::uint32_t> PermutohedralLattice::number(std::span<const float> features,
                                                         std::span<const Coordinate> coordinates,
-                                                        const float* scale, bool with_origin, int threads) {
+                                                        const float* scale, const Bounds& bounds, int threads) {
   const int d = dimensions_;
   const std::int64_t corners = d + 1;
   // From a corner to the next, and from a vertex to its neighbour along an axis: each coordinate by 1, that
@@ -220,7 +226,7 @@ LargeVector<std::uint32_t> PermutohedralLattice::number(std::span<const float> f
   const std::int64_t parts =
       std::clamp<std::int64_t>(pixels_ / pixels_of_part, 1, std::min<std::int64_t>(threads, most_parts));
   std::vector<Vertices<Key>> tables;
-  for (std::int64_t part = 0; part < parts; ++part) tables.emplace_back(pixels_ / parts * 2);
+  for (std::int64_t part = 0; part < parts; ++part) tables.emplace_back(pixels_ / parts * 2, bounds.most_vertices);
   parallel_or_throw(threads, parts, [&](std::int64_t part) {
     std::array<float, most_dimensions * crf_block> block{};
     std::array<Key, most_coordinates * crf_block> keys;
@@ -253,7 +259,7 @@ LargeVector<std::uint32_t> PermutohedralLattice::number(std::span<const float> f
         index_[static_cast<std::size_t>(i)] = numbers[index_[static_cast<std::size_t>(i)]];
     });
   }
-  if (with_origin) {
+  if (bounds.with_origin) {
     const std::array<float, most_dimensions * crf_block> zeros{};
     std::array<Key, most_coordinates> keys;
     std::array<std::uint32_t, most_coordinates> numbers;
@@ -282,7 +288,7 @@ LargeVector<std::uint32_t> PermutohedralLattice::number(std::span<const float> f
 }
 
 PermutohedralLattice::PermutohedralLattice(std::span<const float> features, int dimensions,
-                                           std::int64_t touched, Isa isa, int threads)
+                                           const Bounds& bounds, Isa isa, int threads)
     : dimensions_(dimensions),
       pixels_(static_cast<std::int64_t>(features.size()) / dimensions),
       rows_(crf_rows(isa)) {
@@ -304,8 +310,8 @@ PermutohedralLattice::PermutohedralLattice(std::span<const float> features, int 
   int bits = 0;
   for (int i = 0; i < d; ++i) bits += coordinates[static_cast<std::size_t>(i)].bits;
   const LargeVector<std::uint32_t> after =
-      bits <= 64 ? number<std::uint64_t>(features, coordinates, scale.data(), touched > pixels_, threads)
-                 : number<Wide>(features, coordinates, scale.data(), touched > pixels_, threads);
+      bits <= 64 ? number<std::uint64_t>(features, coordinates, scale.data(), bounds, threads)
+                 : number<Wide>(features, coordinates, scale.data(), bounds, threads);
   list_sources(after.size() / static_cast<std::size_t>(corners), threads);
   list_chains(after, threads);
 }
@@ -366,11 +372,11 @@ void PermutohedralLattice::list_chains(const LargeVector<std::uint32_t>& after, 
   });
 }
 
-std::size_t PermutohedralLattice::bytes() const {
-  std::size_t sum = index_.size() * sizeof(std::uint32_t) + weights_.size() * sizeof(float) +
-                    begins_.size() * sizeof(std::uint32_t) + sources_.size() * sizeof(CrfSource);
-  for (const Axis& a : axes_) sum += (a.order.size() + a.begins.size()) * sizeof(std::uint32_t);
-  return sum;
+std::size_t PermutohedralLattice::bytes(int dimensions, std::int64_t pixels) {
+  const auto corners = static_cast<std::size_t>(dimensions) + 1;
+  return static_cast<std::size_t>(pixels) *
+         (corners * (sizeof(std::uint32_t) + sizeof(float) + sizeof(CrfSource)) +
+          static_cast<std::size_t>(dimensions) * sizeof(float));
 }
 
 void PermutohedralLattice::spread(const float* values, std::int64_t stride, float* out, int threads) const {

@@ -25,17 +25,21 @@ namespace atrous {
 class PermutohedralLattice {
  public:
   static constexpr int most_dimensions = 5;
-  // While it is built: index, weight, source and begin of a corner, its key and two slots, grown by doubling.
-  static constexpr std::size_t bytes_of_corner = 4 + 4 + 8 + 4 + 2 * 16 + 4 * 8;
+  // What it takes beside its vertices; of each vertex: where its sources begin and its places in chains; and
+  // while it is made: keys, slots that grow by doubling, in as many parts as threads, and neighbours.
+  static std::size_t bytes(int dimensions, std::int64_t pixels);
+  static constexpr std::size_t bytes_of_vertex = 4 + 6 * 6, building_bytes_of_vertex = 400;
 
-  // features: [dimensions][pixels], 2 or 5 dimensions, in standard deviations. Of `touched` pixels those
-  // beyond the features lie at zero and weigh nothing, but their simplex is part of the lattice.
-  // Error(invalid_argument) for features beyond what whole numbers hold, Error(limit) for too many pixels.
-  PermutohedralLattice(std::span<const float> features, int dimensions, std::int64_t touched, Isa,
-                       int threads);
+  struct Bounds {
+    bool with_origin = false;  // the simplex of a feature of 0 is part of the lattice, and weighs nothing
+    std::size_t most_vertices = static_cast<std::size_t>(-1);
+  };
+
+  // features: [dimensions][pixels], 2 or 5 dimensions, in standard deviations. Error(invalid_argument) for
+  // features beyond what whole numbers hold, Error(limit) for too many pixels or vertices.
+  PermutohedralLattice(std::span<const float> features, int dimensions, const Bounds&, Isa, int threads);
 
   std::int64_t vertices() const { return static_cast<std::int64_t>(begins_.size()) - 1; }
-  std::size_t bytes() const;
 
   // L(1) for each pixel.
   std::vector<float> ones(int threads) const;
@@ -61,7 +65,7 @@ class PermutohedralLattice {
   // axis, [dimensions + 1][vertices].
   template <class Key>
   LargeVector<std::uint32_t> number(std::span<const float> features, std::span<const Coordinate>,
-                                    const float* scale, bool with_origin, int threads);
+                                    const float* scale, const Bounds&, int threads);
   void list_sources(std::size_t vertices, int threads);
   void list_chains(const LargeVector<std::uint32_t>& after, int threads);
 

@@ -7,7 +7,6 @@
 
 #include "layers/base/checked.h"
 #include "layers/cpu/maps/channelwise.h"
-#include "layers/ops/softmax.h"
 #include "runtime/image/pillow_resize.h"
 #include "runtime/image/preprocess.h"
 
@@ -116,48 +115,22 @@ void finish(Session& session, const Model& model, std::int64_t n, int height, in
   if (!options.logits) result.logits = {};
 }
 
-// Two classes of a binary network's one logit; softmax of the others.
-Tensor probabilities_of(const Tensor& logits, const Model& model) {
-  const ConstView in = logits.view();
-  if (model.answer().decision != Decision::sigmoid) {
-    Tensor out(in.shape);
-    softmax_reference({}, in, out.view());
-    return out;
-  }
-  Tensor out({1, in.shape.h, in.shape.w, 2});
-  for (std::int64_t p = 0; p < in.shape.pixels(); ++p) {
-    const float foreground = activate(ActivationKind::sigmoid, in.data[p * in.pitch]);
-    out.data()[2 * p] = 1 - foreground;
-    out.data()[2 * p + 1] = foreground;
+// A binary network's logit as those of its two classes: 0 and itself.
+Tensor of_two_classes(const Tensor& logit) {
+  const Shape& s = logit.shape();
+  Tensor out({s.n, s.h, s.w, 2});
+  for (std::int64_t p = 0; p < s.pixels(); ++p) {
+    out.data()[2 * p] = 0;
+    out.data()[2 * p + 1] = logit.data()[p];
   }
   return out;
 }
 
-// finish(), with a CRF between the network's answer and the labels.
-void finish_sharply(Session& session, const Model& model, const Image& under, const SegmentOptions& options,
-                    Segmentation& result) {
-  const auto [height, width] = std::pair{under.height, under.width};
-  if (options.logits)
-    result.logits = full_logits(session, model, 0, result.input_height, result.input_width,
-                                options.upsampling, options.output);
-  CrfOptions crf = *options.crf;
-  crf.threads = session.threads();
-  crf.isa = session.program().isa;
-  const Tensor logits = full_logits(session, model, 0, height, width, options.upsampling, options.output);
-  const Tensor q = dense_crf(under, probabilities_of(logits, model).view(), crf);
-  const std::int64_t classes = q.shape().c;
-  const bool binary = model.answer().decision == Decision::sigmoid;
-  const float threshold = static_cast<float>(options.threshold.value_or(0.5));
-  result.labels = label_map(height, width, options.confidence ? &result.confidence : nullptr,
-                            [&](std::span<std::uint8_t> labels, std::span<float> confidences) {
-                              for (std::size_t p = 0; p < labels.size(); ++p) {
-                                const float* row = q.data() + static_cast<std::int64_t>(p) * classes;
-                                const float* most = std::max_element(row, row + classes);
-                                labels[p] =
-                                    static_cast<std::uint8_t>(binary ? row[1] > threshold : most - row);
-                                if (!confidences.empty()) confidences[p] = *most;
-                              }
-                            });
+// What sharp_label() takes, about.
+std::size_t sharpening_bytes(std::int64_t height, std::int64_t width, const Model& model) {
+  const std::int64_t classes = std::max<std::int64_t>(model.logits(), 2);
+  return dense_crf_bytes(height * width, classes) +
+         static_cast<std::size_t>(checked_elements({1, height, width, classes})) * sizeof(float);
 }
 
 // Another network's labels would be named and coloured by this model's classes.
@@ -211,6 +184,48 @@ Tensor full_logits(Session& session, const Model& model, std::int64_t n, int hei
   rethrow_as_error();
 }
 
+void labels_of(ConstView probabilities, std::optional<double> threshold, std::span<std::uint8_t> labels,
+               std::span<float> confidence) try {
+  check(probabilities, "probabilities");
+  const std::int64_t classes = probabilities.shape.c;
+  const auto pixels = static_cast<std::size_t>(probabilities.shape.pixels());
+  if (labels.size() != pixels || (!confidence.empty() && confidence.size() != pixels))
+    fail(ErrorCode::invalid_argument, "room for ", labels.size(), " labels and ", confidence.size(),
+         " confidences of ", pixels, " pixels");
+  if (classes > 256) fail(ErrorCode::invalid_argument, "labels of ", classes, " classes: at most 256");
+  if (threshold && classes != 2)
+    fail(ErrorCode::invalid_argument, "a threshold for ", classes, " classes: expected 2");
+  for (std::size_t p = 0; p < pixels; ++p) {
+    const float* row = probabilities.data + static_cast<std::int64_t>(p) * probabilities.pitch;
+    const std::ptrdiff_t label = threshold ? static_cast<double>(row[1]) > *threshold
+                                           : std::max_element(row, row + classes) - row;
+    labels[p] = static_cast<std::uint8_t>(label);
+    if (!confidence.empty()) confidence[p] = row[label];
+  }
+} catch (...) {
+  rethrow_as_error();
+}
+
+LabelMap sharp_label(Session& session, const Model& model, std::int64_t n, const Image& under,
+                     const CrfParameters& crf, std::vector<float>* confidence, const std::string& output,
+                     std::optional<double> threshold, Upsampling upsampling) try {
+  const bool binary = model.answer().decision == Decision::sigmoid;
+  Tensor q = full_logits(session, model, n, under.height, under.width, upsampling, output);
+  if (binary) q = of_two_classes(q);
+  const std::size_t set_aside = dense_crf_bytes(q.shape().pixels(), q.shape().c), room = session.room();
+  dense_crf(under, q.view(),
+            {.parameters = crf,
+             .logits = true,
+             .memory_limit = room > ~set_aside ? 0 : room + set_aside,
+             .isa = session.program().isa,
+             .threads = session.threads()});
+  if (binary && !threshold) threshold = 0.5;
+  return label_map(under.height, under.width, confidence,
+                   [&](auto labels, auto confidences) { labels_of(q.view(), threshold, labels, confidences); });
+} catch (...) {
+  rethrow_as_error();
+}
+
 Segmentation segment(Session& session, const Model& model, const Image& photo,
                      const SegmentOptions& options) try {
   check_runs(session, model);
@@ -223,11 +238,11 @@ Segmentation segment(Session& session, const Model& model, const Image& photo,
   const bool as_it_is = leaves_alone(rule, photo.width, photo.height);
   const bool at_input = options.at_input || rule.center_crop > 0;
   const Shape input = input_shape(rule, photo);
-  // A CRF's work counts from the start: too large is known before anything is made.
+  // A CRF's work and its probabilities count from the start: too large is known before anything is made.
   const std::size_t crf_bytes =
       !options.crf ? 0
-      : at_input   ? dense_crf_bytes(input.h * input.w, model.logits())
-                   : dense_crf_bytes(std::int64_t{photo.height} * photo.width, model.logits());
+      : at_input   ? sharpening_bytes(input.h, input.w, model)
+                   : sharpening_bytes(photo.height, photo.width, model);
   const SetAside copies(
       session, crf_bytes + (as_it_is ? 0 : apply_bytes(rule, photo.width, photo.height, photo.channels)));
   session.reserve(input);
@@ -243,10 +258,16 @@ Segmentation segment(Session& session, const Model& model, const Image& photo,
   session.set_aside(crf_bytes + (result.resized ? result.resized->pixels.size() : 0));
   result.network_seconds = watch.lap();
   const Image& under = picture_under(result, photo);
-  if (options.crf)
-    finish_sharply(session, model, under, options, result);
-  else
+  if (options.crf) {
+    if (options.logits)
+      result.logits = full_logits(session, model, 0, result.input_height, result.input_width,
+                                  options.upsampling, options.output);
+    result.labels = sharp_label(session, model, 0, under, *options.crf,
+                                options.confidence ? &result.confidence : nullptr, options.output,
+                                options.threshold, options.upsampling);
+  } else {
     finish(session, model, 0, under.height, under.width, options, result);
+  }
   result.label_seconds = watch.lap();
   return result;
 } catch (...) {

@@ -38,7 +38,7 @@ struct SegmentOptions {
   std::optional<double> threshold = {};  // of a binary network: see threshold_logit() (model.h); none: 0.5
   // Labels and confidence are those of a dense CRF on the network's probabilities and the photo, both at the
   // size of the label map. Its threads are the session's.
-  std::optional<CrfOptions> crf = {};
+  std::optional<CrfParameters> crf = {};
 };
 
 struct Segmentation {
@@ -68,6 +68,19 @@ Prepared prepare(const Image& photo, const Preparation&, int threads);
 // threshold_logit() (model.h) gives it. Error(not_finite) as Session::check_finite().
 LabelMap label(Session&, std::int64_t n, int height, int width, std::vector<float>* confidence,
                const std::string& output = "out", float threshold = 0);
+
+// The same labels sharpened by a dense CRF on the network's probabilities and `under`, the picture that they
+// lie on; `confidence` is then the CRF's. `threshold` is a binary network's as in SegmentOptions. The CRF's
+// memory counts against the session's limit. Errors as label() and dense_crf().
+LabelMap sharp_label(Session&, const Model&, std::int64_t n, const Image& under, const CrfParameters&,
+                     std::vector<float>* confidence, const std::string& output = "out",
+                     std::optional<double> threshold = {}, Upsampling = Upsampling::bilinear);
+
+// The most probable class of each pixel of 1 x H x W x C, or with a threshold class 1 of two where its
+// probability is above that; its probability too unless `confidence` is empty. Error(invalid_argument) unless
+// both hold H * W, for a threshold without two classes, and for more classes than a label holds.
+void labels_of(ConstView probabilities, std::optional<double> threshold, std::span<std::uint8_t> labels,
+               std::span<float> confidence);
 
 // The logits of image n of the session's last run at height x width. Error(not_finite) as label().
 Tensor full_logits(Session&, const Model&, std::int64_t n, int height, int width, Upsampling,

@@ -26,8 +26,8 @@ struct Parameters {
 
 // The sets of the conformance data's meta.json.
 const Parameters sets[] = {
-    {"deeplab", {.gaussian = {3, 1}, .bilateral = {4, 67, 3}}},
-    {"kk2011", {.gaussian = {3, 3}, .bilateral = {10, 80, 13}}},
+    {"deeplab", {.parameters = {.gaussian = {3, 1}, .bilateral = {4, 67, 3}}}},
+    {"kk2011", {.parameters = {.gaussian = {3, 3}, .bilateral = {10, 80, 13}}}},
 };
 
 // C x H x W, turned into pixels of classes and made probabilities.
@@ -115,7 +115,7 @@ TEST_CASE("dense CRF: Q is what the authors' code gives after 1, 5 and 10 iterat
         const Tensor expected =
             read_map(folder + "/q_" + set.name + "_" + std::to_string(iterations) + ".npy");
         CrfOptions options = set.options;
-        options.iterations = iterations;
+        options.parameters.iterations = iterations;
         const bool fours = photo.width * photo.height % 4 == 0;
         const double apart = most_apart(q_of(photo, probabilities, options), expected);
         CHECK(apart <= (fours ? 5e-6 : 2e-4));
@@ -141,8 +141,7 @@ TEST_CASE("the permutohedral lattice is near the sum over all pairs") {
                              : i == 1 ? static_cast<float>(y) / 4.f
                                       : static_cast<float>(photo.row(y)[x * 3 + i - 2]) / 20.f);
     const std::size_t n = features.size() / static_cast<std::size_t>(d);
-    const PermutohedralLattice lattice(features, d, static_cast<std::int64_t>(n), supported_isas().front(),
-                                       1);
+    const PermutohedralLattice lattice(features, d, {}, supported_isas().front(), 1);
     const std::vector<float> ones = lattice.ones(1);
     const std::vector<double> exact = all_pairs(features, d, std::vector<double>(n, 1.));
     // Normalised, as a CRF takes it: a constant apart does not matter. The lattice's kernel is piecewise
@@ -165,7 +164,7 @@ TEST_CASE("dense CRF: any number of threads gives the same bits, and instruction
   for (const std::int64_t classes : {2, 3, 8, 21, 40}) {
     CAPTURE(classes);
     const Tensor p = drawn_probabilities({1, 47, 61, classes}, random);
-    CrfOptions options{.iterations = 3};
+    CrfOptions options{.parameters = {.iterations = 3}};
     options.threads = 1;
     const Tensor first = q_of(photo, p, options);
     for (const Isa isa : supported_isas()) {
@@ -186,9 +185,9 @@ TEST_CASE("dense CRF: without iterations or weights Q is what came in, clipped")
   Random random(7);
   const Image photo = drawn_photo(9, 7, random);
   const Tensor p = drawn_probabilities({1, 7, 9, 4}, random);
-  CrfOptions options{.iterations = 0};
+  CrfOptions options{.parameters = {.iterations = 0}};
   CHECK(most_apart(q_of(photo, p, options), p) <= 1e-6);
-  options = {.gaussian = {0, 1}, .bilateral = {0, 67, 3}, .iterations = 4};
+  options.parameters = {.iterations = 4, .gaussian = {0, 1}, .bilateral = {0, 67, 3}};
   CHECK(most_apart(q_of(photo, p, options), p) <= 1e-6);
 }
 
@@ -196,7 +195,7 @@ TEST_CASE("dense CRF: Potts' model is the diagonal and the matrix of as many equ
   Random random(11);
   const Image photo = drawn_photo(20, 16, random);
   const Tensor p = drawn_probabilities({1, 16, 20, 5}, random);
-  CrfOptions options{.gaussian = {3, 2}, .bilateral = {3, 30, 20}, .iterations = 4};
+  CrfOptions options{.parameters = {.iterations = 4, .gaussian = {3, 2}, .bilateral = {3, 30, 20}}};
   const Tensor potts = q_of(photo, p, options);
   options.compatibility.assign(5, -3.f);
   CHECK(most_apart(q_of(photo, p, options), potts) <= 1e-6);
@@ -218,9 +217,9 @@ TEST_CASE("dense CRF: what cannot be is refused") {
   CHECK(contains(refusal(drawn_photo(5, 6, random), p, {}), "photo of 6x5"));
   CHECK(contains(refusal(photo, drawn_probabilities({1, 5, 6, 1}, random), {}), "two classes"));
   CHECK(contains(refusal(photo, p, {.compatibility = {1, 2}}), "2 numbers for 3 classes"));
-  CHECK(contains(refusal(photo, p, {.iterations = -1}), "-1 iterations"));
-  CHECK(contains(refusal(photo, p, {.gaussian = {3, 0}}), "standard deviation of 0"));
-  CHECK(contains(refusal(photo, p, {.bilateral = {std::nanf(""), 67, 3}}), "expected finite"));
+  CHECK(contains(refusal(photo, p, {.parameters = {.iterations = -1}}), "-1 iterations"));
+  CHECK(contains(refusal(photo, p, {.parameters = {.gaussian = {3, 0}}}), "standard deviation of 0"));
+  CHECK(contains(refusal(photo, p, {.parameters = {.bilateral = {std::nanf(""), 67, 3}}}), "a finite number"));
   Tensor broken = drawn_probabilities({1, 5, 6, 3}, random);
   broken.values()[4] = std::nanf("");
   CHECK(contains(refusal(photo, broken, {}), "class 1 at pixel 1"));
