@@ -46,7 +46,8 @@ int run(const Options& o) {
   naming(o.map, [&] { dense_crf(photo, q.view(), how); });
   if (!o.output.empty()) write_to(o.output, encode_npy(q.view(), NpyRank::image));
   if (o.mask.empty() && o.overlay.empty() && o.labels.empty()) return 0;
-  LabelMap labels{photo.width, photo.height, std::vector<std::uint8_t>(static_cast<std::size_t>(q.shape().pixels()))};
+  LabelMap labels{photo.width, photo.height,
+                  std::vector<std::uint8_t>(static_cast<std::size_t>(q.shape().pixels()))};
   labels_of(q.view(), std::nullopt, labels.labels, {});
   const Palette colours = palette_by_name(o.palette, static_cast<std::size_t>(q.shape().c));
   if (!o.labels.empty()) write_to(o.labels, encode_png(Image{labels.width, labels.height, 1, labels.labels}));

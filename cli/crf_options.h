@@ -18,10 +18,10 @@ struct CrfArguments {
   };
   Use use = Use::on_request;
   bool wanted = false;
-  std::string gaussian, bilateral, iterations;  // as given; empty for the published values
+  std::string gaussian = {}, bilateral = {}, iterations = {};  // as given; empty for the published values
 
-  // None where none is asked for. published: the network's own, the defaults where it has none. UsageError for
-  // numbers that are none, and for options without --crf.
+  // None where none is asked for. published: the network's own, the defaults where it has none. UsageError
+  // for numbers that are none, and for options without --crf.
   std::optional<CrfParameters> parameters(std::optional<CrfParameters> published = {}) const;
 };
 

@@ -72,9 +72,10 @@ JsonText in_json(const SelfTest& t) {
 }
 
 JsonText in_json(const CrfParameters& p) {
-  return json_object({{"iterations", p.iterations},
-                      {"gaussian", numbers(std::array{p.gaussian.weight, p.gaussian.xy})},
-                      {"bilateral", numbers(std::array{p.bilateral.weight, p.bilateral.xy, p.bilateral.rgb})}});
+  return json_object(
+      {{"iterations", p.iterations},
+       {"gaussian", numbers(std::array{p.gaussian.weight, p.gaussian.xy})},
+       {"bilateral", numbers(std::array{p.bilateral.weight, p.bilateral.xy, p.bilateral.rgb})}});
 }
 
 // Everything below reads; `what` is the key, for sentences.

@@ -58,9 +58,9 @@ struct Padding {
 std::int64_t padded_size(const Padding&, std::int64_t size);  // Error(limit) on overflow
 Shape padded_shape(const Padding&, const Shape&);             // of height and width
 
-// A dense CRF behind the network (runtime/segment/dense_crf.h): the weights of its two kernels, their standard
-// deviations in pixels and in levels of colour, 0..255, and how often pixels hear of each other. A weight of 0
-// leaves a kernel out. Published for DeepLabV2 (kazuto1011/deeplab-pytorch, every configuration).
+// A dense CRF behind the network (runtime/segment/dense_crf.h): the weights of its two kernels, their
+// standard deviations in pixels and in levels of colour, 0..255, and how often pixels hear of each other. A
+// weight of 0 leaves a kernel out. Published for DeepLabV2 (kazuto1011/deeplab-pytorch, every configuration).
 struct CrfParameters {
   struct Gaussian {
     float weight = 3, xy = 1;
@@ -90,7 +90,8 @@ std::string_view name_of(Decision);  // "softmax", "sigmoid"
 struct Answer {
   Decision decision = Decision::softmax;
   bool align_corners = false;
-  std::optional<CrfParameters> crf = {};  // published for the network or said by its file, taken where asked for
+  std::optional<CrfParameters> crf =
+      {};  // published for the network or said by its file, taken where asked for
   bool operator==(const Answer&) const = default;
 };
 

@@ -257,8 +257,9 @@ std::vector<std::byte> encode_npy(ConstView v, NpyRank rank) try {
   const auto [n, h, w, c] = v.shape;
   if (rank == NpyRank::image && n != 1) fail(ErrorCode::invalid_argument, ".npy: ", n, " images, expected 1");
   const std::size_t data_bytes = static_cast<std::size_t>(checked_elements(v.shape)) * sizeof(float);
-  std::string head = str_cat("{'descr': '<f4', 'fortran_order': False, 'shape': (",
-                             rank == NpyRank::image ? std::string() : str_cat(n, ", "), c, ", ", h, ", ", w, "), }");
+  std::string head =
+      str_cat("{'descr': '<f4', 'fortran_order': False, 'shape': (",
+              rank == NpyRank::image ? std::string() : str_cat(n, ", "), c, ", ", h, ", ", w, "), }");
   // Data begins at a multiple of 64, the padding ends in a newline.
   const std::size_t before = magic.size() + 4;
   head.append(63 - (before + head.size()) % 64, ' ') += '\n';

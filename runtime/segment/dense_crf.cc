@@ -36,8 +36,8 @@ void check(const Image& photo, ConstView values, const CrfOptions& o) {
     for (std::int64_t k = 0; k < s.c; ++k) any |= bad(of_pixel[k]);
     for (std::int64_t k = 0; any && k < s.c; ++k)
       if (bad(of_pixel[k]))
-        fail(ErrorCode::invalid_argument, o.logits ? "a logit of " : "a probability of ", of_pixel[k], " of class ",
-             k, " at pixel ", i);
+        fail(ErrorCode::invalid_argument, o.logits ? "a logit of " : "a probability of ", of_pixel[k],
+             " of class ", k, " at pixel ", i);
   }
 }
 
@@ -117,8 +117,8 @@ void dense_crf(const Image& photo, View probabilities, const CrfOptions& options
   const std::int64_t pixels = probabilities.shape.h * probabilities.shape.w, classes = probabilities.shape.c,
                      stride = stride_of(classes);
 
-  const auto rows_bytes = checked_multiply<std::size_t>(static_cast<std::size_t>(pixels),
-                                                        static_cast<std::size_t>(stride) * sizeof(float), "a CRF");
+  const auto rows_bytes = checked_multiply<std::size_t>(
+      static_cast<std::size_t>(pixels), static_cast<std::size_t>(stride) * sizeof(float), "a CRF");
   std::size_t taken = rows_bytes;  // q
   std::vector<PairwiseKernel> kernels;
   const auto add = [&](const LargeVector<float>& features, int dimensions, float weight) {

@@ -37,14 +37,15 @@ struct CrfOptions {
   int threads = 0;
 };
 
-// probabilities: one image, 1 x H x W x C as Tensors are laid out, not negative; Q takes their place. photo: of
-// the same size, grey or RGB. Error(invalid_argument) for options or sizes that do not fit, Error(limit) for
-// more memory than there may be and more pixels than lattices have numbers for; the values are then what they
-// were.
+// probabilities: one image, 1 x H x W x C as Tensors are laid out, not negative; Q takes their place. photo:
+// of the same size, grey or RGB. Error(invalid_argument) for options or sizes that do not fit, Error(limit)
+// for more memory than there may be and more pixels than lattices have numbers for; the values are then what
+// they were.
 void dense_crf(const Image& photo, View probabilities, const CrfOptions&);
 
-// Bytes that dense_crf() takes beside its arguments where each lattice has as many vertices as pixels. How many
-// there are, the photo decides: 0.7 to 3.2 times as many with the default kernels on four photos of 500 x 375.
+// Bytes that dense_crf() takes beside its arguments where each lattice has as many vertices as pixels. How
+// many there are, the photo decides: 0.7 to 3.2 times as many with the default kernels on four photos of 500
+// x 375.
 std::size_t dense_crf_bytes(std::int64_t pixels, std::int64_t classes);
 
 }  // namespace atrous

@@ -118,7 +118,8 @@ class Vertices {
       at = slot_of(key, hash);
     }
     if (keys_.size() == most_)
-      fail(ErrorCode::limit, "a CRF's lattice has more than ", most_, " vertices, for which there is no memory");
+      fail(ErrorCode::limit, "a CRF's lattice has more than ", most_,
+           " vertices, for which there is no memory");
     const auto number = static_cast<std::uint32_t>(keys_.size());
     keys_.push_back(key);
     slots_[at] = {key, number};
@@ -191,7 +192,8 @@ Coordinates coordinates_of(std::span<const float> features, int d, std::int64_t 
 template <class Key>
 LargeVector<std::uint32_t> PermutohedralLattice::number(std::span<const float> features,
                                                         std::span<const Coordinate> coordinates,
-                                                        const float* scale, const Bounds& bounds, int threads) {
+                                                        const float* scale, const Bounds& bounds,
+                                                        int threads) {
   const int d = dimensions_;
   const std::int64_t corners = d + 1;
   // From a corner to the next, and from a vertex to its neighbour along an axis: each coordinate by 1, that
@@ -226,7 +228,8 @@ LargeVector<std::uint32_t> PermutohedralLattice::number(std::span<const float> f
   const std::int64_t parts =
       std::clamp<std::int64_t>(pixels_ / pixels_of_part, 1, std::min<std::int64_t>(threads, most_parts));
   std::vector<Vertices<Key>> tables;
-  for (std::int64_t part = 0; part < parts; ++part) tables.emplace_back(pixels_ / parts * 2, bounds.most_vertices);
+  for (std::int64_t part = 0; part < parts; ++part)
+    tables.emplace_back(pixels_ / parts * 2, bounds.most_vertices);
   parallel_or_throw(threads, parts, [&](std::int64_t part) {
     std::array<float, most_dimensions * crf_block> block{};
     std::array<Key, most_coordinates * crf_block> keys;

@@ -197,8 +197,8 @@ void labels_of(ConstView probabilities, std::optional<double> threshold, std::sp
     fail(ErrorCode::invalid_argument, "a threshold for ", classes, " classes: expected 2");
   for (std::size_t p = 0; p < pixels; ++p) {
     const float* row = probabilities.data + static_cast<std::int64_t>(p) * probabilities.pitch;
-    const std::ptrdiff_t label = threshold ? static_cast<double>(row[1]) > *threshold
-                                           : std::max_element(row, row + classes) - row;
+    const std::ptrdiff_t label =
+        threshold ? static_cast<double>(row[1]) > *threshold : std::max_element(row, row + classes) - row;
     labels[p] = static_cast<std::uint8_t>(label);
     if (!confidence.empty()) confidence[p] = row[label];
   }
@@ -220,8 +220,9 @@ LabelMap sharp_label(Session& session, const Model& model, std::int64_t n, const
              .isa = session.program().isa,
              .threads = session.threads()});
   if (binary && !threshold) threshold = 0.5;
-  return label_map(under.height, under.width, confidence,
-                   [&](auto labels, auto confidences) { labels_of(q.view(), threshold, labels, confidences); });
+  return label_map(under.height, under.width, confidence, [&](auto labels, auto confidences) {
+    labels_of(q.view(), threshold, labels, confidences);
+  });
 } catch (...) {
   rethrow_as_error();
 }
@@ -239,10 +240,9 @@ Segmentation segment(Session& session, const Model& model, const Image& photo,
   const bool at_input = options.at_input || rule.center_crop > 0;
   const Shape input = input_shape(rule, photo);
   // A CRF's work and its probabilities count from the start: too large is known before anything is made.
-  const std::size_t crf_bytes =
-      !options.crf ? 0
-      : at_input   ? sharpening_bytes(input.h, input.w, model)
-                   : sharpening_bytes(photo.height, photo.width, model);
+  const std::size_t crf_bytes = !options.crf ? 0
+                                : at_input   ? sharpening_bytes(input.h, input.w, model)
+                                             : sharpening_bytes(photo.height, photo.width, model);
   const SetAside copies(
       session, crf_bytes + (as_it_is ? 0 : apply_bytes(rule, photo.width, photo.height, photo.channels)));
   session.reserve(input);
@@ -262,9 +262,9 @@ Segmentation segment(Session& session, const Model& model, const Image& photo,
     if (options.logits)
       result.logits = full_logits(session, model, 0, result.input_height, result.input_width,
                                   options.upsampling, options.output);
-    result.labels = sharp_label(session, model, 0, under, *options.crf,
-                                options.confidence ? &result.confidence : nullptr, options.output,
-                                options.threshold, options.upsampling);
+    result.labels =
+        sharp_label(session, model, 0, under, *options.crf, options.confidence ? &result.confidence : nullptr,
+                    options.output, options.threshold, options.upsampling);
   } else {
     finish(session, model, 0, under.height, under.width, options, result);
   }
