@@ -16,7 +16,7 @@ namespace atrous {
 namespace {
 
 constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
-constexpr std::int64_t pixels_of_task = 1024, vertices_of_task = 1024, chains_of_task = 256;
+constexpr std::int64_t pixels_at_once = 1024, vertices_at_once = 1024, chains_at_once = 256;
 constexpr std::int64_t pixels_of_part = 4096, most_parts = 8;
 constexpr int most_coordinates = PermutohedralLattice::most_dimensions + 1;
 constexpr float farthest = 0x1p23f;  // of a coordinate: floats hold such whole numbers exactly
@@ -42,12 +42,17 @@ void parallel_or_throw(int threads, std::int64_t tasks, const Work& work) {
 // own above its least value. To go from vertex to vertex is then to add a number.
 __extension__ using Wide = unsigned __int128;
 
-std::uint64_t hash_of(std::uint64_t key) {
+}  // namespace
+
+// Of this file; named, since lambdas of a member template hold its types.
+namespace lattice {
+
+inline std::uint64_t hash_of(std::uint64_t key) {
   key *= 0x9E3779B97F4A7C15u;
   key = (key ^ key >> 32) * 0xBF58476D1CE4E5B9u;
   return key ^ key >> 29;
 }
-std::uint64_t hash_of(Wide key) {
+inline std::uint64_t hash_of(Wide key) {
   return hash_of(static_cast<std::uint64_t>(key) ^ hash_of(static_cast<std::uint64_t>(key >> 64)));
 }
 
@@ -137,7 +142,7 @@ class Vertices {
   std::size_t most_;
 };
 
-}  // namespace
+}  // namespace lattice
 
 // A coordinate of the lattice: its least value and its bits in a key.
 struct PermutohedralLattice::Coordinate {
@@ -227,7 +232,7 @@ LargeVector<std::uint32_t> PermutohedralLattice::number(std::span<const float> f
 
   const std::int64_t parts =
       std::clamp<std::int64_t>(pixels_ / pixels_of_part, 1, std::min<std::int64_t>(threads, most_parts));
-  std::vector<Vertices<Key>> tables;
+  std::vector<lattice::Vertices<Key>> tables;
   for (std::int64_t part = 0; part < parts; ++part)
     tables.emplace_back(pixels_ / parts * 2, bounds.most_vertices);
   parallel_or_throw(threads, parts, [&](std::int64_t part) {
@@ -249,15 +254,16 @@ LargeVector<std::uint32_t> PermutohedralLattice::number(std::span<const float> f
     }
   });
   // The other parts' vertices follow in the order in which they came: as if one had gone through all pixels.
-  Vertices<Key>& all = tables[0];
+  lattice::Vertices<Key>& all = tables[0];
   for (std::int64_t part = 1; part < parts; ++part) {
     const LargeVector<Key>& theirs = tables[static_cast<std::size_t>(part)].keys();
     LargeVector<std::uint32_t> numbers(theirs.size());
-    for (std::size_t i = 0; i < theirs.size(); i += Vertices<Key>::at_once)
-      all.add(std::span(theirs).subspan(i, std::min(Vertices<Key>::at_once, theirs.size() - i)), &numbers[i]);
+    for (std::size_t i = 0; i < theirs.size(); i += lattice::Vertices<Key>::at_once)
+      all.add(std::span(theirs).subspan(i, std::min(lattice::Vertices<Key>::at_once, theirs.size() - i)),
+              &numbers[i]);
     const std::int64_t first = pixels_ * part / parts, last = pixels_ * (part + 1) / parts;
-    parallel_tasks(threads, tasks_of(last - first, pixels_of_task), [&](std::int64_t task, int) {
-      const std::int64_t from = first + task * pixels_of_task, to = std::min(last, from + pixels_of_task);
+    parallel_tasks(threads, tasks_of(last - first, pixels_at_once), [&](std::int64_t task, int) {
+      const std::int64_t from = first + task * pixels_at_once, to = std::min(last, from + pixels_at_once);
       for (std::int64_t i = from * corners; i < to * corners; ++i)
         index_[static_cast<std::size_t>(i)] = numbers[index_[static_cast<std::size_t>(i)]];
     });
@@ -384,15 +390,15 @@ std::size_t PermutohedralLattice::bytes(int dimensions, std::int64_t pixels) {
 
 void PermutohedralLattice::spread(const float* values, std::int64_t stride, float* out, int threads) const {
   const std::int64_t count = vertices();
-  parallel_tasks(threads, tasks_of(count, vertices_of_task), [&](std::int64_t task, int) {
-    rows_.splat(values, stride, begins_.data(), sources_.data(), task * vertices_of_task,
-                std::min(count, (task + 1) * vertices_of_task), out);
+  parallel_tasks(threads, tasks_of(count, vertices_at_once), [&](std::int64_t task, int) {
+    rows_.splat(values, stride, begins_.data(), sources_.data(), task * vertices_at_once,
+                std::min(count, (task + 1) * vertices_at_once), out);
   });
   for (const Axis& a : axes_) {
     const auto chains = static_cast<std::int64_t>(a.begins.size()) - 1;
-    parallel_tasks(threads, tasks_of(chains, chains_of_task), [&](std::int64_t task, int) {
-      rows_.blur(out, stride, a.order.data(), a.begins.data(), task * chains_of_task,
-                 std::min(chains, (task + 1) * chains_of_task));
+    parallel_tasks(threads, tasks_of(chains, chains_at_once), [&](std::int64_t task, int) {
+      rows_.blur(out, stride, a.order.data(), a.begins.data(), task * chains_at_once,
+                 std::min(chains, (task + 1) * chains_at_once));
     });
   }
 }
@@ -410,16 +416,16 @@ CrfMessage PermutohedralLattice::message(const float* vertices) const {
 
 std::vector<float> PermutohedralLattice::ones(int threads) const {
   std::vector<float> mixed(static_cast<std::size_t>(vertices())), out(static_cast<std::size_t>(pixels_));
-  parallel_tasks(threads, tasks_of(vertices(), vertices_of_task), [&](std::int64_t task, int) {
-    const std::int64_t last = std::min(vertices(), (task + 1) * vertices_of_task);
-    for (auto v = static_cast<std::size_t>(task * vertices_of_task); v < static_cast<std::size_t>(last); ++v)
+  parallel_tasks(threads, tasks_of(vertices(), vertices_at_once), [&](std::int64_t task, int) {
+    const std::int64_t last = std::min(vertices(), (task + 1) * vertices_at_once);
+    for (auto v = static_cast<std::size_t>(task * vertices_at_once); v < static_cast<std::size_t>(last); ++v)
       for (std::uint32_t s = begins_[v]; s < begins_[v + 1]; ++s) mixed[v] += sources_[s].weight;
   });
   for (const Axis& a : axes_) {
     const auto chains = static_cast<std::int64_t>(a.begins.size()) - 1;
-    parallel_tasks(threads, tasks_of(chains, chains_of_task), [&](std::int64_t task, int) {
-      const auto last = static_cast<std::size_t>(std::min(chains, (task + 1) * chains_of_task));
-      for (auto chain = static_cast<std::size_t>(task * chains_of_task); chain < last; ++chain) {
+    parallel_tasks(threads, tasks_of(chains, chains_at_once), [&](std::int64_t task, int) {
+      const auto last = static_cast<std::size_t>(std::min(chains, (task + 1) * chains_at_once));
+      for (auto chain = static_cast<std::size_t>(task * chains_at_once); chain < last; ++chain) {
         float before = 0;
         for (std::uint32_t i = a.begins[chain]; i < a.begins[chain + 1]; ++i) {
           float& here = mixed[a.order[i]];
@@ -431,8 +437,8 @@ std::vector<float> PermutohedralLattice::ones(int threads) const {
     });
   }
   const CrfMessage m = message(mixed.data());
-  parallel_tasks(threads, tasks_of(pixels_, pixels_of_task), [&](std::int64_t task, int) {
-    for (std::int64_t p = task * pixels_of_task; p < std::min(pixels_, (task + 1) * pixels_of_task); ++p) {
+  parallel_tasks(threads, tasks_of(pixels_, pixels_at_once), [&](std::int64_t task, int) {
+    for (std::int64_t p = task * pixels_at_once; p < std::min(pixels_, (task + 1) * pixels_at_once); ++p) {
       float sum = 0;
       for (std::int64_t r = p * m.corners; r < (p + 1) * m.corners; ++r)
         sum += m.weights[r] * mixed[m.index[r]];
@@ -445,8 +451,8 @@ std::vector<float> PermutohedralLattice::ones(int threads) const {
 void PermutohedralLattice::scale(std::span<const float> before, std::span<const float> after, int threads) {
   const std::int64_t corners = dimensions_ + 1;
   const auto sources = static_cast<std::int64_t>(sources_.size());
-  parallel_tasks(threads, tasks_of(sources, pixels_of_task), [&](std::int64_t task, int) {
-    for (std::int64_t i = task * pixels_of_task; i < std::min(sources, (task + 1) * pixels_of_task); ++i) {
+  parallel_tasks(threads, tasks_of(sources, pixels_at_once), [&](std::int64_t task, int) {
+    for (std::int64_t i = task * pixels_at_once; i < std::min(sources, (task + 1) * pixels_at_once); ++i) {
       CrfSource& source = sources_[static_cast<std::size_t>(i)];
       source.weight *= before[source.pixel];
       weights_[static_cast<std::size_t>(i)] *= after[static_cast<std::size_t>(i / corners)];
