@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "cli/cli.h"
+#include "cli/crf_options.h"
 #include "cli/eval_output.h"
 #include "cli/model_argument.h"
 #include "cli/names.h"
@@ -40,6 +41,7 @@ struct Options {
   int limit = 0;
   SizeOptions size;
   NormaliseOptions normalise;
+  CrfArguments crf;
   std::optional<double> threshold;
   bool no_exif = false, void_class = false, no_scores = false;
   bool strict = false, quiet = false;
@@ -293,6 +295,7 @@ EvaluateOptions evaluate_options(const Options& o) {
 int run(const Options& o) {
   check_outputs(o);
   if (!o.ignore.empty()) parse_ignore(o.ignore);
+  o.crf.parameters();
   EvaluateOptions options = evaluate_options(o);  // a contradiction is found before any work is done
   Dataset dataset = open(o);
   const std::size_t listed = dataset.samples.size();
@@ -300,6 +303,8 @@ int run(const Options& o) {
     dataset.samples.resize(static_cast<std::size_t>(o.limit));
   options.dataset = describe(dataset, listed);
 
+  if (o.crf.wanted && !o.predictions.empty())
+    throw UsageError{"--crf is for a model's probabilities, --predictions are labels"};
   if (o.threshold && !o.predictions.empty())
     throw UsageError{"--threshold is for a model's logits, --predictions are labels"};
   Model model;
@@ -311,6 +316,7 @@ int run(const Options& o) {
     take_names(model, dataset);
     apply_names(model, o.classes, o.palette);
     o.normalise.apply(model.preparation);
+    options.crf = o.crf.parameters(model.answer().crf);
   } else {
     predictions = predictions_of(o, dataset);
   }
@@ -394,6 +400,7 @@ Action add_eval(Verb& verb) {
   add_normalise_options(verb, o->normalise, how);
   verb.add_flag("--no-exif", o->no_exif, "Ignore the EXIF orientation").group(how);
   add_threshold_option(verb, o->threshold, how);
+  add_crf_options(verb, o->crf, how);
   verb.add_flag("--no-scores", o->no_scores,
                 "Label maps only: no average precision, no cross-entropy; quicker")
       .group(how);

@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "cli/cli.h"
+#include "cli/crf_options.h"
 #include "cli/json_output.h"
 
 namespace atrous::cli {
@@ -18,12 +19,22 @@ std::string exact(const Ratio& ratio) {
 }
 
 std::string class_table(const Evaluation& e, const Metrics& metrics) {
-  Table table({"class", "IoU", "Dice", "precision", "recall", "AP", "pixels"});
+  std::vector<std::string> head{"class", "IoU", "Dice", "precision", "recall", "AP", "pixels"};
+  if (e.sharpened) head.insert(head.begin() + 2, "IoU, CRF");
+  const Metrics sharpened = e.sharpened ? e.sharpened->metrics() : Metrics();
+  Table table(head);
   bool absent = false;
   for (std::size_t c = 0; c < metrics.classes.size(); ++c) {
     const ClassMetrics& m = metrics.classes[c];
-    table.add({e.classes[c], cell(m.iou), cell(m.dice), cell(m.precision), cell(m.recall),
-               cell(m.average_precision), std::to_string(m.truth_pixels)});
+    std::vector<std::string> row{e.classes[c],
+                                 cell(m.iou),
+                                 cell(m.dice),
+                                 cell(m.precision),
+                                 cell(m.recall),
+                                 cell(m.average_precision),
+                                 std::to_string(m.truth_pixels)};
+    if (e.sharpened) row.insert(row.begin() + 2, cell(sharpened.classes[c].iou));
+    table.add(row);
     const bool without_score = e.scores.classes > static_cast<int>(c) && !m.average_precision;
     absent = absent || !m.iou || !m.precision || !m.recall || without_score;
   }
@@ -85,6 +96,19 @@ JsonText classes_json(const Evaluation& e, const Metrics& metrics) {
   return json_list(classes);
 }
 
+JsonText matrix_json(const ConfusionMatrix&);
+
+JsonText sharpened_json(const Sharpened& s) {
+  const Metrics m = s.metrics();
+  JsonText out = crf_json(s.crf);
+  add_member(out, "pixel_accuracy", m.pixel_accuracy);
+  add_member(out, "mean_accuracy", m.mean_recall);
+  add_member(out, "mean_iou", m.mean_iou);
+  add_member(out, "iou", json_list(m.classes, [](const ClassMetrics& c) { return JsonText(c.iou); }));
+  add_member(out, "confusion_matrix", matrix_json(s.confusion));
+  return out;
+}
+
 JsonText matrix_json(const ConfusionMatrix& m) {
   std::vector<JsonText> rows;
   for (int truth = 0; truth < m.classes; ++truth) {
@@ -130,19 +154,21 @@ std::string evaluation_json(const Evaluation& e) {
   const auto failure_json = [](const auto& failure) {
     return json_object({{"name", failure.first}, {"error", failure.second}});
   };
-  return json_output(json_object({{"model", e.model},
-                                  {"architecture", e.architecture},
-                                  {"dataset", e.dataset},
-                                  {"size", e.size},
-                                  {"input", e.input},
-                                  {"seconds", e.seconds},
-                                  {"images", e.images.size()},
-                                  {"failed", json_list(e.failed, failure_json)},
-                                  {"notes", json_list(notes(e))},
-                                  {"summary", summary_json(metrics, e.void_pixels())},
-                                  {"classes", classes_json(e, metrics)},
-                                  {"confusion_matrix", matrix_json(e.confusion)},
-                                  {"per_image", json_list(e.images, image_json)}}));
+  JsonText json = json_object({{"model", e.model},
+                               {"architecture", e.architecture},
+                               {"dataset", e.dataset},
+                               {"size", e.size},
+                               {"input", e.input},
+                               {"seconds", e.seconds},
+                               {"images", e.images.size()},
+                               {"failed", json_list(e.failed, failure_json)},
+                               {"notes", json_list(notes(e))},
+                               {"summary", summary_json(metrics, e.void_pixels())},
+                               {"classes", classes_json(e, metrics)},
+                               {"confusion_matrix", matrix_json(e.confusion)},
+                               {"per_image", json_list(e.images, image_json)}});
+  if (e.sharpened) add_member(json, "crf", sharpened_json(*e.sharpened));
+  return json_output(json);
 }
 
 std::string classes_csv(const Evaluation& e) {

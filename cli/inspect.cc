@@ -194,10 +194,7 @@ std::string in_words(const Checkpoint& checkpoint, const Network& network, const
          fixed(static_cast<double>(network.macs) / 1e9, 1) + " GMAC, " +
              megabytes(model.program->packed_bytes()) + " of weights, " + megabytes(network.arena_bytes) +
              " of activations and workspace; about " + megabytes(crf_bytes(network)) + " more with --crf");
-    if (const auto& crf = model.answer().crf)
-      line("--crf", str_cat(crf->iterations, " iterations, Gaussian ", shortest(crf->gaussian.weight), ',',
-                            shortest(crf->gaussian.xy), ", bilateral ", shortest(crf->bilateral.weight), ',',
-                            shortest(crf->bilateral.xy), ',', shortest(crf->bilateral.rgb)));
+    if (const auto& crf = model.answer().crf) line("--crf", in_words(*crf));
   }
   const Tensors tensors = count_tensors(checkpoint.state);
   line("parameters", str_cat(tensors.parameters));

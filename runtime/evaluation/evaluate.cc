@@ -102,7 +102,7 @@ struct Job {
   std::vector<std::byte> file;
   Image photo;    // only where somebody will look at it
   Image picture;  // at the network's input size
-  LabelMap truth, prediction;
+  LabelMap truth, prediction, sharpened;
   LabelForm form = LabelForm::indices;
   bool other_order = false;
   std::array<bool, 3> seen{};  // in the truth: 0, 1 and `undecided`
@@ -115,6 +115,7 @@ struct Job {
 struct Counts {
   ConfusionMatrix confusion;
   ScoreHistogram scores;
+  ConfusionMatrix sharpened;
 };
 
 LabelMap with(LabelMap truth, std::uint8_t label, std::uint8_t as) {
@@ -226,6 +227,7 @@ Evaluation empty_evaluation(const Predictor& predictor, const Comparison& compar
   e.palette = evaluation_palette(predictor.classes, predictor.palette, options.void_class);
   e.confusion = ConfusionMatrix(comparison.classes);
   if (options.scores && predictor.model) e.scores = ScoreHistogram(comparison.model_classes);
+  if (options.crf) e.sharpened = {*options.crf, ConfusionMatrix(comparison.classes)};
   if (comparison.binary) {
     e.binary.emplace();
     e.binary->scores = e.scores;
@@ -314,6 +316,7 @@ RunIdentity Run::identity() const {
                            {"precision", std::string(predictor_.model->program->precision())}});
   if (predictor_.model && predictor_.model->answer().decision == Decision::sigmoid)
     all.emplace_back("threshold", str_cat("logit ", comparison_.threshold));
+  if (options_.crf) all.emplace_back("CRF", in_words(*options_.crf));
   // torchvision's way is not written down, so that states of earlier versions hold.
   if (const std::string input = in_words(comparison_.preparation); input != in_words(Preparation{}))
     all.emplace_back("normalisation", input);
@@ -405,17 +408,22 @@ void Run::decode(Job& job) const {
   }
   if (callbacks_.image) return;
   job.file = {};
-  job.photo = {};
+  if (!options_.crf || !options_.at_original) job.photo = {};
 }
 
 // ---- the caller's thread
 
 void Run::segment(Job& job) {
   const auto start = Clock::now();
+  const Model& model = *predictor_.model;
+  if (options_.crf) session_->set_aside(sharp_label_bytes(model, job.truth.height, job.truth.width));
   session_->run(job.picture, comparison_.preparation);
   job.network_seconds = seconds_since(start);
   job.prediction =
       label(*session_, 0, job.truth.height, job.truth.width, nullptr, "out", comparison_.threshold);
+  if (options_.crf)
+    job.sharpened = sharp_label(*session_, model, 0, options_.at_original ? job.photo : job.picture,
+                                *options_.crf, nullptr, "out", options_.threshold);
   if (!options_.scores) return;
   job.growth = session_->growth(job.truth.height, job.truth.width);
   const ConstView low = session_->output();  // only until the next run
@@ -428,12 +436,13 @@ void Run::segment(Job& job) {
 
 void Run::add(const Job& job, const LabelMap& truth, Counts& counts) const {
   counts.confusion.add(truth, job.prediction, ClassMap::void_label);
+  if (options_.crf) counts.sharpened.add(truth, job.sharpened, ClassMap::void_label);
   if (counts.scores.classes > 0)
     add_upsampled_scores(counts.scores, job.logits.view(), job.growth, truth, ClassMap::void_label);
 }
 
 Counts Run::no_counts() const {
-  Counts counts{ConfusionMatrix(comparison_.classes), {}};
+  Counts counts{ConfusionMatrix(comparison_.classes), {}, ConfusionMatrix(comparison_.classes)};
   if (result_.scores.classes > 0) counts.scores = ScoreHistogram(comparison_.model_classes);
   return counts;
 }
@@ -480,15 +489,18 @@ void Run::count(Job& job, const Counts& counts, Counts foreground) {
   if (std::optional<BinaryReading>& binary = result_.binary) {
     make_room(binary->images);
     foreground.confusion.add(counts.confusion);
+    foreground.sharpened.add(counts.sharpened);
     if (counts.scores.classes > 0) foreground.scores.add(counts.scores);
     binary->images.push_back(score_of(job, foreground));
     binary->confusion.add(foreground.confusion);
+    binary->sharpened.add(foreground.sharpened);
     if (counts.scores.classes > 0) binary->scores.add(foreground.scores);
     binary->zeros = binary->zeros || job.seen[0];
     binary->foreground = binary->foreground || job.seen[undecided];
   }
   result_.images.push_back(std::move(score));
   result_.confusion.add(counts.confusion);
+  if (result_.sharpened) result_.sharpened->confusion.add(counts.sharpened);
   if (counts.scores.classes > 0) result_.scores.add(counts.scores);
   result_.forms.colours += job.form == LabelForm::colours;
   result_.forms.renumbered += job.form == LabelForm::renumbered;
@@ -514,6 +526,7 @@ void Run::settle() {
     result_.confusion = std::move(result_.binary->confusion);
     result_.scores = std::move(result_.binary->scores);
     result_.images = std::move(result_.binary->images);
+    if (result_.sharpened) result_.sharpened->confusion = std::move(result_.binary->sharpened);
     result_.binary_masks = true;
   }
   result_.binary.reset();

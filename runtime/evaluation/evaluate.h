@@ -34,7 +34,8 @@ struct EvaluateOptions {
   bool void_class =
       false;            // void is a class of its own, "void", that is predicted only by a model that has it
   bool strict = false;  // the first broken image ends the run
-  std::optional<ClassMap> classes;  // empty: default_class_map()
+  std::optional<CrfParameters> crf = {};  // score labels behind a dense CRF too: Evaluation::sharpened
+  std::optional<ClassMap> classes;        // empty: default_class_map()
   // Where there are two classes, no map and a dataset without classes whose void label is 255: if the labels
   // of all images are 0 and 255 alone, and both occur, 255 is class 1 and nothing is void.
   bool binary_masks = true;

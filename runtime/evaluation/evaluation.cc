@@ -1,6 +1,9 @@
 #include "runtime/evaluation/evaluation.h"
 
+#include <charconv>
+
 #include "layers/base/error.h"
+#include "runtime/image/preprocess.h"
 #include "weights_tools/io/clean_text.h"
 
 namespace atrous {
@@ -12,6 +15,11 @@ std::string maps(std::int64_t count) { return str_cat(count, count == 1 ? " labe
 std::string class_name(const Evaluation& e, int c) {
   const auto i = static_cast<std::size_t>(c);
   return i < e.classes.size() ? printable(e.classes[i]) : str_cat("class ", c);
+}
+
+std::string four_digits(double value) {
+  char digits[40];
+  return {digits, std::to_chars(digits, digits + sizeof digits, value, std::chars_format::fixed, 4).ptr};
 }
 
 // Up to 20 names.
@@ -46,6 +54,8 @@ Metrics Evaluation::metrics() const {
   return counts;
 }
 
+Metrics Sharpened::metrics() const { return compute_metrics(confusion); }
+
 std::int64_t Evaluation::void_pixels() const { return all_pixels() - confusion.pixels(); }
 
 std::vector<std::string> notes(const Evaluation& e) {
@@ -66,6 +76,16 @@ std::vector<std::string> notes(const Evaluation& e) {
                 "colours are those of ",
                 printable(e.colours)));
   if (e.images.empty()) return all;
+  if (e.sharpened && e.confusion.classes > 1) {
+    const Metrics with = e.sharpened->metrics(), without = e.metrics();
+    const auto change = [](const Ratio& before, const Ratio& after) {
+      return before && after ? str_cat(four_digits(*before), " -> ", four_digits(*after))
+                             : std::string("none");
+    };
+    all.push_back(str_cat("a dense CRF of ", in_words(e.sharpened->crf), ": mean IoU ",
+                          change(without.mean_iou, with.mean_iou), ", pixel accuracy ",
+                          change(without.pixel_accuracy, with.pixel_accuracy)));
+  }
   if (e.confusion.classes == 1)
     all.push_back("with one class nothing could be wrong: there are no scores");
   else if (e.confusion.pixels() == 0)

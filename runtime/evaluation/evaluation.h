@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "layers/networks/preparation.h"
 #include "runtime/metrics/metrics.h"
 #include "weights_tools/metadata.h"
 
@@ -24,6 +25,14 @@ struct BinaryReading {
   ConfusionMatrix confusion{2};            // with 255 as class 1
   ScoreHistogram scores;
   std::vector<ImageScore> images;
+  ConfusionMatrix sharpened{2};  // as Sharpened's
+};
+
+// The same labels behind a dense CRF.
+struct Sharpened {
+  CrfParameters crf;
+  ConfusionMatrix confusion;
+  Metrics metrics() const;
 };
 
 struct Evaluation {
@@ -39,6 +48,7 @@ struct Evaluation {
   std::vector<ImageScore> images;
   std::vector<std::pair<std::string, std::string>> failed;  // name and what was wrong with it
   LabelForms forms;
+  std::optional<Sharpened> sharpened;  // where it was asked for; all else here is without
   // While the run goes on and 255 may still be the foreground; afterwards `binary_masks` says whether it was.
   std::optional<BinaryReading> binary;
   bool binary_masks = false;

@@ -71,13 +71,16 @@ JsonText images_json(const std::vector<std::string>& names, const Evaluation& e)
 
 JsonText in_json(const LabelForms& f) { return json_list({f.colours, f.renumbered, f.other_order}); }
 
-JsonText in_json(const std::optional<BinaryReading>& b) {
+JsonText in_json(const std::optional<BinaryReading>& b, bool sharpened) {
   if (!b) return nullptr;
-  return json_object({{"zeros", std::int64_t{b->zeros}},
-                      {"foreground", std::int64_t{b->foreground}},
-                      {"confusion", json_list(b->confusion.counts)},
-                      {"scores", in_json(b->scores)},
-                      {"images", json_list(b->images, [](const ImageScore& s) { return in_json(s); })}});
+  JsonText out =
+      json_object({{"zeros", std::int64_t{b->zeros}},
+                   {"foreground", std::int64_t{b->foreground}},
+                   {"confusion", json_list(b->confusion.counts)},
+                   {"scores", in_json(b->scores)},
+                   {"images", json_list(b->images, [](const ImageScore& s) { return in_json(s); })}});
+  if (sharpened) add_member(out, "sharpened", json_list(b->sharpened.counts));
+  return out;
 }
 
 // ---- reading; everything may be anything
@@ -183,7 +186,7 @@ struct Reader {
   }
 
   // The images that were scored, as often as `images` has them.
-  void binary(const Json& state, const std::vector<ImageScore>& images,
+  void binary(const Json& state, const std::vector<ImageScore>& images, bool sharpened,
               std::optional<BinaryReading>& b) const {
     const Json& json = member(state, "binary");
     if (json.is_null()) return b.reset();
@@ -199,6 +202,10 @@ struct Reader {
     for (std::size_t i = 0; i < all.size(); ++i)
       b->images.push_back(image(all[i], images[i].name, b->confusion.classes));
     expect_pixels(b->images, b->confusion);
+    if (sharpened) {
+      counts(json, "sharpened", b->sharpened.counts);
+      expect_pixels(b->images, b->sharpened);
+    }
   }
 
   void expect_pixels(const std::vector<ImageScore>& images, const ConfusionMatrix& confusion) const {
@@ -252,14 +259,15 @@ struct Reader {
 
 void save_evaluation(const std::string& path, const RunIdentity& identity,
                      const std::vector<std::string>& names, const Evaluation& e) try {
-  const std::string body = json_object({{"identity", in_json(identity)},
-                                        {"seconds", hex(e.seconds)},
-                                        {"confusion", json_list(e.confusion.counts)},
-                                        {"scores", in_json(e.scores)},
-                                        {"images", images_json(names, e)},
-                                        {"forms", in_json(e.forms)},
-                                        {"binary", in_json(e.binary)}})
-                               .text;
+  JsonText state = json_object({{"identity", in_json(identity)},
+                                {"seconds", hex(e.seconds)},
+                                {"confusion", json_list(e.confusion.counts)},
+                                {"scores", in_json(e.scores)},
+                                {"images", images_json(names, e)},
+                                {"forms", in_json(e.forms)},
+                                {"binary", in_json(e.binary, e.sharpened.has_value())}});
+  if (e.sharpened) add_member(state, "sharpened", json_list(e.sharpened->confusion.counts));
+  const std::string& body = state.text;
   const std::string file = str_cat("{\"atrous_evaluation\": ", format_version, ", \"sha256\": \"",
                                    digest(body), "\",\n\"state\": ", body, "}\n");
   write_file(path, std::as_bytes(std::span(file)));
@@ -283,7 +291,11 @@ void load_evaluation(const std::string& path, const RunIdentity& identity,
   reader.images(state, names, e);
   reader.expect_pixels(e.images, e.confusion);
   reader.forms(state, e.forms);
-  reader.binary(state, e.images, e.binary);
+  reader.binary(state, e.images, e.sharpened.has_value(), e.binary);
+  if (e.sharpened) {
+    reader.counts(state, "sharpened", e.sharpened->confusion.counts);
+    reader.expect_pixels(e.images, e.sharpened->confusion);
+  }
   evaluation = std::move(e);
 } catch (...) {
   rethrow_as_error();

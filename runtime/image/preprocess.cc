@@ -64,6 +64,13 @@ std::string in_words(const Preparation& p) try {
   rethrow_as_error();
 }
 
+std::string in_words(const CrfParameters& p) try {
+  return str_cat(p.iterations, " iterations, Gaussian ", p.gaussian.weight, ',', p.gaussian.xy, ", bilateral ",
+                 p.bilateral.weight, ',', p.bilateral.xy, ',', p.bilateral.rgb);
+} catch (...) {
+  rethrow_as_error();
+}
+
 void normalise(const Image& image, const Preparation& preparation, View out) try {
   check(image, "normalise");
   const Shape expected{1, image.height, image.width, 3};

@@ -27,6 +27,9 @@ std::string in_words(const ResizeRule&);
 // Without its resize rule: "RGB of 0 to 1, mean 0.485, 0.456, 0.406, std 0.229, 0.224, 0.225".
 std::string in_words(const Preparation&);
 
+// "10 iterations, Gaussian 3,1, bilateral 4,67,3"
+std::string in_words(const CrfParameters&);
+
 // RGB bytes through that table. `out` is [1, height, width, 3], or higher and wider: then zeros lie below and
 // to the right. Its pitch may be wider than 3; what lies between pixels is left alone. The resize rule is not
 // applied here: see apply() in resize.h. Error(invalid_argument) with both shapes where the picture does not

@@ -126,13 +126,6 @@ Tensor of_two_classes(const Tensor& logit) {
   return out;
 }
 
-// What sharp_label() takes, about.
-std::size_t sharpening_bytes(std::int64_t height, std::int64_t width, const Model& model) {
-  const std::int64_t classes = std::max<std::int64_t>(model.logits(), 2);
-  return dense_crf_bytes(height * width, classes) +
-         static_cast<std::size_t>(checked_elements({1, height, width, classes})) * sizeof(float);
-}
-
 // Another network's labels would be named and coloured by this model's classes.
 void check_runs(const Session& session, const Model& model) {
   if (&session.program() != model.program.get())
@@ -206,6 +199,14 @@ void labels_of(ConstView probabilities, std::optional<double> threshold, std::sp
   rethrow_as_error();
 }
 
+std::size_t sharp_label_bytes(const Model& model, std::int64_t height, std::int64_t width) try {
+  const std::int64_t classes = std::max<std::int64_t>(model.logits(), 2);
+  return dense_crf_bytes(height * width, classes) +
+         static_cast<std::size_t>(checked_elements({1, height, width, classes})) * sizeof(float);
+} catch (...) {
+  rethrow_as_error();
+}
+
 LabelMap sharp_label(Session& session, const Model& model, std::int64_t n, const Image& under,
                      const CrfParameters& crf, std::vector<float>* confidence, const std::string& output,
                      std::optional<double> threshold, Upsampling upsampling) try {
@@ -241,8 +242,8 @@ Segmentation segment(Session& session, const Model& model, const Image& photo,
   const Shape input = input_shape(rule, photo);
   // A CRF's work and its probabilities count from the start: too large is known before anything is made.
   const std::size_t crf_bytes = !options.crf ? 0
-                                : at_input   ? sharpening_bytes(input.h, input.w, model)
-                                             : sharpening_bytes(photo.height, photo.width, model);
+                                : at_input   ? sharp_label_bytes(model, input.h, input.w)
+                                             : sharp_label_bytes(model, photo.height, photo.width);
   const SetAside copies(
       session, crf_bytes + (as_it_is ? 0 : apply_bytes(rule, photo.width, photo.height, photo.channels)));
   session.reserve(input);

@@ -76,6 +76,10 @@ LabelMap sharp_label(Session&, const Model&, std::int64_t n, const Image& under,
                      std::vector<float>* confidence, const std::string& output = "out",
                      std::optional<double> threshold = {}, Upsampling = Upsampling::bilinear);
 
+// What sharp_label() takes at that size where a lattice has as many vertices as pixels: to be set aside
+// (Session::set_aside) before the run, so that the run leaves room for it.
+std::size_t sharp_label_bytes(const Model&, std::int64_t height, std::int64_t width);
+
 // The most probable class of each pixel of 1 x H x W x C, or with a threshold class 1 of two where its
 // probability is above that; its probability too unless `confidence` is empty. Error(invalid_argument) unless
 // both hold H * W, for a threshold without two classes, and for more classes than a label holds.
