@@ -25,6 +25,7 @@ Metadata example() {
   m.preparation.resize = {.kind = ResizeRule::Kind::exact, .width = 480, .height = 360, .center_crop = 224};
   m.decision = Decision::softmax;
   m.background = 2;
+  m.crf = CrfParameters{.iterations = 7, .gaussian = {0.1f, 2}, .bilateral = {5, 61.5f, 0.3f}};
   m.source = "model.pth";
   m.source_sha256 = Bytes(64, 'a');
   m.self_test = SelfTest{.height = 65,
@@ -56,6 +57,7 @@ TEST_CASE("metadata comes back to the bit") {
   CHECK(back->preparation == m.preparation);
   CHECK(back->decision == m.decision);
   CHECK(back->background == m.background);
+  CHECK(back->crf == m.crf);
   CHECK(back->source == m.source);
   CHECK(back->source_sha256 == m.source_sha256);
   CHECK(back->self_test == m.self_test);
@@ -206,6 +208,17 @@ TEST_CASE("bad metadata is refused by its key") {
       {"answer", "is neither softmax nor sigmoid: relu", "relu"},
       {"answer", "is neither softmax nor sigmoid", ""},
       {"answer", "is neither softmax nor sigmoid", "Sigmoid"},
+      {"crf", "is not JSON", "10}"},
+      {"crf", "iterations", R"({"gaussian": [3, 1], "bilateral": [4, 67, 3]})"},
+      {"crf", "outside 0 to 1000", R"({"iterations": 1001, "gaussian": [3, 1], "bilateral": [4, 67, 3]})"},
+      {"crf gaussian", "has 1 numbers, expected 2",
+       R"({"iterations": 10, "gaussian": [3], "bilateral": [4, 67, 3]})"},
+      {"crf bilateral", "4 entries, more than 3",
+       R"({"iterations": 10, "gaussian": [3, 1], "bilateral": [4, 67, 3, 3]})"},
+      {"crf bilateral", "is not a number",
+       R"({"iterations": 10, "gaussian": [3, 1], "bilateral": [4, 67, "3"]})"},
+      {"crf", "standard deviation of 0, expected 0.01",
+       R"({"iterations": 10, "gaussian": [3, 0], "bilateral": [4, 67, 3]})"},
       {"background", "is class 3 of 3", "3"},
       {"background", "is -1, outside 0 to 255", "-1"},
       {"background", "is 256, outside", "256"},

@@ -207,6 +207,73 @@ TEST_CASE("dense CRF: Potts' model is the diagonal and the matrix of as many equ
   CHECK(most_apart(q_of(photo, p, options), potts) <= 1e-6);
 }
 
+TEST_CASE("dense CRF: logits are what their softmax is") {
+  Random random(17);
+  const Image photo = drawn_photo(23, 19, random);
+  Tensor logits({1, 19, 23, 5});
+  for (float& x : logits.values()) x = static_cast<float>(pick(random, -9000, 9000)) / 1000.f;
+  const CrfOptions options{.parameters = {.iterations = 3}};
+  CrfOptions from_logits = options;
+  from_logits.logits = true;
+  CHECK(most_apart(q_of(photo, logits, from_logits), q_of(photo, softmax_of(logits), options)) <= 2e-6);
+}
+
+TEST_CASE("dense CRF: a view with gaps between pixels is sharpened in place, and the gaps stay") {
+  Random random(19);
+  const Image photo = drawn_photo(13, 11, random);
+  const Tensor p = drawn_probabilities({1, 11, 13, 3}, random);
+  const CrfOptions options{.parameters = {.iterations = 2}};
+  const Tensor expected = q_of(photo, p, options);
+  Tensor wide({1, 11, 13, 5});
+  for (std::int64_t i = 0; i < 11 * 13; ++i)
+    for (std::int64_t c = 0; c < 5; ++c) wide.data()[5 * i + c] = c < 3 ? p.data()[3 * i + c] : 7.f;
+  dense_crf(photo, {wide.data(), {1, 11, 13, 3}, 5}, options);
+  for (std::int64_t i = 0; i < 11 * 13; ++i)
+    for (std::int64_t c = 0; c < 5; ++c)
+      CHECK(wide.data()[5 * i + c] == (c < 3 ? expected.data()[3 * i + c] : 7.f));
+}
+
+// Where kernels are so narrow that no pixel hears of another, each hears itself: K is the identity, and
+// Q = softmax(log p + (sum of weights) Q) again and again. The lattice's keys then take more than 64 bits.
+TEST_CASE("dense CRF: pixels that are alone hear themselves") {
+  Random random(23);
+  const Image photo = drawn_photo(40, 30, random);
+  const Tensor p = drawn_probabilities({1, 30, 40, 3}, random);
+  const CrfOptions options{
+      .parameters = {.iterations = 4, .gaussian = {0.5f, 0.02f}, .bilateral = {0.75f, 0.02f, 0.02f}}};
+  const Tensor q = q_of(photo, p, options);
+  double apart = 0;
+  for (std::int64_t i = 0; i < 30 * 40; ++i) {
+    double here[3], u[3];
+    for (int c = 0; c < 3; ++c) here[c] = u[c] = static_cast<double>(p.data()[3 * i + c]);
+    for (int iteration = 0; iteration < 4; ++iteration) {
+      double sum = 0;
+      for (int c = 0; c < 3; ++c) sum += here[c] = u[c] * std::exp(1.25 * here[c]);
+      for (double& x : here) x /= sum;
+    }
+    for (int c = 0; c < 3; ++c)
+      apart = std::max(apart, std::abs(here[c] - static_cast<double>(q.data()[3 * i + c])));
+  }
+  CHECK(apart <= 2e-6);
+}
+
+TEST_CASE("dense CRF: no more memory than there may be, and the probabilities are then as they were") {
+  Random random(29);
+  const Image photo = drawn_photo(64, 48, random);
+  const Tensor p = drawn_probabilities({1, 48, 64, 3}, random);
+  Tensor q(p.shape());
+  std::ranges::copy(p.values(), q.data());
+  CrfOptions options{.memory_limit = 1000};
+  CHECK(contains(error_of(ErrorCode::limit, [&] { dense_crf(photo, q.view(), options); }),
+                 "more than 0 vertices"));
+  options.memory_limit = dense_crf_bytes(48 * 64, 3) / 2;
+  CHECK(contains(error_of(ErrorCode::limit, [&] { dense_crf(photo, q.view(), options); }), "vertices"));
+  CHECK(most_apart(q, p) == 0);
+  options.memory_limit = 16 * dense_crf_bytes(48 * 64, 3);
+  dense_crf(photo, q.view(), options);
+  CHECK(most_apart(q, q_of(photo, p, {})) == 0);
+}
+
 TEST_CASE("dense CRF: what cannot be is refused") {
   Random random(13);
   const Image photo = drawn_photo(6, 5, random);
@@ -219,7 +286,8 @@ TEST_CASE("dense CRF: what cannot be is refused") {
   CHECK(contains(refusal(photo, p, {.compatibility = {1, 2}}), "2 numbers for 3 classes"));
   CHECK(contains(refusal(photo, p, {.parameters = {.iterations = -1}}), "-1 iterations"));
   CHECK(contains(refusal(photo, p, {.parameters = {.gaussian = {3, 0}}}), "standard deviation of 0"));
-  CHECK(contains(refusal(photo, p, {.parameters = {.bilateral = {std::nanf(""), 67, 3}}}), "a finite number"));
+  CHECK(
+      contains(refusal(photo, p, {.parameters = {.bilateral = {std::nanf(""), 67, 3}}}), "a finite number"));
   Tensor broken = drawn_probabilities({1, 5, 6, 3}, random);
   broken.values()[4] = std::nanf("");
   CHECK(contains(refusal(photo, broken, {}), "class 1 at pixel 1"));
