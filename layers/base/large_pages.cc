@@ -1,5 +1,6 @@
 #include "layers/base/large_pages.h"
 
+#include <cstdint>
 #include <new>
 
 #ifdef __linux__
@@ -10,23 +11,22 @@ namespace atrous {
 
 namespace {
 
-constexpr std::size_t page = std::size_t{1} << 21;
-
-std::align_val_t alignment_of(std::size_t bytes) {
-  return std::align_val_t{bytes < page ? std::size_t{64} : page};
-}
+constexpr std::align_val_t alignment{64};
 
 }  // namespace
 
 void* allocate_large(std::size_t bytes) {
-  void* memory = ::operator new[](bytes, alignment_of(bytes), std::nothrow);
+  void* memory = ::operator new[](bytes, alignment, std::nothrow);
 #ifdef __linux__
   // A system without such pages says no, and nothing is lost.
-  if (memory && bytes >= page) madvise(memory, bytes / page * page, MADV_HUGEPAGE);
+  constexpr std::uintptr_t page = std::uintptr_t{1} << 21;
+  const auto begin = reinterpret_cast<std::uintptr_t>(memory);
+  const std::uintptr_t first = (begin + page - 1) & ~(page - 1), last = (begin + bytes) & ~(page - 1);
+  if (memory && first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
 #endif
   return memory;
 }
 
-void free_large(void* memory, std::size_t bytes) { ::operator delete[](memory, alignment_of(bytes)); }
+void free_large(void* memory) { ::operator delete[](memory, alignment); }
 
 }  // namespace atrous

@@ -9,10 +9,10 @@
 
 namespace atrous {
 
-// Uninitialised memory, aligned to 64 bytes at least; nullptr where there is none. Nothing but what is
+// Uninitialised memory, aligned to 64 bytes; nullptr where there is none. Nothing but what is
 // touched is taken from the system: the whole pages are asked for within the memory.
 void* allocate_large(std::size_t bytes);
-void free_large(void* memory, std::size_t bytes);
+void free_large(void* memory);
 
 // An allocator of std::vector that leaves numbers uninitialised where no value is given.
 template <class T>
@@ -26,7 +26,7 @@ struct LargeAllocator {
     if (void* p = allocate_large(n * sizeof(T))) return static_cast<T*>(p);
     throw std::bad_alloc();
   }
-  void deallocate(T* p, std::size_t n) { free_large(p, n * sizeof(T)); }
+  void deallocate(T* p, std::size_t) { free_large(p); }
   template <class U, class... Arguments>
   void construct(U* at, Arguments&&... arguments) {
     if constexpr (sizeof...(Arguments) == 0) {

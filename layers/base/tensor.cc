@@ -43,13 +43,13 @@ ConstView image_of(ConstView batch, std::int64_t n) try {
   rethrow_as_error();
 }
 
-void Buffer::Free::operator()(std::byte* p) const { free_large(p, bytes); }
+void Buffer::Free::operator()(std::byte* p) const { free_large(p); }
 
 Buffer::Buffer(std::size_t bytes) : size_(bytes) {
   if (bytes == 0) return;
   void* p = allocate_large(bytes);
   if (!p) throw OutOfMemory(bytes);
-  data_ = {static_cast<std::byte*>(p), Free{bytes}};
+  data_.reset(static_cast<std::byte*>(p));
 }
 
 Tensor::Tensor(const Shape& shape)

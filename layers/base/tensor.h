@@ -63,9 +63,6 @@ class Buffer {
 
  private:
   struct Free {
-    Free() : bytes(0) {}
-    explicit Free(std::size_t bytes) : bytes(bytes) {}
-    std::size_t bytes;
     void operator()(std::byte*) const;
   };
   std::unique_ptr<std::byte[], Free> data_;
