@@ -27,7 +27,7 @@ struct CrfArguments {
 
 void add_crf_options(Verb&, CrfArguments&, const std::string& group);
 
-// What ran, for JSON.
+// The parameters that ran, for JSON.
 JsonText crf_json(const CrfParameters&);
 
 }  // namespace atrous::cli

@@ -127,10 +127,12 @@ void Session::set_aside(std::size_t bytes) try {
   rethrow_as_error();
 }
 
-std::size_t Session::room() const {
+std::size_t Session::room() const try {
   if (memory_limit_ == 0) return std::numeric_limits<std::size_t>::max();
   const std::size_t taken = program_->packed_bytes() + arena_bytes_ + scratch_.size() + aside_;
   return memory_limit_ - std::min(memory_limit_, taken);
+} catch (...) {
+  rethrow_as_error();
 }
 
 // The most that scratch() can give.

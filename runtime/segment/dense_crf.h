@@ -23,11 +23,11 @@ enum class CrfNormalisation { none, before, after, symmetric };
 
 struct CrfOptions {
   CrfParameters parameters = {};
-  bool logits = false;  // what is given are logits: probabilities are their softmax
+  bool logits = false;  // the values are logits, whose softmax is the probabilities
   CrfNormalisation normalisation = CrfNormalisation::symmetric;
-  // What classes do to each other, in the weights' place for both kernels: empty for Potts' model, one number
-  // for each class (a diagonal), or classes x classes, of which the symmetric part counts. As the authors'
-  // code takes them: costs, so that equal classes attract each other where their number is negative.
+  // Compatibility: what classes do to each other, in the weights' place for both kernels: empty for Potts'
+  // model, one number for each class (a diagonal), or classes x classes, of which the symmetric part counts.
+  // Numbers are costs, as in the authors' code: equal classes attract each other where theirs is negative.
   std::vector<float> compatibility = {};
   // The authors' code for SSE takes pixels in fours, and where their number is no multiple of four the
   // missing ones lie at the origin: empty vertices, which carry blur. Differences of up to 2e-4.

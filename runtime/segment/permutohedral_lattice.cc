@@ -85,8 +85,7 @@ class Vertices {
     std::uint32_t number = none;
   };
 
-  // All of them by key, which has so many bits: a radix sort in the memory of the slots. Nothing else is
-  // left.
+  // Vertices by key, which has so many bits: a radix sort in the memory of the slots. Nothing else is left.
   LargeVector<Slot> sorted(int bits) && {
     const std::size_t count = keys_.size();
     LargeVector<Slot> other(count);
@@ -109,7 +108,7 @@ class Vertices {
   }
 
  private:
-  // That of the key, or the empty one where the key would be.
+  // Slot of the key, or the empty one where the key would be.
   std::size_t slot_of(Key key, std::uint64_t hash) const {
     std::size_t at = hash & (slots_.size() - 1);
     while (slots_[at].number != none && slots_[at].key != key) at = (at + 1) & (slots_.size() - 1);
@@ -158,7 +157,7 @@ struct Range {
   float low = 0, high = 0;
 };
 
-// Those of all vertices that pixels touch and of their neighbours.
+// Coordinates of all vertices that pixels touch and of their neighbours.
 Coordinates coordinates_of(std::span<const float> features, int d, std::int64_t pixels, const float* scale,
                            const CrfRows& rows) {
   std::array<Range, most_coordinates> ranges{};  // with 0, where pixels that are not there lie
@@ -325,7 +324,7 @@ PermutohedralLattice::PermutohedralLattice(std::span<const float> features, int 
   list_chains(after, threads);
 }
 
-// By vertex, its pixels in order.
+// Sources by vertex, its pixels in order.
 void PermutohedralLattice::list_sources(std::size_t vertices, int threads) {
   const std::int64_t corners = dimensions_ + 1,
                      parts = std::clamp<std::int64_t>(pixels_ / pixels_of_part, 1,

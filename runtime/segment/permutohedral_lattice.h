@@ -25,8 +25,9 @@ namespace atrous {
 class PermutohedralLattice {
  public:
   static constexpr int most_dimensions = 5;
-  // What it takes beside its vertices; of each vertex: where its sources begin and its places in chains; and
-  // while it is made: keys, slots that grow by doubling, in as many parts as threads, and neighbours.
+  // Bytes of a lattice beside its vertices; of a vertex: where its sources begin and its places in chains;
+  // and of a vertex while the lattice is made: keys, slots that grow by doubling, in parts of threads,
+  // neighbours.
   static std::size_t bytes(int dimensions, std::int64_t pixels);
   static constexpr std::size_t bytes_of_vertex = 4 + 6 * 6, building_bytes_of_vertex = 400;
 
@@ -50,7 +51,7 @@ class PermutohedralLattice {
   // Splat and blur: values [pixels][stride] to vertices [vertices()][stride].
   void spread(const float* values, std::int64_t stride, float* vertices, int threads) const;
 
-  // What update() of layers/cpu/tiles/crf_rows.h slices; its sum's scale is left to the caller.
+  // The message that update() of layers/cpu/tiles/crf_rows.h slices; its sum's scale is left to the caller.
   CrfMessage message(const float* vertices) const;
 
   struct Coordinate;

@@ -18,19 +18,19 @@ struct CrfSource {
   float weight;
 };
 
-// Where a block of pixels lies in the lattice of d dimensions, for pixel i and each of d + 1 coordinates c:
-// the nearest point of the lattice whose coordinates are multiples of d + 1, the coordinate that comes r-th
-// when they are sorted by how far the pixel lies beyond that point, the largest first, and how near the pixel
-// is to corner r of its simplex (barycentric coordinates).
+// Simplexes of a lattice of d dimensions that a block of pixels lies in, for pixel i and each of d + 1
+// coordinates c: the nearest point of the lattice whose coordinates are multiples of d + 1, the coordinate
+// that comes r-th when they are sorted by how far the pixel lies beyond that point, the largest first, and
+// how near the pixel is to corner r of its simplex (barycentric coordinates).
 constexpr std::int64_t crf_block = 64;
 struct CrfSimplexes {
   std::int32_t nearest[6][crf_block], sorted[6][crf_block];
   float weights[6][crf_block];
 };
 
-// What a pixel hears through one lattice: factor * sum over its corners of weight * row of the vertex. The
-// sum is scaled by `scale`, or multiplied by `diagonal` [stride] or by `matrix` [classes][stride], whichever
-// is there.
+// Message that a pixel hears through one lattice: factor * sum over its corners of weight * row of the
+// vertex. The sum is scaled by `scale`, or multiplied by `diagonal` [stride] or by `matrix`
+// [classes][stride], whichever is there.
 struct CrfMessage {
   const float* vertices;       // [vertex][stride]
   const std::uint32_t* index;  // [pixel][corners]
@@ -40,7 +40,7 @@ struct CrfMessage {
   const float *diagonal, *matrix;
 };
 
-// What a pixel says of itself: `classes` logarithms, those of the next pixel `pitch` floats on. Memory up to
+// Evidence of a pixel itself: `classes` logarithms, those of the next pixel `pitch` floats on. Memory up to
 // `end` may be read.
 struct CrfEvidence {
   const float *logarithms, *end;
