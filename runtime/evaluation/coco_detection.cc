@@ -42,7 +42,7 @@ struct CategoryMatches {
 };
 
 // A box or a mask.
-struct Shape {
+struct CocoShape {
   CocoBox box{};
   std::vector<CocoSpan> spans;
   double area = 0;
@@ -61,7 +61,7 @@ double box_iou(const CocoBox& detection, const CocoBox& truth, bool crowd) {
   return common / (crowd ? area : area + truth[2] * truth[3] - common);
 }
 
-double mask_iou(const Shape& detection, const Shape& truth, bool crowd, CocoWork& work) {
+double mask_iou(const CocoShape& detection, const CocoShape& truth, bool crowd, CocoWork& work) {
   constexpr std::uint64_t span_work = 4;
   if (box_overlap(detection.box, truth.box) == 0) return 0;
   work.take(span_work * (detection.spans.size() + truth.spans.size()));
@@ -79,20 +79,20 @@ void check_box(const CocoBox& box) {
   }
 }
 
-Shape box_shape(const CocoBox& box) {
+CocoShape box_shape(const CocoBox& box) {
   check_box(box);
   return {box, {}, box[2] * box[3]};
 }
 
-Shape mask_shape(const CocoMask& mask, const CocoImage& image, CocoWork& work) {
-  Shape shape;
+CocoShape mask_shape(const CocoMask& mask, const CocoImage& image, CocoWork& work) {
+  CocoShape shape;
   shape.spans = coco_spans(mask, image.width, image.height, work);
   shape.box = coco_box_around(shape.spans, image.height);
   shape.area = static_cast<double>(coco_area(shape.spans));
   return shape;
 }
 
-Shape shape_of(const CocoAnnotation& a, const CocoImage& image, CocoGeometry geometry, CocoWork& work) {
+CocoShape shape_of(const CocoAnnotation& a, const CocoImage& image, CocoGeometry geometry, CocoWork& work) {
   if (!std::isfinite(a.area)) fail(ErrorCode::invalid_argument, "its area is ", a.area);
   if (geometry == CocoGeometry::boxes) {
     if (!a.box) fail(ErrorCode::malformed, "there is no bbox");
@@ -103,10 +103,10 @@ Shape shape_of(const CocoAnnotation& a, const CocoImage& image, CocoGeometry geo
 }
 
 // The area is the box's wherever there is one.
-Shape shape_of(const CocoDetection& d, const CocoImage& image, CocoGeometry geometry, CocoWork& work) {
+CocoShape shape_of(const CocoDetection& d, const CocoImage& image, CocoGeometry geometry, CocoWork& work) {
   if (geometry == CocoGeometry::boxes && d.box) return box_shape(*d.box);
   if (d.mask) {
-    Shape shape = mask_shape(*d.mask, image, work);
+    CocoShape shape = mask_shape(*d.mask, image, work);
     if (d.box) shape.area = box_shape(*d.box).area;
     return shape;
   }
@@ -114,17 +114,17 @@ Shape shape_of(const CocoDetection& d, const CocoImage& image, CocoGeometry geom
   check_box(*d.box);
   CocoMask rectangle;
   rectangle.polygons.push_back(coco_fifths(coco_box_corners(*d.box)));
-  Shape shape = mask_shape(rectangle, image, work);
+  CocoShape shape = mask_shape(rectangle, image, work);
   shape.area = (*d.box)[2] * (*d.box)[3];
   return shape;
 }
 
 // Where something is: indices into the images and categories.
-struct Place {
+struct CocoPlace {
   std::size_t image = 0, category = 0, index = 0;
 };
 
-bool is_before(const Place& a, const Place& b) {
+bool is_before(const CocoPlace& a, const CocoPlace& b) {
   return a.image != b.image ? a.image < b.image : a.category < b.category;
 }
 
@@ -136,14 +136,14 @@ std::size_t index_of(const std::vector<Value>& values, std::int64_t id) {
 }
 
 // Truths and detections of one category in one image.
-struct Group {
+struct CocoGroup {
   const CocoImage& image;
-  std::span<const Place> truths, detections;  // detections by descending score
+  std::span<const CocoPlace> truths, detections;  // detections by descending score
 };
 
-class Measurement {
+class CocoMeasurement {
  public:
-  Measurement(const CocoAnnotations& truth, const CocoResults& results, CocoGeometry geometry)
+  CocoMeasurement(const CocoAnnotations& truth, const CocoResults& results, CocoGeometry geometry)
       : truth_(truth), results_(results), geometry_(geometry), matches_(truth.categories.size()) {}
 
   CocoScores measure() {
@@ -157,23 +157,23 @@ class Measurement {
   void place_truths();
   void place_detections();
   void match_all();
-  void match(const Group&, CocoWork&);
-  std::vector<Shape> truth_shapes(const Group&, CocoWork&) const;
-  std::vector<Shape> detection_shapes(const Group&, CocoWork&) const;
+  void match(const CocoGroup&, CocoWork&);
+  std::vector<CocoShape> truth_shapes(const CocoGroup&, CocoWork&) const;
+  std::vector<CocoShape> detection_shapes(const CocoGroup&, CocoWork&) const;
   CocoScores scores();
 
   const CocoAnnotations& truth_;
   const CocoResults& results_;
   const CocoGeometry geometry_;
-  std::vector<Place> truths_, detections_;
+  std::vector<CocoPlace> truths_, detections_;
   std::vector<CategoryMatches> matches_;
   CocoScores scores_;
 };
 
-void Measurement::place_truths() {
+void CocoMeasurement::place_truths() {
   for (std::size_t i = 0; i < truth_.annotations.size(); ++i) {
     const CocoAnnotation& a = truth_.annotations[i];
-    const Place place{index_of(truth_.images, a.image), index_of(truth_.categories, a.category), i};
+    const CocoPlace place{index_of(truth_.images, a.image), index_of(truth_.categories, a.category), i};
     if (place.image == truth_.images.size() || place.category == truth_.categories.size()) continue;
     truths_.push_back(place);
     ++(a.crowd ? scores_.crowds : scores_.truths);
@@ -182,13 +182,13 @@ void Measurement::place_truths() {
   std::ranges::stable_sort(truths_, is_before);
 }
 
-void Measurement::place_detections() {
+void CocoMeasurement::place_detections() {
   const std::vector<CocoDetection>& all = results_.detections;
   for (std::size_t i = 0; i < all.size(); ++i) {
     const CocoDetection& d = all[i];
     if (!std::isfinite(d.score))
       fail(ErrorCode::invalid_argument, results_.path, ": result ", i + 1, ": its score is ", d.score);
-    const Place place{index_of(truth_.images, d.image), index_of(truth_.categories, d.category), i};
+    const CocoPlace place{index_of(truth_.images, d.image), index_of(truth_.categories, d.category), i};
     if (place.image == truth_.images.size())
       fail(ErrorCode::mismatch, results_.path, ": result ", i + 1, " is of image ", d.image,
            ", which is not in ", truth_.path);
@@ -198,40 +198,40 @@ void Measurement::place_detections() {
       detections_.push_back(place);
   }
   scores_.detections = detections_.size();
-  std::ranges::stable_sort(detections_, [&all](const Place& a, const Place& b) {
+  std::ranges::stable_sort(detections_, [&all](const CocoPlace& a, const CocoPlace& b) {
     if (is_before(a, b) || is_before(b, a)) return is_before(a, b);
     return all[a.index].score > all[b.index].score;
   });
 }
 
 // Takes what is at `place` off the front of `rest`.
-std::span<const Place> take_group(std::span<const Place>& rest, const Place& place) {
+std::span<const CocoPlace> take_group(std::span<const CocoPlace>& rest, const CocoPlace& place) {
   std::size_t count = 0;
   while (count < rest.size() && rest[count].image == place.image && rest[count].category == place.category)
     ++count;
-  const std::span<const Place> group = rest.first(count);
+  const std::span<const CocoPlace> group = rest.first(count);
   rest = rest.subspan(count);
   return group;
 }
 
-void Measurement::match_all() {
-  std::span<const Place> truths = truths_, detections = detections_;
+void CocoMeasurement::match_all() {
+  std::span<const CocoPlace> truths = truths_, detections = detections_;
   CocoWork work;
   for (std::size_t image = 0; !truths.empty() || !detections.empty();) {
     const bool truth_next =
         detections.empty() || (!truths.empty() && !is_before(detections.front(), truths.front()));
-    const Place next = truth_next ? truths.front() : detections.front();
+    const CocoPlace next = truth_next ? truths.front() : detections.front();
     if (next.image != image) work = {};
     image = next.image;
-    Group group{truth_.images[image], take_group(truths, next), take_group(detections, next)};
+    CocoGroup group{truth_.images[image], take_group(truths, next), take_group(detections, next)};
     group.detections = group.detections.first(std::min(group.detections.size(), detections_limit));
     match(group, work);
   }
 }
 
-std::vector<Shape> Measurement::truth_shapes(const Group& group, CocoWork& work) const {
-  std::vector<Shape> shapes;
-  for (const Place& place : group.truths) {
+std::vector<CocoShape> CocoMeasurement::truth_shapes(const CocoGroup& group, CocoWork& work) const {
+  std::vector<CocoShape> shapes;
+  for (const CocoPlace& place : group.truths) {
     const CocoAnnotation& a = truth_.annotations[place.index];
     try {
       shapes.push_back(shape_of(a, group.image, geometry_, work));
@@ -242,9 +242,9 @@ std::vector<Shape> Measurement::truth_shapes(const Group& group, CocoWork& work)
   return shapes;
 }
 
-std::vector<Shape> Measurement::detection_shapes(const Group& group, CocoWork& work) const {
-  std::vector<Shape> shapes;
-  for (const Place& place : group.detections) {
+std::vector<CocoShape> CocoMeasurement::detection_shapes(const CocoGroup& group, CocoWork& work) const {
+  std::vector<CocoShape> shapes;
+  for (const CocoPlace& place : group.detections) {
     try {
       shapes.push_back(shape_of(results_.detections[place.index], group.image, geometry_, work));
     } catch (const Error& error) {
@@ -255,7 +255,7 @@ std::vector<Shape> Measurement::detection_shapes(const Group& group, CocoWork& w
 }
 
 // A truth as the matching takes it, those that count first.
-struct Candidate {
+struct CocoCandidate {
   std::size_t truth = 0;
   bool ignored = false, crowd = false;
   std::int64_t id = 0;
@@ -265,12 +265,12 @@ struct Candidate {
 constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
 
 // The candidate that a detection of these IoUs is matched to, or none.
-std::size_t best_match(std::span<const Candidate> candidates, std::span<const double> ious,
+std::size_t best_match(std::span<const CocoCandidate> candidates, std::span<const double> ious,
                        double threshold) {
   double best = std::min(threshold, 1 - 1e-10);
   std::size_t found = none;
   for (std::size_t i = 0; i < candidates.size(); ++i) {
-    const Candidate& c = candidates[i];
+    const CocoCandidate& c = candidates[i];
     if (c.taken && !c.crowd) continue;
     if (found != none && !candidates[found].ignored && c.ignored) break;
     if (ious[c.truth] < best) continue;
@@ -280,8 +280,8 @@ std::size_t best_match(std::span<const Candidate> candidates, std::span<const do
   return found;
 }
 
-void Measurement::match(const Group& group, CocoWork& work) {
-  const std::vector<Shape> truths = truth_shapes(group, work), detections = detection_shapes(group, work);
+void CocoMeasurement::match(const CocoGroup& group, CocoWork& work) {
+  const std::vector<CocoShape> truths = truth_shapes(group, work), detections = detection_shapes(group, work);
   std::vector<double> ious(truths.size() * detections.size());
   for (std::size_t d = 0; d < detections.size(); ++d)
     for (std::size_t t = 0; t < truths.size(); ++t) {
@@ -290,7 +290,7 @@ void Measurement::match(const Group& group, CocoWork& work) {
                                         ? box_iou(detections[d].box, truths[t].box, crowd)
                                         : mask_iou(detections[d], truths[t], crowd, work);
     }
-  const Place& place = group.truths.empty() ? group.detections.front() : group.truths.front();
+  const CocoPlace& place = group.truths.empty() ? group.detections.front() : group.truths.front();
   CategoryMatches& matches = matches_[place.category];
   std::vector<MatchedDetection> rows(detections.size());
   for (std::size_t d = 0; d < rows.size(); ++d) {
@@ -298,16 +298,16 @@ void Measurement::match(const Group& group, CocoWork& work) {
     rows[d].rank = d;
   }
   for (std::size_t area = 0; area < area_count; ++area) {
-    std::vector<Candidate> candidates;
+    std::vector<CocoCandidate> candidates;
     for (std::size_t t = 0; t < truths.size(); ++t) {
       const CocoAnnotation& a = truth_.annotations[group.truths[t].index];
       const bool ignored = a.crowd || is_outside(a.area, area_ranges[area]);
       matches.truths[area] += !ignored;
       candidates.push_back({t, ignored, a.crowd, a.id});
     }
-    std::ranges::stable_sort(candidates, {}, &Candidate::ignored);
+    std::ranges::stable_sort(candidates, {}, &CocoCandidate::ignored);
     for (std::size_t t = 0; t < thresholds.size(); ++t) {
-      for (Candidate& c : candidates) c.taken = false;
+      for (CocoCandidate& c : candidates) c.taken = false;
       for (std::size_t d = 0; d < rows.size(); ++d) {
         const std::size_t found =
             best_match(candidates, std::span(ious).subspan(d * truths.size(), truths.size()), thresholds[t]);
@@ -324,14 +324,14 @@ void Measurement::match(const Group& group, CocoWork& work) {
 }
 
 // Precision by recall, and the recall that all detections reach together.
-struct Curve {
+struct CocoCurve {
   double recall = 0;
   std::array<double, points> precision{};
 };
 
 // `detections` by descending score; those of rank `most` and above are left out.
-Curve curve_of(std::span<const MatchedDetection> detections, std::size_t truths, std::size_t area,
-               std::size_t threshold, std::size_t most) {
+CocoCurve curve_of(std::span<const MatchedDetection> detections, std::size_t truths, std::size_t area,
+                   std::size_t threshold, std::size_t most) {
   std::vector<double> recalls, precisions;
   double right = 0, wrong = 0;
   for (const MatchedDetection& d : detections) {
@@ -340,7 +340,7 @@ Curve curve_of(std::span<const MatchedDetection> detections, std::size_t truths,
     recalls.push_back(right / static_cast<double>(truths));
     precisions.push_back(right / (wrong + right + std::numeric_limits<double>::epsilon()));
   }
-  Curve curve;
+  CocoCurve curve;
   if (recalls.empty()) return curve;
   curve.recall = recalls.back();
   for (std::size_t i = precisions.size() - 1; i > 0; --i)
@@ -353,23 +353,23 @@ Curve curve_of(std::span<const MatchedDetection> detections, std::size_t truths,
   return curve;
 }
 
-struct Mean {
+struct CocoMean {
   double sum = 0;
   std::size_t count = 0;
   void add(double value) {
     sum += value;
     ++count;
   }
-  void add(const Curve& curve) {
+  void add(const CocoCurve& curve) {
     for (const double p : curve.precision) add(p);
   }
   double value() const { return count > 0 ? sum / static_cast<double>(count) : -1; }
 };
 
 // Of one range of areas and one number of detections.
-struct Means {
-  Mean ap, ap50, ap75, ar;
-  void add(const Curve& curve, std::size_t threshold) {
+struct CocoMeans {
+  CocoMean ap, ap50, ap75, ar;
+  void add(const CocoCurve& curve, std::size_t threshold) {
     ap.add(curve);
     if (threshold == threshold50) ap50.add(curve);
     if (threshold == threshold75) ap75.add(curve);
@@ -377,19 +377,19 @@ struct Means {
   }
 };
 
-CocoScores Measurement::scores() {
-  std::array<Means, area_count> of_area;
-  Means with1, with10;
+CocoScores CocoMeasurement::scores() {
+  std::array<CocoMeans, area_count> of_area;
+  CocoMeans with1, with10;
   for (std::size_t c = 0; c < matches_.size(); ++c) {
     CategoryMatches& m = matches_[c];
     std::ranges::stable_sort(m.detections, std::ranges::greater(), &MatchedDetection::score);
     CocoCategoryScore score{truth_.categories[c].id, truth_.categories[c].name, m.truths[all_areas],
                             m.detections.size()};
-    Means own;
+    CocoMeans own;
     for (std::size_t t = 0; t < thresholds.size(); ++t) {
       for (std::size_t area = 0; area < area_count; ++area) {
         if (m.truths[area] == 0) continue;
-        const Curve curve = curve_of(m.detections, m.truths[area], area, t, detections_limit);
+        const CocoCurve curve = curve_of(m.detections, m.truths[area], area, t, detections_limit);
         of_area[area].add(curve, t);
         if (area != all_areas) continue;
         own.add(curve, t);
@@ -407,7 +407,7 @@ CocoScores Measurement::scores() {
     score.ar100 = own.ar.value();
     scores_.categories.push_back(std::move(score));
   }
-  const Means& all = of_area[all_areas];
+  const CocoMeans& all = of_area[all_areas];
   scores_.summary = {all.ap.value(),
                      all.ap50.value(),
                      all.ap75.value(),
@@ -427,7 +427,7 @@ CocoScores Measurement::scores() {
 }  // namespace
 
 CocoScores measure_coco(const CocoAnnotations& truth, const CocoResults& results, CocoGeometry geometry) try {
-  return Measurement(truth, results, geometry).measure();
+  return CocoMeasurement(truth, results, geometry).measure();
 } catch (...) {
   rethrow_as_error();
 }

@@ -13,7 +13,7 @@ namespace atrous {
 
 namespace {
 
-constexpr std::uint64_t file_limit = std::uint64_t{4} << 30;
+constexpr std::uint64_t coco_file_limit = std::uint64_t{4} << 30;
 constexpr std::int64_t pixel_limit = 200'000'000;  // ReadOptions::max_pixels
 constexpr int depth_limit = 64;
 constexpr std::size_t image_limit = 1'000'000;
@@ -222,7 +222,8 @@ CocoMask runs_of(const CocoRecord& record, std::string_view owner) {
 }
 
 void parse(const InputFile& file, RecordReader& reader) {
-  if (file.size() > file_limit) fail(ErrorCode::limit, "has ", file.size(), " bytes, more than ", file_limit);
+  if (file.size() > coco_file_limit)
+    fail(ErrorCode::limit, "has ", file.size(), " bytes, more than ", coco_file_limit);
   FileBuffer buffer(file);
   std::istream stream(&buffer);
   parse_json(stream, reader);
