@@ -1,4 +1,5 @@
-// atrous eval -m MODEL --dataset KIND ROOT, or --predictions FOLDER in the model's place
+// atrous eval -m MODEL --dataset KIND ROOT, or --predictions FOLDER in the model's place; of detections
+// --predictions FILE --dataset coco ROOT (cli/eval_detections.h)
 #include <unistd.h>
 
 #include <array>
@@ -8,6 +9,7 @@
 
 #include "cli/cli.h"
 #include "cli/crf_options.h"
+#include "cli/eval_detections.h"
 #include "cli/eval_output.h"
 #include "cli/model_argument.h"
 #include "cli/names.h"
@@ -292,8 +294,38 @@ EvaluateOptions evaluate_options(const Options& o) {
   return options;
 }
 
+// ---- detections
+
+// What is for label maps says so.
+DetectionsRequest detections_request(const Options& o) {
+  if (o.predictions.empty())
+    throw UsageError{"--dataset coco measures a file of detections: --predictions results.json"};
+  if (o.dataset.size() > 2) throw UsageError{"--dataset coco takes one file or folder, only pairs takes two"};
+  const std::pair<const char*, bool> others[] = {
+      {"--label-palette", !o.label_palette.empty()},
+      {"--map", !o.map.empty()},
+      {"--ignore", !o.ignore.empty()},
+      {"--void-class", o.void_class},
+      {"--limit", o.limit > 0},
+      {"--at", o.at != "input"},
+      {"--resize, --size and --no-resize", o.size.rule().has_value()},
+      {"--threshold", o.threshold.has_value()},
+      {"--crf", o.crf.wanted},
+      {"--no-scores", o.no_scores},
+      {"--resume", !o.resume.empty()},
+      {"--images-csv", !o.images_csv.empty()},
+      {"--report", !o.report.empty()},
+      {"--batch-sheet", o.batch() > 0},
+      {"--classes", !o.classes.empty()},
+      {"--palette", !o.palette.empty()}};
+  for (const auto& [option, given] : others)
+    if (given) throw UsageError{str_cat(option, ": is for label maps, --dataset coco has detections")};
+  return {o.dataset[1], o.set, o.predictions, o.json, o.csv, o.prints_table()};
+}
+
 int run(const Options& o) {
   check_outputs(o);
+  if (o.dataset[0] == "coco") return eval_detections(detections_request(o));
   if (!o.ignore.empty()) parse_ignore(o.ignore);
   o.crf.parameters();
   EvaluateOptions options = evaluate_options(o);  // a contradiction is found before any work is done
@@ -359,8 +391,8 @@ Action add_eval(Verb& verb) {
 
   const auto data = "The dataset";
   std::string kinds;
-  for (const DatasetKind& kind : dataset_kinds())
-    kinds += (kinds.empty() ? "" : ", ") + std::string(kind.name);
+  for (const DatasetKind& kind : dataset_kinds()) kinds += std::string(kind.name) + ", ";
+  kinds += "or coco, instances to compare --predictions with: its folder or file of annotations";
   verb.add_option("--dataset", o->dataset,
                   "Its kind and folder; of pairs those of photos and labels: " + kinds)
       .required()
@@ -371,8 +403,9 @@ Action add_eval(Verb& verb) {
   verb.add_option(
           "--predictions", o->predictions,
           "Label maps that another program made, in the model's place: NAME.png or NAME.npy of every image, "
-          "of its labels' size; the classes are the dataset's or those of --classes")
-      .type_name("FOLDER")
+          "of its labels' size; the classes are the dataset's or those of --classes; for coco a file of "
+          "results, in COCO's format")
+      .type_name("FOLDER|FILE")
       .excludes("--model")
       .group(data);
   add_label_palette_option(verb, o->label_palette, data);
@@ -441,7 +474,8 @@ Action add_eval(Verb& verb) {
       "  atrous eval -m fcn_resnet50 --dataset voc VOCdevkit/VOC2012 --resume voc.state\n"
       "  atrous eval -m camvid.safetensors --dataset pairs val valannot --ignore 11 --no-resize --json "
       "camvid.json\n"
-      "  atrous eval --predictions masks --dataset voc VOCdevkit/VOC2012");
+      "  atrous eval --predictions masks --dataset voc VOCdevkit/VOC2012\n"
+      "  atrous eval --predictions results.json --dataset coco instances_val2017.json");
   return [o] { return run(*o); };
 }
 

@@ -15,22 +15,15 @@
 #include <string>
 #include <vector>
 
+#include "runtime/evaluation/coco_records.h"
 #include "runtime/image/image.h"
 
 namespace atrous {
 
-struct CocoImage {
-  std::int64_t id = 0;
-  std::string file_name;
-  int width = 0, height = 0;
-};
-
 struct CocoInstance {
-  std::int64_t id = 0, image = 0;                   // ids of the file's
-  std::uint8_t cls = 0;                             // VOC's, 1..20
-  std::vector<std::vector<std::int32_t>> polygons;  // x, y, x, y, ... in fifths of a pixel: coco_mask.h
-  std::vector<std::uint32_t> runs;                  // or lengths of runs, of a mask of this size
-  int width = 0, height = 0;
+  std::int64_t id = 0, image = 0;  // ids of the file's
+  std::uint8_t cls = 0;            // VOC's, 1..20
+  CocoMask mask;
 };
 
 struct CocoInstances {
@@ -40,7 +33,7 @@ struct CocoInstances {
 };
 
 // Reads the file piece by piece: memory is taken for what is kept. Errors begin with the path: Error(limit)
-// for a file over 4 GiB and pictures over 100 million pixels, Error(malformed) for what is not JSON or not
+// for a file over 4 GiB and pictures over 200 million pixels, Error(malformed) for what is not JSON or not
 // such annotations, and for categories that have other names than COCO's.
 CocoInstances read_coco_instances(const std::string& path);
 

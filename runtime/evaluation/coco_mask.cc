@@ -144,6 +144,74 @@ void merge_coco_spans(std::vector<CocoSpan>& spans) {
   spans.resize(kept);
 }
 
+void CocoWork::take(std::uint64_t pixels) {
+  if (pixels > left) fail(ErrorCode::limit, "the instances up to this one are too large and too many");
+  left -= pixels;
+}
+
+std::vector<CocoSpan> coco_spans(const CocoMask& mask, int width, int height, CocoWork& work) {
+  constexpr std::uint64_t crossing_work = 256;  // sorting a crossing costs more than painting a pixel
+  std::vector<CocoSpan> spans;
+  if (!mask.polygons.empty()) {
+    for (const std::vector<std::int32_t>& polygon : mask.polygons)
+      work.take(crossing_work * add_coco_polygon(spans, polygon, width, height));
+  } else {
+    if (mask.width != width || mask.height != height)
+      fail(ErrorCode::malformed, "its mask is ", mask.width, "x", mask.height, ", the image ", width, "x",
+           height);
+    add_coco_runs(spans, mask.runs, width, height);
+  }
+  merge_coco_spans(spans);
+  return spans;
+}
+
+std::uint64_t coco_area(std::span<const CocoSpan> spans) {
+  std::uint64_t area = 0;
+  for (const CocoSpan& span : spans) area += span.end - span.begin;
+  return area;
+}
+
+std::uint64_t coco_intersection(std::span<const CocoSpan> a, std::span<const CocoSpan> b) {
+  std::uint64_t area = 0;
+  for (std::size_t i = 0, k = 0; i < a.size() && k < b.size();) {
+    const std::uint32_t begin = std::max(a[i].begin, b[k].begin), end = std::min(a[i].end, b[k].end);
+    if (begin < end) area += end - begin;
+    ++(a[i].end < b[k].end ? i : k);
+  }
+  return area;
+}
+
+CocoBox coco_box_around(std::span<const CocoSpan> spans, int height) {
+  if (spans.empty()) return {};
+  const auto rows = static_cast<std::uint32_t>(height);
+  std::uint32_t top = rows - 1, bottom = 0;
+  for (const CocoSpan& span : spans) {
+    const bool several = span.begin / rows != (span.end - 1) / rows;  // columns
+    top = std::min(top, several ? 0 : span.begin % rows);
+    bottom = std::max(bottom, several ? rows - 1 : (span.end - 1) % rows);
+  }
+  const std::uint32_t left = spans.front().begin / rows, right = (spans.back().end - 1) / rows;
+  return {static_cast<double>(left), static_cast<double>(top), static_cast<double>(right - left + 1),
+          static_cast<double>(bottom - top + 1)};
+}
+
+std::vector<double> coco_box_corners(const CocoBox& box) {
+  const double left = box[0], right = box[0] + box[2], top = box[1], bottom = box[1] + box[3];
+  return {left, top, left, bottom, right, bottom, right, top};
+}
+
+std::vector<std::uint32_t> coco_runs(std::span<const CocoSpan> spans, std::uint32_t pixels) {
+  std::vector<std::uint32_t> runs;
+  std::uint32_t reached = 0;
+  for (const CocoSpan& span : spans) {
+    runs.push_back(span.begin - reached);
+    runs.push_back(span.end - span.begin);
+    reached = span.end;
+  }
+  if (reached < pixels || runs.empty()) runs.push_back(pixels - reached);
+  return runs;
+}
+
 std::vector<std::uint32_t> decode_coco_runs(std::string_view text) {
   constexpr int group = 5, group_limit = 7;  // 35 bits
   std::vector<std::uint32_t> runs;
@@ -164,6 +232,22 @@ std::vector<std::uint32_t> decode_coco_runs(std::string_view text) {
     runs.push_back(static_cast<std::uint32_t>(value));
   }
   return runs;
+}
+
+std::string encode_coco_runs(std::span<const std::uint32_t> runs) {
+  std::string text;
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    std::int64_t value = runs[i];
+    if (i > 2) value -= runs[i - 2];
+    for (bool more = true; more;) {
+      const std::int64_t bits = value & 31;
+      value >>= 5;
+      // The last group's highest bit is the sign of the whole.
+      more = value != ((bits & 16) != 0 ? -1 : 0);
+      text += static_cast<char>('0' + (bits | (more ? 32 : 0)));
+    }
+  }
+  return text;
 }
 
 }  // namespace atrous

@@ -11,9 +11,11 @@
 // (even-odd), and polygons thinner than a pixel may vanish.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -43,10 +45,44 @@ void add_coco_runs(std::vector<CocoSpan>& spans, std::span<const std::uint32_t> 
 // The union: sorted, disjoint, none empty.
 void merge_coco_spans(std::vector<CocoSpan>& spans);
 
+// How much the masks of one picture may ask for, in pixels.
+struct CocoWork {
+  std::uint64_t left = std::uint64_t{1} << 33;
+  // Error(limit) where there is less left.
+  void take(std::uint64_t pixels);
+};
+
+// An instance's mask as files have it: polygons, whose union counts, or run lengths for a picture of a size.
+struct CocoMask {
+  std::vector<std::vector<std::int32_t>> polygons;  // x, y, x, y, ... in fifths of a pixel
+  std::vector<std::uint32_t> runs;                  // where there are no polygons: outside first
+  int width = 0, height = 0;                        // of `runs`
+};
+
+// The mask in a picture of this size, merged. Error(malformed) for runs of another size.
+std::vector<CocoSpan> coco_spans(const CocoMask&, int width, int height, CocoWork&);
+
+// How many pixels merged spans have, and two of them have in common.
+std::uint64_t coco_area(std::span<const CocoSpan> spans);
+std::uint64_t coco_intersection(std::span<const CocoSpan> a, std::span<const CocoSpan> b);
+
+using CocoBox = std::array<double, 4>;  // left, top, width, height in pixels
+
+// The smallest box around merged spans; four zeros around nothing.
+CocoBox coco_box_around(std::span<const CocoSpan> spans, int height);
+
+// The corners of a box, as COCO's tools make a polygon of one.
+std::vector<double> coco_box_corners(const CocoBox& box);
+
+// Merged spans as run lengths, outside first; of `pixels` in all.
+std::vector<std::uint32_t> coco_runs(std::span<const CocoSpan> spans, std::uint32_t pixels);
+
 // Run lengths from the text COCO compresses them to: numbers in groups of five bits, lowest first, each group
 // a character from '0' on, 32 added where another follows, the last one's highest bit the sign; from the
 // fourth number on the difference to the one before the last. Error(malformed) for other text and for a run
 // below 0 or above 2^31.
 std::vector<std::uint32_t> decode_coco_runs(std::string_view text);
+// Such text, as short as can be. Runs up to 2^31.
+std::string encode_coco_runs(std::span<const std::uint32_t> runs);
 
 }  // namespace atrous

@@ -369,6 +369,11 @@ def datasets():
     seed("coco_annotations", "instances", json.dumps({"info": {}, "images": images, "annotations": annotations, "categories": categories}))
     seed("coco_annotations", "polygon", json.dumps({"images": images, "annotations": annotations[:1]}))
     seed("coco_annotations", "runs", b"\x05\x03" + b"355640")
+    found = {"image_id": 7, "category_id": 3, "score": 0.5}
+    mask = {"size": [8, 10], "counts": [0, 4, 4, 4, 4, 4, 4, 4, 52]}
+    seed("coco_results", "boxes", json.dumps([dict(found, bbox=[0, 0, 4, 4]), dict(found, score=0.25, bbox=[5, 4, 3, 3])]))
+    seed("coco_results", "masks", json.dumps([dict(found, segmentation=mask), dict(found, segmentation=dict(mask, counts="a24\\11l1"))]))
+    seed("coco_results", "both", json.dumps([dict(found, bbox=[0, 0, 4, 4], segmentation=mask)]))
     score = {"width": 4, "height": 3, "pixels": 10, "pixel_accuracy": "1.8p-1", "mean_iou": None, "mean_dice": "0p+0"}
     score |= {"cross_entropy": "inf", "iou": [[0, "1p-1"], [1, "0p+0"]], "seconds": "1p-3"}
     state = {"identity": [["model", "m"]], "seconds": "1.8p+1", "confusion": [4, 1, 2, 3], "scores": None, "images": [score, {"failed": "why"}], "forms": [1, 0, 1], "binary": None}

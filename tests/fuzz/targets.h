@@ -11,6 +11,7 @@ void caffemodel(Bytes);
 void checkpoint(Bytes);
 void cli_arguments(Bytes);
 void coco_annotations(Bytes);
+void coco_results(Bytes);
 void convolution(Bytes);
 void dataset_lists(Bytes);
 void evaluation_state(Bytes);
@@ -35,6 +36,7 @@ constexpr Target targets[] = {
     {"checkpoint", checkpoint},
     {"cli_arguments", cli_arguments},
     {"coco_annotations", coco_annotations},
+    {"coco_results", coco_results},
     {"convolution", convolution},
     {"dataset_lists", dataset_lists},
     {"evaluation_state", evaluation_state},

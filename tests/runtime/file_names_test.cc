@@ -10,7 +10,9 @@
 #include "runtime/atrous.h"
 #include "runtime/evaluation/class_dict.h"
 #include "runtime/evaluation/class_map.h"
+#include "runtime/evaluation/coco_annotations.h"
 #include "runtime/evaluation/coco_instances.h"
+#include "runtime/evaluation/coco_results.h"
 #include "tests/support/image_helpers.h"
 #include "tests/support/temporary.h"
 #include "weights_tools/config.h"
@@ -65,6 +67,8 @@ const Reader readers[] = {
      }},
     {"read_label_palette", [](const std::string& path) { read_label_palette(path); }},
     {"read_coco_instances", [](const std::string& path) { read_coco_instances(path); }},
+    {"read_coco_annotations", [](const std::string& path) { read_coco_annotations(path); }},
+    {"read_coco_results", [](const std::string& path) { read_coco_results(path); }},
 };
 
 }  // namespace
