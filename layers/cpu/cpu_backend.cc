@@ -16,6 +16,7 @@
 #include "layers/cpu/maps/encoding_channelwise.h"
 #include "layers/cpu/maps/group_norm_channelwise.h"
 #include "layers/cpu/maps/position_attention_blocked.h"
+#include "layers/graph/implementation.h"
 
 namespace atrous {
 
@@ -53,43 +54,42 @@ class KernelContext {
   std::shared_ptr<const PackedConv2d> packed_;
 };
 
-struct Implementation {
-  std::string_view name;
-  // Null when it does not accept the layer.
-  std::unique_ptr<Kernel> (*make)(KernelContext&);
-  bool exclusive = false;               // where it accepts it always wins, and no others are made
-  Rounding rounding = Rounding::close;  // the closest that convolutions may ask for
-};
+using CpuImplementation = Implementation<KernelContext&>;
 
-constexpr Implementation reference{"reference", [](KernelContext& c) -> std::unique_ptr<Kernel> {
-                                     return std::make_unique<ReferenceKernel>(c.layer);
-                                   }};
+constexpr CpuImplementation reference{.name = "reference",
+                                      .make = [](KernelContext& c) -> std::unique_ptr<Kernel> {
+                                        return std::make_unique<ReferenceKernel>(c.layer);
+                                      },
+                                      .fallback = true};
 
-constexpr Implementation conv2d_list[] = {
+constexpr CpuImplementation conv2d_list[] = {
     {"depthwise",
      [](KernelContext& c) -> std::unique_ptr<Kernel> {
        const auto& conv = c.as<Conv2d>();
        if (conv.groups == 1) return nullptr;  // of one channel: its output may be its residual's view
        return make_conv2d_depthwise(conv, c.options.isa);
      },
-     true},
+     true, Rounding::close},
     {"pointwise",
      [](KernelContext& c) { return make_conv2d_pointwise(c.as<Conv2d>(), c.options.isa, c.options.threads); },
-     true},
+     true, Rounding::close},
     {"few_channels", [](KernelContext& c) { return make_conv2d_few_channels(c.as<Conv2d>(), c.options.isa); },
-     true},
-    {"few_outputs", [](KernelContext& c) { return make_conv2d_few_outputs(c.as<Conv2d>(), c.options.isa); }},
+     true, Rounding::close},
+    {"few_outputs", [](KernelContext& c) { return make_conv2d_few_outputs(c.as<Conv2d>(), c.options.isa); },
+     false, Rounding::close},
     {"winograd_6x6", [](KernelContext& c) { return make_conv2d_winograd(c.packed(), 6); }, false,
      Rounding::any},
-    {"winograd_4x4", [](KernelContext& c) { return make_conv2d_winograd(c.packed(), 4); }},
-    {"winograd_3x3", [](KernelContext& c) { return make_conv2d_winograd(c.packed(), 3); }},
-    {"winograd_2x2", [](KernelContext& c) { return make_conv2d_winograd(c.packed(), 2); }},
-    {"implicit_gemm", [](KernelContext& c) { return make_conv2d_implicit_gemm(c.packed()); }, false,
-     Rounding::precise},
+    {"winograd_4x4", [](KernelContext& c) { return make_conv2d_winograd(c.packed(), 4); }, false,
+     Rounding::close},
+    {"winograd_3x3", [](KernelContext& c) { return make_conv2d_winograd(c.packed(), 3); }, false,
+     Rounding::close},
+    {"winograd_2x2", [](KernelContext& c) { return make_conv2d_winograd(c.packed(), 2); }, false,
+     Rounding::close},
+    {"implicit_gemm", [](KernelContext& c) { return make_conv2d_implicit_gemm(c.packed()); }},
     reference,
 };
 
-constexpr Implementation conv_transpose2d_list[] = {
+constexpr CpuImplementation conv_transpose2d_list[] = {
     {"depthwise",
      [](KernelContext& c) { return make_conv_transpose2d_depthwise(c.as<ConvTranspose2d>(), c.options.isa); },
      true},
@@ -105,24 +105,24 @@ constexpr Implementation conv_transpose2d_list[] = {
     reference,
 };
 
-constexpr Implementation max_pool2d_list[] = {
+constexpr CpuImplementation max_pool2d_list[] = {
     {"channelwise",
      [](KernelContext& c) { return make_max_pool2d_channelwise(c.as<MaxPool2d>(), c.options.isa); }},
     reference,
 };
 
-constexpr Implementation max_unpool2d_list[] = {
+constexpr CpuImplementation max_unpool2d_list[] = {
     {"channelwise",
      [](KernelContext& c) { return make_max_unpool2d_channelwise(c.as<MaxUnpool2d>(), c.options.isa); }},
     reference,
 };
 
-constexpr Implementation l2_norm_list[] = {
+constexpr CpuImplementation l2_norm_list[] = {
     {"channelwise", [](KernelContext& c) { return make_l2_norm_channelwise(c.as<L2Norm>(), c.options.isa); }},
     reference,
 };
 
-constexpr Implementation adaptive_avg_pool2d_list[] = {
+constexpr CpuImplementation adaptive_avg_pool2d_list[] = {
     {"channelwise",
      [](KernelContext& c) {
        return make_adaptive_avg_pool2d_channelwise(c.as<AdaptiveAvgPool2d>(), c.options.isa);
@@ -130,60 +130,60 @@ constexpr Implementation adaptive_avg_pool2d_list[] = {
     reference,
 };
 
-constexpr Implementation resize_list[] = {
+constexpr CpuImplementation resize_list[] = {
     {"channelwise", [](KernelContext& c) { return make_resize_channelwise(c.as<Resize>(), c.options.isa); }},
     reference,
 };
 
-constexpr Implementation activation_list[] = {
+constexpr CpuImplementation activation_list[] = {
     {"elementwise",
      [](KernelContext& c) { return make_activation_elementwise(c.as<Activation>(), c.options.isa); }},
     reference,
 };
 
-constexpr Implementation add_list[] = {
+constexpr CpuImplementation add_list[] = {
     {"elementwise", [](KernelContext& c) { return make_add_elementwise(c.as<Add>(), c.options.isa); }},
     reference,
 };
 
-constexpr Implementation mul_list[] = {
+constexpr CpuImplementation mul_list[] = {
     {"elementwise", [](KernelContext& c) { return make_mul_elementwise(c.as<Mul>(), c.options.isa); }},
     reference,
 };
 
-constexpr Implementation max_list[] = {
+constexpr CpuImplementation max_list[] = {
     {"elementwise", [](KernelContext& c) { return make_max_elementwise(c.as<Max>(), c.options.isa); }},
     reference,
 };
 
-constexpr Implementation scale_list[] = {
+constexpr CpuImplementation scale_list[] = {
     {"elementwise", [](KernelContext& c) { return make_scale_elementwise(c.as<Scale>(), c.options.isa); }},
     reference,
 };
 
-constexpr Implementation crop_list[] = {
+constexpr CpuImplementation crop_list[] = {
     {"copy", [](KernelContext& c) { return make_crop_copy(c.as<Crop>()); }},
     reference,
 };
 
-constexpr Implementation concat_list[] = {
+constexpr CpuImplementation concat_list[] = {
     {"copy", [](KernelContext& c) { return make_concat_copy(c.as<Concat>()); }},
     reference,
 };
 
-constexpr Implementation encoding_list[] = {
+constexpr CpuImplementation encoding_list[] = {
     {"channelwise",
      [](KernelContext& c) { return make_encoding_channelwise(c.as<Encoding>(), c.options.isa); }},
     reference,
 };
 
-constexpr Implementation group_norm_list[] = {
+constexpr CpuImplementation group_norm_list[] = {
     {"channelwise",
      [](KernelContext& c) { return make_group_norm_channelwise(c.as<GroupNorm>(), c.options.isa); }},
     reference,
 };
 
-constexpr Implementation position_attention_list[] = {
+constexpr CpuImplementation position_attention_list[] = {
     {"blocked",
      [](KernelContext& c) {
        return make_position_attention_blocked(c.as<PositionAttention>(), c.options.isa);
@@ -191,13 +191,13 @@ constexpr Implementation position_attention_list[] = {
     reference,
 };
 
-constexpr Implementation expand_depthwise_list[] = {
+constexpr CpuImplementation expand_depthwise_list[] = {
     {"banded",
      [](KernelContext& c) { return make_expand_depthwise_banded(c.as<ExpandDepthwise>(), c.options.isa); }},
     reference,
 };
 
-constexpr Implementation gated_conv2d_list[] = {
+constexpr CpuImplementation gated_conv2d_list[] = {
     {"pointwise",
      [](KernelContext& c) {
        return make_gated_conv2d_pointwise(c.as<GatedConv2d>(), c.options.isa, c.options.threads);
@@ -205,61 +205,45 @@ constexpr Implementation gated_conv2d_list[] = {
     reference,
 };
 
-constexpr Implementation reference_list[] = {reference};
+constexpr CpuImplementation reference_list[] = {reference};
 
 // By the kind of layer.
-std::span<const Implementation> list_for(const Conv2d&) { return conv2d_list; }
-std::span<const Implementation> list_for(const ConvTranspose2d&) { return conv_transpose2d_list; }
-std::span<const Implementation> list_for(const MaxPool2d&) { return max_pool2d_list; }
-std::span<const Implementation> list_for(const MaxUnpool2d&) { return max_unpool2d_list; }
-std::span<const Implementation> list_for(const L2Norm&) { return l2_norm_list; }
-std::span<const Implementation> list_for(const AdaptiveAvgPool2d&) { return adaptive_avg_pool2d_list; }
-std::span<const Implementation> list_for(const Resize&) { return resize_list; }
-std::span<const Implementation> list_for(const Crop&) { return crop_list; }
-std::span<const Implementation> list_for(const Concat&) { return concat_list; }
-std::span<const Implementation> list_for(const Activation&) { return activation_list; }
-std::span<const Implementation> list_for(const Add&) { return add_list; }
-std::span<const Implementation> list_for(const Mul&) { return mul_list; }
-std::span<const Implementation> list_for(const Max&) { return max_list; }
-std::span<const Implementation> list_for(const Scale&) { return scale_list; }
-std::span<const Implementation> list_for(const Encoding&) { return encoding_list; }
-std::span<const Implementation> list_for(const ExpandDepthwise&) { return expand_depthwise_list; }
-std::span<const Implementation> list_for(const GatedConv2d&) { return gated_conv2d_list; }
-std::span<const Implementation> list_for(const BatchNorm&) { return reference_list; }
-std::span<const Implementation> list_for(const Softmax&) { return reference_list; }
-std::span<const Implementation> list_for(const GroupNorm&) { return group_norm_list; }
-std::span<const Implementation> list_for(const PositionAttention&) { return position_attention_list; }
+std::span<const CpuImplementation> list_for(const Conv2d&) { return conv2d_list; }
+std::span<const CpuImplementation> list_for(const ConvTranspose2d&) { return conv_transpose2d_list; }
+std::span<const CpuImplementation> list_for(const MaxPool2d&) { return max_pool2d_list; }
+std::span<const CpuImplementation> list_for(const MaxUnpool2d&) { return max_unpool2d_list; }
+std::span<const CpuImplementation> list_for(const L2Norm&) { return l2_norm_list; }
+std::span<const CpuImplementation> list_for(const AdaptiveAvgPool2d&) { return adaptive_avg_pool2d_list; }
+std::span<const CpuImplementation> list_for(const Resize&) { return resize_list; }
+std::span<const CpuImplementation> list_for(const Crop&) { return crop_list; }
+std::span<const CpuImplementation> list_for(const Concat&) { return concat_list; }
+std::span<const CpuImplementation> list_for(const Activation&) { return activation_list; }
+std::span<const CpuImplementation> list_for(const Add&) { return add_list; }
+std::span<const CpuImplementation> list_for(const Mul&) { return mul_list; }
+std::span<const CpuImplementation> list_for(const Max&) { return max_list; }
+std::span<const CpuImplementation> list_for(const Scale&) { return scale_list; }
+std::span<const CpuImplementation> list_for(const Encoding&) { return encoding_list; }
+std::span<const CpuImplementation> list_for(const ExpandDepthwise&) { return expand_depthwise_list; }
+std::span<const CpuImplementation> list_for(const GatedConv2d&) { return gated_conv2d_list; }
+std::span<const CpuImplementation> list_for(const BatchNorm&) { return reference_list; }
+std::span<const CpuImplementation> list_for(const Softmax&) { return reference_list; }
+std::span<const CpuImplementation> list_for(const GroupNorm&) { return group_norm_list; }
+std::span<const CpuImplementation> list_for(const PositionAttention&) { return position_attention_list; }
 
-std::span<const Implementation> implementations(const Layer& layer) {
+std::span<const CpuImplementation> implementations(const Layer& layer) {
   return std::visit([](const auto& l) { return list_for(l); }, layer);
 }
 
 }  // namespace
 
 std::vector<std::unique_ptr<Kernel>> make_cpu_kernels(const Node& node, const CpuOptions& options) {
-  const auto list = implementations(node.layer);
   KernelContext context(node.layer, options);
-  std::vector<std::unique_ptr<Kernel>> kernels;
-  const auto make = [&](const Implementation& i) {
-    if (auto kernel = i.make(context)) kernels.push_back(std::move(kernel));
-  };
-  if (!options.force.empty())
-    for (const Implementation& i : list)
-      if (i.name == options.force) make(i);
-  const Conv2d* conv = std::get_if<Conv2d>(&node.layer);
-  if (kernels.empty())
-    for (const Implementation& i : list)
-      if (i.name != reference.name && (!conv || i.rounding >= conv->rounding)) {
-        make(i);
-        if (i.exclusive && !kernels.empty()) break;
-      }
-  if (kernels.empty()) make(reference);
-  return kernels;
+  return make_listed_kernels(node.layer, implementations(node.layer), options.force, context);
 }
 
 std::vector<std::string_view> cpu_implementations(const Layer& layer) {
   std::vector<std::string_view> names;
-  for (const Implementation& i : implementations(layer)) names.push_back(i.name);
+  for (const CpuImplementation& i : implementations(layer)) names.push_back(i.name);
   return names;
 }
 

@@ -7,6 +7,7 @@
 #include "layers/cuda/conv/convolutions.h"
 #include "layers/cuda/conv/matmul_cublaslt.h"
 #include "layers/cuda/cuda_kernels.h"
+#include "layers/graph/implementation.h"
 
 namespace atrous::cuda {
 
@@ -196,163 +197,152 @@ class L2NormKernel final : public Kernel {
   Memory weight_;
 };
 
-struct Implementation {
-  std::string_view name;
-  std::unique_ptr<Kernel> (*make)(const Layer&, Context_);  // null when it does not accept the layer
-};
+using CudaImplementation = Implementation<const Layer&, Context_>;
 
 template <class L, auto make>
 std::unique_ptr<Kernel> of_layer(const Layer& layer, Context_ context) {
   return make(std::get<L>(layer), context);
 }
 
-constexpr Implementation conv2d_list[] = {
+constexpr CudaImplementation conv2d_list[] = {
     {"depthwise", of_layer<Conv2d, make_conv2d_depthwise>},
     {"cublaslt", of_layer<Conv2d, make_conv2d_cublaslt>},
     {"cudnn", of_layer<Conv2d, make_conv2d_cudnn>},
     {"cudnn_plain", of_layer<Conv2d, make_conv2d_cudnn_plain>},
     {"direct", of_layer<Conv2d, make_conv2d_direct>},
 };
-constexpr Implementation conv_transpose2d_list[] = {
+constexpr CudaImplementation conv_transpose2d_list[] = {
     {"direct", of_layer<ConvTranspose2d, make_conv_transpose2d>},
 };
 
-constexpr Implementation batch_norm_list[] = {
+constexpr CudaImplementation batch_norm_list[] = {
     {"cuda", [](const Layer& layer, Context_ context) -> std::unique_ptr<Kernel> {
        return std::make_unique<BatchNormKernel>(std::get<BatchNorm>(layer), context);
      }}};
-constexpr Implementation activation_list[] = {
+constexpr CudaImplementation activation_list[] = {
     {"cuda", [](const Layer& layer, Context_ context) {
        return map_kernel(context,
                          [kind = std::get<Activation>(layer).kind](cudaStream_t stream, auto& in, Map out) {
                            activation(stream, kind, in[0], out);
                          });
      }}};
-constexpr Implementation max_pool2d_list[] = {
+constexpr CudaImplementation max_pool2d_list[] = {
     {"cuda", [](const Layer& layer, Context_ context) {
        return map_kernel(context,
                          [pool = std::get<MaxPool2d>(layer)](cudaStream_t stream, auto& in, Map out) {
                            max_pool2d(stream, pool, in[0], out);
                          });
      }}};
-constexpr Implementation max_unpool2d_list[] = {
+constexpr CudaImplementation max_unpool2d_list[] = {
     {"cuda", [](const Layer& layer, Context_ context) {
        return map_kernel(context, [kernel = static_cast<int>(std::get<MaxUnpool2d>(layer).kernel)](
                                       cudaStream_t stream, auto& in, Map out) {
          max_unpool2d(stream, kernel, in[0], in[1], out);
        });
      }}};
-constexpr Implementation l2_norm_list[] = {
+constexpr CudaImplementation l2_norm_list[] = {
     {"cuda", [](const Layer& layer, Context_ context) -> std::unique_ptr<Kernel> {
        return std::make_unique<L2NormKernel>(std::get<L2Norm>(layer), context);
      }}};
-constexpr Implementation adaptive_avg_pool2d_list[] = {
+constexpr CudaImplementation adaptive_avg_pool2d_list[] = {
     {"cuda", [](const Layer&, Context_ context) {
        return map_kernel(
            context, [](cudaStream_t stream, auto& in, Map out) { adaptive_avg_pool2d(stream, in[0], out); });
      }}};
-constexpr Implementation resize_list[] = {
+constexpr CudaImplementation resize_list[] = {
     {"cuda", [](const Layer& layer, Context_ context) {
        return map_kernel(context, [how = std::get<Resize>(layer)](cudaStream_t stream, auto& in, Map out) {
          resize(stream, how, in[0], out);
        });
      }}};
-constexpr Implementation concat_list[] = {{"cuda", [](const Layer&, Context_ context) {
-                                             return map_kernel(context,
-                                                               [](cudaStream_t stream, auto& in, Map out) {
-                                                                 int channel = 0;
-                                                                 for (const Map& map : in) {
-                                                                   copy_channels(stream, map, out, channel);
-                                                                   channel += map.c;
-                                                                 }
-                                                               });
-                                           }}};
-constexpr Implementation add_list[] = {
+constexpr CudaImplementation concat_list[] = {{"cuda", [](const Layer&, Context_ context) {
+                                                 return map_kernel(
+                                                     context, [](cudaStream_t stream, auto& in, Map out) {
+                                                       int channel = 0;
+                                                       for (const Map& map : in) {
+                                                         copy_channels(stream, map, out, channel);
+                                                         channel += map.c;
+                                                       }
+                                                     });
+                                               }}};
+constexpr CudaImplementation add_list[] = {
     {"cuda", [](const Layer&, Context_ context) {
        return map_kernel(context,
                          [](cudaStream_t stream, auto& in, Map out) { add(stream, in[0], in[1], out); });
      }}};
-constexpr Implementation mul_list[] = {
+constexpr CudaImplementation mul_list[] = {
     {"cuda", [](const Layer&, Context_ context) {
        return map_kernel(context,
                          [](cudaStream_t stream, auto& in, Map out) { mul(stream, in[0], in[1], out); });
      }}};
-constexpr Implementation max_list[] = {
+constexpr CudaImplementation max_list[] = {
     {"cuda", [](const Layer&, Context_ context) {
        return map_kernel(context,
                          [](cudaStream_t stream, auto& in, Map out) { maximum(stream, in[0], in[1], out); });
      }}};
-constexpr Implementation scale_list[] = {
+constexpr CudaImplementation scale_list[] = {
     {"cuda", [](const Layer& layer, Context_ context) {
        return map_kernel(context,
                          [factor = std::get<Scale>(layer).factor](cudaStream_t stream, auto& in, Map out) {
                            scale(stream, factor, in[0], out);
                          });
      }}};
-constexpr Implementation crop_list[] = {
+constexpr CudaImplementation crop_list[] = {
     {"cuda", [](const Layer& layer, Context_ context) {
        return map_kernel(context, [cut = std::get<Crop>(layer)](cudaStream_t stream, auto& in, Map out) {
          crop(stream, static_cast<int>(cut.top), static_cast<int>(cut.left), in[0], out);
        });
      }}};
-constexpr Implementation encoding_list[] = {
+constexpr CudaImplementation encoding_list[] = {
     {"cuda", [](const Layer& layer, Context_ context) -> std::unique_ptr<Kernel> {
        return std::make_unique<EncodingKernel>(std::get<Encoding>(layer), context);
      }}};
-constexpr Implementation group_norm_list[] = {
+constexpr CudaImplementation group_norm_list[] = {
     {"cuda", [](const Layer& layer, Context_ context) -> std::unique_ptr<Kernel> {
        return std::make_unique<GroupNormKernel>(std::get<GroupNorm>(layer), context);
      }}};
-constexpr Implementation position_attention_list[] = {
+constexpr CudaImplementation position_attention_list[] = {
     {"cuda", [](const Layer&, Context_ context) -> std::unique_ptr<Kernel> {
        return std::make_unique<PositionAttentionKernel>(context);
      }}};
-constexpr Implementation softmax_list[] = {
+constexpr CudaImplementation softmax_list[] = {
     {"cuda", [](const Layer&, Context_ context) {
        return map_kernel(context,
                          [](cudaStream_t stream, auto& in, Map out) { softmax(stream, in[0], out); });
      }}};
 
 // By the kind of layer; none for those that optimise_for_device() (passes.h) does not make.
-std::span<const Implementation> list_for(const Conv2d&) { return conv2d_list; }
-std::span<const Implementation> list_for(const ConvTranspose2d&) { return conv_transpose2d_list; }
-std::span<const Implementation> list_for(const BatchNorm&) { return batch_norm_list; }
-std::span<const Implementation> list_for(const Activation&) { return activation_list; }
-std::span<const Implementation> list_for(const MaxPool2d&) { return max_pool2d_list; }
-std::span<const Implementation> list_for(const MaxUnpool2d&) { return max_unpool2d_list; }
-std::span<const Implementation> list_for(const L2Norm&) { return l2_norm_list; }
-std::span<const Implementation> list_for(const AdaptiveAvgPool2d&) { return adaptive_avg_pool2d_list; }
-std::span<const Implementation> list_for(const Resize&) { return resize_list; }
-std::span<const Implementation> list_for(const Crop&) { return crop_list; }
-std::span<const Implementation> list_for(const Concat&) { return concat_list; }
-std::span<const Implementation> list_for(const Add&) { return add_list; }
-std::span<const Implementation> list_for(const Mul&) { return mul_list; }
-std::span<const Implementation> list_for(const Max&) { return max_list; }
-std::span<const Implementation> list_for(const Scale&) { return scale_list; }
-std::span<const Implementation> list_for(const Softmax&) { return softmax_list; }
-std::span<const Implementation> list_for(const Encoding&) { return encoding_list; }
-std::span<const Implementation> list_for(const GroupNorm&) { return group_norm_list; }
-std::span<const Implementation> list_for(const PositionAttention&) { return position_attention_list; }
-std::span<const Implementation> list_for(const ExpandDepthwise&) { return {}; }
-std::span<const Implementation> list_for(const GatedConv2d&) { return {}; }
+std::span<const CudaImplementation> list_for(const Conv2d&) { return conv2d_list; }
+std::span<const CudaImplementation> list_for(const ConvTranspose2d&) { return conv_transpose2d_list; }
+std::span<const CudaImplementation> list_for(const BatchNorm&) { return batch_norm_list; }
+std::span<const CudaImplementation> list_for(const Activation&) { return activation_list; }
+std::span<const CudaImplementation> list_for(const MaxPool2d&) { return max_pool2d_list; }
+std::span<const CudaImplementation> list_for(const MaxUnpool2d&) { return max_unpool2d_list; }
+std::span<const CudaImplementation> list_for(const L2Norm&) { return l2_norm_list; }
+std::span<const CudaImplementation> list_for(const AdaptiveAvgPool2d&) { return adaptive_avg_pool2d_list; }
+std::span<const CudaImplementation> list_for(const Resize&) { return resize_list; }
+std::span<const CudaImplementation> list_for(const Crop&) { return crop_list; }
+std::span<const CudaImplementation> list_for(const Concat&) { return concat_list; }
+std::span<const CudaImplementation> list_for(const Add&) { return add_list; }
+std::span<const CudaImplementation> list_for(const Mul&) { return mul_list; }
+std::span<const CudaImplementation> list_for(const Max&) { return max_list; }
+std::span<const CudaImplementation> list_for(const Scale&) { return scale_list; }
+std::span<const CudaImplementation> list_for(const Softmax&) { return softmax_list; }
+std::span<const CudaImplementation> list_for(const Encoding&) { return encoding_list; }
+std::span<const CudaImplementation> list_for(const GroupNorm&) { return group_norm_list; }
+std::span<const CudaImplementation> list_for(const PositionAttention&) { return position_attention_list; }
+std::span<const CudaImplementation> list_for(const ExpandDepthwise&) { return {}; }
+std::span<const CudaImplementation> list_for(const GatedConv2d&) { return {}; }
 
-std::span<const Implementation> implementations(const Layer& layer) {
+std::span<const CudaImplementation> implementations(const Layer& layer) {
   return std::visit([](const auto& l) { return list_for(l); }, layer);
 }
 
 }  // namespace
 
 std::vector<std::unique_ptr<Kernel>> make_kernels(const Node& node, Context_ context) {
-  const auto list = implementations(node.layer);
-  const std::string& force = context->options.force;
-  std::vector<std::unique_ptr<Kernel>> kernels;
-  const auto make = [&](const Implementation& i) {
-    if (auto kernel = i.make(node.layer, context)) kernels.push_back(std::move(kernel));
-  };
-  for (const Implementation& i : list)
-    if (i.name == force) make(i);
-  if (kernels.empty())
-    for (const Implementation& i : list) make(i);
+  auto kernels = make_listed_kernels(node.layer, implementations(node.layer), context->options.force,
+                                     node.layer, context);
   if (kernels.empty())
     fail(ErrorCode::unsupported, "cuda: ", node.name, ": no implementation of ", name_of(node.layer));
   return kernels;
