@@ -4,13 +4,11 @@
 // - IoU thresholds 0.50, 0.55, ..., 0.95; 101 recall points 0, 0.01, ..., 1; at most 1, 10 or 100 detections
 //   of a category in an image; areas in square pixels: small up to 32 * 32, medium up to 96 * 96, large
 //   above, each with both its ends.
-// - Detections of an image and a category are matched by descending score, equal ones in the file's order,
-// each
-//   to the truth of highest IoU that is not taken; of equal IoUs to the later truth.
+// - Detections of an image and a category are matched by descending score, equal ones in the file's order:
+//   each to the truth of highest IoU that is not taken, of equal IoUs to the later truth.
 // - A crowd's IoU is the share of the detection that lies in it; it may be matched any number of times, and
-// its
-//   matches count neither for nor against. So do those with truths of other areas, and detections of other
-//   areas that are not matched. Truths that count go before those that do not.
+//   its matches count neither for nor against. So do those with truths of other areas, and detections of
+//   other areas that are not matched. Truths that count go before those that do not.
 // - A truth's area is the file's. A detection's is that of its box; of its mask where results have no boxes.
 // - Categories without truths are left out of the means.
 // - Of results without boxes boxes are those around the masks; of results without masks masks are the boxes.
