@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "layers/base/error.h"
+#include "layers/base/naming.h"
 #include "runtime/evaluation/coco_mask.h"
 #include "weights_tools/io/clean_text.h"
 #include "weights_tools/io/file.h"
@@ -323,12 +324,8 @@ CocoInstances read_coco_instances(const std::string& path) {
   const InputFile file(path);
   CocoInstances out;
   out.path = path;
-  try {
-    parse(file, out);
-  } catch (const Error& error) {
-    if (error.code() == ErrorCode::io) throw;  // names the path itself
-    fail(error.code(), path, ": ", error.what());
-  }
+  naming(
+      path, [&] { parse(file, out); }, ErrorCode::io);
   return out;
 }
 

@@ -8,6 +8,7 @@
 
 #include "layers/base/checked.h"
 #include "layers/base/error.h"
+#include "layers/base/naming.h"
 #include "runtime/evaluation/comparison.h"
 #include "runtime/evaluation/upsampled_scores.h"
 #include "runtime/image/image_read.h"
@@ -54,23 +55,16 @@ struct Counts {
   ConfusionMatrix sharpened;
 };
 
-// Does a step; `file` is put before sentences that do not say yet what they are about.
-template <class Step>
-void name_failure(const std::string& file, Step&& step) {
-  try {
-    step();
-  } catch (const Error& error) {
-    if (file.empty()) throw;
-    fail(error.code(), file, ": ", error.what());
-  }
-}
-
-// Does one step of an image; after an error there are no more. Throws nothing, out of memory or not.
+// Does one step of an image; after an error there are no more. Throws nothing, out of memory or not. `file`
+// is named in errors; empty: they say already what they are about.
 template <class Step>
 void attempt(Job& job, const std::string& file, Step&& step) {
   if (job.error) return;
   try {
-    name_failure(file, step);
+    if (file.empty())
+      step();
+    else
+      naming(file, step);
   } catch (...) {
     job.error = std::current_exception();
   }
