@@ -12,6 +12,7 @@
 
 #include "cli/verb.h"
 #include "layers/base/error.h"
+#include "layers/base/naming.h"
 #include "layers/base/visible_text.h"
 #include "runtime/engine/session.h"
 #include "runtime/segment/model.h"
@@ -105,17 +106,6 @@ void add_arch_option(Verb&, std::string&);  // --arch
 
 // "500MB", "1.5 GiB", "4096": bytes; KB, MB, GB are powers of 1000, KiB, MiB, GiB of 1024. Throws UsageError.
 std::uint64_t parse_bytes(const std::string& text);
-
-// Runs a step of the library; its failures do not know which file they are about, so the name is put before
-// them.
-template <class Step>
-auto naming(const std::string& file, Step&& step) {
-  try {
-    return step();
-  } catch (const Error& error) {
-    fail(error.code(), visible(file), ": ", error.what());
-  }
-}
 
 // The memory of the machine or of the container in bytes, the smaller one; 0 where neither is known.
 std::uint64_t physical_memory();

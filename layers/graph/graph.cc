@@ -1,6 +1,7 @@
 #include "layers/graph/graph.h"
 
 #include "layers/base/checked.h"
+#include "layers/base/naming.h"
 
 namespace atrous {
 
@@ -38,13 +39,11 @@ std::vector<Shape> infer_shapes(const Graph& graph, const Shape& input) {
   for (const Node& node : graph.nodes) {
     in.clear();
     for (ValueId v : node.inputs) in.push_back(shapes[static_cast<std::size_t>(v)]);
-    try {
+    naming(node.name, [&] {
       Shape& out = shapes[static_cast<std::size_t>(node.output)];
       out = output_shape(node.layer, in);
       checked_elements(out);
-    } catch (const Error& error) {
-      fail(error.code(), node.name, ": ", error.what());
-    }
+    });
   }
   return shapes;
 }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "layers/base/error.h"
+#include "layers/base/naming.h"
 #include "layers/cpu/maps/finite.h"
 
 namespace atrous {
@@ -100,12 +101,8 @@ std::vector<LayerDifference> compare_layers(Session& examined, Session& referenc
     const auto other = std::ranges::find(expected, node, [](const auto& e) { return e.first; });
     if (other == expected.end()) continue;
     const Identity which = node_of(examined, node);
-    try {
-      layers.push_back({std::string(which.name), which.layer, output.shape(),
-                        difference(output.view(), other->second.view())});
-    } catch (const Error& error) {
-      fail(error.code(), which.name, ": ", error.what());
-    }
+    layers.push_back({std::string(which.name), which.layer, output.shape(),
+                      naming(which.name, [&] { return difference(output.view(), other->second.view()); })});
   }
   return layers;
 } catch (...) {

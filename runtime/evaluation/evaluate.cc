@@ -8,15 +8,15 @@
 
 #include "layers/base/checked.h"
 #include "layers/base/error.h"
+#include "layers/base/naming.h"
+#include "runtime/evaluation/comparison.h"
 #include "runtime/evaluation/upsampled_scores.h"
 #include "runtime/image/image_read.h"
 #include "runtime/image/label_read.h"
-#include "runtime/image/palette.h"
 #include "runtime/image/pillow_resize.h"
 #include "runtime/image/preprocess.h"
 #include "runtime/segment/pipeline.h"
 #include "runtime/segment/segmenter.h"
-#include "weights_tools/io/clean_text.h"
 #include "weights_tools/io/file.h"
 #include "weights_tools/io/sha256.h"
 
@@ -30,69 +30,6 @@ constexpr Colour white{255, 255, 255};
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-// What is measured: a model, or label maps that exist.
-struct Predictor {
-  const std::vector<std::string>& classes;
-  const Palette& palette;
-  const Model* model = nullptr;
-  const Predictions* predictions = nullptr;
-};
-
-// How truth is made comparable.
-struct Comparison {
-  int model_classes = 0, classes = 0;  // with void, where it is one of its own
-  int void_index = ClassMap::void_label;
-  ClassMap map;
-  int ignore = ClassMap::void_label;  // in the truth, before the map
-  LabelColours colours;               // of the dataset's classes
-  bool binary = false;                // two classes; 255 is `undecided` until all labels have been seen
-  Preparation preparation;
-  float threshold = 0;
-};
-constexpr std::uint8_t undecided = 2;  // the label 255 of masks that may be of 0 and 255 alone
-
-// Of the dataset; where it knows none, of the classes it is compared with, as far as they are the same.
-LabelColours label_colours(const Predictor& predictor, const Dataset& dataset, const ClassMap& map) {
-  if (!dataset.label_colours.palette.empty()) return dataset.label_colours;
-  if (!dataset.classes.empty() && !map.identity) return {};
-  LabelColours colours{.palette = predictor.palette, .voids = {}, .source = "the classes' palette"};
-  if (!colours.palette.empty() && colours.palette == voc_palette(static_cast<int>(colours.palette.size())))
-    colours.voids = {voc_void_colour};
-  return colours;
-}
-
-Comparison make_comparison(const Predictor& predictor, const Dataset& dataset,
-                           const EvaluateOptions& options) {
-  Comparison c;
-  if (predictor.model) c.preparation = predictor.model->preparation;
-  if (options.resize) c.preparation.resize = *options.resize;
-  if (predictor.model) c.threshold = threshold_logit(*predictor.model, options.threshold);
-  const int side = c.preparation.resize.center_crop;
-  if (options.at_original && side > 0)
-    fail(ErrorCode::invalid_argument, "evaluation: a centre crop of ", side,
-         " cannot be compared at the photos' own size");
-  c.map = options.classes ? *options.classes : default_class_map(dataset.classes, predictor.classes);
-  c.colours = label_colours(predictor, dataset, c.map);
-  c.ignore = dataset.ignore;
-  c.model_classes = c.classes = static_cast<int>(predictor.classes.size());
-  if (options.void_class) {
-    const auto own = std::ranges::find(predictor.classes, "void");
-    c.void_index = static_cast<int>(own - predictor.classes.begin());
-    c.classes += own == predictor.classes.end();
-  }
-  c.binary = options.binary_masks && !options.classes && !options.void_class && dataset.classes.empty() &&
-             c.classes == 2 && dataset.ignore == ClassMap::void_label;
-  if (c.binary) {
-    c.map.to[ClassMap::void_label] = undecided;
-    c.map.known[ClassMap::void_label] = true;
-    c.ignore = no_label;
-  }
-  if (c.classes > ClassMap::void_label)
-    fail(ErrorCode::limit, "evaluation: ", c.classes,
-         " classes with void leave no label for what is left out, at most ", ClassMap::void_label, " do");
-  return c;
 }
 
 // One image on its way.
@@ -118,48 +55,19 @@ struct Counts {
   ConfusionMatrix sharpened;
 };
 
-LabelMap with(LabelMap truth, std::uint8_t label, std::uint8_t as) {
-  std::ranges::replace(truth.labels, label, as);
-  return truth;
-}
-
-// Does a step; `file` is put before sentences that do not say yet what they are about.
-template <class Step>
-void name_failure(const std::string& file, Step&& step) {
-  try {
-    step();
-  } catch (const Error& error) {
-    if (file.empty()) throw;
-    fail(error.code(), file, ": ", error.what());
-  }
-}
-
-// Does one step of an image; after an error there are no more. Throws nothing, out of memory or not.
+// Does one step of an image; after an error there are no more. Throws nothing, out of memory or not. `file`
+// is named in errors; empty: they say already what they are about.
 template <class Step>
 void attempt(Job& job, const std::string& file, Step&& step) {
   if (job.error) return;
   try {
-    name_failure(file, step);
+    if (file.empty())
+      step();
+    else
+      naming(file, step);
   } catch (...) {
     job.error = std::current_exception();
   }
-}
-
-LabelMap map_truth(LabelMap truth, const Comparison& comparison, const DatasetSample& sample) {
-  truth = apply(comparison.map, std::move(truth), comparison.ignore, sample.label);
-  if (comparison.void_index == ClassMap::void_label) return truth;
-  return with(std::move(truth), ClassMap::void_label, static_cast<std::uint8_t>(comparison.void_index));
-}
-
-// What lies outside the picture is void.
-LabelMap crop(LabelMap truth, int side) {
-  const Image everywhere{truth.width, truth.height, 1,
-                         std::vector<std::uint8_t>(truth.labels.size(), std::uint8_t{1})};
-  const Image inside = center_crop(everywhere, side);
-  Image cut = center_crop({truth.width, truth.height, 1, std::move(truth.labels)}, side);
-  for (std::size_t p = 0; p < cut.pixels.size(); ++p)
-    if (inside.pixels[p] == 0) cut.pixels[p] = ClassMap::void_label;
-  return {side, side, std::move(cut.pixels)};
 }
 
 class Run {
@@ -233,43 +141,6 @@ Evaluation empty_evaluation(const Predictor& predictor, const Comparison& compar
     e.binary->scores = e.scores;
   }
   return e;
-}
-
-// The one label map of a sample in the folder of predictions, or nothing.
-std::string prediction_of(const DatasetSample& sample, const std::string& folder) {
-  namespace fs = std::filesystem;
-  std::vector<std::string> stems{sample.name};
-  if (std::string photo = fs::path(sample.photo).stem().string(); photo != sample.name)
-    stems.push_back(std::move(photo));
-  std::string found;
-  for (const std::string& stem : stems)
-    for (const char* ending : {".labels.png", ".png", ".npy", ".bmp", ".pgm", ".ppm", ".pnm"}) {
-      std::string path = (fs::path(folder) / (stem + ending)).string();
-      std::error_code ignored;
-      if (!fs::is_regular_file(path, ignored)) continue;
-      if (!found.empty())
-        fail(ErrorCode::malformed, found, ": ", path, " is there too, and either could be meant");
-      found = std::move(path);
-    }
-  return found;
-}
-
-std::vector<std::string> list_predictions(const Predictions& predictions, const Dataset& dataset) {
-  std::error_code ignored;
-  if (!std::filesystem::is_directory(predictions.folder, ignored))
-    fail(ErrorCode::io, predictions.folder, ": no such folder of predictions");
-  std::vector<std::string> paths;
-  std::string first;
-  std::size_t missing = 0;
-  for (const DatasetSample& sample : dataset.samples) {
-    paths.push_back(prediction_of(sample, predictions.folder));
-    if (paths.back().empty() && missing++ == 0) first = sample.name;
-  }
-  if (missing > 0)
-    fail(ErrorCode::io, (std::filesystem::path(predictions.folder) / (first + ".png")).string(),
-         ": no such prediction, nor ", printable(first), ".labels.png, .npy, .bmp, .pgm, .ppm or .pnm; ",
-         missing, " of ", dataset.samples.size(), " images have none");
-  return paths;
 }
 
 Run::Run(const Predictor& predictor, const Dataset& dataset, const EvaluateOptions& options,
@@ -404,7 +275,7 @@ void Run::decode(Job& job) const {
   if (!options_.at_original) {
     if (width != job.truth.width || height != job.truth.height)
       job.truth = resize_nearest(job.truth, width, height);
-    if (rule.center_crop > 0) job.truth = crop(std::move(job.truth), rule.center_crop);
+    if (rule.center_crop > 0) job.truth = crop_truth(std::move(job.truth), rule.center_crop);
   }
   if (callbacks_.image) return;
   job.file = {};
@@ -451,7 +322,7 @@ void Run::score(Job& job) {
   if (job.seen[1]) result_.binary.reset();
   Counts counts = no_counts(), foreground = no_counts();  // the latter of the undecided pixels, as class 1
   attempt(job, predictions_.empty() ? sample(job).label : predictions_[job.index], [&] {
-    add(job, comparison_.binary ? with(job.truth, undecided, ClassMap::void_label) : job.truth, counts);
+    add(job, comparison_.binary ? relabelled(job.truth, undecided, ClassMap::void_label) : job.truth, counts);
     if (!result_.binary || !job.seen[undecided]) return;
     LabelMap alone = job.truth;
     for (std::uint8_t& label : alone.labels) label = label == undecided ? 1 : ClassMap::void_label;
@@ -511,7 +382,7 @@ void Run::count(Job& job, const Counts& counts, Counts foreground) {
 void Run::show(Job& job) const {
   if (!callbacks_.image) return;
   if (comparison_.binary)
-    job.truth = with(std::move(job.truth), undecided, shown_as_binary_ ? 1 : ClassMap::void_label);
+    job.truth = relabelled(std::move(job.truth), undecided, shown_as_binary_ ? 1 : ClassMap::void_label);
   call_host(callbacks_.image, ScoredImage{.name = names_[job.index],
                                           .photo_file = job.file,
                                           .photo = job.photo,

@@ -5,6 +5,7 @@
 
 #include "layers/base/ascii.h"
 #include "layers/base/error.h"
+#include "layers/base/naming.h"
 #include "layers/cpu/parallel.h"
 #include "runtime/image/class_table.h"
 #include "runtime/image/palette.h"
@@ -81,14 +82,12 @@ Model make_named_model(Checkpoint checkpoint, const std::string& name, ModelOpti
   options.config = std::move(checkpoint.config);
   options.arch = std::move(checkpoint.arch);
   options.normalisation = checkpoint.normalisation;
-  try {
+  return naming(name, [&] {
     Model model = make_model(std::move(checkpoint.state), checkpoint.metadata, options);
     model.choice = std::move(checkpoint.choice) +
                    (checkpoint.choice.empty() || model.choice.empty() ? "" : "; ") + model.choice;
     return model;
-  } catch (const Error& error) {
-    fail(error.code(), name, ": ", error.what());
-  }
+  });
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include "layers/base/error.h"
+#include "layers/base/naming.h"
 #include "weights_tools/io/bytes.h"
 #include "weights_tools/io/clean_text.h"
 #include "weights_tools/io/json.h"
@@ -111,12 +112,8 @@ std::string list_some(const std::vector<std::string>& names) {
 }
 
 StateDict read_shard(const InputFile& file, const std::string& name) {
-  try {
-    return read_safetensors(file).state;
-  } catch (const Error& error) {
-    if (error.code() == ErrorCode::io) throw;
-    fail(error.code(), "the shard ", name, ": ", error.what());
-  }
+  return naming(
+      "the shard " + name, [&] { return read_safetensors(file).state; }, ErrorCode::io);
 }
 
 }  // namespace
