@@ -5,7 +5,6 @@
 #include <string_view>
 
 #include "layers/base/error.h"
-#include "layers/base/naming.h"
 #include "weights_tools/io/clean_text.h"
 
 namespace atrous {
@@ -63,7 +62,6 @@ LabelMap rows_of(const std::vector<std::uint8_t>& columns, const CocoImage& imag
 CocoInstances read_coco_instances(const std::string& path) {
   CocoInstances out;
   out.path = path;
-<<<<<<< HEAD
   const auto take = [&out](const CocoRecord& record) {
     if (record.section == "images") add_coco_image(out.images, record);
     if (record.section == "categories") check_category(record);
@@ -75,9 +73,6 @@ CocoInstances read_coco_instances(const std::string& path) {
     sort_coco_images(out.images);
     std::ranges::stable_sort(out.instances, {}, &CocoInstance::image);
   });
-=======
-  naming(
-      path, [&] { parse(file, out); }, ErrorCode::io);
   return out;
 }
 

@@ -252,13 +252,11 @@ void read_coco_records(const std::string& path, CocoLayout layout,
                        const std::function<void(CocoRecord&)>& take, const std::function<void()>& finish) {
   const InputFile file(path);
   RecordReader reader(layout, take);
-  try {
+  const auto read = [&] {
     parse(file, reader);
     finish();
-  } catch (const Error& error) {
-    if (error.code() == ErrorCode::io) throw;  // names the path itself
-    fail(error.code(), path, ": ", error.what());
-  }
+  };
+  naming(path, read, ErrorCode::io);  // which names the path itself
 }
 
 void add_coco_image(std::vector<CocoImage>& images, const CocoRecord& record) {
