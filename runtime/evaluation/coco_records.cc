@@ -6,6 +6,7 @@
 #include <istream>
 #include <streambuf>
 
+#include "layers/base/naming.h"
 #include "weights_tools/io/file.h"
 #include "weights_tools/io/json.h"
 
