@@ -36,7 +36,8 @@ void write_and_read(const CocoResults& results) {
   std::string text;
   if (!may_refuse([&] { text = coco_results_json(results); })) return;
   const MemoryFile file(as_bytes(text));
-  const CocoResults again = read_coco_results(file.path());
+  CocoResults again;
+  promise(may_refuse([&] { again = read_coco_results(file.path()); }), "what was written is refused");
   promise(again.detections.size() == results.detections.size(), "results of two numbers");
   promise(coco_results_json(again) == text, "another text of the same results");
 }
