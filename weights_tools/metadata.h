@@ -60,8 +60,8 @@ std::map<std::string, std::string> to_strings(const Metadata&);
 // optional. Error(malformed): a newer format version, a value that does not parse, a string over 256 bytes
 // (names) or with control characters, mean or std not three finite numbers, std not positive, range neither 1
 // nor 255, an order that is neither rgb nor bgr, palette not as long as classes, more than 256 classes, an
-// answer that is neither softmax nor sigmoid, parameters of a CRF that check() refuses, a background that is none of the classes, sizes outside
-// 1..16384.
+// answer that is neither softmax nor sigmoid, parameters of a CRF that check() refuses, a background that is
+// none of the classes, sizes outside 1..16384.
 std::optional<Metadata> metadata_from_strings(const std::map<std::string, std::string>&);
 
 }  // namespace atrous

@@ -27,7 +27,8 @@ bool is_npy(std::span<const std::byte> file);  // begins as one
 // and Error(malformed) with the first pixel whose value is another; Error(limit) for more than `max_pixels`.
 LabelMap read_npy_labels(std::span<const std::byte> file, std::string_view name, std::int64_t max_pixels);
 
-// A tensor [N, H, W, C] -> a .npy of shape (N, C, H, W), or of one image (C, H, W), '<f4', C order, format 1.0.
+// A tensor [N, H, W, C] -> a .npy of shape (N, C, H, W), or of one image (C, H, W), '<f4', C order,
+// format 1.0.
 enum class NpyRank { batch, image };
 std::vector<std::byte> encode_npy(ConstView, NpyRank = NpyRank::batch);
 

@@ -65,8 +65,8 @@ std::string in_words(const Preparation& p) try {
 }
 
 std::string in_words(const CrfParameters& p) try {
-  return str_cat(p.iterations, " iterations, Gaussian ", p.gaussian.weight, ',', p.gaussian.xy, ", bilateral ",
-                 p.bilateral.weight, ',', p.bilateral.xy, ',', p.bilateral.rgb);
+  return str_cat(p.iterations, " iterations, Gaussian ", p.gaussian.weight, ',', p.gaussian.xy,
+                 ", bilateral ", p.bilateral.weight, ',', p.bilateral.xy, ',', p.bilateral.rgb);
 } catch (...) {
   rethrow_as_error();
 }
