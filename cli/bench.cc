@@ -225,14 +225,14 @@ int profile(const Options& options) {
   };
   for (std::size_t i = 0; i < nodes.size(); ++i) {
     const std::string shape = str_cat(shapes[static_cast<std::size_t>(nodes[i].output)]);
-    if (plan.steps[i].in_place) {
+    if (plan.in_place[i]) {
       row(nodes[i].name, name_of(nodes[i].layer), shape, "in place", 0, 0, 0);
       continue;
     }
     const double s = median(seconds[i]);
     in_nodes += s;
-    row(nodes[i].name, name_of(nodes[i].layer), shape, plan.steps[i].kernel->name(), s,
-        static_cast<double>(macs(nodes[i], shapes)) / 1e9, plan.steps[i].workspace);
+    row(nodes[i].name, name_of(nodes[i].layer), shape, plan.kernels[i]->name(), s,
+        static_cast<double>(macs(nodes[i], shapes)) / 1e9, plan.workspace[i]);
   }
   if (model.program->device)
     row("copies, upsample + argmax", "", str_cat(width, 'x', height), "", std::max(0.0, total - in_nodes), 0,

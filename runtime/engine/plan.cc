@@ -47,7 +47,7 @@ bool is_output(const Graph& graph, ValueId v) {
 // Inputs of concatenations that are made by nodes and read by nobody else are laid into the output; where all
 // are, the concatenation is done in place. The others are copied beside them: then only what is made after
 // all of those is laid, for else the whole output would take its room before they have all been made.
-void lay_concatenations(const Graph& graph, std::vector<Slice>& slices, std::vector<Plan::Step>& steps,
+void lay_concatenations(const Graph& graph, std::vector<Slice>& slices, std::vector<bool>& in_place,
                         const std::vector<Shape>& shapes) {
   const auto readers = count_readers(graph);
   std::vector<std::size_t> made_by(graph.values.size());  // 1 + the node; 0 for the input
@@ -61,7 +61,7 @@ void lay_concatenations(const Graph& graph, std::vector<Slice>& slices, std::vec
     std::size_t copied = 0;  // 1 + the node that makes the last of those that are copied
     for (ValueId v : node.inputs)
       if (!is_alone(v)) copied = std::max(copied, made_by[index(v)]);
-    steps[i].in_place = std::ranges::all_of(node.inputs, is_alone);
+    in_place[i] = std::ranges::all_of(node.inputs, is_alone);
     std::int64_t channel = 0;
     for (ValueId v : node.inputs) {
       if (is_alone(v) && made_by[index(v)] > copied) slices[index(v)] = {index(node.output), channel};
@@ -193,13 +193,13 @@ Plan make_plan(const Program& program, const Shape& input, int threads, std::siz
   const std::vector<Shape> shapes = infer_shapes(graph, input);
   Plan plan;
   plan.places.resize(graph.values.size());
-  plan.steps.resize(graph.nodes.size());
+  plan.in_place.resize(graph.nodes.size());
 
   std::vector<Slice> slices(graph.values.size());
   for (std::size_t v = 0; v < slices.size(); ++v) slices[v].root = v;
   const Layout layout(program);
   if (!layout.device) {
-    lay_concatenations(graph, slices, plan.steps, shapes);
+    lay_concatenations(graph, slices, plan.in_place, shapes);
     lay_over_residuals(graph, slices, shapes);
     resolve(slices);
   }
@@ -227,12 +227,12 @@ Plan make_plan(const Program& program, const Shape& input, int threads, std::siz
     for (ValueId v : node.inputs) in.push_back(shapes[index(v)]);
     const Shape& out = shapes[index(node.output)];
     const Kernel& kernel = choose(program, i, in, out, allowance);
-    Plan::Step& step = plan.steps[i];
-    step.kernel = &kernel;
-    step.threads = fitting_threads(kernel, in, out, threads, allowance);
-    step.workspace = std::max(std::min(kernel.workspace_bytes(in, out, step.threads), allowance) / 64 * 64,
-                              kernel.least_workspace_bytes(in, out, step.threads));
-    plan.workspace_bytes = std::max(plan.workspace_bytes, step.workspace);
+    const int fitting = fitting_threads(kernel, in, out, threads, allowance);
+    plan.kernels.push_back(&kernel);
+    plan.threads.push_back(fitting);
+    plan.workspace.push_back(std::max(std::min(kernel.workspace_bytes(in, out, fitting), allowance) / 64 * 64,
+                                      kernel.least_workspace_bytes(in, out, fitting)));
+    plan.workspace_bytes = std::max(plan.workspace_bytes, plan.workspace.back());
   }
   return plan;
 } catch (...) {

@@ -198,17 +198,17 @@ KernelCall Session::call_of(const Plan& p, std::size_t i, const ConstView* input
     inputs_.push_back(v == graph.input && input ? *input : ConstView(view_of(p, v)));
   return {inputs_,
           view_of(p, node.output),
-          {arena_ + p.activation_bytes, p.steps[i].workspace},
-          p.steps[i].threads,
+          {arena_ + p.activation_bytes, p.workspace[i]},
+          p.threads[i],
           queue_.get()};
 }
 
 void Session::run_nodes(const Plan& p, const ConstView* input, const NodeObserver& observer) {
   for (std::size_t i = 0; i < program_->graph.nodes.size(); ++i) {
-    if (p.steps[i].in_place) continue;
+    if (p.in_place[i]) continue;
     const KernelCall call = call_of(p, i, input);
     const auto start = std::chrono::steady_clock::now();
-    p.steps[i].kernel->run(call);
+    p.kernels[i]->run(call);
     if (observer)
       call_host(observer, i, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(),
                 ConstView(call.output));
@@ -223,7 +223,7 @@ void Session::run_on_device(const KeptPlan& kept, const NodeObserver& observer) 
   }
   for (std::size_t i = 0; i < program_->graph.nodes.size(); ++i) {
     const KernelCall call = call_of(p, i, nullptr);
-    const double seconds = queue_->time([&] { p.steps[i].kernel->run(call); });
+    const double seconds = queue_->time([&] { p.kernels[i]->run(call); });
     Tensor output(call.output.shape);
     queue_->download(call.output, output.view());
     call_host(observer, i, seconds, ConstView(output.view()));
@@ -231,8 +231,10 @@ void Session::run_on_device(const KeptPlan& kept, const NodeObserver& observer) 
 }
 
 void Session::keep_outputs(const Plan& p) {
-  std::vector<Output> outputs;  // all of them or none
-  for (const auto& [name, value] : program_->graph.outputs) outputs.push_back({view_of(p, value), {}});
+  std::vector<View> outputs;  // all of them or none
+  for (const auto& [name, value] : program_->graph.outputs) outputs.push_back(view_of(p, value));
+  fetched_.clear();
+  fetched_.resize(outputs.size());
   last_outputs_ = std::move(outputs);
   if (!queue_) idle_workspace_ = {arena_ + p.activation_bytes, p.workspace_bytes};
 }
@@ -306,31 +308,31 @@ double Session::repeat() try {
   rethrow_as_error();
 }
 
-Session::Output& Session::last_output(std::string_view name) {
+std::size_t Session::output_index(std::string_view name) const {
   const auto& outputs = program_->graph.outputs;
   const auto found =
       std::ranges::find(outputs, name, [](const auto& o) { return std::string_view(o.first); });
   if (found == outputs.end()) fail(ErrorCode::invalid_argument, "the network has no output named ", name);
   if (last_outputs_.empty()) fail(ErrorCode::invalid_argument, "no output yet: the network has not run");
-  return last_outputs_[static_cast<std::size_t>(found - outputs.begin())];
+  return static_cast<std::size_t>(found - outputs.begin());
 }
 
 ConstView Session::output(std::string_view name) try {
-  Output& output = last_output(name);
-  if (!queue_) return output.view;
-  if (!output.fetched) {
-    Tensor fetched(output.view.shape);
-    queue_->download(output.view, fetched.view());
-    output.fetched = std::move(fetched);
+  const std::size_t i = output_index(name);
+  if (!queue_) return last_outputs_[i];
+  if (!fetched_[i]) {
+    Tensor fetched(last_outputs_[i].shape);
+    queue_->download(last_outputs_[i], fetched.view());
+    fetched_[i] = std::move(fetched);
   }
-  return output.fetched->view();
+  return fetched_[i]->view();
 } catch (...) {
   rethrow_as_error();
 }
 
 void Session::label(std::int64_t n, std::int64_t height, std::int64_t width, std::span<std::uint8_t> labels,
                     std::span<float> confidence, std::string_view output, float threshold) try {
-  const ConstView logits = last_output(output).view;
+  const ConstView logits = last_outputs_[output_index(output)];
   const ConstView image = image_of(logits, n);  // or an error
   check_label_sizes(height, width, labels, confidence);
   const Growth grown = growth(height, width);

@@ -85,8 +85,8 @@ class Session {
   // workspace where that is large enough, otherwise a buffer that is kept and counts against the limit.
   std::span<std::byte> scratch(std::size_t bytes);
 
-  // Bytes that the limit leaves beside the session's memory and what is set aside; without a limit the
-  // largest number.
+  // Bytes that the limit leaves beside the session's memory and what is set aside; without a limit the largest
+  // number.
   std::size_t room() const;
 
   const Program& program() const { return *program_; }
@@ -100,11 +100,6 @@ class Session {
     Plan plan;
     std::uint64_t key;  // of what a device recorded for it
   };
-  // One of the last run's.
-  struct Output {
-    View view;                      // where it lies
-    std::optional<Tensor> fetched;  // from a device, once asked for
-  };
   const KeptPlan& kept_plan(const Shape& input);
   const KeptPlan& reserved_plan(const Shape& input);
   void begin_run(const KeptPlan&);
@@ -117,7 +112,7 @@ class Session {
   void run_nodes(const Plan&, const ConstView* input, const NodeObserver&);
   void run_on_device(const KeptPlan&, const NodeObserver&);
   void keep_outputs(const Plan&);
-  Output& last_output(std::string_view name);
+  std::size_t output_index(std::string_view name) const;
 
   std::shared_ptr<const Program> program_;
   int threads_;
@@ -132,7 +127,8 @@ class Session {
   std::size_t arena_bytes_ = 0;
   std::span<std::byte> idle_workspace_;  // in the processor's arena, behind the outputs of the last run
   std::vector<ConstView> inputs_;        // of the node that runs
-  std::vector<Output> last_outputs_;     // of the last run, in the order of graph.outputs; empty before
+  std::vector<View> last_outputs_;       // of the last run, in the order of graph.outputs; empty before
+  std::vector<std::optional<Tensor>> fetched_;  // from a device, likewise
 };
 
 }  // namespace atrous

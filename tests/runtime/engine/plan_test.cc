@@ -53,7 +53,7 @@ class Arena {
       const Node& node = graph_.nodes[i];
       if (!fits(node.output)) return str_cat(node.name, ": its output lies outside the arena");
       if (!inputs_whole(node)) return str_cat(node.name, ": an input was overwritten before it ran");
-      if (plan_.steps[i].in_place) {
+      if (plan_.in_place[i]) {
         if (!laid_side_by_side(node)) return str_cat(node.name, ": its inputs are not its output's channels");
         write(node.output);
         if (!holds(node.output)) return str_cat(node.name, ": its inputs do not fill its output");
@@ -129,7 +129,7 @@ std::size_t least_bytes(const Graph& graph, const Plan& plan) {
     for (std::size_t made = 0; made <= step; ++made) {
       const ValueId v = graph.nodes[made].output;
       const Shape& s = plan.places[index(v)].shape;
-      const bool shares = plan.steps[made].in_place || lies_over_residual(graph.nodes[made], graph, plan);
+      const bool shares = plan.in_place[made] || lies_over_residual(graph.nodes[made], graph, plan);
       const bool counts = made == step ? !shares : last[index(v)] >= step;
       if (counts) alive += static_cast<std::size_t>(s.pixels() * s.c) * sizeof(float);
     }
@@ -160,24 +160,14 @@ TEST_CASE("a deep network's plan has no conflict either") {
   CHECK(Arena(model.program->graph, make_plan(*model.program, {1, 24, 40, 3}, 1)).first_conflict() == "");
 }
 
-namespace {
-
-std::vector<bool> in_place(const Plan& plan) {
-  std::vector<bool> of_nodes;
-  for (const Plan::Step& step : plan.steps) of_nodes.push_back(step.in_place);
-  return of_nodes;
-}
-
-}  // namespace
-
 TEST_CASE("DeepLab's four branches of maps are concatenated in place") {
   const Model model = tiny_model("deeplabv3");
   const Plan plan = make_plan(*model.program, {2, 33, 40, 3}, 1);
   int concatenations = 0;
-  for (std::size_t i = 0; i < plan.steps.size(); ++i) {
+  for (std::size_t i = 0; i < plan.in_place.size(); ++i) {
     const Node& node = model.program->graph.nodes[i];
     const bool concat = std::holds_alternative<Concat>(node.layer);
-    CHECK(plan.steps[i].in_place == concat);
+    CHECK(plan.in_place[i] == concat);
     if (!concat) continue;
     ++concatenations;
     CHECK(node.inputs.size() == 4);
@@ -196,7 +186,7 @@ TEST_CASE("a concatenation stays a copy where something else reads one of its in
   g.outputs = {{"out", 3}, {"twice", 4}};
   const Program program = compile(g, {});
   const Plan plan = make_plan(program, {1, 4, 5, 3}, 1);
-  CHECK(in_place(plan) == std::vector<bool>{false, false, false, false});
+  CHECK(plan.in_place == std::vector<bool>{false, false, false, false});
   CHECK(Arena(program.graph, plan).first_conflict() == "");
 }
 
@@ -228,7 +218,7 @@ TEST_CASE("concatenations of concatenations lie in place too") {
   g.outputs = {{"out", 5}};
   const Program program = compile(g, {});
   const Plan plan = make_plan(program, {2, 4, 5, 3}, 1);
-  CHECK(in_place(plan) == std::vector<bool>{false, false, true, false, true});
+  CHECK(plan.in_place == std::vector<bool>{false, false, true, false, true});
   CHECK(Arena(program.graph, plan).first_conflict() == "");
   const auto lines = [](std::size_t floats) { return (floats * sizeof(float) + 63) / 64 * 64; };
   CHECK(plan.activation_bytes == lines(2 * 4 * 5 * 9) + lines(2 * 4 * 5 * 3));  // the input beside it
@@ -414,7 +404,7 @@ TEST_CASE("of a concatenation what nobody else reads lies in place, where the re
     const Graph g = chain({{"a", conv, {0}}, {"b", conv, {1}}, {"ab", Concat{}, std::move(joined)}}, {3});
     CHECK(over_residuals(g) == Names{});
     Plan plan = make_plan(compile(g, {}), {2, 7, 9, 3}, 1);
-    CHECK(!plan.steps[2].in_place);
+    CHECK(!plan.in_place[2]);
     CHECK(plan.places[1].pitch == 3);  // read by b too, and copied
     CHECK(plan.places[2].pitch == 6);
     return plan;
@@ -528,12 +518,6 @@ const Model& wide_model() {
   return model;
 }
 
-std::vector<const Kernel*> kernels_of(const Plan& plan) {
-  std::vector<const Kernel*> kernels;
-  for (const Plan::Step& step : plan.steps) kernels.push_back(step.kernel);
-  return kernels;
-}
-
 }  // namespace
 
 TEST_CASE("of every node's kernels the cheapest runs") {
@@ -542,18 +526,18 @@ TEST_CASE("of every node's kernels the cheapest runs") {
   for (const Shape& size : {Shape{1, 40, 56, 3}, Shape{1, 160, 200, 3}, Shape{2, 8, 8, 3}}) {
     CAPTURE(str_cat(size));
     const Plan plan = make_plan(program, size, 2);
-    REQUIRE(plan.steps.size() == program.graph.nodes.size());
-    for (std::size_t i = 0; i < plan.steps.size(); ++i) {
+    REQUIRE(plan.kernels.size() == program.graph.nodes.size());
+    for (std::size_t i = 0; i < plan.kernels.size(); ++i) {
       const Node& node = program.graph.nodes[i];
       CAPTURE(node.name);
-      const double cost = cost_of(*plan.steps[i].kernel, node, plan);
+      const double cost = cost_of(*plan.kernels[i], node, plan);
       bool own = false;
       for (const auto& kernel : program.kernels[i]) {
         CHECK(cost <= cost_of(*kernel, node, plan));
-        own = own || kernel.get() == plan.steps[i].kernel;
+        own = own || kernel.get() == plan.kernels[i];
       }
       CHECK(own);
-      winograd += plan.steps[i].kernel->name().starts_with("winograd");
+      winograd += plan.kernels[i]->name().starts_with("winograd");
     }
   }
   CHECK(winograd > 0);
@@ -566,7 +550,7 @@ TEST_CASE("which kernel runs does not depend on the batch or on the threads") {
     for (const int threads : {1, 2, 7}) {
       CAPTURE(batch);
       CAPTURE(threads);
-      CHECK(kernels_of(make_plan(program, {batch, 160, 200, 3}, threads)) == kernels_of(one));
+      CHECK(make_plan(program, {batch, 160, 200, 3}, threads).kernels == one.kernels);
     }
 }
 
@@ -583,16 +567,15 @@ TEST_CASE("under a memory limit the cheapest kernel runs of those that keep with
       CAPTURE(allowance);
       const Plan plan = make_plan(program, size, threads, taken + allowance);
       CHECK(plan.activation_bytes == free.activation_bytes);
-      for (std::size_t i = 0; i < plan.steps.size(); ++i) {
+      for (std::size_t i = 0; i < plan.kernels.size(); ++i) {
         const Node& node = program.graph.nodes[i];
         CAPTURE(node.name);
-        const double cost = cost_of(*plan.steps[i].kernel, node, plan);
-        const std::size_t least = least_workspace(*plan.steps[i].kernel, node, plan, 1);
-        CHECK(plan.steps[i].workspace >=
-              least_workspace(*plan.steps[i].kernel, node, plan, plan.steps[i].threads));
-        CHECK(plan.steps[i].workspace <= std::max(allowance, least));
-        if (plan.steps[i].threads < threads)
-          CHECK(least_workspace(*plan.steps[i].kernel, node, plan, plan.steps[i].threads + 1) > allowance);
+        const double cost = cost_of(*plan.kernels[i], node, plan);
+        const std::size_t least = least_workspace(*plan.kernels[i], node, plan, 1);
+        CHECK(plan.workspace[i] >= least_workspace(*plan.kernels[i], node, plan, plan.threads[i]));
+        CHECK(plan.workspace[i] <= std::max(allowance, least));
+        if (plan.threads[i] < threads)
+          CHECK(least_workspace(*plan.kernels[i], node, plan, plan.threads[i] + 1) > allowance);
         for (const auto& kernel : program.kernels[i]) {
           const std::size_t other = least_workspace(*kernel, node, plan, 1);
           if (other <= allowance)
@@ -600,7 +583,7 @@ TEST_CASE("under a memory limit the cheapest kernel runs of those that keep with
           else if (least > allowance)
             CHECK(least <= other);
         }
-        exchanged = exchanged || plan.steps[i].kernel != free.steps[i].kernel;
+        exchanged = exchanged || plan.kernels[i] != free.kernels[i];
       }
     }
     CHECK(exchanged);
@@ -621,9 +604,9 @@ TEST_CASE("which kernel runs does not depend on the threads under a memory limit
         const Plan one = make_plan(program, size, 1, taken + allowance);
         for (const int threads : {2, 7, 64}) {
           const Plan many = make_plan(program, size, threads, taken + allowance);
-          CHECK(kernels_of(many) == kernels_of(one));
+          CHECK(many.kernels == one.kernels);
           CHECK(many.workspace_bytes <= std::max(one.workspace_bytes, allowance));
-          fewer += std::ranges::min(many.steps, {}, &Plan::Step::threads).threads < threads;
+          fewer += std::ranges::min(many.threads) < threads;
         }
       }
       CHECK(fewer > 0);
@@ -636,7 +619,8 @@ TEST_CASE("a memory limit that leaves room for all changes nothing") {
   const Shape size{1, 40, 56, 3};
   const Plan free = make_plan(program, size, 2);
   const Plan plan = make_plan(program, size, 2, program.packed_bytes() + free.arena_bytes());
-  CHECK(plan.steps == free.steps);
+  CHECK(plan.kernels == free.kernels);
+  CHECK(plan.workspace == free.workspace);
   CHECK(plan.arena_bytes() == free.arena_bytes());
 }
 
@@ -645,14 +629,14 @@ TEST_CASE("the workspace is the greediest kernel's, and grows with the threads a
   const auto& nodes = model.program->graph.nodes;
   const Shape size{1, 40, 56, 3};
   const Plan one = make_plan(*model.program, size, 1), four = make_plan(*model.program, size, 4);
-  REQUIRE(one.steps.size() == nodes.size());
+  REQUIRE(one.workspace.size() == nodes.size());
   std::size_t greediest = 0;
   for (std::size_t i = 0; i < nodes.size(); ++i) {
     std::vector<Shape> inputs;
     for (ValueId v : nodes[i].inputs) inputs.push_back(one.places[index(v)].shape);
-    CHECK(one.steps[i].workspace ==
-          one.steps[i].kernel->workspace_bytes(inputs, one.places[index(nodes[i].output)].shape, 1));
-    greediest = std::max(greediest, one.steps[i].workspace);
+    CHECK(one.workspace[i] ==
+          one.kernels[i]->workspace_bytes(inputs, one.places[index(nodes[i].output)].shape, 1));
+    greediest = std::max(greediest, one.workspace[i]);
   }
   CHECK(one.workspace_bytes == greediest);
   CHECK(one.arena_bytes() == one.activation_bytes + one.workspace_bytes);
