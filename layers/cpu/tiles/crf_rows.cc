@@ -1,7 +1,6 @@
 #include "layers/cpu/tiles/crf_rows.h"
 
 #include <algorithm>
-#include <limits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "layers/cpu/tiles/crf_rows.cc"
@@ -53,25 +52,6 @@ struct Part {
     Part p;
     for (int i = 0; i < N; ++i) p.at[i] = hn::Mul(at[i], o.at[i]);
     return p;
-  }
-  // What is less than 2e-22 is 0: sums of such leave what processors count fast in.
-  HWY_INLINE Part exp() const {
-    Part p;
-    for (int i = 0; i < N; ++i) {
-      const V least = hn::Set(D(), -50.f), x = hn::Max(at[i], least);
-      p.at[i] = hn::IfThenZeroElse(hn::Eq(x, least), hn::Exp(D(), x));
-    }
-    return p;
-  }
-  HWY_INLINE float largest() const {
-    V all = at[0];
-    for (int i = 1; i < N; ++i) all = hn::Max(all, at[i]);
-    return hn::GetLane(hn::MaxOfLanes(D(), all));
-  }
-  HWY_INLINE float sum() const {
-    V all = at[0];
-    for (int i = 1; i < N; ++i) all = hn::Add(all, at[i]);
-    return hn::GetLane(hn::SumOfLanes(D(), all));
   }
 };
 
@@ -238,6 +218,7 @@ void blur(float* vertices, std::int64_t stride, const std::uint32_t* order, cons
 
 void update(const CrfEvidence& evidence, std::span<const CrfMessage> messages, std::int64_t stride,
             std::int64_t first, std::int64_t last, float* distribution, float* room) {
+  const D d;
   const std::int64_t classes = evidence.classes;
   float *const total = room, *const heard = room + stride,
                *const padding = heard + static_cast<std::int64_t>(messages.size()) * stride;
@@ -273,23 +254,26 @@ void update(const CrfEvidence& evidence, std::span<const CrfMessage> messages, s
       sum.store(out + c);
     });
     for (std::size_t k = 0; k < messages.size(); ++k)
-      for (std::int64_t j = 0; messages[k].matrix && j < classes; ++j)
-        by_parts(stride, [&]<int N>(Part<N>, std::int64_t c) HWY_ATTR {
-          using P = Part<N>;
-          (P::load(out + c) + P::of(heard[static_cast<std::int64_t>(k) * stride + j]) *
-                                  P::load(messages[k].matrix + j * stride + c))
-              .store(out + c);
-        });
-    float largest = -std::numeric_limits<float>::max(), sum = 0;
-    by_parts(stride, [&]<int N>(Part<N>, std::int64_t c)
-                         HWY_ATTR { largest = std::max(largest, Part<N>::load(out + c).largest()); });
-    by_parts(stride, [&]<int N>(Part<N>, std::int64_t c) HWY_ATTR {
-      const auto e = (Part<N>::load(out + c) + Part<N>::of(-largest)).exp();
-      e.store(out + c);
-      sum += e.sum();
-    });
-    by_parts(stride, [&]<int N>(Part<N>, std::int64_t c)
-                         HWY_ATTR { (Part<N>::load(out + c) * Part<N>::of(1 / sum)).store(out + c); });
+      for (std::int64_t j = 0; messages[k].matrix && j < classes; ++j) {
+        const V weight = hn::Set(d, heard[static_cast<std::int64_t>(k) * stride + j]);
+        for (std::int64_t c = 0; c < stride; c += lanes)
+          hn::StoreU(hn::Add(hn::LoadU(d, out + c),
+                             hn::Mul(weight, hn::LoadU(d, messages[k].matrix + j * stride + c))),
+                     d, out + c);
+      }
+    V largest = hn::LoadU(d, out), sum = hn::Zero(d);
+    for (std::int64_t c = lanes; c < stride; c += lanes) largest = hn::Max(largest, hn::LoadU(d, out + c));
+    largest = hn::MaxOfLanes(d, largest);
+    for (std::int64_t c = 0; c < stride; c += lanes) {
+      // What is less than 2e-22 is 0: sums of such leave what processors count fast in.
+      const V least = hn::Set(d, -50.f), x = hn::Max(hn::Sub(hn::LoadU(d, out + c), largest), least);
+      const V e = hn::IfThenZeroElse(hn::Eq(x, least), hn::Exp(d, x));
+      hn::StoreU(e, d, out + c);
+      sum = hn::Add(sum, e);
+    }
+    const V share = hn::Div(hn::Set(d, 1.f), hn::SumOfLanes(d, sum));
+    for (std::int64_t c = 0; c < stride; c += lanes)
+      hn::StoreU(hn::Mul(hn::LoadU(d, out + c), share), d, out + c);
   }
 }
 
