@@ -76,16 +76,15 @@ HWY_INLINE void prefetch(const float* row, std::int64_t stride) {
   for (std::int64_t c = 0; c < stride; c += 16) hwy::Prefetch(row + c);
 }
 
-template <int d>
-void locate(const float* features, const float* scale, CrfSimplexes& out) {
+void locate(const float* features, int d, const float* scale, CrfSimplexes& out) {
   const D f;
   const hn::RebindToSigned<D> n;
   using N = hn::Vec<decltype(n)>;
   const N one = hn::Set(n, 1), steps = hn::Set(n, d + 1);
   const V step = hn::Set(f, static_cast<float>(d + 1)), inverse = hn::Set(f, 1.f / static_cast<float>(d + 1));
   for (std::int64_t p = 0; p < crf_block; p += lanes) {
-    V elevated[d + 1], nearest[d + 1], beyond[d + 1];
-    N rank[d + 1];
+    V elevated[6], nearest[6], beyond[6];
+    N rank[6];
     V sum = hn::Zero(f);
     for (int j = d; j > 0; --j) {
       const V c = hn::Mul(hn::LoadU(f, features + (j - 1) * crf_block + p), hn::Set(f, scale[j - 1]));
@@ -107,7 +106,7 @@ void locate(const float* features, const float* scale, CrfSimplexes& out) {
         rank[i] = hn::Sub(rank[i], less);
         rank[j] = hn::Add(rank[j], hn::Add(one, less));
       }
-    V apart[d + 1];
+    V apart[6];
     for (int i = 0; i <= d; ++i) {
       rank[i] = hn::Add(rank[i], whole);
       const auto low = hn::Lt(rank[i], hn::Zero(n)), high = hn::Gt(rank[i], hn::Set(n, d));
@@ -117,7 +116,7 @@ void locate(const float* features, const float* scale, CrfSimplexes& out) {
       apart[i] = hn::Mul(hn::Sub(elevated[i], nearest[i]), inverse);
       hn::StoreU(hn::ConvertTo(n, nearest[i]), n, out.nearest[i] + p);
     }
-    V by_rank[d + 1];
+    V by_rank[6];
     for (int r = 0; r <= d; ++r) {
       by_rank[r] = hn::Zero(f);
       N which = hn::Zero(n);
@@ -151,10 +150,6 @@ bool range(const float* x, std::int64_t count, float& low, float& high) {
   low = hn::GetLane(hn::MinOfLanes(d, least));
   high = hn::GetLane(hn::MaxOfLanes(d, most));
   return hn::GetLane(hn::SumOfLanes(d, farthest)) == 0;
-}
-
-void locate(const float* features, int dimensions, const float* scale, CrfSimplexes& out) {
-  dimensions == 2 ? locate<2>(features, scale, out) : locate<5>(features, scale, out);
 }
 
 void logarithms(float* probabilities, std::int64_t count) {
@@ -288,7 +283,8 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace atrous {
 
-CrfRows crf_rows(Isa isa) { return ATROUS_FOR_ISA(isa, crf_rows)(); }
+// Rows come eight floats at a time, for which AVX-512 has nothing that AVX2 has not.
+CrfRows crf_rows(Isa isa) { return ATROUS_FOR_ISA(isa == Isa::avx512 ? Isa::avx2 : isa, crf_rows)(); }
 
 }  // namespace atrous
 #endif
