@@ -1,7 +1,6 @@
 #include "layers/base/large_pages.h"
 
 #include <cstdint>
-#include <new>
 
 #ifdef __linux__
 #include <sys/mman.h>
@@ -12,24 +11,50 @@ namespace atrous {
 namespace {
 
 constexpr std::align_val_t alignment{64};
+constexpr std::size_t page = std::size_t{2} << 20;
 // The C library maps what is larger by itself and gives it back whole, and with it the wish for large pages.
 // Where memory is cut from a heap, the wish would stay with the heap and make whatever follows there larger.
-constexpr std::size_t least_bytes = std::size_t{32} << 20;
+constexpr std::size_t least_beside_heap = std::size_t{32} << 20;
+
+// A system without such pages says no, and nothing is lost.
+void ask_for_pages([[maybe_unused]] void* memory, [[maybe_unused]] std::size_t bytes) {
+#ifdef __linux__
+  const auto begin = reinterpret_cast<std::uintptr_t>(memory);
+  const std::uintptr_t first = (begin + page - 1) & ~(page - 1), last = (begin + bytes) & ~(page - 1);
+  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
+#endif
+}
 
 }  // namespace
 
 void* allocate_large(std::size_t bytes) {
   void* memory = ::operator new[](bytes, alignment, std::nothrow);
-#ifdef __linux__
-  // A system without such pages says no, and nothing is lost.
-  constexpr std::uintptr_t page = std::uintptr_t{1} << 21;
-  const auto begin = reinterpret_cast<std::uintptr_t>(memory);
-  const std::uintptr_t first = (begin + page - 1) & ~(page - 1), last = (begin + bytes) & ~(page - 1);
-  if (memory && bytes > least_bytes) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
-#endif
+  if (memory && bytes > least_beside_heap) ask_for_pages(memory, bytes);
   return memory;
 }
 
 void free_large(void* memory) { ::operator delete[](memory, alignment); }
+
+void* map_large(std::size_t bytes) {
+#ifdef __linux__
+  if (bytes >= page) {
+    void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) return nullptr;
+    ask_for_pages(memory, bytes);
+    return memory;
+  }
+#endif
+  return allocate_large(bytes);
+}
+
+void unmap_large(void* memory, [[maybe_unused]] std::size_t bytes) {
+#ifdef __linux__
+  if (bytes >= page) {
+    munmap(memory, bytes);
+    return;
+  }
+#endif
+  free_large(memory);
+}
 
 }  // namespace atrous

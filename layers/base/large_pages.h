@@ -1,20 +1,26 @@
 // Memory for what is large, in pages of 2 MB where the system has them: the first touch of a page interrupts
-// the program, and a page of 4 KB does so 512 times as often.
+// the program, and a page of 4 KB does so 512 times as often. Nothing but what is touched is taken from the
+// system: whole pages are asked for within the memory.
 #pragma once
 
 #include <cstddef>
 #include <memory>
+#include <new>
 #include <utility>
 #include <vector>
 
 namespace atrous {
 
-// Uninitialised memory, aligned to 64 bytes; nullptr where there is none. Nothing but what is
-// touched is taken from the system: the whole pages are asked for within the memory.
+// Uninitialised memory, aligned to 64 bytes; nullptr where there is none.
 void* allocate_large(std::size_t bytes);
 void free_large(void* memory);
 
-// An allocator of std::vector that leaves numbers uninitialised where no value is given.
+// The same for a step's own arrays, given back to the system with it: mapped apart from the heap from 2 MB
+// on.
+void* map_large(std::size_t bytes);
+void unmap_large(void* memory, std::size_t bytes);
+
+// An allocator of std::vector on map_large() that leaves numbers uninitialised where no value is given.
 template <class T>
 struct LargeAllocator {
   using value_type = T;
@@ -23,10 +29,10 @@ struct LargeAllocator {
   LargeAllocator(const LargeAllocator<U>&) {}
   T* allocate(std::size_t n) {
     if (n > static_cast<std::size_t>(-1) / sizeof(T)) throw std::bad_array_new_length();
-    if (void* p = allocate_large(n * sizeof(T))) return static_cast<T*>(p);
+    if (void* p = map_large(n * sizeof(T))) return static_cast<T*>(p);
     throw std::bad_alloc();
   }
-  void deallocate(T* p, std::size_t) { free_large(p); }
+  void deallocate(T* p, std::size_t n) { unmap_large(p, n * sizeof(T)); }
   template <class U, class... Arguments>
   void construct(U* at, Arguments&&... arguments) {
     if constexpr (sizeof...(Arguments) == 0) {

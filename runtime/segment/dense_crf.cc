@@ -70,7 +70,7 @@ std::size_t bytes_of_vertex(std::int64_t stride) {
 struct PairwiseKernel {
   PermutohedralLattice lattice;
   float weight;
-  Tensor vertices;  // [lattice.vertices()][stride]
+  LargeVector<float> vertices;  // [lattice.vertices()][stride]
 };
 
 void normalise(PermutohedralLattice& lattice, CrfNormalisation how, int threads) {
@@ -130,7 +130,8 @@ void dense_crf(const Image& photo, View probabilities, const CrfOptions& options
     }
     PairwiseKernel kernel{{features, dimensions, bounds, options.isa, threads}, weight, {}};
     normalise(kernel.lattice, options.normalisation, threads);
-    kernel.vertices = Tensor({1, 1, kernel.lattice.vertices(), stride});
+    kernel.vertices.resize(checked_multiply(static_cast<std::size_t>(kernel.lattice.vertices()),
+                                            static_cast<std::size_t>(stride), "a CRF"));
     taken += static_cast<std::size_t>(kernel.lattice.vertices()) *
              (PermutohedralLattice::bytes_of_vertex + static_cast<std::size_t>(stride) * sizeof(float));
     kernels.push_back(std::move(kernel));
@@ -141,7 +142,7 @@ void dense_crf(const Image& photo, View probabilities, const CrfOptions& options
   const Compatibility compatibility = compatibility_of(options, classes, stride);
 
   const CrfRows rows = crf_rows(options.isa);
-  Tensor q({1, 1, pixels, stride});
+  LargeVector<float> q(rows_bytes / sizeof(float));
   const auto room_of_thread = (2 + static_cast<std::int64_t>(kernels.size())) * stride;
   std::vector<float> room(static_cast<std::size_t>(threads * room_of_thread));
   const auto by_pixels = [&](const auto& work) {  // work(first, last, thread)
