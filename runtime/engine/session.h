@@ -85,8 +85,8 @@ class Session {
   // workspace where that is large enough, otherwise a buffer that is kept and counts against the limit.
   std::span<std::byte> scratch(std::size_t bytes);
 
-  // Bytes that the limit leaves beside the session's memory and what is set aside; without a limit the largest
-  // number.
+  // Bytes that the limit leaves beside the session's memory and what is set aside; without a limit the
+  // largest number.
   std::size_t room() const;
 
   const Program& program() const { return *program_; }
