@@ -18,6 +18,7 @@
 #include "layers/base/visible_text.h"
 #include "layers/cpu/cgroup.h"
 #include "runtime/engine/open_device.h"
+#include "weights_tools/io/file.h"
 
 namespace atrous::cli {
 
@@ -384,6 +385,17 @@ void note(std::string_view sentence) { std::fprintf(stderr, "atrous: %s\n", visi
 void print(std::string_view text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
     fail(ErrorCode::io, "standard output: ", std::strerror(errno));
+}
+
+void write_to(const std::string& path, std::span<const std::byte> bytes) {
+  if (path == "-")
+    print({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  else if (!path.empty())
+    write_file(path, bytes);
+}
+
+void write_to(const std::string& path, std::string_view text) {
+  write_to(path, std::as_bytes(std::span(text)));
 }
 
 }  // namespace atrous::cli

@@ -1,10 +1,12 @@
 // What the verbs share. One file per verb: it declares its options, calls the library and prints.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -139,5 +141,10 @@ void note(std::string_view sentence);
 
 // Writes to stdout; Error(io) when it is closed or full.
 void print(std::string_view text);
+
+// To a file, which appears whole or not at all, or for "-" to stdout; for an empty path nothing. Errors as
+// print() and write_file().
+void write_to(const std::string& path, std::span<const std::byte>);
+void write_to(const std::string& path, std::string_view);
 
 }  // namespace atrous::cli

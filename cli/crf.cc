@@ -1,4 +1,6 @@
 // atrous crf PHOTO LOGITS.npy
+#include <algorithm>
+#include <array>
 #include <memory>
 
 #include "cli/cli.h"
@@ -13,7 +15,6 @@
 #include "runtime/image/png.h"
 #include "runtime/segment/dense_crf.h"
 #include "runtime/segment/segmenter.h"
-#include "weights_tools/io/file.h"
 
 namespace atrous::cli {
 
@@ -27,21 +28,17 @@ struct Options {
   std::string memory_limit;
 };
 
-void write_to(const std::string& path, std::span<const std::byte> bytes) {
-  if (path == "-")
-    print({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
-  else
-    write_file(path, bytes);
-}
-
 int run(const Options& o) {
   if (o.output.empty() && o.mask.empty() && o.overlay.empty() && o.labels.empty())
     throw UsageError{"nothing is asked for: give -o, --mask, --overlay or --labels"};
+  if (std::ranges::count(std::array{o.output, o.mask, o.overlay, o.labels}, "-") > 1)
+    throw UsageError{"-o, --mask, --overlay and --labels: one of them can go to standard output"};
   CrfOptions how{.parameters = *o.crf.parameters(), .logits = !o.probabilities, .threads = o.threads};
   const Image photo = read_image(read_input(o.photo), o.photo, {.exif = !o.no_exif});
   Tensor q = read_npy(read_input(o.map), o.map, 0);
   if (q.shape().c > 255)
     fail(ErrorCode::limit, visible(o.map), ": has ", q.shape().c, " classes, more than 255");
+  const Palette colours = palette_by_name(o.palette, static_cast<std::size_t>(q.shape().c));
   how.memory_limit = o.memory_limit.empty() ? physical_memory() : parse_bytes(o.memory_limit);
   naming(o.map, [&] { dense_crf(photo, q.view(), how); });
   if (!o.output.empty()) write_to(o.output, encode_npy(q.view(), NpyRank::image));
@@ -49,7 +46,6 @@ int run(const Options& o) {
   LabelMap labels{photo.width, photo.height,
                   std::vector<std::uint8_t>(static_cast<std::size_t>(q.shape().pixels()))};
   labels_of(q.view(), std::nullopt, labels.labels, {});
-  const Palette colours = palette_by_name(o.palette, static_cast<std::size_t>(q.shape().c));
   if (!o.labels.empty()) write_to(o.labels, encode_png(Image{labels.width, labels.height, 1, labels.labels}));
   if (!o.mask.empty()) write_to(o.mask, encode_png(colourise(labels, colours)));
   if (!o.overlay.empty()) write_to(o.overlay, encode_png(overlay(photo, labels, colours, {.background = 0})));

@@ -247,13 +247,6 @@ EvaluateCallbacks callbacks(ProgressLine& line, Report* report, BatchSheet* shee
 
 // ---- afterwards
 
-void write_to(const std::string& path, const std::string& content) {
-  if (path == "-")
-    print(content);
-  else if (!path.empty())
-    write_file(path, std::as_bytes(std::span(content)));
-}
-
 void write_sheet(const Options& o, const BatchSheet& sheet) {
   const std::vector<std::byte> png = sheet.png();
   if (png.empty())

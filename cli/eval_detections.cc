@@ -9,7 +9,6 @@
 #include "cli/json_output.h"
 #include "runtime/evaluation/coco_detection.h"
 #include "weights_tools/io/clean_text.h"
-#include "weights_tools/io/file.h"
 
 namespace atrous::cli {
 
@@ -160,19 +159,12 @@ std::string detections_csv(const Measured& m) {
   return table.csv();
 }
 
-void write_detections(const std::string& path, const std::string& content) {
-  if (path == "-")
-    print(content);
-  else if (!path.empty())
-    write_file(path, std::as_bytes(std::span(content)));
-}
-
 }  // namespace
 
 int eval_detections(const DetectionsRequest& request) {
   const Measured m = measure(request);
-  if (!request.json.empty()) write_detections(request.json, detections_json(m));
-  if (!request.csv.empty()) write_detections(request.csv, detections_csv(m));
+  if (!request.json.empty()) write_to(request.json, detections_json(m));
+  if (!request.csv.empty()) write_to(request.csv, detections_csv(m));
   if (request.table) print(detections_table(m));
   return 0;
 }

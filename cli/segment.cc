@@ -113,13 +113,6 @@ void check(const Options& o, std::size_t inputs) {
   if (!o.truth.ignore.empty()) parse_ignore(o.truth.ignore);
 }
 
-void write_to(const std::string& path, std::span<const std::byte> bytes) {
-  if (path == "-")
-    print({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
-  else
-    write_file(path, bytes);
-}
-
 // "#ff8000" or "255 128 0". Throws UsageError.
 Colour parse_colour(const std::string& option, const std::string& words) {
   try {
@@ -431,7 +424,7 @@ int run(const Options& options) {
   line.clear();
   if (!options.json.empty()) {
     const std::string json = json_output(json_list(report));
-    write_to(options.json, std::as_bytes(std::span(json)));
+    write_to(options.json, json);
   }
   if (broken == 0) return 0;
   const std::string sentence = str_cat(broken, " of ", inputs.size(), " pictures failed");

@@ -102,6 +102,8 @@ TEST_CASE("crf gives what the authors' code gives, from the command line") {
 
 TEST_CASE_FIXTURE(CrfBench, "crf refuses what it cannot do, in a line") {
   refuse(2, crf({}), {"nothing is asked for", "--overlay"});
+  refuse(2, crf({"-o", "-", "--mask", "-"}), {"one of them", "standard output"});
+  refuse(1, crf({"-o", folder / "q.npy", "--mask", "-", "--palette", folder / "none.txt"}), {"none.txt"});
   refuse(2, crf({"-o", "-", "--crf-gaussian", "3"}), {"--crf-gaussian 3", "WEIGHT,XY"});
   refuse(2, crf({"-o", "-", "--crf-gaussian", "3,"}), {"WEIGHT,XY"});
   refuse(2, crf({"-o", "-", "--crf-gaussian", "3,nan"}), {"WEIGHT,XY"});
