@@ -30,6 +30,7 @@ template <int N>
 struct Part {
   V at[N];
 
+  HWY_INLINE Part() {}  // written out, since one that is not would be for no instruction set
   HWY_INLINE static Part of(float x) {
     Part p;
     for (V& v : p.at) v = hn::Set(D(), x);
