@@ -168,7 +168,8 @@ Parameter Module::read(std::string_view name, const std::vector<std::int64_t>& e
 void Module::counter(std::string_view name) const {
   if (builder_->published) {
     // Of torch's batch norms alone.
-    if (!builder_->place_in_file && !builder_->published->keys.find(key_of(name)))
+    if (builder_->norms.counted && !builder_->place_in_file &&
+        !builder_->published->keys.find(key_of(name)))
       published_key(name, DType::i64, {});
     return;
   }
@@ -246,6 +247,8 @@ Var batch_norm(Module m, Var x, double eps) {
   const std::int64_t count = channels > 0 ? channels : layer.channels();
   return append(*x.builder, m.path(), std::move(layer), {x.id}, count);
 }
+
+Var batch_norm(Module m, Var x) { return batch_norm(m, x, m.builder().norms.eps); }
 
 Var affine(Module m, Var x) {
   const std::int64_t channels = x.channels() > 0 ? x.channels() : -1;

@@ -62,6 +62,12 @@ struct Builder {
   KeyReport report;
   std::map<std::string, Parameter, std::less<>> parameters;  // read so far, by key: modules may run twice
   bool aux = false;                                          // whether an auxiliary head is to be built too
+  // Of batch norms whose place in a network says nothing else. `counted`: training keeps a counter beside
+  // them.
+  struct Norms {
+    double eps = 1e-5;
+    bool counted = true;
+  } norms = {};
   // What a file of another origin calls a module's place: "res2a_branch1" for "layer2.block1.shortcut.conv".
   // Null: as the modules are called. Set by a family before its network reads anything.
   std::function<std::string(std::string_view place)> place_in_file = nullptr;
@@ -155,7 +161,8 @@ Var conv_transpose2d(Module, Var x, const ConvTransposeOptions&);
 
 // Keys: weight, bias, running_mean, running_var; num_batches_tracked is not read. A negative variance is
 // reported.
-Var batch_norm(Module, Var x, double eps = 1e-5);
+Var batch_norm(Module, Var x, double eps);
+Var batch_norm(Module, Var x);  // of the builder's eps
 
 // A batch norm whose statistics are in its weights already, x * weight + bias. Keys: weight, bias.
 Var affine(Module, Var x);

@@ -9,7 +9,7 @@
 #define ATROUS_FAMILIES                                                                                  \
   fcn, deeplabv3, lraspp, deeplabv3plus_jfzhang, deeplabv3plus_vainf, deeplabv3_vainf, deeplabv2_kazuto, \
       pspnet_semseg, encnet, fcn_wkentaro, deconvnet, parsenet, smp_unet, smp_unetplusplus, smp_manet,   \
-      smp_linknet, smp_fpn, smp_pspnet, smp_pan, smp_deeplabv3, smp_deeplabv3plus
+      smp_linknet, smp_fpn, smp_pspnet, smp_pan, smp_deeplabv3, smp_deeplabv3plus,  maskrcnn, fasterrcnn
 #endif
 
 namespace atrous {
@@ -32,7 +32,7 @@ const Family* family_of(std::string_view variant) {
   return nullptr;
 }
 
-std::string_view name_of(Task) { return "semantic"; }
+std::string_view name_of(Task task) { return task == Task::semantic ? "semantic" : "instances"; }
 
 std::int64_t output_stride_in(std::string_view variant) {
   constexpr std::string_view mark = "-os", smp_mark = "_os";

@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <initializer_list>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,10 +19,14 @@
 #include "layers/graph/graph.h"
 #include "layers/networks/hyper.h"
 #include "layers/networks/preparation.h"
+#include "layers/networks/two_stage.h"
 
 namespace atrous {
 
-enum class Task { semantic };  // one class for every pixel
+enum class Task {
+  semantic,   // one class for every pixel
+  instances,  // boxes, and masks where the network has them (two_stage.h)
+};
 std::string_view name_of(Task);
 
 // How much of a family a checkpoint shows. Names decide, not values.
@@ -67,6 +72,7 @@ struct Network {
   bool last_is_void = false;           // whether the last class stands for VOC's unlabelled pixels
   bool has_aux = false;                // whether the checkpoint carries an auxiliary head
   std::vector<Hyper::Choice> choices;  // what was assumed or given in place of it
+  std::optional<TwoStage> two_stage = {};  // of a network whose task is instances; classes counts the background
 };
 
 struct ArchName {

@@ -131,6 +131,17 @@ std::string Hyper::any(std::string_view key, std::string_view assumed) {
   return given ? *given : std::string(assumed);
 }
 
+std::int64_t Hyper::between(std::string_view key, std::int64_t assumed, std::int64_t least,
+                            std::int64_t most) {
+  const std::string* given = ask(key, std::to_string(assumed));
+  if (!given) return assumed;
+  const auto value = parse_integer(*given);
+  if (!value || *value < least || *value > most)
+    fail(ErrorCode::invalid_argument, key, ": expected a whole number from ", least, " to ", most, ", found ",
+         *given);
+  return *value;
+}
+
 std::vector<std::int64_t> Hyper::integers(std::string_view key, const std::vector<std::int64_t>& assumed) {
   const std::string* given = ask(key, joined(assumed, ","));
   if (!given) return assumed;

@@ -35,6 +35,7 @@ class Hyper {
   std::string word(std::string_view key, std::string_view assumed,
                    std::initializer_list<std::string_view> may_be);
   std::string any(std::string_view key, std::string_view assumed);  // whatever is given
+  std::int64_t between(std::string_view key, std::int64_t assumed, std::int64_t least, std::int64_t most);
   // As many integers as `assumed` has, each 1 to 1024.
   std::vector<std::int64_t> integers(std::string_view key, const std::vector<std::int64_t>& assumed);
 

@@ -277,7 +277,7 @@ Network build_network(const StateDict& state, const NetworkOptions& options) try
   check(state, builder.report, is, options.aux);
   for (const auto& [name, value] : network.graph.outputs)
     if (const std::int64_t channels = network.graph.values[static_cast<std::size_t>(value)].channels;
-        channels != network.classes)
+        name == "aux" && channels != network.classes)
       fail(ErrorCode::mismatch, "the auxiliary head has ", channels, " classes, the head ", network.classes);
   network.has_aux = has_aux;
   network.same_keys = std::move(same_keys);
@@ -306,7 +306,7 @@ PublishedNetwork published_network(const Family& family, std::string_view varian
   if (!builder.report.misshaped.empty())
     fail(ErrorCode::invalid_argument, variant,
          ": the published shapes do not fit each other:", builder.report.misshaped.in_lines().c_str());
-  network.has_aux = network.graph.outputs.size() > 1;
+  network.has_aux = builder.aux;
   return {std::move(network), std::move(builder.published->keys), std::move(builder.published->same_as)};
 }
 

@@ -8,16 +8,13 @@
 #include <span>
 #include <vector>
 
+#include "layers/networks/two_stage.h"
+
 namespace atrous {
 
 struct Box {
   float x1 = 0, y1 = 0, x2 = 0, y2 = 0;
   bool operator==(const Box&) const = default;
-};
-
-// What a regression's dx, dy, dw, dh are divided by.
-struct BoxWeights {
-  float x = 1, y = 1, w = 1, h = 1;
 };
 
 // The box that a regression says, relative to a reference box of width w, height h and centre (cx, cy):

@@ -13,14 +13,6 @@
 
 namespace atrous {
 
-struct DetectionOptions {
-  float score = 0.05F;     // a detection's is above
-  float threshold = 0.5F;  // of the suppression
-  std::int64_t detections = 100;
-  float smallest_side = 1e-2F;
-  BoxWeights weights = {10, 10, 5, 5};
-};
-
 struct Detection {
   Box box;
   float score = 0;

@@ -12,15 +12,6 @@
 
 namespace atrous {
 
-struct ProposalOptions {
-  std::vector<float> sizes = {32, 64, 128, 256, 512};  // of the anchors, one a map
-  std::vector<float> ratios = {0.5F, 1, 2};            // height / width
-  std::int64_t candidates = 1000;                      // of a map, at most
-  std::int64_t proposals = 1000;                       // of all maps, at most
-  float threshold = 0.7F;                              // of the suppression
-  float smallest_side = 1e-3F;
-};
-
 // Height and width in pixels.
 struct Extent {
   std::int64_t h = 0, w = 0;
