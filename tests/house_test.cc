@@ -48,7 +48,7 @@ const std::vector<Room>& rooms() {
       {"runtime/image", {"layers/base", "layers/graph", "layers/cpu", "weights_tools"}},
       {"runtime/engine", {"layers", "weights_tools", "runtime/image"}},
       {"runtime/segment", {"layers", "weights_tools", "runtime/image", "runtime/engine"}},
-      {"runtime/instances", {"layers/base"}},
+      {"runtime/instances", {"layers", "runtime/image", "runtime/engine", "runtime/segment"}},
       {"runtime/drawing", {"layers/base", "weights_tools", "runtime/image"}},
       {"runtime/metrics", {"layers/base", "layers/cpu", "runtime/image"}},
       {"runtime/evaluation",

@@ -168,8 +168,7 @@ Parameter Module::read(std::string_view name, const std::vector<std::int64_t>& e
 void Module::counter(std::string_view name) const {
   if (builder_->published) {
     // Of torch's batch norms alone.
-    if (builder_->norms.counted && !builder_->place_in_file &&
-        !builder_->published->keys.find(key_of(name)))
+    if (builder_->norms.counted && !builder_->place_in_file && !builder_->published->keys.find(key_of(name)))
       published_key(name, DType::i64, {});
     return;
   }
@@ -192,7 +191,7 @@ Var conv2d(Module m, Var x, const ConvOptions& options) {
                .padding = options.padding == same_padding ? options.dilation * (k - 1) / 2 : options.padding,
                .dilation = options.dilation,
                .groups = options.depthwise ? out : 1,
-               .rounding = options.rounding};
+               .rounding = std::max(options.rounding, m.builder().rounding)};
   if (options.grouped && known > 0 && in > 0) {
     layer.groups = known / in;
     if (known % in != 0 || out % layer.groups != 0)
@@ -216,7 +215,7 @@ Var conv_transpose2d(Module m, Var x, const ConvTransposeOptions& options) {
                         .padding = options.padding,
                         .output_padding = options.output_padding,
                         .groups = options.depthwise ? out : 1,
-                        .rounding = options.rounding};
+                        .rounding = std::max(options.rounding, m.builder().rounding)};
   if (options.bias) layer.bias = m.parameter("bias", {out > 0 ? out : -1}).data;
   return append(*x.builder, m.path(), std::move(layer), {x.id}, out);
 }
@@ -353,7 +352,8 @@ Var linear(Module m, Var x, const LinearOptions& options) {
   const std::int64_t known = x.channels() > 0 ? x.channels() : -1;
   const auto weight = m.parameter("weight", {m.builder().published ? options.out : -1, known});
   const std::int64_t out = weight.shape[0];
-  Conv2d layer{.weight = {out, weight.shape[1], 1, 1, weight.data}, .bias = nullptr};
+  Conv2d layer{
+      .weight = {out, weight.shape[1], 1, 1, weight.data}, .bias = nullptr, .rounding = m.builder().rounding};
   if (options.bias) layer.bias = m.parameter("bias", {out > 0 ? out : -1}).data;
   return append(*x.builder, m.path(), std::move(layer), {x.id}, out);
 }

@@ -62,6 +62,8 @@ struct Builder {
   KeyReport report;
   std::map<std::string, Parameter, std::less<>> parameters;  // read so far, by key: modules may run twice
   bool aux = false;                                          // whether an auxiliary head is to be built too
+  // How the sums of convolutions may round that do not ask for less themselves.
+  Rounding rounding = Rounding::any;
   // Of batch norms whose place in a network says nothing else. `counted`: training keeps a counter beside
   // them.
   struct Norms {

@@ -9,7 +9,7 @@
 #define ATROUS_FAMILIES                                                                                  \
   fcn, deeplabv3, lraspp, deeplabv3plus_jfzhang, deeplabv3plus_vainf, deeplabv3_vainf, deeplabv2_kazuto, \
       pspnet_semseg, encnet, fcn_wkentaro, deconvnet, parsenet, smp_unet, smp_unetplusplus, smp_manet,   \
-      smp_linknet, smp_fpn, smp_pspnet, smp_pan, smp_deeplabv3, smp_deeplabv3plus,  maskrcnn, fasterrcnn
+      smp_linknet, smp_fpn, smp_pspnet, smp_pan, smp_deeplabv3, smp_deeplabv3plus, maskrcnn, fasterrcnn
 #endif
 
 namespace atrous {

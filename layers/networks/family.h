@@ -72,7 +72,8 @@ struct Network {
   bool last_is_void = false;           // whether the last class stands for VOC's unlabelled pixels
   bool has_aux = false;                // whether the checkpoint carries an auxiliary head
   std::vector<Hyper::Choice> choices;  // what was assumed or given in place of it
-  std::optional<TwoStage> two_stage = {};  // of a network whose task is instances; classes counts the background
+  std::optional<TwoStage> two_stage =
+      {};  // of a network whose task is instances; classes counts the background
 };
 
 struct ArchName {

@@ -11,8 +11,8 @@ namespace atrous::networks {
 
 namespace {
 
-constexpr std::string_view fpn_suffix = "_fpn", v2_suffix = "_v2", rcnn_folder =
-                               "https://download.pytorch.org/models/";
+constexpr std::string_view fpn_suffix = "_fpn", v2_suffix = "_v2",
+                           rcnn_folder = "https://download.pytorch.org/models/";
 constexpr std::int64_t coco_categories = 91, anchors_a_place = 3;
 
 // The body's name in "maskrcnn_resnet50_fpn_v2" behind `prefix`; empty where the name is another.
@@ -34,11 +34,6 @@ struct Rcnn {
   bool second;  // torchvision's v2
   bool masks;
 };
-
-// A module as torchvision numbers it since 0.13, `number`, or without a number before.
-Module renumbered(const Module& m, std::string_view number, const Module& before) {
-  return m.has(number, true) ? m[number] : before;
-}
 
 // A convolution, by itself with a bias (v1) or without one and with a batch norm behind it (v2).
 Var convolution(const Module& m, Var x, ConvOptions options, bool norm) {
@@ -62,8 +57,8 @@ std::array<Var, pyramid_maps> pyramid(const Module& m, const std::array<Var, 4>&
     maps[static_cast<std::size_t>(i)] = block("layer_blocks", i, last, 3);
     if (i == 0) return maps;
     const Var lateral = block("inner_blocks", i - 1, body[static_cast<std::size_t>(i) - 1], 1);
-    const Var enlarged = resize_like(str_cat(m.path(), ".top_down.", i - 1), last, lateral,
-                                     {.mode = ResizeMode::nearest});
+    const Var enlarged =
+        resize_like(str_cat(m.path(), ".top_down.", i - 1), last, lateral, {.mode = ResizeMode::nearest});
     last = add(lateral, enlarged);
   }
 }
@@ -116,6 +111,11 @@ Var convolutions(const Module& m, Var x, std::int64_t width, int published, bool
   return x;
 }
 
+// A thousandth of a pixel decides which regions are kept, and masks follow from them. Behind the batch norms
+// of v2's heads the body's rounding shows most.
+constexpr Rounding usual_rounding = Rounding::close;
+constexpr Rounding body_rounding(bool second) { return second ? Rounding::precise : usual_rounding; }
+
 Network build(Module m, std::string_view body, Rcnn published, Hyper& hyper) {
   Builder& builder = m.builder();
   const std::int64_t width = m.channels(256);
@@ -130,9 +130,11 @@ Network build(Module m, std::string_view body, Rcnn published, Hyper& hyper) {
   two.sides.in_double = hyper.word("resize", "0.14", {"0.14", "0.18"}) == "0.18";
 
   const Module body_module = m["backbone.body"];
+  builder.rounding = body_rounding(second);
   const ResnetFeatures features =
       resnet(body_module, graph_input(builder, 3), resnet_in(body_module, body), torchvision_spacings(32));
   builder.norms = {.eps = 1e-5, .counted = true};
+  builder.rounding = usual_rounding;
   const auto maps = pyramid(m["backbone.fpn"], features.layers, width, second);
   for (int i = 0; i < pyramid_maps; ++i) output(map_name(i), maps[static_cast<std::size_t>(i)]);
   propose(m["rpn.head"], maps, width, second);
@@ -147,10 +149,12 @@ Network build(Module m, std::string_view body, Rcnn published, Hyper& hyper) {
     output("maps", pooled);
     const std::int64_t channels = pooled.channels();
     two.box_maps = std::exchange(builder.graph, {});
+    builder.rounding = Rounding::precise;
     pooled = relu(flattened_linear(box["5"], graph_input(builder, cells * channels), cells, hidden));
   } else {
     builder.graph = {};
-    pooled = relu(flattened_linear(box["fc6"], graph_input(builder, cells * two.map_channels), cells, hidden));
+    pooled =
+        relu(flattened_linear(box["fc6"], graph_input(builder, cells * two.map_channels), cells, hidden));
     pooled = relu(linear(box["fc7"], pooled, {.out = hidden}));
   }
   const std::int64_t categories = m.classes(coco_categories);
@@ -164,6 +168,7 @@ Network build(Module m, std::string_view body, Rcnn published, Hyper& hyper) {
                                  " classes, found ", deltas.channels());
   two.box_head = std::exchange(builder.graph, {});
 
+  builder.rounding = usual_rounding;
   if (published.masks) {
     const Module mask = heads["mask_head"], last = heads["mask_predictor"];
     Var x = graph_input(builder, two.map_channels);
@@ -194,8 +199,9 @@ Network build(Module m, std::string_view body, Rcnn published, Hyper& hyper) {
 // The variant's name: the body, and v2 by the pyramid's batch norms.
 Evidence recognise_rcnn(const StateDict& state, std::string_view prefix, bool masks) {
   if (state.has("roi_heads.keypoint_predictor")) return {};  // foreign_networks.cc has its name
-  Evidence evidence = look_for(state, {"backbone.body.conv1", "backbone.body.layer1", "backbone.fpn.inner_blocks",
-                                       "rpn.head.cls_logits", "roi_heads.box_predictor.cls_score"});
+  Evidence evidence =
+      look_for(state, {"backbone.body.conv1", "backbone.body.layer1", "backbone.fpn.inner_blocks",
+                       "rpn.head.cls_logits", "roi_heads.box_predictor.cls_score"});
   if (masks) {
     const Evidence head = look_for(state, {"roi_heads.mask_predictor.conv5_mask"});
     evidence.found.insert(evidence.found.end(), head.found.begin(), head.found.end());
@@ -212,9 +218,9 @@ constexpr std::string_view rcnn_stems[] = {"backbone.body.conv1.weight"}, rcnn_h
 
 constexpr std::string_view mask_prefix = "maskrcnn_", faster_prefix = "fasterrcnn_";
 
-constexpr std::string_view mask_variants[] = {"maskrcnn_resnet50_fpn",     "maskrcnn_resnet50_fpn_v2",
-                                              "maskrcnn_resnet18_fpn",     "maskrcnn_resnet34_fpn",
-                                              "maskrcnn_resnet101_fpn",    "maskrcnn_resnet152_fpn"},
+constexpr std::string_view mask_variants[] = {"maskrcnn_resnet50_fpn",  "maskrcnn_resnet50_fpn_v2",
+                                              "maskrcnn_resnet18_fpn",  "maskrcnn_resnet34_fpn",
+                                              "maskrcnn_resnet101_fpn", "maskrcnn_resnet152_fpn"},
                            faster_variants[] = {"fasterrcnn_resnet50_fpn",  "fasterrcnn_resnet50_fpn_v2",
                                                 "fasterrcnn_resnet18_fpn",  "fasterrcnn_resnet34_fpn",
                                                 "fasterrcnn_resnet101_fpn", "fasterrcnn_resnet152_fpn"};

@@ -51,8 +51,8 @@ struct DetectionOptions {
 // the longer side within `longer`.
 struct BoundedSides {
   std::int64_t shorter = 800, longer = 1333;
-  // Which arithmetic the scale is computed in: torchvision's before 0.18 float32, by reciprocals; then double.
-  // 375x500 becomes 799x1066 or 800x1066.
+  // Which arithmetic the scale is computed in: torchvision's before 0.18 float32, by reciprocals; then
+  // double. 375x500 becomes 799x1066 or 800x1066.
   bool in_double = false;
 };
 

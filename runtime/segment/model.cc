@@ -148,15 +148,38 @@ Model make_model(StateDict state, const std::optional<Metadata>& metadata, const
                        .force = options.force,
                        .threads = resolve_threads(options.threads),
                        .device_layers = options.device_layers};
-  Program program = options.device ? compile_for(options.device, std::move(network.graph))
-                                   : compile(std::move(network.graph), cpu);
-  program.name = options.name;
-  program.answer = answer;
+  const auto made_ready = [&](Graph graph) {
+    Program program =
+        options.device ? compile_for(options.device, std::move(graph)) : compile(std::move(graph), cpu);
+    program.name = options.name;
+    program.answer = answer;
+    return program;
+  };
+  if (auto& two = network.two_stage) {
+    const auto shared = [&](Graph graph) {
+      return std::make_shared<const Program>(made_ready(std::move(graph)));
+    };
+    SecondStage second;
+    second.box_head = shared(std::exchange(two->box_head, {}));
+    if (two->box_maps) second.box_maps = shared(std::move(*std::exchange(two->box_maps, {})));
+    if (two->mask_head) second.mask_head = shared(std::move(*std::exchange(two->mask_head, {})));
+    second.how = std::move(*two);
+    model.second_stage = std::move(second);
+  }
+  Program program = made_ready(std::move(network.graph));
   program.padding = network.padding;
   model.program = std::make_shared<const Program>(std::move(program));
   return model;
 } catch (...) {
   rethrow_as_error();
+}
+
+std::size_t Model::packed_bytes() const {
+  std::size_t bytes = program->packed_bytes();
+  if (second_stage)
+    for (const auto& part : {second_stage->box_maps, second_stage->box_head, second_stage->mask_head})
+      if (part) bytes += part->packed_bytes();
+  return bytes;
 }
 
 float threshold_logit(const Model& model, std::optional<double> threshold) try {

@@ -39,6 +39,13 @@ struct ModelOptions {
   std::optional<Normalisation> normalisation = {};
 };
 
+// The graphs behind the first of a network of two stages, made ready; what they are and what lies between
+// them says `how`, whose own graphs are empty.
+struct SecondStage {
+  TwoStage how;
+  std::shared_ptr<const Program> box_maps, box_head, mask_head;  // null where there is none
+};
+
 // Immutable once loaded; share it among any number of threads, with one Session each.
 struct Model {
   std::string architecture;            // "deeplabv3_resnet101"
@@ -52,8 +59,16 @@ struct Model {
   // Of a file that holds several networks, or weights that several networks have: which one this is, in a
   // sentence; empty where it was said.
   std::string choice;
-  bool has_aux = false;  // whether the checkpoint carries an auxiliary head
-  std::shared_ptr<const Program> program;
+  bool has_aux = false;                    // whether the checkpoint carries an auxiliary head
+  std::shared_ptr<const Program> program;  // of two stages the first: layers/networks/two_stage.h
+  std::optional<SecondStage> second_stage = {};
+
+  // instances: for Detector (runtime/instances/detector.h). semantic: for segment().
+  Task task() const { return second_stage ? Task::instances : Task::semantic; }
+  bool has_masks() const { return !second_stage || second_stage->mask_head; }
+
+  // Of all graphs.
+  std::size_t packed_bytes() const;
 
   // How logits become labels. Decision::sigmoid: two classes of one logit.
   const Answer& answer() const { return program->answer; }

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cmath>
 
 #include "layers/base/checked.h"
 #include "layers/cpu/maps/channelwise.h"
+#include "runtime/engine/stopwatch.h"
 #include "runtime/image/pillow_resize.h"
 #include "runtime/image/preprocess.h"
 
@@ -24,20 +24,6 @@ class SetAside {
 
  private:
   Session& session_;
-};
-
-class Stopwatch {
- public:
-  // Seconds since the last call, or since construction.
-  double lap() {
-    const auto now = std::chrono::steady_clock::now();
-    const double seconds = std::chrono::duration<double>(now - last_).count();
-    last_ = now;
-    return seconds;
-  }
-
- private:
-  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
 // The part of a grown map that does not lie on padding.
@@ -128,6 +114,9 @@ Tensor of_two_classes(const Tensor& logit) {
 
 // Another network's labels would be named and coloured by this model's classes.
 void check_runs(const Session& session, const Model& model) {
+  if (model.task() != Task::semantic)
+    fail(ErrorCode::unsupported, "the ", model.architecture,
+         " finds instances, it gives no pixel a class: a Detector runs it, no Session");
   if (&session.program() != model.program.get())
     fail(ErrorCode::invalid_argument, "the session runs another model's network, not the ",
          model.architecture, " with ", model.classes.size(), " classes that is given");

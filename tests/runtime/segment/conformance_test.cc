@@ -11,20 +11,19 @@
 #include <sstream>
 
 #include "runtime/image/npy.h"
+#include "tests/support/conformance_testing.h"
 #include "tests/support/runtime_testing.h"
 #include "weights_tools/io/file.h"
-#include "weights_tools/io/json.h"
 #include "weights_tools/random_state.h"
 
 namespace atrous::conformance_test {
 
 using namespace atrous::runtime_testing;
+using namespace atrous::conformance_testing;
 
 namespace {
 
 namespace fs = std::filesystem;
-
-const fs::path networks_folder = fs::path(ATROUS_SOURCE_DIR) / "../shared/data/networks";
 
 // Those that must be recognised, a test case each: FOLDER("fcn32s-wkentaro").
 
@@ -86,77 +85,6 @@ const fs::path networks_folder = fs::path(ATROUS_SOURCE_DIR) / "../shared/data/n
   DEEPLABV3PLUS_FOLDERS(FOLDER) \
   CONTEMPORARY_FOLDERS(FOLDER)  \
   SMP_FOLDERS(FOLDER)
-
-bool data_is_there() {
-  const bool there = fs::is_directory(networks_folder);
-  if (!there) std::puts("skipped: ../shared/data/networks is absent");
-  return there;
-}
-
-using Row = std::map<std::string, std::string>;  // by the heading of the column
-
-std::vector<std::string> split(const std::string& line, char at) {
-  std::vector<std::string> parts;
-  std::istringstream in(line);
-  for (std::string part; std::getline(in, part, at);) parts.push_back(part);
-  return parts;
-}
-
-std::vector<Row> read_table(const fs::path& path) {
-  std::ifstream in(path);
-  std::string line;
-  REQUIRE_MESSAGE(std::getline(in, line), path.string());
-  const std::vector<std::string> headings = split(line, '\t');
-  std::vector<Row> rows;
-  while (std::getline(in, line)) {
-    const std::vector<std::string> cells = split(line, '\t');
-    Row row;
-    for (std::size_t i = 0; i < headings.size(); ++i)
-      row[headings[i]] = i < cells.size() ? cells[i] : std::string();
-    rows.push_back(row);
-  }
-  return rows;
-}
-
-std::vector<std::int64_t> shape_of(const std::string& written) {
-  std::vector<std::int64_t> shape;
-  for (const std::string& size : split(written, ',')) shape.push_back(std::stoll(size));
-  return shape;
-}
-
-// Which keys a folder's network has, without values.
-StateDict keys_of(const fs::path& folder) {
-  StateDict keys;
-  for (const Row& row : read_table(folder / "keys.tsv"))
-    keys.add(row.at("name"),
-             {row.at("dtype") == "int64" ? DType::i64 : DType::f32, shape_of(row.at("shape")), nullptr});
-  return keys;
-}
-
-// The values by formula; those of an entry that shares its storage with another follow from the other's name.
-StateDict state_of(const fs::path& folder) {
-  const std::vector<std::byte> meta_file = read_file((folder / "meta.json").string(), 1 << 24);
-  const auto meta =
-      parse_json({reinterpret_cast<const char*>(meta_file.data()), meta_file.size()}, 100, "meta.json");
-  REQUIRE(meta);
-  const Json* factors = meta->find("weight_scale");
-  std::map<std::string, std::string> storage;
-  for (const Row& row : read_table(folder / "keys.tsv"))
-    storage[row.at("name")] = row.at("same_as").empty() ? row.at("name") : row.at("same_as");
-  StateDict state;
-  const StateDict keys = keys_of(folder);
-  for (const auto& [key, tensor] : keys.entries()) {
-    StateTensor made = seeded_tensor(storage.at(key), tensor.dtype, tensor.shape);
-    if (const Json* factor = factors ? factors->find(key) : nullptr) {
-      const auto before = to_float(made);
-      const auto values = std::make_shared<std::vector<float>>(before.get(), before.get() + made.elements());
-      for (float& value : *values) value *= static_cast<float>(factor->number().value());
-      made.data = {values, reinterpret_cast<const std::byte*>(values->data())};
-    }
-    state.add(key, made);
-  }
-  return state;
-}
 
 // Normals in the order of [n, channels, h, w], as torch has them.
 Tensor input_of(const Row& row) {

@@ -1,0 +1,323 @@
+#include "runtime/instances/detector.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "layers/base/checked.h"
+#include "layers/base/error.h"
+#include "layers/cpu/maps/roi_align_channelwise.h"
+#include "layers/cpu/parallel.h"
+#include "layers/ops/resize.h"
+#include "runtime/engine/stopwatch.h"
+#include "runtime/image/preprocess.h"
+
+namespace atrous {
+
+namespace {
+
+// Regions that the heads take at once, so that what lies between the graphs stays small, and what their
+// number is rounded up to, so that few plans serve all numbers.
+constexpr std::int64_t most_boxes = 256, boxes_step = 64, most_masks = 16, masks_step = 4;
+
+const SecondStage& second_stage_of(const Model& model) {
+  if (!model.second_stage)
+    fail(ErrorCode::invalid_argument, "the ", model.architecture,
+         " gives each pixel a class, it finds no instances: segment() runs it");
+  return *model.second_stage;
+}
+
+std::optional<Session> session_of(const std::shared_ptr<const Program>& program, int threads) {
+  if (!program) return std::nullopt;
+  return std::optional<Session>(std::in_place, program, SessionOptions{.threads = threads});
+}
+
+std::int64_t rounded_up(std::int64_t count, std::int64_t step) { return (count + step - 1) / step * step; }
+
+std::size_t bytes_of(const Shape& shape) {
+  return static_cast<std::size_t>(checked_elements(shape)) * sizeof(float);
+}
+
+// Calls take(first, count) for shares of at most `most`.
+template <class Take>
+void in_shares(std::int64_t count, std::int64_t most, Take&& take) {
+  for (std::int64_t first = 0; first < count; first += most) take(first, std::min(most, count - first));
+}
+
+DetectionOptions detection_options(const TwoStage& how, const InstanceOptions& options) {
+  DetectionOptions detection = how.detections;
+  detection.score = options.score.value_or(detection.score);
+  detection.threshold = options.threshold.value_or(detection.threshold);
+  detection.detections = options.detections.value_or(detection.detections);
+  if (!(detection.score >= 0 && detection.score < 1))
+    fail(ErrorCode::invalid_argument, "instances: expected a score from 0 to below 1, found ",
+         detection.score);
+  if (!(detection.threshold >= 0 && detection.threshold <= 1))
+    fail(ErrorCode::invalid_argument, "instances: expected an IoU from 0 to 1, found ", detection.threshold);
+  if (detection.detections < 1)
+    fail(ErrorCode::invalid_argument, "instances: expected at least 1 a picture, found ",
+         detection.detections);
+  return detection;
+}
+
+Tensor copy_of(ConstView view) {
+  Tensor out(view.shape);
+  for (std::int64_t p = 0; p < view.shape.pixels(); ++p)
+    std::copy_n(view.data + p * view.pitch, view.shape.c, out.data() + p * view.shape.c);
+  return out;
+}
+
+}  // namespace
+
+Extent bounded_extent(const BoundedSides& sides, Extent picture) try {
+  if (sides.shorter < 1 || sides.longer < 1)
+    fail(ErrorCode::invalid_argument, "instances: sides of ", sides.shorter, " and ", sides.longer,
+         " pixels: expected at least 1");
+  if (picture.h < 1 || picture.w < 1)
+    fail(ErrorCode::invalid_argument, "instances: a picture of ", picture.w, "x", picture.h);
+  const std::int64_t least = std::min(picture.h, picture.w), most = std::max(picture.h, picture.w);
+  double scale = 0;
+  if (sides.in_double) {
+    scale = std::min(static_cast<double>(sides.shorter) / static_cast<double>(least),
+                     static_cast<double>(sides.longer) / static_cast<double>(most));
+  } else {
+    const auto ratio = [](std::int64_t side, std::int64_t of) {
+      const float reciprocal = 1.0F / static_cast<float>(of);
+      return reciprocal * static_cast<float>(side);
+    };
+    scale = static_cast<double>(std::min(ratio(sides.shorter, least), ratio(sides.longer, most)));
+  }
+  const auto scaled = [&](std::int64_t side) {
+    return std::max<std::int64_t>(static_cast<std::int64_t>(std::floor(static_cast<double>(side) * scale)),
+                                  1);
+  };
+  return {scaled(picture.h), scaled(picture.w)};
+} catch (...) {
+  rethrow_as_error();
+}
+
+Tensor prepare_bounded(const Image& photo, const Preparation& preparation, Extent size, int threads) try {
+  check(photo, "photo");
+  if (photo.channels != 3)
+    fail(ErrorCode::invalid_argument, "photo: expected 3 channels, found ", photo.channels);
+  const auto table = normalisation(preparation);
+  const auto source = source_channels(preparation.order);
+  std::vector<ResizeTap> rows(static_cast<std::size_t>(size.h)), columns(static_cast<std::size_t>(size.w));
+  resize_taps({}, photo.height, rows);
+  resize_taps({}, photo.width, columns);
+  Tensor out({1, size.h, size.w, 3});
+  parallel_for(resolve_threads(threads), size.h, [&](std::int64_t y) {
+    const ResizeTap& row = rows[static_cast<std::size_t>(y)];
+    const std::uint8_t *upper = photo.row(static_cast<int>(row.low)),
+                       *lower = photo.row(static_cast<int>(row.high));
+    float* to = out.view().pixel(0, y, 0);
+    for (const ResizeTap& column : columns) {
+      const std::int64_t left = 3 * column.low, right = 3 * column.high;
+      for (std::size_t c = 0; c < 3; ++c) {
+        const auto& value = table[c];
+        const auto from = static_cast<std::int64_t>(source[c]);
+        const float above =
+                        (1 - column.f) * value[upper[left + from]] + column.f * value[upper[right + from]],
+                    below =
+                        (1 - column.f) * value[lower[left + from]] + column.f * value[lower[right + from]];
+        *to++ = (1 - row.f) * above + row.f * below;
+      }
+    }
+  });
+  return out;
+} catch (...) {
+  rethrow_as_error();
+}
+
+Detector::Detector(const Model& model, const SessionOptions& options) try
+    : model_(&model),
+      trunk_(model.program, options),
+      box_maps_(session_of(second_stage_of(model).box_maps, options.threads)),
+      box_head_(session_of(model.second_stage->box_head, options.threads)),
+      mask_head_(session_of(model.second_stage->mask_head, options.threads)) {
+} catch (...) {
+  rethrow_as_error();
+}
+
+std::size_t Detector::memory_bytes() const {
+  std::size_t bytes = model_->packed_bytes() + trunk_.arena_bytes();
+  for (const auto* session : {&box_maps_, &box_head_, &mask_head_})
+    if (*session) bytes += (*session)->arena_bytes();
+  return bytes;
+}
+
+// What the limit has to leave beside the trunk: the heads' weights and arenas, and the regions on their way.
+std::size_t Detector::heads_bytes() {
+  const TwoStage& how = model_->second_stage->how;
+  const Shape boxes{most_boxes, how.box_cells, how.box_cells, how.map_channels},
+      masks{most_masks, how.mask_cells, how.mask_cells, how.map_channels};
+  std::size_t bytes = model_->packed_bytes() - trunk_.program().packed_bytes();
+  bytes += std::max(bytes_of(boxes), bytes_of(masks));
+  if (box_maps_) bytes += box_maps_->plan(boxes).arena_bytes();
+  bytes += box_head_->plan({1, most_boxes, 1, boxes.h * boxes.w * boxes.c}).arena_bytes();
+  if (mask_head_) bytes += mask_head_->plan(masks).arena_bytes();
+  return bytes +
+         bytes_of({how.proposals.proposals, 1, 1, 5 * static_cast<std::int64_t>(model_->classes.size())});
+}
+
+// Pools the regions from the maps of the trunk's last run, and zeros up to `rows`. Valid until the next call.
+ConstView Detector::pool(std::span<const Box> regions, std::int64_t cells, std::int64_t rows) {
+  const TwoStage& how = model_->second_stage->how;
+  std::array<ConstView, pyramid_maps> maps;
+  std::array<RoiAlign, pyramid_maps> layers;
+  for (int i = 0; i < pyramid_maps; ++i) {
+    maps[static_cast<std::size_t>(i)] = trunk_.output(map_name(i));
+    layers[static_cast<std::size_t>(i)] = {cells, how.samples, 1 / static_cast<float>(4 << i)};
+  }
+  std::vector<MapRegion> places;
+  for (const Box& box : regions) places.push_back({{box.x1, box.y1, box.x2, box.y2}, pyramid_map_of(box)});
+  const Shape shape{rows, cells, cells, how.map_channels};
+  if (pooled_.shape().pixels() * pooled_.shape().c < shape.pixels() * shape.c) {
+    pooled_ = {};
+    pooled_ = Tensor(shape);
+  }
+  View pooled{pooled_.data(), shape, shape.c};
+  View filled = pooled;
+  filled.shape.n = std::ssize(regions);
+  roi_align_channelwise(layers, maps, places, filled, trunk_.threads());
+  const std::int64_t taken = filled.shape.pixels() * shape.c;
+  std::fill_n(pooled.data + taken, shape.pixels() * shape.c - taken, 0.0F);
+  return pooled;
+}
+
+void Detector::run_box_head(std::span<const Proposal> proposals, Tensor& classes, Tensor& deltas,
+                            DetectorTrace* trace) {
+  const TwoStage& how = model_->second_stage->how;
+  const auto categories = static_cast<std::int64_t>(model_->classes.size()), all = std::ssize(proposals);
+  const std::int64_t cells = how.box_cells;
+  classes = Tensor({all, 1, 1, categories});
+  deltas = Tensor({all, 1, 1, 4 * categories});
+  if (trace) trace->pooled = Tensor({all, cells, cells, how.map_channels});
+  in_shares(all, most_boxes, [&](std::int64_t first, std::int64_t count) {
+    std::vector<Box> boxes;
+    for (std::int64_t n = 0; n < count; ++n)
+      boxes.push_back(proposals[static_cast<std::size_t>(first + n)].box);
+    const std::int64_t rows = rounded_up(count, boxes_step);
+    ConstView regions = pool(boxes, cells, rows);
+    if (trace)
+      std::copy_n(regions.data, count * cells * cells * how.map_channels,
+                  trace->pooled.data() + first * cells * cells * how.map_channels);
+    if (box_maps_) {
+      box_maps_->run(regions);
+      regions = box_maps_->output("maps");
+    }
+    // A region's cells are one after the other: the same memory as one pixel of all their channels.
+    const std::int64_t flat = cells * cells * regions.shape.c;
+    box_head_->run(ConstView{regions.data, {1, rows, 1, flat}, flat});
+    const ConstView found = box_head_->output("classes"), moved = box_head_->output("deltas");
+    for (std::int64_t n = 0; n < count; ++n) {
+      std::copy_n(found.pixel(0, n, 0), categories, classes.view().pixel(first + n, 0, 0));
+      std::copy_n(moved.pixel(0, n, 0), 4 * categories, deltas.view().pixel(first + n, 0, 0));
+    }
+  });
+}
+
+void Detector::run_mask_head(std::span<const Detection> detections, Instances& instances) {
+  const TwoStage& how = model_->second_stage->how;
+  in_shares(std::ssize(detections), most_masks, [&](std::int64_t first, std::int64_t count) {
+    std::vector<Box> boxes;
+    for (std::int64_t n = 0; n < count; ++n)
+      boxes.push_back(detections[static_cast<std::size_t>(first + n)].box);
+    mask_head_->run(pool(boxes, how.mask_cells, rounded_up(count, masks_step)));
+    const ConstView logits = mask_head_->output("masks");
+    instances.mask_side = logits.shape.w;
+    for (std::int64_t n = 0; n < count; ++n) {
+      Instance& instance = instances.found[static_cast<std::size_t>(first + n)];
+      for (std::int64_t p = 0; p < logits.shape.h * logits.shape.w; ++p) {
+        const float logit = logits.pixel(n, p / logits.shape.w, p % logits.shape.w)[instance.label];
+        if (!std::isfinite(logit))
+          fail(ErrorCode::not_finite, "the network's mask of instance ", first + n, " holds ", logit);
+        instance.mask.push_back(1 / (1 + std::exp(-logit)));
+      }
+    }
+  });
+}
+
+Instances Detector::detect(const Image& photo, const InstanceOptions& options, DetectorTrace* trace) try {
+  const TwoStage& how = model_->second_stage->how;
+  const DetectionOptions detection = detection_options(how, options);
+  check(photo, "photo");
+  Stopwatch watch;
+  Instances result{.width = photo.width, .height = photo.height};
+  const Extent original{photo.height, photo.width},
+      size = bounded_extent(options.sides.value_or(how.sides), original);
+  const Shape input{1, size.h, size.w, 3};
+  trunk_.set_aside(checked_add(heads_bytes(), bytes_of(input), "memory"));
+  trunk_.reserve(input);
+  result.input_height = static_cast<int>(size.h);
+  result.input_width = static_cast<int>(size.w);
+  {
+    const Tensor prepared = prepare_bounded(photo, model_->preparation, size, trunk_.threads());
+    result.prepare_seconds = watch.lap();
+    trunk_.run(prepared.view());
+    if (trace) trace->input = copy_of(prepared.view());
+  }
+  result.trunk_seconds = watch.lap();
+
+  std::vector<ProposalMap> maps;
+  for (int i = 0; i < proposal_maps; ++i)
+    maps.push_back({trunk_.output(objectness_name(i)), trunk_.output(deltas_name(i))});
+  const Shape padded = padded_shape(trunk_.program().padding, input);
+  const std::vector<Candidate> candidates =
+      proposal_candidates(maps, {padded.h, padded.w}, size, how.proposals);
+  const std::vector<Proposal> proposals = select_proposals(candidates, how.proposals);
+  Tensor classes, deltas;
+  run_box_head(proposals, classes, deltas, trace);
+  const std::vector<Detection> detections =
+      select_detections(classes.view(), deltas.view(), proposals, size, detection);
+  for (const Detection& d : detections)
+    result.found.push_back(
+        {.box = rescale_box(d.box, size, original), .score = d.score, .label = d.label, .mask = {}});
+  if (mask_head_) run_mask_head(detections, result);
+  result.head_seconds = watch.lap();
+  if (trace) {
+    for (int i = 0; i < pyramid_maps; ++i)
+      trace->maps[static_cast<std::size_t>(i)] = copy_of(trunk_.output(map_name(i)));
+    trace->candidates = candidates;
+    trace->proposals = proposals;
+    trace->classes = std::move(classes);
+    trace->deltas = std::move(deltas);
+    trace->detections = detections;
+  }
+  return result;
+} catch (...) {
+  rethrow_as_error();
+}
+
+std::vector<std::uint8_t> pasted_mask(const Instances& instances, std::size_t index, float threshold) try {
+  if (index >= instances.found.size())
+    fail(ErrorCode::invalid_argument, "instance ", index, " of ", instances.found.size());
+  const Instance& instance = instances.found[index];
+  if (instance.mask.empty())
+    fail(ErrorCode::invalid_argument, "instance ", index, ": the network finds boxes, no masks");
+  const Extent picture{instances.height, instances.width};
+  std::vector<float> probability(static_cast<std::size_t>(checked_product({picture.h, picture.w}, "mask")));
+  paste_mask(instance.mask, instances.mask_side, pasted_corners(instance.box, instances.mask_side), picture,
+             probability);
+  std::vector<std::uint8_t> mask(probability.size());
+  std::ranges::transform(probability, mask.begin(),
+                         [&](float p) { return static_cast<std::uint8_t>(p >= threshold); });
+  return mask;
+} catch (...) {
+  rethrow_as_error();
+}
+
+LabelMap painted_labels(const Instances& instances, float threshold) try {
+  LabelMap map{instances.width, instances.height, {}};
+  map.labels.resize(static_cast<std::size_t>(checked_product({map.width, map.height}, "label map")));
+  for (std::size_t i = instances.found.size(); i-- > 0;) {
+    const std::vector<std::uint8_t> mask = pasted_mask(instances, i, threshold);
+    const auto label = static_cast<std::uint8_t>(instances.found[i].label);
+    for (std::size_t p = 0; p < mask.size(); ++p)
+      if (mask[p]) map.labels[p] = label;
+  }
+  return map;
+} catch (...) {
+  rethrow_as_error();
+}
+
+}  // namespace atrous

@@ -1,0 +1,105 @@
+// A photo in, instances out: a network of two stages from its first to its last step (Faster R-CNN, Mask
+// R-CNN).
+//
+//   prepare_bounded()   normalise, then resize                      photo -> [1, h, w, 3]
+//   Detector            trunk -> proposals.h -> RoIAlign -> box head -> detections.h -> RoIAlign -> mask head
+//   Instances           boxes in the photo, scores, classes, small masks
+//   pasted_mask()       a small mask laid into the photo
+//
+// As torchvision 0.14 has them: GeneralizedRCNN in models/detection/generalized_rcnn.py, transform.py,
+// roi_heads.py.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "runtime/engine/session.h"
+#include "runtime/image/image.h"
+#include "runtime/instances/detections.h"
+#include "runtime/instances/proposals.h"
+#include "runtime/segment/model.h"
+
+namespace atrous {
+
+// What a caller may ask for in place of what the model says (TwoStage, layers/networks/two_stage.h).
+struct InstanceOptions {
+  std::optional<float> score = {};              // a detection's is above; 0 to below 1
+  std::optional<float> threshold = {};          // of the suppression within a class: IoU 0 to 1
+  std::optional<std::int64_t> detections = {};  // of a picture, at most
+  std::optional<BoundedSides> sides = {};
+};
+
+struct Instance {
+  Box box;  // in the photo's pixels
+  float score = 0;
+  int label = 0;  // index in Model::classes, never 0
+  std::vector<float> mask =
+      {};  // probabilities, mask_side a row, over the box; empty where the network has none
+};
+
+// By falling score.
+struct Instances {
+  int width = 0, height = 0;  // of the photo
+  std::int64_t mask_side = 0;
+  std::vector<Instance> found = {};
+  int input_height = 0, input_width = 0;  // what the network saw, without padding
+  double prepare_seconds = 0, trunk_seconds = 0, head_seconds = 0;
+};
+
+// The size in the network: layers/networks/two_stage.h. At least one pixel a side. Error(invalid_argument)
+// for a picture without pixels or sides below 1.
+Extent bounded_extent(const BoundedSides&, Extent picture);
+
+// The photo normalised, then resized bilinearly without antialiasing (half-pixel centres, held at the
+// border), [1, h, w, 3]: torchvision's GeneralizedRCNNTransform. A row at a time, on `threads` threads.
+Tensor prepare_bounded(const Image& photo, const Preparation&, Extent size, int threads);
+
+// What passes between the steps, kept where it is asked for: for comparing them with the publisher's.
+struct DetectorTrace {
+  Tensor input;
+  std::array<Tensor, pyramid_maps> maps;
+  std::vector<Candidate> candidates;
+  std::vector<Proposal> proposals;
+  Tensor pooled;                      // [n, cells, cells, c] of the proposals
+  Tensor classes, deltas;             // [n, 1, 1, K], [n, 1, 1, 4 K]
+  std::vector<Detection> detections;  // in the resized picture
+};
+
+// The sessions of a model's graphs. Not for two threads at once; the model may be shared by many.
+class Detector {
+ public:
+  // Error(invalid_argument) for a model whose task is not instances. The memory limit is for all graphs and
+  // what lies between them together.
+  explicit Detector(const Model&, const SessionOptions& = {});
+
+  // Errors as Session::run(); Error(invalid_argument) for options outside their ranges, Error(not_finite)
+  // where a network's values are no numbers.
+  Instances detect(const Image& photo, const InstanceOptions& = {}, DetectorTrace* trace = nullptr);
+
+  const Session& trunk() const { return trunk_; }
+  std::size_t memory_bytes() const;  // weights and what all sessions hold
+
+ private:
+  std::size_t heads_bytes();
+  ConstView pool(std::span<const Box> regions, std::int64_t cells, std::int64_t rows);
+  void run_box_head(std::span<const Proposal>, Tensor& classes, Tensor& deltas, DetectorTrace*);
+  void run_mask_head(std::span<const Detection>, Instances&);
+
+  const Model* model_;
+  Session trunk_;
+  std::optional<Session> box_maps_, box_head_, mask_head_;
+  Tensor pooled_;  // the regions of a share, kept for the next
+};
+
+// The instance's mask in the photo, 0 and 1: where its probability is at least `threshold`; torchvision's
+// documentation takes 0.5. width * height, row by row. Error(invalid_argument) for an instance without a
+// mask.
+std::vector<std::uint8_t> pasted_mask(const Instances&, std::size_t index, float threshold = 0.5F);
+
+// The classes of the instances, painted from the lowest score to the highest; 0 elsewhere.
+LabelMap painted_labels(const Instances&, float threshold = 0.5F);
+
+}  // namespace atrous
