@@ -52,7 +52,7 @@ const std::vector<Room>& rooms() {
       {"runtime/drawing", {"layers/base", "weights_tools", "runtime/image"}},
       {"runtime/metrics", {"layers/base", "layers/cpu", "runtime/image"}},
       {"runtime/evaluation",
-       {"layers", "weights_tools", "runtime/image", "runtime/engine", "runtime/segment", "runtime/metrics"}},
+       {"layers", "weights_tools", "runtime/image", "runtime/engine", "runtime/segment", "runtime/instances", "runtime/metrics"}},
       {"runtime/report",
        {"layers/base", "weights_tools", "runtime/image", "runtime/drawing", "runtime/metrics",
         "runtime/evaluation"}},
