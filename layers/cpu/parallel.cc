@@ -1,9 +1,9 @@
 #include "layers/cpu/parallel.h"
 
-#ifdef _OPENMP
-#include <omp.h>
 #include <pthread.h>
 #include <sched.h>
+#ifdef _OPENMP
+#include <omp.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -17,6 +17,7 @@
 #include <mutex>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "hwy/cache_control.h"
@@ -41,6 +42,8 @@ void wait_while(const std::atomic<Value>& value, Value old) {
   while (value.load(std::memory_order_acquire) == old) value.wait(old, std::memory_order_acquire);
 }
 
+thread_local bool within_team = false;  // this thread is a member of one of several
+
 // What a region runs.
 struct Job {
   void (*work)(Team&, void*);
@@ -49,7 +52,9 @@ struct Job {
   int threads;
   void run(int thread) const {
     Team team(shared, thread, threads);
+    const bool outer = std::exchange(within_team, within_team || threads > 1);
     work(team, context);
+    within_team = outer;
   }
 };
 
@@ -66,8 +71,6 @@ void Team::wait() {
     wait_while(shared_.phase, phase);
   }
 }
-
-#ifdef _OPENMP
 
 namespace {
 
@@ -150,7 +153,7 @@ class Workers {
 };
 
 std::atomic<Workers*> workers{nullptr};
-std::atomic<bool> forked{false};
+[[maybe_unused]] std::atomic<bool> forked{false};
 
 // Of a parent's threads a forked child has one, and of the locks whatever state they were in.
 [[maybe_unused]] const int registered = pthread_atfork(nullptr, nullptr, [] {
@@ -179,6 +182,8 @@ void run_with_workers(int threads, void (*work)(Team&, void*), void* context) {
   for (const Worker* w = taken; w; w = w->next) w->finish();
   if (taken) all->give_back(taken);
 }
+
+#ifdef _OPENMP
 
 // ---- OpenMP
 
@@ -228,38 +233,37 @@ bool openmp_has(int threads) {
   return true;
 }
 
-}  // namespace
+bool within_region() { return omp_in_parallel() != 0; }
 
-void run_team(int threads, void (*work)(Team&, void*), void* context) {
-  if (threads > 1 && !omp_in_parallel()) {
-    if (forked.load(std::memory_order_relaxed) || !openmp_has(threads))
-      return run_with_workers(threads, work, context);
-    Team::Shared shared;
-#pragma omp parallel num_threads(openmp.team)
-    {
-      const Job job{work, context, shared, std::min(threads, omp_get_num_threads())};
-      if (omp_get_thread_num() < job.threads) job.run(omp_get_thread_num());
-    }
-    return;
-  }
+// A team by OpenMP where it has one of so many, by workers otherwise.
+void run_with_threads(int threads, void (*work)(Team&, void*), void* context) {
+  if (forked.load(std::memory_order_relaxed) || !openmp_has(threads))
+    return run_with_workers(threads, work, context);
   Team::Shared shared;
-  Job{work, context, shared, 1}.run(0);
+#pragma omp parallel num_threads(openmp.team)
+  {
+    const Job job{work, context, shared, std::min(threads, omp_get_num_threads())};
+    if (omp_get_thread_num() < job.threads) job.run(omp_get_thread_num());
+  }
 }
 
 #else
 
-namespace {
+bool within_region() { return false; }
 
-int affinity() { return 1; }
-
-}  // namespace
-
-void run_team(int, void (*work)(Team&, void*), void* context) {
-  Team::Shared shared;
-  Job{work, context, shared, 1}.run(0);
+void run_with_threads(int threads, void (*work)(Team&, void*), void* context) {
+  run_with_workers(threads, work, context);
 }
 
 #endif
+
+}  // namespace
+
+void run_team(int threads, void (*work)(Team&, void*), void* context) {
+  if (threads > 1 && !within_team && !within_region()) return run_with_threads(threads, work, context);
+  Team::Shared shared;
+  Job{work, context, shared, 1}.run(0);
+}
 
 namespace {
 

@@ -18,8 +18,8 @@
 //   a forked child              workers of its own. OpenMP's team exists in the parent only, and libgomp
 //                               waits for that team for ever.
 //   within a parallel region    nobody, as OpenMP itself has it unless told otherwise.
-//   of the host's own
-//   a build without OpenMP      nobody.
+//   of ours or the host's own
+//   a build without OpenMP      workers of ours on every thread.
 #pragma once
 
 #include <algorithm>
