@@ -1,15 +1,17 @@
 #include "layers/cpu/parallel.h"
 
+#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
-#ifdef _OPENMP
-#include <omp.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#ifdef _OPENMP
+#include <omp.h>
 #endif
 
 #include <algorithm>
 #include <charconv>
+#include <climits>
 #include <cmath>
 #include <cstdlib>
 #include <latch>
@@ -30,18 +32,6 @@ namespace {
 
 constexpr int most_threads = 1024;
 
-// Waits until the value is another. Regions follow each other within microseconds, and sleeping costs as
-// many: so a short spin first, which a machine with other work to do hardly notices.
-template <class Value>
-void wait_while(const std::atomic<Value>& value, Value old) {
-  constexpr int spins = 1000;
-  for (int i = 0; i < spins; ++i) {
-    if (value.load(std::memory_order_acquire) != old) return;
-    hwy::Pause();
-  }
-  while (value.load(std::memory_order_acquire) == old) value.wait(old, std::memory_order_acquire);
-}
-
 thread_local bool within_team = false;  // this thread is a member of one of several
 
 // What a region runs.
@@ -60,15 +50,37 @@ struct Job {
 
 }  // namespace
 
+// By the system's own call: std::atomic's wait() yields the processor before it sleeps, to whatever else
+// wants it, for milliseconds.
+void Signal::wait_while(std::uint32_t old) {
+  // Regions follow each other within microseconds, and sleeping costs as many: so a short spin first, which a
+  // machine with other work to do hardly notices.
+  constexpr int spins = 1000;
+  for (int i = 0; i < spins; ++i) {
+    if (value_.load(std::memory_order_acquire) != old) return;
+    hwy::Pause();
+  }
+  sleepers_.fetch_add(1);
+  while (value_.load() == old) ::syscall(SYS_futex, &value_, FUTEX_WAIT_PRIVATE, old, nullptr, nullptr, 0);
+  sleepers_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void Signal::set(std::uint32_t value) {
+  static_assert(sizeof value_ == sizeof value && decltype(value_)::is_always_lock_free);
+  value_.store(value);
+  // Either this sees the sleeper or the sleeper sees the value: both are in the one order of all such
+  // operations.
+  if (sleepers_.load() != 0) ::syscall(SYS_futex, &value_, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
+}
+
 void Team::wait() {
   if (threads_ == 1) return;
-  const std::uint32_t phase = shared_.phase.load(std::memory_order_relaxed);
+  const std::uint32_t phase = shared_.phase.get();
   if (shared_.arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == static_cast<std::uint32_t>(threads_)) {
     shared_.arrived.store(0, std::memory_order_relaxed);
-    shared_.phase.store(phase + 1, std::memory_order_release);
-    shared_.phase.notify_all();
+    shared_.phase.set(phase + 1);
   } else {
-    wait_while(shared_.phase, phase);
+    shared_.phase.wait_while(phase);
   }
 }
 
@@ -85,7 +97,7 @@ int affinity() {
 
 // A thread that sleeps until it is given a part of a job.
 struct Worker {
-  alignas(64) std::atomic<std::uint32_t> busy{0};
+  alignas(64) Signal busy;  // 1, else 0
   const Job* job = nullptr;
   int thread = 0;
   Worker* next = nullptr;  // in a list of idle or taken ones
@@ -93,16 +105,14 @@ struct Worker {
   void begin(const Job& j, int number) {
     job = &j;
     thread = number;
-    busy.store(1, std::memory_order_release);
-    busy.notify_one();
+    busy.set(1);
   }
-  void finish() const { wait_while(busy, std::uint32_t{1}); }
+  void finish() { busy.wait_while(1); }
   [[noreturn]] void serve() {
     for (;;) {
-      wait_while(busy, std::uint32_t{0});
+      busy.wait_while(0);
       job->run(thread);
-      busy.store(0, std::memory_order_release);
-      busy.notify_one();
+      busy.set(0);
     }
   }
 };
@@ -179,7 +189,7 @@ void run_with_workers(int threads, void (*work)(Team&, void*), void* context) {
   int thread = 0;
   for (Worker* w = taken; w; w = w->next) w->begin(job, ++thread);
   job.run(0);
-  for (const Worker* w = taken; w; w = w->next) w->finish();
+  for (Worker* w = taken; w; w = w->next) w->finish();
   if (taken) all->give_back(taken);
 }
 
