@@ -50,8 +50,8 @@ struct Job {
 
 }  // namespace
 
-// By the system's own call: std::atomic's wait() yields the processor before it sleeps, to whatever else
-// wants it, for milliseconds.
+// Sleeps by the system's own call: libstdc++'s std::atomic::wait() yields the processor before it sleeps,
+// which on a machine with other work to do now and then made a region take a millisecond.
 void Signal::wait_while(std::uint32_t old) {
   // Regions follow each other within microseconds, and sleeping costs as many: so a short spin first, which a
   // machine with other work to do hardly notices.
@@ -68,8 +68,7 @@ void Signal::wait_while(std::uint32_t old) {
 void Signal::set(std::uint32_t value) {
   static_assert(sizeof value_ == sizeof value && decltype(value_)::is_always_lock_free);
   value_.store(value);
-  // Either this sees the sleeper or the sleeper sees the value: both are in the one order of all such
-  // operations.
+  // All sequentially consistent: either the setter sees the sleeper, or the sleeper sees the value.
   if (sleepers_.load() != 0) ::syscall(SYS_futex, &value_, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
 }
 
