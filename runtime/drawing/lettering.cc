@@ -257,11 +257,13 @@ Sheet lay_out_sheet(std::span<const Panel> panels, std::span<const LegendEntry> 
 
 }  // namespace
 
-void fill_rectangle(Image& image, int x, int y, int width, int height, const Colour& colour) {
+void fill_rectangle(Image& image, int x, int y, int width, int height, const Colour& colour) try {
   const int left = std::max(x, 0), right = std::min(x + width, image.width);
   for (int row = std::max(y, 0); row < std::min(y + height, image.height); ++row)
     for (int column = left; column < right; ++column)
       std::ranges::copy(colour, image.row(row) + std::ptrdiff_t{column} * 3);
+} catch (...) {
+  rethrow_as_error();
 }
 
 int text_height(int scale) try {
