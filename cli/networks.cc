@@ -5,6 +5,7 @@
 #include "cli/json_output.h"
 #include "layers/networks/segmentation.h"
 #include "runtime/image/preprocess.h"
+#include "runtime/instances/detector.h"
 #include "weights_tools/metadata.h"
 
 namespace atrous::cli {

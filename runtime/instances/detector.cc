@@ -88,6 +88,12 @@ std::vector<Stage> stages_of(const Model& model, std::int64_t height, std::int64
   rethrow_as_error();
 }
 
+std::string in_words(const BoundedSides& sides) try {
+  return str_cat("shorter side ", sides.shorter, ", longer side at most ", sides.longer);
+} catch (...) {
+  rethrow_as_error();
+}
+
 Extent bounded_extent(const BoundedSides& sides, Extent picture) try {
   if (sides.shorter < 1 || sides.longer < 1)
     fail(ErrorCode::invalid_argument, "instances: sides of ", sides.shorter, " and ", sides.longer,
@@ -158,11 +164,13 @@ Detector::Detector(const Model& model, const SessionOptions& options) try
   rethrow_as_error();
 }
 
-std::size_t Detector::memory_bytes() const {
+std::size_t Detector::memory_bytes() const try {
   std::size_t bytes = model_->packed_bytes() + trunk_.arena_bytes();
   for (const auto* session : {&box_maps_, &box_head_, &mask_head_})
     if (*session) bytes += (*session)->arena_bytes();
-  return bytes;
+  return bytes + pooled_.values().size_bytes();
+} catch (...) {
+  rethrow_as_error();
 }
 
 // What the limit has to leave beside the trunk: the heads' weights and arenas, and the regions on their way.

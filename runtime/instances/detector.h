@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "runtime/engine/session.h"
@@ -50,8 +51,8 @@ struct Instances {
   double prepare_seconds = 0, trunk_seconds = 0, head_seconds = 0;
 };
 
-// A model's graphs, one by one, with an input as each takes it where the photo is height x width: a model of one
-// stage has one, [1, height, width, 3]. For comparing and timing them.
+// A model's graphs, one by one, with an input as each takes it where the photo is height x width: a model of
+// one stage has one, [1, height, width, 3]. For comparing and timing them.
 struct Stage {
   std::shared_ptr<const Program> program;
   Shape input;
@@ -61,6 +62,9 @@ std::vector<Stage> stages_of(const Model&, std::int64_t height, std::int64_t wid
 // The size in the network: layers/networks/two_stage.h. At least one pixel a side. Error(invalid_argument)
 // for a picture without pixels or sides below 1.
 Extent bounded_extent(const BoundedSides&, Extent picture);
+
+// "shorter side 800, longer side at most 1333"
+std::string in_words(const BoundedSides&);
 
 // The photo normalised, then resized bilinearly without antialiasing (half-pixel centres, held at the
 // border), [1, h, w, 3]: torchvision's GeneralizedRCNNTransform. A row at a time, on `threads` threads.

@@ -68,6 +68,15 @@ TEST_CASE("the families' names, variants and published files are all different a
   CHECK(family_of("vgg16") == nullptr);
 }
 
+TEST_CASE("the first output of every network is its logits, or of two stages the finest map") {
+  for (const Family& family : families()) {
+    CAPTURE(std::string(family.name));
+    const Network network = published_network(family, family.variants.front(), {.width = 64}).network;
+    CHECK(network.graph.outputs.front().first == (family.task == Task::semantic ? "out" : "map0"));
+    CHECK((family.task == Task::instances) == network.two_stage.has_value());
+  }
+}
+
 TEST_CASE("README.md's table of published checkpoints is that of the families") {
   const std::string readme = read_source("README.md");
   for (const Family& family : families())
@@ -104,6 +113,35 @@ TEST_CASE("six foreign checkpoints get six sentences that name them") {
     CHECK(contains(sentence, str_cat("looks like ")));
     CHECK(contains(sentence, row.named));
     CHECK(said.insert(sentence).second);
+  }
+}
+
+TEST_CASE("detectors that atrous does not run are named, whatever they share with those that it does") {
+  const std::pair<StateDict, const char*> rows[] = {
+      {keys({"backbone.body.conv1.weight", "backbone.body.layer1.0.conv1.weight",
+             "backbone.fpn.inner_blocks.0.0.weight", "rpn.head.cls_logits.weight",
+             "roi_heads.box_predictor.cls_score.weight",
+             "roi_heads.keypoint_predictor.kps_score_lowres.weight"}),
+       "Keypoint R-CNN"},
+      {keys({"backbone.body.0.0.weight", "backbone.fpn.inner_blocks.0.0.weight", "rpn.head.cls_logits.weight",
+             "roi_heads.box_predictor.cls_score.weight"}),
+       "Faster R-CNN with a MobileNet body"},
+      {keys({"backbone.body.0.0.weight", "backbone.fpn.inner_blocks.0.0.weight", "rpn.head.cls_logits.weight",
+             "roi_heads.box_predictor.cls_score.weight", "roi_heads.mask_predictor.conv5_mask.weight"}),
+       "Mask R-CNN with a MobileNet body"},
+      {keys({"backbone.body.conv1.weight", "backbone.fpn.inner_blocks.0.0.weight",
+             "head.classification_head.cls_logits.weight", "head.regression_head.bbox_reg.weight"}),
+       "RetinaNet"},
+      {keys({"Conv_Body.panet_buttomup_conv1_modules.0.0.weight", "RPN.FPN_RPN_conv.weight",
+             "Box_Head.fc1.weight", "Mask_Head.conv_fcn.0.weight"}),
+       "PANet"},
+      {keys({"backbone.bottom_up.stem.conv1.weight", "proposal_generator.rpn_head.conv.weight",
+             "roi_heads.mask_head.mask_fcn1.weight"}),
+       "Mask R-CNN (Detectron2)"}};
+  for (const auto& row : rows) {
+    const std::string named = row.second, sentence = unsupported(row.first);
+    CAPTURE(sentence);
+    CHECK(contains(sentence, "looks like " + named));
   }
 }
 
