@@ -8,7 +8,8 @@ first run installs onnxruntime-node into FOLDER (default: a folder in the system
 
 With --graphs: the networks of other publishers, whose ONNX graphs lie in that folder without weights, beside a script
 that fills them by the formula of `seeded:NAME` (Debian's python3-onnx). torch does not take part. The input has the
-size that the graph was made for.
+size that the graph was made for. Mask R-CNN gets its photo, as numbers and rounded to a PNG; its last column is the
+largest distance of a box's corner from the nearest box's, in pixels.
 
 Each round runs every program once, each `runs` times after one warm-up, so that a machine that slows down slows all.
 atrous: network, upsampling and argmax. ONNX Runtime: its run alone, which ends with the upsampled logits. torch: the
@@ -19,6 +20,7 @@ making the session and running it once. MB are peak resident memory of the timed
 import argparse
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -27,10 +29,15 @@ import time
 
 import numpy as np
 import torch
+from PIL import Image
 from torchvision.models import segmentation
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ORT = "onnxruntime-node@1.30"
+INSTANCES = ("maskrcnn_resnet50_fpn",)
+# Runs a program and prints its largest resident set in KB.
+PEAK = ("import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True); "
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)")
 
 
 class Out(torch.nn.Module):
@@ -63,15 +70,13 @@ def prepare(name, work):
 
 
 def graphs_in(folder):
-    """Names and input sizes, NAME -> (height, width), of the graphs that take one picture."""
+    """Names and input sizes, NAME -> (height, width), of the graphs."""
     with open(f"{folder}/ort.tsv") as file:
         header = next(file).rstrip("\n").split("\t")
         rows = [dict(zip(header, line.rstrip("\n").split("\t"))) for line in file]
     sizes = {}
     for row in rows:
-        shape = [int(n) for n in row["input"].split("x")]
-        if len(shape) == 4:
-            sizes[row["network"]] = shape[2:]
+        sizes[row["network"]] = [int(n) for n in row["input"].split("x")][-2:]
     return sizes
 
 
@@ -90,8 +95,53 @@ def prepare_graph(name, folder, size, atrous, work):
         os.remove(drawn)
     if not os.path.exists(paths["onnx"]):
         call("/usr/bin/python3", f"{folder}/fill.py", f"{folder}/{name}.onnx", paths["onnx"])
-    call("/usr/bin/python3", f"{folder}/fill.py", "--input", f"1,3,{size[0]},{size[1]}", paths["npy"])
+    if name in INSTANCES:
+        call("/usr/bin/python3", f"{folder}/fill.py", "--photo", paths["npy"])
+    else:
+        call("/usr/bin/python3", f"{folder}/fill.py", "--input", f"1,3,{size[0]},{size[1]}", paths["npy"])
     return paths
+
+
+def instances_of(paths, atrous, threads, runs, work):
+    """Milliseconds of the network in each of `runs` photos behind a first one, and the boxes as x1, y1, x2, y2."""
+    photos = f"{work}/photos"
+    os.makedirs(photos, exist_ok=True)
+    picture = np.rint(np.load(paths["npy"]).transpose(1, 2, 0) * 255).astype(np.uint8)
+    for i in range(runs + 1):
+        Image.fromarray(picture).save(f"{photos}/{i:03}.png")
+    command = [atrous, "segment", photos, "-m", paths["safetensors"], "--threads", threads, "-o", work, "--no-mask",
+               "--no-overlay"]
+    said = call(*command)
+    times = [float(ms) for ms in re.findall(r"\(network (\d+)\)", said)]
+    found = json.loads(call(*command, "-q", "--json", "-"))
+    boxes = np.array([[*i["bbox"][:2], i["bbox"][0] + i["bbox"][2], i["bbox"][1] + i["bbox"][3]]
+                      for i in found if i["image_id"] == 0])
+    return times[1:], boxes
+
+
+def compare_instances(name, paths, options, environment):
+    for threads in options.threads.split(","):
+        ours, theirs, ratios, first, peak = [], [], [], [], 0
+        for _ in range(options.rounds):
+            times, boxes = instances_of(paths, options.atrous, threads, options.runs, options.work)
+            ort = json.loads(call("node", f"{HERE}/ort.js", paths["onnx"], paths["npy"], f"{options.work}/ort.bin",
+                                  threads, 1, options.runs, env=environment))
+            ours.append(statistics.median(times))
+            theirs.append(statistics.median(ort["ms"]))
+            ratios.append(theirs[-1] / ours[-1])
+            first.append(ort["load_ms"] + ort["first_ms"])
+            peak = max(peak, ort["peak_resident_bytes"] / 1e6)
+        alone = [options.atrous, "segment", f"{options.work}/photos/000.png", "-m", paths["safetensors"], "--threads",
+                 threads, "-o", options.work, "-q"]
+        own_first = to_first_result(alone)
+        own_peak = int(call("/usr/bin/python3", "-c", PEAK, *alone)) / 1e3
+        expected = np.fromfile(f"{options.work}/ort.bin", np.float32).reshape(-1, 4)
+        if expected.shape != boxes.shape:
+            sys.exit(f"{name}: {len(boxes)} boxes, ONNX Runtime has {len(expected)}")
+        distance = np.abs(boxes[:, None] - expected[None]).max(axis=2).min(axis=0).max()
+        print(f"| {name} | {threads} | {statistics.median(ours):.0f} | {statistics.median(theirs):.0f} | "
+              f"{statistics.median(ratios):.2f} | | | {own_first:.0f} | {statistics.median(first):.0f} | {own_peak:.0f} | "
+              f"{peak:.0f} | {distance:.0e} |", flush=True)
 
 
 def enlarged(low, shape):
@@ -162,6 +212,9 @@ def main():
         size = sizes.get(name, (520, 520))
         paths = (prepare_graph(name, options.graphs, size, options.atrous, options.work) if sizes
                  else prepare(name, options.work))
+        if name in INSTANCES:
+            compare_instances(name, paths, options, environment)
+            continue
         safetensors, logits = f"{options.work}/{name}.safetensors", f"{options.work}/atrous.npy"
         if not os.path.exists(safetensors):
             call(options.atrous, "convert", paths["pth"], safetensors)

@@ -282,15 +282,15 @@ TEST_CASE("one detector finds in a picture what it finds first, whatever it saw 
 }
 
 TEST_CASE("labels are painted from the lowest score to the highest") {
-  Instances instances{.width = 9, .height = 1, .mask_side = 2};
+  Instances instances{.width = 9, .height = 9, .mask_side = 2};
   // Masks that are sure all over their boxes: the first covers the left, the second everything.
-  instances.found = {{.box = {0, 0, 3, 1}, .score = 0.9F, .label = 3, .mask = {1, 1, 1, 1}},
-                     {.box = {0, 0, 9, 1}, .score = 0.5F, .label = 7, .mask = {1, 1, 1, 1}}};
+  instances.found = {{.box = {0, 0, 3, 9}, .score = 0.9F, .label = 3, .mask = {1, 1, 1, 1}},
+                     {.box = {0, 0, 9, 9}, .score = 0.5F, .label = 7, .mask = {1, 1, 1, 1}}};
   const LabelMap map = painted_labels(instances);
-  CHECK(map.labels[1] == 3);
-  CHECK(map.labels[6] == 7);
+  CHECK(map.row(4)[1] == 3);
+  CHECK(map.row(4)[6] == 7);
   std::ranges::reverse(instances.found);
-  CHECK(painted_labels(instances).labels[1] == 7);
+  CHECK(painted_labels(instances).row(4)[1] == 7);
 }
 
 TEST_CASE("v1's older names of keys give the same network as the newer ones") {
