@@ -78,6 +78,17 @@ struct CocoJob {
   Instances instances;
 };
 
+// No image could fare better.
+bool is_of_options(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const Error& e) {
+    return e.code() == ErrorCode::invalid_argument;
+  } catch (...) {
+    return false;
+  }
+}
+
 class CocoRun {
  public:
   CocoRun(const Model& model, std::span<const CocoImage> images, const std::string& folder,
@@ -151,7 +162,7 @@ class CocoRun {
             [&] { detections = coco_detections(job.instances, classes_, image.id); });
     std::string sentence;
     if (job.error) {
-      if (options_.strict) std::rethrow_exception(job.error);
+      if (options_.strict || is_of_options(job.error)) std::rethrow_exception(job.error);
       sentence = failure_sentence(job.error, photos_[job.index]);
       found_.failed.emplace_back(image.file_name, sentence);
     } else {
