@@ -8,6 +8,7 @@
 #include "cli/model_argument.h"
 #include "layers/base/error.h"
 #include "layers/networks/family.h"
+#include "runtime/instances/detector.h"
 #include "runtime/segment/segmenter.h"
 
 namespace atrous::cli {
@@ -76,6 +77,17 @@ double percentile(std::vector<double> v, double p) {
   return v[static_cast<std::size_t>(p * static_cast<double>(v.size() - 1) + 0.5)];
 }
 
+// The same as a picture.
+Image random_picture(int width, int height) {
+  Image picture = make_image(width, height, 3);
+  std::uint32_t state = 1;
+  for (std::uint8_t& v : picture.pixels) {
+    state = state * 1664525u + 1013904223u;
+    v = static_cast<std::uint8_t>(state >> 24);
+  }
+  return picture;
+}
+
 // One run: the network, then upsampling and argmax of every image, as a photo of the input's size would have
 // it.
 void run_once(Session& session, ConstView input, const NodeObserver& observer = {}) {
@@ -105,7 +117,30 @@ struct Measurement {
   double images_per_second() const { return batch / median(seconds); }
 };
 
+// From a picture to its instances, all graphs and what lies between them.
+Measurement measure_instances(const Model& model, const Options& options, int batch) {
+  if (batch > 1)
+    throw UsageError{
+        str_cat("--batch ", batch, ": the ", model.architecture, " takes one picture at a time")};
+  const auto [width, height] = parse_size(options.size);
+  Detector detector(model, options.run.session_options());
+  const Image picture = random_picture(width, height);
+  Measurement m{.architecture = model.architecture,
+                .device = model.program->runs_on(),
+                .precision = model.program->precision(),
+                .threads = detector.trunk().threads(),
+                .seconds = {},
+                .network_alone = {}};
+  m.first = timed([&] { m.macs = detector.detect(picture).macs; });
+  for (int i = 0; i < options.warmup; ++i) detector.detect(picture);
+  for (int i = 0; i < options.runs; ++i) m.seconds.push_back(timed([&] { detector.detect(picture); }));
+  m.weights = model.packed_bytes();
+  m.arena = detector.memory_bytes() - m.weights;
+  return m;
+}
+
 Measurement measure(const Model& model, const Options& options, int batch) {
+  if (model.task() == Task::instances) return measure_instances(model, options, batch);
   const auto [width, height] = parse_size(options.size);
   Session session(model.program, options.run.session_options());
   const Tensor input = random_input({batch, height, width, 3});
@@ -161,7 +196,8 @@ int bench(const Options& options) {
   }
   for (const RunOptions& way : ways) {
     const Model model = open_bench_model(way);
-    for (const int batch : all ? std::vector{1, 8, 32} : std::vector{std::max(1, options.batch)})
+    const bool batches = all && model.task() == Task::semantic;
+    for (const int batch : batches ? std::vector{1, 8, 32} : std::vector{std::max(1, options.batch)})
       measured.push_back(measure(model, options, batch));
   }
 
@@ -185,63 +221,107 @@ int bench(const Options& options) {
   return 0;
 }
 
+// What the nodes of one graph take, and all of it.
+struct Profile {
+  std::vector<double> seconds;  // by node
+  double total = 0;
+};
+
+// `answer`: whether each run ends in labels.
+Profile profile_graph(Session& session, ConstView input, const Options& options, bool answer) {
+  const std::size_t nodes = session.program().graph.nodes.size();
+  std::vector<std::vector<double>> seconds(nodes);
+  std::vector<double> totals;
+  const auto run = [&](const NodeObserver& observer) {
+    answer ? run_once(session, input, observer) : session.run(input, observer);
+  };
+  for (int i = 0; i < options.warmup; ++i) run({});
+  for (int i = 0; i < options.runs; ++i)
+    totals.push_back(
+        timed([&] { run([&](std::size_t node, double s, ConstView) { seconds[node].push_back(s); }); }));
+  Profile out{.seconds = {}, .total = median(totals)};
+  for (auto& of_node : seconds) out.seconds.push_back(of_node.empty() ? 0 : median(std::move(of_node)));
+  return out;
+}
+
 int profile(const Options& options) {
   const auto [width, height] = parse_size(options.size);
   const Model model = open_bench_model(options.run);
-  Session session(model.program, options.run.session_options());
-  const Tensor input = random_input({std::max(1, options.batch), height, width, 3});
-  const auto& nodes = model.program->graph.nodes;
-  std::vector<std::vector<double>> seconds(nodes.size());
-  std::vector<double> totals;
-  for (int i = 0; i < options.warmup; ++i) run_once(session, input.view());
-  for (int i = 0; i < options.runs; ++i)
-    totals.push_back(timed([&] {
-      run_once(session, input.view(),
-               [&](std::size_t node, double s, ConstView) { seconds[node].push_back(s); });
-    }));
+  const bool semantic = model.task() == Task::semantic;
+  if (!semantic && options.batch > 1)
+    throw UsageError{
+        str_cat("--batch ", options.batch, ": the ", model.architecture, " takes one picture at a time")};
+  struct Row {
+    std::string node, output;
+    std::string_view layer = {}, how = {};
+    double seconds = 0, gmac = 0;
+    std::size_t workspace = 0;
+  };
+  std::vector<Row> rows;
+  double total = 0;
+  std::int64_t all_macs = 0;
+  std::size_t most_workspace = 0;
+  for (const Stage& stage : stages_of(model, height, width)) {
+    Session session(stage.program, options.run.session_options());
+    Shape shape = stage.input;
+    if (semantic) shape.n = std::max(1, options.batch);
+    const Tensor input = random_input(shape);
+    const Profile found = profile_graph(session, input.view(), options, semantic);
+    const Plan plan = session.plan(input.shape());
+    const auto& nodes = stage.program->graph.nodes;
+    std::vector<Shape> shapes;
+    for (const auto& place : plan.places) shapes.push_back(place.shape);
+    double in_nodes = 0;
+    for (std::size_t i = 0; i < nodes.size(); ++i) {
+      Row row{.node = nodes[i].name,
+              .output = str_cat(shapes[static_cast<std::size_t>(nodes[i].output)]),
+              .layer = name_of(nodes[i].layer),
+              .how = "in place"};
+      if (!plan.in_place[i]) {
+        row.how = plan.kernels[i]->name();
+        row.seconds = found.seconds[i];
+        row.gmac = static_cast<double>(macs(nodes[i], shapes)) / 1e9;
+        row.workspace = plan.workspace[i];
+        in_nodes += row.seconds;
+      }
+      rows.push_back(std::move(row));
+    }
+    if (semantic)
+      rows.push_back({.node = model.program->device ? "copies, upsample + argmax" : "upsample + argmax",
+                      .output = str_cat(width, 'x', height),
+                      .how = model.program->device ? "" : "bands",
+                      .seconds = std::max(0.0, found.total - in_nodes)});
+    total += found.total;
+    all_macs += plan.macs;
+    most_workspace = std::max(most_workspace, plan.workspace_bytes);
+  }
+  const std::string runs_on = model.program->runs_on();
+  rows.push_back({.node = "total",
+                  .output = "",
+                  .how = runs_on,
+                  .seconds = total,
+                  .gmac = static_cast<double>(all_macs) / 1e9,
+                  .workspace = most_workspace});
 
-  const Plan& plan = session.plan(input.shape());
-  const double total = median(totals);
-  std::vector<Shape> shapes;
-  for (const auto& place : plan.places) shapes.push_back(place.shape);
   Table table(
       {"node", "layer", "output", "implementation", "ms", "share", "GMAC", "GFLOP/s", "workspace KB"});
-  std::vector<JsonText> rows;
-  double in_nodes = 0;
-  const auto row = [&](const std::string& node, std::string_view layer, const std::string& output,
-                       std::string_view how, double s, double gmac, std::size_t workspace) {
-    const double gflops = s > 0 ? 2 * gmac / s : 0;
-    table.add({node, std::string(layer), output, std::string(how), fixed(s * 1e3, 3),
-               fixed(100 * s / total, 1) + "%", fixed(gmac, 3), fixed(gflops, 1), str_cat(workspace / 1000)});
-    rows.push_back(json_object({{"node", node},
-                                {"layer", layer},
-                                {"output", output},
-                                {"implementation", how},
-                                {"ms", s * 1e3},
-                                {"share", s / total},
-                                {"gmac", gmac},
+  std::vector<JsonText> json;
+  for (const Row& row : rows) {
+    const double gflops = row.seconds > 0 ? 2 * row.gmac / row.seconds : 0;
+    table.add({row.node, std::string(row.layer), row.output, std::string(row.how),
+               fixed(row.seconds * 1e3, 3), fixed(100 * row.seconds / total, 1) + "%", fixed(row.gmac, 3),
+               fixed(gflops, 1), str_cat(row.workspace / 1000)});
+    json.push_back(json_object({{"node", row.node},
+                                {"layer", row.layer},
+                                {"output", row.output},
+                                {"implementation", row.how},
+                                {"ms", row.seconds * 1e3},
+                                {"share", row.seconds / total},
+                                {"gmac", row.gmac},
                                 {"gflops", gflops},
-                                {"workspace_bytes", workspace}}));
-  };
-  for (std::size_t i = 0; i < nodes.size(); ++i) {
-    const std::string shape = str_cat(shapes[static_cast<std::size_t>(nodes[i].output)]);
-    if (plan.in_place[i]) {
-      row(nodes[i].name, name_of(nodes[i].layer), shape, "in place", 0, 0, 0);
-      continue;
-    }
-    const double s = median(seconds[i]);
-    in_nodes += s;
-    row(nodes[i].name, name_of(nodes[i].layer), shape, plan.kernels[i]->name(), s,
-        static_cast<double>(macs(nodes[i], shapes)) / 1e9, plan.workspace[i]);
+                                {"workspace_bytes", row.workspace}}));
   }
-  if (model.program->device)
-    row("copies, upsample + argmax", "", str_cat(width, 'x', height), "", std::max(0.0, total - in_nodes), 0,
-        0);
-  else
-    row("upsample + argmax", "", str_cat(width, 'x', height), "bands", std::max(0.0, total - in_nodes), 0, 0);
-  row("total", "", "", model.program->runs_on(), total, static_cast<double>(plan.macs) / 1e9,
-      plan.workspace_bytes);
-  print(options.format == "json" ? json_output(json_list(rows)) : format(table, options.format));
+  print(options.format == "json" ? json_output(json_list(json)) : format(table, options.format));
   return 0;
 }
 
@@ -251,7 +331,8 @@ Action add_bench(Verb& verb) {
   auto options = std::make_shared<Options>();
   add_options(verb, *options);
   verb.footer(
-      "Times the network with upsampling and argmax, without files. GFLOP/s count the direct algorithm. On "
+      "Times the network with upsampling and argmax, or all steps to instances, without files. GFLOP/s count "
+      "the direct algorithm. On "
       "cuda the\n"
       "times hold the copies to the device and back; the network alone, without, is apart. Without --batch "
       "and a\n"
@@ -267,6 +348,8 @@ Action add_profile(Verb& verb) {
   auto options = std::make_shared<Options>();
   add_options(verb, *options);
   verb.footer(
+      "Of a model that finds instances: each graph by itself, the heads for as many regions as they take at "
+      "once.\n\n"
       "Examples:\n"
       "  atrous profile deeplabv3_resnet50 --threads 1\n"
       "  atrous profile fcn_resnet50 --isa avx2 -o csv");

@@ -40,6 +40,9 @@ int run(const Options& options) {
                        .arch = checkpoint.arch,
                        .normalisation = checkpoint.normalisation});
   });
+  if (model.task() == Task::instances && (options.resize > 0 || options.no_resize))
+    throw UsageError{str_cat("--resize, --no-resize: the ", model.architecture,
+                             " takes the sides that --arch says, min_size=800,max_size=1333")};
   apply_names(model, options.classes, options.palette);
   if (options.background == "none")
     model.background.reset();

@@ -15,6 +15,7 @@
 #include "layers/base/visible_text.h"
 #include "layers/cpu/parallel.h"
 #include "runtime/image/preprocess.h"
+#include "runtime/instances/detector.h"
 #include "runtime/segment/dense_crf.h"
 #include "weights_tools/checkpoint.h"
 
@@ -41,6 +42,8 @@ struct Network {
   int width = 0, height = 0;  // of the photo that the work and the memory below are for
   std::int64_t macs = 0;
   std::size_t arena_bytes = 0;
+
+  bool finds_instances() const { return model && model->task() == Task::instances; }
 };
 
 Network examine(const Checkpoint& checkpoint, const Options& options) {
@@ -54,10 +57,12 @@ Network examine(const Checkpoint& checkpoint, const Options& options) {
                               .config = checkpoint.config,
                               .arch = checkpoint.arch,
                               .normalisation = checkpoint.normalisation});
-    const Plan plan =
-        make_plan(*model.program, {1, out.height, out.width, 3}, resolve_threads(options.threads));
-    out.macs = plan.macs;
-    out.arena_bytes = plan.arena_bytes();
+    for (const Stage& stage : stages_of(model, out.height, out.width)) {
+      const Plan plan = make_plan(*stage.program, padded_shape(stage.program->padding, stage.input),
+                                  resolve_threads(options.threads));
+      if (stage.program == model.program) out.macs = plan.macs;
+      out.arena_bytes += plan.arena_bytes();
+    }
     out.model = std::move(model);
   } catch (const Error& error) {
     if (!options.arch.empty() && error.code() == ErrorCode::invalid_argument)
@@ -93,16 +98,21 @@ double shortest(float value) {
   return out;
 }
 
-std::string summary(const Preparation& p) { return in_words(p.resize) + "; " + in_words(p); }
+std::string size_in_words(const Model& model) {
+  return model.second_stage ? in_words(model.second_stage->how.sides) : in_words(model.preparation.resize);
+}
 
-JsonText in_json(const Preparation& p) {
+std::string summary(const Model& model) { return size_in_words(model) + "; " + in_words(model.preparation); }
+
+JsonText preparation_json(const Model& model) {
+  const Preparation& p = model.preparation;
   const auto shortest_of = [](float v) { return shortest(v); };
-  return json_object({{"resize", in_words(p.resize)},
+  return json_object({{"resize", size_in_words(model)},
                       {"order", name_of(p.order)},
                       {"range", p.range},
                       {"mean", json_list(p.mean, shortest_of)},
                       {"std", json_list(p.std, shortest_of)},
-                      {"summary", summary(p)}});
+                      {"summary", summary(model)}});
 }
 
 // At the size that the network is looked at.
@@ -118,6 +128,7 @@ void add_members(JsonText& report, const Network& network) {
   }
   const Model& model = *network.model;
   add_member(report, "architecture", model.architecture);
+  add_member(report, "task", name_of(model.task()));
   add_member(report, "output_stride", model.output_stride);
   add_member(report, "aux", model.has_aux);
   JsonText hyper = json_object();
@@ -126,7 +137,7 @@ void add_members(JsonText& report, const Network& network) {
   add_member(report, "hyper", hyper);
   if (!model.choice.empty()) add_member(report, "choice", model.choice);
   add_member(report, "classes", json_list(model.classes));
-  add_member(report, "preprocessing", in_json(model.preparation));
+  add_member(report, "preprocessing", preparation_json(model));
   add_member(report, "answer", name_of(model.answer().decision));
   add_member(report, "logits", model.logits());
   add_member(report, "background", model.background);
@@ -134,7 +145,7 @@ void add_members(JsonText& report, const Network& network) {
              json_object({{"width", network.width},
                           {"height", network.height},
                           {"gmac", static_cast<double>(network.macs) / 1e9},
-                          {"weight_bytes", model.program->packed_bytes()},
+                          {"weight_bytes", model.packed_bytes()},
                           {"arena_bytes", network.arena_bytes},
                           {"crf_bytes", crf_bytes(network)}}));
   if (model.answer().crf) add_member(report, "crf", crf_json(*model.answer().crf));
@@ -186,14 +197,15 @@ std::string in_words(const Checkpoint& checkpoint, const Network& network, const
     if (!assumed.empty()) line("assumed", joined(assumed) + " (the weights do not say: --arch)");
     if (!model.choice.empty()) line("", model.choice);
     line("classes", str_cat(model.classes.size(), ": ", joined(model.classes)));
-    line("photos", summary(model.preparation));
+    line("photos", summary(model));
     if (model.answer().decision == Decision::sigmoid)
       line("answer",
            str_cat("one logit: ", model.classes[1], " where its sigmoid is above the threshold of 0.5"));
     line(str_cat("at ", network.width, 'x', network.height),
-         fixed(static_cast<double>(network.macs) / 1e9, 1) + " GMAC, " +
-             megabytes(model.program->packed_bytes()) + " of weights, " + megabytes(network.arena_bytes) +
-             " of activations and workspace; about " + megabytes(crf_bytes(network)) + " more with --crf");
+         fixed(static_cast<double>(network.macs) / 1e9, 1) + " GMAC, " + megabytes(model.packed_bytes()) +
+             " of weights, " + megabytes(network.arena_bytes) + " of activations and workspace" +
+             (network.finds_instances() ? "; the heads work besides, for each proposal and each instance"
+                                        : "; about " + megabytes(crf_bytes(network)) + " more with --crf"));
     if (const auto& crf = model.answer().crf) line("--crf", in_words(*crf));
   }
   const Tensors tensors = count_tensors(checkpoint.state);

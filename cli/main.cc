@@ -11,6 +11,7 @@ namespace {
 
 using namespace atrous::cli;
 
+#if ATROUS_HAS_OPENMP
 // libgomp's threads spin for long where they wait for each other. On a machine with something else to do that
 // costs a network of many small layers twenty times its time, and a short spin costs nothing measurable. The
 // library reads this setting before main, so the program starts itself once more.
@@ -18,6 +19,9 @@ void spin_briefly(char** argv) {
   if (std::getenv("GOMP_SPINCOUNT") || std::getenv("OMP_WAIT_POLICY")) return;
   if (setenv("GOMP_SPINCOUNT", "1000", 0) == 0) execv("/proc/self/exe", argv);
 }  // where that cannot be done, it goes on as it is
+#else
+void spin_briefly(char**) {}
+#endif
 
 int failed(std::string_view sentence, int status) {
   complain(sentence);

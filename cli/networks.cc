@@ -16,6 +16,15 @@ Preparation preparation_of(const Family& family) {
   return published_network(family, family.variants.front()).network.preparation;
 }
 
+// What photos become in the network's size.
+std::string size_in_words(const Family& family, const Preparation& preparation) {
+  const PublishedNetwork published = published_network(family, family.variants.front());
+  const auto& two = published.network.two_stage;
+  return two ? in_words(two->sides) : in_words(preparation.resize);
+}
+
+const char* score_name(const Family& family) { return family.task == Task::semantic ? "mIoU" : "AP"; }
+
 std::string in_words(const std::vector<Hyper::Choice>& choices) {
   std::string out;
   for (const Hyper::Choice& choice : choices)
@@ -35,25 +44,25 @@ std::string listing() {
   for (const Family& family : families()) {
     const Preparation preparation = preparation_of(family);
     out += str_cat(out.empty() ? "" : "\n", family.title, ": ", family.source, "\n",
-                   in_words(preparation.resize), ", ", in_words(preparation), "\n\n");
-    Table table({"network", "assumes", "MiB", "mIoU", "published as"});
+                   size_in_words(family, preparation), ", ", in_words(preparation), "\n\n");
+    Table table({"network", "assumes", "MiB", score_name(family), "published as"});
     for (const std::string_view variant : family.variants) {
       const std::string name(variant), assumed = in_words(published_network(family, variant).network.choices);
       const auto published = published_of(family, variant);
       if (published.empty()) table.add({name, assumed, "", "", ""});
       for (const PublishedCheckpoint* p : published)
-        table.add({name, assumed, str_cat(p->mebibytes), fixed(p->miou, 1), std::string(p->file)});
+        table.add({name, assumed, str_cat(p->mebibytes), fixed(p->score, 1), std::string(p->file)});
     }
     out += table.plain();
   }
   return out;
 }
 
-JsonText in_json(const PublishedCheckpoint& p) {
+JsonText in_json(const PublishedCheckpoint& p, const Family& family) {
   return json_object({{"file", p.file},
                       {"url", p.folder == by_hand ? JsonText() : JsonText(str_cat(p.folder, p.file))},
                       {"mebibytes", p.mebibytes},
-                      {"miou", p.miou},
+                      {family.task == Task::semantic ? "miou" : "ap", p.score},
                       {"data", p.data}});
 }
 
@@ -66,7 +75,7 @@ JsonText in_json(const Family& family, std::string_view variant) {
                               {"classes", network.network.classes},
                               {"tensors", network.keys.size()}});
   std::vector<JsonText> published;
-  for (const PublishedCheckpoint* p : published_of(family, variant)) published.push_back(in_json(*p));
+  for (const PublishedCheckpoint* p : published_of(family, variant)) published.push_back(in_json(*p, family));
   if (!published.empty()) add_member(out, "published", published.front());
   if (published.size() > 1) add_member(out, "also_published", json_list(std::span(published).subspan(1)));
   return out;
@@ -78,7 +87,7 @@ JsonText in_json(const Family& family) {
                       {"title", family.title},
                       {"source", family.source},
                       {"task", name_of(family.task)},
-                      {"preprocessing", json_object({{"resize", in_words(preparation.resize)},
+                      {"preprocessing", json_object({{"resize", size_in_words(family, preparation)},
                                                      {"order", name_of(preparation.order)},
                                                      {"range", preparation.range},
                                                      {"mean", json_list(preparation.mean)},

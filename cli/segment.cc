@@ -13,6 +13,7 @@
 #include "cli/model_argument.h"
 #include "cli/names.h"
 #include "cli/progress_line.h"
+#include "cli/segment_instances.h"
 #include "cli/truth.h"
 #include "layers/base/error.h"
 #include "layers/base/visible_text.h"
@@ -23,6 +24,7 @@
 #include "runtime/image/npy.h"
 #include "runtime/image/palette.h"
 #include "runtime/image/png.h"
+#include "runtime/instances/detector.h"
 #include "runtime/metrics/metrics.h"
 #include "runtime/segment/pipeline.h"
 #include "runtime/segment/segmenter.h"
@@ -49,6 +51,7 @@ struct Options {
   SizeOptions size;
   NormaliseOptions normalise;
   CrfArguments crf;
+  InstanceArguments instances;
   std::optional<double> threshold;
   bool no_exif = false, aux = false, quiet = false;
   bool mask = false, overlay = false, labels = false, confidence = false, no_mask = false, no_overlay = false;
@@ -56,10 +59,13 @@ struct Options {
   bool skip_broken = false, recursive = false;
   OverlayOptions style;
   bool no_contours = false, tint_background = false;
+  bool has_masks = true;  // whether the model has: set once it is open
 
   bool to_stdout() const { return output == "-"; }
   bool prints_table() const { return !quiet && !to_stdout() && json != "-" && logits != "-"; }
-  bool wants_mask() const { return to_stdout() ? mask || (!any_picture() && !no_mask) : !no_mask; }
+  bool wants_mask() const {
+    return to_stdout() ? mask || (!any_picture() && !no_mask) : has_masks && !no_mask;
+  }
   bool wants_overlay() const { return to_stdout() ? overlay : !no_overlay; }
   bool writes_jpeg() const { return format == "jpg"; }
   bool any_picture() const {
@@ -113,6 +119,42 @@ void check(const Options& o, std::size_t inputs) {
   if (!o.truth.ignore.empty()) parse_ignore(o.truth.ignore);
 }
 
+// Options that a model of the other task has nothing for. UsageError for the first.
+void check_task(const Options& o, const Model& model) {
+  const auto refuse = [](std::initializer_list<std::pair<bool, const char*>> given, const auto&... why) {
+    for (const auto& [is_given, option] : given)
+      if (is_given) throw UsageError{str_cat(option, ": ", why...)};
+  };
+  const InstanceArguments& i = o.instances;
+  if (model.task() == Task::semantic) {
+    refuse({{!i.folder.empty(), "--instances"},
+            {i.score.has_value(), "--score"},
+            {i.iou.has_value(), "--iou"},
+            {i.most > 0, "--max-instances"}},
+           "the ", model.architecture, " gives each pixel a class, it finds no instances");
+    return;
+  }
+  refuse({{!o.logits.empty(), "--logits"},
+          {o.at == "input", "--at input"},
+          {o.upsample != "bilinear", "--upsample"},
+          {o.center_crop > 0, "--center-crop"},
+          {o.threshold.has_value(), "--threshold"},
+          {o.crf.wanted, "--crf"},
+          {o.confidence, "--confidence"},
+          {o.aux, "--aux"}},
+         "the ", model.architecture, " finds instances, it gives no pixel a class");
+  if (model.has_masks()) return;
+  refuse({{o.mask || (o.to_stdout() && !o.overlay), "--mask"},
+          {o.labels, "--labels"},
+          {o.indexed, "--indexed"},
+          {o.sheet, "--sheet"},
+          {o.legend, "--legend"},
+          {!o.cutout.empty(), "--cutout"},
+          {!i.folder.empty(), "--instances"},
+          {!o.truth.file.empty(), "--truth"}},
+         "the ", model.architecture, " finds boxes, no masks");
+}
+
 // "#ff8000" or "255 128 0". Throws UsageError.
 Colour parse_colour(const std::string& option, const std::string& words) {
   try {
@@ -136,7 +178,8 @@ Tensor stack(const std::vector<Segmentation>& results) {
 struct Job {
   const Options& options;
   const Model& model;
-  Session& session;
+  Session* session;    // of a model that gives each pixel a class
+  Detector* detector;  // of one that finds instances
   OverlayOptions style;
   std::size_t number = 0;  // of the input
   std::string said = {};   // on standard output
@@ -146,8 +189,12 @@ struct Job {
   std::optional<Truth> truth = {};
   Metrics against_truth = {};
   bool segmented = false;  // what fails from then on is not the picture's fault
+  std::optional<Instances> instances = {};
 
   void run(const Input&);
+  Segmentation find_instances(const Image& photo);
+  Image overlay_of(const Segmentation&, const Image& under) const;
+  std::string results_in_words(const std::vector<ClassShare>&) const;
   std::vector<std::string> write_pictures(const Segmentation&, const Image* under,
                                           const std::vector<ClassShare>&, const std::string& stem) const;
   void compare(const Segmentation&);
@@ -159,6 +206,11 @@ struct Job {
   const std::string& class_name(int c) const { return model.classes[static_cast<std::size_t>(c)]; }
 };
 
+Image Job::overlay_of(const Segmentation& s, const Image& under) const {
+  return instances ? instance_overlay(under, *instances, model, style)
+                   : overlay(under, s.labels, model.palette, style);
+}
+
 Image Job::sheet_of(const Segmentation& s, const Image& under, std::span<const LegendEntry> legend) const {
   std::vector<Panel> panels{{under, "photo"}};
   // Void is drawn as white, whatever its number.
@@ -169,7 +221,7 @@ Image Job::sheet_of(const Segmentation& s, const Image& under, std::span<const L
     panels.push_back({colourise(drawn, colours), "truth"});
   }
   panels.push_back({colourise(s.labels, model.palette), "mask"});
-  panels.push_back({overlay(under, s.labels, model.palette, style), "overlay"});
+  panels.push_back({overlay_of(s, under), "overlay"});
   return sheet(panels, legend);
 }
 
@@ -195,7 +247,7 @@ std::vector<std::string> Job::write_pictures(const Segmentation& s, const Image*
   const auto legend = legend_of(shares, model.classes, model.palette);
   if (options.wants_mask()) write("mask", encode_png(colourise(s.labels, model.palette)));
   if (options.wants_overlay() && under) {
-    const Image tinted = overlay(*under, s.labels, model.palette, style);
+    const Image tinted = overlay_of(s, *under);
     write_photo("overlay", options.legend ? with_legend(tinted, legend) : tinted);
   }
   if (options.sheet) write_photo("sheet", sheet_of(s, *under, legend));
@@ -217,9 +269,8 @@ std::vector<std::string> Job::write_pictures(const Segmentation& s, const Image*
 
 std::string ratio_text(const Ratio& ratio) { return ratio ? fixed(*ratio, 3) : "-"; }
 
-std::string Job::in_words(const std::string& name, const Segmentation& s,
-                          const std::vector<ClassShare>& shares,
-                          const std::vector<std::string>& files) const {
+std::string Job::results_in_words(const std::vector<ClassShare>& shares) const {
+  if (instances) return instances_table(*instances, model);
   Table table(truth ? std::vector<std::string>{"class", "share", "confidence", "IoU"}
                     : std::vector<std::string>{"class", "share", "confidence"});
   for (const ClassShare& c : shares) {
@@ -228,10 +279,16 @@ std::string Job::in_words(const std::string& name, const Segmentation& s,
     if (truth) row.push_back(ratio_text(against_truth.classes[static_cast<std::size_t>(c.index)].iou));
     table.add(std::move(row));
   }
+  return table.plain();
+}
+
+std::string Job::in_words(const std::string& name, const Segmentation& s,
+                          const std::vector<ClassShare>& shares,
+                          const std::vector<std::string>& files) const {
   const double total = s.prepare_seconds + s.network_seconds + s.label_seconds;
   std::string said = str_cat(visible(name), ": ", s.labels.width, "x", s.labels.height, ", network at ",
                              s.input_width, "x", s.input_height, ", ", fixed(total * 1e3, 0), " ms (network ",
-                             fixed(s.network_seconds * 1e3, 0), ")\n", table.plain());
+                             fixed(s.network_seconds * 1e3, 0), ")\n", results_in_words(shares));
   if (truth)
     said +=
         str_cat("against ", visible(options.truth.file), ": mean IoU ", ratio_text(against_truth.mean_iou),
@@ -303,6 +360,18 @@ void check_memory(const Image& photo, std::uint64_t available) {
          "; --at input makes them at the network's size");
 }
 
+// Their label map is the classes painted from the lowest score to the highest.
+Segmentation Job::find_instances(const Image& photo) {
+  instances = detector->detect(photo, instance_options(options.instances, options.size, model, photo));
+  Segmentation s;
+  s.labels = model.has_masks() ? painted_labels(*instances) : LabelMap{photo.width, photo.height, {}};
+  s.input_width = instances->input_width;
+  s.input_height = instances->input_height;
+  s.prepare_seconds = instances->prepare_seconds;
+  s.network_seconds = instances->trunk_seconds + instances->head_seconds;
+  return s;
+}
+
 void Job::run(const Input& input) {
   const auto file = read_input(input.path);
   const std::string name = input.path == "-" ? "standard input" : input.path;
@@ -310,18 +379,20 @@ void Job::run(const Input& input) {
   std::vector<Segmentation> results;
   std::optional<Image> photo;
   if (is_npy(file)) {
-    const char* unfit = !options.cutout.empty() ? "--cutout"
-                        : options.overlay       ? "--overlay"
-                        : options.sheet         ? "--sheet"
-                                                : nullptr;
+    const char* unfit = detector                  ? "instances"
+                        : !options.cutout.empty() ? "--cutout"
+                        : options.overlay         ? "--overlay"
+                        : options.sheet           ? "--sheet"
+                                                  : nullptr;
     if (unfit) fail(ErrorCode::invalid_argument, name, ": a tensor has no pixels for ", unfit);
     if (how.crf) fail(ErrorCode::invalid_argument, name, ": a tensor has no pixels for --crf");
     const Tensor tensor = read_npy(file, name);
-    results = naming(name, [&] { return segment(session, model, tensor.view(), how); });
+    results = naming(name, [&] { return segment(*session, model, tensor.view(), how); });
   } else {
     photo = read_image(file, name, {.exif = !options.no_exif, .alone = input.path == "-"});
     if (!how.at_input) naming(name, [&] { check_memory(*photo, physical_memory()); });
-    results.push_back(naming(name, [&] { return segment(session, model, *photo, how); }));
+    results.push_back(naming(
+        name, [&] { return detector ? find_instances(*photo) : segment(*session, model, *photo, how); }));
   }
   if (options.to_stdout() && results.size() != 1)
     throw UsageError{
@@ -334,10 +405,17 @@ void Job::run(const Input& input) {
     if (!options.truth.file.empty()) compare(results[n]);
     auto shares = class_shares(results[n]);
     const Image* under = photo ? &picture_under(results[n], *photo) : nullptr;
-    const auto files = write_pictures(results[n], under, shares, input.stem + suffix);
+    auto files = write_pictures(results[n], under, shares, input.stem + suffix);
+    if (!options.instances.folder.empty())
+      std::ranges::copy(write_instances(options.instances.folder, input, *instances, model),
+                        std::back_inserter(files));
     if (truth) shares = with_missed(std::move(shares), against_truth);
     if (options.prints_table()) said += in_words(title, results[n], shares, files);
-    if (!options.json.empty()) report.push_back(in_json(title, results[n], shares, files));
+    if (options.json.empty()) continue;
+    if (instances)
+      report = instances_json(*instances, model, input, number + 1);
+    else
+      report.push_back(in_json(title, results[n], shares, files));
   }
 }
 
@@ -347,7 +425,7 @@ void make_folder(const std::string& path) {
   if (error) fail(ErrorCode::io, path, ": ", error.message());
 }
 
-int run(const Options& options) {
+int run(Options& options) {
   const bool folder_given = !options.output.empty() && !options.to_stdout();
   if (!options.cutout_on.empty()) parse_colour("--cutout-on", options.cutout_on);
   const Inputs found = expand_inputs(options.inputs, folder_given ? options.output : "", options.recursive);
@@ -356,6 +434,8 @@ int run(const Options& options) {
   SessionOptions session_options = options.run.session_options();
   Model model = open_model(options.run.model, options.run.model_options(options.aux));
   if (!options.quiet) notify_choice(options.run.model, model);
+  check_task(options, model);
+  options.has_masks = model.has_masks();
   apply_names(model, options.classes, options.palette);
   options.normalise.apply(model.preparation);
   if (!options.cutout.empty()) class_by_name(model, options.cutout);
@@ -374,11 +454,22 @@ int run(const Options& options) {
   // another crosses the bus and a third is computed. The processor has its hands full with one.
   const std::size_t at_once = model.program->device ? std::min<std::size_t>(4, inputs.size()) : 1;
   if (at_once > 1 && session_options.threads == 0) session_options.threads = 1;
+  const bool detects = model.task() == Task::instances;
   std::vector<Session> sessions;
-  for (std::size_t i = 0; i < at_once; ++i) sessions.emplace_back(model.program, session_options);
+  std::vector<Detector> detectors;
+  for (std::size_t i = 0; i < at_once; ++i)
+    if (detects)
+      detectors.emplace_back(model, session_options);
+    else
+      sessions.emplace_back(model.program, session_options);
   PipelineSteps<Job> steps;
   steps.prepare = [&](std::size_t i) {
-    Job job{options, model, sessions[i % at_once], style, i};
+    Job job{options,
+            model,
+            detects ? nullptr : &sessions[i % at_once],
+            detects ? &detectors[i % at_once] : nullptr,
+            style,
+            i};
     try {
       job.run(inputs[i]);
     } catch (...) {
@@ -529,6 +620,7 @@ Action add_segment(Verb& verb) {
       .group(result);
   add_threshold_option(verb, o->threshold, result);
   add_crf_options(verb, o->crf, result);
+  add_instance_options(verb, o->instances, "Of a model that finds instances");
   verb.add_flag("--aux", o->aux, "The auxiliary head's answer").group(result);
   verb.add_option("--palette", o->palette, "Colours: voc, hub, or a file with one colour a line")
       .type_name("FILE")

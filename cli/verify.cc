@@ -11,6 +11,7 @@
 #include "runtime/engine/open_device.h"
 #include "runtime/engine/self_test.h"
 #include "runtime/image/npy.h"
+#include "runtime/instances/detector.h"
 #include "runtime/segment/segmenter.h"
 #include "weights_tools/io/file.h"
 
@@ -81,16 +82,37 @@ void add_members(JsonText& object, const Difference& d) {
   add_member(object, "cosine", d.cosine);
 }
 
-// Layer by layer against another session on the same input. Prints the table of layers up to the first that
-// diverges, or of all.
+// An input for a graph of other channels than a picture's; that of a picture otherwise.
+Tensor formula_input(const Shape& shape) {
+  Tensor input(shape);
+  std::int64_t i = 0;
+  for (float& v : input.values()) {
+    v = static_cast<float>((31 * i + 7 * (i % 13)) % 256) / 64.f - 2.f;
+    ++i;
+  }
+  return input;
+}
+
+// Layer by layer against another model, graph by graph, on the same inputs. Prints the table of layers up to
+// the first that diverges, or of all.
 Finding compare_with(const std::string& what, const Model& model, const Model& other,
                      const Options& options) {
-  Session examined(model.program, options.run.session_options()),
-      reference(other.program, options.run.session_options());
-  const Tensor input = input_of(options);
-  const auto layers = naming(what, [&] { return compare_layers(examined, reference, input.view()); });
-  check_finite(examined, input.view());
-  check_finite(reference, input.view());
+  const Tensor picture = input_of(options);
+  const auto stages = stages_of(model, picture.shape().h, picture.shape().w),
+             others = stages_of(other, picture.shape().h, picture.shape().w);
+  std::vector<LayerDifference> layers;
+  for (std::size_t i = 0; i < std::min(stages.size(), others.size()); ++i) {
+    Session examined(stages[i].program, options.run.session_options()),
+        reference(others[i].program, options.run.session_options());
+    const Tensor other_input = i == 0 ? Tensor() : formula_input(stages[i].input);
+    const ConstView input = i == 0 ? picture.view() : other_input.view();
+    const auto found = naming(what, [&] { return compare_layers(examined, reference, input); });
+    layers.insert(layers.end(), found.begin(), found.end());
+    check_finite(examined, input);
+    check_finite(reference, input);
+  }
+  if (stages.size() != others.size())
+    fail(ErrorCode::mismatch, what, ": has ", others.size(), " graphs, the model ", stages.size());
   const auto diverges = std::ranges::find_if(
       layers, [&](const LayerDifference& l) { return !(l.difference.relative <= options.tolerance); });
   const bool holds = diverges == layers.end();
@@ -127,6 +149,9 @@ Finding compare_with(const std::string& what, const Model& model, const Model& o
 
 // Against logits at the input's size, as `atrous segment --logits` or torch gives them.
 Finding compare_with_logits(const Model& model, const Options& options) {
+  if (model.task() == Task::instances)
+    fail(ErrorCode::unsupported, options.reference, ": the ", model.architecture,
+         " finds instances, it gives no logits at the input's size");
   const Tensor expected =
       read_npy(read_file(options.reference, most_npy_bytes), options.reference, model.logits());
   const Shape shape = expected.shape();

@@ -37,6 +37,7 @@
 #include "runtime/image/npy.h"
 #include "runtime/image/palette.h"
 #include "runtime/image/png.h"
+#include "runtime/instances/detector.h"
 #include "runtime/metrics/metrics.h"
 #include "runtime/report/report.h"
 #include "runtime/segment/model.h"

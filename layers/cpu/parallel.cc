@@ -1,15 +1,17 @@
 #include "layers/cpu/parallel.h"
 
-#ifdef _OPENMP
-#include <omp.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#ifdef _OPENMP
+#include <omp.h>
 #endif
 
 #include <algorithm>
 #include <charconv>
+#include <climits>
 #include <cmath>
 #include <cstdlib>
 #include <latch>
@@ -17,6 +19,7 @@
 #include <mutex>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "hwy/cache_control.h"
@@ -29,17 +32,7 @@ namespace {
 
 constexpr int most_threads = 1024;
 
-// Waits until the value is another. Regions follow each other within microseconds, and sleeping costs as
-// many: so a short spin first, which a machine with other work to do hardly notices.
-template <class Value>
-void wait_while(const std::atomic<Value>& value, Value old) {
-  constexpr int spins = 1000;
-  for (int i = 0; i < spins; ++i) {
-    if (value.load(std::memory_order_acquire) != old) return;
-    hwy::Pause();
-  }
-  while (value.load(std::memory_order_acquire) == old) value.wait(old, std::memory_order_acquire);
-}
+thread_local bool within_team = false;  // this thread is a member of one of several
 
 // What a region runs.
 struct Job {
@@ -49,25 +42,46 @@ struct Job {
   int threads;
   void run(int thread) const {
     Team team(shared, thread, threads);
+    const bool outer = std::exchange(within_team, within_team || threads > 1);
     work(team, context);
+    within_team = outer;
   }
 };
 
 }  // namespace
 
-void Team::wait() {
-  if (threads_ == 1) return;
-  const std::uint32_t phase = shared_.phase.load(std::memory_order_relaxed);
-  if (shared_.arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == static_cast<std::uint32_t>(threads_)) {
-    shared_.arrived.store(0, std::memory_order_relaxed);
-    shared_.phase.store(phase + 1, std::memory_order_release);
-    shared_.phase.notify_all();
-  } else {
-    wait_while(shared_.phase, phase);
+// Sleeps by the system's own call: libstdc++'s std::atomic::wait() yields the processor before it sleeps,
+// which on a machine with other work to do now and then made a region take a millisecond.
+void Signal::wait_while(std::uint32_t old) {
+  // Regions follow each other within microseconds, and sleeping costs as many: so a short spin first, which a
+  // machine with other work to do hardly notices.
+  constexpr int spins = 1000;
+  for (int i = 0; i < spins; ++i) {
+    if (value_.load(std::memory_order_acquire) != old) return;
+    hwy::Pause();
   }
+  sleepers_.fetch_add(1);
+  while (value_.load() == old) ::syscall(SYS_futex, &value_, FUTEX_WAIT_PRIVATE, old, nullptr, nullptr, 0);
+  sleepers_.fetch_sub(1, std::memory_order_relaxed);
 }
 
-#ifdef _OPENMP
+void Signal::set(std::uint32_t value) {
+  static_assert(sizeof value_ == sizeof value && decltype(value_)::is_always_lock_free);
+  value_.store(value);
+  // All sequentially consistent: either the setter sees the sleeper, or the sleeper sees the value.
+  if (sleepers_.load() != 0) ::syscall(SYS_futex, &value_, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
+}
+
+void Team::wait() {
+  if (threads_ == 1) return;
+  const std::uint32_t phase = shared_.phase.get();
+  if (shared_.arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == static_cast<std::uint32_t>(threads_)) {
+    shared_.arrived.store(0, std::memory_order_relaxed);
+    shared_.phase.set(phase + 1);
+  } else {
+    shared_.phase.wait_while(phase);
+  }
+}
 
 namespace {
 
@@ -82,7 +96,7 @@ int affinity() {
 
 // A thread that sleeps until it is given a part of a job.
 struct Worker {
-  alignas(64) std::atomic<std::uint32_t> busy{0};
+  alignas(64) Signal busy;  // 1, else 0
   const Job* job = nullptr;
   int thread = 0;
   Worker* next = nullptr;  // in a list of idle or taken ones
@@ -90,16 +104,14 @@ struct Worker {
   void begin(const Job& j, int number) {
     job = &j;
     thread = number;
-    busy.store(1, std::memory_order_release);
-    busy.notify_one();
+    busy.set(1);
   }
-  void finish() const { wait_while(busy, std::uint32_t{1}); }
+  void finish() { busy.wait_while(1); }
   [[noreturn]] void serve() {
     for (;;) {
-      wait_while(busy, std::uint32_t{0});
+      busy.wait_while(0);
       job->run(thread);
-      busy.store(0, std::memory_order_release);
-      busy.notify_one();
+      busy.set(0);
     }
   }
 };
@@ -150,7 +162,7 @@ class Workers {
 };
 
 std::atomic<Workers*> workers{nullptr};
-std::atomic<bool> forked{false};
+[[maybe_unused]] std::atomic<bool> forked{false};
 
 // Of a parent's threads a forked child has one, and of the locks whatever state they were in.
 [[maybe_unused]] const int registered = pthread_atfork(nullptr, nullptr, [] {
@@ -176,9 +188,11 @@ void run_with_workers(int threads, void (*work)(Team&, void*), void* context) {
   int thread = 0;
   for (Worker* w = taken; w; w = w->next) w->begin(job, ++thread);
   job.run(0);
-  for (const Worker* w = taken; w; w = w->next) w->finish();
+  for (Worker* w = taken; w; w = w->next) w->finish();
   if (taken) all->give_back(taken);
 }
+
+#ifdef _OPENMP
 
 // ---- OpenMP
 
@@ -228,38 +242,37 @@ bool openmp_has(int threads) {
   return true;
 }
 
-}  // namespace
+bool within_region() { return omp_in_parallel() != 0; }
 
-void run_team(int threads, void (*work)(Team&, void*), void* context) {
-  if (threads > 1 && !omp_in_parallel()) {
-    if (forked.load(std::memory_order_relaxed) || !openmp_has(threads))
-      return run_with_workers(threads, work, context);
-    Team::Shared shared;
-#pragma omp parallel num_threads(openmp.team)
-    {
-      const Job job{work, context, shared, std::min(threads, omp_get_num_threads())};
-      if (omp_get_thread_num() < job.threads) job.run(omp_get_thread_num());
-    }
-    return;
-  }
+// A team by OpenMP where it has one of so many, by workers otherwise.
+void run_with_threads(int threads, void (*work)(Team&, void*), void* context) {
+  if (forked.load(std::memory_order_relaxed) || !openmp_has(threads))
+    return run_with_workers(threads, work, context);
   Team::Shared shared;
-  Job{work, context, shared, 1}.run(0);
+#pragma omp parallel num_threads(openmp.team)
+  {
+    const Job job{work, context, shared, std::min(threads, omp_get_num_threads())};
+    if (omp_get_thread_num() < job.threads) job.run(omp_get_thread_num());
+  }
 }
 
 #else
 
-namespace {
+bool within_region() { return false; }
 
-int affinity() { return 1; }
-
-}  // namespace
-
-void run_team(int, void (*work)(Team&, void*), void* context) {
-  Team::Shared shared;
-  Job{work, context, shared, 1}.run(0);
+void run_with_threads(int threads, void (*work)(Team&, void*), void* context) {
+  run_with_workers(threads, work, context);
 }
 
 #endif
+
+}  // namespace
+
+void run_team(int threads, void (*work)(Team&, void*), void* context) {
+  if (threads > 1 && !within_team && !within_region()) return run_with_threads(threads, work, context);
+  Team::Shared shared;
+  Job{work, context, shared, 1}.run(0);
+}
 
 namespace {
 

@@ -18,8 +18,8 @@
 //   a forked child              workers of its own. OpenMP's team exists in the parent only, and libgomp
 //                               waits for that team for ever.
 //   within a parallel region    nobody, as OpenMP itself has it unless told otherwise.
-//   of the host's own
-//   a build without OpenMP      nobody.
+//   of ours or the host's own
+//   a build without OpenMP      workers of ours on every thread.
 #pragma once
 
 #include <algorithm>
@@ -38,13 +38,25 @@ int available_threads();
 // negative or over 1024.
 int resolve_threads(int asked);
 
+// A number that threads wait for.
+class Signal {
+ public:
+  std::uint32_t get() const { return value_.load(std::memory_order_acquire); }
+  void set(std::uint32_t value);       // and wakes those that wait; what was written before is seen by them
+  void wait_while(std::uint32_t old);  // until the number is another
+
+ private:
+  std::atomic<std::uint32_t> value_{0}, sleepers_{0};
+};
+
 // A member's view of the threads that run one call of parallel().
 class Team {
  public:
   // What the members share.
   struct Shared {
     alignas(64) std::atomic<std::int64_t> next[2] = {0, 0};  // task of this loop and of the one after
-    alignas(64) std::atomic<std::uint32_t> arrived{0}, phase{0};
+    alignas(64) std::atomic<std::uint32_t> arrived{0};
+    Signal phase;
   };
 
   Team(Shared& shared, int thread, int threads) : shared_(shared), thread_(thread), threads_(threads) {}

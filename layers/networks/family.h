@@ -51,7 +51,7 @@ struct PublishedCheckpoint {
   std::string_view file;    // as published
   std::string_view folder;  // its url without the file, ending in a slash; or by_hand
   int mebibytes;            // about
-  double miou;              // percent, by the publisher
+  double score;             // percent, by the publisher: mean IoU; average precision of instances
   std::string_view data;    // what it was measured on: "COCO val2017, the classes of VOC"
 };
 

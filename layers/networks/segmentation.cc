@@ -306,7 +306,8 @@ PublishedNetwork published_network(const Family& family, std::string_view varian
   if (!builder.report.misshaped.empty())
     fail(ErrorCode::invalid_argument, variant,
          ": the published shapes do not fit each other:", builder.report.misshaped.in_lines().c_str());
-  network.has_aux = builder.aux;
+  network.has_aux =
+      std::ranges::any_of(network.graph.outputs, [](const auto& output) { return output.first == "aux"; });
   return {std::move(network), std::move(builder.published->keys), std::move(builder.published->same_as)};
 }
 

@@ -27,14 +27,6 @@ void check_scale(int scale) {
     fail(ErrorCode::invalid_argument, "text: scale ", scale, " is outside 1..", max_picture_side);
 }
 
-// A rectangle of one colour; what lies outside the picture is cut off.
-void fill(Image& image, int x, int y, int width, int height, Colour colour) {
-  const int left = std::max(x, 0), right = std::min(x + width, image.width);
-  for (int row = std::max(y, 0); row < std::min(y + height, image.height); ++row)
-    for (int column = left; column < right; ++column)
-      std::ranges::copy(colour, image.row(row) + std::ptrdiff_t{column} * 3);
-}
-
 void paste(Image& image, int x, int y, const Image& picture) {
   for (int row = 0; row < picture.height; ++row)
     std::copy_n(picture.row(row), picture.row_bytes(), image.row(y + row) + std::ptrdiff_t{x} * 3);
@@ -42,7 +34,7 @@ void paste(Image& image, int x, int y, const Image& picture) {
 
 Image blank(int width, int height) {
   Image image = make_image(width, height, 3);
-  fill(image, 0, 0, width, height, paper);
+  fill_rectangle(image, 0, 0, width, height, paper);
   return image;
 }
 
@@ -173,8 +165,8 @@ Legend lay_out_below(int width, int height, std::span<const LegendEntry> entries
 
 void draw_swatch(Image& image, int x, int y, Colour colour, int scale) {
   const int side = swatch * scale, line = std::max(1, scale / 2);
-  fill(image, x, y, side, side, outline);
-  fill(image, x + line, y + line, side - 2 * line, side - 2 * line, colour);
+  fill_rectangle(image, x, y, side, side, outline);
+  fill_rectangle(image, x + line, y + line, side - 2 * line, side - 2 * line, colour);
 }
 
 void draw_legend(Image& image, int top, const Legend& legend) {
@@ -264,6 +256,15 @@ Sheet lay_out_sheet(std::span<const Panel> panels, std::span<const LegendEntry> 
 }
 
 }  // namespace
+
+void fill_rectangle(Image& image, int x, int y, int width, int height, const Colour& colour) try {
+  const int left = std::max(x, 0), right = std::min(x + width, image.width);
+  for (int row = std::max(y, 0); row < std::min(y + height, image.height); ++row)
+    for (int column = left; column < right; ++column)
+      std::ranges::copy(colour, image.row(row) + std::ptrdiff_t{column} * 3);
+} catch (...) {
+  rethrow_as_error();
+}
 
 int text_height(int scale) try {
   check_scale(scale);

@@ -26,6 +26,9 @@ std::string shortened(std::string_view, int width, int scale = 1);
 // 2 on, steps of slanted strokes are filled.
 void draw_text(Image&, int x, int y, std::string_view, Colour, int scale = 1);
 
+// A rectangle of one colour on an RGB picture; what lies outside is cut off.
+void fill_rectangle(Image&, int x, int y, int width, int height, const Colour&);
+
 struct LegendEntry {
   Colour colour{};
   std::string text;

@@ -310,8 +310,9 @@ double Session::repeat() try {
 
 std::size_t Session::output_index(std::string_view name) const {
   const auto& outputs = program_->graph.outputs;
-  const auto found =
-      std::ranges::find(outputs, name, [](const auto& o) { return std::string_view(o.first); });
+  const auto found = name.empty() ? outputs.begin() : std::ranges::find(outputs, name, [](const auto& o) {
+    return std::string_view(o.first);
+  });
   if (found == outputs.end()) fail(ErrorCode::invalid_argument, "the network has no output named ", name);
   if (last_outputs_.empty()) fail(ErrorCode::invalid_argument, "no output yet: the network has not run");
   return static_cast<std::size_t>(found - outputs.begin());

@@ -57,10 +57,13 @@ class Session {
   // Into what an output of the last run grows, so that height x width pixels lie on its input.
   Growth growth(std::int64_t height, std::int64_t width) const;
 
-  // The low-resolution map that the last run made, valid until the next run or reserve(). Names: "out", and
-  // "aux" where the program has it; Error(invalid_argument) for others. From a device it is fetched when
-  // asked for.
-  ConstView output(std::string_view name = "out");
+  // The low-resolution map that the last run made, valid until the next run or reserve(). Names are the
+  // graph's: "out", "aux" where the program has it; the first of them without a name. Error(invalid_argument)
+  // for others. From a device it is fetched when asked for.
+  ConstView output(std::string_view name = {});
+
+  // Multiply-accumulates of the direct algorithm in the last run; 0 before it.
+  std::int64_t macs() const { return last_run_ ? last_run_->plan.macs : 0; }
 
   // Labels and, unless empty, confidences of image n of the last run at height x width: see
   // layers/cpu/maps/upsample_argmax.h, also for the threshold of one channel. On a device computed there, so
@@ -71,7 +74,7 @@ class Session {
 
   // Error(not_finite), with the program's name, where a logit of image n of the last run is infinite or no
   // number: then no class is a pixel's, though argmax would name one.
-  void check_finite(std::int64_t n, std::string_view output = "out");
+  void check_finite(std::int64_t n, std::string_view output = {});
 
   // The same labels of other logits, [1, h, w, channels] in this process's memory: Error(invalid_argument)
   // for a view that is none of one image.

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "layers/base/error.h"
-#include "runtime/evaluation/coco_mask.h"
+#include "runtime/instances/coco_mask.h"
 
 namespace atrous {
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "runtime/evaluation/coco_mask.h"
+#include "runtime/instances/coco_mask.h"
 
 namespace atrous {
 

@@ -145,6 +145,15 @@ ClassTable coco_stuff(std::size_t classes) {
   return in_voc_colours(std::move(names));
 }
 
+// COCO's objects by their ids, as torchvision's detectors number them: those of COCO-Stuff up to 90.
+ClassTable coco(std::size_t) {
+  std::vector<std::string> names = split(coco_stuff_names);
+  names.insert(names.begin(), "__background__");
+  for (const std::size_t absent : coco_absent) names[absent] = "N/A";
+  names.resize(91);
+  return in_voc_colours(std::move(names));
+}
+
 ClassTable pascal_context(std::size_t classes) {
   std::vector<std::string> names = split(pascal_context_names);
   if (classes != names.size()) names.erase(names.begin());
@@ -164,6 +173,7 @@ struct Known {
 constexpr Known known[] = {{"voc", {"voc"}, {21}, voc, true},
                            {"cityscapes", {"cityscapes"}, {19}, cityscapes, true},
                            {"ade20k", {"ade20k"}, {150}, ade20k, true},
+                           {"coco", {"coco"}, {91}, coco, true},
                            {"coco-stuff", {"cocostuff"}, {182, 171}, coco_stuff, true},
                            {"pascal-context", {"pascalcontext", "pcontext"}, {59, 60}, pascal_context, false},
                            {"camvid", {"camvid"}, {11}, camvid, false}};

@@ -28,7 +28,7 @@ struct ClassTable {
   Palette palette;  // as many
 };
 
-// "voc", "cityscapes", "ade20k", "coco-stuff", "pascal-context", "camvid".
+// "voc", "cityscapes", "ade20k", "coco", "coco-stuff", "pascal-context", "camvid".
 std::vector<std::string_view> class_table_names();
 
 // The classes of a dataset as a network of `classes` outputs has them; of so many as its first kind has where
@@ -37,11 +37,12 @@ std::vector<std::string_view> class_table_names();
 //   voc             21       palette.h
 //   cityscapes      19       above
 //   ade20k          150      the scene parsing benchmark's objectInfo150.txt, color150.mat
+//   coco            91       the objects by id behind a background, N/A where COCO has none of that id
 //   coco-stuff      182, 171 labels.txt from 1 on; without the 11 things of it that no picture has
 //   pascal-context  59, 60   59_labels.txt; behind a background
 //   camvid          11       above
 //
-// Of those that publish no colours, COCO-Stuff and PASCAL-Context, VOC's colour map.
+// Of those that publish no colours, COCO, COCO-Stuff and PASCAL-Context, VOC's colour map.
 std::optional<ClassTable> class_table(std::string_view dataset, std::size_t classes);
 
 // What a network of so many outputs is likely to know: the dataset that its file's name names, if it has such

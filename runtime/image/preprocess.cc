@@ -56,6 +56,12 @@ std::string in_words(const ResizeRule& rule) try {
   rethrow_as_error();
 }
 
+std::string in_words(const BoundedSides& sides) try {
+  return str_cat("shorter side ", sides.shorter, ", longer side at most ", sides.longer);
+} catch (...) {
+  rethrow_as_error();
+}
+
 std::string in_words(const Preparation& p) try {
   const auto three = [](const std::array<float, 3>& v) { return str_cat(v[0], ", ", v[1], ", ", v[2]); };
   return str_cat(p.order == ChannelOrder::rgb ? "RGB" : "BGR", " of 0 to ", p.range, ", mean ", three(p.mean),

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "layers/graph/device.h"
+#include "layers/networks/two_stage.h"
 #include "runtime/image/image.h"
 #include "weights_tools/metadata.h"
 
@@ -23,6 +24,9 @@ std::array<std::size_t, 3> source_channels(ChannelOrder);
 
 // "shorter side 520", "480x360, centre crop 224", "the photos' own size": for people.
 std::string in_words(const ResizeRule&);
+
+// "shorter side 800, longer side at most 1333"
+std::string in_words(const BoundedSides&);
 
 // Without its resize rule: "RGB of 0 to 1, mean 0.485, 0.456, 0.406, std 0.229, 0.224, 0.225".
 std::string in_words(const Preparation&);

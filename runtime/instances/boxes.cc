@@ -24,7 +24,7 @@ bool overlap(const Box& a, float area_a, const Box& b, float area_b, float thres
 
 }  // namespace
 
-Box decode_box(const Box& reference, const float* deltas, const BoxWeights& weights) {
+Box decode_box(const Box& reference, const float* deltas, const BoxWeights& weights) try {
   const float width = reference.x2 - reference.x1, height = reference.y2 - reference.y1;
   const float x = deltas[0] / weights.x * width + (reference.x1 + 0.5F * width);
   const float y = deltas[1] / weights.y * height + (reference.y1 + 0.5F * height);
@@ -32,17 +32,21 @@ Box decode_box(const Box& reference, const float* deltas, const BoxWeights& weig
   const float w = 0.5F * (std::exp(std::min(deltas[2] / weights.w, largest_log_side)) * width);
   const float h = 0.5F * (std::exp(std::min(deltas[3] / weights.h, largest_log_side)) * height);
   return {x - w, y - h, x + w, y + h};
+} catch (...) {
+  rethrow_as_error();
 }
 
-Box clip_box(const Box& box, float width, float height) {
+Box clip_box(const Box& box, float width, float height) try {
   return {std::clamp(box.x1, 0.0F, width), std::clamp(box.y1, 0.0F, height), std::clamp(box.x2, 0.0F, width),
           std::clamp(box.y2, 0.0F, height)};
+} catch (...) {
+  rethrow_as_error();
 }
 
 bool has_sides(const Box& box, float side) { return box.x2 - box.x1 >= side && box.y2 - box.y1 >= side; }
 
 std::vector<std::size_t> suppress_overlapping(std::span<const Box> boxes, std::span<const float> scores,
-                                              std::span<const int> groups, float threshold) {
+                                              std::span<const int> groups, float threshold) try {
   if (scores.size() != boxes.size() || groups.size() != boxes.size())
     fail(ErrorCode::invalid_argument, "suppression of overlapping boxes: ", boxes.size(), " boxes, ",
          scores.size(), " scores and ", groups.size(), " groups");
@@ -70,6 +74,8 @@ std::vector<std::size_t> suppress_overlapping(std::span<const Box> boxes, std::s
     kept.push_back(place);
   }
   return kept;
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

@@ -36,15 +36,17 @@ std::int64_t whole(float corner) {
 
 }  // namespace
 
-int pyramid_map_of(const Box& box) {
+int pyramid_map_of(const Box& box) try {
   const float side = std::sqrt((box.x2 - box.x1) * (box.y2 - box.y1));
   const float level = std::floor(4 + std::log2(side / 224) + 1e-6F);
   return level >= 5 ? 3 : level >= 2 ? static_cast<int>(level) - 2 : 0;
+} catch (...) {
+  rethrow_as_error();
 }
 
 std::vector<Detection> select_detections(ConstView logits, ConstView deltas,
                                          std::span<const Proposal> proposals, Extent image,
-                                         const DetectionOptions& options) {
+                                         const DetectionOptions& options) try {
   if (proposals.empty()) return {};
   check(logits, "class logits");
   check(deltas, "box deltas");
@@ -81,24 +83,30 @@ std::vector<Detection> select_detections(ConstView logits, ConstView deltas,
     detections.push_back({boxes[place], scores[place], labels[place]});
   }
   return detections;
+} catch (...) {
+  rethrow_as_error();
 }
 
-Box rescale_box(const Box& box, Extent from, Extent to) {
+Box rescale_box(const Box& box, Extent from, Extent to) try {
   const float x = static_cast<float>(to.w) / static_cast<float>(from.w);
   const float y = static_cast<float>(to.h) / static_cast<float>(from.h);
   return {box.x1 * x, box.y1 * y, box.x2 * x, box.y2 * y};
+} catch (...) {
+  rethrow_as_error();
 }
 
-PastedCorners pasted_corners(const Box& box, std::int64_t side) {
+PastedCorners pasted_corners(const Box& box, std::int64_t side) try {
   if (side < 1) fail(ErrorCode::invalid_argument, "mask: ", side, " values a row");
   const auto growth = static_cast<float>(static_cast<double>(side + 2) / static_cast<double>(side));
   const float half_w = (box.x2 - box.x1) * 0.5F * growth, half_h = (box.y2 - box.y1) * 0.5F * growth;
   const float x = (box.x2 + box.x1) * 0.5F, y = (box.y2 + box.y1) * 0.5F;
   return {whole(x - half_w), whole(y - half_h), whole(x + half_w), whole(y + half_h)};
+} catch (...) {
+  rethrow_as_error();
 }
 
 void paste_mask(std::span<const float> mask, std::int64_t side, const PastedCorners& corners, Extent picture,
-                std::span<float> out) {
+                std::span<float> out) try {
   if (std::ssize(mask) != checked_product({side, side}, "mask"))
     fail(ErrorCode::invalid_argument, "mask of ", side, " x ", side, ": ", mask.size(), " values");
   if (std::ssize(out) != checked_product({picture.h, picture.w}, "mask's picture"))
@@ -126,6 +134,8 @@ void paste_mask(std::span<const float> mask, std::int64_t side, const PastedCorn
               row.weight_second * (column.weight_first * value(row.second, column.first) +
                                    column.weight_second * value(row.second, column.second));
   }
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

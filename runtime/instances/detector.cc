@@ -68,6 +68,26 @@ Tensor copy_of(ConstView view) {
 
 }  // namespace
 
+std::vector<Stage> stages_of(const Model& model, std::int64_t height, std::int64_t width) try {
+  if (!model.second_stage) return {{model.program, {1, height, width, 3}}};
+  const auto& [how, box_maps, box_head, mask_head] = *model.second_stage;
+  const Extent size = bounded_extent(how.sides, {height, width});
+  const std::int64_t cells = how.box_cells;
+  std::vector<Stage> stages{{model.program, {1, size.h, size.w, 3}}};
+  std::int64_t channels = how.map_channels;
+  if (box_maps) {
+    stages.push_back({box_maps, {most_boxes, cells, cells, channels}});
+    channels =
+        box_maps->graph.values[static_cast<std::size_t>(box_maps->graph.outputs.front().second)].channels;
+  }
+  stages.push_back({box_head, {1, most_boxes, 1, cells * cells * channels}});
+  if (mask_head)
+    stages.push_back({mask_head, {most_masks, how.mask_cells, how.mask_cells, how.map_channels}});
+  return stages;
+} catch (...) {
+  rethrow_as_error();
+}
+
 Extent bounded_extent(const BoundedSides& sides, Extent picture) try {
   if (sides.shorter < 1 || sides.longer < 1)
     fail(ErrorCode::invalid_argument, "instances: sides of ", sides.shorter, " and ", sides.longer,
@@ -208,6 +228,7 @@ void Detector::run_box_head(std::span<const Proposal> proposals, Tensor& classes
     // A region's cells are one after the other: the same memory as one pixel of all their channels.
     const std::int64_t flat = cells * cells * regions.shape.c;
     box_head_->run(ConstView{regions.data, {1, rows, 1, flat}, flat});
+    macs_ += box_head_->macs() + (box_maps_ ? box_maps_->macs() : 0);
     const ConstView found = box_head_->output("classes"), moved = box_head_->output("deltas");
     for (std::int64_t n = 0; n < count; ++n) {
       std::copy_n(found.pixel(0, n, 0), categories, classes.view().pixel(first + n, 0, 0));
@@ -223,6 +244,7 @@ void Detector::run_mask_head(std::span<const Detection> detections, Instances& i
     for (std::int64_t n = 0; n < count; ++n)
       boxes.push_back(detections[static_cast<std::size_t>(first + n)].box);
     mask_head_->run(pool(boxes, how.mask_cells, rounded_up(count, masks_step)));
+    macs_ += mask_head_->macs();
     const ConstView logits = mask_head_->output("masks");
     instances.mask_side = logits.shape.w;
     for (std::int64_t n = 0; n < count; ++n) {
@@ -257,6 +279,7 @@ Instances Detector::detect(const Image& photo, const InstanceOptions& options, D
     if (trace) trace->input = copy_of(prepared.view());
   }
   result.trunk_seconds = watch.lap();
+  macs_ = trunk_.macs();
 
   std::vector<ProposalMap> maps;
   for (int i = 0; i < proposal_maps; ++i)
@@ -274,6 +297,7 @@ Instances Detector::detect(const Image& photo, const InstanceOptions& options, D
         {.box = rescale_box(d.box, size, original), .score = d.score, .label = d.label, .mask = {}});
   if (mask_head_) run_mask_head(detections, result);
   result.head_seconds = watch.lap();
+  result.macs = macs_;
   if (trace) {
     for (int i = 0; i < pyramid_maps; ++i)
       trace->maps[static_cast<std::size_t>(i)] = copy_of(trunk_.output(map_name(i)));

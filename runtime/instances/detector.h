@@ -46,8 +46,17 @@ struct Instances {
   std::int64_t mask_side = 0;
   std::vector<Instance> found = {};
   int input_height = 0, input_width = 0;  // what the network saw, without padding
+  std::int64_t macs = 0;                  // of the direct algorithm, in all graphs
   double prepare_seconds = 0, trunk_seconds = 0, head_seconds = 0;
 };
+
+// A model's graphs, one by one, with an input as each takes it where the photo is height x width: a model of one
+// stage has one, [1, height, width, 3]. For comparing and timing them.
+struct Stage {
+  std::shared_ptr<const Program> program;
+  Shape input;
+};
+std::vector<Stage> stages_of(const Model&, std::int64_t height, std::int64_t width);
 
 // The size in the network: layers/networks/two_stage.h. At least one pixel a side. Error(invalid_argument)
 // for a picture without pixels or sides below 1.
@@ -91,6 +100,7 @@ class Detector {
   const Model* model_;
   Session trunk_;
   std::optional<Session> box_maps_, box_head_, mask_head_;
+  std::int64_t macs_ = 0;
   Tensor pooled_;  // the regions of a share, kept for the next
 };
 

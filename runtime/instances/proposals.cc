@@ -26,7 +26,7 @@ void check_map(const ProposalMap& map, std::int64_t anchors, Extent padded) {
 
 }  // namespace
 
-std::vector<Box> base_anchors(float size, std::span<const float> ratios) {
+std::vector<Box> base_anchors(float size, std::span<const float> ratios) try {
   std::vector<Box> anchors;
   for (const float ratio : ratios) {
     if (!(size > 0 && ratio > 0))
@@ -37,10 +37,12 @@ std::vector<Box> base_anchors(float size, std::span<const float> ratios) {
     anchors.push_back({-half_w, -half_h, half_w, half_h});
   }
   return anchors;
+} catch (...) {
+  rethrow_as_error();
 }
 
 std::vector<Candidate> proposal_candidates(std::span<const ProposalMap> maps, Extent padded, Extent image,
-                                           const ProposalOptions& options) {
+                                           const ProposalOptions& options) try {
   if (maps.size() != options.sizes.size())
     fail(ErrorCode::invalid_argument, "proposals: ", maps.size(), " maps, but ", options.sizes.size(),
          " sizes of anchors");
@@ -84,10 +86,12 @@ std::vector<Candidate> proposal_candidates(std::span<const ProposalMap> maps, Ex
     }
   }
   return candidates;
+} catch (...) {
+  rethrow_as_error();
 }
 
 std::vector<Proposal> select_proposals(std::span<const Candidate> candidates,
-                                       const ProposalOptions& options) {
+                                       const ProposalOptions& options) try {
   std::vector<Box> boxes;
   std::vector<float> scores;
   std::vector<int> maps;
@@ -103,6 +107,8 @@ std::vector<Proposal> select_proposals(std::span<const Candidate> candidates,
     proposals.push_back({boxes[place], scores[place]});
   }
   return proposals;
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

@@ -174,12 +174,14 @@ Model make_model(StateDict state, const std::optional<Metadata>& metadata, const
   rethrow_as_error();
 }
 
-std::size_t Model::packed_bytes() const {
+std::size_t Model::packed_bytes() const try {
   std::size_t bytes = program->packed_bytes();
   if (second_stage)
     for (const auto& part : {second_stage->box_maps, second_stage->box_head, second_stage->mask_head})
       if (part) bytes += part->packed_bytes();
   return bytes;
+} catch (...) {
+  rethrow_as_error();
 }
 
 float threshold_logit(const Model& model, std::optional<double> threshold) try {

@@ -2,7 +2,7 @@
 // of a polygon. What is drawn has the picture's size and only VOC's labels; spans are sorted, apart and
 // within the picture; an outline crosses the middles of columns an even number of times.
 #include "runtime/evaluation/coco_instances.h"
-#include "runtime/evaluation/coco_mask.h"
+#include "runtime/instances/coco_mask.h"
 #include "tests/fuzz/memory_file.h"
 #include "tests/fuzz/targets.h"
 

@@ -77,6 +77,26 @@ void check_storages(const Pickle& pickle, const EntryIndex& index, const std::st
   }
 }
 
+// What a pickle that is none of torch's holds, as far as its first and last bytes show: NumPy's arrays, as
+// Detectron2's model zoo has them.
+[[noreturn]] void fail_foreign_pickle(const InputFile& file) {
+  constexpr std::uint64_t most = 65536;
+  std::vector<std::byte> ends(static_cast<std::size_t>(std::min(file.size(), most)));
+  std::string text;
+  for (const std::uint64_t from : {std::uint64_t{0}, file.size() - ends.size()}) {
+    file.read(from, ends);
+    text += as_text(ends);
+  }
+  const auto has = [&](std::string_view word) { return text.find(word) != text.npos; };
+  if (has("numpy") && (has("Detectron2") || has("proposal_generator")))
+    fail(ErrorCode::unsupported,
+         "is a pickle of Detectron2, whose networks compute otherwise than torchvision's; "
+         "atrous does not run them");
+  if (has("numpy")) fail(ErrorCode::unsupported, "is a pickle of NumPy arrays, which torch did not write");
+  fail(ErrorCode::malformed,
+       "the file is not a torch checkpoint: it does not begin with the magic number 0x1950a86a20f9469cfc6c");
+}
+
 // What stands in a legacy file before its first pickle: the magic number, pickled as a LONG1 of ten bytes, in
 // a FRAME from protocol 4 on. It does not fit in 64 bits, so it is compared as bytes.
 std::uint64_t skip_magic(const InputFile& file) {
@@ -90,8 +110,7 @@ std::uint64_t skip_magic(const InputFile& file) {
     if (bytes.substr(proto_size).starts_with(magic)) return proto_size + magic.size();
     if (size == head.size() && bytes[proto_size] == '\x95' && bytes.ends_with(magic)) return head.size();
   }
-  fail(ErrorCode::malformed,
-       "the file is not a torch checkpoint: it does not begin with the magic number 0x1950a86a20f9469cfc6c");
+  fail_foreign_pickle(file);
 }
 
 const PickleNode* find_value(const Pickle& pickle, const PickleNode& dict, std::string_view key) {

@@ -126,6 +126,23 @@ TEST_CASE("within a host's own parallel region the caller works alone") {
   CHECK(most == 1);
 }
 
+TEST_CASE("within a team each member works alone, whichever thread called") {
+  const auto threads_within = [] {
+    parallel(8, [](Team&) {});  // so that workers are idle
+    std::atomic<int> most{0};
+    parallel(2, [&](Team&) {
+      parallel(4, [&](Team& team) {
+        if (team.threads() > most) most = team.threads();
+      });
+    });
+    return most.load();
+  };
+  CHECK(threads_within() == 1);
+  int most = 0;
+  elsewhere([&] { most = threads_within(); });
+  CHECK(most == 1);
+}
+
 TEST_CASE("many callers share the threads of a process: as many as it may run on, not as many for each") {
   const std::size_t before = threads_now();
   std::mutex mutex;

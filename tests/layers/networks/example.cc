@@ -15,7 +15,7 @@ constexpr PublishedCheckpoint published[] = {{.name = "example_resnet50",
                                               .file = "example_resnet50-0123abcd.pth",
                                               .folder = "https://example.org/models/",
                                               .mebibytes = 90,
-                                              .miou = 50.0,
+                                              .score = 50.0,
                                               .data = "VOC 2012 val"}};
 
 // These three are there in no other family's checkpoints. The depth follows from the number of blocks.

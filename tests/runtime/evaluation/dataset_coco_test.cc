@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "runtime/evaluation/coco_instances.h"
-#include "runtime/evaluation/coco_mask.h"
+#include "runtime/instances/coco_mask.h"
 #include "runtime/evaluation/dataset.h"
 #include "tests/support/dataset_testing.h"
 #include "tests/support/image_helpers.h"

@@ -1,0 +1,167 @@
+#include "cli/segment_instances.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <filesystem>
+
+#include "cli/names.h"
+#include "layers/base/ascii.h"
+#include "layers/base/error.h"
+#include "runtime/drawing/boxes.h"
+#include "runtime/image/palette.h"
+#include "runtime/image/png.h"
+#include "runtime/instances/coco_mask.h"
+
+namespace atrous::cli {
+
+namespace {
+
+// Colours by an instance's place; 0 is what no instance covers.
+constexpr std::size_t instance_colours = 255;
+std::uint8_t colour_index(std::size_t i) { return static_cast<std::uint8_t>(1 + i % instance_colours); }
+
+const std::string& class_name(const Instance& instance, const Model& model) {
+  return model.classes[static_cast<std::size_t>(instance.label)];
+}
+
+// left, top, width, height.
+std::array<double, 4> coco_box_of(const Box& box) {
+  const auto x = static_cast<double>(box.x1), y = static_cast<double>(box.y1);
+  return {x, y, static_cast<double>(box.x2) - x, static_cast<double>(box.y2) - y};
+}
+
+// The number that a name like 000000397133.jpg is, as COCO's pictures have it.
+std::optional<std::int64_t> number_of(const std::string& path) {
+  const std::string stem = std::filesystem::path(path).stem().string();
+  std::int64_t number = 0;
+  const auto [end, error] = std::from_chars(stem.data(), stem.data() + stem.size(), number);
+  const bool whole = error == std::errc() && end == stem.data() + stem.size() && is_digit(stem.front());
+  return whole ? std::optional(number) : std::nullopt;
+}
+
+}  // namespace
+
+void add_instance_options(Verb& verb, InstanceArguments& a, const std::string& group) {
+  verb.add_option("--instances", a.folder, "NAME.01.CLASS.png in this folder, white where the instance is")
+      .type_name("FOLDER")
+      .group(group);
+  verb.add_option("--score", a.score, "Instances scored above this (0.05 unless given)")
+      .range(0.0, 1.0)
+      .group(group);
+  verb.add_option("--iou", a.iou,
+                  "Of two boxes of a class that overlap by more than this, one stays (0.5 unless given)")
+      .range(0.0, 1.0)
+      .group(group);
+  verb.add_option("--max-instances", a.most, "At most so many a photo (100 unless given)")
+      .whole_number(1, 1000)
+      .group(group);
+}
+
+InstanceOptions instance_options(const InstanceArguments& a, const SizeOptions& size, const Model& model,
+                                 const Image& photo) {
+  InstanceOptions options;
+  if (a.score) options.score = static_cast<float>(*a.score);
+  if (a.iou) options.threshold = static_cast<float>(*a.iou);
+  if (a.most > 0) options.detections = a.most;
+  if (!size.size.empty())
+    throw UsageError{
+        "--size: instances are found at the photo's own proportions; --resize gives the shorter side"};
+  if (size.no_resize) {
+    options.sides =
+        BoundedSides{std::min(photo.width, photo.height), std::max(photo.width, photo.height), true};
+  } else if (size.resize > 0) {
+    BoundedSides sides = model.second_stage->how.sides;
+    sides.longer = std::max(sides.longer, sides.longer * size.resize / sides.shorter);
+    sides.shorter = size.resize;
+    options.sides = sides;
+  }
+  return options;
+}
+
+Image instance_overlay(const Image& photo, const Instances& instances, const Model& model,
+                       const OverlayOptions& style) {
+  const Palette colours = voc_palette(256);
+  Image out = photo;
+  if (model.has_masks()) {
+    LabelMap map{photo.width, photo.height, {}};
+    map.labels.resize(static_cast<std::size_t>(photo.width) * static_cast<std::size_t>(photo.height));
+    for (std::size_t i = instances.found.size(); i-- > 0;) {
+      const std::vector<std::uint8_t> mask = pasted_mask(instances, i);
+      for (std::size_t p = 0; p < mask.size(); ++p)
+        if (mask[p]) map.labels[p] = colour_index(i);
+    }
+    OverlayOptions own = style;
+    own.background = 0;
+    out = overlay(photo, map, colours, own);
+  }
+  std::vector<CaptionedBox> boxes;
+  for (std::size_t i = 0; i < instances.found.size(); ++i) {
+    const Instance& one = instances.found[i];
+    boxes.push_back({one.box.x1, one.box.y1, one.box.x2, one.box.y2, colours[colour_index(i)],
+                     str_cat(class_name(one, model), ' ', fixed(static_cast<double>(one.score), 2))});
+  }
+  draw_boxes(out, boxes);
+  return out;
+}
+
+std::vector<std::string> write_instances(const std::string& folder, const Input& input,
+                                         const Instances& instances, const Model& model) {
+  const std::string name = std::filesystem::path(input.stem).filename().string(),
+                    inside = input.inside.empty() ? folder : folder + '/' + input.inside;
+  std::error_code error;
+  std::filesystem::create_directories(inside, error);
+  if (error) fail(ErrorCode::io, inside, ": ", error.message());
+  const std::size_t digits = std::max<std::size_t>(2, std::to_string(instances.found.size()).size());
+  std::vector<std::string> files;
+  for (std::size_t i = 0; i < instances.found.size(); ++i) {
+    Image mask{instances.width, instances.height, 1, pasted_mask(instances, i)};
+    for (std::uint8_t& value : mask.pixels) value = value ? 255 : 0;
+    std::string number = std::to_string(i + 1);
+    number.insert(0, digits - number.size(), '0');
+    files.push_back(str_cat(inside, '/', name, '.', number, '.',
+                            file_safe(class_name(instances.found[i], model)), ".png"));
+    write_to(files.back(), encode_png(mask));
+  }
+  return files;
+}
+
+std::vector<JsonText> instances_json(const Instances& instances, const Model& model, const Input& input,
+                                     std::size_t image) {
+  std::vector<JsonText> all;
+  const std::int64_t id = number_of(input.path).value_or(static_cast<std::int64_t>(image));
+  for (std::size_t i = 0; i < instances.found.size(); ++i) {
+    const Instance& one = instances.found[i];
+    JsonText record = json_object({{"image_id", id},
+                                   {"category_id", one.label},
+                                   {"bbox", json_list(coco_box_of(one.box))},
+                                   {"score", static_cast<double>(one.score)},
+                                   {"category", class_name(one, model)},
+                                   {"file", input.path}});
+    if (model.has_masks()) {
+      const auto pixels =
+          static_cast<std::uint32_t>(instances.width) * static_cast<std::uint32_t>(instances.height);
+      const auto runs =
+          coco_runs(coco_spans(pasted_mask(instances, i), instances.width, instances.height), pixels);
+      add_member(record, "segmentation",
+                 json_object({{"size", json_list(std::array{instances.height, instances.width})},
+                              {"counts", encode_coco_runs(runs)}}));
+    }
+    all.push_back(std::move(record));
+  }
+  return all;
+}
+
+std::string instances_table(const Instances& instances, const Model& model) {
+  Table table({"instance", "class", "score", "box"});
+  for (std::size_t i = 0; i < instances.found.size(); ++i) {
+    const Instance& one = instances.found[i];
+    const auto pixel = [](float v) { return fixed(static_cast<double>(v), 0); };
+    table.add({std::to_string(i + 1), class_name(one, model), fixed(static_cast<double>(one.score), 3),
+               str_cat(pixel(one.box.x1), ',', pixel(one.box.y1), ' ', pixel(one.box.x2 - one.box.x1), 'x',
+                       pixel(one.box.y2 - one.box.y1))});
+  }
+  return instances.found.empty() ? "no instances\n" : table.plain();
+}
+
+}  // namespace atrous::cli
