@@ -510,7 +510,7 @@ Action add_eval(Verb& verb) {
       .group(how);
   verb.add_option("--max-instances", o->max_instances,
                   "Of such a model, the best so many of an image (default: the model's, 100)")
-      .whole_number(1, 1'000'000)
+      .whole_number(1, 1000)
       .group(how);
   verb.add_flag("--no-scores", o->no_scores,
                 "Label maps only: no average precision, no cross-entropy; quicker")
