@@ -266,9 +266,10 @@ void write_outputs(const Options& o, const Evaluation& evaluation, Report* repor
 
 // As a shell reports a program that a signal ended.
 int stopped(const Options& o, std::size_t done, std::size_t all) {
-  complain(str_cat(
-      "stopped after ", done, " of ", all, " images; ",
-      o.resume.empty() ? "nothing is kept without --resume FILE" : "the same command goes on from there"));
+  const char* kept = o.dataset[0] == "coco" ? "nothing is kept"
+                     : o.resume.empty()     ? "nothing is kept without --resume FILE"
+                                            : "the same command goes on from there";
+  complain(str_cat("stopped after ", done, " of ", all, " images; ", kept));
   return 128 + stopping_signal;
 }
 

@@ -1,6 +1,7 @@
 // atrous eval --dataset coco of a model that finds instances: the way from photos to COCO's figures.
 #include <algorithm>
 #include <cmath>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -18,9 +19,9 @@ constexpr const char* small_sides = "min_size=64,max_size=96";
 
 // Seeded weights find next to nothing. With logits of fewer extremes, a background that is less likely and
 // masks that are more so there are dozens of instances in a photo, of all classes, none without a pixel.
-StateDict small_state() {
+StateDict small_state(const char* network = "maskrcnn_resnet(1,1,1,1)_fpn") {
   const std::string box = "roi_heads.box_predictor.", mask = "roi_heads.mask_predictor.";
-  StateDict state = seeded_state("maskrcnn_resnet(1,1,1,1)_fpn", {.classes = 5, .width = 8});
+  StateDict state = seeded_state(network, {.classes = 5, .width = 8});
   state = scaled(state, box + "cls_score.weight", 0.3F);
   state = scaled(state, box + "bbox_pred.weight", 0.1F);
   std::size_t label = 0;
@@ -152,14 +153,13 @@ struct InstanceBench {
   Json truths_of_results() const {
     succeed(eval({"-q", "--results", results}));
     Json annotations = Json::array();
-    for (const Json& d : found())
-      annotations.push_back({{"id", annotations.size() + 1},
-                             {"image_id", d["image_id"]},
-                             {"category_id", d["category_id"]},
-                             {"iscrowd", 0},
-                             {"area", d["bbox"][2].get<double>() * d["bbox"][3].get<double>()},
-                             {"bbox", d["bbox"]},
-                             {"segmentation", d["segmentation"]}});
+    for (const Json& d : found()) {
+      Json truth = d;  // its other fields are passed over
+      truth["id"] = annotations.size() + 1;
+      truth["iscrowd"] = 0;
+      truth["area"] = d["bbox"][2].get<double>() * d["bbox"][3].get<double>();
+      annotations.push_back(truth);
+    }
     return annotations;
   }
   Json found() const { return Json::parse(read_text(results)); }
@@ -261,6 +261,28 @@ TEST_CASE_FIXTURE(InstanceBench, "truths made of a model's own instances give an
   }
 }
 
+TEST_CASE("a network of boxes alone has boxes measured and written") {
+  const InstanceBench bench(small_state("fasterrcnn_resnet(1,1,1,1)_fpn"));
+  bench.write_truth(bench.truths_of_results());
+  const Json own = bench.json();
+  CHECK(own["bbox"]["summary"]["ap"].get<double>() == doctest::Approx(1).epsilon(1e-9));
+  CHECK(own["segm"].is_null());
+  CHECK(own["detections"] > 20);
+  for (const Json& d : bench.found()) CHECK_FALSE(d.contains("segmentation"));
+  CHECK_FALSE(mentions(succeed(bench.eval()), "mask"));
+}
+
+TEST_CASE_FIXTURE(InstanceBench,
+                  "the number of threads changes nothing, and a memory limit names the image") {
+  succeed(eval({"-q", "--results", results}));
+  const std::string one = read_text(results);
+  Arguments three = eval({"-q", "--results", results});
+  *std::ranges::find(three, "1") = "3";
+  succeed(three);
+  CHECK(read_text(results) == one);
+  refuse(1, eval({"--strict", "--memory-limit", "100KB"}), {"a.png", "limit"});
+}
+
 TEST_CASE_FIXTURE(InstanceBench, "--score, --iou and --max-instances decide which instances there are") {
   const auto count = [&](const Arguments& more) { return json(more)["detections"].get<int>(); };
   const int all = count({});
@@ -274,6 +296,27 @@ TEST_CASE_FIXTURE(InstanceBench, "--score, --iou and --max-instances decide whic
   const auto above = static_cast<double>(static_cast<float>(middle));
   CHECK(count({"--score", Json(middle).dump()}) ==
         std::ranges::count_if(scores, [&](double s) { return s > above; }));
+}
+
+TEST_CASE_FIXTURE(InstanceBench, "an interrupted run ends after the images under way") {
+  Json images = Json::array();
+  for (int id = 1; id <= 60; ++id) {
+    const std::string name = "many" + std::to_string(id) + ".png";
+    write_file(folder / "val2017/" + name, encode_png(photo(64, 48, static_cast<unsigned>(id))));
+    images.push_back({{"id", id}, {"file_name", name}, {"width", 64}, {"height", 48}});
+  }
+  write_text(folder / "val2017/many1.png", "no picture");
+  write_text(
+      truth,
+      Json{{"images", images}, {"annotations", Json::array()}, {"categories", four_categories()}}.dump());
+  for (const int signal : {SIGINT, SIGTERM}) {
+    const ProcessResult r = run_atrous(eval({"--results", results}), {.signal_at_errors = signal});
+    CAPTURE(r.errors);
+    CHECK(r.exit_code == 128 + signal);
+    CHECK(mentions(r.errors, "atrous: error: stopped after "));
+    CHECK(mentions(r.errors, " of 60 images; nothing is kept\n"));
+    CHECK(!std::filesystem::exists(results));
+  }
 }
 
 TEST_CASE_FIXTURE(InstanceBench, "--limit measures the first images by id, and their truths alone") {
