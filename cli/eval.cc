@@ -1,5 +1,5 @@
 // atrous eval -m MODEL --dataset KIND ROOT, or --predictions FOLDER in the model's place; of detections
-// --predictions FILE --dataset coco ROOT (cli/eval_detections.h)
+// --dataset coco ROOT with either a model or --predictions FILE (cli/eval_detections.h)
 #include <unistd.h>
 
 #include <array>
@@ -38,19 +38,20 @@ struct Options {
   RunOptions run;
   std::vector<std::string> dataset;  // kind, root and, of pairs, the labels
   std::string set, map, ignore, label_palette, predictions, at = "input", classes, palette;
-  std::string json, csv, images_csv, report, resume;
+  std::string json, csv, images_csv, report, resume, images, results;
   std::vector<std::string> batch_sheet;  // how many images and, where given, the file
   int limit = 0;
   SizeOptions size;
   NormaliseOptions normalise;
   CrfArguments crf;
-  std::optional<double> threshold;
+  std::optional<double> threshold, score, iou;
+  int max_instances = 0;  // 0: the model's own
   bool no_exif = false, void_class = false, no_scores = false;
   bool strict = false, quiet = false;
 
   std::vector<std::string> outputs() const {
     std::vector<std::string> all;
-    for (const std::string& path : {json, csv, images_csv})
+    for (const std::string& path : {json, csv, images_csv, results})
       if (!path.empty()) all.push_back(path);
     return all;
   }
@@ -65,7 +66,7 @@ struct Options {
 void check_outputs(const Options& o) {
   std::vector<std::string> paths = o.outputs();
   if (std::ranges::count(paths, "-") > 1)
-    throw UsageError{"--json, --csv and --images-csv: one of them can go to standard output"};
+    throw UsageError{"--json, --csv, --images-csv and --results: one of them can go to standard output"};
   if (!o.resume.empty()) paths.push_back(o.resume);
   if (o.batch() > 0) paths.push_back(o.batch_file());
   for (const std::string& path : paths) {
@@ -265,9 +266,10 @@ void write_outputs(const Options& o, const Evaluation& evaluation, Report* repor
 
 // As a shell reports a program that a signal ended.
 int stopped(const Options& o, std::size_t done, std::size_t all) {
-  complain(str_cat(
-      "stopped after ", done, " of ", all, " images; ",
-      o.resume.empty() ? "nothing is kept without --resume FILE" : "the same command goes on from there"));
+  const char* kept = o.dataset[0] == "coco" ? "nothing is kept"
+                     : o.resume.empty()     ? "nothing is kept without --resume FILE"
+                                            : "the same command goes on from there";
+  complain(str_cat("stopped after ", done, " of ", all, " images; ", kept));
   return 128 + stopping_signal;
 }
 
@@ -289,36 +291,99 @@ EvaluateOptions evaluate_options(const Options& o) {
 
 // ---- detections
 
+using GivenOption = std::pair<const char*, bool>;
+
 // What is for label maps says so.
-DetectionsRequest detections_request(const Options& o) {
-  if (o.predictions.empty())
-    throw UsageError{"--dataset coco measures a file of detections: --predictions results.json"};
+void refuse_label_options(const Options& o) {
   if (o.dataset.size() > 2) throw UsageError{"--dataset coco takes one file or folder, only pairs takes two"};
-  const std::pair<const char*, bool> others[] = {
-      {"--label-palette", !o.label_palette.empty()},
-      {"--map", !o.map.empty()},
-      {"--ignore", !o.ignore.empty()},
-      {"--void-class", o.void_class},
-      {"--limit", o.limit > 0},
-      {"--at", o.at != "input"},
-      {"--resize, --size and --no-resize", o.size.rule().has_value()},
-      {"--threshold", o.threshold.has_value()},
-      {"--crf", o.crf.wanted},
-      {"--no-scores", o.no_scores},
-      {"--resume", !o.resume.empty()},
-      {"--images-csv", !o.images_csv.empty()},
-      {"--report", !o.report.empty()},
-      {"--batch-sheet", o.batch() > 0},
-      {"--classes", !o.classes.empty()},
-      {"--palette", !o.palette.empty()}};
+  const GivenOption others[] = {{"--label-palette", !o.label_palette.empty()},
+                                {"--map", !o.map.empty()},
+                                {"--ignore", !o.ignore.empty()},
+                                {"--void-class", o.void_class},
+                                {"--limit", o.limit > 0 && !o.predictions.empty()},
+                                {"--at", o.at != "input"},
+                                {"--resize, --size and --no-resize", o.size.rule().has_value()},
+                                {"--threshold", o.threshold.has_value()},
+                                {"--crf", o.crf.wanted},
+                                {"--no-scores", o.no_scores},
+                                {"--resume", !o.resume.empty()},
+                                {"--images-csv", !o.images_csv.empty()},
+                                {"--report", !o.report.empty()},
+                                {"--batch-sheet", o.batch() > 0},
+                                {"--classes", !o.classes.empty() && !o.predictions.empty()},
+                                {"--palette", !o.palette.empty()}};
   for (const auto& [option, given] : others)
     if (given) throw UsageError{str_cat(option, ": is for label maps, --dataset coco has detections")};
-  return {o.dataset[1], o.set, o.predictions, o.json, o.csv, o.prints_table()};
+}
+
+// What is for a model that finds instances says so.
+void refuse_instance_options(const Options& o) {
+  const GivenOption others[] = {{"--images", !o.images.empty()},
+                                {"--results", !o.results.empty()},
+                                {"--score", o.score.has_value()},
+                                {"--iou", o.iou.has_value()},
+                                {"--max-instances", o.max_instances > 0}};
+  for (const auto& [option, given] : others)
+    if (given)
+      throw UsageError{str_cat(option, ": is for --dataset coco and a model that finds instances, not for ",
+                               o.predictions.empty() ? "label maps" : "--predictions")};
+}
+
+InstanceOptions instance_options(const Options& o) {
+  InstanceOptions options;
+  if (o.score && *o.score >= 1) throw UsageError{"--score: no instance is above 1"};
+  if (o.score) options.score = static_cast<float>(*o.score);
+  if (o.iou) options.threshold = static_cast<float>(*o.iou);
+  if (o.max_instances > 0) options.detections = o.max_instances;
+  return options;
+}
+
+int run_instances(const Options& o, const DetectionsRequest& request) {
+  const DetectCocoOptions how{.session = o.run.session_options(),
+                              .instances = instance_options(o),
+                              .exif = !o.no_exif,
+                              .strict = o.strict};
+  Model model = open_model(o.run.model, o.run.model_options());
+  if (model.task() != Task::instances)
+    throw UsageError{
+        str_cat("--dataset coco measures a file of detections: --predictions results.json; or a "
+                "model that finds instances, which ",
+                model.architecture, " does not")};
+  if (!o.quiet) notify_choice(o.run.model, model);
+  apply_names(model, o.classes, "");
+  o.normalise.apply(model.preparation);
+  CocoSet set = open_coco_set(request, o.images, static_cast<std::size_t>(o.limit));
+  const CocoClassMap classes = match_coco_classes(model.classes, set.truth);
+  const std::size_t all = set.truth.images.size();
+
+  ProgressLine line(!o.quiet);
+  const EvaluateCallbacks watching = callbacks(line, nullptr, nullptr);
+  stop_on_signals();
+  DetectedCoco detected = detect_coco(model, set.truth.images, set.photos, classes, how,
+                                      {.progress = watching.progress, .stop = watching.stop});
+  line.clear();
+  const std::size_t failed = detected.failed.size(), done = detected.images.size() + failed;
+  if (done < all) return stopped(o, done, all);
+  write_detections(request, model, file_name(o.run.model), std::move(set), classes, std::move(detected));
+  if (failed > 0) complain(str_cat(failed, " of ", all, " images failed"));
+  return 0;
+}
+
+int run_detections(const Options& o) {
+  refuse_label_options(o);
+  DetectionsRequest request{o.dataset[1], o.set, o.predictions, o.json, o.csv, o.prints_table()};
+  if (!o.predictions.empty()) {
+    refuse_instance_options(o);
+    return eval_detections(request);
+  }
+  request.results = o.results;
+  return run_instances(o, request);
 }
 
 int run(const Options& o) {
   check_outputs(o);
-  if (o.dataset[0] == "coco") return eval_detections(detections_request(o));
+  if (o.dataset[0] == "coco") return run_detections(o);
+  refuse_instance_options(o);
   if (!o.ignore.empty()) parse_ignore(o.ignore);
   o.crf.parameters();
   EvaluateOptions options = evaluate_options(o);  // a contradiction is found before any work is done
@@ -336,6 +401,9 @@ int run(const Options& o) {
   Predictions predictions;
   if (o.predictions.empty()) {
     model = open_model(o.run.model, o.run.model_options());
+    if (model.task() == Task::instances)
+      throw UsageError{str_cat(model.architecture, " finds instances: --dataset coco measures them, ",
+                               o.dataset[0], " has label maps")};
     check_threshold(o.threshold, model, o.run.model);
     if (!o.quiet) notify_choice(o.run.model, model);
     take_names(model, dataset);
@@ -385,7 +453,7 @@ Action add_eval(Verb& verb) {
   const auto data = "The dataset";
   std::string kinds;
   for (const DatasetKind& kind : dataset_kinds()) kinds += std::string(kind.name) + ", ";
-  kinds += "or coco, instances to compare --predictions with: its folder or file of annotations";
+  kinds += "or coco, its folder or file of annotations, for instances of a model or of --predictions";
   verb.add_option("--dataset", o->dataset,
                   "Its kind and folder; of pairs those of photos and labels: " + kinds)
       .required()
@@ -413,6 +481,10 @@ Action add_eval(Verb& verb) {
       .group(data);
   verb.add_flag("--void-class", o->void_class, "Count void as a class of its own, instead of not at all")
       .group(data);
+  verb.add_option("--images", o->images,
+                  "Of coco, where the photos are (default: SET beside annotations/, or where the file is)")
+      .type_name("FOLDER")
+      .group(data);
   verb.add_option("--limit", o->limit, "Only the first so many images")
       .whole_number(1, 1'000'000)
       .group(data);
@@ -427,6 +499,20 @@ Action add_eval(Verb& verb) {
   verb.add_flag("--no-exif", o->no_exif, "Ignore the EXIF orientation").group(how);
   add_threshold_option(verb, o->threshold, how);
   add_crf_options(verb, o->crf, how);
+  verb.add_option("--score", o->score,
+                  "Of a model that finds instances, those whose score is above (default: the model's, 0.05)")
+      .range(0, 1)
+      .group(how);
+  verb.add_option(
+          "--iou", o->iou,
+          "Of such a model, instances of a class that overlap a better one more are dropped (default: "
+          "the model's, 0.5)")
+      .range(0, 1)
+      .group(how);
+  verb.add_option("--max-instances", o->max_instances,
+                  "Of such a model, the best so many of an image (default: the model's, 100)")
+      .whole_number(1, 1000)
+      .group(how);
   verb.add_flag("--no-scores", o->no_scores,
                 "Label maps only: no average precision, no cross-entropy; quicker")
       .group(how);
@@ -440,6 +526,10 @@ Action add_eval(Verb& verb) {
   verb.add_option("--json", o->json, "Everything, as JSON, to a file or -").type_name("FILE").group(out);
   verb.add_option("--csv", o->csv, "A row per class, to a file or -").type_name("FILE").group(out);
   verb.add_option("--images-csv", o->images_csv, "A row per image, to a file or -")
+      .type_name("FILE")
+      .group(out);
+  verb.add_option("--results", o->results,
+                  "The instances that a model finds, in COCO's results format, to a file or -")
       .type_name("FILE")
       .group(out);
   verb.add_option("--report", o->report, "A folder with a web page and pictures of every image")
@@ -468,6 +558,7 @@ Action add_eval(Verb& verb) {
       "  atrous eval -m camvid.safetensors --dataset pairs val valannot --ignore 11 --no-resize --json "
       "camvid.json\n"
       "  atrous eval --predictions masks --dataset voc VOCdevkit/VOC2012\n"
+      "  atrous eval -m maskrcnn_resnet50_fpn.pth --dataset coco coco --results results.json\n"
       "  atrous eval --predictions results.json --dataset coco instances_val2017.json");
   return [o] { return run(*o); };
 }

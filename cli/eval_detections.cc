@@ -14,10 +14,19 @@ namespace atrous::cli {
 
 namespace {
 
+// What a model's measurement says beside the measures.
+struct MeasuredModel {
+  std::string name, architecture;
+  double seconds = 0;
+  std::vector<std::pair<std::string, std::string>> failed;
+  std::vector<std::string> notes;
+};
+
 struct Measured {
-  std::string annotations, results;  // paths
+  std::string annotations, detections;  // paths, or the model's name
   CocoScores boxes;
   std::optional<CocoScores> masks;
+  std::optional<MeasuredModel> model = {};
 };
 
 std::string annotations_file(const DetectionsRequest& request) {
@@ -36,7 +45,7 @@ std::string annotations_file(const DetectionsRequest& request) {
 
 Measured measure(const DetectionsRequest& request) {
   Measured m{annotations_file(request), request.results, {}, {}};
-  const CocoResults results = read_coco_results(m.results);  // the smaller file
+  const CocoResults results = read_coco_results(request.results);  // the smaller file
   const CocoAnnotations truth = read_coco_annotations(m.annotations);
   m.boxes = measure_coco(truth, results, CocoGeometry::boxes);
   const bool has_masks =
@@ -47,6 +56,7 @@ Measured measure(const DetectionsRequest& request) {
 
 std::vector<std::string> notes(const Measured& m) {
   std::vector<std::string> all;
+  if (m.model) all = m.model->notes;
   if (m.boxes.other_categories > 0)
     all.push_back(str_cat(m.boxes.other_categories,
                           " results are of categories that the annotations do not have; they do not count"));
@@ -108,7 +118,7 @@ std::string detections_table(const Measured& m) {
   std::string said;
   for (const std::string& note : notes(m)) said += note + '\n';
   const CocoScores& s = m.boxes;
-  return str_cat(visible(m.results), " on ", visible(m.annotations), '\n', category_table(m), '\n',
+  return str_cat(visible(m.detections), " on ", visible(m.annotations), '\n', category_table(m), '\n',
                  summary_table(m), "\n-1: no truths\n", said, s.images, " images, ", s.truths, " truths and ",
                  s.crowds, " crowds, ", s.detections, " detections\n");
 }
@@ -130,15 +140,28 @@ JsonText scores_json(const CocoScores& s) {
 }
 
 std::string detections_json(const Measured& m) {
-  return json_output(json_object({{"predictions", m.results},
-                                  {"dataset", m.annotations},
-                                  {"images", m.boxes.images},
-                                  {"truths", m.boxes.truths},
-                                  {"crowds", m.boxes.crowds},
-                                  {"detections", m.boxes.detections},
-                                  {"notes", json_list(notes(m))},
-                                  {"bbox", scores_json(m.boxes)},
-                                  {"segm", m.masks ? scores_json(*m.masks) : JsonText()}}));
+  JsonText all = json_object();
+  if (m.model) {
+    add_member(all, "model", m.model->name);
+    add_member(all, "architecture", m.model->architecture);
+  } else {
+    add_member(all, "predictions", m.detections);
+  }
+  add_member(all, "dataset", m.annotations);
+  add_member(all, "images", m.boxes.images);
+  add_member(all, "truths", m.boxes.truths);
+  add_member(all, "crowds", m.boxes.crowds);
+  add_member(all, "detections", m.boxes.detections);
+  if (m.model) {
+    add_member(all, "seconds", m.model->seconds);
+    add_member(all, "failed", json_list(m.model->failed, [](const auto& f) {
+                 return json_object({{"name", f.first}, {"error", f.second}});
+               }));
+  }
+  add_member(all, "notes", json_list(notes(m)));
+  add_member(all, "bbox", scores_json(m.boxes));
+  add_member(all, "segm", m.masks ? scores_json(*m.masks) : JsonText());
+  return json_output(all);
 }
 
 std::string exact_digits(double value) {
@@ -159,14 +182,96 @@ std::string detections_csv(const Measured& m) {
   return table.csv();
 }
 
-}  // namespace
-
-int eval_detections(const DetectionsRequest& request) {
-  const Measured m = measure(request);
+void write_measured(const DetectionsRequest& request, const Measured& m) {
   if (!request.json.empty()) write_to(request.json, detections_json(m));
   if (!request.csv.empty()) write_to(request.csv, detections_csv(m));
   if (request.table) print(detections_table(m));
+}
+
+// annotations/instances_SET.json has its photos in SET or images/SET beside that folder; other files lie with
+// them, as tools for annotating export them.
+std::string photos_of(const std::string& annotations) {
+  namespace fs = std::filesystem;
+  const fs::path path(annotations), folder = path.parent_path();
+  const std::string stem = path.stem().string(), prefix = "instances_";
+  std::error_code ignored;
+  if (stem.starts_with(prefix)) {
+    const std::string set = stem.substr(prefix.size());
+    for (const fs::path& photos : {folder / ".." / set, folder / ".." / "images" / set})
+      if (!set.empty() && fs::is_directory(photos, ignored)) return photos.lexically_normal().string();
+  }
+  return folder.empty() ? "." : folder.string();
+}
+
+// Which classes are which categories, in sentences.
+std::vector<std::string> class_notes(const Model& model, const CocoAnnotations& truth,
+                                     const CocoClassMap& classes, std::size_t other_classes) {
+  const auto is_class = [&](const CocoCategory& c) {
+    return std::ranges::count(classes.category, std::optional(c.id)) > 0;
+  };
+  std::vector<std::string> missing;
+  for (const CocoCategory& c : truth.categories)
+    if (!is_class(c) && std::ranges::count(truth.annotations, c.id, &CocoAnnotation::category) > 0)
+      missing.push_back(c.name.empty() ? str_cat("category ", c.id) : c.name);
+  const auto found = std::ranges::count_if(classes.category, [](const auto& id) { return id.has_value(); });
+  std::vector<std::string> all{str_cat(found, " of the model's ", model.classes.size() - 1,
+                                       " classes are categories of the annotations, by ",
+                                       classes.by_name ? "their names" : "their numbers, which are ids")};
+  if (!missing.empty()) {
+    std::string names;
+    for (const std::string& name : missing) names += (names.empty() ? "" : ", ") + name;
+    all.push_back("no class of the model is: " + names);
+  }
+  if (other_classes > 0)
+    all.push_back(
+        str_cat(other_classes, " instances were of classes that are no category; they do not count"));
+  return all;
+}
+
+}  // namespace
+
+int eval_detections(const DetectionsRequest& request) {
+  write_measured(request, measure(request));
   return 0;
+}
+
+CocoSet open_coco_set(const DetectionsRequest& request, const std::string& photos, std::size_t limit) {
+  CocoSet set;
+  const std::string path = annotations_file(request);
+  set.truth = read_coco_annotations(path);
+  set.photos = photos.empty() ? photos_of(path) : photos;
+  set.listed = set.truth.images.size();
+  if (limit > 0 && limit < set.listed) {
+    std::vector<std::int64_t> ids;
+    for (const CocoImage& image : std::span(set.truth.images).first(limit)) ids.push_back(image.id);
+    keep_coco_images(set.truth, ids);
+  }
+  measure_coco(set.truth, {}, CocoGeometry::boxes);
+  set.has_masks =
+      std::ranges::all_of(set.truth.annotations, [](const auto& a) { return a.mask.has_value(); });
+  if (set.has_masks) measure_coco(set.truth, {}, CocoGeometry::masks);
+  return set;
+}
+
+void write_detections(const DetectionsRequest& request, const Model& model, const std::string& model_name,
+                      CocoSet set, const CocoClassMap& classes, DetectedCoco detected) {
+  detected.results.path = model_name;
+  if (!request.results.empty()) write_to(request.results, coco_results_json(detected.results));
+  const std::size_t asked = set.truth.images.size();
+  keep_coco_images(set.truth, detected.images);
+  Measured m{set.truth.path, model_name, measure_coco(set.truth, detected.results, CocoGeometry::boxes), {}};
+  if (model.has_masks() && set.has_masks)
+    m.masks = measure_coco(set.truth, detected.results, CocoGeometry::masks);
+  m.model = {model_name, model.architecture, detected.seconds, detected.failed,
+             class_notes(model, set.truth, classes, detected.other_classes)};
+  std::vector<std::string>& said = m.model->notes;
+  if (asked < set.listed) said.push_back(str_cat("the first ", asked, " of ", set.listed, " images alone"));
+  if (!detected.failed.empty())
+    said.push_back(
+        str_cat(detected.failed.size(), " of ", asked, " images failed; they and their truths do not count"));
+  if (model.has_masks() && !set.has_masks)
+    said.emplace_back("there are annotations without a segmentation: boxes are measured, masks are not");
+  write_measured(request, m);
 }
 
 }  // namespace atrous::cli

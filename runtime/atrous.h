@@ -26,6 +26,7 @@
 #include "runtime/engine/open_device.h"
 #include "runtime/engine/self_test.h"
 #include "runtime/engine/session.h"
+#include "runtime/evaluation/coco_detect.h"
 #include "runtime/evaluation/coco_detection.h"
 #include "runtime/evaluation/dataset.h"
 #include "runtime/evaluation/evaluate.h"

@@ -8,7 +8,7 @@
 
 #include "layers/base/checked.h"
 #include "layers/base/error.h"
-#include "layers/base/naming.h"
+#include "runtime/evaluation/attempt.h"
 #include "runtime/evaluation/comparison.h"
 #include "runtime/evaluation/upsampled_scores.h"
 #include "runtime/image/image_read.h"
@@ -54,21 +54,6 @@ struct Counts {
   ScoreHistogram scores;
   ConfusionMatrix sharpened;
 };
-
-// Does one step of an image; after an error there are no more. Throws nothing, out of memory or not. `file`
-// is named in errors; empty: they say already what they are about.
-template <class Step>
-void attempt(Job& job, const std::string& file, Step&& step) {
-  if (job.error) return;
-  try {
-    if (file.empty())
-      step();
-    else
-      naming(file, step);
-  } catch (...) {
-    job.error = std::current_exception();
-  }
-}
 
 class Run {
  public:
@@ -200,7 +185,7 @@ Job Run::decode(std::size_t index) {
   if (index == first_ && comparison_.binary && callbacks_.image) look_ahead();
   Job job;
   job.index = index;
-  attempt(job, "", [&] { decode(job); });
+  attempt(job.error, "", [&] { decode(job); });
   return job;
 }
 
@@ -220,7 +205,7 @@ void Run::look_ahead() {
   for (std::size_t i = 0; i < dataset_.samples.size() && !seen[1]; ++i) {
     Job job;
     job.index = i;
-    attempt(job, "", [&] { read_one_truth(job); });
+    attempt(job.error, "", [&] { read_one_truth(job); });
     for (std::size_t label = 0; label < seen.size(); ++label) seen[label] = seen[label] || job.seen[label];
   }
   shown_as_binary_ = seen[0] && !seen[1] && seen[undecided];
@@ -321,7 +306,7 @@ Counts Run::no_counts() const {
 void Run::score(Job& job) {
   if (job.seen[1]) result_.binary.reset();
   Counts counts = no_counts(), foreground = no_counts();  // the latter of the undecided pixels, as class 1
-  attempt(job, predictions_.empty() ? sample(job).label : predictions_[job.index], [&] {
+  attempt(job.error, predictions_.empty() ? sample(job).label : predictions_[job.index], [&] {
     add(job, comparison_.binary ? relabelled(job.truth, undecided, ClassMap::void_label) : job.truth, counts);
     if (!result_.binary || !job.seen[undecided]) return;
     LabelMap alone = job.truth;
@@ -405,20 +390,7 @@ void Run::settle() {
 
 void Run::take_failure(const Job& job) {
   if (options_.strict) std::rethrow_exception(job.error);
-  std::string sentence;
-  try {
-    std::rethrow_exception(job.error);
-  } catch (const OutOfMemory& error) {
-    sentence = sample(job).photo + ": " + error.what();
-  } catch (const Error& error) {
-    // No image after this one can fare better.
-    if (error.code() == ErrorCode::device || error.code() == ErrorCode::not_finite) throw;
-    sentence = error.what();
-  } catch (const std::bad_alloc&) {
-    sentence = sample(job).photo + ": out of memory";
-  } catch (const std::exception& error) {
-    sentence = error.what();
-  }
+  const std::string sentence = failure_sentence(job.error, sample(job).photo);
   result_.failed.emplace_back(names_[job.index], sentence);
   tell(job, &sentence);
 }
@@ -444,7 +416,8 @@ void Run::save() {
 void Run::run_all() {
   PipelineSteps<Job> steps;
   steps.prepare = [this](std::size_t index) { return decode(index); };
-  if (session_) steps.run = [this](Job& job) { attempt(job, sample(job).photo, [&] { segment(job); }); };
+  if (session_)
+    steps.run = [this](Job& job) { attempt(job.error, sample(job).photo, [&] { segment(job); }); };
   steps.finish = [this](Job& job) { score(job); };
   if (callbacks_.stop) steps.stop = [this] { return call_host(callbacks_.stop); };
   run_pipeline({.first = first_,

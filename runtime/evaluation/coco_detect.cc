@@ -1,0 +1,250 @@
+#include "runtime/evaluation/coco_detect.h"
+
+#include <algorithm>
+#include <exception>
+
+#include "layers/base/ascii.h"
+#include "layers/base/error.h"
+#include "runtime/engine/stopwatch.h"
+#include "runtime/evaluation/attempt.h"
+#include "runtime/evaluation/dataset_classes.h"
+#include "runtime/evaluation/dataset_files.h"
+#include "runtime/image/image_read.h"
+#include "runtime/segment/pipeline.h"
+
+namespace atrous {
+
+namespace {
+
+constexpr std::size_t photos_ahead = 4, instances_behind = 2;
+
+// ---- classes
+
+std::size_t annotations_of(const CocoAnnotations& all, std::int64_t category) {
+  return static_cast<std::size_t>(std::ranges::count(all.annotations, category, &CocoAnnotation::category));
+}
+
+std::optional<std::int64_t> category_named(const CocoAnnotations& all, const std::string& name,
+                                           std::size_t label) {
+  const CocoCategory* best = nullptr;
+  const auto rank = [&](const CocoCategory& c) {
+    return std::pair(c.id == static_cast<std::int64_t>(label), annotations_of(all, c.id));
+  };
+  for (const CocoCategory& c : all.categories)
+    if (!c.name.empty() && lower(c.name) == lower(name) && (!best || rank(c) > rank(*best))) best = &c;
+  return best ? std::optional(best->id) : std::nullopt;
+}
+
+std::optional<std::int64_t> category_of_id(const CocoAnnotations& all, std::size_t label) {
+  const auto id = static_cast<std::int64_t>(label);
+  const bool found = std::ranges::binary_search(all.categories, id, {}, &CocoCategory::id);
+  return found ? std::optional(id) : std::nullopt;
+}
+
+// ---- masks
+
+// Down the columns of the part of the picture that the pasted mask touches.
+std::vector<std::uint32_t> pasted_runs(const Instances& instances, const Instance& instance) {
+  const PastedCorners corners = pasted_corners(instance.box, instances.mask_side);
+  const std::int64_t left = std::max<std::int64_t>(corners.x1, 0),
+                     top = std::max<std::int64_t>(corners.y1, 0);
+  const std::int64_t right = std::min<std::int64_t>(std::max(corners.x2, corners.x1) + 1, instances.width),
+                     end = std::min<std::int64_t>(std::max(corners.y2, corners.y1) + 1, instances.height);
+  std::vector<CocoSpan> spans;
+  if (left < right && top < end) {
+    const Extent part{end - top, right - left};
+    std::vector<float> probability(static_cast<std::size_t>(part.h * part.w));
+    paste_mask(instance.mask, instances.mask_side,
+               {corners.x1 - left, corners.y1 - top, corners.x2 - left, corners.y2 - top}, part, probability);
+    for (std::int64_t x = 0; x < part.w; ++x)
+      for (std::int64_t y = 0; y < part.h; ++y) {
+        if (!(probability[static_cast<std::size_t>(y * part.w + x)] > 0.5F)) continue;
+        const auto pixel = static_cast<std::uint32_t>((x + left) * instances.height + y + top);
+        if (spans.empty() || spans.back().end != pixel) spans.push_back({pixel, pixel});
+        ++spans.back().end;
+      }
+  }
+  return coco_runs(
+      spans, static_cast<std::uint32_t>(instances.width) * static_cast<std::uint32_t>(instances.height));
+}
+
+// ---- the run
+
+// One image on its way.
+struct CocoJob {
+  std::size_t index = 0;
+  std::exception_ptr error;
+  Image photo;
+  Instances instances;
+};
+
+// No image could fare better.
+bool is_of_options(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const Error& e) {
+    return e.code() == ErrorCode::invalid_argument;
+  } catch (...) {
+    return false;
+  }
+}
+
+class CocoRun {
+ public:
+  CocoRun(const Model& model, std::span<const CocoImage> images, const std::string& folder,
+          const CocoClassMap& classes, const DetectCocoOptions& options, const DetectCocoCallbacks& callbacks)
+      : images_(images),
+        classes_(classes),
+        options_(options),
+        callbacks_(callbacks),
+        detector_(model, options.session) {
+    if (images.empty()) fail(ErrorCode::invalid_argument, "detections: there are no images");
+    list_photos(folder);
+  }
+
+  DetectedCoco run() {
+    PipelineSteps<CocoJob> steps;
+    steps.prepare = [this](std::size_t index) { return decode(index); };
+    steps.run = [this](CocoJob& job) {
+      attempt(job.error, photos_[job.index],
+              [&] { job.instances = detector_.detect(job.photo, options_.instances); });
+      job.photo = {};
+    };
+    steps.finish = [this](CocoJob& job) { take(job); };
+    if (callbacks_.stop) steps.stop = [this] { return call_host(callbacks_.stop); };
+    run_pipeline(
+        {.first = 0, .last = images_.size(), .threads = 1, .ahead = photos_ahead, .behind = instances_behind},
+        steps);
+    found_.seconds += watch_.lap();
+    if (found_.failed.size() == images_.size())
+      fail(ErrorCode::malformed, "none of ", images_.size(), " images could be evaluated; the first, ",
+           found_.failed.front().first, ": ", found_.failed.front().second);
+    return std::move(found_);
+  }
+
+ private:
+  void list_photos(const std::string& folder) {
+    std::size_t missing = 0;
+    std::string first;
+    for (const CocoImage& image : images_) {
+      for (std::string_view rest = image.file_name;;) {  // folders below the photos' are common
+        const std::size_t slash = rest.find('/');
+        if (!is_plain_name(rest.substr(0, slash)))
+          fail(ErrorCode::malformed, "image ", image.id, ": ",
+               image.file_name.empty() ? "has no file name" : "has a file name that leads elsewhere");
+        if (slash == rest.npos) break;
+        rest.remove_prefix(slash + 1);
+      }
+      photos_.push_back(join(folder, image.file_name));
+      if (!is_file(photos_.back()) && missing++ == 0) first = photos_.back();
+    }
+    if (missing > 0)
+      fail(ErrorCode::io, first, ": no such photo; ", missing, " of ", images_.size(), " photos are missing");
+  }
+
+  CocoJob decode(std::size_t index) const {
+    CocoJob job;
+    job.index = index;
+    const CocoImage& image = images_[index];
+    attempt(job.error, "", [&] {
+      job.photo = read_image_file(photos_[index], {.exif = options_.exif});
+      if (job.photo.width != image.width || job.photo.height != image.height)
+        fail(ErrorCode::malformed, photos_[index], ": expected ", image.width, "x", image.height,
+             " pixels, as the annotations have it, found ", job.photo.width, "x", job.photo.height);
+    });
+    return job;
+  }
+
+  void take(CocoJob& job) {
+    const CocoImage& image = images_[job.index];
+    std::vector<CocoDetection> detections;
+    attempt(job.error, photos_[job.index],
+            [&] { detections = coco_detections(job.instances, classes_, image.id); });
+    std::string sentence;
+    if (job.error) {
+      if (options_.strict || is_of_options(job.error)) std::rethrow_exception(job.error);
+      sentence = failure_sentence(job.error, photos_[job.index]);
+      found_.failed.emplace_back(image.file_name, sentence);
+    } else {
+      found_.images.push_back(image.id);
+      found_.other_classes += job.instances.found.size() - detections.size();
+      std::ranges::move(detections, std::back_inserter(found_.results.detections));
+    }
+    found_.seconds += watch_.lap();
+    if (!callbacks_.progress) return;
+    const std::size_t done = found_.images.size() + found_.failed.size();
+    call_host(callbacks_.progress, EvaluateProgress{.done = done,
+                                                    .all = images_.size(),
+                                                    .done_here = done,
+                                                    .seconds = found_.seconds,
+                                                    .name = image.file_name,
+                                                    .failure = job.error ? &sentence : nullptr});
+  }
+
+  const std::span<const CocoImage> images_;
+  const CocoClassMap& classes_;
+  const DetectCocoOptions& options_;
+  const DetectCocoCallbacks& callbacks_;
+  Detector detector_;
+  std::vector<std::string> photos_;  // a path for each image
+  DetectedCoco found_;
+  Stopwatch watch_;
+};
+
+}  // namespace
+
+CocoClassMap match_coco_classes(std::span<const std::string> classes,
+                                const CocoAnnotations& annotations) try {
+  CocoClassMap map;
+  map.category.resize(classes.size());
+  for (std::size_t label = 1; label < classes.size(); ++label) {
+    if (!is_unnamed(classes[label], label))
+      map.category[label] = category_named(annotations, classes[label], label);
+    map.by_name = map.by_name || map.category[label];
+  }
+  if (map.by_name) return map;
+  for (std::size_t label = 1; label < classes.size(); ++label)
+    map.category[label] = category_of_id(annotations, label);
+  if (std::ranges::any_of(map.category, [](const auto& id) { return id.has_value(); })) return map;
+  fail(ErrorCode::mismatch, annotations.path, ": none of its ", annotations.categories.size(),
+       " categories has the name or, from 1 to ", classes.empty() ? 0 : classes.size() - 1,
+       ", the number of one of the model's classes");
+} catch (...) {
+  rethrow_as_error();
+}
+
+std::vector<CocoDetection> coco_detections(const Instances& instances, const CocoClassMap& classes,
+                                           std::int64_t image) try {
+  std::vector<CocoDetection> detections;
+  for (const Instance& instance : instances.found) {
+    const auto label = static_cast<std::size_t>(instance.label);
+    if (label >= classes.category.size() || !classes.category[label]) continue;
+    const Box& box = instance.box;
+    CocoDetection d{image, *classes.category[label], instance.score,
+                    CocoBox{box.x1, box.y1, box.x2 - box.x1, box.y2 - box.y1}};
+    if (!instance.mask.empty())
+      d.mask = CocoMask{{}, pasted_runs(instances, instance), instances.width, instances.height};
+    detections.push_back(std::move(d));
+  }
+  return detections;
+} catch (...) {
+  rethrow_as_error();
+}
+
+DetectedCoco detect_coco(const Model& model, std::span<const CocoImage> images, const std::string& folder,
+                         const CocoClassMap& classes, const DetectCocoOptions& options,
+                         const DetectCocoCallbacks& callbacks) try {
+  return CocoRun(model, images, folder, classes, options, callbacks).run();
+} catch (...) {
+  rethrow_as_error();
+}
+
+void keep_coco_images(CocoAnnotations& annotations, std::span<const std::int64_t> ids) try {
+  const auto is_out = [&](std::int64_t id) { return !std::ranges::binary_search(ids, id); };
+  std::erase_if(annotations.images, [&](const CocoImage& i) { return is_out(i.id); });
+  std::erase_if(annotations.annotations, [&](const CocoAnnotation& a) { return is_out(a.image); });
+} catch (...) {
+  rethrow_as_error();
+}
+
+}  // namespace atrous
