@@ -9,6 +9,7 @@
 
 #include "cli/cli.h"
 #include "cli/crf_options.h"
+#include "cli/detection_options.h"
 #include "cli/eval_detections.h"
 #include "cli/eval_output.h"
 #include "cli/model_argument.h"
@@ -44,8 +45,8 @@ struct Options {
   SizeOptions size;
   NormaliseOptions normalise;
   CrfArguments crf;
-  std::optional<double> threshold, score, iou;
-  int max_instances = 0;  // 0: the model's own
+  std::optional<double> threshold;
+  DetectionArguments which;
   bool no_exif = false, void_class = false, no_scores = false;
   bool strict = false, quiet = false;
 
@@ -320,27 +321,16 @@ void refuse_label_options(const Options& o) {
 void refuse_instance_options(const Options& o) {
   const GivenOption others[] = {{"--images", !o.images.empty()},
                                 {"--results", !o.results.empty()},
-                                {"--score", o.score.has_value()},
-                                {"--iou", o.iou.has_value()},
-                                {"--max-instances", o.max_instances > 0}};
+                                {o.which.given(), o.which.given() != nullptr}};
   for (const auto& [option, given] : others)
     if (given)
       throw UsageError{str_cat(option, ": is for --dataset coco and a model that finds instances, not for ",
                                o.predictions.empty() ? "label maps" : "--predictions")};
 }
 
-InstanceOptions instance_options(const Options& o) {
-  InstanceOptions options;
-  if (o.score && *o.score >= 1) throw UsageError{"--score: no instance is above 1"};
-  if (o.score) options.score = static_cast<float>(*o.score);
-  if (o.iou) options.threshold = static_cast<float>(*o.iou);
-  if (o.max_instances > 0) options.detections = o.max_instances;
-  return options;
-}
-
 int run_instances(const Options& o, const DetectionsRequest& request) {
   const DetectCocoOptions how{.session = o.run.session_options(),
-                              .instances = instance_options(o),
+                              .instances = o.which.options(),
                               .exif = !o.no_exif,
                               .strict = o.strict};
   Model model = open_model(o.run.model, o.run.model_options());
@@ -499,20 +489,7 @@ Action add_eval(Verb& verb) {
   verb.add_flag("--no-exif", o->no_exif, "Ignore the EXIF orientation").group(how);
   add_threshold_option(verb, o->threshold, how);
   add_crf_options(verb, o->crf, how);
-  verb.add_option("--score", o->score,
-                  "Of a model that finds instances, those whose score is above (default: the model's, 0.05)")
-      .range(0, 1)
-      .group(how);
-  verb.add_option(
-          "--iou", o->iou,
-          "Of such a model, instances of a class that overlap a better one more are dropped (default: "
-          "the model's, 0.5)")
-      .range(0, 1)
-      .group(how);
-  verb.add_option("--max-instances", o->max_instances,
-                  "Of such a model, the best so many of an image (default: the model's, 100)")
-      .whole_number(1, 1000)
-      .group(how);
+  add_detection_options(verb, o->which, how);
   verb.add_flag("--no-scores", o->no_scores,
                 "Label maps only: no average precision, no cross-entropy; quicker")
       .group(how);

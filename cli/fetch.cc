@@ -15,7 +15,7 @@ struct Options {
 };
 
 std::string listing() {
-  Table table({"name", "file", "MiB", "mIoU or AP", "where"});
+  Table table({"name", "file", "MiB", "score", "where"});
   for (const PublishedCheckpoint& p : published_checkpoints())
     table.add({std::string(p.name), std::string(p.file), atrous::str_cat(p.mebibytes), fixed(p.score, 1),
                cached_checkpoint(p.name).value_or("not here")});

@@ -127,11 +127,9 @@ void check_task(const Options& o, const Model& model) {
   };
   const InstanceArguments& i = o.instances;
   if (model.task() == Task::semantic) {
-    refuse({{!i.folder.empty(), "--instances"},
-            {i.score.has_value(), "--score"},
-            {i.iou.has_value(), "--iou"},
-            {i.most > 0, "--max-instances"}},
-           "the ", model.architecture, " gives each pixel a class, it finds no instances");
+    const char* given = i.which.given();
+    refuse({{!i.folder.empty(), "--instances"}, {given != nullptr, given}}, "the ", model.architecture,
+           " gives each pixel a class, it finds no instances");
     return;
   }
   refuse({{!o.logits.empty(), "--logits"},

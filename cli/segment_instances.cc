@@ -46,24 +46,12 @@ void add_instance_options(Verb& verb, InstanceArguments& a, const std::string& g
   verb.add_option("--instances", a.folder, "NAME.01.CLASS.png in this folder, white where the instance is")
       .type_name("FOLDER")
       .group(group);
-  verb.add_option("--score", a.score, "Instances scored above this (0.05 unless given)")
-      .range(0.0, 1.0)
-      .group(group);
-  verb.add_option("--iou", a.iou,
-                  "Of two boxes of a class that overlap by more than this, one stays (0.5 unless given)")
-      .range(0.0, 1.0)
-      .group(group);
-  verb.add_option("--max-instances", a.most, "At most so many a photo (100 unless given)")
-      .whole_number(1, 1000)
-      .group(group);
+  add_detection_options(verb, a.which, group);
 }
 
 InstanceOptions instance_options(const InstanceArguments& a, const SizeOptions& size, const Model& model,
                                  const Image& photo) {
-  InstanceOptions options;
-  if (a.score) options.score = static_cast<float>(*a.score);
-  if (a.iou) options.threshold = static_cast<float>(*a.iou);
-  if (a.most > 0) options.detections = a.most;
+  InstanceOptions options = a.which.options();
   if (!size.size.empty())
     throw UsageError{
         "--size: instances are found at the photo's own proportions; --resize gives the shorter side"};

@@ -1,11 +1,11 @@
 // What `atrous segment` writes and says of instances: runtime/instances/detector.h.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "cli/cli.h"
+#include "cli/detection_options.h"
 #include "cli/inputs.h"
 #include "cli/json_output.h"
 #include "runtime/drawing/pictures.h"
@@ -15,10 +15,7 @@ namespace atrous::cli {
 
 struct InstanceArguments {
   std::string folder;  // for a PNG a mask
-  std::optional<double> score, iou;
-  int most = 0;  // 0: the model's
-
-  bool any() const { return !folder.empty() || score || iou || most > 0; }
+  DetectionArguments which;
 };
 void add_instance_options(Verb&, InstanceArguments&, const std::string& group);
 

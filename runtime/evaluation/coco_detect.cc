@@ -44,26 +44,16 @@ std::optional<std::int64_t> category_of_id(const CocoAnnotations& all, std::size
 // ---- masks
 
 // Down the columns of the part of the picture that the pasted mask touches.
-std::vector<std::uint32_t> pasted_runs(const Instances& instances, const Instance& instance) {
-  const PastedCorners corners = pasted_corners(instance.box, instances.mask_side);
-  const std::int64_t left = std::max<std::int64_t>(corners.x1, 0),
-                     top = std::max<std::int64_t>(corners.y1, 0);
-  const std::int64_t right = std::min<std::int64_t>(std::max(corners.x2, corners.x1) + 1, instances.width),
-                     end = std::min<std::int64_t>(std::max(corners.y2, corners.y1) + 1, instances.height);
+std::vector<std::uint32_t> pasted_runs(const Instances& instances, std::size_t index) {
+  const PastedPart part = pasted_part(instances, index);
   std::vector<CocoSpan> spans;
-  if (left < right && top < end) {
-    const Extent part{end - top, right - left};
-    std::vector<float> probability(static_cast<std::size_t>(part.h * part.w));
-    paste_mask(instance.mask, instances.mask_side,
-               {corners.x1 - left, corners.y1 - top, corners.x2 - left, corners.y2 - top}, part, probability);
-    for (std::int64_t x = 0; x < part.w; ++x)
-      for (std::int64_t y = 0; y < part.h; ++y) {
-        if (!(probability[static_cast<std::size_t>(y * part.w + x)] > 0.5F)) continue;
-        const auto pixel = static_cast<std::uint32_t>((x + left) * instances.height + y + top);
-        if (spans.empty() || spans.back().end != pixel) spans.push_back({pixel, pixel});
-        ++spans.back().end;
-      }
-  }
+  for (std::int64_t x = 0; x < part.size.w; ++x)
+    for (std::int64_t y = 0; y < part.size.h; ++y) {
+      if (!(part.probability[static_cast<std::size_t>(y * part.size.w + x)] > 0.5F)) continue;
+      const auto pixel = static_cast<std::uint32_t>((x + part.left) * instances.height + y + part.top);
+      if (spans.empty() || spans.back().end != pixel) spans.push_back({pixel, pixel});
+      ++spans.back().end;
+    }
   return coco_runs(
       spans, static_cast<std::uint32_t>(instances.width) * static_cast<std::uint32_t>(instances.height));
 }
@@ -216,14 +206,15 @@ CocoClassMap match_coco_classes(std::span<const std::string> classes,
 std::vector<CocoDetection> coco_detections(const Instances& instances, const CocoClassMap& classes,
                                            std::int64_t image) try {
   std::vector<CocoDetection> detections;
-  for (const Instance& instance : instances.found) {
+  for (std::size_t i = 0; i < instances.found.size(); ++i) {
+    const Instance& instance = instances.found[i];
     const auto label = static_cast<std::size_t>(instance.label);
     if (label >= classes.category.size() || !classes.category[label]) continue;
     const Box& box = instance.box;
     CocoDetection d{image, *classes.category[label], instance.score,
                     CocoBox{box.x1, box.y1, box.x2 - box.x1, box.y2 - box.y1}};
     if (!instance.mask.empty())
-      d.mask = CocoMask{{}, pasted_runs(instances, instance), instances.width, instances.height};
+      d.mask = CocoMask{{}, pasted_runs(instances, i), instances.width, instances.height};
     detections.push_back(std::move(d));
   }
   return detections;

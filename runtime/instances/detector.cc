@@ -320,19 +320,37 @@ Instances Detector::detect(const Image& photo, const InstanceOptions& options, D
   rethrow_as_error();
 }
 
-std::vector<std::uint8_t> pasted_mask(const Instances& instances, std::size_t index, float threshold) try {
+PastedPart pasted_part(const Instances& instances, std::size_t index) try {
   if (index >= instances.found.size())
     fail(ErrorCode::invalid_argument, "instance ", index, " of ", instances.found.size());
   const Instance& instance = instances.found[index];
   if (instance.mask.empty())
     fail(ErrorCode::invalid_argument, "instance ", index, ": the network finds boxes, no masks");
-  const Extent picture{instances.height, instances.width};
-  std::vector<float> probability(static_cast<std::size_t>(checked_product({picture.h, picture.w}, "mask")));
-  paste_mask(instance.mask, instances.mask_side, pasted_corners(instance.box, instances.mask_side), picture,
-             probability);
-  std::vector<std::uint8_t> mask(probability.size());
-  std::ranges::transform(probability, mask.begin(),
-                         [&](float p) { return static_cast<std::uint8_t>(p >= threshold); });
+  const PastedCorners at = pasted_corners(instance.box, instances.mask_side);
+  PastedPart part;
+  part.left = std::clamp<std::int64_t>(at.x1, 0, instances.width);
+  part.top = std::clamp<std::int64_t>(at.y1, 0, instances.height);
+  const std::int64_t right = std::clamp<std::int64_t>(std::max(at.x2, at.x1) + 1, part.left, instances.width),
+                     end = std::clamp<std::int64_t>(std::max(at.y2, at.y1) + 1, part.top, instances.height);
+  part.size = {end - part.top, right - part.left};
+  part.probability.resize(static_cast<std::size_t>(part.size.h * part.size.w));
+  paste_mask(instance.mask, instances.mask_side,
+             {at.x1 - part.left, at.y1 - part.top, at.x2 - part.left, at.y2 - part.top}, part.size,
+             part.probability);
+  return part;
+} catch (...) {
+  rethrow_as_error();
+}
+
+std::vector<std::uint8_t> pasted_mask(const Instances& instances, std::size_t index, float threshold) try {
+  const PastedPart part = pasted_part(instances, index);
+  std::vector<std::uint8_t> mask(
+      static_cast<std::size_t>(checked_product({instances.height, instances.width}, "mask")));
+  const float* probability = part.probability.data();
+  for (std::int64_t y = 0; y < part.size.h; ++y) {
+    std::uint8_t* to = mask.data() + (part.top + y) * instances.width + part.left;
+    for (std::int64_t x = 0; x < part.size.w; ++x) *to++ = *probability++ >= threshold;
+  }
   return mask;
 } catch (...) {
   rethrow_as_error();

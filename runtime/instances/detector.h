@@ -108,9 +108,18 @@ class Detector {
   Tensor pooled_;  // the regions of a share, kept for the next
 };
 
-// The instance's mask in the photo, 0 and 1: where its probability is at least `threshold`; torchvision's
-// documentation takes 0.5. width * height, row by row. Error(invalid_argument) for an instance without a
+// The part of the photo that an instance's mask touches, [top, top + size.h) x [left, left + size.w), and its
+// probabilities there, row by row; elsewhere they are 0. Error(invalid_argument) for an instance without a
 // mask.
+struct PastedPart {
+  std::int64_t left = 0, top = 0;
+  Extent size;
+  std::vector<float> probability;
+};
+PastedPart pasted_part(const Instances&, std::size_t index);
+
+// The instance's mask in the photo, 0 and 1: where its probability is at least `threshold`; torchvision's
+// documentation takes 0.5. width * height, row by row. Error(invalid_argument) as pasted_part().
 std::vector<std::uint8_t> pasted_mask(const Instances&, std::size_t index, float threshold = 0.5F);
 
 // The classes of the instances, painted from the lowest score to the highest; 0 elsewhere.

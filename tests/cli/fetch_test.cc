@@ -190,15 +190,15 @@ TEST_CASE_FIXTURE(Home, "fetch --list says of all where they are") {
     CHECK(mentions(empty, p.name));
     CHECK(mentions(empty, p.file));
   }
-  CHECK(mentions(empty, " 57.9  not here"));
+  CHECK(mentions(empty, "  57.9  not here"));
   CHECK_FALSE(fs::exists(folder / "cache"));
   const std::string ours = save(cache + '/' + lraspp_file, "x");
   const std::string hubs = save(folder / "cache/torch/hub/checkpoints/fcn_resnet50_coco-1167a1af.pth", "x");
   save(folder / "cache/torch/hub/checkpoints/" + lraspp_file, "x");
   const std::string listed = succeed({"fetch", "--list"}, environment());
-  CHECK(mentions(listed, "13  57.9  " + ours + '\n'));
-  CHECK(mentions(listed, "135  60.5  " + hubs + '\n'));
-  CHECK(mentions(listed, "67.4  not here"));
+  CHECK(mentions(listed, "13   57.9  " + ours + '\n'));
+  CHECK(mentions(listed, "135   60.5  " + hubs + '\n'));
+  CHECK(mentions(listed, " 67.4  not here"));
 }
 
 TEST_CASE_FIXTURE(Home, "a fetch that was killed is resumed by the next") {

@@ -486,7 +486,7 @@ TEST_CASE("the catalogue's checkpoints are found by name, and torchvision's carr
     ++torchvision;
     CHECK(sha256_prefix_in(p.file).size() == 8);
   }
-  CHECK(torchvision == 6);
+  CHECK(torchvision == 10);
   REQUIRE(find_published("deeplabv2-kazuto-resnet101-msc"));
   CHECK(url_of(*find_published("deeplabv2-kazuto-resnet101-msc")) ==
         "https://github.com/kazuto1011/deeplab-pytorch/releases/download/v1.0/"
