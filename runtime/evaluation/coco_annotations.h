@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "runtime/instances/coco_mask.h"
 #include "runtime/evaluation/coco_records.h"
+#include "runtime/instances/coco_mask.h"
 
 namespace atrous {
 
