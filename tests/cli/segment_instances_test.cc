@@ -167,9 +167,12 @@ TEST_CASE_FIXTURE(InstanceBench,
         Arguments{"--legend"}, Arguments{"--cutout", "class 1"}, Arguments{"--instances", "each"}})
     refuse(2, segment(photo, boxes, Arguments{"-o", out} + option),
            {option.front(), "finds boxes, no masks"});
+  const std::string semantic = folder / "semantic.safetensors";
+  write_safetensors(semantic, tiny_state("fcn"), {});
   for (const Arguments& option : {Arguments{"--instances", "each"}, Arguments{"--score", "0.5"},
                                   Arguments{"--iou", "0.5"}, Arguments{"--max-instances", "3"}})
-    refuse(2, Arguments{"segment", photo} + option, {option.front(), "it finds no instances"});
+    refuse(2, Arguments{"segment", photo, "-m", semantic} + option,
+           {option.front(), "it finds no instances"});
 }
 
 TEST_CASE_FIXTURE(InstanceBench, "a Faster R-CNN gives an overlay with boxes, and JSON without masks") {
