@@ -163,6 +163,9 @@ Network build(Module m, std::string_view body, Rcnn published, Hyper& hyper) {
   output("classes", classes);
   output("deltas", deltas);
   const std::int64_t found = classes.channels();
+  if (found == 1)
+    builder.report.misshaped.add(
+        predictor.path(), ".cls_score: expected the background and at least one class ", "more, found 1");
   if (deltas.channels() != 4 * found)
     builder.report.misshaped.add(predictor.path(), ".bbox_pred: expected 4 regressions for each of ", found,
                                  " classes, found ", deltas.channels());

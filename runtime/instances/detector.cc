@@ -215,7 +215,9 @@ ConstView Detector::pool(std::span<const Box> regions, std::int64_t cells, std::
 void Detector::run_box_head(std::span<const Proposal> proposals, Tensor& classes, Tensor& deltas,
                             DetectorTrace* trace) {
   const TwoStage& how = model_->second_stage->how;
-  const auto categories = static_cast<std::int64_t>(model_->classes.size()), all = std::ssize(proposals);
+  const Graph& head = box_head_->program().graph;
+  const std::int64_t all = std::ssize(proposals),
+                     categories = head.values[static_cast<std::size_t>(head.outputs.front().second)].channels;
   const std::int64_t cells = how.box_cells;
   classes = Tensor({all, 1, 1, categories});
   deltas = Tensor({all, 1, 1, 4 * categories});

@@ -334,6 +334,8 @@ TEST_CASE("a file that does not fit says which anchors, regressions and classes 
             .find("4 regressions for each of 5 classes") != std::string::npos);
   CHECK(with("rpn.head.cls_logits.weight", {15, 32, 1, 1}).find("expected 3 anchors a place") !=
         std::string::npos);
+  CHECK(with("roi_heads.box_predictor.cls_score.weight", {1, 128}).find("at least one class more, found 1") !=
+        std::string::npos);
   CHECK(with("roi_heads.mask_predictor.mask_fcn_logits.weight", {9, 32, 1, 1})
             .find("the 5 classes of the boxes") != std::string::npos);
 }
