@@ -247,9 +247,10 @@ std::vector<std::string> network_prefixes(std::span<const std::string_view> name
       all.push_back({family.stems, family.head});
 
   std::vector<std::string> found;
+  std::set<std::string> seen;  // a file may have a network under thousands of prefixes
   for (const Telling& telling : all)
     for (std::string& prefix : prefixes_of(names, telling.stems, telling.head))
-      if (std::ranges::find(found, prefix) == found.end()) found.push_back(std::move(prefix));
+      if (seen.insert(prefix).second) found.push_back(std::move(prefix));
   return found;
 } catch (...) {
   rethrow_as_error();
