@@ -6,15 +6,12 @@
 #include <filesystem>
 #include <iterator>
 
-#include "cli/cli.h"
-#include "cli/crf_options.h"
 #include "cli/inputs.h"
 #include "cli/json_output.h"
 #include "cli/model_argument.h"
 #include "cli/names.h"
 #include "cli/progress_line.h"
-#include "cli/segment_instances.h"
-#include "cli/truth.h"
+#include "cli/segment_options.h"
 #include "layers/base/error.h"
 #include "layers/base/visible_text.h"
 #include "runtime/drawing/lettering.h"
@@ -22,7 +19,6 @@
 #include "runtime/image/image_read.h"
 #include "runtime/image/jpeg.h"
 #include "runtime/image/npy.h"
-#include "runtime/image/palette.h"
 #include "runtime/image/png.h"
 #include "runtime/instances/detector.h"
 #include "runtime/metrics/metrics.h"
@@ -33,134 +29,6 @@
 namespace atrous::cli {
 
 namespace {
-
-constexpr std::string_view photo_formats =
-#if ATROUS_HAS_WEBP
-    "JPEG, PNG, WebP, BMP, PNM";
-#else
-    "JPEG, PNG, BMP, PNM";
-#endif
-
-struct Options {
-  RunOptions run;
-  std::vector<std::string> inputs;
-  std::string output, at = "photo", palette, classes, upsample = "bilinear", cutout, cutout_on, logits, json,
-                      format = "png";
-  TruthOptions truth;
-  int center_crop = 0, quality = 0;  // 0: not given
-  SizeOptions size;
-  NormaliseOptions normalise;
-  CrfArguments crf;
-  InstanceArguments instances;
-  std::optional<double> threshold;
-  bool no_exif = false, aux = false, quiet = false;
-  bool mask = false, overlay = false, labels = false, confidence = false, no_mask = false, no_overlay = false;
-  bool sheet = false, legend = false, indexed = false;
-  bool skip_broken = false, recursive = false;
-  OverlayOptions style;
-  bool no_contours = false, tint_background = false;
-  bool has_masks = true;  // whether the model has: set once it is open
-
-  bool to_stdout() const { return output == "-"; }
-  bool prints_table() const { return !quiet && !to_stdout() && json != "-" && logits != "-"; }
-  bool wants_mask() const {
-    return to_stdout() ? mask || (!any_picture() && !no_mask) : has_masks && !no_mask;
-  }
-  bool wants_overlay() const { return to_stdout() ? overlay : !no_overlay; }
-  bool writes_jpeg() const { return format == "jpg"; }
-  bool any_picture() const {
-    return mask || overlay || labels || indexed || sheet || confidence || !cutout.empty();
-  }
-};
-
-ResizeRule resize_rule(const Options& o, const Model& model) {
-  ResizeRule rule = o.size.rule().value_or(model.preparation.resize);
-  if (o.center_crop > 0) rule.center_crop = o.center_crop;
-  return rule;
-}
-
-SegmentOptions segment_options(const Options& o, const Model& model) {
-  return {.resize = resize_rule(o, model),
-          .at_input = o.at == "input",
-          .confidence = true,
-          .logits = !o.logits.empty(),
-          .upsampling = o.upsample == "transposed" ? Upsampling::transposed : Upsampling::bilinear,
-          .output = o.aux ? "aux" : "out",
-          .threshold = o.threshold,
-          .crf = o.crf.parameters(model.answer().crf)};
-}
-
-void check(const Options& o, std::size_t inputs) {
-  if (o.to_stdout()) {
-    const int pictures =
-        o.wants_mask() + o.overlay + (o.labels || o.indexed) + o.sheet + o.confidence + !o.cutout.empty();
-    if (inputs != 1 || pictures != 1)
-      throw UsageError{str_cat("-o -: one picture of one photo can go to standard output, not ", pictures,
-                               " of ", inputs)};
-    if (o.json == "-" || o.logits == "-") throw UsageError{"-o -: standard output is taken by the picture"};
-  }
-  if (o.json == "-" && o.logits == "-")
-    throw UsageError{"--json - and --logits - cannot both go to standard output"};
-  if (o.quality != 0 && !o.writes_jpeg()) throw UsageError{"--quality is for --format jpg"};
-  if (!o.cutout_on.empty() && o.cutout.empty()) throw UsageError{"--cutout-on: there is no --cutout"};
-  if (o.writes_jpeg() && !o.cutout.empty() && o.cutout_on.empty())
-    throw UsageError{
-        "--format jpg: JPEG has no transparency for the cut-out; give it a colour by --cutout-on"};
-  if (o.writes_jpeg() && !o.wants_overlay() && !o.sheet && o.cutout.empty())
-    throw UsageError{
-        "--format jpg: overlays, sheets and cut-outs can be JPEG, none of them is asked for; masks, labels "
-        "and "
-        "confidences are always PNG"};
-  if (!(o.style.alpha >= 0 && o.style.alpha <= 1))
-    throw UsageError{str_cat("--alpha ", o.style.alpha, ": expected 0 to 1")};
-  if (!o.logits.empty() && inputs != 1) throw UsageError{str_cat("--logits takes one input, found ", inputs)};
-  if (!o.truth.file.empty() && inputs != 1)
-    throw UsageError{str_cat("--truth takes one input, found ", inputs, "; atrous eval compares many")};
-  if (!o.truth.ignore.empty()) parse_ignore(o.truth.ignore);
-}
-
-// Options that a model of the other task has nothing for. UsageError for the first.
-void check_task(const Options& o, const Model& model) {
-  const auto refuse = [](std::initializer_list<std::pair<bool, const char*>> given, const auto&... why) {
-    for (const auto& [is_given, option] : given)
-      if (is_given) throw UsageError{str_cat(option, ": ", why...)};
-  };
-  const InstanceArguments& i = o.instances;
-  if (model.task() == Task::semantic) {
-    const char* given = i.which.given();
-    refuse({{!i.folder.empty(), "--instances"}, {given != nullptr, given}}, "the ", model.architecture,
-           " gives each pixel a class, it finds no instances");
-    return;
-  }
-  refuse({{!o.logits.empty(), "--logits"},
-          {o.at == "input", "--at input"},
-          {o.upsample != "bilinear", "--upsample"},
-          {o.center_crop > 0, "--center-crop"},
-          {o.threshold.has_value(), "--threshold"},
-          {o.crf.wanted, "--crf"},
-          {o.confidence, "--confidence"},
-          {o.aux, "--aux"}},
-         "the ", model.architecture, " finds instances, it gives no pixel a class");
-  if (model.has_masks()) return;
-  refuse({{o.mask || (o.to_stdout() && !o.overlay), "--mask"},
-          {o.labels, "--labels"},
-          {o.indexed, "--indexed"},
-          {o.sheet, "--sheet"},
-          {o.legend, "--legend"},
-          {!o.cutout.empty(), "--cutout"},
-          {!i.folder.empty(), "--instances"},
-          {!o.truth.file.empty(), "--truth"}},
-         "the ", model.architecture, " finds boxes, no masks");
-}
-
-// "#ff8000" or "255 128 0". Throws UsageError.
-Colour parse_colour(const std::string& option, const std::string& words) {
-  try {
-    return read_palette(words, option).front();
-  } catch (const Error&) {
-    throw UsageError{str_cat(option, " ", visible(words), ": expected \"R G B\" (0..255) or \"#rrggbb\"")};
-  }
-}
 
 // The logits of a batch as one tensor [n, h, w, classes].
 Tensor stack(const std::vector<Segmentation>& results) {
@@ -174,7 +42,7 @@ Tensor stack(const std::vector<Segmentation>& results) {
 
 // One input, and what came of it.
 struct Job {
-  const Options& options;
+  const SegmentArguments& options;
   const Model& model;
   Session* session;    // of a model that gives each pixel a class
   Detector* detector;  // of one that finds instances
@@ -423,7 +291,7 @@ void make_folder(const std::string& path) {
   if (error) fail(ErrorCode::io, path, ": ", error.message());
 }
 
-int run(Options& options) {
+int run(SegmentArguments& options) {
   const bool folder_given = !options.output.empty() && !options.to_stdout();
   if (!options.cutout_on.empty()) parse_colour("--cutout-on", options.cutout_on);
   const Inputs found = expand_inputs(options.inputs, folder_given ? options.output : "", options.recursive);
@@ -528,110 +396,8 @@ int run(Options& options) {
 }  // namespace
 
 Action add_segment(Verb& verb) {
-  auto o = std::make_shared<Options>();
-  verb.add_option("photos", o->inputs,
-                  str_cat("Photos (", photo_formats, "), folders, - for standard input, or .npy tensors"))
-      .type_name("PHOTO")
-      .required();
-  add_model_option(verb, o->run);
-  verb.add_option("-o,--output", o->output,
-                  "Folder for the results (default: beside each photo), or - for standard output")
-      .type_name("FOLDER");
-
-  const auto in = "What is written";
-  const Option mask =
-      verb.add_flag("--mask", o->mask, "NAME.mask.png, the classes' colours (default)").group(in);
-  const Option overlay =
-      verb.add_flag("--overlay", o->overlay, "NAME.overlay.png, the colours over the photo (default)")
-          .group(in);
-  verb.add_flag("--no-mask", o->no_mask, "Do not write the mask").excludes(mask).group(in);
-  verb.add_flag("--no-overlay", o->no_overlay, "Do not write the overlay").excludes(overlay).group(in);
-  verb.add_flag("--labels", o->labels, "NAME.labels.png, 8-bit class indices").group(in);
-  verb.add_flag("--indexed", o->indexed,
-                "NAME.labels.png as an indexed PNG in the classes' colours, as VOC's are")
-      .group(in);
-  verb.add_flag("--sheet", o->sheet, "NAME.sheet.png, photo, mask and overlay side by side, with a legend")
-      .group(in);
-  verb.add_flag("--legend", o->legend, "A legend below the overlay").group(in);
-  verb.add_flag("--confidence", o->confidence, "NAME.confidence.png, the label's probability, white is 1")
-      .group(in);
-  verb.add_option("--cutout", o->cutout,
-                  "NAME.cutout-CLASS.png, the photo where CLASS is, transparent elsewhere")
-      .type_name("CLASS")
-      .group(in);
-  verb.add_option("--cutout-on", o->cutout_on,
-                  "The cut-out on this colour, not transparent: #rrggbb or \"R G B\"")
-      .type_name("COLOUR")
-      .group(in);
-  verb.add_option("--format", o->format,
-                  "Overlay, sheet and cut-out as png or jpg; masks, labels and confidence are always PNG")
-      .one_of({"png", "jpg"})
-      .show_default()
-      .group(in);
-  verb.add_option(
-          "--quality", o->quality,
-          "Of --format jpg (90 unless given); up to 90 the colours have half the width and height, 4:2:0")
-      .whole_number(1, 100)
-      .group(in);
-  verb.add_option("--logits", o->logits, "The logits at the input's size, N x C x H x W, .npy or -")
-      .type_name("FILE")
-      .group(in);
-  verb.add_option("--json", o->json, "What the table says, as JSON, to a file or -")
-      .type_name("FILE")
-      .group(in);
-  verb.add_flag("-q,--quiet", o->quiet, "No table").group(in);
-
-  const auto compared = "Compared with the truth";
-  verb.add_option(
-          "--truth", o->truth.file,
-          "The photo's true labels, a PNG, BMP or PNM of class indices or colours, or .npy: IoU is printed")
-      .type_name("FILE")
-      .group(compared);
-  verb.add_option("--ignore", o->truth.ignore, "The label that is void there, or none (default: 255)")
-      .type_name("LABEL")
-      .group(compared);
-  add_label_palette_option(verb, o->truth.label_palette, compared);
-
-  const auto how = "The photo on its way in";
-  add_size_options(verb, o->size, how);
-  verb.add_option("--center-crop", o->center_crop, "Then this square of the middle")
-      .whole_number(1, 16384)
-      .group(how);
-  add_normalise_options(verb, o->normalise, how);
-  verb.add_flag("--no-exif", o->no_exif, "Ignore the EXIF orientation").group(how);
-  verb.add_flag("-r,--recursive", o->recursive, "Of folders, the pictures in their folders too, however deep")
-      .group(how);
-  verb.add_flag("--skip-broken", o->skip_broken,
-                "Of several photos, those that cannot be read or segmented are named and left out, with exit "
-                "status 0; but 1 where the network's values overflow, which no photo is to blame for")
-      .group(how);
-
-  const auto result = "The result";
-  verb.add_option("--at", o->at, "Label map at the photo's size or the network's input size")
-      .one_of({"photo", "input"})
-      .show_default()
-      .group(result);
-  verb.add_option("--upsample", o->upsample,
-                  "How logits grow: bilinear (torchvision's) or transposed (FCN's)")
-      .one_of({"bilinear", "transposed"})
-      .show_default()
-      .group(result);
-  add_threshold_option(verb, o->threshold, result);
-  add_crf_options(verb, o->crf, result);
-  add_instance_options(verb, o->instances, "Of a model that finds instances");
-  verb.add_flag("--aux", o->aux, "The auxiliary head's answer").group(result);
-  verb.add_option("--palette", o->palette, "Colours: voc, hub, or a file with one colour a line")
-      .type_name("FILE")
-      .group(result);
-  verb.add_option("--classes", o->classes, std::string(classes_help)).type_name("FILE").group(result);
-  verb.add_option("--alpha", o->style.alpha, "How strong the overlay's colours are")
-      .show_default()
-      .group(result);
-  verb.add_flag("--no-contours", o->no_contours, "No outlines on the overlay").group(result);
-  verb.add_flag("--background", o->tint_background, "Tint the background too").group(result);
-
-  add_device_options(verb, o->run);
-  add_run_options(verb, o->run);
+  auto o = std::make_shared<SegmentArguments>();
+  add_segment_options(verb, *o);
   verb.footer(
       "Examples:\n"
       "  atrous segment dog.jpg -m deeplabv3_resnet101\n"

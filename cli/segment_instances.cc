@@ -74,11 +74,7 @@ Image instance_overlay(const Image& photo, const Instances& instances, const Mod
   if (model.has_masks()) {
     LabelMap map{photo.width, photo.height, {}};
     map.labels.resize(static_cast<std::size_t>(photo.width) * static_cast<std::size_t>(photo.height));
-    for (std::size_t i = instances.found.size(); i-- > 0;) {
-      const std::vector<std::uint8_t> mask = pasted_mask(instances, i);
-      for (std::size_t p = 0; p < mask.size(); ++p)
-        if (mask[p]) map.labels[p] = colour_index(i);
-    }
+    for (std::size_t i = instances.found.size(); i-- > 0;) paint_instance(instances, i, colour_index(i), map);
     OverlayOptions own = style;
     own.background = 0;
     out = overlay(photo, map, colours, own);
@@ -127,13 +123,9 @@ std::vector<JsonText> instances_json(const Instances& instances, const Model& mo
                                    {"category", class_name(one, model)},
                                    {"file", input.path}});
     if (model.has_masks()) {
-      const auto pixels =
-          static_cast<std::uint32_t>(instances.width) * static_cast<std::uint32_t>(instances.height);
-      const auto runs =
-          coco_runs(coco_spans(pasted_mask(instances, i), instances.width, instances.height), pixels);
       add_member(record, "segmentation",
                  json_object({{"size", json_list(std::array{instances.height, instances.width})},
-                              {"counts", encode_coco_runs(runs)}}));
+                              {"counts", encode_coco_runs(pasted_runs(instances, i))}}));
     }
     all.push_back(std::move(record));
   }
