@@ -1,6 +1,6 @@
 // Faster R-CNN and Mask R-CNN, as torchvision builds them: a ResNet, a feature pyramid, a region proposal
 // network, and heads for the regions. torchvision/models/detection, 0.14.
-#include <algorithm>
+#include <array>
 #include <memory>
 #include <utility>
 

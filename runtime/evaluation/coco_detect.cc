@@ -43,20 +43,8 @@ std::optional<std::int64_t> category_of_id(const CocoAnnotations& all, std::size
 
 // ---- masks
 
-// Down the columns of the part of the picture that the pasted mask touches.
-std::vector<std::uint32_t> pasted_runs(const Instances& instances, std::size_t index) {
-  const PastedPart part = pasted_part(instances, index);
-  std::vector<CocoSpan> spans;
-  for (std::int64_t x = 0; x < part.size.w; ++x)
-    for (std::int64_t y = 0; y < part.size.h; ++y) {
-      if (!(part.probability[static_cast<std::size_t>(y * part.size.w + x)] > 0.5F)) continue;
-      const auto pixel = static_cast<std::uint32_t>((x + part.left) * instances.height + y + part.top);
-      if (spans.empty() || spans.back().end != pixel) spans.push_back({pixel, pixel});
-      ++spans.back().end;
-    }
-  return coco_runs(
-      spans, static_cast<std::uint32_t>(instances.width) * static_cast<std::uint32_t>(instances.height));
-}
+// The least float above a half: torchvision's references take what is above it.
+constexpr float above_half = 0x1.000002p-1F;
 
 // ---- the run
 
@@ -214,7 +202,7 @@ std::vector<CocoDetection> coco_detections(const Instances& instances, const Coc
     CocoDetection d{image, *classes.category[label], instance.score,
                     CocoBox{box.x1, box.y1, box.x2 - box.x1, box.y2 - box.y1}};
     if (!instance.mask.empty())
-      d.mask = CocoMask{{}, pasted_runs(instances, i), instances.width, instances.height};
+      d.mask = CocoMask{{}, pasted_runs(instances, i, above_half), instances.width, instances.height};
     detections.push_back(std::move(d));
   }
   return detections;

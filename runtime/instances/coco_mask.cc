@@ -4,7 +4,6 @@
 #include <cmath>
 #include <utility>
 
-#include "layers/base/checked.h"
 #include "layers/base/error.h"
 
 namespace atrous {
@@ -163,24 +162,6 @@ std::vector<CocoSpan> coco_spans(const CocoMask& mask, int width, int height, Co
     add_coco_runs(spans, mask.runs, width, height);
   }
   merge_coco_spans(spans);
-  return spans;
-}
-
-std::vector<CocoSpan> coco_spans(std::span<const std::uint8_t> mask, int width, int height) {
-  if (width < 0 || height < 0 || std::ssize(mask) != checked_product({height, width}, "mask"))
-    fail(ErrorCode::invalid_argument, "mask: ", width, "x", height, ", but ", mask.size(), " values");
-  std::vector<CocoSpan> spans;
-  std::uint32_t number = 0;
-  for (int x = 0; x < width; ++x)
-    for (int y = 0; y < height; ++y, ++number) {
-      if (mask[static_cast<std::size_t>(y) * static_cast<std::size_t>(width) + static_cast<std::size_t>(x)] ==
-          0)
-        continue;
-      if (!spans.empty() && spans.back().end == number)
-        ++spans.back().end;
-      else
-        spans.push_back({number, number + 1});
-    }
   return spans;
 }
 

@@ -62,10 +62,6 @@ struct CocoMask {
 // The mask in a picture of this size, merged. Error(malformed) for runs of another size.
 std::vector<CocoSpan> coco_spans(const CocoMask&, int width, int height, CocoWork&);
 
-// The pixels of a mask of width * height values, row by row, that are not 0: merged. Error(invalid_argument)
-// for another number of values.
-std::vector<CocoSpan> coco_spans(std::span<const std::uint8_t> mask, int width, int height);
-
 // How many pixels merged spans have, and two of them have in common.
 std::uint64_t coco_area(std::span<const CocoSpan> spans);
 std::uint64_t coco_intersection(std::span<const CocoSpan> a, std::span<const CocoSpan> b);

@@ -10,6 +10,7 @@
 #include "layers/ops/resize.h"
 #include "runtime/engine/stopwatch.h"
 #include "runtime/image/preprocess.h"
+#include "runtime/instances/coco_mask.h"
 
 namespace atrous {
 
@@ -64,6 +65,12 @@ Tensor copy_of(ConstView view) {
   for (std::int64_t p = 0; p < view.shape.pixels(); ++p)
     std::copy_n(view.data + p * view.pitch, view.shape.c, out.data() + p * view.shape.c);
   return out;
+}
+
+LabelMap empty_map(const Instances& instances) {
+  LabelMap map{instances.width, instances.height, {}};
+  map.labels.resize(static_cast<std::size_t>(checked_product({map.width, map.height}, "label map")));
+  return map;
 }
 
 }  // namespace
@@ -344,29 +351,51 @@ PastedPart pasted_part(const Instances& instances, std::size_t index) try {
   rethrow_as_error();
 }
 
-std::vector<std::uint8_t> pasted_mask(const Instances& instances, std::size_t index, float threshold) try {
+void paint_instance(const Instances& instances, std::size_t index, std::uint8_t value, LabelMap& map,
+                    float threshold) try {
+  check(map, "label map");
+  if (map.width != instances.width || map.height != instances.height)
+    fail(ErrorCode::invalid_argument, "instances of ", instances.width, "x", instances.height,
+         ", but a label map of ", map.width, "x", map.height);
   const PastedPart part = pasted_part(instances, index);
-  std::vector<std::uint8_t> mask(
-      static_cast<std::size_t>(checked_product({instances.height, instances.width}, "mask")));
   const float* probability = part.probability.data();
   for (std::int64_t y = 0; y < part.size.h; ++y) {
-    std::uint8_t* to = mask.data() + (part.top + y) * instances.width + part.left;
-    for (std::int64_t x = 0; x < part.size.w; ++x) *to++ = *probability++ >= threshold;
+    std::uint8_t* row = map.row(static_cast<int>(part.top + y)) + part.left;
+    for (std::int64_t x = 0; x < part.size.w; ++x)
+      if (*probability++ >= threshold) row[x] = value;
   }
-  return mask;
+} catch (...) {
+  rethrow_as_error();
+}
+
+std::vector<std::uint8_t> pasted_mask(const Instances& instances, std::size_t index, float threshold) try {
+  LabelMap map = empty_map(instances);
+  paint_instance(instances, index, 1, map, threshold);
+  return std::move(map.labels);
+} catch (...) {
+  rethrow_as_error();
+}
+
+std::vector<std::uint32_t> pasted_runs(const Instances& instances, std::size_t index, float threshold) try {
+  const PastedPart part = pasted_part(instances, index);
+  std::vector<CocoSpan> spans;  // down the columns of the part
+  for (std::int64_t x = 0; x < part.size.w; ++x)
+    for (std::int64_t y = 0; y < part.size.h; ++y) {
+      if (!(part.probability[static_cast<std::size_t>(y * part.size.w + x)] >= threshold)) continue;
+      const auto pixel = static_cast<std::uint32_t>((x + part.left) * instances.height + y + part.top);
+      if (spans.empty() || spans.back().end != pixel) spans.push_back({pixel, pixel});
+      ++spans.back().end;
+    }
+  return coco_runs(
+      spans, static_cast<std::uint32_t>(instances.width) * static_cast<std::uint32_t>(instances.height));
 } catch (...) {
   rethrow_as_error();
 }
 
 LabelMap painted_labels(const Instances& instances, float threshold) try {
-  LabelMap map{instances.width, instances.height, {}};
-  map.labels.resize(static_cast<std::size_t>(checked_product({map.width, map.height}, "label map")));
-  for (std::size_t i = instances.found.size(); i-- > 0;) {
-    const std::vector<std::uint8_t> mask = pasted_mask(instances, i, threshold);
-    const auto label = static_cast<std::uint8_t>(instances.found[i].label);
-    for (std::size_t p = 0; p < mask.size(); ++p)
-      if (mask[p]) map.labels[p] = label;
-  }
+  LabelMap map = empty_map(instances);
+  for (std::size_t i = instances.found.size(); i-- > 0;)
+    paint_instance(instances, i, static_cast<std::uint8_t>(instances.found[i].label), map, threshold);
   return map;
 } catch (...) {
   rethrow_as_error();

@@ -118,9 +118,17 @@ struct PastedPart {
 };
 PastedPart pasted_part(const Instances&, std::size_t index);
 
-// The instance's mask in the photo, 0 and 1: where its probability is at least `threshold`; torchvision's
-// documentation takes 0.5. width * height, row by row. Error(invalid_argument) as pasted_part().
+// Where the instance's probability is at least `threshold`, which is above 0, `value` is written into the map
+// of the photo's size. torchvision's documentation takes 0.5. Error(invalid_argument) as pasted_part() and
+// for a map of another size.
+void paint_instance(const Instances&, std::size_t index, std::uint8_t value, LabelMap&,
+                    float threshold = 0.5F);
+
+// The same of an empty map, 1 where the instance is: width * height, row by row.
 std::vector<std::uint8_t> pasted_mask(const Instances&, std::size_t index, float threshold = 0.5F);
+
+// The same as COCO's run lengths (coco_mask.h).
+std::vector<std::uint32_t> pasted_runs(const Instances&, std::size_t index, float threshold = 0.5F);
 
 // The classes of the instances, painted from the lowest score to the highest; 0 elsewhere.
 LabelMap painted_labels(const Instances&, float threshold = 0.5F);

@@ -315,13 +315,4 @@ TEST_CASE("coco-voc: polygons and masks are drawn as another program draws them"
   }
 }
 
-TEST_CASE("a mask's spans run down its columns") {
-  // Rows: 0 1 1 / 1 1 0, so that pixels 1, 2, 3 and 4 are set, column by column.
-  const std::vector<std::uint8_t> mask{0, 1, 1, 1, 1, 0};
-  CHECK(coco_spans(mask, 3, 2) == std::vector<CocoSpan>{{1, 5}});
-  CHECK(coco_spans(std::vector<std::uint8_t>{1, 0, 0, 255}, 2, 2) == std::vector<CocoSpan>{{0, 1}, {3, 4}});
-  CHECK(coco_spans(std::vector<std::uint8_t>(4), 2, 2).empty());
-  CHECK_THROWS_AS(coco_spans(mask, 2, 2), Error);
-}
-
 }  // namespace atrous::dataset_coco_test
