@@ -66,7 +66,12 @@ ModelOptions RunOptions::model_options(bool aux) const {
       .aux = aux, .hyper = parse_arch(arch), .force = force, .threads = threads, .weights = weights};
   if (!isa.empty()) options.isa = isa_from_name(isa);
   if (fp16 && tf32) throw UsageError{"--fp16 and --tf32 exclude each other"};
+  if (!precision.empty() && (fp16 || tf32))
+    throw UsageError{str_cat("--precision and ", fp16 ? "--fp16" : "--tf32", " exclude each other")};
   if (on_cpu()) {
+    if (precision == "tf32" || precision == "fp16")
+      throw UsageError{str_cat("the processor computes in fp32 or bf16, not in ", precision)};
+    if (precision == "bf16") options.precision = Precision::bf16;
     const char* unfit = fp16 ? "--fp16" : tf32 ? "--tf32" : search ? "--search" : nullptr;
     if (unfit)
       throw UsageError{str_cat(unfit, " is for devices other than the processor: give --device cuda")};
@@ -81,9 +86,12 @@ ModelOptions RunOptions::model_options(bool aux) const {
     std::filesystem::create_directories(cache_folder(), error);
     if (error) fail(ErrorCode::io, cache_folder(), ": ", error.message());
   }
-  const Precision precision = fp16 ? Precision::fp16 : tf32 ? Precision::tf32 : Precision::fp32;
+  if (precision == "bf16") throw UsageError{str_cat("bf16 is for the processor, not for ", device)};
+  const Precision numbers = fp16 || precision == "fp16"   ? Precision::fp16
+                            : tf32 || precision == "tf32" ? Precision::tf32
+                                                          : Precision::fp32;
   options.device = open_device(
-      device, {.precision = precision, .force = force, .search = search, .search_file = search_file});
+      device, {.precision = numbers, .force = force, .search = search, .search_file = search_file});
 #endif
   return options;
 }
@@ -237,6 +245,21 @@ void add_run_options(Verb& verb, RunOptions& options) {
   for (std::string_view name : device_implementations())
     if (std::ranges::find(implementations, name) == implementations.end()) implementations.emplace_back(name);
   verb.add_option("--isa", options.isa, "Instruction set, instead of the best this machine has").one_of(isas);
+  verb.add_option(
+          "--precision", options.precision,
+          "fp32, or bf16: weights and activations in bfloat16, less exact, quicker where the processor "
+          "multiplies them"
+#if ATROUS_HAS_CUDA
+          "; on cuda fp32, tf32 or fp16"
+#endif
+          )
+      .one_of({
+        "fp32", "bf16"
+#if ATROUS_HAS_CUDA
+            ,
+            "tf32", "fp16"
+#endif
+      });
   verb.add_option("--force", options.force, "Prefer one implementation of the layers")
       .one_of(implementations);
   verb.add_option("--memory-limit", options.memory_limit,

@@ -51,7 +51,7 @@ Action add_completion(Verb&);
 struct RunOptions {
   std::string model = "default";  // as open_model (cli/model_argument.h) takes it
   int threads = 0;
-  std::string isa, force;
+  std::string isa, force, precision;
   std::string weights;       // a prefix, where the model's file holds several networks
   std::string arch;          // as parse_arch takes it
   std::string memory_limit;  // as parse_bytes takes it; empty: the memory there is

@@ -21,6 +21,10 @@ std::int64_t checked_elements(const Shape& s) try {
   rethrow_as_error();
 }
 
+void fail_other_dtype(DType expected, DType found) {
+  fail(ErrorCode::invalid_argument, "a view of ", name_of(expected), " on elements of ", name_of(found));
+}
+
 void check(ConstView v, std::string_view what) try {
   const Shape& s = v.shape;
   for (std::int64_t d : {s.n, s.h, s.w, s.c})

@@ -1,4 +1,5 @@
-// Tensors: fp32, four dimensions, channels last (NHWC), with a pitch between pixels.
+// Tensors: four dimensions, channels last (NHWC), with a pitch between pixels; fp32, but for the maps inside
+// a network (AnyView).
 //
 //   element (n, y, x, c)  =  data[((n * h + y) * w + x) * pitch + c]
 //
@@ -12,6 +13,9 @@
 #include <ostream>
 #include <span>
 #include <string_view>
+#include <type_traits>
+
+#include "layers/base/dtype.h"
 
 namespace atrous {
 
@@ -27,7 +31,7 @@ std::ostream& operator<<(std::ostream&, const Shape&);  // "[n, h, w, c]"
 // Returns the number of elements.
 std::int64_t checked_elements(const Shape&);
 
-// A borrowed tensor: T is float or const float.
+// A borrowed tensor of elements T.
 template <class T>
 struct BasicView {
   T* data = nullptr;
@@ -43,6 +47,51 @@ struct BasicView {
 };
 using View = BasicView<float>;
 using ConstView = BasicView<const float>;
+
+// Throws Error(invalid_argument) that names both types.
+[[noreturn]] void fail_other_dtype(DType expected, DType found);
+
+// A borrowed tensor whose element type is known at run time: a map inside a network. Byte is std::byte or
+// const std::byte. On a device its memory is the device's (layers/graph/device.h).
+template <class Byte>
+struct BasicAnyView {
+  template <class T>
+  using Element = std::conditional_t<std::is_const_v<Byte>, const T, T>;
+
+  Byte* data = nullptr;
+  Shape shape;
+  std::int64_t pitch = 0;  // elements from one pixel to the next
+  DType dtype = DType::f32;
+
+  // Error(invalid_argument) where the elements are of another type.
+  template <class T>
+  BasicView<Element<T>> as() const {
+    if (dtype != dtype_of<T>) fail_other_dtype(dtype_of<T>, dtype);
+    return {reinterpret_cast<Element<T>*>(data), shape, pitch};
+  }
+  operator BasicView<Element<float>>() const { return as<float>(); }
+
+  // The address of an element, of whatever type.
+  Byte* at(std::int64_t n, std::int64_t y, std::int64_t x, std::int64_t c) const {
+    const std::int64_t element = ((n * shape.h + y) * shape.w + x) * pitch + c;
+    return data + element * static_cast<std::int64_t>(size_of(dtype));
+  }
+  operator BasicView<const float>() const requires(!std::is_const_v<Byte>) { return as<float>(); }
+  operator BasicAnyView<const std::byte>() const requires(!std::is_const_v<Byte>) {
+    return {data, shape, pitch, dtype};
+  }
+};
+using AnyView = BasicAnyView<std::byte>;
+using ConstAnyView = BasicAnyView<const std::byte>;
+
+template <class T>
+AnyView any_view(const BasicView<T>& v) requires(!std::is_const_v<T>) {
+  return {reinterpret_cast<std::byte*>(v.data), v.shape, v.pitch, dtype_of<T>};
+}
+template <class T>
+ConstAnyView any_view(const BasicView<const T>& v) {
+  return {reinterpret_cast<const std::byte*>(v.data), v.shape, v.pitch, dtype_of<T>};
+}
 
 // Error(invalid_argument), naming `what` and both numbers, for a view without memory, of a dimension below 1,
 // or whose pitch is less than its channels; Error(limit) where its bytes overflow. Every function that takes

@@ -5,6 +5,7 @@
 #include "layers/cpu/conv/conv2d_depthwise.h"
 #include "layers/cpu/conv/conv2d_few_channels.h"
 #include "layers/cpu/conv/conv2d_implicit_gemm.h"
+#include "layers/cpu/conv/conv2d_implicit_gemm_bf16.h"
 #include "layers/cpu/conv/conv2d_pointwise.h"
 #include "layers/cpu/conv/conv2d_winograd.h"
 #include "layers/cpu/conv/conv_transpose2d_columns.h"
@@ -16,6 +17,7 @@
 #include "layers/cpu/maps/encoding_channelwise.h"
 #include "layers/cpu/maps/group_norm_channelwise.h"
 #include "layers/cpu/maps/position_attention_blocked.h"
+#include "layers/cpu/widened_kernel.h"
 #include "layers/graph/implementation.h"
 
 namespace atrous {
@@ -28,7 +30,10 @@ class ReferenceKernel final : public Kernel {
   explicit ReferenceKernel(const Layer& layer) : layer_(layer) {}
   std::string_view name() const override { return "reference"; }
   std::size_t packed_bytes() const override { return weight_bytes(layer_); }
-  void run(const KernelCall& call) const override { run_reference(layer_, call.inputs, call.output); }
+  void run(const KernelCall& call) const override {
+    const std::vector<ConstView> inputs(call.inputs.begin(), call.inputs.end());
+    run_reference(layer_, inputs, call.output);
+  }
 
  private:
   Layer layer_;
@@ -45,8 +50,9 @@ class KernelContext {
   const L& as() const {
     return std::get<L>(layer);
   }
-  const std::shared_ptr<const PackedConv2d>& packed() {
-    if (!packed_) packed_ = std::make_shared<const PackedConv2d>(as<Conv2d>(), options.isa, options.threads);
+  const std::shared_ptr<const PackedConv2d>& packed(DType dtype = DType::f32) {
+    if (!packed_)
+      packed_ = std::make_shared<const PackedConv2d>(as<Conv2d>(), options.isa, options.threads, dtype);
     return packed_;
   }
 
@@ -87,6 +93,22 @@ constexpr CpuImplementation conv2d_list[] = {
      Rounding::close},
     {"implicit_gemm", [](KernelContext& c) { return make_conv2d_implicit_gemm(c.packed()); }},
     reference,
+};
+
+// With the input in bfloat16, and its weights. The output may be in fp32.
+constexpr CpuImplementation conv2d_bf16_list[] = {
+    {"winograd_6x6", [](KernelContext& c) { return make_conv2d_winograd(c.packed(DType::bf16), 6); }, false,
+     Rounding::any},
+    {"winograd_4x4", [](KernelContext& c) { return make_conv2d_winograd(c.packed(DType::bf16), 4); }, false,
+     Rounding::close},
+    {"winograd_3x3", [](KernelContext& c) { return make_conv2d_winograd(c.packed(DType::bf16), 3); }, false,
+     Rounding::close},
+    {"winograd_2x2", [](KernelContext& c) { return make_conv2d_winograd(c.packed(DType::bf16), 2); }, false,
+     Rounding::close},
+    {"implicit_gemm",
+     [](KernelContext& c) {
+       return make_conv2d_implicit_gemm_bf16(c.packed(DType::bf16), c.options.bf16_dot);
+     }},
 };
 
 constexpr CpuImplementation conv_transpose2d_list[] = {
@@ -234,11 +256,42 @@ std::span<const CpuImplementation> implementations(const Layer& layer) {
   return std::visit([](const auto& l) { return list_for(l); }, layer);
 }
 
+// Whether the layer's kernels, all but the reference, take maps of these types as they are.
+bool takes_any_type(const Layer& layer, const MapTypes& types) {
+  if (std::holds_alternative<AdaptiveAvgPool2d>(layer)) return types.output == DType::f32;
+  if (std::holds_alternative<Resize>(layer))
+    return types.inputs[0] == types.output;  // the other's size counts
+  const bool known = std::holds_alternative<Concat>(layer) || std::holds_alternative<Crop>(layer) ||
+                     std::holds_alternative<MaxPool2d>(layer);
+  return known && std::ranges::all_of(types.inputs, [&](DType t) { return t == types.output; });
+}
+
 }  // namespace
 
 std::vector<std::unique_ptr<Kernel>> make_cpu_kernels(const Node& node, const CpuOptions& options) {
   KernelContext context(node.layer, options);
   return make_listed_kernels(node.layer, implementations(node.layer), options.force, context);
+}
+
+std::vector<std::unique_ptr<Kernel>> make_cpu_kernels(const Node& node, const CpuOptions& options,
+                                                      const MapTypes& types) {
+  const bool all_floats = types.output == DType::f32 &&
+                          std::ranges::all_of(types.inputs, [](DType t) { return t == DType::f32; });
+  if (all_floats) return make_cpu_kernels(node, options);
+  KernelContext context(node.layer, options);
+  if (const auto* conv = std::get_if<Conv2d>(&node.layer);
+      conv && conv->groups == 1 && conv->in_channels() % 2 == 0 && types.inputs[0] == DType::bf16) {
+    const std::span<const CpuImplementation> list = conv2d_bf16_list;
+    const bool listed =
+        std::ranges::any_of(list, [&](const CpuImplementation& i) { return i.name == options.force; });
+    if (options.force.empty() || listed) return make_listed_kernels(node.layer, list, options.force, context);
+  }
+  const bool any_type = takes_any_type(node.layer, types);
+  auto kernels = make_listed_kernels(node.layer, implementations(node.layer), options.force, context);
+  for (auto& kernel : kernels)
+    if (!any_type || kernel->name() == reference.name)
+      kernel = make_widened(std::move(kernel), types.inputs, types.output, options.isa);
+  return kernels;
 }
 
 std::vector<std::string_view> cpu_implementations(const Layer& layer) {

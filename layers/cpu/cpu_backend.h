@@ -11,6 +11,7 @@
 #include "layers/cpu/isa.h"
 #include "layers/graph/graph.h"
 #include "layers/graph/kernel.h"
+#include "layers/graph/precision.h"
 
 namespace atrous {
 
@@ -19,9 +20,21 @@ struct CpuOptions {
   std::string force = {};      // an implementation's name: the only one for every layer that it accepts
   int threads = 1;             // for packing weights
   bool device_layers = false;  // of a network to be compared with one on a device: optimise_for_device()
+  bool bf16_dot = true;        // whether to use the processor's instruction for bfloat16, where it has one
+  Precision precision = Precision::fp32;  // or bf16: which maps are in bfloat16 then, choose_dtypes() decides
+};
+
+// The element types of a node's maps, each f32 or bf16.
+struct MapTypes {
+  std::vector<DType> inputs;
+  DType output = DType::f32;
+  bool operator==(const MapTypes&) const = default;
 };
 
 // At least one, in the order of the list. Packs the node's weights; the node is not needed afterwards.
+std::vector<std::unique_ptr<Kernel>> make_cpu_kernels(const Node&, const CpuOptions&, const MapTypes&);
+
+// The same for maps of fp32.
 std::vector<std::unique_ptr<Kernel>> make_cpu_kernels(const Node&, const CpuOptions&);
 
 // The names of a layer's implementations, in their order: "winograd_6x6", ..., "reference".

@@ -144,10 +144,15 @@ void Context::make_current() const { check(cudaSetDevice(device), str_cat("devic
 cudaStream_t stream_of(const KernelCall& call) { return static_cast<Queue&>(*call.queue).stream(); }
 cudnnHandle_t cudnn_of(const KernelCall& call) { return static_cast<Queue&>(*call.queue).cudnn(); }
 
-Map map_of(const ConstView& view, const Context& context) {
+Map map_of(const ConstAnyView& view) {
   const auto narrow = [](std::int64_t size) { return checked_cast<int>(size, "cuda: size of a map"); };
-  return {const_cast<float*>(view.data), narrow(view.shape.n), narrow(view.shape.h), narrow(view.shape.w),
-          narrow(view.shape.c),          narrow(view.pitch),   context.half()};
+  return {const_cast<std::byte*>(view.data),
+          narrow(view.shape.n),
+          narrow(view.shape.h),
+          narrow(view.shape.w),
+          narrow(view.shape.c),
+          narrow(view.pitch),
+          view.dtype == DType::f16};
 }
 
 Map image_of(Map map, std::int64_t n) {

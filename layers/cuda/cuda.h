@@ -80,7 +80,6 @@ struct Context {
 
   Precision precision() const { return options.precision; }
   void make_current() const;  // the device is a setting of each thread
-  bool half() const { return options.precision == Precision::fp16; }
 
   // The weights of a convolution that were packed last, which its next kernels share (padded_conv2d.h).
   struct LastPacked {
@@ -108,8 +107,7 @@ struct Map {
 
   long long pixels() const { return 1LL * n * h * w; }
 };
-Map map_of(const ConstView&, const Context&);
+Map map_of(const ConstAnyView&);
 Map image_of(Map, std::int64_t n);  // image n alone
-inline Map map_of(const View& v, const Context& context) { return map_of(ConstView(v), context); }
 
 }  // namespace atrous::cuda

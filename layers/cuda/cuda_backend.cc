@@ -21,8 +21,8 @@ class MapKernel final : public Kernel {
   std::string_view name() const override { return "cuda"; }
   void run(const KernelCall& call) const override {
     std::vector<Map> in;
-    for (const ConstView& view : call.inputs) in.push_back(map_of(view, *context_));
-    run_(stream_of(call), in, map_of(call.output, *context_));
+    for (const ConstAnyView& view : call.inputs) in.push_back(map_of(view));
+    run_(stream_of(call), in, map_of(call.output));
   }
 
  private:
@@ -45,8 +45,7 @@ class BatchNormKernel final : public Kernel {
   std::size_t packed_bytes() const override { return scale_.size() + shift_.size(); }
   void run(const KernelCall& call) const override {
     batch_norm(stream_of(call), static_cast<const float*>(scale_.data()),
-               static_cast<const float*>(shift_.data()), map_of(call.inputs[0], *context_),
-               map_of(call.output, *context_));
+               static_cast<const float*>(shift_.data()), map_of(call.inputs[0]), map_of(call.output));
   }
 
  private:
@@ -81,8 +80,8 @@ class EncodingKernel final : public Kernel {
     const EncodingWeights weights{at(codeword_), at(smoothing_), at(scale_), at(shift_),
                                   static_cast<int>(codewords_)};
     auto* room = reinterpret_cast<float*>(call.workspace.data());
-    encoding(stream_of(call), weights, map_of(call.inputs[0], *context_), room,
-             room + shares(call.inputs[0].shape), map_of(call.output, *context_));
+    encoding(stream_of(call), weights, map_of(call.inputs[0]), room, room + shares(call.inputs[0].shape),
+             map_of(call.output));
   }
 
  private:
@@ -128,8 +127,7 @@ class GroupNormKernel final : public Kernel {
     group_norm(
         stream_of(call),
         {static_cast<const float*>(weight_.data()), static_cast<const float*>(bias_.data()), groups_, eps_},
-        map_of(call.inputs[0], *context_), room, room + moments(call.inputs[0].shape),
-        map_of(call.output, *context_));
+        map_of(call.inputs[0]), room, room + moments(call.inputs[0].shape), map_of(call.output));
   }
 
  private:
@@ -163,8 +161,8 @@ class PositionAttentionKernel final : public Kernel {
     room.largest = room.mixed + pixels * value.c;
     room.sums = room.largest + pixels;
     room.total = room.sums + pixels;
-    position_attention(stream_of(call), map_of(call.inputs[0], *context_), map_of(call.inputs[1], *context_),
-                       map_of(call.inputs[2], *context_), room, map_of(call.output, *context_));
+    position_attention(stream_of(call), map_of(call.inputs[0]), map_of(call.inputs[1]),
+                       map_of(call.inputs[2]), room, map_of(call.output));
   }
 
  private:
@@ -187,8 +185,8 @@ class L2NormKernel final : public Kernel {
   std::string_view name() const override { return "cuda"; }
   std::size_t packed_bytes() const override { return weight_.size(); }
   void run(const KernelCall& call) const override {
-    l2_norm(stream_of(call), static_cast<const float*>(weight_.data()), eps_,
-            map_of(call.inputs[0], *context_), map_of(call.output, *context_));
+    l2_norm(stream_of(call), static_cast<const float*>(weight_.data()), eps_, map_of(call.inputs[0]),
+            map_of(call.output));
   }
 
  private:

@@ -134,7 +134,7 @@ void* Queue::staging(std::size_t bytes) {
   return staging_.data();
 }
 
-void Queue::upload(ConstView from, View to) {
+void Queue::upload(ConstView from, AnyView to) {
   context_->make_current();
   const std::size_t bytes = static_cast<std::size_t>(from.shape.pixels() * from.shape.c) * sizeof(float);
   auto* staged = static_cast<float*>(staging(bytes));
@@ -143,11 +143,11 @@ void Queue::upload(ConstView from, View to) {
   copy_pixels(from.data, from.pitch, pinned, from.shape.c, from.shape);
   check(cudaMemcpyAsync(staged, pinned, bytes, cudaMemcpyHostToDevice, stream()), "cudaMemcpyAsync");
   check(cudaEventRecord(uploaded_.get(), stream()), "cudaEventRecord");
-  pack(stream(), staged, static_cast<int>(from.shape.c), map_of(to, *context_));
+  pack(stream(), staged, static_cast<int>(from.shape.c), map_of(to));
 }
 
 void Queue::upload_picture(std::span<const std::uint8_t> rgb, const NormaliseTable& table, std::int64_t n,
-                           View to) {
+                           AnyView to) {
   context_->make_current();
   constexpr std::size_t table_bytes = sizeof(NormaliseTable);
   if (table_.size() == 0 || table != table_values_) {
@@ -161,7 +161,7 @@ void Queue::upload_picture(std::span<const std::uint8_t> rgb, const NormaliseTab
   std::memcpy(pinned, rgb.data(), rgb.size());
   check(cudaMemcpyAsync(staged, pinned, rgb.size(), cudaMemcpyHostToDevice, stream()), "cudaMemcpyAsync");
   check(cudaEventRecord(uploaded_.get(), stream()), "cudaEventRecord");
-  normalise(stream(), staged, static_cast<const float*>(table_.data()), image_of(map_of(to, *context_), n));
+  normalise(stream(), staged, static_cast<const float*>(table_.data()), image_of(map_of(to), n));
 }
 
 const std::byte* Queue::fetch(const void* staged, std::size_t bytes) {
@@ -171,16 +171,16 @@ const std::byte* Queue::fetch(const void* staged, std::size_t bytes) {
   return pinned;
 }
 
-void Queue::download(ConstView from, View to) {
+void Queue::download(ConstAnyView from, View to) {
   context_->make_current();
   const std::size_t bytes = static_cast<std::size_t>(from.shape.pixels() * from.shape.c) * sizeof(float);
   auto* staged = static_cast<float*>(staging(bytes));
-  unpack(stream(), map_of(from, *context_), staged);
+  unpack(stream(), map_of(from), staged);
   const auto* pinned = reinterpret_cast<const float*>(fetch(staged, bytes));
   copy_pixels(pinned, from.shape.c, to.data, to.pitch, from.shape);
 }
 
-bool Queue::label(ConstView logits, std::int64_t n, const Growth& growth, std::int64_t height,
+bool Queue::label(ConstAnyView logits, std::int64_t n, const Growth& growth, std::int64_t height,
                   std::int64_t width, std::span<std::uint8_t> labels, std::span<float> confidence,
                   float threshold) {
   context_->make_current();
@@ -191,9 +191,8 @@ bool Queue::label(ConstView logits, std::int64_t n, const Growth& growth, std::i
   auto* staged = static_cast<std::byte*>(staging(bytes));
   auto* staged_labels = reinterpret_cast<std::uint8_t*>(staged + labels_at);
   check(cudaMemsetAsync(staged + flag_at, 0, sizeof(std::uint32_t), stream()), "cudaMemsetAsync");
-  find_not_finite(stream(), image_of(map_of(logits, *context_), n),
-                  reinterpret_cast<std::uint32_t*>(staged + flag_at));
-  upsample_argmax(stream(), image_of(map_of(logits, *context_), n), growth,
+  find_not_finite(stream(), image_of(map_of(logits), n), reinterpret_cast<std::uint32_t*>(staged + flag_at));
+  upsample_argmax(stream(), image_of(map_of(logits), n), growth,
                   checked_cast<int>(height, "label map: height"),
                   checked_cast<int>(width, "label map: width"), threshold, staged_labels,
                   confidence.empty() ? nullptr : reinterpret_cast<float*>(staged));

@@ -59,11 +59,11 @@ class Queue final : public DeviceQueue {
   void run(std::uint64_t key, const std::function<void()>& enqueue) override;
   void forget(std::uint64_t key) override;
   double time(const std::function<void()>& enqueue) override;
-  void upload(ConstView from, View to) override;
+  void upload(ConstView from, AnyView to) override;
   void upload_picture(std::span<const std::uint8_t> rgb, const NormaliseTable&, std::int64_t n,
-                      View to) override;
-  void download(ConstView from, View to) override;
-  bool label(ConstView logits, std::int64_t n, const Growth&, std::int64_t height, std::int64_t width,
+                      AnyView to) override;
+  void download(ConstAnyView from, View to) override;
+  bool label(ConstAnyView logits, std::int64_t n, const Growth&, std::int64_t height, std::int64_t width,
              std::span<std::uint8_t> labels, std::span<float> confidence, float threshold) override;
   void wait() override;
 

@@ -6,9 +6,8 @@
 // On a device a tensor lies as everywhere, channels last, but in the device's memory, in the precision's
 // type, and every pixel begins at a multiple of 16 bytes: its pitch is the channels rounded up to 4 floats or
 // 8 halves. What lies between the last channel and the next pixel is a number, neither infinite nor a NaN,
-// and every kernel leaves it so: convolutions read it with weights of zero. Views of such tensors (tensor.h)
-// count pitches in elements of that type; their pointers are addresses for the device's kernels alone,
-// and pixel() and at() do not hold there.
+// and every kernel leaves it so: convolutions read it with weights of zero. The pointers of such views are
+// addresses for the device's kernels alone.
 #pragma once
 
 #include <array>
@@ -22,16 +21,9 @@
 
 #include "layers/graph/graph.h"
 #include "layers/graph/kernel.h"
+#include "layers/graph/precision.h"
 
 namespace atrous {
-
-// How a device multiplies. Everything accumulates in fp32.
-enum class Precision {
-  fp32,  // fp32 throughout
-  tf32,  // fp32 in memory; the factors of a convolution are rounded to 10 bits of mantissa
-  fp16,  // weights and activations in half precision
-};
-std::string_view name_of(Precision);  // "fp32", ...
 
 // The names of the implementations that devices have, for messages and completion.
 std::span<const std::string_view> device_implementations();
@@ -63,7 +55,6 @@ class Device : public std::enable_shared_from_this<Device> {
   virtual std::unique_ptr<DeviceQueue> make_queue() = 0;
 };
 
-std::size_t element_bytes(Precision);                         // of activations
 std::int64_t device_pitch(std::int64_t channels, Precision);  // as said above
 std::size_t device_bytes(const Shape&, Precision);            // Error(limit) on overflow
 
@@ -87,21 +78,22 @@ class DeviceQueue {
   virtual double time(const std::function<void()>& enqueue) = 0;
 
   // fp32 in this process's memory -> the precision's type on the device.
-  virtual void upload(ConstView from, View to) = 0;
+  virtual void upload(ConstView from, AnyView to) = 0;
 
   // 8-bit RGB, height * width * 3 -> image n of `to`, table[c][value] for every sample: normalised on the
   // device, so that a picture crosses the bus as bytes.
   using NormaliseTable = std::array<std::array<float, 256>, 3>;
   virtual void upload_picture(std::span<const std::uint8_t> rgb, const NormaliseTable& table, std::int64_t n,
-                              View to) = 0;
+                              AnyView to) = 0;
 
   // The way back. Waits.
-  virtual void download(ConstView from, View to) = 0;
+  virtual void download(ConstAnyView from, View to) = 0;
 
   // As upsample_argmax (cpu/maps/upsample_argmax.h), of image n of logits on the device. Returns whether
   // these are finite, all of them; if not, the labels mean nothing. Waits.
-  virtual bool label(ConstView logits, std::int64_t n, const Growth&, std::int64_t height, std::int64_t width,
-                     std::span<std::uint8_t> labels, std::span<float> confidence, float threshold) = 0;
+  virtual bool label(ConstAnyView logits, std::int64_t n, const Growth&, std::int64_t height,
+                     std::int64_t width, std::span<std::uint8_t> labels, std::span<float> confidence,
+                     float threshold) = 0;
 
   virtual void wait() = 0;
 };

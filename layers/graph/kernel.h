@@ -13,11 +13,15 @@ namespace atrous {
 class DeviceQueue;  // device.h
 
 struct KernelCall {
-  std::span<const ConstView> inputs;
-  View output;  // overlaps no input but an ungrouped convolution's residual, a concatenation's laid inputs
+  std::span<const ConstAnyView> inputs;
+  AnyView output;  // overlaps no input but an ungrouped convolution's residual, a concatenation's laid inputs
   std::span<std::byte> workspace;  // aligned to 64 bytes, contents arbitrary
   int threads = 1;
   DeviceQueue* queue = nullptr;  // where a device's kernel puts its work; null for the processor's
+
+  // For kernels of fp32: Error(invalid_argument) where a map is of another type.
+  ConstView in(std::size_t i) const { return inputs[i]; }
+  View out() const { return output; }
 };
 
 // Immutable once made: any number of threads may run it at once, each with its own views and workspace.

@@ -7,52 +7,6 @@
 
 namespace atrous {
 
-std::size_t size_of(DType type) {
-  switch (type) {
-    case DType::boolean:
-    case DType::u8:
-    case DType::i8:
-      return 1;
-    case DType::i16:
-    case DType::f16:
-    case DType::bf16:
-      return 2;
-    case DType::i32:
-    case DType::f32:
-      return 4;
-    case DType::i64:
-    case DType::f64:
-      return 8;
-  }
-  return 0;
-}
-
-std::string_view name_of(DType type) {
-  switch (type) {
-    case DType::boolean:
-      return "BOOL";
-    case DType::u8:
-      return "U8";
-    case DType::i8:
-      return "I8";
-    case DType::i16:
-      return "I16";
-    case DType::i32:
-      return "I32";
-    case DType::i64:
-      return "I64";
-    case DType::f16:
-      return "F16";
-    case DType::bf16:
-      return "BF16";
-    case DType::f32:
-      return "F32";
-    case DType::f64:
-      return "F64";
-  }
-  return "?";
-}
-
 std::int64_t StateTensor::elements() const { return checked_product(shape, "tensor elements"); }
 
 std::span<const std::byte> StateTensor::bytes() const {
@@ -101,8 +55,7 @@ std::shared_ptr<const float> to_float(const StateTensor& t) try {
     case DType::f16:
       return convert<std::uint16_t>(t, half_to_float);
     case DType::bf16:
-      return convert<std::uint16_t>(
-          t, [](std::uint16_t v) { return std::bit_cast<float>(static_cast<std::uint32_t>(v) << 16); });
+      return convert<Bf16>(t, [](Bf16 v) { return to_float(v); });
     case DType::f64:
       return convert_number<double>(t);
     case DType::boolean:

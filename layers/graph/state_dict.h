@@ -11,11 +11,9 @@
 #include <utility>
 #include <vector>
 
-namespace atrous {
+#include "layers/base/dtype.h"
 
-enum class DType { boolean, u8, i8, i16, i32, i64, f16, bf16, f32, f64 };
-std::size_t size_of(DType);       // bytes per element
-std::string_view name_of(DType);  // "F32", "BF16", "I64", ...: the names of the safetensors format
+namespace atrous {
 
 // One entry: contiguous, row-major, little-endian, aligned to its element size, immutable, possibly sharing
 // its memory with others. A zero-dimensional tensor has an empty shape and one element.

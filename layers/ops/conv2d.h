@@ -88,6 +88,13 @@ inline const float* residual_pixel(const ConstView& residual, std::int64_t n, st
   return repeated ? residual.pixel(n, 0, 0) : residual.pixel(n, y, x);
 }
 
+// Likewise, of any element type, at channel c.
+inline const std::byte* residual_at(const ConstAnyView& residual, std::int64_t n, std::int64_t y,
+                                    std::int64_t x, std::int64_t c) {
+  const bool repeated = residual.shape.h == 1 && residual.shape.w == 1;
+  return repeated ? residual.at(n, 0, 0, c) : residual.at(n, y, x, c);
+}
+
 // Floats from there to that of the output's next pixel: 0 where one pixel is repeated. To the next image's,
 // too, where the output is of single pixels as the residual is.
 inline std::int64_t residual_pitch(const ConstView& residual, const Shape& out) {

@@ -274,6 +274,35 @@ void fold_gate(Graph& graph) {
   std::erase_if(graph.nodes, [&](const Node&) { return dropped[i++]; });
 }
 
+namespace {
+
+bool fits_bf16(const Layer& layer) {
+  if (const auto* conv = std::get_if<Conv2d>(&layer))
+    return conv->groups == 1 && conv->rounding != Rounding::precise;
+  return std::holds_alternative<MaxPool2d>(layer) || std::holds_alternative<Concat>(layer) ||
+         std::holds_alternative<Crop>(layer) || std::holds_alternative<Resize>(layer) ||
+         std::holds_alternative<Add>(layer) || std::holds_alternative<Activation>(layer);
+}
+
+}  // namespace
+
+void choose_dtypes(Graph& graph) {
+  const auto by = producers(graph);
+  std::vector<bool> fits(graph.values.size(), true);
+  const auto refuse = [&](ValueId v) { fits[static_cast<std::size_t>(v)] = false; };
+  refuse(graph.input);
+  for (const auto& [name, v] : graph.outputs) refuse(v);
+  for (const Node& node : graph.nodes) {
+    if (single_pixel(graph, by, node.output)) refuse(node.output);
+    if (fits_bf16(node.layer)) continue;
+    refuse(node.output);
+    // A mean reads what it is given, and sums it in fp32.
+    if (!std::holds_alternative<AdaptiveAvgPool2d>(node.layer))
+      for (ValueId v : node.inputs) refuse(v);
+  }
+  for (std::size_t v = 0; v < fits.size(); ++v) graph.values[v].dtype = fits[v] ? DType::bf16 : DType::f32;
+}
+
 void optimise_for_device(Graph& graph) {
   convolve_transposed(graph);
   fold_batch_norm(graph);

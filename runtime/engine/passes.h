@@ -41,7 +41,13 @@ void fuse_expansion(Graph&);
 // GatedConv2d. Run behind the passes above likewise.
 void fold_gate(Graph&);
 
-// All of them, in the order that lets each find what it looks for. A device's kernels do not know
+// Which maps are in bfloat16 (Value::dtype) where a network is to run so: those that only layers read and
+// write which multiply in bfloat16 or merely move values. The rest stays in fp32: the input, and so the first
+// layer's products; the outputs; maps of one pixel, that is means over the whole map and what is made of
+// them; and what goes through sums of many values or through kernels that fuse layers.
+void choose_dtypes(Graph&);
+
+// All rewrites, in the order that lets each find what it looks for. A device's kernels do not know
 // ExpandDepthwise and GatedConv2d: for it the last two are left out.
 void optimise(Graph&);
 void optimise_for_device(Graph&);

@@ -29,13 +29,14 @@ struct Layout {
   const Device* device;
 
   std::size_t alignment() const { return device ? 256 : 64; }
-  std::size_t element() const { return device ? element_bytes(device->precision()) : sizeof(float); }
+  DType dtype(const Value& value) const { return device ? element_type(device->precision()) : value.dtype; }
   std::int64_t pitch(std::int64_t channels) const {
     return device ? device_pitch(channels, device->precision()) : channels;
   }
-  std::size_t bytes(const Shape& shape) const {
-    const std::size_t exact = device ? device_bytes(shape, device->precision())
-                                     : static_cast<std::size_t>(checked_elements(shape)) * sizeof(float);
+  std::size_t bytes(const Shape& shape, const Value& value) const {
+    const std::size_t exact = device
+                                  ? device_bytes(shape, device->precision())
+                                  : static_cast<std::size_t>(checked_elements(shape)) * size_of(dtype(value));
     return checked_add(exact, alignment() - 1, "plan: activation bytes") / alignment() * alignment();
   }
 };
@@ -56,7 +57,8 @@ void lay_concatenations(const Graph& graph, std::vector<Slice>& slices, std::vec
     const Node& node = graph.nodes[i];
     if (!std::holds_alternative<Concat>(node.layer)) continue;
     const auto is_alone = [&](ValueId v) {
-      return v != graph.input && readers[index(v)] == 1 && !is_output(graph, v);
+      return v != graph.input && readers[index(v)] == 1 && !is_output(graph, v) &&
+             graph.values[index(v)].dtype == graph.values[index(node.output)].dtype;
     };
     std::size_t copied = 0;  // 1 + the node that makes the last of those that are copied
     for (ValueId v : node.inputs)
@@ -84,7 +86,8 @@ void lay_over_residuals(const Graph& graph, std::vector<Slice>& slices, const st
     if (!conv || conv->groups > 1 || node.inputs.size() <= place) continue;
     const ValueId residual = node.inputs[place];
     if (residual == graph.input || residual == node.inputs[0] || is_output(graph, residual) ||
-        last_reader[index(residual)] != i || shapes[index(residual)] != shapes[index(node.output)])
+        last_reader[index(residual)] != i || shapes[index(residual)] != shapes[index(node.output)] ||
+        graph.values[index(residual)].dtype != graph.values[index(node.output)].dtype)
       continue;
     const std::size_t root = slices[index(residual)].root;
     if (shapes[root].c == shapes[index(residual)].c && slices[index(node.output)].root == index(node.output))
@@ -158,7 +161,7 @@ std::vector<Block> lifetimes(const Graph& graph, const std::vector<Slice>& slice
   for (const auto& [name, v] : graph.outputs) extend(v, graph.nodes.size());
   std::size_t v = 0;
   std::erase_if(blocks, [&](const Block&) { return !used[v++]; });
-  for (Block& b : blocks) b.bytes = layout.bytes(shapes[b.value]);
+  for (Block& b : blocks) b.bytes = layout.bytes(shapes[b.value], graph.values[b.value]);
   return blocks;
 }
 
@@ -210,8 +213,9 @@ Plan make_plan(const Program& program, const Shape& input, int threads, std::siz
   for (const Block& b : blocks) offsets[b.value] = b.offset;
   for (std::size_t v = 0; v < shapes.size(); ++v) {
     const auto [root, channel] = slices[v];
-    plan.places[v] = {shapes[v], offsets[root] + static_cast<std::size_t>(channel) * layout.element(),
-                      layout.pitch(shapes[root].c)};
+    const DType dtype = layout.dtype(graph.values[v]);
+    plan.places[v] = {shapes[v], offsets[root] + static_cast<std::size_t>(channel) * size_of(dtype),
+                      layout.pitch(shapes[root].c), dtype};
   }
 
   for (const Node& node : graph.nodes)

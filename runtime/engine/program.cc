@@ -21,7 +21,15 @@ bool same_layer(const Conv2d& a, const Conv2d& b) {
          a.activation == b.activation;
 }
 
-// By node: the first one whose layer is the same; itself where there is none before.
+MapTypes types_of(const Graph& graph, const Node& node) {
+  const auto type = [&](ValueId v) { return graph.values[static_cast<std::size_t>(v)].dtype; };
+  MapTypes types{{}, type(node.output)};
+  for (ValueId v : node.inputs) types.inputs.push_back(type(v));
+  return types;
+}
+
+// By node: the first one whose layer is the same, on maps of the same types; itself where there is none
+// before.
 std::vector<std::size_t> first_of_each(const Graph& graph) {
   std::map<const float*, std::vector<std::size_t>> by_weights;
   std::vector<std::size_t> first;
@@ -30,8 +38,10 @@ std::vector<std::size_t> first_of_each(const Graph& graph) {
     const auto* conv = std::get_if<Conv2d>(&graph.nodes[i].layer);
     if (!conv || !conv->weight.data) continue;
     std::vector<std::size_t>& before = by_weights[conv->weight.data.get()];
-    const auto found = std::ranges::find_if(
-        before, [&](std::size_t j) { return same_layer(std::get<Conv2d>(graph.nodes[j].layer), *conv); });
+    const auto found = std::ranges::find_if(before, [&](std::size_t j) {
+      return same_layer(std::get<Conv2d>(graph.nodes[j].layer), *conv) &&
+             types_of(graph, graph.nodes[j]) == types_of(graph, graph.nodes[i]);
+    });
     if (found == before.end())
       before.push_back(i);
     else
@@ -62,9 +72,19 @@ void make_kernels(Program& program, Make&& make) {
 }  // namespace
 
 Program compile(Graph graph, const CpuOptions& options) try {
+  if (options.precision != Precision::fp32 && options.precision != Precision::bf16)
+    fail(ErrorCode::invalid_argument, "the processor computes in fp32 or bf16, not in ",
+         name_of(options.precision));
   options.device_layers ? optimise_for_device(graph) : optimise(graph);
-  Program program{.graph = std::move(graph), .kernels = {}, .isa = options.isa, .device = nullptr};
-  make_kernels(program, [&](const Node& node) { return make_cpu_kernels(node, options); });
+  if (options.precision == Precision::bf16) choose_dtypes(graph);
+  Program program{.graph = std::move(graph),
+                  .kernels = {},
+                  .cpu_precision = options.precision,
+                  .isa = options.isa,
+                  .device = nullptr};
+  make_kernels(program, [&](const Node& node) {
+    return make_cpu_kernels(node, options, types_of(program.graph, node));
+  });
   return program;
 } catch (...) {
   rethrow_as_error();

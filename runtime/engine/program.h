@@ -18,6 +18,7 @@ struct Program {
   Graph graph;            // optimised; its convolutions no longer hold their weights
   // By node: at least one, sharing its weights. Nodes that run one layer several times share their kernels.
   std::vector<std::vector<std::shared_ptr<Kernel>>> kernels;
+  Precision cpu_precision = Precision::fp32;  // on the processor: fp32 or bf16
   Isa isa;  // of the kernels, or of the steps around the network that a device leaves to the CPU
   std::shared_ptr<Device> device;  // whose kernels they are; null: the processor's
   Padding padding = {};            // of inputs, before they reach the graph
@@ -27,9 +28,10 @@ struct Program {
 
   // For reports: "NVIDIA H200", or "cpu avx512"; and "fp32".
   std::string runs_on() const;
-  std::string_view precision() const { return name_of(device ? device->precision() : Precision::fp32); }
+  std::string_view precision() const { return name_of(device ? device->precision() : cpu_precision); }
 };
 
+// Error(invalid_argument) for a precision that is not the processor's.
 // Weights are released one by one as they are packed, provided that nobody else (the state dict) holds them
 // any more.
 Program compile(Graph, const CpuOptions&);

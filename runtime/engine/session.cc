@@ -7,6 +7,7 @@
 
 #include "layers/base/checked.h"
 #include "layers/base/error.h"
+#include "layers/cpu/maps/convert.h"
 #include "layers/cpu/maps/finite.h"
 #include "layers/cpu/maps/upsample_argmax.h"
 #include "layers/cpu/parallel.h"
@@ -184,9 +185,9 @@ Plan Session::reserve(const Shape& input) try { return reserved_plan(input).plan
   rethrow_as_error();
 }
 
-View Session::view_of(const Plan& p, ValueId value) const {
+AnyView Session::view_of(const Plan& p, ValueId value) const {
   const Plan::Place& place = p.places[static_cast<std::size_t>(value)];
-  return {reinterpret_cast<float*>(arena_ + place.offset), place.shape, place.pitch};
+  return {arena_ + place.offset, place.shape, place.pitch, place.dtype};
 }
 
 // input: where it does not lie in the arena.
@@ -195,7 +196,7 @@ KernelCall Session::call_of(const Plan& p, std::size_t i, const ConstView* input
   const Node& node = graph.nodes[i];
   inputs_.clear();
   for (ValueId v : node.inputs)
-    inputs_.push_back(v == graph.input && input ? *input : ConstView(view_of(p, v)));
+    inputs_.push_back(v == graph.input && input ? any_view(*input) : ConstAnyView(view_of(p, v)));
   return {inputs_,
           view_of(p, node.output),
           {arena_ + p.activation_bytes, p.workspace[i]},
@@ -209,9 +210,15 @@ void Session::run_nodes(const Plan& p, const ConstView* input, const NodeObserve
     const KernelCall call = call_of(p, i, input);
     const auto start = std::chrono::steady_clock::now();
     p.kernels[i]->run(call);
-    if (observer)
-      call_host(observer, i, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(),
-                ConstView(call.output));
+    if (!observer) continue;
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    if (call.output.dtype == DType::f32) {
+      call_host(observer, i, seconds, ConstView(call.output));
+      continue;
+    }
+    Tensor output(call.output.shape);
+    convert_map(program_->isa, call.output, any_view(output.view()), call.threads);
+    call_host(observer, i, seconds, ConstView(output.view()));
   }
 }
 
@@ -231,7 +238,7 @@ void Session::run_on_device(const KeptPlan& kept, const NodeObserver& observer) 
 }
 
 void Session::keep_outputs(const Plan& p) {
-  std::vector<View> outputs;  // all of them or none
+  std::vector<AnyView> outputs;  // all of them or none
   for (const auto& [name, value] : program_->graph.outputs) outputs.push_back(view_of(p, value));
   fetched_.clear();
   fetched_.resize(outputs.size());
@@ -251,7 +258,7 @@ void Session::run(ConstView input, const NodeObserver& observer) try {
   const Plan& p = kept.plan;
   begin_run(kept);
   seen_ = input.shape;
-  const View place = view_of(p, program_->graph.input);
+  const AnyView place = view_of(p, program_->graph.input);
   const bool fits = kept.input == input.shape;
   if (queue_ && fits) {
     queue_->upload(input, place);
@@ -280,7 +287,7 @@ void Session::run(const Image& picture, const Preparation& preparation) try {
   const Plan& p = kept.plan;
   begin_run(kept);
   seen_ = {1, picture.height, picture.width, 3};
-  const View input = view_of(p, program_->graph.input);
+  const AnyView input = view_of(p, program_->graph.input);
   if (queue_ && kept.input != seen_) {  // zeros behind normalisation are no colour
     Tensor padded(kept.input);
     normalise(picture, preparation, padded.view());
@@ -333,12 +340,13 @@ ConstView Session::output(std::string_view name) try {
 
 void Session::label(std::int64_t n, std::int64_t height, std::int64_t width, std::span<std::uint8_t> labels,
                     std::span<float> confidence, std::string_view output, float threshold) try {
-  const ConstView logits = last_outputs_[output_index(output)];
-  const ConstView image = image_of(logits, n);  // or an error
+  const AnyView logits = last_outputs_[output_index(output)];
+  if (n < 0 || n >= logits.shape.n)
+    fail(ErrorCode::invalid_argument, "image ", n, " of a batch of ", logits.shape.n);
   check_label_sizes(height, width, labels, confidence);
   const Growth grown = growth(height, width);
   if (!queue_)
-    label(image, grown, height, width, labels, confidence, threshold);
+    label(image_of(logits, n), grown, height, width, labels, confidence, threshold);
   else if (!queue_->label(logits, n, grown, height, width, labels, confidence, threshold))
     fail_not_finite(*program_);
 } catch (...) {

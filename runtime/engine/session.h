@@ -110,7 +110,7 @@ class Session {
   void check_limit(std::size_t arena, std::size_t scratch) const;
   std::size_t scratch_room() const;
   void take_arena(std::size_t bytes);
-  View view_of(const Plan&, ValueId) const;
+  AnyView view_of(const Plan&, ValueId) const;
   KernelCall call_of(const Plan&, std::size_t node, const ConstView* input);
   void run_nodes(const Plan&, const ConstView* input, const NodeObserver&);
   void run_on_device(const KeptPlan&, const NodeObserver&);
@@ -129,8 +129,8 @@ class Session {
   std::byte* arena_ = nullptr;          // wherever it is
   std::size_t arena_bytes_ = 0;
   std::span<std::byte> idle_workspace_;  // in the processor's arena, behind the outputs of the last run
-  std::vector<ConstView> inputs_;        // of the node that runs
-  std::vector<View> last_outputs_;       // of the last run, in the order of graph.outputs; empty before
+  std::vector<ConstAnyView> inputs_;     // of the node that runs
+  std::vector<AnyView> last_outputs_;    // of the last run, in the order of graph.outputs; empty before
   std::vector<std::optional<Tensor>> fetched_;  // from a device, likewise
 };
 

@@ -147,7 +147,8 @@ Model make_model(StateDict state, const std::optional<Metadata>& metadata, const
   const CpuOptions cpu{.isa = options.isa,
                        .force = options.force,
                        .threads = resolve_threads(options.threads),
-                       .device_layers = options.device_layers};
+                       .device_layers = options.device_layers,
+                       .precision = options.precision};
   const auto made_ready = [&](Graph graph) {
     Program program =
         options.device ? compile_for(options.device, std::move(graph)) : compile(std::move(graph), cpu);

@@ -45,10 +45,10 @@ Tensor bilinear(Session& session, ConstView low, int height, int width) {
   Tensor out({1, height, width, low.shape.c});
   const Resize layer{.mode = ResizeMode::bilinear, .align_corners = growth.align_corners};
   const auto kernel = make_resize_channelwise(layer, session.program().isa);
-  const Shape shapes[] = {low.shape, out.shape()};
-  const ConstView inputs[] = {low, out.view()};
+  const Shape shapes[] = {low.shape};
+  const ConstAnyView inputs[] = {any_view(low)};
   const std::size_t bytes = kernel->workspace_bytes(shapes, out.shape(), session.threads());
-  kernel->run({inputs, out.view(), session.scratch(bytes), session.threads()});
+  kernel->run({inputs, any_view(out.view()), session.scratch(bytes), session.threads()});
   return out;
 }
 

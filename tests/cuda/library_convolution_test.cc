@@ -109,12 +109,13 @@ struct Drawn {
     return layer;
   }
 
-  static View view(const DeviceMap& map, const Shape& shape) {
-    return {static_cast<float*>(map.map().data), shape, map.map().pitch};
+  static AnyView view(const DeviceMap& map, const Shape& shape) {
+    return {static_cast<std::byte*>(map.map().data), shape, map.map().pitch,
+            map.map().half ? DType::f16 : DType::f32};
   }
   // Puts the kernel's work into the queue. In place, the output is where the residual was.
   void put(const Kernel& kernel, Queue& queue, std::span<std::byte> workspace, bool in_place = false) const {
-    std::vector<ConstView> inputs{view(device_in, in.shape())};
+    std::vector<ConstAnyView> inputs{view(device_in, in.shape())};
     if (shapes.size() > 1) inputs.push_back(view(device_residual, residual.shape()));
     kernel.run({.inputs = inputs,
                 .output = view(in_place ? device_residual : device_out, expected.shape()),
@@ -388,7 +389,7 @@ TEST_CASE("a map with gaps between its pixels is refused") {
   const Drawn drawn(plain_case, With::nothing, ActivationKind::relu, false);
   const auto kernel = make_conv2d_cudnn(drawn.layer, context);
   Queue queue(context);
-  std::vector<ConstView> inputs{Drawn::view(drawn.device_in, drawn.in.shape())};
+  std::vector<ConstAnyView> inputs{Drawn::view(drawn.device_in, drawn.in.shape())};
   inputs[0].pitch = 12;
   CHECK(error_of(ErrorCode::invalid_argument, [&] {
           kernel->run({.inputs = inputs,

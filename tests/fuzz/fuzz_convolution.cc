@@ -129,7 +129,10 @@ double tolerance(std::string_view kernel, const Conv2d& c) {
 void run(const Kernel& kernel, const std::vector<ConstView>& inputs, View output, std::size_t bytes) {
   Buffer workspace(bytes);
   if (bytes > 0) std::memset(workspace.data(), 0xff, bytes);
-  kernel.run({.inputs = inputs, .output = output, .workspace = {workspace.data(), bytes}, .threads = 1});
+  std::vector<ConstAnyView> maps;
+  for (const ConstView& in : inputs) maps.push_back(any_view(in));
+  kernel.run(
+      {.inputs = maps, .output = any_view(output), .workspace = {workspace.data(), bytes}, .threads = 1});
 }
 
 void check_kernel(const Kernel& kernel, const Problem& p, const std::vector<ConstView>& inputs,

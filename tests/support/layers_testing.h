@@ -124,19 +124,30 @@ class Slice {
   std::int64_t before_, count_;
 };
 
-// Runs with a workspace of exactly the size asked for and an output, both full of NaN.
-inline void run_hostile(const Kernel& kernel, const std::vector<ConstView>& inputs, View output,
-                        int threads) {
+// Runs with a workspace of exactly the size asked for, full of NaN, and the output as it is.
+inline void run_on_top(const Kernel& kernel, const std::vector<ConstAnyView>& inputs, AnyView output,
+                       int threads) {
   std::vector<Shape> shapes;
-  for (const ConstView& in : inputs) shapes.push_back(in.shape);
+  for (const ConstAnyView& in : inputs) shapes.push_back(in.shape);
   Buffer workspace(kernel.workspace_bytes(shapes, output.shape, threads));
   if (workspace.size() > 0) std::memset(workspace.data(), 0xff, workspace.size());
-  for (std::int64_t p = 0; p < output.shape.pixels(); ++p)
-    std::fill_n(output.data + p * output.pitch, output.shape.c, not_a_number);
   kernel.run({.inputs = inputs,
               .output = output,
               .workspace = {workspace.data(), workspace.size()},
               .threads = threads});
+}
+inline void run_on_top(const Kernel& kernel, const std::vector<ConstView>& inputs, View output, int threads) {
+  std::vector<ConstAnyView> maps;
+  for (const ConstView& in : inputs) maps.push_back(any_view(in));
+  run_on_top(kernel, maps, any_view(output), threads);
+}
+
+// The same with an output full of NaN.
+inline void run_hostile(const Kernel& kernel, const std::vector<ConstView>& inputs, View output,
+                        int threads) {
+  for (std::int64_t p = 0; p < output.shape.pixels(); ++p)
+    std::fill_n(output.data + p * output.pitch, output.shape.c, not_a_number);
+  run_on_top(kernel, inputs, output, threads);
 }
 
 // The sentence of the Error that `action` throws; "" if it throws none or one of another code.

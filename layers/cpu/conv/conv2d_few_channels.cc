@@ -96,22 +96,21 @@ class FewChannelsConv2d final : public Kernel {
     const View out = call.output;
     const bool has_residual = call.inputs.size() > 1;
     for (const PackedColumns::Group& group : columns_.groups())
-      tiles_.run(
-          {.a = a,
-           .a_pitch = layer_.stride * channels(),
-           .segments = last_ky - first_ky,
-           .to_next_segment = to_next_row,
-           .depth = row_floats(),
-           .b = columns_.weights() + columns_.offset(group) +
-                first_ky * row_floats() * group.vectors * tiles_.lanes,
-           .bias = columns_.bias(group),
-           .c = out.pixel(n, y, first) + group.first,
-           .c_pitch = out.pitch,
-           .residual = has_residual ? residual_pixel(call.inputs[1], n, y, first) + group.first : nullptr,
-           .residual_pitch = has_residual ? residual_pitch(call.inputs[1], call.output.shape) : 0,
-           .columns = group.columns,
-           .activation = layer_.activation},
-          group.vectors, count);
+      tiles_.run({.a = a,
+                  .a_pitch = layer_.stride * channels(),
+                  .segments = last_ky - first_ky,
+                  .to_next_segment = to_next_row,
+                  .depth = row_floats(),
+                  .b = columns_.weights() + columns_.offset(group) +
+                       first_ky * row_floats() * group.vectors * tiles_.lanes,
+                  .bias = columns_.bias(group),
+                  .c = out.pixel(n, y, first) + group.first,
+                  .c_pitch = out.pitch,
+                  .residual = has_residual ? residual_pixel(call.in(1), n, y, first) + group.first : nullptr,
+                  .residual_pitch = has_residual ? residual_pitch(call.in(1), call.output.shape) : 0,
+                  .columns = group.columns,
+                  .activation = layer_.activation},
+                 group.vectors, count);
   }
 
   // Columns [left, left + columns) of row y of the picture, zeros where there are none.

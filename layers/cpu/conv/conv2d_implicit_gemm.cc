@@ -1,10 +1,10 @@
 #include "layers/cpu/conv/conv2d_implicit_gemm.h"
 
 #include <algorithm>
-#include <cstring>
 #include <vector>
 
 #include "layers/base/checked.h"
+#include "layers/cpu/conv/tap_rows.h"
 #include "layers/cpu/parallel.h"
 #include "layers/cpu/tiles/double_sums.h"
 
@@ -16,18 +16,6 @@ constexpr std::int64_t block_pixels = 192;     // output pixels of a task
 constexpr std::int64_t block_columns = 512;    // output channels of a task
 constexpr std::int64_t precise_columns = 256;  // likewise, where sums are doubles
 constexpr std::int64_t enough_tasks = 8;       // with fewer, tasks get fewer channels, to feed all threads
-constexpr std::int64_t wide_dilation = 6;      // from here on taps in the padding are worth skipping
-
-// Pixel i of a map in the order in which tasks take them: strips of `strip` rows, within a strip column by
-// column. With strip = 1 that is the order in memory.
-struct Pixel {
-  std::int64_t y, x;
-};
-Pixel position(std::int64_t i, const Shape& map, std::int64_t strip) {
-  const std::int64_t top = i / (strip * map.w) * strip, rows = std::min(strip, map.h - top);
-  const std::int64_t within = i - top * map.w;
-  return {top + within % rows, within / rows};
-}
 
 class ImplicitGemm final : public Kernel {
  public:
@@ -75,9 +63,6 @@ class ImplicitGemm final : public Kernel {
   void run_task(const KernelCall&, const Task&, const Scratch&) const;
   void sum_precisely(const TileCall&, std::int64_t rows, double* sums) const;
   void finish_precisely(const TileCall&, std::int64_t rows, const double* sums) const;
-  bool touches(ConstView in, const Stretch&, const Pixel* places, std::int64_t rows) const;
-  void gather(ConstView in, const Task&, const Stretch&, const Pixel* places, std::int64_t rows,
-              float* a) const;
 
   std::shared_ptr<const PackedConv2d> packed_;
   const Conv2d& layer_;
@@ -128,16 +113,15 @@ void ImplicitGemm::run(const KernelCall& call) const {
 void ImplicitGemm::run_task(const KernelCall& call, const Task& task, const Scratch& scratch) const {
   const ConstView in = call.inputs[0];
   const View out = call.output;
-  const ConstView* residual = call.inputs.size() > 1 ? &call.inputs[1] : nullptr;
+  const bool has_residual = call.inputs.size() > 1;
+  const ConstView residual = has_residual ? call.in(1) : ConstView{};
   const std::int64_t pixels = task.last - task.first, columns_before = task.group * packed_->group_columns();
-  // Pixels that share a tile skip the padding together, so at large dilations a tile is a patch, not a row of
-  // pixels.
-  const std::int64_t strip = layer_.dilation >= wide_dilation ? 3 : 1;
+  const std::int64_t strip = strip_of(layer_);
   for (std::int64_t i = 0; i < pixels; ++i) {
     const auto [y, x] = position(task.first + i, out.shape, strip);
     scratch.places[i] = {y * layer_.stride - layer_.padding, x * layer_.stride - layer_.padding};
     scratch.c[i] = out.pixel(task.n, y, x) + columns_before;
-    if (residual) scratch.residual[i] = residual_pixel(*residual, task.n, y, x) + columns_before;
+    if (has_residual) scratch.residual[i] = residual_pixel(residual, task.n, y, x) + columns_before;
   }
 
   const std::int64_t row_groups = divide_up(pixels, tile_.rows);
@@ -147,8 +131,10 @@ void ImplicitGemm::run_task(const KernelCall& call, const Task& task, const Scra
     const bool last = &stretch == &packed_->stretches().back();
     for (std::int64_t g = 0; g < row_groups; ++g) {
       const std::int64_t first = g * tile_.rows, rows = std::min<std::int64_t>(tile_.rows, pixels - first);
-      active[g] = touches(in, stretch, scratch.places + first, rows);
-      if (active[g]) gather(in, task, stretch, scratch.places + first, rows, scratch.a + first * tile_pitch);
+      active[g] = touches(layer_, in.shape, stretch, scratch.places + first, rows);
+      if (active[g])
+        gather(in, task.n, task.group * layer_.weight.d1, stretch, scratch.places + first, rows,
+               scratch.a + first * tile_pitch, tile_pitch);
     }
     for (std::int64_t panel = task.first_panel; panel < task.last_panel; ++panel) {
       const std::int64_t column = panel * tile_.columns;
@@ -169,7 +155,7 @@ void ImplicitGemm::run_task(const KernelCall& call, const Task& task, const Scra
         const std::int64_t first = g * tile_.rows, rows = std::min<std::int64_t>(tile_.rows, pixels - first);
         t.a = scratch.a + first * tile_pitch;
         t.c = scratch.c + first;
-        t.begin = started[g] ? t.c : residual ? scratch.residual + first : nullptr;
+        t.begin = started[g] ? t.c : has_residual ? scratch.residual + first : nullptr;
         t.depth = active[g] ? stretch.depth : 0;
         if (!is_precise()) {
           tile_.run[rows](t);
@@ -178,7 +164,7 @@ void ImplicitGemm::run_task(const KernelCall& call, const Task& task, const Scra
         double* sums =
             scratch.sums + ((panel - task.first_panel) * row_groups + g) * tile_.rows * tile_.columns;
         sum_precisely(t, rows, sums);
-        t.begin = residual ? scratch.residual + first : nullptr;
+        t.begin = has_residual ? scratch.residual + first : nullptr;
         if (last) finish_precisely(t, rows, sums);
       }
     }
@@ -214,63 +200,8 @@ void ImplicitGemm::finish_precisely(const TileCall& call, std::int64_t rows, con
                         call.c[r] + call.column, call.columns);
 }
 
-// Whether any tap of the stretch reads the picture for any of these pixels.
-bool ImplicitGemm::touches(ConstView in, const Stretch& stretch, const Pixel* places,
-                           std::int64_t rows) const {
-  if (layer_.padding == 0) return true;
-  for (const Segment& s : stretch.segments)
-    for (std::int64_t r = 0; r < rows; ++r) {
-      const std::int64_t y = places[r].y + s.dy, x = places[r].x + s.dx;
-      if (y >= 0 && y < in.shape.h && x + s.taps > 0 && x < in.shape.w) return true;
-    }
-  return false;
-}
-
-// Copies what lies under the stretch's taps to the rows of `a`, zeros for the padding.
-void ImplicitGemm::gather(ConstView in, const Task& task, const Stretch& stretch, const Pixel* places,
-                          std::int64_t rows, float* a) const {
-  const std::int64_t first_channel = task.group * layer_.weight.d1;
-  const auto copy = [](float* to, const float* from, std::int64_t floats) {
-    std::memcpy(to, from, static_cast<std::size_t>(floats) * sizeof(float));
-  };
-  const auto zero = [](float* to, std::int64_t floats) {
-    std::memset(to, 0, static_cast<std::size_t>(floats) * sizeof(float));
-  };
-  for (std::int64_t r = 0; r < rows; ++r)
-    for (const Segment& s : stretch.segments) {
-      float* to = a + r * tile_pitch + s.at;
-      const std::int64_t y = places[r].y + s.dy, x = places[r].x + s.dx;
-      const bool row_inside = y >= 0 && y < in.shape.h;
-      if (row_inside && x >= 0 && x + s.taps <= in.shape.w && (s.taps == 1 || in.dense())) {
-        copy(to, in.pixel(task.n, y, x) + first_channel + s.first, s.taps * s.floats);
-        continue;
-      }
-      for (std::int64_t tap = 0; tap < s.taps; ++tap, to += s.floats) {
-        const bool inside = row_inside && x + tap >= 0 && x + tap < in.shape.w;
-        if (inside)
-          copy(to, in.pixel(task.n, y, x + tap) + first_channel + s.first, s.floats);
-        else
-          zero(to, s.floats);
-      }
-    }
-}
-
 double ImplicitGemm::cost(std::span<const Shape> inputs, const Shape& out) const {
-  const Filter& w = layer_.weight;
-  // Taps of all outputs along an axis, or of those only that do not read padding.
-  const auto taps = [&](std::int64_t size, std::int64_t in_size, std::int64_t kernel) {
-    std::int64_t count = 0;
-    for (std::int64_t tap = 0; tap < kernel && layer_.dilation >= wide_dilation; ++tap)
-      for (std::int64_t i = 0; i < size; ++i) {
-        const std::int64_t at = i * layer_.stride - layer_.padding + tap * layer_.dilation;
-        count += at >= 0 && at < in_size ? 1 : 0;
-      }
-    return static_cast<double>(layer_.dilation >= wide_dilation ? count : size * kernel);
-  };
-  constexpr double per_row_of_taps = 1.05;  // tiles at the edge of the padding do not skip all of it
-  return per_row_of_taps * static_cast<double>(out.n) * taps(out.h, inputs[0].h, w.kernel_h) *
-         taps(out.w, inputs[0].w, w.kernel_w) * static_cast<double>(w.d1) *
-         static_cast<double>(layer_.groups * packed_->panels() * tile_.columns);
+  return implicit_gemm_products(*packed_, inputs[0], out);
 }
 
 }  // namespace

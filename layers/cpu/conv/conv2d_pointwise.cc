@@ -74,12 +74,13 @@ class PointwiseConv2d final : public Kernel {
     const ConstView in = call.inputs[0];
     const float* weights = pointwise_.columns.weights();
     if (call.inputs.size() == 1 || call.inputs[1].shape == call.output.shape) {
-      const ConstView* residual = call.inputs.size() > 1 ? &call.inputs[1] : nullptr;
-      return pointwise_.run(in, weights, residual, call.output, call.threads);
+      const bool has_residual = call.inputs.size() > 1;
+      const ConstView residual = has_residual ? call.in(1) : ConstView{};
+      return pointwise_.run(in, weights, has_residual ? &residual : nullptr, call.output, call.threads);
     }
     for (std::int64_t n = 0; n < in.shape.n; ++n) {
-      const ConstView residual = image(call.inputs[1], n);
-      pointwise_.run(image(in, n), weights, &residual, image(call.output, n), call.threads);
+      const ConstView residual = image(call.in(1), n);
+      pointwise_.run(image(in, n), weights, &residual, image(call.out(), n), call.threads);
     }
   }
 
@@ -101,11 +102,11 @@ class GatedPointwiseConv2d final : public Kernel {
   void run(const KernelCall& call) const override {
     auto* weights = reinterpret_cast<float*>(call.workspace.data());
     for (std::int64_t n = 0; n < call.output.shape.n; ++n) {
-      pointwise_.columns.scale(call.inputs[1].pixel(n, 0, 0), weights);
+      pointwise_.columns.scale(call.in(1).pixel(n, 0, 0), weights);
       const bool has_residual = call.inputs.size() > 2;
-      const ConstView residual = has_residual ? image(call.inputs[2], n) : ConstView{};
-      pointwise_.run(image(call.inputs[0], n), weights, has_residual ? &residual : nullptr,
-                     image(call.output, n), call.threads);
+      const ConstView residual = has_residual ? image(call.in(2), n) : ConstView{};
+      pointwise_.run(image(call.in(0), n), weights, has_residual ? &residual : nullptr, image(call.out(), n),
+                     call.threads);
     }
   }
 

@@ -20,6 +20,8 @@ constexpr std::int64_t pass_bytes = 12 << 20;  // of transformed inputs in one p
 constexpr std::int64_t enough_tiles = 128;     // to make up for transforming the weights
 constexpr std::int64_t least_channels = 16;    // a vector of every instruction set
 constexpr std::int64_t float_bytes = sizeof(float);
+constexpr std::int64_t widened_rows = 8;   // of weights in bfloat16, at a time
+constexpr std::int64_t most_columns = 32;  // of any tile
 
 std::int64_t whole_lines(std::int64_t floats) { return round_up(floats, 16); }
 
@@ -30,9 +32,10 @@ class Winograd final : public Kernel {
         layer_(packed_->layer()),
         tile_(packed_->tile()),
         transforms_(winograd::transforms(packed_->isa())),
+        unpack_(bf16_tile(packed_->isa()).unpack),
         largest_tile_(largest_tile),
         chunks_(divide_up(layer_.in_channels(), tile_depth)),
-        chunk_(divide_up(layer_.in_channels(), chunks_)),
+        chunk_(round_up(divide_up(layer_.in_channels(), chunks_), packed_->dtype() == DType::bf16 ? 2 : 1)),
         panels_per_block_(std::clamp<std::int64_t>(block_columns / tile_.columns, 1, packed_->panels())),
         block_(panels_per_block_ * tile_.columns),
         blocks_(divide_up(packed_->panels(), panels_per_block_)) {}
@@ -93,7 +96,7 @@ class Winograd final : public Kernel {
   Workspace lay_out(const Cover&, const Blocking&, std::byte* at) const;
   Block make_block(const Cover&, std::int64_t first, std::int64_t last) const;
 
-  void transform_input(const Cover&, const Block&, ConstView in, std::int64_t row_tile,
+  void transform_input(const Cover&, const Block&, const ConstAnyView& in, std::int64_t row_tile,
                        std::int64_t column_tile, std::int64_t first_chunk, std::int64_t last_chunk,
                        const Workspace&) const;
   void transform_weights(const Cover&, std::int64_t vertical, std::int64_t block, std::int64_t chunk,
@@ -107,14 +110,19 @@ class Winograd final : public Kernel {
   void with_offsets(const Cover&, const Block&, std::int64_t row_tile, std::int64_t column_tile,
                     std::int64_t pitch, Use&& use) const;
 
-  // Chunks differ by one channel at most, so that none is narrower than a vector.
-  std::int64_t first_channel(std::int64_t chunk) const { return layer_.in_channels() * chunk / chunks_; }
+  // Chunks differ by one step at most, so that none is narrower than a vector.
+  // In bfloat16 they are cut between pairs.
+  std::int64_t first_channel(std::int64_t chunk) const {
+    const std::int64_t step = packed_->dtype() == DType::bf16 ? 2 : 1;
+    return layer_.in_channels() / step * chunk / chunks_ * step;
+  }
   std::int64_t depth(std::int64_t chunk) const { return first_channel(chunk + 1) - first_channel(chunk); }
 
   std::shared_ptr<const PackedConv2d> packed_;
   const Conv2d& layer_;
   const GemmTile& tile_;
   winograd::Transforms transforms_;
+  decltype(Bf16Tile::unpack) unpack_;
   int largest_tile_;
   std::int64_t chunks_, chunk_;                     // of input channels: how many, the widest
   std::int64_t panels_per_block_, block_, blocks_;  // of output channels
@@ -219,26 +227,26 @@ void Winograd::with_offsets(const Cover& cover, const Block& block, std::int64_t
   use(offsets.data());
 }
 
-void Winograd::transform_input(const Cover& cover, const Block& block, ConstView in, std::int64_t row_tile,
-                               std::int64_t column_tile, std::int64_t first_chunk, std::int64_t last_chunk,
-                               const Workspace& w) const {
+void Winograd::transform_input(const Cover& cover, const Block& block, const ConstAnyView& in,
+                               std::int64_t row_tile, std::int64_t column_tile, std::int64_t first_chunk,
+                               std::int64_t last_chunk, const Workspace& w) const {
   const AxisTile &row = cover.rows.tiles[static_cast<std::size_t>(row_tile)],
                  &column = cover.columns.tiles[static_cast<std::size_t>(column_tile)];
-  const float* pixels[winograd::most_inputs * winograd::most_inputs] = {};
+  const std::byte* pixels[winograd::most_inputs * winograd::most_inputs] = {};
   for (int i = 0; i < info(row.scheme).inputs; ++i)
     for (int j = 0; j < info(column.scheme).inputs; ++j) {
       const std::int64_t y = row.first_input + i * layer_.dilation,
                          x = column.first_input + j * layer_.dilation;
       const bool inside = y >= 0 && y < in.shape.h && x >= 0 && x < in.shape.w;
       pixels[i * winograd::most_inputs + j] =
-          inside ? in.pixel(row.image, y, x) + first_channel(first_chunk) : nullptr;
+          inside ? in.at(row.image, y, x, first_channel(first_chunk)) : nullptr;
     }
   with_offsets(cover, block, row_tile, column_tile, input_pitch(), [&](const std::int64_t* offsets) {
     for (std::int64_t chunk = first_chunk; chunk < last_chunk; ++chunk) {
-      transforms_.input({row.scheme, column.scheme, pixels, depth(chunk),
+      transforms_.input({row.scheme, column.scheme, pixels, in.dtype, depth(chunk),
                          w.inputs + (chunk - first_chunk) * w.input_chunk, offsets});
-      for (const float*& pixel : pixels)
-        if (pixel) pixel += depth(chunk);
+      for (const std::byte*& pixel : pixels)
+        if (pixel) pixel += depth(chunk) * static_cast<std::int64_t>(size_of(in.dtype));
     }
   });
 }
@@ -249,13 +257,30 @@ void Winograd::transform_weights(const Cover& cover, std::int64_t vertical, std:
                      last_panel = std::min(first_panel + panels_per_block_, packed_->panels());
   for (std::int64_t panel = first_panel; panel < last_panel; ++panel) {
     float* to = out + (panel - first_panel) * depth(chunk) * tile_.columns;
+    alignas(64) float widened[9][widened_rows * most_columns];
     for (std::int64_t k = 0; k < depth(chunk);) {
       const float* taps[9];
       std::int64_t count = depth(chunk) - k;
-      for (std::int64_t tap = 0; tap < 9; ++tap) {
-        const auto rows = packed_->rows(0, panel, tap * layer_.in_channels() + first_channel(chunk) + k);
-        taps[tap] = rows.first;
-        count = std::min(count, rows.count);
+      const auto first = [&](std::int64_t tap) {
+        return tap * layer_.in_channels() + first_channel(chunk) + k;
+      };
+      if (packed_->dtype() == DType::f32)
+        for (std::int64_t tap = 0; tap < 9; ++tap) {
+          const auto rows = packed_->rows<float>(0, panel, first(tap));
+          taps[tap] = rows.first;
+          count = std::min(count, rows.count);
+        }
+      else {
+        PackedConv2d::Rows<Bf16> rows[9];
+        count = std::min(count, widened_rows);
+        for (std::int64_t tap = 0; tap < 9; ++tap) {
+          rows[tap] = packed_->rows<Bf16>(0, panel, first(tap));
+          count = std::min(count, rows[tap].count);
+        }
+        for (std::int64_t tap = 0; tap < 9; ++tap) {
+          unpack_(rows[tap].first, widened[tap], count / 2);
+          taps[tap] = widened[tap];
+        }
       }
       transforms_.filter({cover.rows.filters[static_cast<std::size_t>(vertical)], cover.columns.schemes, taps,
                           count, tile_.columns, to + k * tile_.columns, weights_pitch()});
@@ -306,16 +331,16 @@ void Winograd::transform_output(const Cover& cover, const Block& block, const Ke
   const AxisTile &row = cover.rows.tiles[static_cast<std::size_t>(row_tile)],
                  &column = cover.columns.tiles[static_cast<std::size_t>(column_tile)];
   const std::int64_t first_channel = column_block * block_;
-  const ConstView* residual = call.inputs.size() > 1 ? &call.inputs[1] : nullptr;
-  float* pixels[winograd::most_outputs * winograd::most_outputs];
-  const float* residuals[winograd::most_outputs * winograd::most_outputs];
+  const bool has_residual = call.inputs.size() > 1;
+  std::byte* pixels[winograd::most_outputs * winograd::most_outputs];
+  const std::byte* residuals[winograd::most_outputs * winograd::most_outputs];
   for (int i = 0; i < row.outputs; ++i)
     for (int j = 0; j < column.outputs; ++j) {
       const std::int64_t y = row.first_output + i * layer_.dilation,
                          x = column.first_output + j * layer_.dilation;
       const int at = i * winograd::most_outputs + j;
-      pixels[at] = call.output.pixel(row.image, y, x) + first_channel;
-      if (residual) residuals[at] = residual_pixel(*residual, row.image, y, x) + first_channel;
+      pixels[at] = call.output.at(row.image, y, x, first_channel);
+      if (has_residual) residuals[at] = residual_at(call.inputs[1], row.image, y, x, first_channel);
     }
   with_offsets(cover, block, row_tile, column_tile, block_, [&](const std::int64_t* offsets) {
     transforms_.output({.vertical = row.scheme,
@@ -323,8 +348,10 @@ void Winograd::transform_output(const Cover& cover, const Block& block, const Ke
                         .products = products,
                         .offsets = offsets,
                         .bias = packed_->bias(0, column_block * panels_per_block_),
-                        .residual = residual ? residuals : nullptr,
+                        .residual = has_residual ? residuals : nullptr,
+                        .residual_dtype = has_residual ? call.inputs[1].dtype : DType::f32,
                         .pixels = pixels,
+                        .dtype = call.output.dtype,
                         .height = row.outputs,
                         .width = column.outputs,
                         .channels = std::min(block_, layer_.out_channels() - first_channel),
@@ -333,7 +360,7 @@ void Winograd::transform_output(const Cover& cover, const Block& block, const Ke
 }
 
 void Winograd::run(const KernelCall& call) const {
-  const ConstView in = call.inputs[0];
+  const ConstAnyView& in = call.inputs[0];
   const Cover cover(*this, in.shape, call.output.shape);
   const Blocking blocking = fitting_blocking(cover, call.workspace.size(), call.threads);
   const Workspace w = lay_out(cover, blocking, call.workspace.data());

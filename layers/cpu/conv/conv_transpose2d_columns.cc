@@ -70,17 +70,16 @@ class Columns final : public Kernel {
 
   void run(const KernelCall& call) const override {
     const Shape& in = call.inputs[0].shape;
-    const View& out = call.output;
+    const View out = call.output;
     const View columns{reinterpret_cast<float*>(call.workspace.data()), columns_of(in), taps_w_ * channels_};
     const std::span<std::byte> rest = call.workspace.subspan(column_bytes(in), inner_bytes(in, call.threads));
     for (std::int64_t n = 0; n < in.n; ++n) {
       parallel_for(call.threads, out.shape.h * out.shape.w, [&](std::int64_t p) {
         std::copy_n(bias_.data(), channels_, out.pixel(n, p / out.shape.w, p % out.shape.w));
       });
-      const ConstView image{call.inputs[0].pixel(n, 0, 0), {1, in.h, in.w, in.c}, call.inputs[0].pitch};
-      const ConstView inputs[] = {image};
+      const ConstAnyView inputs[] = {any_view(image_of(call.in(0), n))};
       for (std::size_t ky = 0; ky < rows_.size(); ++ky) {
-        rows_[ky]->run({inputs, columns, rest, call.threads});
+        rows_[ky]->run({inputs, any_view(columns), rest, call.threads});
         const std::int64_t down = static_cast<std::int64_t>(ky) - padding_;
         parallel_for(call.threads, in.h, [&](std::int64_t y) {
           const std::int64_t to = y + down;

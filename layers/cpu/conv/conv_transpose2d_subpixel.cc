@@ -137,7 +137,7 @@ class Subpixel final : public Kernel {
   void run_band(const KernelCall& call, const Bands& bands, std::int64_t n, std::int64_t first,
                 std::byte* memory) const {
     const ConstView in = call.inputs[0];
-    const View& out = call.output;
+    const View out = call.output;
     const std::int64_t rows = std::min(bands.height, bands.rows - first);
     const View read{
         reinterpret_cast<float*>(memory), {1, rows + taps_h_ - 1, bands.read.w, bands.read.c}, bands.read.c};
@@ -159,9 +159,9 @@ class Subpixel final : public Kernel {
           std::fill_n(read.pixel(0, y, x), in.shape.c, 0.f);
       }
 
-    const ConstView inputs[] = {read};
+    const ConstAnyView inputs[] = {any_view(read)};
     const Shape shapes[] = {read.shape};
-    kernel_->run({inputs, squares, {rest, kernel_->workspace_bytes(shapes, squares.shape, 1)}, 1});
+    kernel_->run({inputs, any_view(squares), {rest, kernel_->workspace_bytes(shapes, squares.shape, 1)}, 1});
 
     for (std::int64_t y = 0; y < rows; ++y)
       for (std::int64_t phase_y = 0; phase_y < stride_; ++phase_y) {
@@ -204,7 +204,7 @@ class Depthwise final : public Kernel {
 
   void run(const KernelCall& call) const override {
     const ConstView in = call.inputs[0];
-    const View& out = call.output;
+    const View out = call.output;
     const Filter& w = layer_.weight;
     parallel_tasks(call.threads, out.shape.n * out.shape.h, [&](std::int64_t row, int thread) {
       auto** pixels = reinterpret_cast<const float**>(call.workspace.data()) + 2 * thread * most_taps();

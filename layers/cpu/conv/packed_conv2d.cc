@@ -9,18 +9,20 @@ namespace atrous {
 
 namespace {
 
-std::vector<Stretch> cut_into_stretches(const Conv2d& layer) {
+std::vector<Stretch> cut_into_stretches(const Conv2d& layer, DType dtype) {
   const Filter& w = layer.weight;
-  const std::int64_t channels = w.d1;
-  const bool wide = 2 * channels >= tile_depth;
-  const std::int64_t piece = wide ? divide_up(channels, divide_up(channels, tile_depth)) : channels;
+  const std::int64_t channels = w.d1, deepest = dtype == DType::bf16 ? bf16_tile_depth : tile_depth;
+  const bool wide = 2 * channels >= deepest;
+  // Even, where two bfloat16 make one step of k.
+  const std::int64_t piece =
+      wide ? std::min(channels, round_up(divide_up(channels, divide_up(channels, deepest)), 2)) : channels;
   std::vector<Stretch> stretches;
   std::int64_t k = 0;
   for (std::int64_t ky = 0; ky < w.kernel_h; ++ky)
     for (std::int64_t kx = 0; kx < w.kernel_w; ++kx)
       for (std::int64_t first = 0; first < channels; first += piece) {
         const std::int64_t floats = std::min(piece, channels - first);
-        if (stretches.empty() || wide || stretches.back().depth + floats > tile_depth)
+        if (stretches.empty() || wide || stretches.back().depth + floats > deepest)
           stretches.push_back({k, 0, {}});
         Stretch& s = stretches.back();
         const bool continues = !s.segments.empty() && kx > 0 && layer.dilation == 1 && layer.groups == 1 &&
@@ -37,11 +39,12 @@ std::vector<Stretch> cut_into_stretches(const Conv2d& layer) {
 
 }  // namespace
 
-PackedConv2d::PackedConv2d(const Conv2d& layer, Isa isa, int threads)
+PackedConv2d::PackedConv2d(const Conv2d& layer, Isa isa, int threads, DType dtype)
     : layer_(layer),
       isa_(isa),
+      dtype_(dtype),
       tile_(gemm_tile(isa)),
-      stretches_(cut_into_stretches(layer)),
+      stretches_(cut_into_stretches(layer, dtype)),
       depth_(layer.weight.d1 * layer.weight.kernel_h * layer.weight.kernel_w),
       group_columns_(layer.out_channels() / layer.groups),
       panels_(divide_up(group_columns_, tile_.columns)) {
@@ -53,7 +56,7 @@ PackedConv2d::PackedConv2d(const Conv2d& layer, Isa isa, int threads)
 void PackedConv2d::pack(int threads) {
   const std::int64_t width = panels_ * tile_.columns;
   weights_ = Buffer(static_cast<std::size_t>(checked_product(
-      {layer_.groups, depth_, width, static_cast<std::int64_t>(sizeof(float))}, "conv2d: packed weights")));
+      {layer_.groups, depth_, width, static_cast<std::int64_t>(size_of(dtype_))}, "conv2d: packed weights")));
   bias_ = Buffer(static_cast<std::size_t>(layer_.groups * width) * sizeof(float));
   const Filter& w = layer_.weight;
   const std::int64_t taps = w.kernel_h * w.kernel_w, jobs = layer_.groups * panels_;
@@ -61,12 +64,19 @@ void PackedConv2d::pack(int threads) {
   parallel_for(threads, jobs, [&](std::int64_t job) {
     const std::int64_t group = job / panels_, panel = job % panels_;
     for (const Stretch& s : stretches_) {
-      float* to = data(weights_) + offset(group, s, panel);
+      const std::int64_t at = offset(group, s, panel);
       for (std::int64_t k = 0; k < s.depth; ++k) {
         const std::int64_t tap = (s.first_k + k) / w.d1, i = (s.first_k + k) % w.d1;
-        for (std::int64_t j = 0; j < tile_.columns; ++j) {
+        const auto weight = [&](std::int64_t j) {
           const std::int64_t column = panel * tile_.columns + j, o = group * group_columns_ + column;
-          *to++ = column < group_columns_ ? w.data.get()[(o * w.d1 + i) * taps + tap] : 0.f;
+          return column < group_columns_ ? w.data.get()[(o * w.d1 + i) * taps + tap] : 0.f;
+        };
+        if (dtype_ == DType::bf16) {
+          Bf16* to = reinterpret_cast<Bf16*>(weights_.data()) + at + k / 2 * 2 * tile_.columns + k % 2;
+          for (std::int64_t j = 0; j < tile_.columns; ++j) to[2 * j] = to_bf16(weight(j));
+        } else {
+          float* to = data(weights_) + at + k * tile_.columns;
+          for (std::int64_t j = 0; j < tile_.columns; ++j) to[j] = weight(j);
         }
       }
     }
@@ -78,10 +88,13 @@ void PackedConv2d::pack(int threads) {
   });
 }
 
-PackedConv2d::Rows PackedConv2d::rows(std::int64_t group, std::int64_t panel, std::int64_t k) const {
+template <class T>
+PackedConv2d::Rows<T> PackedConv2d::rows(std::int64_t group, std::int64_t panel, std::int64_t k) const {
   const auto s = std::ranges::upper_bound(stretches_, k, {}, &Stretch::first_k) - 1;
   const std::int64_t within = k - s->first_k;
-  return {weights(group, *s, panel) + within * tile_.columns, s->depth - within};
+  return {weights<T>(group, *s, panel) + within * tile_.columns, s->depth - within};
 }
+template PackedConv2d::Rows<float> PackedConv2d::rows(std::int64_t, std::int64_t, std::int64_t) const;
+template PackedConv2d::Rows<Bf16> PackedConv2d::rows(std::int64_t, std::int64_t, std::int64_t) const;
 
 }  // namespace atrous

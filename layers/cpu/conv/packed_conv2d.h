@@ -7,11 +7,15 @@
 //
 // k runs over taps, then channels. Taps of many channels are cut evenly into stretches of their own, so that
 // a whole stretch may be skipped where it falls into the padding; taps of few channels share a stretch.
+//
+// In bfloat16 two k lie side by side, as the processor's instruction for their product wants them:
+// [k / 2 of the stretch][column of the panel][k % 2].
 #pragma once
 
 #include <vector>
 
 #include "layers/base/tensor.h"
+#include "layers/cpu/tiles/bf16_tile.h"
 #include "layers/cpu/tiles/gemm_tile.h"
 #include "layers/ops/conv2d.h"
 
@@ -32,31 +36,37 @@ struct Stretch {
 
 class PackedConv2d {
  public:
-  PackedConv2d(const Conv2d&, Isa, int threads);
+  // dtype: of the weights, f32 or bf16, to which they are rounded; then of an even number of input channels.
+  PackedConv2d(const Conv2d&, Isa, int threads, DType dtype = DType::f32);
 
   const Conv2d& layer() const { return layer_; }  // without its weights and bias
   Isa isa() const { return isa_; }
+  DType dtype() const { return dtype_; }
   const GemmTile& tile() const { return tile_; }
   const std::vector<Stretch>& stretches() const { return stretches_; }
   std::int64_t group_columns() const { return group_columns_; }  // output channels of a group
   std::int64_t panels() const { return panels_; }                // of a group
   std::size_t bytes() const { return weights_.size() + bias_.size(); }
 
-  // [k of the stretch][column]
-  const float* weights(std::int64_t group, const Stretch& s, std::int64_t panel) const {
-    return data(weights_) + offset(group, s, panel);
+  // [k of the stretch][column], of bfloat16 as said above. T is the type of dtype().
+  template <class T = float>
+  const T* weights(std::int64_t group, const Stretch& s, std::int64_t panel) const {
+    return reinterpret_cast<const T*>(weights_.data()) + offset(group, s, panel);
   }
   // [column], zeros where the layer has no bias
   const float* bias(std::int64_t group, std::int64_t panel) const {
     return data(bias_) + (group * panels_ + panel) * tile_.columns;
   }
 
-  // The weights of consecutive k, row after row: how many there are is where the stretch ends.
+  // The weights of consecutive k, row after row: how many there are is where the stretch ends. In bfloat16
+  // from an even k on.
+  template <class T>
   struct Rows {
-    const float* first;  // [count][column]
+    const T* first;  // [count][column]
     std::int64_t count;
   };
-  Rows rows(std::int64_t group, std::int64_t panel, std::int64_t k) const;
+  template <class T>
+  Rows<T> rows(std::int64_t group, std::int64_t panel, std::int64_t k) const;
 
  private:
   static float* data(Buffer& b) { return reinterpret_cast<float*>(b.data()); }
@@ -68,6 +78,7 @@ class PackedConv2d {
 
   Conv2d layer_;
   Isa isa_;
+  DType dtype_;
   GemmTile tile_;
   std::vector<Stretch> stretches_;
   std::int64_t depth_, group_columns_, panels_;  // of one group

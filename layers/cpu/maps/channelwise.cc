@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "layers/base/checked.h"
+#include "layers/cpu/maps/convert.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "layers/cpu/maps/channelwise.cc"
@@ -14,6 +15,7 @@
 #include "hwy/highway.h"
 #include "layers/cpu/dispatch.h"
 #include "layers/cpu/parallel.h"
+#include "layers/cpu/tiles/bf16-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace atrous {
@@ -32,15 +34,41 @@ HWY_INLINE void along_channels(std::int64_t channels, Body&& body) {
   for (; c < channels; ++c) body(c, narrow);
 }
 
+// As many elements as d has lanes, as floats; and back.
+template <class D>
+HWY_INLINE hn::Vec<D> load(D d, const float* from) {
+  return hn::LoadU(d, from);
+}
+template <class D>
+HWY_INLINE hn::Vec<D> load(D d, const Bf16* from) {
+  return load_bf16(d, from);
+}
+template <class D>
+HWY_INLINE void store(D d, hn::Vec<D> value, float* to) {
+  hn::StoreU(value, d, to);
+}
+template <class D>
+HWY_INLINE void store(D d, hn::Vec<D> value, Bf16* to) {
+  store_bf16(d, value, to);
+}
+
 // One output pixel: the largest of the pixels of in at rows [y0, y1) and columns [x0, x1).
-void max_of_window(const ConstView& in, std::int64_t n, std::int64_t y0, std::int64_t y1, std::int64_t x0,
-                   std::int64_t x1, float* out) {
+template <class T>
+void max_of_window_of(const BasicView<const T>& in, std::int64_t n, std::int64_t y0, std::int64_t y1,
+                      std::int64_t x0, std::int64_t x1, T* out) {
   along_channels(in.shape.c, [&](std::int64_t c, auto d) HWY_ATTR {
     auto largest = hn::Set(d, -std::numeric_limits<float>::infinity());
     for (std::int64_t y = y0; y < y1; ++y)
-      for (std::int64_t x = x0; x < x1; ++x) largest = hn::Max(largest, hn::LoadU(d, in.pixel(n, y, x) + c));
-    hn::StoreU(largest, d, out + c);
+      for (std::int64_t x = x0; x < x1; ++x) largest = hn::Max(largest, load(d, in.pixel(n, y, x) + c));
+    store(d, largest, out + c);
   });
+}
+void max_of_window(const ConstAnyView& in, std::int64_t n, std::int64_t y0, std::int64_t y1, std::int64_t x0,
+                   std::int64_t x1, std::byte* out) {
+  if (in.dtype == DType::bf16)
+    max_of_window_of(in.as<Bf16>(), n, y0, y1, x0, x1, reinterpret_cast<Bf16*>(out));
+  else
+    max_of_window_of(in.as<float>(), n, y0, y1, x0, x1, reinterpret_cast<float*>(out));
 }
 
 // One window of kernel x kernel pixels, `row` and `pixel` floats apart: `value` where the first of the
@@ -114,14 +142,21 @@ void add_row(const ConstView& in, std::int64_t n, std::int64_t y, std::int64_t x
 }
 
 // One output pixel between four input pixels: (1 - fy) * ((1 - fx) a + fx b) + fy * ((1 - fx) c + fx d).
-void blend(const float* const corners[4], float fx, float fy, std::int64_t channels, float* out) {
+template <class T>
+void blend_of(const std::byte* const corner[4], float fx, float fy, std::int64_t channels, std::byte* to) {
+  const auto* const* corners = reinterpret_cast<const T* const*>(corner);
+  T* out = reinterpret_cast<T*>(to);
   along_channels(channels, [&](std::int64_t c, auto d) HWY_ATTR {
     const auto x0 = hn::Set(d, 1.f - fx), x1 = hn::Set(d, fx), y0 = hn::Set(d, 1.f - fy), y1 = hn::Set(d, fy);
-    const auto top = hn::MulAdd(x0, hn::LoadU(d, corners[0] + c), hn::Mul(x1, hn::LoadU(d, corners[1] + c)));
-    const auto bottom =
-        hn::MulAdd(x0, hn::LoadU(d, corners[2] + c), hn::Mul(x1, hn::LoadU(d, corners[3] + c)));
-    hn::StoreU(hn::MulAdd(y0, top, hn::Mul(y1, bottom)), d, out + c);
+    const auto top = hn::MulAdd(x0, load(d, corners[0] + c), hn::Mul(x1, load(d, corners[1] + c)));
+    const auto bottom = hn::MulAdd(x0, load(d, corners[2] + c), hn::Mul(x1, load(d, corners[3] + c)));
+    store(d, hn::MulAdd(y0, top, hn::Mul(y1, bottom)), out + c);
   });
+}
+void blend(DType dtype, const std::byte* const corners[4], float fx, float fy, std::int64_t channels,
+           std::byte* out) {
+  dtype == DType::bf16 ? blend_of<Bf16>(corners, fx, fy, channels, out)
+                       : blend_of<float>(corners, fx, fy, channels, out);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -140,7 +175,8 @@ class ChannelwiseMaxPool2d final : public Kernel {
   std::string_view name() const override { return "channelwise"; }
 
   void run(const KernelCall& call) const override {
-    const ConstView in = call.inputs[0];
+    const ConstAnyView& in = call.inputs[0];
+    if (in.dtype != call.output.dtype) fail_other_dtype(call.output.dtype, in.dtype);
     const Shape& shape = call.output.shape;
     parallel_for(call.threads, shape.n * shape.h, [&](std::int64_t row) {
       const std::int64_t n = row / shape.h, y = row % shape.h, top = y * layer_.stride - layer_.padding;
@@ -148,7 +184,7 @@ class ChannelwiseMaxPool2d final : public Kernel {
         const std::int64_t left = x * layer_.stride - layer_.padding;
         max_of_window_(in, n, std::max<std::int64_t>(top, 0), std::min(top + layer_.kernel, in.shape.h),
                        std::max<std::int64_t>(left, 0), std::min(left + layer_.kernel, in.shape.w),
-                       call.output.pixel(n, y, x));
+                       call.output.at(n, y, x, 0));
       }
     });
   }
@@ -161,15 +197,17 @@ class ChannelwiseMaxPool2d final : public Kernel {
 class ChannelwiseAdaptiveAvgPool2d final : public Kernel {
  public:
   ChannelwiseAdaptiveAvgPool2d(const AdaptiveAvgPool2d& layer, Isa isa)
-      : layer_(layer), add_row_(ATROUS_FOR_ISA(isa, add_row)) {}
+      : layer_(layer), add_row_(ATROUS_FOR_ISA(isa, add_row)), conversion_(bf16_conversion(isa)) {}
   std::string_view name() const override { return "channelwise"; }
 
   // Sums of one channel slice at a time, so that a single cell (the global mean) still feeds every thread.
   static constexpr std::int64_t slice = 256;
+  static constexpr std::int64_t widened = 16;  // pixels of bfloat16, at a time
 
   void run(const KernelCall& call) const override {
-    const ConstView in = call.inputs[0];
-    const Shape& shape = call.output.shape;
+    const ConstAnyView& in = call.inputs[0];
+    const View out = call.output;
+    const Shape& shape = out.shape;
     const std::int64_t slices = (shape.c + slice - 1) / slice;
     parallel_for(call.threads, shape.pixels() * slices, [&](std::int64_t task) {
       const std::int64_t cell = task / slices, first = task % slices * slice,
@@ -178,17 +216,34 @@ class ChannelwiseAdaptiveAvgPool2d final : public Kernel {
       const std::int64_t y0 = y * in.shape.h / shape.h, y1 = ((y + 1) * in.shape.h + shape.h - 1) / shape.h;
       const std::int64_t x0 = x * in.shape.w / shape.w, x1 = ((x + 1) * in.shape.w + shape.w - 1) / shape.w;
       double sums[slice] = {};
-      for (std::int64_t in_y = y0; in_y < y1; ++in_y)
-        add_row_(channels(in, first, count), n, in_y, x0, x1, sums);
+      for (std::int64_t in_y = y0; in_y < y1; ++in_y) add_row(in, n, in_y, x0, x1, first, count, sums);
       const auto area = static_cast<double>((y1 - y0) * (x1 - x0));
       for (std::int64_t c = 0; c < count; ++c)
-        call.output.at(n, y, x, first + c) = static_cast<float>(sums[c] / area);
+        out.at(n, y, x, first + c) = static_cast<float>(sums[c] / area);
     });
   }
 
  private:
+  // Adds the channels [first, first + count) of a row's pixels [x0, x1).
+  void add_row(const ConstAnyView& in, std::int64_t n, std::int64_t y, std::int64_t x0, std::int64_t x1,
+               std::int64_t first, std::int64_t count, double* sums) const {
+    if (in.dtype == DType::f32) {
+      add_row_(channels(in.as<float>(), first, count), n, y, x0, x1, sums);
+      return;
+    }
+    const auto halves = in.as<Bf16>();
+    float floats[widened * slice];
+    for (std::int64_t x = x0; x < x1; x += widened) {
+      const std::int64_t pixels = std::min(widened, x1 - x);
+      for (std::int64_t i = 0; i < pixels; ++i)
+        conversion_.widen(halves.pixel(n, y, x + i) + first, floats + i * count, count);
+      add_row_({floats, {1, 1, pixels, count}, count}, 0, 0, 0, pixels, sums);
+    }
+  }
+
   AdaptiveAvgPool2d layer_;
   decltype(&ATROUS_BASELINE::add_row) add_row_;
+  Bf16Conversion conversion_;
 };
 
 class ChannelwiseResize final : public Kernel {
@@ -202,7 +257,8 @@ class ChannelwiseResize final : public Kernel {
   }
 
   void run(const KernelCall& call) const override {
-    const ConstView in = call.inputs[0];
+    const ConstAnyView& in = call.inputs[0];
+    if (in.dtype != call.output.dtype) fail_other_dtype(call.output.dtype, in.dtype);
     const Shape& shape = call.output.shape;
     auto* rows = reinterpret_cast<ResizeTap*>(call.workspace.data());
     ResizeTap* columns = rows + shape.h;
@@ -211,10 +267,10 @@ class ChannelwiseResize final : public Kernel {
     parallel_for(call.threads, shape.n * shape.h, [&](std::int64_t row) {
       const std::int64_t n = row / shape.h, y = row % shape.h;
       for (std::int64_t x = 0; x < shape.w; ++x) {
-        const float* const corners[4] = {
-            in.pixel(n, rows[y].low, columns[x].low), in.pixel(n, rows[y].low, columns[x].high),
-            in.pixel(n, rows[y].high, columns[x].low), in.pixel(n, rows[y].high, columns[x].high)};
-        blend_(corners, columns[x].f, rows[y].f, shape.c, call.output.pixel(n, y, x));
+        const std::byte* const corners[4] = {
+            in.at(n, rows[y].low, columns[x].low, 0), in.at(n, rows[y].low, columns[x].high, 0),
+            in.at(n, rows[y].high, columns[x].low, 0), in.at(n, rows[y].high, columns[x].high, 0)};
+        blend_(in.dtype, corners, columns[x].f, rows[y].f, shape.c, call.output.at(n, y, x, 0));
       }
     });
   }
@@ -232,7 +288,7 @@ class ChannelwiseMaxUnpool2d final : public Kernel {
 
   void run(const KernelCall& call) const override {
     const ConstView in = call.inputs[0], before = call.inputs[1];
-    const View& out = call.output;
+    const View out = call.output;
     const std::int64_t kernel = layer_.kernel, bands = divide_up(out.shape.h, kernel);
     parallel_for(call.threads, out.shape.n * bands, [&](std::int64_t band) {
       const std::int64_t n = band / bands, y = band % bands;
@@ -265,7 +321,7 @@ class ChannelwiseL2Norm final : public Kernel {
     const ConstView in = call.inputs[0];
     parallel_for(call.threads, in.shape.pixels(), [&](std::int64_t p) {
       normalise_pixel_(in.data + p * in.pitch, layer_.weight.get(), layer_.eps, layer_.channels,
-                       call.output.data + p * call.output.pitch);
+                       call.out().data + p * call.output.pitch);
     });
   }
 

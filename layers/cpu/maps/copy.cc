@@ -8,15 +8,26 @@ namespace atrous {
 
 namespace {
 
-// `pixels` of `channels` floats each; at once where both lie without gaps.
-void copy_pixels(const float* from, std::int64_t from_pitch, float* to, std::int64_t to_pitch,
-                 std::int64_t pixels, std::int64_t channels) {
-  if (from_pitch == channels && to_pitch == channels) {
-    std::copy_n(from, pixels * channels, to);
+// `pixels` of `bytes` each; at once where both lie without gaps.
+void copy_pixels(const std::byte* from, std::int64_t from_pitch, std::byte* to, std::int64_t to_pitch,
+                 std::int64_t pixels, std::int64_t bytes) {
+  if (from_pitch == bytes && to_pitch == bytes) {
+    std::copy_n(from, pixels * bytes, to);
     return;
   }
-  for (std::int64_t p = 0; p < pixels; ++p, from += from_pitch, to += to_pitch)
-    std::copy_n(from, channels, to);
+  for (std::int64_t p = 0; p < pixels; ++p, from += from_pitch, to += to_pitch) std::copy_n(from, bytes, to);
+}
+
+std::int64_t element(const ConstAnyView& view) { return static_cast<std::int64_t>(size_of(view.dtype)); }
+
+// A row of `in`, from (y, x) on, into the row of `out` that begins at `to`.
+void copy_row(const ConstAnyView& in, std::int64_t n, std::int64_t y, std::int64_t x, const AnyView& out,
+              std::byte* to) {
+  if (in.dtype != out.dtype) fail_other_dtype(out.dtype, in.dtype);
+  const std::byte* from = in.at(n, y, x, 0);
+  if (from != to)  // else laid there
+    copy_pixels(from, in.pitch * element(in), to, out.pitch * element(in), out.shape.w,
+                in.shape.c * element(in));
 }
 
 class CopyCrop final : public Kernel {
@@ -25,12 +36,10 @@ class CopyCrop final : public Kernel {
   std::string_view name() const override { return "copy"; }
 
   void run(const KernelCall& call) const override {
-    const ConstView in = call.inputs[0];
-    const View& out = call.output;
+    const AnyView& out = call.output;
     parallel_for(call.threads, out.shape.n * out.shape.h, [&](std::int64_t row) {
       const std::int64_t n = row / out.shape.h, y = row % out.shape.h;
-      copy_pixels(in.pixel(n, y + layer_.top, layer_.left), in.pitch, out.pixel(n, y, 0), out.pitch,
-                  out.shape.w, out.shape.c);
+      copy_row(call.inputs[0], n, y + layer_.top, layer_.left, out, out.at(n, y, 0, 0));
     });
   }
 
@@ -43,14 +52,13 @@ class CopyConcat final : public Kernel {
   std::string_view name() const override { return "copy"; }
 
   void run(const KernelCall& call) const override {
-    const View& out = call.output;
+    const AnyView& out = call.output;
     parallel_for(call.threads, out.shape.n * out.shape.h, [&](std::int64_t row) {
       const std::int64_t n = row / out.shape.h, y = row % out.shape.h;
-      float* to = out.pixel(n, y, 0);
-      for (const ConstView& in : call.inputs) {
-        if (const float* from = in.pixel(n, y, 0); from != to)  // else laid there
-          copy_pixels(from, in.pitch, to, out.pitch, out.shape.w, in.shape.c);
-        to += in.shape.c;
+      std::int64_t channel = 0;
+      for (const ConstAnyView& in : call.inputs) {
+        copy_row(in, n, y, 0, out, out.at(n, y, 0, channel));
+        channel += in.shape.c;
       }
     });
   }

@@ -84,7 +84,7 @@ class ElementwisePair final : public Kernel {
       const std::int64_t n = row / shape.h, y = row % shape.h;
       const float* right = b.pixel(n, 0, 0) + y * shape.w * step;
       for (std::int64_t x = 0; x < shape.w; ++x, right += step)
-        combine_(a.pixel(n, y, x), right, shape.c, call.output.pixel(n, y, x));
+        combine_(a.pixel(n, y, x), right, shape.c, call.out().pixel(n, y, x));
     });
   }
 
@@ -100,11 +100,12 @@ class ElementwiseScale final : public Kernel {
 
   void run(const KernelCall& call) const override {
     const ConstView in = call.inputs[0];
-    const ConstView* factors = call.inputs.size() > 1 ? &call.inputs[1] : nullptr;
+    const bool has_factors = call.inputs.size() > 1;
+    const ConstView factors = has_factors ? call.in(1) : ConstView{};
     const Shape& shape = call.output.shape;
     parallel_for(call.threads, shape.pixels(), [&](std::int64_t p) {
-      scale_(in.data + p * in.pitch, factors ? factors->data[p * factors->pitch] : factor_, shape.c,
-             call.output.data + p * call.output.pitch);
+      scale_(in.data + p * in.pitch, has_factors ? factors.data[p * factors.pitch] : factor_, shape.c,
+             call.out().data + p * call.output.pitch);
     });
   }
 
@@ -138,7 +139,7 @@ class ElementwiseActivation final : public Kernel {
     const ConstView in = call.inputs[0];
     const Shape& shape = call.output.shape;
     parallel_for(call.threads, shape.pixels(), [&](std::int64_t p) {
-      activate_(kind_, in.data + p * in.pitch, shape.c, call.output.data + p * call.output.pitch);
+      activate_(kind_, in.data + p * in.pitch, shape.c, call.out().data + p * call.output.pitch);
     });
   }
 

@@ -95,7 +95,7 @@ class ChannelwiseEncoding final : public Kernel {
               static_cast<double>(layer_.scale.get()[k]) * e + static_cast<double>(layer_.shift.get()[k]),
               0.0);
         }
-        call.output.at(n, 0, 0, c) = static_cast<float>(mean / static_cast<double>(K));
+        call.out().at(n, 0, 0, c) = static_cast<float>(mean / static_cast<double>(K));
       });
     }
   }

@@ -121,7 +121,7 @@ class ChannelwiseGroupNorm final : public Kernel {
       const std::int64_t first = offset(task / count, task % count);
       for (std::int64_t p = first; p < first + pixels_of(task % count); ++p)
         normalise_pixel_(in.data + p * in.pitch, mean, mean + C, mean + 2 * C, C,
-                         call.output.data + p * call.output.pitch);
+                         call.out().data + p * call.output.pitch);
     });
   }
 

@@ -114,8 +114,7 @@ class BlockedPositionAttention final : public Kernel {
     float *value = key + s.key_floats, *mixed = value + s.value_floats, *fits = mixed + s.mixed_floats;
     auto* blocks = reinterpret_cast<Block*>(fits + s.fits_floats * call.threads);
     for (std::int64_t n = 0; n < call.output.shape.n; ++n) {
-      const ConstView q = image_of(call.inputs[0], n), k = image_of(call.inputs[1], n),
-                      v = image_of(call.inputs[2], n);
+      const ConstView q = image_of(call.in(0), n), k = image_of(call.in(1), n), v = image_of(call.in(2), n);
       pack(call.threads, s.depth, s.pixels, tile_.columns, key,
            [&](std::int64_t row, std::int64_t first, std::int64_t count, float* to) {
              for (std::int64_t i = 0; i < count; ++i) to[i] = k.data[(first + i) * k.pitch + row];

@@ -10,6 +10,7 @@
 #include "hwy/highway.h"
 #include "layers/cpu/dispatch.h"
 #include "layers/cpu/tiles/activation-inl.h"
+#include "layers/cpu/tiles/bf16-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace atrous::winograd {
@@ -144,7 +145,7 @@ HWY_INLINE void with(Scheme s, F&& f) {
 // A block of vectors between the two passes.
 using Block = float[most_points][most_points * lanes];
 
-void input(const InputTransform& t) {
+void input_of_floats(const InputTransform& t) {
   const D d;
   const int columns = info(t.horizontal).inputs, rows = info(t.vertical).points;
   HWY_ALIGN Block block;
@@ -155,7 +156,7 @@ void input(const InputTransform& t) {
       for (int x = 0; x < columns; ++x) {
         V in[s.inputs], out[s.points];
         for (int y = 0; y < s.inputs; ++y) {
-          const float* pixel = t.pixels[y * most_inputs + x];
+          const auto* pixel = reinterpret_cast<const float*>(t.pixels[y * most_inputs + x]);
           in[y] = pixel ? hn::LoadU(d, pixel + c) : hn::Zero(d);
         }
         multiply<scheme(), Which::input>(in, out);
@@ -171,6 +172,31 @@ void input(const InputTransform& t) {
         for (int q = 0; q < s.points; ++q) hn::StoreU(out[q], d, t.out + t.offsets[p * s.points + q] + c);
       }
     });
+  }
+}
+
+// A vector of channels of all pixels is widened first, and goes the same way.
+void input(const InputTransform& t) {
+  if (t.dtype == DType::f32) return input_of_floats(t);
+  const D d;
+  const std::int64_t rows = info(t.vertical).inputs, columns = info(t.horizontal).inputs;
+  HWY_ALIGN float wide[most_inputs * most_inputs * vector_floats];
+  const std::byte* pixels[most_inputs * most_inputs] = {};
+  InputTransform part = t;
+  part.pixels = pixels;
+  part.dtype = DType::f32;
+  part.channels = vector_floats;
+  for (std::int64_t at = 0; at < t.channels; at += vector_floats) {
+    const std::int64_t c = std::min(at, t.channels - vector_floats);
+    for (std::int64_t y = 0; y < rows; ++y)
+      for (std::int64_t i = y * most_inputs; i < y * most_inputs + columns; ++i) {
+        if (!t.pixels[i]) continue;
+        hn::Store(atrous::HWY_NAMESPACE::load_bf16(d, reinterpret_cast<const Bf16*>(t.pixels[i]) + c), d,
+                  wide + i * vector_floats);
+        pixels[i] = reinterpret_cast<const std::byte*>(wide + i * vector_floats);
+      }
+    part.out = t.out + c;
+    input_of_floats(part);
   }
 }
 
@@ -224,7 +250,7 @@ HWY_INLINE V activate(ActivationKind kind, V x) {
   return rarer_activation(kind, x);
 }
 
-void output(const OutputTransform& t) {
+void output_of_floats(const OutputTransform& t) {
   const D d;
   const int columns = info(t.horizontal).points;
   HWY_ALIGN Block block;
@@ -249,10 +275,54 @@ void output(const OutputTransform& t) {
           if (x >= t.width) break;
           V value = hn::Add(out[x], bias);
           if (t.residual)
-            value = hn::Add(value, load_first(t.residual[y * most_outputs + x] + c, t.channels - c));
-          store_first(activate(t.activation, value), t.pixels[y * most_outputs + x] + c, t.channels - c);
+            value = hn::Add(value,
+                            load_first(reinterpret_cast<const float*>(t.residual[y * most_outputs + x]) + c,
+                                       t.channels - c));
+          store_first(activate(t.activation, value),
+                      reinterpret_cast<float*>(t.pixels[y * most_outputs + x]) + c, t.channels - c);
         }
       }
+    });
+  }
+}
+
+// A vector of channels goes the same way, and is rounded at the end.
+void output(const OutputTransform& t) {
+  if (t.dtype == DType::f32 && (!t.residual || t.residual_dtype == DType::f32)) return output_of_floats(t);
+  const D d;
+  HWY_ALIGN float wide[most_outputs * most_outputs * vector_floats];
+  HWY_ALIGN float added[most_outputs * most_outputs * vector_floats];
+  std::byte* pixels[most_outputs * most_outputs];
+  const std::byte* residual[most_outputs * most_outputs];
+  OutputTransform part = t;
+  part.pixels = pixels;
+  part.residual = t.residual ? residual : nullptr;
+  const auto each = [&](auto&& use) HWY_ATTR {
+    for (std::int64_t y = 0; y < t.height; ++y)
+      for (std::int64_t i = y * most_outputs; i < y * most_outputs + t.width; ++i) use(i);
+  };
+  for (std::int64_t c = 0; c < t.channels; c += vector_floats) {
+    const std::int64_t count = std::min(vector_floats, t.channels - c);
+    each([&](std::int64_t i) HWY_ATTR {
+      pixels[i] = reinterpret_cast<std::byte*>(wide + i * vector_floats);
+      if (!t.residual) return;
+      residual[i] = reinterpret_cast<const std::byte*>(added + i * vector_floats);
+      hn::Store(t.residual_dtype == DType::bf16
+                    ? atrous::HWY_NAMESPACE::load_bf16_first(
+                          d, reinterpret_cast<const Bf16*>(t.residual[i]) + c, count)
+                    : load_first(reinterpret_cast<const float*>(t.residual[i]) + c, count),
+                d, added + i * vector_floats);
+    });
+    part.products = t.products + c;
+    part.bias = t.bias + c;
+    part.channels = vector_floats;
+    output_of_floats(part);
+    each([&](std::int64_t i) HWY_ATTR {
+      const V value = hn::Load(d, wide + i * vector_floats);
+      if (t.dtype == DType::bf16)
+        atrous::HWY_NAMESPACE::store_bf16_first(d, value, reinterpret_cast<Bf16*>(t.pixels[i]) + c, count);
+      else
+        store_first(value, reinterpret_cast<float*>(t.pixels[i]) + c, count);
     });
   }
 }

@@ -6,9 +6,11 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
+#include "layers/base/dtype.h"
 #include "layers/cpu/conv/winograd_scheme.h"
 #include "layers/cpu/isa.h"
 #include "layers/ops/activation.h"
@@ -20,8 +22,9 @@ constexpr int most_inputs = 8;  // of one scheme
 // B x B' of one tile.
 struct InputTransform {
   Scheme vertical, horizontal;
-  const float* const* pixels;  // [inputs of vertical][most_inputs], channel 0; null in the padding
-  std::int64_t channels;       // at least 16
+  const std::byte* const* pixels;  // [inputs of vertical][most_inputs], channel 0; null in the padding
+  DType dtype;                     // of the pixels: f32 or bf16
+  std::int64_t channels;           // at least 16
   float* out;  // channel c of point (p, q) goes to out[offsets[p * points of horizontal + q] + c]
   const std::int64_t* offsets;
 };
@@ -42,10 +45,12 @@ struct OutputTransform {
   Scheme vertical, horizontal;
   const float* products;  // as InputTransform::out
   const std::int64_t* offsets;
-  const float* bias;             // [channels, to whole vectors]
-  const float* const* residual;  // [most_outputs][most_outputs], or null
-  float* const* pixels;          // [most_outputs][most_outputs]
-  int height, width;             // outputs that exist, at most the schemes'
+  const float* bias;                 // [channels, to whole vectors]
+  const std::byte* const* residual;  // [most_outputs][most_outputs], or null
+  DType residual_dtype;              // f32 or bf16
+  std::byte* const* pixels;          // [most_outputs][most_outputs]
+  DType dtype;                       // of the pixels, likewise
+  int height, width;                 // outputs that exist, at most the schemes'
   std::int64_t channels;
   ActivationKind activation;
 };

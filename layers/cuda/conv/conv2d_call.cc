@@ -8,12 +8,12 @@ namespace {
 
 std::string size_of(const Shape& s) { return str_cat(s.n, "x", s.h, "x", s.w, "x", s.c); }
 
-Map dense_map(const ConstView& view, std::string_view what, const Context& context) {
+Map dense_map(const ConstAnyView& view, std::string_view what, const Context& context) {
   const std::int64_t dense = device_pitch(view.shape.c, context.precision());
   if (view.pitch != dense)
     fail(ErrorCode::invalid_argument, "conv2d on cuda: ", what, " of ", view.shape.c,
          " channels: expected a pitch of ", dense, ", found ", view.pitch);
-  return map_of(view, context);
+  return map_of(view);
 }
 
 }  // namespace
@@ -28,7 +28,7 @@ Conv2dProblem problem_of(std::span<const Shape> inputs, const Shape& out) {
 
 Conv2dProblem problem_of(const KernelCall& call) {
   std::vector<Shape> inputs;
-  for (const ConstView& input : call.inputs) inputs.push_back(input.shape);
+  for (const ConstAnyView& input : call.inputs) inputs.push_back(input.shape);
   return problem_of(inputs, call.output.shape);
 }
 
@@ -56,9 +56,8 @@ ScratchOperands::ScratchOperands(const Conv2dProblem& p, std::size_t workspace_b
     check(cudaMemset(memory->data(), 0x3c, memory->size()), "cudaMemset");  // 0.01 in fp32, 1.06 in half
   check(cudaStreamSynchronize(nullptr), "cudaMemset");
   const auto map = [&](const Memory& memory, const Shape& shape) {
-    return map_of(ConstView{static_cast<const float*>(memory.data()), shape,
-                            device_pitch(shape.c, context.precision())},
-                  context);
+    return map_of({static_cast<const std::byte*>(memory.data()), shape,
+                   device_pitch(shape.c, context.precision()), element_type(context.precision())});
   };
   operands_ = {map(in_, p.in), map(out_, p.out), std::nullopt, static_cast<std::byte*>(workspace_.data())};
   if (p.residual == Conv2dProblem::Residual::map) operands_.residual = map(residual_, p.out);

@@ -30,9 +30,9 @@ class CudaConvolution final : public Kernel {
   std::size_t packed_bytes() const override { return weight_.size() + bias_.size(); }
   void run(const KernelCall& call) const override {
     std::optional<Map> residual;
-    if (call.inputs.size() > 1) residual = map_of(call.inputs[1], *context_);
-    run_(stream_of(call), weights_, map_of(call.inputs[0], *context_), residual ? &*residual : nullptr,
-         map_of(call.output, *context_));
+    if (call.inputs.size() > 1) residual = map_of(call.inputs[1]);
+    run_(stream_of(call), weights_, map_of(call.inputs[0]), residual ? &*residual : nullptr,
+         map_of(call.output));
   }
 
  private:

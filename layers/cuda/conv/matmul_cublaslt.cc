@@ -27,6 +27,7 @@ cublasComputeType_t compute_type(Precision precision) {
     case Precision::tf32:
       return CUBLAS_COMPUTE_32F_FAST_TF32;
     case Precision::fp16:
+    case Precision::bf16:
       break;
   }
   return CUBLAS_COMPUTE_32F;

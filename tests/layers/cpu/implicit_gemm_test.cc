@@ -341,18 +341,6 @@ std::vector<Problem> problems_with_residual() {
   return all;
 }
 
-// Runs with a workspace full of NaN and the output as it is.
-void run_on_top(const Kernel& kernel, const std::vector<ConstView>& inputs, View output, int threads) {
-  std::vector<Shape> shapes;
-  for (const ConstView& in : inputs) shapes.push_back(in.shape);
-  Buffer workspace(kernel.workspace_bytes(shapes, output.shape, threads));
-  std::memset(workspace.data(), 0xff, workspace.size());
-  kernel.run({.inputs = inputs,
-              .output = output,
-              .workspace = {workspace.data(), workspace.size()},
-              .threads = threads});
-}
-
 }  // namespace
 
 TEST_CASE("a residual of one pixel per image is repeated over the map") {

@@ -176,9 +176,11 @@ std::size_t best_bytes(const Kernel& kernel, const Setup& s, int threads) {
 bool run_within(const Kernel& kernel, const Setup& s, View output, int threads, std::size_t bytes) {
   for (std::int64_t p = 0; p < output.shape.pixels(); ++p)
     std::fill_n(output.data + p * output.pitch, output.shape.c, not_a_number);
-  const auto inputs = s.inputs(output);
+  std::vector<ConstAnyView> inputs;
+  for (const ConstView& in : s.inputs(output)) inputs.push_back(any_view(in));
   Workspace workspace(bytes);
-  kernel.run({.inputs = inputs, .output = output, .workspace = workspace.span(), .threads = threads});
+  kernel.run(
+      {.inputs = inputs, .output = any_view(output), .workspace = workspace.span(), .threads = threads});
   return workspace.kept_within();
 }
 

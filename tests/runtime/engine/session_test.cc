@@ -102,8 +102,7 @@ struct LoggingKernel final : Kernel {
   explicit LoggingKernel(std::shared_ptr<Log> kept) : log(std::move(kept)) {}
   std::string_view name() const override { return "logging"; }
   void run(const KernelCall& call) const override {
-    const auto* begin = reinterpret_cast<const std::byte*>(call.output.data);
-    const auto offset = static_cast<std::size_t>(begin - log->memory.data());
+    const auto offset = static_cast<std::size_t>(call.output.data - log->memory.data());
     if (offset > log->memory.size() ||
         device_bytes(call.output.shape, Precision::fp32) > log->memory.size() - offset)
       log->outside = true;
@@ -124,10 +123,10 @@ struct LoggingQueue final : DeviceQueue {
   }
   void forget(std::uint64_t key) override { CHECK(key != log->keys.back()); }
   double time(const std::function<void()>& enqueue) override { return enqueue(), 0; }
-  void upload(ConstView, View) override {}
-  void upload_picture(std::span<const std::uint8_t>, const NormaliseTable&, std::int64_t, View) override {}
-  void download(ConstView, View) override {}
-  bool label(ConstView, std::int64_t, const Growth&, std::int64_t, std::int64_t, std::span<std::uint8_t>,
+  void upload(ConstView, AnyView) override {}
+  void upload_picture(std::span<const std::uint8_t>, const NormaliseTable&, std::int64_t, AnyView) override {}
+  void download(ConstAnyView, View) override {}
+  bool label(ConstAnyView, std::int64_t, const Growth&, std::int64_t, std::int64_t, std::span<std::uint8_t>,
              std::span<float>, float) override {
     return true;
   }

@@ -1,0 +1,86 @@
+#include "layers/cpu/maps/convert.h"
+
+#include <algorithm>
+
+#include "layers/base/error.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "layers/cpu/maps/convert.cc"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+
+#include "hwy/highway.h"
+#include "layers/cpu/dispatch.h"
+#include "layers/cpu/parallel.h"
+#include "layers/cpu/tiles/bf16-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace atrous {
+namespace HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+void widen(const Bf16* from, float* to, std::int64_t count) {
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  std::int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) hn::StoreU(load_bf16(d, from + i), d, to + i);
+  for (; i < count; ++i) to[i] = to_float(from[i]);
+}
+
+void narrow(const float* from, Bf16* to, std::int64_t count) {
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  std::int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) store_bf16(d, hn::LoadU(d, from + i), to + i);
+  for (; i < count; ++i) to[i] = to_bf16(from[i]);
+}
+
+}  // namespace
+
+Bf16Conversion bf16_conversion() { return {widen, narrow}; }
+
+}  // namespace HWY_NAMESPACE
+}  // namespace atrous
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace atrous {
+
+namespace {
+
+// Rows of `from` to `to`, by what copies `count` elements.
+template <class From, class To, class Copy>
+void convert_rows(const BasicView<const From>& from, const BasicView<To>& to, int threads, Copy&& copy) {
+  const Shape& s = from.shape;
+  const bool dense = from.dense() && to.dense();
+  parallel_for(threads, s.n * s.h, [&](std::int64_t row) {
+    const std::int64_t n = row / s.h, y = row % s.h;
+    if (dense) return copy(from.pixel(n, y, 0), to.pixel(n, y, 0), s.w * s.c);
+    for (std::int64_t x = 0; x < s.w; ++x) copy(from.pixel(n, y, x), to.pixel(n, y, x), s.c);
+  });
+}
+
+}  // namespace
+
+Bf16Conversion bf16_conversion(Isa isa) { return ATROUS_FOR_ISA(isa, bf16_conversion)(); }
+
+void convert_map(Isa isa, ConstAnyView from, AnyView to, int threads) {
+  if (from.shape != to.shape)
+    fail(ErrorCode::invalid_argument, "a map of ", from.shape, " into one of ", to.shape);
+  const Bf16Conversion conversion = bf16_conversion(isa);
+  const auto copy = [](const auto* values, auto* out, std::int64_t count) {
+    std::copy_n(values, count, out);
+  };
+  if (from.dtype == DType::bf16 && to.dtype == DType::f32)
+    convert_rows(from.as<Bf16>(), to.as<float>(), threads, conversion.widen);
+  else if (from.dtype == DType::f32 && to.dtype == DType::bf16)
+    convert_rows(from.as<float>(), to.as<Bf16>(), threads, conversion.narrow);
+  else if (from.dtype == DType::bf16)
+    convert_rows(from.as<Bf16>(), to.as<Bf16>(), threads, copy);
+  else
+    convert_rows(from.as<float>(), to.as<float>(), threads, copy);
+}
+
+}  // namespace atrous
+#endif

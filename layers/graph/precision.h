@@ -1,0 +1,20 @@
+// In which numbers a network is computed.
+#pragma once
+
+#include <string_view>
+
+#include "layers/base/dtype.h"
+
+namespace atrous {
+
+// Everything accumulates in fp32.
+enum class Precision {
+  fp32,  // fp32 throughout
+  tf32,  // fp32 in memory; the factors of a convolution are rounded to 10 bits of mantissa: on a device
+  fp16,  // weights and activations in half precision: on a device
+  bf16,  // weights and activations in bfloat16: on the processor
+};
+std::string_view name_of(Precision);  // "fp32", ...
+DType element_type(Precision);        // of activations in memory
+
+}  // namespace atrous
