@@ -52,6 +52,12 @@ TEST_CASE("a device's options need a device, and do not contradict each other") 
   }
   refuse(2, segment + Arguments{"--device", "cuda", "--fp16", "--tf32"}, {"--fp16 and --tf32"});
   refuse(2, segment + Arguments{"--device", "cuda", "--isa", "scalar"}, {"--isa", "not for cuda"});
+  for (const char* precision : {"fp16", "tf32"})
+    refuse(2, segment + Arguments{"--precision", precision},
+           {str_cat("the processor computes in fp32 or bf16, not in ", precision)});
+  refuse(2, segment + Arguments{"--device", "cuda", "--precision", "bf16"}, {"bf16 is for the processor"});
+  refuse(2, segment + Arguments{"--precision", "fp32", "--fp16"},
+         {"--precision and --fp16 exclude each other"});
 }
 
 TEST_CASE("a device that cannot be had is an error that says why, and nothing else runs in its place") {

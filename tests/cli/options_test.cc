@@ -173,6 +173,8 @@ TEST_CASE_FIXTURE(Bench, "contradictions are usage errors") {
   refuse(2, plain + Arguments{"--resize", "64", "--no-resize"}, {"--resize", "--no-resize"});
   refuse(2, plain + Arguments{"--size", "8x8", "--no-resize"}, {"--size", "--no-resize"});
   refuse(2, plain + Arguments{"--threads", "1", "--threads", "2"}, {"--threads"});
+  for (const char* precision : {"fp64", "", "BF16"})
+    refuse(2, plain + Arguments{str_cat("--precision=", precision)}, {"--precision"});
   refuse(2, plain + Arguments{folder / "other.png", "--logits", folder / "x.npy"}, {"--logits", "2"});
   CHECK(names() == Names{"dog.png", "net.safetensors"});
 }
