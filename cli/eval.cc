@@ -138,18 +138,29 @@ Predictions predictions_of(const Options& o, const Dataset& dataset) {
   return {o.predictions, std::move(named.classes), std::move(named.palette)};
 }
 
+std::string digest_of_model(const std::string& model) {
+  return model.starts_with("seeded:") ? model : "sha256 " + sha256_of_model(model);
+}
+
 RunIdentity identity(const Options& o, const Dataset& dataset) {
-  const std::string& model = o.run.model;
-  const std::string measured = !o.predictions.empty()         ? "predictions of " + o.predictions
-                               : model.starts_with("seeded:") ? model
-                                                              : "sha256 " + sha256_of_model(model);
-  RunIdentity all{{"model", measured},
-                  {"dataset", dataset.kind},
-                  {"folder", o.dataset[1]},
-                  {"set", dataset.set},
-                  {"implementation", o.run.force}};
+  RunIdentity all{
+      {"model", o.predictions.empty() ? digest_of_model(o.run.model) : "predictions of " + o.predictions},
+      {"dataset", dataset.kind},
+      {"folder", o.dataset[1]},
+      {"set", dataset.set},
+      {"implementation", o.run.force}};
   if (!o.run.weights.empty()) all.emplace_back("weights", o.run.weights);
   if (o.dataset.size() > 2) all.emplace_back("labels", o.dataset[2]);
+  return all;
+}
+
+RunIdentity identity(const Options& o, const CocoSet& set) {
+  RunIdentity all{{"model", digest_of_model(o.run.model)},
+                  {"dataset", "coco"},
+                  {"annotations", set.truth.path},
+                  {"photos", set.photos},
+                  {"implementation", o.run.force}};
+  if (!o.run.weights.empty()) all.emplace_back("weights", o.run.weights);
   return all;
 }
 
@@ -267,9 +278,8 @@ void write_outputs(const Options& o, const Evaluation& evaluation, Report* repor
 
 // As a shell reports a program that a signal ended.
 int stopped(const Options& o, std::size_t done, std::size_t all) {
-  const char* kept = o.dataset[0] == "coco" ? "nothing is kept"
-                     : o.resume.empty()     ? "nothing is kept without --resume FILE"
-                                            : "the same command goes on from there";
+  const char* kept =
+      o.resume.empty() ? "nothing is kept without --resume FILE" : "the same command goes on from there";
   complain(str_cat("stopped after ", done, " of ", all, " images; ", kept));
   return 128 + stopping_signal;
 }
@@ -307,9 +317,7 @@ void refuse_label_options(const Options& o) {
                                 {"--threshold", o.threshold.has_value()},
                                 {"--crf", o.crf.wanted},
                                 {"--no-scores", o.no_scores},
-                                {"--resume", !o.resume.empty()},
                                 {"--images-csv", !o.images_csv.empty()},
-                                {"--report", !o.report.empty()},
                                 {"--batch-sheet", o.batch() > 0},
                                 {"--classes", !o.classes.empty() && !o.predictions.empty()},
                                 {"--palette", !o.palette.empty()}};
@@ -319,7 +327,9 @@ void refuse_label_options(const Options& o) {
 
 // What is for a model that finds instances says so.
 void refuse_instance_options(const Options& o) {
-  const GivenOption others[] = {{"--images", !o.images.empty()},
+  const bool has_pages = o.dataset[0] == "coco" && !o.report.empty();
+  const GivenOption others[] = {{"--images", !o.images.empty() && !has_pages},
+                                {"--resume", o.dataset[0] == "coco" && !o.resume.empty()},
                                 {"--results", !o.results.empty()},
                                 {o.which.given(), o.which.given() != nullptr}};
   for (const auto& [option, given] : others)
@@ -329,10 +339,11 @@ void refuse_instance_options(const Options& o) {
 }
 
 int run_instances(const Options& o, const DetectionsRequest& request) {
-  const DetectCocoOptions how{.session = o.run.session_options(),
-                              .instances = o.which.options(),
-                              .exif = !o.no_exif,
-                              .strict = o.strict};
+  DetectCocoOptions how{.session = o.run.session_options(),
+                        .instances = o.which.options(),
+                        .exif = !o.no_exif,
+                        .strict = o.strict,
+                        .state = o.resume};
   Model model = open_model(o.run.model, o.run.model_options());
   if (model.task() != Task::instances)
     throw UsageError{
@@ -342,9 +353,12 @@ int run_instances(const Options& o, const DetectionsRequest& request) {
   if (!o.quiet) notify_choice(o.run.model, model);
   apply_names(model, o.classes, "");
   o.normalise.apply(model.preparation);
-  CocoSet set = open_coco_set(request, o.images, static_cast<std::size_t>(o.limit));
+  CocoSet set = open_coco_set(request, static_cast<std::size_t>(o.limit));
   const CocoClassMap classes = match_coco_classes(model.classes, set.truth);
   const std::size_t all = set.truth.images.size();
+  if (!o.resume.empty()) how.identity = identity(o, set);
+  std::optional<DetectionReport> report;
+  if (!o.report.empty()) report.emplace(o.report);
 
   ProgressLine line(!o.quiet);
   const EvaluateCallbacks watching = callbacks(line, nullptr, nullptr);
@@ -354,14 +368,24 @@ int run_instances(const Options& o, const DetectionsRequest& request) {
   line.clear();
   const std::size_t failed = detected.failed.size(), done = detected.images.size() + failed;
   if (done < all) return stopped(o, done, all);
-  write_detections(request, model, file_name(o.run.model), std::move(set), classes, std::move(detected));
+  write_detections(request, model, file_name(o.run.model), std::move(set), classes, std::move(detected),
+                   report ? &*report : nullptr);
   if (failed > 0) complain(str_cat(failed, " of ", all, " images failed"));
   return 0;
 }
 
 int run_detections(const Options& o) {
   refuse_label_options(o);
-  DetectionsRequest request{o.dataset[1], o.set, o.predictions, o.json, o.csv, o.prints_table()};
+  DetectionsRequest request{.root = o.dataset[1],
+                            .set = o.set,
+                            .results = o.predictions,
+                            .json = o.json,
+                            .csv = o.csv,
+                            .report = o.report,
+                            .photos = o.images,
+                            .exif = !o.no_exif,
+                            .strict = o.strict,
+                            .table = o.prints_table()};
   if (!o.predictions.empty()) {
     refuse_instance_options(o);
     return eval_detections(request);

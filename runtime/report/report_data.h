@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "runtime/evaluation/evaluation.h"
+#include "weights_tools/io/json.h"
 
 namespace atrous {
 
@@ -19,9 +20,9 @@ struct ReportPictures {
   std::string photo, truth, prediction, errors;
 };
 
-// The JSON of runtime/report/page/page.js; pictures as many as evaluation.images. ASCII without '<', so that
-// nothing in it ends a script element. Ratios that do not exist are null.
-std::string report_data(const Evaluation&, const std::vector<ReportPictures>& pictures);
+// The JSON of runtime/report/page/page.js; pictures as many as evaluation.images. ASCII. Ratios that do not
+// exist are null.
+JsonText report_data(const Evaluation&, const std::vector<ReportPictures>& pictures);
 
 // At most `most` of a curve's points (at least 2), evenly spaced along its length, with both ends.
 std::vector<CurvePoint> thin_out(const std::vector<CurvePoint>&, std::size_t most);
