@@ -21,7 +21,7 @@
 #include "runtime/evaluation/coco_annotations.h"
 #include "runtime/evaluation/coco_results.h"
 #include "runtime/evaluation/evaluate.h"
-#include "runtime/evaluation/run_state.h"
+#include "runtime/evaluation/run_identity.h"
 #include "runtime/instances/detector.h"
 
 namespace atrous {

@@ -11,6 +11,7 @@
 
 #include "layers/base/error.h"
 #include "layers/base/naming.h"
+#include "runtime/evaluation/run_state.h"
 #include "runtime/instances/coco_mask.h"
 
 namespace atrous {

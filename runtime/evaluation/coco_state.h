@@ -10,7 +10,7 @@
 #include <string>
 
 #include "runtime/evaluation/coco_detect.h"
-#include "runtime/evaluation/run_state.h"
+#include "runtime/evaluation/run_identity.h"
 
 namespace atrous {
 

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "layers/base/error.h"
+#include "runtime/evaluation/run_state.h"
 #include "weights_tools/io/json.h"
 
 namespace atrous {

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "runtime/evaluation/evaluation.h"
-#include "runtime/evaluation/run_state.h"
+#include "runtime/evaluation/run_identity.h"
 
 namespace atrous {
 

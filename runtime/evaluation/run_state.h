@@ -8,16 +8,12 @@
 #include <map>
 #include <string>
 #include <string_view>
-#include <utility>
-#include <vector>
 
 #include "layers/base/error.h"
+#include "runtime/evaluation/run_identity.h"
 #include "weights_tools/io/json.h"
 
 namespace atrous {
-
-// What makes two runs the same one: {"model", "a sha256"}, {"set", "val"}, ...
-using RunIdentity = std::vector<std::pair<std::string, std::string>>;
 
 JsonText state_number(double);
 JsonText state_identity(const RunIdentity&);

@@ -6,9 +6,10 @@
 #include <vector>
 
 #include "runtime/evaluation/evaluation.h"
-#include "weights_tools/io/json.h"
 
 namespace atrous {
+
+struct JsonText;
 
 // A file name that any file system takes, of its own for each image name: names of a-z, 0-9, '_', '.' and '-'
 // stay readable as they are; all others (capitals too, for file systems that do not tell them apart) have
