@@ -2,11 +2,11 @@
 // --dataset coco ROOT with either a model or --predictions FILE (cli/eval_detections.h)
 #include <unistd.h>
 
-#include <array>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
 
+#include "cli/batch_sheet.h"
 #include "cli/cli.h"
 #include "cli/crf_options.h"
 #include "cli/detection_options.h"
@@ -18,14 +18,10 @@
 #include "cli/truth.h"
 #include "layers/base/ascii.h"
 #include "layers/base/error.h"
-#include "runtime/drawing/lettering.h"
-#include "runtime/drawing/pictures.h"
 #include "runtime/evaluation/class_map.h"
 #include "runtime/evaluation/dataset_classes.h"
 #include "runtime/evaluation/evaluate.h"
 #include "runtime/image/palette.h"
-#include "runtime/image/pillow_resize.h"
-#include "runtime/image/png.h"
 #include "runtime/report/report.h"
 #include "weights_tools/io/clean_text.h"
 #include "weights_tools/io/file.h"
@@ -182,60 +178,6 @@ std::string remaining(const EvaluateProgress& p) {
   const std::string time = left < 120 ? fixed(left, 0) + " s" : fixed(left / 60, 0) + " min";
   return str_cat(fixed(1 / each, each < 1 ? 1 : 2), " images/s, ", time, " left");
 }
-
-// The first images as one sheet, as Poutyne's example shows a batch: the photos as they were compared, what
-// the network says, the truth; void is white.
-class BatchSheet {
- public:
-  BatchSheet(int images, const std::vector<std::string>& classes, Palette palette,
-             std::optional<ResizeRule> rule)
-      : wanted_(static_cast<std::size_t>(images)),
-        classes_(classes),
-        palette_(std::move(palette)),
-        rule_(rule) {
-    palette_.resize(256, {255, 255, 255});
-  }
-
-  void add(const ScoredImage& image) {
-    if (photos_.size() == wanted_) return;
-    photos_.push_back(as_compared(image));
-    predictions_.push_back(colourise(image.prediction, palette_));
-    truths_.push_back(colourise(image.truth, palette_));
-    for (const LabelMap* map : {&image.prediction, &image.truth})
-      for (const std::uint8_t label : map->labels) seen_[label] = true;
-  }
-
-  // Empty where no image was scored in this run.
-  std::vector<std::byte> png() const {
-    if (photos_.empty()) return {};
-    std::vector<LegendEntry> legend;
-    for (std::size_t c = 0; c < classes_.size(); ++c)
-      if (seen_[c]) legend.push_back({palette_[c], classes_[c]});
-    int columns = 1;
-    while (columns * columns < static_cast<int>(photos_.size())) ++columns;
-    const Panel panels[] = {{grid(photos_, columns), "images"},
-                            {grid(predictions_, columns), "predictions"},
-                            {grid(truths_, columns), "truths"}};
-    return encode_png(sheet(panels, legend));
-  }
-
- private:
-  // Photos are compared as the network takes them, or at their own size.
-  Image as_compared(const ScoredImage& image) const {
-    const auto fits = [&](const Image& i) {
-      return i.width == image.truth.width && i.height == image.truth.height;
-    };
-    Image photo = rule_ ? apply(*rule_, image.photo) : image.photo;
-    return fits(photo) ? photo : resize_bilinear(image.photo, image.truth.width, image.truth.height);
-  }
-
-  std::size_t wanted_;
-  const std::vector<std::string>& classes_;
-  Palette palette_;
-  std::optional<ResizeRule> rule_;
-  std::array<bool, 256> seen_{};
-  std::vector<Image> photos_, predictions_, truths_;
-};
 
 EvaluateCallbacks callbacks(ProgressLine& line, Report* report, BatchSheet* sheet) {
   // "[ 17/101] 0001TP_008550  12.3 images/s, 7 s left"
@@ -533,7 +475,8 @@ Action add_eval(Verb& verb) {
                   "The instances that a model finds, in COCO's results format, to a file or -")
       .type_name("FILE")
       .group(out);
-  verb.add_option("--report", o->report, "A folder with a web page and pictures of every image")
+  verb.add_option("--report", o->report,
+                  "A folder with a web page and pictures of every image, of instances of the 50 worst")
       .type_name("FOLDER")
       .group(out);
   verb.add_option(
@@ -560,7 +503,9 @@ Action add_eval(Verb& verb) {
       "camvid.json\n"
       "  atrous eval --predictions masks --dataset voc VOCdevkit/VOC2012\n"
       "  atrous eval -m maskrcnn_resnet50_fpn.pth --dataset coco coco --results results.json\n"
-      "  atrous eval --predictions results.json --dataset coco instances_val2017.json");
+      "  atrous eval --predictions results.json --dataset coco instances_val2017.json --images val2017 "
+      "--report "
+      "pages");
   return [o] { return run(*o); };
 }
 

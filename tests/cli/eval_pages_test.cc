@@ -23,8 +23,8 @@ struct Pages : InstanceBench {
 
   // Results that are right in every image but the one of this id.
   void write_results(std::int64_t wrong = 0) const {
-    Json all = Json::array();
-    for (const Json& image : Json::parse(read_text(truth))["images"])
+    Json all = Json::array(), set = Json::parse(read_text(truth));
+    for (const Json& image : set["images"])
       all.push_back({{"image_id", image["id"]},
                      {"category_id", 1},
                      {"score", 0.75},
@@ -35,7 +35,6 @@ struct Pages : InstanceBench {
       annotations[i].update({{"id", i + 1}, {"area", 100}, {"iscrowd", 0}});
       annotations[i]["bbox"][0] = 5;
     }
-    Json set = Json::parse(read_text(truth));
     set["annotations"] = annotations;
     write_text(truth, set.dump());
   }

@@ -54,14 +54,14 @@ TEST_CASE_FIXTURE(ResumeBench, "a run that was interrupted goes on to the same r
   const ProcessResult rest = run_atrous(again);
   CHECK(rest.exit_code == 0);
   CHECK(mentions(rest.errors, "1 of 60 images failed"));
-  CHECK(read_text(results) == expected);
+  CHECK_MESSAGE(read_text(results) == expected, "other results");
   CHECK(without_seconds(Json::parse(read_text(folder / "all.json"))) ==
         without_seconds(Json::parse(read_text(folder / "whole.json"))));
   // Nothing is left to do, and it may be done with more threads, a report beside it.
   Arguments more = again + Arguments{"-q", "--report", folder / "report"};
   *std::ranges::find(more, "1") = "2";
   CHECK(run_atrous(more).exit_code == 0);
-  CHECK(read_text(results) == expected);
+  CHECK_MESSAGE(read_text(results) == expected, "other results");
   CHECK(std::filesystem::exists(folder / "report/index.html"));
 }
 
@@ -85,7 +85,7 @@ TEST_CASE_FIXTURE(ResumeBench, "the state of another run is refused with what di
   Arguments of_boxes = kept();
   *std::ranges::find(of_boxes, checkpoint) = boxes.checkpoint;
   refuse(1, of_boxes, {state, "model was sha256"});
-  CHECK(read_text(state) == before);
+  CHECK_MESSAGE(read_text(state) == before, "another state");
   succeed(kept());
 }
 
