@@ -1,11 +1,12 @@
 #include "runtime/report/detection_pictures.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstdint>
-#include <cstdio>
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "layers/base/error.h"
@@ -106,9 +107,10 @@ class DetectionDrawing {
 
   DrawnInstance detection(std::size_t place, std::size_t colour) const {
     const CocoDetection& d = evaluation_.results.detections[place];
-    char score[32];
-    std::snprintf(score, sizeof score, " %.2f", d.score);
-    return {colour, box_of(d.box, d.mask), {}, name_of(d.category) + score};
+    char score[320];  // as long as any double with two digits behind the point
+    const char* end = std::to_chars(score, score + sizeof score, d.score, std::chars_format::fixed, 2).ptr;
+    return {
+        colour, box_of(d.box, d.mask), {}, str_cat(name_of(d.category), ' ', std::string_view(score, end))};
   }
   DrawnInstance annotation(std::size_t place, std::size_t colour) const {
     const CocoAnnotation& a = evaluation_.truth.annotations[place];

@@ -308,6 +308,7 @@ def phone_of_detections(page):
     open_image(page, "odd")
     page.wait("return [...document.querySelectorAll('.panel img')].every((i) => i.complete && i.naturalWidth > 0)")
     check(page.run("return innerWidth") == 390 and not fits(page), "nothing of instances sticks out on a phone", fits(page))
+    check(page.run("return document.querySelector('#image-table').offsetWidth <= 390"), "the images' table of instances fits a phone")
     page.run("scrollTo(0, 0)")
     page.shoot("detections-phone")
 

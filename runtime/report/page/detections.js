@@ -102,7 +102,7 @@ function images() {
   const number = (title, key, hint, kind) => ({
     title, hint, class: kind, first: "descending", value: (image) => image[key].length, cell: (image) => count(image[key].length),
   });
-  imageTable([f1, number("Missed", "missed", "truths", ""), number("Wrong", "wrong", "detections", ""),
+  imageTable([f1, number("Missed", "missed", "truths", "wide"), number("Wrong", "wrong", "detections", "wide"),
     number("Right", "right", "detections", "wide")], ["photo", "errors"], f1, imagePanel);
   const kept = data.images.filter((image) => image.pictures).length;
   byId("images-note").textContent = "At box IoU 0.5, of the detections that score " + data.score + " and more. " +
