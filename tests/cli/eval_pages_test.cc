@@ -28,11 +28,11 @@ struct Pages : InstanceBench {
       all.push_back({{"image_id", image["id"]},
                      {"category_id", 1},
                      {"score", 0.75},
-                     {"bbox", {image["id"] == wrong ? 40 : 5, 5, 10, 10}}});
+                     {"bbox", {image["id"] == wrong ? 40 : 5, 5, 10, 30}}});
     write_text(results, all.dump());
     Json annotations = all;
     for (std::size_t i = 0; i < annotations.size(); ++i) {
-      annotations[i].update({{"id", i + 1}, {"area", 100}, {"iscrowd", 0}});
+      annotations[i].update({{"id", i + 1}, {"area", 300}, {"iscrowd", 0}});
       annotations[i]["bbox"][0] = 5;
     }
     set["annotations"] = annotations;
@@ -101,8 +101,8 @@ TEST_CASE_FIXTURE(Pages, "a file of results has the same page, the worst image f
   const Image errors =
       read_image_file(report + '/' + data["images"][1]["pictures"]["errors"].get<std::string>());
   const auto at = [&](int x, int y) { return std::vector(errors.row(y) + 3 * x, errors.row(y) + 3 * x + 3); };
-  CHECK(at(5, 15) == std::vector<std::uint8_t>{255, 190, 30});
-  CHECK(at(40, 15) == std::vector<std::uint8_t>{204, 51, 17});
+  CHECK(at(5, 35) == std::vector<std::uint8_t>{255, 190, 30});
+  CHECK(at(40, 35) == std::vector<std::uint8_t>{204, 51, 17});
 }
 
 TEST_CASE_FIXTURE(Pages, "of many images the worst fifty have pictures") {
