@@ -2,11 +2,11 @@
 // --dataset coco ROOT with either a model or --predictions FILE (cli/eval_detections.h)
 #include <unistd.h>
 
-#include <array>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
 
+#include "cli/batch_sheet.h"
 #include "cli/cli.h"
 #include "cli/crf_options.h"
 #include "cli/detection_options.h"
@@ -18,14 +18,10 @@
 #include "cli/truth.h"
 #include "layers/base/ascii.h"
 #include "layers/base/error.h"
-#include "runtime/drawing/lettering.h"
-#include "runtime/drawing/pictures.h"
 #include "runtime/evaluation/class_map.h"
 #include "runtime/evaluation/dataset_classes.h"
 #include "runtime/evaluation/evaluate.h"
 #include "runtime/image/palette.h"
-#include "runtime/image/pillow_resize.h"
-#include "runtime/image/png.h"
 #include "runtime/report/report.h"
 #include "weights_tools/io/clean_text.h"
 #include "weights_tools/io/file.h"
@@ -138,18 +134,29 @@ Predictions predictions_of(const Options& o, const Dataset& dataset) {
   return {o.predictions, std::move(named.classes), std::move(named.palette)};
 }
 
+std::string digest_of_model(const std::string& model) {
+  return model.starts_with("seeded:") ? model : "sha256 " + sha256_of_model(model);
+}
+
 RunIdentity identity(const Options& o, const Dataset& dataset) {
-  const std::string& model = o.run.model;
-  const std::string measured = !o.predictions.empty()         ? "predictions of " + o.predictions
-                               : model.starts_with("seeded:") ? model
-                                                              : "sha256 " + sha256_of_model(model);
-  RunIdentity all{{"model", measured},
-                  {"dataset", dataset.kind},
-                  {"folder", o.dataset[1]},
-                  {"set", dataset.set},
-                  {"implementation", o.run.force}};
+  RunIdentity all{
+      {"model", o.predictions.empty() ? digest_of_model(o.run.model) : "predictions of " + o.predictions},
+      {"dataset", dataset.kind},
+      {"folder", o.dataset[1]},
+      {"set", dataset.set},
+      {"implementation", o.run.force}};
   if (!o.run.weights.empty()) all.emplace_back("weights", o.run.weights);
   if (o.dataset.size() > 2) all.emplace_back("labels", o.dataset[2]);
+  return all;
+}
+
+RunIdentity identity(const Options& o, const CocoSet& set) {
+  RunIdentity all{{"model", digest_of_model(o.run.model)},
+                  {"dataset", "coco"},
+                  {"annotations", set.truth.path},
+                  {"photos", set.photos},
+                  {"implementation", o.run.force}};
+  if (!o.run.weights.empty()) all.emplace_back("weights", o.run.weights);
   return all;
 }
 
@@ -171,60 +178,6 @@ std::string remaining(const EvaluateProgress& p) {
   const std::string time = left < 120 ? fixed(left, 0) + " s" : fixed(left / 60, 0) + " min";
   return str_cat(fixed(1 / each, each < 1 ? 1 : 2), " images/s, ", time, " left");
 }
-
-// The first images as one sheet, as Poutyne's example shows a batch: the photos as they were compared, what
-// the network says, the truth; void is white.
-class BatchSheet {
- public:
-  BatchSheet(int images, const std::vector<std::string>& classes, Palette palette,
-             std::optional<ResizeRule> rule)
-      : wanted_(static_cast<std::size_t>(images)),
-        classes_(classes),
-        palette_(std::move(palette)),
-        rule_(rule) {
-    palette_.resize(256, {255, 255, 255});
-  }
-
-  void add(const ScoredImage& image) {
-    if (photos_.size() == wanted_) return;
-    photos_.push_back(as_compared(image));
-    predictions_.push_back(colourise(image.prediction, palette_));
-    truths_.push_back(colourise(image.truth, palette_));
-    for (const LabelMap* map : {&image.prediction, &image.truth})
-      for (const std::uint8_t label : map->labels) seen_[label] = true;
-  }
-
-  // Empty where no image was scored in this run.
-  std::vector<std::byte> png() const {
-    if (photos_.empty()) return {};
-    std::vector<LegendEntry> legend;
-    for (std::size_t c = 0; c < classes_.size(); ++c)
-      if (seen_[c]) legend.push_back({palette_[c], classes_[c]});
-    int columns = 1;
-    while (columns * columns < static_cast<int>(photos_.size())) ++columns;
-    const Panel panels[] = {{grid(photos_, columns), "images"},
-                            {grid(predictions_, columns), "predictions"},
-                            {grid(truths_, columns), "truths"}};
-    return encode_png(sheet(panels, legend));
-  }
-
- private:
-  // Photos are compared as the network takes them, or at their own size.
-  Image as_compared(const ScoredImage& image) const {
-    const auto fits = [&](const Image& i) {
-      return i.width == image.truth.width && i.height == image.truth.height;
-    };
-    Image photo = rule_ ? apply(*rule_, image.photo) : image.photo;
-    return fits(photo) ? photo : resize_bilinear(image.photo, image.truth.width, image.truth.height);
-  }
-
-  std::size_t wanted_;
-  const std::vector<std::string>& classes_;
-  Palette palette_;
-  std::optional<ResizeRule> rule_;
-  std::array<bool, 256> seen_{};
-  std::vector<Image> photos_, predictions_, truths_;
-};
 
 EvaluateCallbacks callbacks(ProgressLine& line, Report* report, BatchSheet* sheet) {
   // "[ 17/101] 0001TP_008550  12.3 images/s, 7 s left"
@@ -267,9 +220,8 @@ void write_outputs(const Options& o, const Evaluation& evaluation, Report* repor
 
 // As a shell reports a program that a signal ended.
 int stopped(const Options& o, std::size_t done, std::size_t all) {
-  const char* kept = o.dataset[0] == "coco" ? "nothing is kept"
-                     : o.resume.empty()     ? "nothing is kept without --resume FILE"
-                                            : "the same command goes on from there";
+  const char* kept =
+      o.resume.empty() ? "nothing is kept without --resume FILE" : "the same command goes on from there";
   complain(str_cat("stopped after ", done, " of ", all, " images; ", kept));
   return 128 + stopping_signal;
 }
@@ -307,9 +259,7 @@ void refuse_label_options(const Options& o) {
                                 {"--threshold", o.threshold.has_value()},
                                 {"--crf", o.crf.wanted},
                                 {"--no-scores", o.no_scores},
-                                {"--resume", !o.resume.empty()},
                                 {"--images-csv", !o.images_csv.empty()},
-                                {"--report", !o.report.empty()},
                                 {"--batch-sheet", o.batch() > 0},
                                 {"--classes", !o.classes.empty() && !o.predictions.empty()},
                                 {"--palette", !o.palette.empty()}};
@@ -319,7 +269,9 @@ void refuse_label_options(const Options& o) {
 
 // What is for a model that finds instances says so.
 void refuse_instance_options(const Options& o) {
-  const GivenOption others[] = {{"--images", !o.images.empty()},
+  const bool has_pages = o.dataset[0] == "coco" && !o.report.empty();
+  const GivenOption others[] = {{"--images", !o.images.empty() && !has_pages},
+                                {"--resume", o.dataset[0] == "coco" && !o.resume.empty()},
                                 {"--results", !o.results.empty()},
                                 {o.which.given(), o.which.given() != nullptr}};
   for (const auto& [option, given] : others)
@@ -329,10 +281,11 @@ void refuse_instance_options(const Options& o) {
 }
 
 int run_instances(const Options& o, const DetectionsRequest& request) {
-  const DetectCocoOptions how{.session = o.run.session_options(),
-                              .instances = o.which.options(),
-                              .exif = !o.no_exif,
-                              .strict = o.strict};
+  DetectCocoOptions how{.session = o.run.session_options(),
+                        .instances = o.which.options(),
+                        .exif = !o.no_exif,
+                        .strict = o.strict,
+                        .state = o.resume};
   Model model = open_model(o.run.model, o.run.model_options());
   if (model.task() != Task::instances)
     throw UsageError{
@@ -342,9 +295,12 @@ int run_instances(const Options& o, const DetectionsRequest& request) {
   if (!o.quiet) notify_choice(o.run.model, model);
   apply_names(model, o.classes, "");
   o.normalise.apply(model.preparation);
-  CocoSet set = open_coco_set(request, o.images, static_cast<std::size_t>(o.limit));
+  CocoSet set = open_coco_set(request, static_cast<std::size_t>(o.limit));
   const CocoClassMap classes = match_coco_classes(model.classes, set.truth);
   const std::size_t all = set.truth.images.size();
+  if (!o.resume.empty()) how.identity = identity(o, set);
+  std::optional<DetectionReport> report;
+  if (!o.report.empty()) report.emplace(o.report);
 
   ProgressLine line(!o.quiet);
   const EvaluateCallbacks watching = callbacks(line, nullptr, nullptr);
@@ -354,14 +310,24 @@ int run_instances(const Options& o, const DetectionsRequest& request) {
   line.clear();
   const std::size_t failed = detected.failed.size(), done = detected.images.size() + failed;
   if (done < all) return stopped(o, done, all);
-  write_detections(request, model, file_name(o.run.model), std::move(set), classes, std::move(detected));
+  write_detections(request, model, file_name(o.run.model), std::move(set), classes, std::move(detected),
+                   report ? &*report : nullptr);
   if (failed > 0) complain(str_cat(failed, " of ", all, " images failed"));
   return 0;
 }
 
 int run_detections(const Options& o) {
   refuse_label_options(o);
-  DetectionsRequest request{o.dataset[1], o.set, o.predictions, o.json, o.csv, o.prints_table()};
+  DetectionsRequest request{.root = o.dataset[1],
+                            .set = o.set,
+                            .results = o.predictions,
+                            .json = o.json,
+                            .csv = o.csv,
+                            .report = o.report,
+                            .photos = o.images,
+                            .exif = !o.no_exif,
+                            .strict = o.strict,
+                            .table = o.prints_table()};
   if (!o.predictions.empty()) {
     refuse_instance_options(o);
     return eval_detections(request);
@@ -509,7 +475,8 @@ Action add_eval(Verb& verb) {
                   "The instances that a model finds, in COCO's results format, to a file or -")
       .type_name("FILE")
       .group(out);
-  verb.add_option("--report", o->report, "A folder with a web page and pictures of every image")
+  verb.add_option("--report", o->report,
+                  "A folder with a web page and pictures of every image, of instances of the 50 worst")
       .type_name("FOLDER")
       .group(out);
   verb.add_option(
@@ -536,7 +503,9 @@ Action add_eval(Verb& verb) {
       "camvid.json\n"
       "  atrous eval --predictions masks --dataset voc VOCdevkit/VOC2012\n"
       "  atrous eval -m maskrcnn_resnet50_fpn.pth --dataset coco coco --results results.json\n"
-      "  atrous eval --predictions results.json --dataset coco instances_val2017.json");
+      "  atrous eval --predictions results.json --dataset coco instances_val2017.json --images val2017 "
+      "--report "
+      "pages");
   return [o] { return run(*o); };
 }
 

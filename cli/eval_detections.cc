@@ -8,26 +8,17 @@
 #include "cli/cli.h"
 #include "cli/json_output.h"
 #include "runtime/evaluation/coco_detection.h"
+#include "runtime/evaluation/coco_evaluation.h"
+#include "runtime/image/image_read.h"
 #include "weights_tools/io/clean_text.h"
+#include "weights_tools/io/file.h"
 
 namespace atrous::cli {
 
 namespace {
 
-// What a model's measurement says beside the measures.
-struct MeasuredModel {
-  std::string name, architecture;
-  double seconds = 0;
-  std::vector<std::pair<std::string, std::string>> failed;
-  std::vector<std::string> notes;
-};
-
-struct Measured {
-  std::string annotations, detections;  // paths, or the model's name
-  CocoScores boxes;
-  std::optional<CocoScores> masks;
-  std::optional<MeasuredModel> model = {};
-};
+// A report of val2017 would hold 5000 photos otherwise.
+constexpr std::size_t images_with_pictures = 50;
 
 std::string annotations_file(const DetectionsRequest& request) {
   std::error_code ignored;
@@ -43,26 +34,25 @@ std::string annotations_file(const DetectionsRequest& request) {
   return path;
 }
 
-Measured measure(const DetectionsRequest& request) {
-  Measured m{annotations_file(request), request.results, {}, {}};
-  const CocoResults results = read_coco_results(request.results);  // the smaller file
-  const CocoAnnotations truth = read_coco_annotations(m.annotations);
-  m.boxes = measure_coco(truth, results, CocoGeometry::boxes);
-  const bool has_masks =
-      std::ranges::any_of(results.detections, [](const CocoDetection& d) { return d.mask.has_value(); });
-  if (has_masks) m.masks = measure_coco(truth, results, CocoGeometry::masks);
-  return m;
+void add_notes(CocoEvaluation& e) {
+  if (e.boxes.other_categories > 0)
+    e.notes.push_back(
+        str_cat(e.boxes.other_categories,
+                " results are of categories that the annotations do not have; they do not count"));
+  if (e.boxes.truth_of_id_zero)
+    e.notes.emplace_back("an annotation has the id 0: detections of it count as wrong, as in pycocotools");
 }
 
-std::vector<std::string> notes(const Measured& m) {
-  std::vector<std::string> all;
-  if (m.model) all = m.model->notes;
-  if (m.boxes.other_categories > 0)
-    all.push_back(str_cat(m.boxes.other_categories,
-                          " results are of categories that the annotations do not have; they do not count"));
-  if (m.boxes.truth_of_id_zero)
-    all.push_back("an annotation has the id 0: detections of it count as wrong, as in pycocotools");
-  return all;
+CocoEvaluation measure(const DetectionsRequest& request) {
+  CocoEvaluation e;
+  e.results = read_coco_results(request.results);  // the smaller file
+  e.truth = read_coco_annotations(annotations_file(request));
+  e.boxes = measure_coco(e.truth, e.results, CocoGeometry::boxes);
+  const bool has_masks =
+      std::ranges::any_of(e.results.detections, [](const CocoDetection& d) { return d.mask.has_value(); });
+  if (has_masks) e.masks = measure_coco(e.truth, e.results, CocoGeometry::masks);
+  add_notes(e);
+  return e;
 }
 
 struct SummaryLine {
@@ -83,17 +73,21 @@ constexpr SummaryLine summary_lines[] = {
     {"ar_medium", "average recall", "0.50:0.95", "medium", "100", &CocoSummary::ar_medium},
     {"ar_large", "average recall", "0.50:0.95", "large", "100", &CocoSummary::ar_large}};
 
-std::string category_table(const Measured& m) {
+const std::string& name_of_measured(const CocoEvaluation& e) {
+  return e.model.empty() ? e.results.path : e.model;
+}
+
+std::string category_table(const CocoEvaluation& e) {
   std::vector<std::string> head{"category", "AP box", "AP50 box"};
-  if (m.masks) head.insert(head.end(), {"AP mask", "AP50 mask"});
+  if (e.masks) head.insert(head.end(), {"AP mask", "AP50 mask"});
   head.emplace_back("truths");
   Table table(head);
-  for (std::size_t c = 0; c < m.boxes.categories.size(); ++c) {
-    const CocoCategoryScore& boxes = m.boxes.categories[c];
+  for (std::size_t c = 0; c < e.boxes.categories.size(); ++c) {
+    const CocoCategoryScore& boxes = e.boxes.categories[c];
     const std::string name = boxes.name.empty() ? str_cat("category ", boxes.id) : visible(boxes.name);
     std::vector<std::string> row{name, fixed(boxes.ap, 3), fixed(boxes.ap50, 3)};
-    if (m.masks)
-      for (const double v : {m.masks->categories[c].ap, m.masks->categories[c].ap50})
+    if (e.masks)
+      for (const double v : {e.masks->categories[c].ap, e.masks->categories[c].ap50})
         row.push_back(fixed(v, 3));
     row.push_back(std::to_string(boxes.truths));
     table.add(row);
@@ -101,25 +95,25 @@ std::string category_table(const Measured& m) {
   return table.plain();
 }
 
-std::string summary_table(const Measured& m) {
+std::string summary_table(const CocoEvaluation& e) {
   std::vector<std::string> head{"", "IoU", "area", "detections", "box"};
-  if (m.masks) head.emplace_back("mask");
+  if (e.masks) head.emplace_back("mask");
   Table table(head);
   for (const SummaryLine& line : summary_lines) {
     std::vector<std::string> row{line.measure, line.iou, line.area, line.most,
-                                 fixed(m.boxes.summary.*line.value, 3)};
-    if (m.masks) row.push_back(fixed(m.masks->summary.*line.value, 3));
+                                 fixed(e.boxes.summary.*line.value, 3)};
+    if (e.masks) row.push_back(fixed(e.masks->summary.*line.value, 3));
     table.add(row);
   }
   return table.plain();
 }
 
-std::string detections_table(const Measured& m) {
+std::string detections_table(const CocoEvaluation& e) {
   std::string said;
-  for (const std::string& note : notes(m)) said += note + '\n';
-  const CocoScores& s = m.boxes;
-  return str_cat(visible(m.detections), " on ", visible(m.annotations), '\n', category_table(m), '\n',
-                 summary_table(m), "\n-1: no truths\n", said, s.images, " images, ", s.truths, " truths and ",
+  for (const std::string& note : e.notes) said += note + '\n';
+  const CocoScores& s = e.boxes;
+  return str_cat(visible(name_of_measured(e)), " on ", visible(e.truth.path), '\n', category_table(e), '\n',
+                 summary_table(e), "\n-1: no truths\n", said, s.images, " images, ", s.truths, " truths and ",
                  s.crowds, " crowds, ", s.detections, " detections\n");
 }
 
@@ -139,28 +133,28 @@ JsonText scores_json(const CocoScores& s) {
   return json_object({{"summary", summary}, {"categories", json_list(s.categories, category_json)}});
 }
 
-std::string detections_json(const Measured& m) {
+std::string detections_json(const CocoEvaluation& e) {
   JsonText all = json_object();
-  if (m.model) {
-    add_member(all, "model", m.model->name);
-    add_member(all, "architecture", m.model->architecture);
+  if (e.model.empty()) {
+    add_member(all, "predictions", e.results.path);
   } else {
-    add_member(all, "predictions", m.detections);
+    add_member(all, "model", e.model);
+    add_member(all, "architecture", e.architecture);
   }
-  add_member(all, "dataset", m.annotations);
-  add_member(all, "images", m.boxes.images);
-  add_member(all, "truths", m.boxes.truths);
-  add_member(all, "crowds", m.boxes.crowds);
-  add_member(all, "detections", m.boxes.detections);
-  if (m.model) {
-    add_member(all, "seconds", m.model->seconds);
-    add_member(all, "failed", json_list(m.model->failed, [](const auto& f) {
+  add_member(all, "dataset", e.truth.path);
+  add_member(all, "images", e.boxes.images);
+  add_member(all, "truths", e.boxes.truths);
+  add_member(all, "crowds", e.boxes.crowds);
+  add_member(all, "detections", e.boxes.detections);
+  if (!e.model.empty()) {
+    add_member(all, "seconds", e.seconds);
+    add_member(all, "failed", json_list(e.failed, [](const auto& f) {
                  return json_object({{"name", f.first}, {"error", f.second}});
                }));
   }
-  add_member(all, "notes", json_list(notes(m)));
-  add_member(all, "bbox", scores_json(m.boxes));
-  add_member(all, "segm", m.masks ? scores_json(*m.masks) : JsonText());
+  add_member(all, "notes", json_list(e.notes));
+  add_member(all, "bbox", scores_json(e.boxes));
+  add_member(all, "segm", e.masks ? scores_json(*e.masks) : JsonText());
   return json_output(all);
 }
 
@@ -169,7 +163,7 @@ std::string exact_digits(double value) {
   return {digits, std::to_chars(digits, digits + sizeof digits, value).ptr};
 }
 
-std::string detections_csv(const Measured& m) {
+std::string detections_csv(const CocoEvaluation& e) {
   Table table({"geometry", "id", "name", "truths", "detections", "ap", "ap50", "ap75", "ar100"});
   const auto add = [&table](const char* geometry, const CocoScores& s) {
     for (const CocoCategoryScore& c : s.categories)
@@ -177,15 +171,15 @@ std::string detections_csv(const Measured& m) {
                  std::to_string(c.detections), exact_digits(c.ap), exact_digits(c.ap50), exact_digits(c.ap75),
                  exact_digits(c.ar100)});
   };
-  add("bbox", m.boxes);
-  if (m.masks) add("segm", *m.masks);
+  add("bbox", e.boxes);
+  if (e.masks) add("segm", *e.masks);
   return table.csv();
 }
 
-void write_measured(const DetectionsRequest& request, const Measured& m) {
-  if (!request.json.empty()) write_to(request.json, detections_json(m));
-  if (!request.csv.empty()) write_to(request.csv, detections_csv(m));
-  if (request.table) print(detections_table(m));
+void write_measured(const DetectionsRequest& request, const CocoEvaluation& e) {
+  if (!request.json.empty()) write_to(request.json, detections_json(e));
+  if (!request.csv.empty()) write_to(request.csv, detections_csv(e));
+  if (request.table) print(detections_table(e));
 }
 
 // annotations/instances_SET.json has its photos in SET or images/SET beside that folder; other files lie with
@@ -201,6 +195,52 @@ std::string photos_of(const std::string& annotations) {
       if (!set.empty() && fs::is_directory(photos, ignored)) return photos.lexically_normal().string();
   }
   return folder.empty() ? "." : folder.string();
+}
+
+struct ReadPhoto {
+  std::vector<std::byte> file;
+  Image photo;
+};
+ReadPhoto read_photo(const std::string& path, const CocoImage& image, bool exif) {
+  const ReadOptions how{.exif = exif};
+  ReadPhoto read{read_file(path, how.max_file_bytes), {}};
+  read.photo = read_image(read.file, path, how);
+  check_coco_photo(read.photo, image, path);
+  return read;
+}
+
+// A photo that cannot be read is named and its image listed without pictures. `photos`: a folder, or empty.
+void write_report(const DetectionsRequest& request, const CocoEvaluation& e, DetectionReport& report,
+                  const std::string& photos) {
+  std::vector<std::size_t> worst = report.begin(e, images_with_pictures);
+  if (photos.empty()) worst.clear();
+  for (const std::size_t place : worst) {
+    const CocoImage& image = e.truth.images[place];
+    ReadPhoto read;
+    try {
+      read = read_photo(photos + '/' + image.file_name, image, request.exif);
+    } catch (const Error& error) {
+      if (request.strict) throw;
+      complain(error.what());
+      continue;
+    }
+    report.add(place, read.file, read.photo);
+  }
+  report.finish();
+}
+
+// The folder of all the photos of a file of results; empty where they are not there, which is an error only
+// of one that was asked for.
+std::string photos_of_results(const DetectionsRequest& request, CocoEvaluation& e) {
+  const std::string folder = request.photos.empty() ? photos_of(e.truth.path) : request.photos;
+  try {
+    list_coco_photos(e.truth.images, folder);
+    return folder;
+  } catch (const Error& error) {
+    if (!request.photos.empty()) throw;
+    e.notes.push_back(str_cat("no pictures: ", error.what()));
+    return {};
+  }
 }
 
 // Which classes are which categories, in sentences.
@@ -231,15 +271,22 @@ std::vector<std::string> class_notes(const Model& model, const CocoAnnotations& 
 }  // namespace
 
 int eval_detections(const DetectionsRequest& request) {
-  write_measured(request, measure(request));
+  std::optional<DetectionReport> report;
+  if (!request.report.empty()) report.emplace(request.report);
+  CocoEvaluation e = measure(request);
+  write_measured(request, e);
+  if (report) {
+    const std::string photos = photos_of_results(request, e);
+    write_report(request, e, *report, photos);
+  }
   return 0;
 }
 
-CocoSet open_coco_set(const DetectionsRequest& request, const std::string& photos, std::size_t limit) {
+CocoSet open_coco_set(const DetectionsRequest& request, std::size_t limit) {
   CocoSet set;
   const std::string path = annotations_file(request);
   set.truth = read_coco_annotations(path);
-  set.photos = photos.empty() ? photos_of(path) : photos;
+  set.photos = request.photos.empty() ? photos_of(path) : request.photos;
   set.listed = set.truth.images.size();
   if (limit > 0 && limit < set.listed) {
     std::vector<std::int64_t> ids;
@@ -254,24 +301,32 @@ CocoSet open_coco_set(const DetectionsRequest& request, const std::string& photo
 }
 
 void write_detections(const DetectionsRequest& request, const Model& model, const std::string& model_name,
-                      CocoSet set, const CocoClassMap& classes, DetectedCoco detected) {
+                      CocoSet set, const CocoClassMap& classes, DetectedCoco detected,
+                      DetectionReport* report) {
   detected.results.path = model_name;
   if (!request.results.empty()) write_to(request.results, coco_results_json(detected.results));
   const std::size_t asked = set.truth.images.size();
   keep_coco_images(set.truth, detected.images);
-  Measured m{set.truth.path, model_name, measure_coco(set.truth, detected.results, CocoGeometry::boxes), {}};
-  if (model.has_masks() && set.has_masks)
-    m.masks = measure_coco(set.truth, detected.results, CocoGeometry::masks);
-  m.model = {model_name, model.architecture, detected.seconds, detected.failed,
-             class_notes(model, set.truth, classes, detected.other_classes)};
-  std::vector<std::string>& said = m.model->notes;
-  if (asked < set.listed) said.push_back(str_cat("the first ", asked, " of ", set.listed, " images alone"));
-  if (!detected.failed.empty())
-    said.push_back(
-        str_cat(detected.failed.size(), " of ", asked, " images failed; they and their truths do not count"));
+  CocoEvaluation e;
+  e.model = model_name;
+  e.architecture = model.architecture;
+  e.truth = std::move(set.truth);
+  e.results = std::move(detected.results);
+  e.boxes = measure_coco(e.truth, e.results, CocoGeometry::boxes);
+  if (model.has_masks() && set.has_masks) e.masks = measure_coco(e.truth, e.results, CocoGeometry::masks);
+  e.seconds = detected.seconds;
+  e.failed = std::move(detected.failed);
+  e.notes = class_notes(model, e.truth, classes, detected.other_classes);
+  if (asked < set.listed)
+    e.notes.push_back(str_cat("the first ", asked, " of ", set.listed, " images alone"));
+  if (!e.failed.empty())
+    e.notes.push_back(
+        str_cat(e.failed.size(), " of ", asked, " images failed; they and their truths do not count"));
   if (model.has_masks() && !set.has_masks)
-    said.emplace_back("there are annotations without a segmentation: boxes are measured, masks are not");
-  write_measured(request, m);
+    e.notes.emplace_back("there are annotations without a segmentation: boxes are measured, masks are not");
+  add_notes(e);
+  write_measured(request, e);
+  if (report) write_report(request, e, *report, set.photos);
 }
 
 }  // namespace atrous::cli

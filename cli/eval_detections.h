@@ -17,22 +17,28 @@
 //   failed                               [{name, error}]: images that are left out, with their truths
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "runtime/evaluation/coco_detect.h"
+#include "runtime/report/detection_report.h"
 #include "runtime/segment/model.h"
 
 namespace atrous::cli {
 
 struct DetectionsRequest {
-  std::string root;       // annotations/instances_SET.json below it, or the file itself
-  std::string set;        // empty: val2017
-  std::string results;    // a file, to read or, of a model, to write
-  std::string json, csv;  // files, "-", or empty
+  std::string root;                  // annotations/instances_SET.json below it, or the file itself
+  std::string set;                   // empty: val2017
+  std::string results;               // a file, to read or, of a model, to write
+  std::string json, csv, report;     // files, "-", or empty; a folder or empty
+  std::string photos;                // a folder; empty: the place that open_coco_set() finds
+  bool exif = true, strict = false;  // of the report's photos
   bool table = true;
 };
 
-// Error(io) where the annotations are not there, and the errors of reading and measuring.
+// The report's photos are those of request.photos, which must all be there, or where they would be of a
+// model, if they all are. Error(io) where the annotations are not there, and the errors of reading and
+// measuring.
 int eval_detections(const DetectionsRequest&);
 
 // What a model is measured on: the annotations and the folder of their photos.
@@ -42,13 +48,15 @@ struct CocoSet {
   std::size_t listed = 0;  // images in the file
   bool has_masks = true;   // whether all annotations have a mask
 };
-// `photos`: a folder; empty: SET or images/SET beside the folder of annotations/instances_SET.json, or else
-// the folder that the file is in. Of the images the first `limit` by id; 0: all. Errors as eval_detections(),
-// of truths that cannot be measured too, before a model has run for hours.
-CocoSet open_coco_set(const DetectionsRequest&, const std::string& photos, std::size_t limit);
+// Photos are in request.photos or, if that is empty, in SET or images/SET beside the folder of
+// annotations/instances_SET.json, or else in the folder that the file is in. Of the images the first `limit`
+// by id; 0: all. Errors as eval_detections(), of truths that cannot be measured too, before a model has run
+// for hours.
+CocoSet open_coco_set(const DetectionsRequest&, std::size_t limit);
 
-// Writes the results and measures them. `request.results` is the file they go to, empty: none.
+// Writes the results and measures them. `request.results` is the file they go to, empty: none; `report` may
+// be null.
 void write_detections(const DetectionsRequest&, const Model&, const std::string& model_name, CocoSet,
-                      const CocoClassMap&, DetectedCoco);
+                      const CocoClassMap&, DetectedCoco, DetectionReport* report);
 
 }  // namespace atrous::cli

@@ -56,7 +56,7 @@ const std::vector<Room>& rooms() {
         "runtime/metrics"}},
       {"runtime/report",
        {"layers/base", "weights_tools", "runtime/image", "runtime/drawing", "runtime/metrics",
-        "runtime/evaluation"}},
+        "runtime/instances", "runtime/evaluation"}},
       {"runtime", {"layers", "weights_tools", "runtime"}},  // atrous.h
       {"cli", {"layers/base", "layers/cpu", "layers/networks", "weights_tools", "runtime"}},
   };

@@ -1,16 +1,22 @@
 #include "runtime/evaluation/coco_detect.h"
 
 #include <algorithm>
+#include <charconv>
 #include <exception>
+#include <filesystem>
+#include <iterator>
 
 #include "layers/base/ascii.h"
 #include "layers/base/error.h"
 #include "runtime/engine/stopwatch.h"
 #include "runtime/evaluation/attempt.h"
+#include "runtime/evaluation/coco_state.h"
 #include "runtime/evaluation/dataset_classes.h"
 #include "runtime/evaluation/dataset_files.h"
 #include "runtime/image/image_read.h"
+#include "runtime/image/preprocess.h"
 #include "runtime/segment/pipeline.h"
+#include "weights_tools/io/sha256.h"
 
 namespace atrous {
 
@@ -67,6 +73,12 @@ bool is_of_options(const std::exception_ptr& error) {
   }
 }
 
+// The fewest digits that give the same float.
+std::string shortest_digits(float value) {
+  char digits[40];
+  return {digits, std::to_chars(digits, digits + sizeof digits, value).ptr};
+}
+
 class CocoRun {
  public:
   CocoRun(const Model& model, std::span<const CocoImage> images, const std::string& folder,
@@ -75,12 +87,41 @@ class CocoRun {
         classes_(classes),
         options_(options),
         callbacks_(callbacks),
+        model_(model),
         detector_(model, options.session) {
     if (images.empty()) fail(ErrorCode::invalid_argument, "detections: there are no images");
-    list_photos(folder);
+    photos_ = list_coco_photos(images, folder);
+    std::error_code ignored;
+    if (!options.state.empty() && std::filesystem::exists(options.state, ignored))
+      found_ = load_detections(options.state, identity(), images, classes);
+    first_ = done();
+    seconds_before_ = found_.seconds;
   }
 
   DetectedCoco run() {
+    try {
+      run_all();
+    } catch (...) {
+      // What has been found is worth keeping; that it could not be kept is not what went wrong first.
+      try {
+        if (!options_.state.empty() && done() > first_) save();
+      } catch (const std::exception&) {
+      }
+      throw;
+    }
+    if (!options_.state.empty()) save();
+    found_.seconds = seconds_before_ + seconds_here();
+    if (found_.failed.size() == images_.size())
+      fail(ErrorCode::malformed, "none of ", images_.size(), " images could be evaluated; the first, ",
+           found_.failed.front().first, ": ", found_.failed.front().second);
+    return std::move(found_);
+  }
+
+ private:
+  std::size_t done() const { return found_.images.size() + found_.failed.size(); }
+  double seconds_here() const { return watch_.elapsed(); }
+
+  void run_all() {
     PipelineSteps<CocoJob> steps;
     steps.prepare = [this](std::size_t index) { return decode(index); };
     steps.run = [this](CocoJob& job) {
@@ -90,45 +131,51 @@ class CocoRun {
     };
     steps.finish = [this](CocoJob& job) { take(job); };
     if (callbacks_.stop) steps.stop = [this] { return call_host(callbacks_.stop); };
-    run_pipeline(
-        {.first = 0, .last = images_.size(), .threads = 1, .ahead = photos_ahead, .behind = instances_behind},
-        steps);
-    found_.seconds += watch_.lap();
-    if (found_.failed.size() == images_.size())
-      fail(ErrorCode::malformed, "none of ", images_.size(), " images could be evaluated; the first, ",
-           found_.failed.front().first, ": ", found_.failed.front().second);
-    return std::move(found_);
+    run_pipeline({.first = first_,
+                  .last = images_.size(),
+                  .threads = 1,
+                  .ahead = photos_ahead,
+                  .behind = instances_behind},
+                 steps);
   }
 
- private:
-  void list_photos(const std::string& folder) {
-    std::size_t missing = 0;
-    std::string first;
-    for (const CocoImage& image : images_) {
-      for (std::string_view rest = image.file_name;;) {  // folders below the photos' are common
-        const std::size_t slash = rest.find('/');
-        if (!is_plain_name(rest.substr(0, slash)))
-          fail(ErrorCode::malformed, "image ", image.id, ": ",
-               image.file_name.empty() ? "has no file name" : "has a file name that leads elsewhere");
-        if (slash == rest.npos) break;
-        rest.remove_prefix(slash + 1);
-      }
-      photos_.push_back(join(folder, image.file_name));
-      if (!is_file(photos_.back()) && missing++ == 0) first = photos_.back();
-    }
-    if (missing > 0)
-      fail(ErrorCode::io, first, ": no such photo; ", missing, " of ", images_.size(), " photos are missing");
+  RunIdentity identity() const {
+    const auto digest = [](const std::string& s) { return sha256_of_bytes(std::as_bytes(std::span(s))); };
+    std::string images, lookup;
+    for (const CocoImage& image : images_)
+      images += str_cat(image.id, ' ', image.file_name, ' ', image.width, 'x', image.height, '\n');
+    for (const auto& category : classes_.category) lookup += category ? str_cat(*category, ' ') : "- ";
+    const TwoStage& how = model_.second_stage->how;
+    const InstanceOptions& asked = options_.instances;
+    RunIdentity all = options_.identity;
+    all.insert(all.end(),
+               {{"images", str_cat(images_.size(), ", sha256 ", digest(images))},
+                {"class map", "sha256 " + digest(lookup)},
+                {"score", shortest_digits(asked.score.value_or(how.detections.score))},
+                {"IoU", shortest_digits(asked.threshold.value_or(how.detections.threshold))},
+                {"instances", str_cat("at most ", asked.detections.value_or(how.detections.detections))},
+                {"network input", in_words(asked.sides.value_or(how.sides))},
+                {"EXIF orientation", options_.exif ? "applied" : "ignored"},
+                {"normalisation", in_words(model_.preparation)},
+                {"device", model_.program->runs_on()},
+                {"precision", std::string(model_.program->precision())}});
+    return all;
+  }
+
+  void save() {
+    found_.seconds = seconds_before_ + seconds_here();
+    const double begin = seconds_here();
+    save_detections(options_.state, identity(), images_, found_);
+    saved_ = seconds_here();
+    save_interval_ = std::max(options_.save_seconds, 20 * (saved_ - begin));
   }
 
   CocoJob decode(std::size_t index) const {
     CocoJob job;
     job.index = index;
-    const CocoImage& image = images_[index];
     attempt(job.error, "", [&] {
       job.photo = read_image_file(photos_[index], {.exif = options_.exif});
-      if (job.photo.width != image.width || job.photo.height != image.height)
-        fail(ErrorCode::malformed, photos_[index], ": expected ", image.width, "x", image.height,
-             " pixels, as the annotations have it, found ", job.photo.width, "x", job.photo.height);
+      check_coco_photo(job.photo, images_[index], photos_[index]);
     });
     return job;
   }
@@ -144,17 +191,22 @@ class CocoRun {
       sentence = failure_sentence(job.error, photos_[job.index]);
       found_.failed.emplace_back(image.file_name, sentence);
     } else {
+      // First what may run out of memory: the state is kept after a failure too, and an image is in it or
+      // not.
+      if (found_.images.size() == found_.images.capacity())
+        found_.images.reserve(2 * found_.images.size() + 1);
+      std::vector<CocoDetection>& all = found_.results.detections;
+      all.insert(all.end(), std::make_move_iterator(detections.begin()),
+                 std::make_move_iterator(detections.end()));
       found_.images.push_back(image.id);
       found_.other_classes += job.instances.found.size() - detections.size();
-      std::ranges::move(detections, std::back_inserter(found_.results.detections));
     }
-    found_.seconds += watch_.lap();
+    if (!options_.state.empty() && seconds_here() - saved_ >= save_interval_) save();
     if (!callbacks_.progress) return;
-    const std::size_t done = found_.images.size() + found_.failed.size();
-    call_host(callbacks_.progress, EvaluateProgress{.done = done,
+    call_host(callbacks_.progress, EvaluateProgress{.done = done(),
                                                     .all = images_.size(),
-                                                    .done_here = done,
-                                                    .seconds = found_.seconds,
+                                                    .done_here = done() - first_,
+                                                    .seconds = seconds_here(),
                                                     .name = image.file_name,
                                                     .failure = job.error ? &sentence : nullptr});
   }
@@ -163,9 +215,13 @@ class CocoRun {
   const CocoClassMap& classes_;
   const DetectCocoOptions& options_;
   const DetectCocoCallbacks& callbacks_;
+  const Model& model_;
   Detector detector_;
   std::vector<std::string> photos_;  // a path for each image
   DetectedCoco found_;
+  std::size_t first_ = 0;      // the first image that is not in the state
+  double seconds_before_ = 0;  // of earlier runs
+  double saved_ = 0, save_interval_ = options_.save_seconds;
   Stopwatch watch_;
 };
 
@@ -214,6 +270,37 @@ DetectedCoco detect_coco(const Model& model, std::span<const CocoImage> images, 
                          const CocoClassMap& classes, const DetectCocoOptions& options,
                          const DetectCocoCallbacks& callbacks) try {
   return CocoRun(model, images, folder, classes, options, callbacks).run();
+} catch (...) {
+  rethrow_as_error();
+}
+
+std::vector<std::string> list_coco_photos(std::span<const CocoImage> images, const std::string& folder) try {
+  std::vector<std::string> paths;
+  std::size_t missing = 0;
+  std::string first;
+  for (const CocoImage& image : images) {
+    for (std::string_view rest = image.file_name;;) {  // folders below the photos' are common
+      const std::size_t slash = rest.find('/');
+      if (!is_plain_name(rest.substr(0, slash)))
+        fail(ErrorCode::malformed, "image ", image.id, ": ",
+             image.file_name.empty() ? "has no file name" : "has a file name that leads elsewhere");
+      if (slash == rest.npos) break;
+      rest.remove_prefix(slash + 1);
+    }
+    paths.push_back(join(folder, image.file_name));
+    if (!is_file(paths.back()) && missing++ == 0) first = paths.back();
+  }
+  if (missing > 0)
+    fail(ErrorCode::io, first, ": no such photo; ", missing, " of ", images.size(), " photos are missing");
+  return paths;
+} catch (...) {
+  rethrow_as_error();
+}
+
+void check_coco_photo(const Image& photo, const CocoImage& image, const std::string& path) try {
+  if (photo.width != image.width || photo.height != image.height)
+    fail(ErrorCode::malformed, path, ": expected ", image.width, "x", image.height,
+         " pixels, as the annotations have it, found ", photo.width, "x", photo.height);
 } catch (...) {
   rethrow_as_error();
 }

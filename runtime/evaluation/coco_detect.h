@@ -21,6 +21,7 @@
 #include "runtime/evaluation/coco_annotations.h"
 #include "runtime/evaluation/coco_results.h"
 #include "runtime/evaluation/evaluate.h"
+#include "runtime/evaluation/run_identity.h"
 #include "runtime/instances/detector.h"
 
 namespace atrous {
@@ -45,6 +46,12 @@ struct DetectCocoOptions {
   InstanceOptions instances = {};
   bool exif = true;     // turn photos upright first
   bool strict = false;  // the first broken image ends the run
+
+  std::string state = {};     // a file to keep the run's state in and to go on from; empty: none
+  RunIdentity identity = {};  // what else makes runs the same: the model's sha256, the dataset's file
+  // Between two writings of the state; more where writing takes long, so that it takes a twentieth of the
+  // time.
+  double save_seconds = 5;
 };
 
 // Called as EvaluateCallbacks are.
@@ -65,9 +72,20 @@ struct DetectedCoco {
 // asked for. Error(io) with the first path and a count for photos that are missing, before any is looked at;
 // Error(malformed) for file names that lead out of the folder and where no image could be looked at; what is
 // wrong with one image, a size other than the annotations' too, is kept in `failed`, or thrown where strict
-// or where no other could fare better (attempt.h). Error(invalid_argument) as Detector and without images.
+// or where no other could fare better (attempt.h). Error(invalid_argument) as Detector and without images;
+// Error(io), Error(mismatch), Error(malformed) for a state that cannot be used or written (coco_state.h).
+//
+// The state of a run that was stopped, if it was asked to keep one, goes on with the same options to exactly
+// what a run finds that was never stopped (but for seconds). It is also kept when the run ends with an error.
 DetectedCoco detect_coco(const Model&, std::span<const CocoImage> images, const std::string& folder,
                          const CocoClassMap&, const DetectCocoOptions& = {}, const DetectCocoCallbacks& = {});
+
+// A path for each image's photo, FOLDER/file_name. Error(io) with the first path and a count for photos that
+// are missing; Error(malformed) for file names that lead out of the folder.
+std::vector<std::string> list_coco_photos(std::span<const CocoImage> images, const std::string& folder);
+
+// Error(malformed), beginning with the path, for a photo of another size than the annotations have.
+void check_coco_photo(const Image& photo, const CocoImage&, const std::string& path);
 
 // Leaves out all images but those of these ids, ascending, and their annotations: COCOeval's params.imgIds.
 void keep_coco_images(CocoAnnotations&, std::span<const std::int64_t> ids);

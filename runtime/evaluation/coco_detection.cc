@@ -147,6 +147,8 @@ class CocoMeasurement {
       : truth_(truth), results_(results), geometry_(geometry), matches_(truth.categories.size()) {}
 
   CocoScores measure() {
+    scores_.outcomes50.resize(results_.detections.size());
+    scores_.found50.resize(truth_.annotations.size());
     place_truths();
     place_detections();
     match_all();
@@ -317,6 +319,13 @@ void CocoMeasurement::match(const CocoGroup& group, CocoWork& work) {
                              (!matched && is_outside(detections[d].area, area_ranges[area]));
         if (matched) rows[d].matched[area] |= bit(t);
         if (ignored) rows[d].ignored[area] |= bit(t);
+        if (area != all_areas || t != threshold50) continue;
+        scores_.outcomes50[group.detections[d].index] = ignored   ? CocoOutcome::not_counted
+                                                        : matched ? CocoOutcome::right
+                                                                  : CocoOutcome::wrong;
+        if (!matched) continue;
+        std::optional<std::size_t>& best = scores_.found50[group.truths[candidates[found].truth].index];
+        if (!best) best = group.detections[d].index;  // a crowd may have several, by falling score
       }
     }
   }
@@ -326,17 +335,18 @@ void CocoMeasurement::match(const CocoGroup& group, CocoWork& work) {
 // Precision by recall, and the recall that all detections reach together.
 struct CocoCurve {
   double recall = 0;
-  std::array<double, points> precision{};
+  std::array<double, points> precision{}, score{};
 };
 
 // `detections` by descending score; those of rank `most` and above are left out.
 CocoCurve curve_of(std::span<const MatchedDetection> detections, std::size_t truths, std::size_t area,
                    std::size_t threshold, std::size_t most) {
-  std::vector<double> recalls, precisions;
+  std::vector<double> recalls, precisions, scores;
   double right = 0, wrong = 0;
   for (const MatchedDetection& d : detections) {
     if (d.rank >= most) continue;
     if ((d.ignored[area] & bit(threshold)) == 0) ++((d.matched[area] & bit(threshold)) != 0 ? right : wrong);
+    scores.push_back(d.score);
     recalls.push_back(right / static_cast<double>(truths));
     precisions.push_back(right / (wrong + right + std::numeric_limits<double>::epsilon()));
   }
@@ -349,6 +359,7 @@ CocoCurve curve_of(std::span<const MatchedDetection> detections, std::size_t tru
     while (i < recalls.size() && recalls[i] < static_cast<double>(p) * 0.01) ++i;
     if (i == recalls.size()) break;
     curve.precision[p] = precisions[i];
+    curve.score[p] = scores[i];
   }
   return curve;
 }
@@ -396,6 +407,7 @@ CocoScores CocoMeasurement::scores() {
         if (t != threshold50) continue;
         score.recall50 = curve.recall;
         score.precision50 = curve.precision;
+        score.score50 = curve.score;
       }
       if (m.truths[all_areas] == 0) continue;
       with1.add(curve_of(m.detections, m.truths[all_areas], all_areas, t, 1), t);

@@ -18,6 +18,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -42,7 +43,12 @@ struct CocoCategoryScore {
   double ap = -1, ap50 = -1, ap75 = -1, ar100 = -1;
   double recall50 = -1;                      // at IoU 0.5, of all detections
   std::array<double, 101> precision50 = {};  // at IoU 0.5 by recall, zeros without truths
+  std::array<double, 101> score50 = {};  // the score down to which that recall takes, zeros beyond recall50
 };
+
+// What became of a detection. Those that do not count were matched with a crowd; those of a category that the
+// annotations do not have, and those behind an image's first 100 of their category, are not compared.
+enum class CocoOutcome : std::uint8_t { not_compared, right, wrong, not_counted };
 
 struct CocoScores {
   CocoSummary summary;
@@ -50,6 +56,10 @@ struct CocoScores {
   std::size_t images = 0, truths = 0, crowds = 0, detections = 0;  // of images and categories there are
   std::size_t other_categories = 0;  // detections of categories that the annotations do not have
   bool truth_of_id_zero = false;
+  // At IoU 0.5, all areas: of each result what became of it, of each annotation which result was matched with
+  // it, of a crowd's the one of highest score.
+  std::vector<CocoOutcome> outcomes50;
+  std::vector<std::optional<std::size_t>> found50;
 };
 
 // Error(mismatch) for a result of an image that the annotations do not have; Error(malformed) for an

@@ -1,37 +1,26 @@
 #include "runtime/evaluation/evaluation_state.h"
 
 #include <algorithm>
-#include <charconv>
-#include <map>
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include "layers/base/error.h"
-#include "weights_tools/io/clean_text.h"
-#include "weights_tools/io/file.h"
+#include "runtime/evaluation/run_state.h"
 #include "weights_tools/io/json.h"
-#include "weights_tools/io/sha256.h"
 
 namespace atrous {
 
 namespace {
 
+constexpr std::string_view state_kind = "atrous_evaluation";
 constexpr int format_version = 2;
-constexpr std::uint64_t largest_file = std::uint64_t{1} << 30;
 // Sums over 256 x 1024 of them stay within an int64.
 constexpr std::int64_t largest_count = std::int64_t{1} << 44;
 
 // ---- writing
 
-std::string digest(const std::string& body) { return sha256_of_bytes(std::as_bytes(std::span(body))); }
-
-JsonText hex(double value) {
-  char digits[40];
-  const char* end = std::to_chars(digits, digits + sizeof digits, value, std::chars_format::hex).ptr;
-  return std::string_view(digits, end);
-}
-
-JsonText hex(const Ratio& ratio) { return ratio ? hex(*ratio) : JsonText(); }
+JsonText hex(const Ratio& ratio) { return ratio ? state_number(*ratio) : JsonText(); }
 
 JsonText in_json(const ImageScore& s) {
   return json_object({{"width", s.width},
@@ -43,21 +32,17 @@ JsonText in_json(const ImageScore& s) {
                       {"cross_entropy", hex(s.cross_entropy)},
                       {"iou", json_list(s.iou,
                                         [](const auto& of_class) {
-                                          return json_list({of_class.first, hex(of_class.second)});
+                                          return json_list({of_class.first, state_number(of_class.second)});
                                         })},
-                      {"seconds", hex(s.seconds)}});
+                      {"seconds", state_number(s.seconds)}});
 }
 
 JsonText in_json(const ScoreHistogram& s) {
   if (s.classes == 0) return nullptr;
   return json_object({{"positives", json_list(s.positives)},
                       {"all", json_list(s.all)},
-                      {"cross_entropy", hex(s.cross_entropy)},
+                      {"cross_entropy", state_number(s.cross_entropy)},
                       {"pixels", s.pixels}});
-}
-
-JsonText in_json(const RunIdentity& identity) {
-  return json_list(identity, [](const auto& pair) { return json_list({pair.first, pair.second}); });
 }
 
 JsonText images_json(const std::vector<std::string>& names, const Evaluation& e) {
@@ -85,46 +70,10 @@ JsonText in_json(const std::optional<BinaryReading>& b, bool sharpened) {
 
 // ---- reading; everything may be anything
 
-struct Reader {
-  const std::string& path;
-
-  template <class... Parts>
-  [[noreturn]] void refuse(const Parts&... parts) const {
-    fail(ErrorCode::malformed, path, ": ", parts...);
-  }
-
-  const Json& member(const Json& json, const char* key) const {
-    const Json* found = json.find(key);
-    if (!found) refuse("has no ", key);
-    return *found;
-  }
-
-  std::int64_t integer(const Json& json, std::int64_t low, std::int64_t high, std::string_view what) const {
-    const std::int64_t* value = json.integer();
-    if (!value || *value < low || *value > high)
-      refuse(what, " is ", printable(json_text(json).text), ", expected ", low, " to ", high);
-    return *value;
-  }
-
-  double number(const Json& json, std::string_view what) const {
-    const std::string digits = json.string() ? *json.string() : "";
-    const char* end = digits.data() + digits.size();
-    double value = 0;
-    const auto [stop, error] = std::from_chars(digits.data(), end, value, std::chars_format::hex);
-    if (error != std::errc() || stop != end)
-      refuse(what, " is ", printable(json_text(json).text), ", expected a hexadecimal number");
-    return value;
-  }
-
+struct EvaluationReader : StateReader {
   Ratio ratio(const Json& json, const char* key) const {
     const Json& value = member(json, key);
     return value.is_null() ? Ratio() : Ratio(number(value, key));
-  }
-
-  const Json::List& list(const Json& json, const char* key) const {
-    const Json::List* values = member(json, key).list();
-    if (!values) refuse(key, " is not a list");
-    return *values;
   }
 
   // As many counts as there are.
@@ -213,76 +162,31 @@ struct Reader {
     for (const ImageScore& s : images) pixels += s.pixels;
     if (pixels != confusion.pixels()) refuse("counts ", confusion.pixels(), " pixels, its images ", pixels);
   }
-
-  Json parse(const std::vector<std::byte>& file) const {
-    const std::string_view content(reinterpret_cast<const char*>(file.data()), file.size());
-    std::optional<Json> json = parse_json(content, 7, path + ':');
-    const Json* version = json ? json->find("atrous_evaluation") : nullptr;
-    if (!version) refuse("is not the state of an evaluation");
-    if (!version->integer() || *version->integer() != format_version)
-      refuse("is of version ", printable(json_text(*version).text), ", expected ", format_version);
-    const std::string* checksum = member(*json, "sha256").string();
-    if (!checksum || *checksum != digest(json_text(member(*json, "state")).text))
-      refuse("is damaged: its sha256 does not fit");
-    return *std::move(json);
-  }
-
-  // {"model": "a sha256", ...}
-  std::map<std::string, std::string> pairs(const Json::List& identity) const {
-    std::map<std::string, std::string> all;
-    for (const Json& pair : identity) {
-      const Json::List* two = pair.list();
-      if (!two || two->size() != 2 || !(*two)[0].string() || !(*two)[1].string())
-        refuse("identity has an entry that is no pair of texts");
-      all.emplace(*(*two)[0].string(), *(*two)[1].string());
-    }
-    return all;
-  }
-
-  void compare(const Json::List& found, const Json::List& expected) const {
-    const auto was = pairs(found), is = pairs(expected);
-    const auto value = [](const auto& all, const std::string& what) {
-      const auto at = all.find(what);
-      return at == all.end() ? "nothing" : at->second;
-    };
-    for (const auto& all : {is, was})
-      for (const auto& [what, ignored] : all) {
-        const std::string before = value(was, what), now = value(is, what);
-        if (before != now)
-          fail(ErrorCode::mismatch, path, ": is the state of another run: ", printable(what), " was ",
-               printable(before), ", is ", printable(now));
-      }
-  }
 };
 
 }  // namespace
 
 void save_evaluation(const std::string& path, const RunIdentity& identity,
                      const std::vector<std::string>& names, const Evaluation& e) try {
-  JsonText state = json_object({{"identity", in_json(identity)},
-                                {"seconds", hex(e.seconds)},
+  JsonText state = json_object({{"identity", state_identity(identity)},
+                                {"seconds", state_number(e.seconds)},
                                 {"confusion", json_list(e.confusion.counts)},
                                 {"scores", in_json(e.scores)},
                                 {"images", images_json(names, e)},
                                 {"forms", in_json(e.forms)},
                                 {"binary", in_json(e.binary, e.sharpened.has_value())}});
   if (e.sharpened) add_member(state, "sharpened", json_list(e.sharpened->confusion.counts));
-  const std::string& body = state.text;
-  const std::string file = str_cat("{\"atrous_evaluation\": ", format_version, ", \"sha256\": \"",
-                                   digest(body), "\",\n\"state\": ", body, "}\n");
-  write_file(path, std::as_bytes(std::span(file)));
+  write_state(path, state_kind, format_version, state);
 } catch (...) {
   rethrow_as_error();
 }
 
 void load_evaluation(const std::string& path, const RunIdentity& identity,
                      const std::vector<std::string>& names, Evaluation& evaluation) try {
-  const Reader reader{path};
-  const Json json = reader.parse(read_file(path, largest_file));
+  const EvaluationReader reader{{path}};
+  const Json json = reader.read(state_kind, format_version);
   const Json& state = reader.member(json, "state");
-  // Through text once, as the file's went.
-  const std::optional<Json> expected = parse_json(in_json(identity).text, 2, "identity");
-  reader.compare(reader.list(state, "identity"), *expected->list());
+  reader.compare_identity(state, identity);
 
   Evaluation e = evaluation;
   e.seconds = reader.number(reader.member(state, "seconds"), "seconds");

@@ -1,22 +1,20 @@
 // An evaluation that was interrupted, in a file, so that it can go on where it stopped.
 //
-// JSON: {"atrous_evaluation": 2, "sha256": of the state's text, "state": {"identity": [[what, value], ...],
-// "seconds": ..., "forms": [...], "confusion": [...], "scores": {...} or null, "images": [...], "binary":
-// null or {"zeros": ..., "foreground": ..., "confusion": ..., "scores": ..., "images": ...}}}. Images are in
-// the dataset's order, each what it scored or why it failed; their names are the dataset's. Doubles are
-// strings in hexadecimal ("1.8p+1"), which come back to the bit, infinities and all.
+// A run's state (run_state.h) of kind "atrous_evaluation", version 2: {"seconds": ..., "forms": [...],
+// "confusion":
+// [...], "scores": {...} or null, "images": [...], "binary": null or {"zeros": ..., "foreground": ...,
+// "confusion":
+// ..., "scores": ..., "images": ...}}. Images are in the dataset's order, each what it scored or why it
+// failed; their names are the dataset's.
 #pragma once
 
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "runtime/evaluation/evaluation.h"
+#include "runtime/evaluation/run_identity.h"
 
 namespace atrous {
-
-// What makes two runs the same one: {"model", "a sha256"}, {"set", "val"}, ...
-using RunIdentity = std::vector<std::pair<std::string, std::string>>;
 
 // `names`: of all the dataset's samples, in its order. The evaluation's images and failures together are the
 // first of them. Error(io) as write_file.

@@ -1,15 +1,12 @@
 #include "runtime/report/report_data.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <cstdio>
 #include <numeric>
 #include <span>
 
 #include "layers/base/error.h"
-#include "layers/base/visible_text.h"
-#include "weights_tools/io/json.h"
+#include "runtime/report/report_files.h"
 #include "weights_tools/io/sha256.h"
 
 namespace atrous {
@@ -18,21 +15,7 @@ namespace {
 
 constexpr std::size_t curve_points = 200;
 
-// What a page may show, in ASCII: whatever is beyond becomes \u.
-JsonText string(std::string_view s) { return json_string(visible(s), Utf8::ascii); }
-
-// Six digits behind the point are more than a page shows.
-JsonText number(Ratio value, double scale = 1e6) {
-  if (!value || !std::isfinite(*value)) return nullptr;
-  return std::round(*value * scale) / scale;
-}
-
-std::string hex_colour(const Palette& palette, std::size_t c) {
-  const Colour colour = c < palette.size() ? palette[c] : Colour{128, 128, 128};
-  std::array<char, 8> out;
-  std::snprintf(out.data(), out.size(), "#%02x%02x%02x", colour[0], colour[1], colour[2]);
-  return out.data();
-}
+JsonText number(Ratio value, double scale = 1e6) { return value ? page_number(*value, scale) : JsonText(); }
 
 JsonText summary_json(const Metrics& m) {
   return json_object({{"pixels", m.pixels},
@@ -51,9 +34,10 @@ JsonText classes_json(const Evaluation& e, const Metrics& m) {
   std::size_t c = 0;
   return json_list(m.classes, [&](const ClassMetrics& k) {
     const std::string name = c < e.classes.size() ? e.classes[c] : str_cat("class ", c);
-    const std::string colour = hex_colour(e.palette, c++);
-    return json_object({{"name", string(name)},
-                        {"colour", string(colour)},
+    const Colour colour = c < e.palette.size() ? e.palette[c] : Colour{128, 128, 128};
+    ++c;
+    return json_object({{"name", page_string(name)},
+                        {"colour", page_colour(colour)},
                         {"iou", number(k.iou)},
                         {"dice", number(k.dice)},
                         {"precision", number(k.precision)},
@@ -88,14 +72,14 @@ JsonText curves_json(const ScoreHistogram& scores) {
 }
 
 JsonText pictures_json(const ReportPictures& pictures) {
-  return json_object({{"photo", string(pictures.photo)},
-                      {"truth", string(pictures.truth)},
-                      {"prediction", string(pictures.prediction)},
-                      {"errors", string(pictures.errors)}});
+  return json_object({{"photo", page_string(pictures.photo)},
+                      {"truth", page_string(pictures.truth)},
+                      {"prediction", page_string(pictures.prediction)},
+                      {"errors", page_string(pictures.errors)}});
 }
 
 JsonText image_json(const ImageScore& image, const ReportPictures& pictures) {
-  JsonText out = json_object({{"name", string(image.name)},
+  JsonText out = json_object({{"name", page_string(image.name)},
                               {"width", image.width},
                               {"height", image.height},
                               {"pixels", image.pixels},
@@ -143,16 +127,16 @@ std::vector<CurvePoint> thin_out(const std::vector<CurvePoint>& curve, std::size
   return kept;
 }
 
-std::string report_data(const Evaluation& e, const std::vector<ReportPictures>& pictures) {
+JsonText report_data(const Evaluation& e, const std::vector<ReportPictures>& pictures) {
   const Metrics metrics = e.metrics();
   std::size_t i = 0;
-  const JsonText json = json_object(
-      {{"model", string(e.model)},
-       {"architecture", string(e.architecture)},
-       {"dataset", string(e.dataset)},
-       {"size", string(e.size)},
-       {"input", string(e.input)},
-       {"notes", json_list(notes(e), [](const std::string& note) { return string(note); })},
+  return json_object(
+      {{"model", page_string(e.model)},
+       {"architecture", page_string(e.architecture)},
+       {"dataset", page_string(e.dataset)},
+       {"size", page_string(e.size)},
+       {"input", page_string(e.input)},
+       {"notes", json_list(notes(e), [](const std::string& note) { return page_string(note); })},
        {"seconds", number(e.seconds)},
        {"summary", summary_json(metrics)},
        {"classes", classes_json(e, metrics)},
@@ -160,16 +144,8 @@ std::string report_data(const Evaluation& e, const std::vector<ReportPictures>& 
        {"curves", curves_json(e.scores)},
        {"images", json_list(e.images, [&](const ImageScore& s) { return image_json(s, pictures.at(i++)); })},
        {"failed", json_list(e.failed, [](const auto& failure) {
-          return json_list({string(failure.first), string(failure.second)});
+          return json_list({page_string(failure.first), page_string(failure.second)});
         })}});
-  std::string out;
-  out.reserve(json.text.size());
-  for (const char c : json.text)  // '<' occurs only within strings
-    if (c == '<')
-      out += "\\u003c";
-    else
-      out += c;
-  return out;
 }
 
 }  // namespace atrous

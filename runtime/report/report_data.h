@@ -9,6 +9,8 @@
 
 namespace atrous {
 
+struct JsonText;
+
 // A file name that any file system takes, of its own for each image name: names of a-z, 0-9, '_', '.' and '-'
 // stay readable as they are; all others (capitals too, for file systems that do not tell them apart) have
 // what is foreign replaced and end in 12 digits of the name's SHA-256.
@@ -19,9 +21,9 @@ struct ReportPictures {
   std::string photo, truth, prediction, errors;
 };
 
-// The JSON of runtime/report/page/page.js; pictures as many as evaluation.images. ASCII without '<', so that
-// nothing in it ends a script element. Ratios that do not exist are null.
-std::string report_data(const Evaluation&, const std::vector<ReportPictures>& pictures);
+// The JSON of runtime/report/page/page.js; pictures as many as evaluation.images. ASCII. Ratios that do not
+// exist are null.
+JsonText report_data(const Evaluation&, const std::vector<ReportPictures>& pictures);
 
 // At most `most` of a curve's points (at least 2), evenly spaced along its length, with both ends.
 std::vector<CurvePoint> thin_out(const std::vector<CurvePoint>&, std::size_t most);

@@ -74,7 +74,7 @@ TEST_CASE_FIXTURE(Detections, "COCO's folder stands for the annotations of its s
 TEST_CASE_FIXTURE(Detections, "options for label maps are refused with detections") {
   refuse(2, {"eval", "--dataset", "coco", truth}, {"--predictions results.json"});
   refuse(2, eval({"--ignore", "255"}), {"--ignore: is for label maps"});
-  refuse(2, eval({"--report", folder / "report"}), {"--report: is for label maps"});
+  refuse(2, eval({"--images-csv", "-"}), {"--images-csv: is for label maps"});
   refuse(2, eval({"extra"}), {"--dataset coco takes one file or folder"});
   write_text(results, "[1");
   refuse(1, eval(), {"results.json: not JSON"});

@@ -7,36 +7,13 @@
 #include <map>
 
 #include "runtime/instances/detector.h"
-#include "tests/support/cli_testing.h"
+#include "tests/support/instance_bench.h"
 
 namespace atrous::eval_instances_test {
 
 using namespace atrous::cli_testing;
 
 namespace {
-
-constexpr const char* small_sides = "min_size=64,max_size=96";
-
-// Seeded weights find next to nothing. With logits of fewer extremes, a background that is less likely and
-// masks that are more so there are dozens of instances in a photo, of all classes, none without a pixel.
-StateDict small_state(const char* network = "maskrcnn_resnet(1,1,1,1)_fpn") {
-  const std::string box = "roi_heads.box_predictor.", mask = "roi_heads.mask_predictor.";
-  StateDict state = seeded_state(network, {.classes = 5, .width = 8});
-  state = scaled(state, box + "cls_score.weight", 0.3F);
-  state = scaled(state, box + "bbox_pred.weight", 0.1F);
-  std::size_t label = 0;
-  state = changed(state, box + "cls_score.bias", [&label](float v) { return label++ == 0 ? v - 3 : v; });
-  return changed(state, mask + "mask_fcn_logits.bias", [](float v) { return v + 2; });
-}
-
-struct Picture {
-  std::int64_t id;
-  const char* file;
-  int width, height;
-  unsigned seed;
-};
-// Not in the order of the ids.
-constexpr Picture pictures[] = {{40, "c.png", 50, 70, 3}, {7, "a.png", 64, 48, 1}, {12, "b.png", 90, 60, 2}};
 
 // COCO's text of run lengths: groups of five bits, lowest first, 48 added; 32 says that another follows, the
 // last group's 16 is the sign; from the fourth number on the difference to the one before the last.
@@ -98,71 +75,6 @@ struct Paste {
     return side(static_cast<double>(one.box.x1), static_cast<double>(one.box.x2)).sure &&
            side(static_cast<double>(one.box.y1), static_cast<double>(one.box.y2)).sure;
   }
-};
-
-// A checkpoint, three photos and their annotations in COCO's folders.
-struct InstanceBench {
-  const TemporaryFolder folder;
-  const std::string checkpoint = folder / "net.safetensors", root = folder.path(),
-                    results = folder / "results.json", truth = folder / "annotations/instances_val2017.json";
-
-  explicit InstanceBench(const StateDict& state = small_state()) {
-    Metadata said;
-    said.hyper = small_sides;
-    write_safetensors(checkpoint, state, to_strings(said));
-    std::filesystem::create_directory(folder / "annotations");
-    std::filesystem::create_directory(folder / "val2017");
-    for (const Picture& p : pictures)
-      write_file(folder / "val2017" + "/" + p.file, encode_png(photo(p.width, p.height, p.seed)));
-    Json annotations = Json::array();
-    for (const Picture& p : pictures)
-      annotations.push_back({{"id", p.id},
-                             {"image_id", p.id},
-                             {"category_id", 1 + p.id % 4},
-                             {"area", 600},
-                             {"iscrowd", 0},
-                             {"bbox", {5, 5, 30, 20}},
-                             {"segmentation", {{5, 5, 35, 5, 35, 25, 5, 25}}}});
-    write_truth(annotations);
-  }
-
-  void write_truth(const Json& annotations, const Json& categories = four_categories()) const {
-    Json images = Json::array();
-    for (const Picture& p : pictures)
-      images.push_back({{"id", p.id}, {"file_name", p.file}, {"width", p.width}, {"height", p.height}});
-    write_text(truth,
-               Json{{"images", images}, {"annotations", annotations}, {"categories", categories}}.dump());
-  }
-  static Json four_categories() {
-    Json categories = Json::array();
-    for (int id = 1; id <= 4; ++id)
-      categories.push_back({{"id", id}, {"name", "thing " + std::to_string(id)}});
-    return categories;
-  }
-
-  Arguments eval(const Arguments& more = {}) const {
-    return Arguments{"eval", "-m", checkpoint, "--threads", "1", "--dataset", "coco", root} + more;
-  }
-  Arguments measure_results(const Arguments& more = {}) const {
-    return Arguments{"eval", "--predictions", results, "--dataset", "coco", root} + more;
-  }
-  Json json(const Arguments& more = {}) const {
-    return Json::parse(succeed(eval(Arguments{"--json", "-"} + more)));
-  }
-  // A truth for each instance, of which there is a file then.
-  Json truths_of_results() const {
-    succeed(eval({"-q", "--results", results}));
-    Json annotations = Json::array();
-    for (const Json& d : found()) {
-      Json truth = d;  // its other fields are passed over
-      truth["id"] = annotations.size() + 1;
-      truth["iscrowd"] = 0;
-      truth["area"] = d["bbox"][2].get<double>() * d["bbox"][3].get<double>();
-      annotations.push_back(truth);
-    }
-    return annotations;
-  }
-  Json found() const { return Json::parse(read_text(results)); }
 };
 
 }  // namespace
@@ -298,27 +210,6 @@ TEST_CASE_FIXTURE(InstanceBench, "--score, --iou and --max-instances decide whic
         std::ranges::count_if(scores, [&](double s) { return s > above; }));
 }
 
-TEST_CASE_FIXTURE(InstanceBench, "an interrupted run ends after the images under way") {
-  Json images = Json::array();
-  for (int id = 1; id <= 60; ++id) {
-    const std::string name = "many" + std::to_string(id) + ".png";
-    write_file(folder / "val2017/" + name, encode_png(photo(64, 48, static_cast<unsigned>(id))));
-    images.push_back({{"id", id}, {"file_name", name}, {"width", 64}, {"height", 48}});
-  }
-  write_text(folder / "val2017/many1.png", "no picture");
-  write_text(
-      truth,
-      Json{{"images", images}, {"annotations", Json::array()}, {"categories", four_categories()}}.dump());
-  for (const int signal : {SIGINT, SIGTERM}) {
-    const ProcessResult r = run_atrous(eval({"--results", results}), {.signal_at_errors = signal});
-    CAPTURE(r.errors);
-    CHECK(r.exit_code == 128 + signal);
-    CHECK(mentions(r.errors, "atrous: error: stopped after "));
-    CHECK(mentions(r.errors, " of 60 images; nothing is kept\n"));
-    CHECK(!std::filesystem::exists(results));
-  }
-}
-
 TEST_CASE_FIXTURE(InstanceBench, "--limit measures the first images by id, and their truths alone") {
   const Json two = json({"--limit", "2", "--results", results});
   CHECK(two["images"] == 2);
@@ -415,10 +306,8 @@ TEST_CASE_FIXTURE(InstanceBench, "what does not go together with instances is re
                                                         {"--map", "x"},
                                                         {"--ignore", "255"},
                                                         {"--at", "original"},
-                                                        {"--resume", "x"},
                                                         {"--no-scores"},
-                                                        {"--images-csv", "-"},
-                                                        {"--report", folder / "report"}})
+                                                        {"--images-csv", "-"}})
     refuse(2, eval(option), {option[0], "is for label maps, --dataset coco has detections"});
   for (const Arguments& option : std::vector<Arguments>{{"--score", "0.5"},
                                                         {"--iou", "0.5"},

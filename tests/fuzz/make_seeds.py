@@ -382,6 +382,12 @@ def datasets():
     seed("evaluation_state", "empty", json.dumps(state | {"confusion": [0, 0, 0, 0], "images": []}))
     seed("evaluation_state", "binary", json.dumps(state | {"binary": binary}))
     seed("evaluation_state", "file", json.dumps({"atrous_evaluation": 2, "sha256": "0" * 64, "state": state}))
+    box = ["1p+0", "0p+0", "1.8p+1", "1p+1"]
+    state = {"identity": [["model", "m"]], "seconds": "1.8p+1", "other_classes": 2}
+    masks = [[[1, "1p-1", box, "075"], [18, "1p-2", box, "<"]], {"failed": "why"}, []]
+    seed("coco_state", "masks", json.dumps(state | {"images": masks}))
+    seed("coco_state", "boxes", json.dumps(state | {"images": [[[1, "1p-1", box, None]], [[18, "1p-2", box, None]]]}))
+    seed("coco_state", "file", json.dumps({"atrous_detections": 1, "sha256": "0" * 64, "state": state | {"images": masks}}))
     seed("dataset_lists", "map", "# streets\nroad = 3\nsidewalk = ignore\n2 = traffic light\n* = 0\nperson = person\n")
     seed("dataset_lists", "names", "2007_000032\n2007_000033\r\n\nroad\n")
 

@@ -12,6 +12,7 @@ void checkpoint(Bytes);
 void cli_arguments(Bytes);
 void coco_annotations(Bytes);
 void coco_results(Bytes);
+void coco_state(Bytes);
 void convolution(Bytes);
 void dataset_lists(Bytes);
 void evaluation_state(Bytes);
@@ -37,6 +38,7 @@ constexpr Target targets[] = {
     {"cli_arguments", cli_arguments},
     {"coco_annotations", coco_annotations},
     {"coco_results", coco_results},
+    {"coco_state", coco_state},
     {"convolution", convolution},
     {"dataset_lists", dataset_lists},
     {"evaluation_state", evaluation_state},

@@ -1,8 +1,8 @@
-"""Opens a report in a browser and uses it: sorts, filters, opens an image, moves the slider, on a phone too.
+"""Opens reports in a browser and uses them: sorts, filters, opens an image, moves the slider, on a phone too.
 
 usage: report_browser.py ATROUS_TESTS [FOLDER]    writes screenshots into FOLDER where one is given
 
-The report is the sample that tests/runtime/report/report_test.cc writes. Needs Debian's chromium, chromium-driver and python3-selenium;
+The reports are the samples that tests/runtime/report/report_test.cc and detection_report_test.cc write. Needs Debian's chromium, chromium-driver and python3-selenium;
 exits 77 (skipped) without them.
 """
 import json
@@ -234,15 +234,99 @@ def quiet(page):
     check(any(url.endswith("-photo.png") for url in asked) and not outside, "nothing is asked of a network", outside)
 
 
+def figures(page, data):
+    check(page.one("h1").text == data["model"], "the title is the model's")
+    tiles = dict(zip(page.texts(".tile dt"), page.texts(".tile dd:nth-child(2)")))
+    check(tiles["Mask AP"] == f"{100 * data['summary']['masks']['ap']:.2f}%", "the masks' AP is shown", tiles)
+    check(tiles["Failures"] == "1" and tiles["Images"] == "130", "images and failures are counted", tiles)
+    check(not page.all("#failure-list img, th b, td b"), "markup in a name stays text")
+    text = page.one("body").text
+    check(not any(word in text for word in ("NaN", "undefined", "null", "Infinity")), "no number is broken")
+    check("a note of the run" in text, "notes are shown")
+    rows = page.texts("#figure-table tbody tr")
+    check(len(rows) == 12, "there are COCO's twelve figures", rows)
+    for row, key in ((0, "ap"), (3, "ap_small"), (5, "ap_large"), (8, "ar100")):
+        shown = page.texts(f"#figure-table tbody tr:nth-child({row + 1}) td:nth-last-child(-n + 2)")
+        expected = [data["summary"][geometry][key] for geometry in ("boxes", "masks")]
+        expected = ["absent" if v is None else f"{100 * v:.1f}" for v in expected]
+        check(shown == expected, f"{key} of boxes and masks is in its row", (shown, expected))
+
+
+def categories(page, data):
+    table = "#class-table"
+    rows = page.texts(f"{table} tbody tr")
+    check(len(rows) == 3 and rows[2].count("absent") == 6, "a category without truths is absent", rows)
+    page.sort_by(table, "AP mask")
+    check(is_sorted(page.column(table, "AP mask"), True), "categories sort by AP, the best first", page.column(table, "AP mask"))
+    page.sort_by(table, "Class")
+    names = page.texts(f"{table} tbody .name-text")
+    check(names == sorted(c["name"] for c in data["classes"]), "categories sort by name", names)
+
+
+def curves_of_both(page, data):
+    path = "return document.querySelector('#plot .curve.picked').getAttribute('d')"
+    drawn = page.texts("#plot .curve title")
+    check(sorted(drawn) == ["cat", "dog"], "every category that is found has a curve", drawn)
+    boxes = page.run(path)
+    check(page.texts("#curve-legend button")[0].endswith(f"AP50 {100 * data['classes'][0]['boxes']['ap50']:.1f}"),
+          "the legend has its AP50", page.texts("#curve-legend button"))
+    page.click(page.all("#curves input[type=radio]")[1])
+    check(len(page.all("#plot .curve")) == 2 and page.run(path).startswith("M"), "the curves of masks are shown instead")
+    page.click(page.all("#curves input[type=radio]")[0])
+    check(page.run(path) == boxes, "and those of boxes again")
+
+
+def images_of_detections(page, data):
+    table = "#image-table"
+    scores = page.column(table, "F1")
+    check(len(scores) == 100 and is_sorted(scores), "images begin with the worst, a hundred of them", scores[:5])
+    missed = sorted((len(image["missed"]) for image in data["images"]), reverse=True)[:100]
+    page.sort_by(table, "Missed")
+    check(page.column(table, "Missed") == missed, "images sort by what was missed", page.column(table, "Missed")[:5])
+    check("12 worst" in page.one("#images-note").text, "the page says which images have pictures", page.one("#images-note").text)
+    page.one("#filter").send_keys("odd")
+    page.click(page.one("#image-table .open"))
+    page.wait("return [...document.querySelectorAll('.panel img')].every((i) => i.complete && i.naturalWidth > 0)")
+    sources = page.run("return [...document.querySelectorAll('.four img')].map((i) => [i.naturalWidth, i.src])")
+    check(len({source for _, source in sources}) == 4 and all(width == 120 for width, _ in sources),
+          "its photo, truth, what was found and errors are loaded", sources)
+    listed = page.texts(".panel .chips li")
+    check(listed == ["dog", "dog0.63", "cat0.88"], "what was missed, wrong and right is listed with scores", listed)
+    box = page.one(".stage")
+    found = box.screenshot_as_png
+    page.click(page.all(".layers input[type=radio]")[-1])
+    page.wait("const i = document.querySelectorAll('.stage img')[1]; return i.src.includes('errors') && i.complete")
+    check(box.screenshot_as_png != found, "the picture over the photo can be the errors")
+    page.shoot("detections-image")
+    page.click(page.one(".open"))
+    open_image(page, "street_129")
+    check("No pictures" in page.one(".panel").text, "an image without pictures says so")
+
+
+def phone_of_detections(page):
+    page.open(390, 844, dark=True)
+    open_image(page, "odd")
+    page.wait("return [...document.querySelectorAll('.panel img')].every((i) => i.complete && i.naturalWidth > 0)")
+    check(page.run("return innerWidth") == 390 and not fits(page), "nothing of instances sticks out on a phone", fits(page))
+    check(page.run("return document.querySelector('#image-table').offsetWidth <= 390"), "the images' table of instances fits a phone")
+    page.run("scrollTo(0, 0)")
+    page.shoot("detections-phone")
+
+
+def sample(case, folder):
+    """The report that a test case writes, and the data its page carries."""
+    subprocess.run([sys.argv[1], "--no-skip", f"-tc={case}"], check=True, stdout=subprocess.DEVNULL,
+                   env={**os.environ, "ATROUS_REPORT_SAMPLE": folder})
+    with open(f"{folder}/index.html", encoding="utf-8") as file:
+        return json.loads(file.read().split('id="evaluation">')[1].split("</script>")[0])
+
+
 with tempfile.TemporaryDirectory() as temporary:
-    sample = f"{temporary}/a report"
-    subprocess.run([sys.argv[1], "--no-skip", "-tc=a sample report for the browser"], check=True, stdout=subprocess.DEVNULL,
-                   env={**os.environ, "ATROUS_REPORT_SAMPLE": sample})
-    with open(f"{sample}/index.html", encoding="utf-8") as file:
-        carried = json.loads(file.read().split('id="evaluation">')[1].split("</script>")[0])
+    shots = sys.argv[2] if len(sys.argv) > 2 else None
     browser = start(temporary, f"{temporary}/driver.log")
     try:
-        used = Page(browser, sample, sys.argv[2] if len(sys.argv) > 2 else None)
+        used = Page(browser, f"{temporary}/a report", shots)
+        carried = sample("a sample report for the browser", used.folder)
         used.open(1280, 900)
         used.shoot("desktop")
         summary(used, carried)
@@ -253,6 +337,17 @@ with tempfile.TemporaryDirectory() as temporary:
         image_panel(used)
         check(not fits(used), "nothing sticks out on a desk", fits(used))
         phone(used)
+        quiet(used)
+        used = Page(browser, f"{temporary}/of instances", shots)
+        carried = sample("a sample report of detections for the browser", used.folder)
+        used.open(1280, 900)
+        used.shoot("detections")
+        figures(used, carried)
+        categories(used, carried)
+        curves_of_both(used, carried)
+        images_of_detections(used, carried)
+        check(not fits(used), "nothing of instances sticks out on a desk", fits(used))
+        phone_of_detections(used)
         quiet(used)
     finally:
         browser.quit()

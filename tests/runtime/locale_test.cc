@@ -22,6 +22,7 @@
 #include "runtime/evaluation/evaluation_state.h"
 #include "runtime/image/npy.h"
 #include "runtime/image/palette.h"
+#include "tests/support/detection_report_testing.h"
 #include "tests/support/report_testing.h"
 #include "tests/support/runtime_testing.h"
 #include "tests/support/sanitizers.h"
@@ -171,6 +172,15 @@ std::vector<Written> all_written() {
          e.seconds = 12345.678;
          report.finish(e);
          return file_at(folder / "report/index.html");
+       }},
+      {"a report of detections",
+       [](const TemporaryFolder& folder) {
+         const CocoEvaluation e = report_testing::drawn_detections({"a.png"});
+         const Image photo{120, 90, 3, std::vector<std::uint8_t>(120 * 90 * 3, 200)};
+         DetectionReport report(folder / "report");
+         for (const std::size_t image : report.begin(e, 1)) report.add(image, encode_png(photo), photo);
+         report.finish();
+         return file_at(folder / "report/index.html") + file_at(folder / "report/images/a.png-10-found.png");
        }},
       {"an evaluation's state",
        [](const TemporaryFolder& folder) {

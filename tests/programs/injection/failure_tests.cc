@@ -11,11 +11,13 @@
 
 #include "runtime/drawing/lettering.h"
 #include "runtime/drawing/pictures.h"
+#include "runtime/evaluation/coco_state.h"
 #include "runtime/evaluation/evaluation_state.h"
 #include "runtime/image/jpeg.h"
 #include "runtime/image/palette.h"
 #include "runtime/report/report.h"
 #include "tests/programs/injection/failures.h"
+#include "tests/support/detection_report_testing.h"
 #include "tests/support/evaluate_testing.h"
 #include "tests/support/image_bytes.h"
 #include "tests/support/sanitizers.h"
@@ -586,6 +588,41 @@ TEST_CASE_FIXTURE(Evaluating, "a report that there is no memory for is one of wh
            },
        .out = out},
       Kind::allocation);
+}
+
+TEST_CASE_FIXTURE(Evaluating, "a report of detections that there is no memory for is one of whole files") {
+  const CocoEvaluation e = report_testing::drawn_detections({"An Image"});
+  const Image picture = photo(120, 90);
+  const auto png = encode_png(picture);
+  check_every_failure({.run =
+                           [&] {
+                             DetectionReport report(own([&] { return out + "/report"; }));
+                             for (const std::size_t image : report.begin(e, 1))
+                               report.add(image, png, picture);
+                             report.finish();
+                             return std::string();
+                           },
+                       .out = out},
+                      Kind::allocation);
+}
+
+TEST_CASE_FIXTURE(
+    Evaluating, "a state of detections that there is no memory for is saved and loaded whole or not at all") {
+  const CocoEvaluation e = report_testing::drawn_detections({"a.png", "b.png"});
+  const CocoClassMap classes{{std::nullopt, 1, 2}, false};
+  const RunIdentity identity{{"model", "with a name that is longer than any short string"}};
+  DetectedCoco found;
+  found.results = e.results;
+  for (const CocoImage& image : e.truth.images) found.images.push_back(image.id);
+  const std::string state = out + "/state";
+  check_every_failure({.run =
+                           [&] {
+                             save_detections(state, identity, e.truth.images, found);
+                             const DetectedCoco loaded =
+                                 load_detections(state, identity, e.truth.images, classes);
+                             return own([&] { return std::to_string(loaded.results.detections.size()); });
+                           },
+                       .out = out});
 }
 
 TEST_CASE_FIXTURE(Evaluating, "an evaluation that cannot write goes on from its state to the same numbers") {

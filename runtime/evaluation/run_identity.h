@@ -1,0 +1,13 @@
+// What makes two runs the same one, so that one goes on with the other's state: {"model", "a sha256"}, {"set",
+// "val"}, ...
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace atrous {
+
+using RunIdentity = std::vector<std::pair<std::string, std::string>>;
+
+}  // namespace atrous

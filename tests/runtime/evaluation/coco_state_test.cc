@@ -1,0 +1,308 @@
+// Runs over COCO's images that are interrupted and go on, and the files that they go on from. The command
+// line's are tested as processes: tests/cli/eval_resume_test.cc.
+#include "runtime/evaluation/coco_state.h"
+
+#include <doctest/doctest.h>
+
+#include <cctype>
+#include <filesystem>
+#include <functional>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "runtime/image/png.h"
+#include "tests/support/runtime_testing.h"
+#include "tests/support/temporary.h"
+#include "weights_tools/io/file.h"
+#include "weights_tools/io/sha256.h"
+
+namespace atrous::coco_state_test {
+
+using namespace atrous::runtime_testing;
+using testing::TemporaryFolder;
+using Json = nlohmann::ordered_json;
+
+namespace {
+
+std::string read_state(const std::string& path) {
+  const auto bytes = read_file(path, 1 << 26);
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+void write_text(const std::string& path, const std::string& text) {
+  write_file(path, std::as_bytes(std::span(text)));
+}
+
+// A state that somebody made: its checksum fits.
+std::string signed_state(const Json& state) {
+  const std::string body = state.dump();
+  return Json({{"atrous_detections", 1},
+               {"sha256", sha256_of_bytes(std::as_bytes(std::span(body)))},
+               {"state", state}})
+      .dump();
+}
+
+// All but the seconds.
+void check_same(const DetectedCoco& a, const DetectedCoco& b) {
+  CHECK(a.images == b.images);
+  CHECK(a.failed == b.failed);
+  CHECK(a.other_classes == b.other_classes);
+  REQUIRE(a.results.detections.size() == b.results.detections.size());
+  std::size_t different = 0;
+  for (std::size_t i = 0; i < a.results.detections.size(); ++i) {
+    const CocoDetection &x = a.results.detections[i], &y = b.results.detections[i];
+    const bool masks = x.mask && y.mask ? x.mask->runs == y.mask->runs && x.mask->width == y.mask->width &&
+                                              x.mask->height == y.mask->height && x.mask->polygons.empty() &&
+                                              y.mask->polygons.empty()
+                                        : x.mask.has_value() == y.mask.has_value();
+    different +=
+        !masks || x.image != y.image || x.category != y.category || x.score != y.score || x.box != y.box;
+  }
+  CHECK(different == 0);
+}
+
+// A small network with five classes, one of them no category, and six photos, one broken.
+struct Photos {
+  TemporaryFolder folder;
+  const std::string state = folder / "run.state";
+  std::vector<CocoImage> images;
+  const CocoClassMap classes{{std::nullopt, 11, 22, std::nullopt, 44}, false};
+  const Model model = [] {
+    StateDict weights = seeded_state("maskrcnn_resnet(1,1,1,1)_fpn", {.classes = 5, .width = 8});
+    weights = scaled(weights, "roi_heads.box_predictor.cls_score.weight", 0.3F);
+    weights = changed(weights, "roi_heads.box_predictor.cls_score.bias", [](float v) { return v; });
+    return make_model(weights, std::nullopt, {.threads = 1});
+  }();
+
+  Photos() {
+    for (int i = 0; i < 6; ++i) {
+      const int width = 40 + 5 * i, height = 60 - 4 * i;
+      images.push_back({100 + 3 * i, "p" + std::to_string(i) + ".png", width, height});
+      write_file(folder / images.back().file_name,
+                 encode_png(photo(width, height, static_cast<unsigned>(i + 1))));
+    }
+    write_text(folder / "p2.png", "no picture");
+  }
+
+  DetectCocoOptions options() const {
+    DetectCocoOptions o;
+    o.session.threads = 1;
+    o.instances.sides = BoundedSides{48, 80};
+    o.instances.score = 0.01F;
+    return o;
+  }
+  DetectCocoOptions kept() const {
+    DetectCocoOptions o = options();
+    o.state = state;
+    o.identity = {{"model", "one"}, {"photos", "here"}};
+    return o;
+  }
+  DetectedCoco detect(const DetectCocoOptions& o, const DetectCocoCallbacks& callbacks = {}) const {
+    return detect_coco(model, images, folder.path(), classes, o, callbacks);
+  }
+  // Stops before the network sees its n-th image.
+  DetectedCoco stopped_after(int n, const DetectCocoOptions& o) const {
+    DetectCocoCallbacks callbacks;
+    callbacks.stop = [n, asked = 0]() mutable { return asked++ == n; };
+    return detect(o, callbacks);
+  }
+  std::string refusal(ErrorCode code, const DetectCocoOptions& o) const {
+    return sentence(code, [&] { detect(o); });
+  }
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Photos, "wherever a run was stopped, it goes on to the same detections") {
+  const DetectedCoco whole = detect(options());
+  REQUIRE(whole.results.detections.size() > 10);
+  CHECK(whole.failed.size() == 1);
+  CHECK(whole.other_classes > 0);
+  for (int stop = 0; stop <= 6; ++stop) {
+    CAPTURE(stop);
+    std::filesystem::remove(state);
+    const DetectedCoco part = stopped_after(stop, kept());
+    CHECK(part.images.size() + part.failed.size() == static_cast<std::size_t>(stop));
+    std::vector<std::string> done;
+    DetectCocoCallbacks callbacks;
+    callbacks.progress = [&](const EvaluateProgress& p) {
+      done.push_back(p.name);
+      CHECK(p.done_here == done.size());
+      CHECK(p.done == done.size() + static_cast<std::size_t>(stop));
+    };
+    const DetectedCoco all = detect(kept(), callbacks);
+    check_same(all, whole);
+    CHECK(all.seconds > part.seconds);
+    CHECK(done.size() == 6 - static_cast<std::size_t>(stop));  // nothing is done twice
+  }
+  check_same(detect(kept()), whole);  // nothing left to do
+}
+
+TEST_CASE_FIXTURE(Photos, "a run of boxes alone, and one of one image at a time, go on too") {
+  StateDict weights = seeded_state("fasterrcnn_resnet(1,1,1,1)_fpn", {.classes = 5, .width = 8});
+  weights = scaled(weights, "roi_heads.box_predictor.cls_score.weight", 0.3F);
+  const Model boxes = make_model(weights, std::nullopt, {.threads = 1});
+  const auto run = [&](const DetectCocoOptions& o, int stop) {
+    DetectCocoCallbacks callbacks;
+    callbacks.stop = [stop, asked = 0]() mutable { return asked++ == stop; };
+    return detect_coco(boxes, images, folder.path(), classes, o, callbacks);
+  };
+  DetectedCoco last;
+  for (int i = 0; i < 6; ++i) last = run(kept(), 1);
+  check_same(last, run(options(), 100));
+  CHECK(!last.results.detections.empty());
+}
+
+TEST_CASE_FIXTURE(Photos, "the state is written while the run goes on, and when it ends with an error") {
+  DetectCocoOptions o = kept();
+  o.save_seconds = 0;
+  DetectCocoCallbacks callbacks;
+  callbacks.progress = [&](const EvaluateProgress& p) {
+    if (p.done == 2) CHECK(std::filesystem::exists(state));
+    if (p.done == 5) fail(ErrorCode::io, "gone");
+  };
+  CHECK(sentence(ErrorCode::io, [&] { detect(o, callbacks); }) == "gone");
+  CHECK(Json::parse(read_state(state))["state"]["images"].size() == 5);
+  check_same(detect(kept()), detect(options()));
+
+  std::filesystem::remove(state);
+  o = kept();
+  o.strict = true;
+  CHECK(mentions(refusal(ErrorCode::unsupported, o), "p2.png"));
+  CHECK(Json::parse(read_state(state))["state"]["images"].size() == 2);
+  check_same(detect(kept()), detect(options()));
+}
+
+TEST_CASE_FIXTURE(Photos, "the state of another run is refused, naming what differs") {
+  stopped_after(2, kept());
+  const std::string before = read_state(state);
+  const auto differs = [&](const char* what, const std::function<void(DetectCocoOptions&)>& change) {
+    DetectCocoOptions o = kept();
+    change(o);
+    const std::string said = refusal(ErrorCode::mismatch, o);
+    CHECK_MESSAGE(said.starts_with(state), said);
+    CHECK_MESSAGE(mentions(said, what), what, ": ", said);
+  };
+  differs("model was one, is two", [](DetectCocoOptions& o) { o.identity[0].second = "two"; });
+  differs("photos was here, is nothing", [](DetectCocoOptions& o) { o.identity.pop_back(); });
+  differs("score was 0.01, is 0.010000001", [](DetectCocoOptions& o) { o.instances.score = 0.010000001F; });
+  differs("IoU was 0.5, is 0.4", [](DetectCocoOptions& o) { o.instances.threshold = 0.4F; });
+  differs("instances was at most 100, is at most 99",
+          [](DetectCocoOptions& o) { o.instances.detections = 99; });
+  differs("network input was shorter side 48", [](DetectCocoOptions& o) {
+    o.instances.sides = BoundedSides{49, 80};
+  });
+  differs("EXIF", [](DetectCocoOptions& o) { o.exif = false; });
+  const auto other = [&](std::span<const CocoImage> of, const CocoClassMap& map) {
+    return sentence(ErrorCode::mismatch, [&] { detect_coco(model, of, folder.path(), map, kept()); });
+  };
+  CHECK(mentions(other(std::span(images).first(5), classes), "images was 6, sha256"));
+  CHECK(mentions(other(images, {{std::nullopt, 11, 22, 33, 44}, false}), "class map was sha256"));
+  std::vector<CocoImage> renumbered = images;
+  renumbered.back().id = 1000;
+  CHECK(mentions(other(renumbered, classes), "images was 6, sha256"));
+  const bool is_kept = read_state(state) == before;
+  CHECK(is_kept);
+
+  // What the model says by itself is the same as if it was asked for.
+  DetectCocoOptions same = kept();
+  same.instances.threshold = 0.5F;
+  same.session.threads = 2;
+  CHECK_NOTHROW(stopped_after(0, same));
+}
+
+TEST_CASE_FIXTURE(Photos, "a damaged state is refused, whichever byte it is") {
+  stopped_after(2, kept());
+  const std::string good = read_state(state);
+  const auto load = [&] {
+    return sentence(ErrorCode::malformed, [&] { load_detections(state, {}, images, classes); });
+  };
+  for (std::size_t i = 0; i + 1 < good.size(); i += 1 + i / 40) {
+    if (std::isspace(static_cast<unsigned char>(good[i]))) continue;
+    std::string bad = good;
+    bad[i] = bad[i] == '1' ? '2' : '1';
+    write_text(state, bad);
+    const std::string said = load();
+    CHECK_MESSAGE(said.starts_with(state), "byte ", i, ": ", said);
+  }
+  for (const std::size_t length : {std::size_t{0}, std::size_t{1}, good.size() / 2, good.size() - 3}) {
+    write_text(state, good.substr(0, length));
+    CHECK(mentions(load(), "not the state of an evaluation"));
+  }
+  write_text(state, std::string(100'000, '['));
+  CHECK(mentions(load(), "deep"));
+}
+
+TEST_CASE_FIXTURE(Photos, "a state that contradicts itself is refused, though its checksum fits") {
+  stopped_after(4, kept());
+  const Json good = Json::parse(read_state(state))["state"];
+  std::size_t full = 0;  // the first image that has two detections
+  while (good["images"][full].size() < 2) ++full;
+  const auto refused = [&](const char* what, const std::function<void(Json&)>& change) {
+    Json bad = good;
+    change(bad);
+    write_text(state, signed_state(bad));
+    const std::string said = refusal(ErrorCode::malformed, kept());
+    CHECK_MESSAGE(said.starts_with(state), said);
+    CHECK_MESSAGE(mentions(said, what), what, ": ", said);
+  };
+  const auto of_detection = [&](const char* what, const std::function<void(Json&)>& change) {
+    refused(what, [&](Json& s) { change(s["images"][full][0]); });
+  };
+  refused("has no images", [](Json& s) { s.erase("images"); });
+  refused("images is not a list", [](Json& s) { s["images"] = 3; });
+  refused("counts 7 images, the dataset has 6", [](Json& s) {
+    while (s["images"].size() < 7) s["images"].push_back(s["images"][0]);
+  });
+  refused("neither a list of detections nor failed", [](Json& s) { s["images"][0] = 1; });
+  refused("neither a list of detections nor failed", [](Json& s) { s["images"][0] = Json::object(); });
+  refused("failed is not a sentence", [](Json& s) { s["images"][2]["failed"] = 1; });
+  refused("seconds is", [](Json& s) { s["seconds"] = "1.8p+"; });
+  refused("other_classes is -1", [](Json& s) { s["other_classes"] = -1; });
+  refused("identity is not a list", [](Json& s) { s["identity"] = "me"; });
+  of_detection("a detection is no list of four", [](Json& d) { d = 5; });
+  of_detection("a detection is no list of four", [](Json& d) { d.erase(0); });
+  of_detection("category is 33, which no class of the model is", [](Json& d) { d[0] = 33; });
+  of_detection("category is 1.5", [](Json& d) { d[0] = 1.5; });
+  of_detection("score is 0.5", [](Json& d) { d[1] = 0.5; });
+  of_detection("not finite", [](Json& d) { d[1] = "inf"; });
+  of_detection("not finite", [](Json& d) { d[2][3] = "nan"; });
+  of_detection("a box is no list of four", [](Json& d) { d[2].erase(0); });
+  of_detection("box is \"x\"", [](Json& d) { d[2][0] = "x"; });
+  of_detection("a mask is no text of runs", [](Json& d) { d[3] = 1; });
+  of_detection("add up to less", [](Json& d) { d[3] = "1"; });
+  of_detection("damaged at character 0", [](Json& d) { d[3] = " "; });
+  of_detection("some detections have masks and others do not", [](Json& d) { d[3] = nullptr; });
+  write_text(state, signed_state(good));
+  detect(kept());
+}
+
+TEST_CASE("every double comes back from a state of detections to the bit") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "state";
+  const std::vector<CocoImage> images{{-5, "y\xff", 3, 2}, {2, "b", 3, 2}, {9, "c", 3, 2}};
+  const CocoClassMap classes{{std::nullopt, 7, std::numeric_limits<std::int64_t>::max()}, false};
+  DetectedCoco found;
+  found.images = {-5, 9};
+  found.failed = {{"b", "it\nbroke: \xff"}};
+  found.other_classes = 12;
+  found.seconds = 0.1 + 0.2;
+  const CocoMask mask{{}, {1, 2, 3}, 3, 2};
+  found.results.detections = {{-5, 7, 1.0 / 3, CocoBox{1e-310, -0.0, 5.0 / 7, 1e300}, mask},
+                              {9, std::numeric_limits<std::int64_t>::max(), 0, CocoBox{}, mask}};
+  save_detections(path, {{"a", "\xff"}}, images, found);
+  DetectedCoco read = load_detections(path, {{"a", "\xff"}}, images, classes);
+  CHECK(read.seconds == found.seconds);
+  read.failed[0].second = found.failed[0].second;  // what is no UTF-8 is replaced
+  check_same(read, found);
+}
+
+TEST_CASE_FIXTURE(Photos, "a state of detections that cannot be written or read is an error with its name") {
+  DetectCocoOptions o = kept();
+  o.state = folder / "none/run.state";
+  CHECK(mentions(refusal(ErrorCode::io, o), o.state));
+  o.state = folder.path();
+  CHECK(mentions(refusal(ErrorCode::io, o), o.state));
+}
+
+}  // namespace atrous::coco_state_test
