@@ -248,16 +248,16 @@ std::size_t FrameStream::end_of_png() {
 std::size_t FrameStream::end_of_pnm() {
   constexpr std::size_t longest_header = std::size_t{1} << 16;
   std::size_t at = 2;
-  const auto here = [&] { return static_cast<char>(byte_at(at)); };
+  const auto here = [&] {
+    if (at > longest_header) fail(ErrorCode::limit, "a PNM header of more than ", longest_header, " bytes");
+    return static_cast<char>(byte_at(at));
+  };
   for (int numbers = 0; numbers < 3; ++numbers) {
-    while (is_space(here()) || here() == '#') {
+    for (; is_space(here()) || here() == '#'; ++at)
       if (here() == '#')
         while (here() != '\n' && here() != '\r') ++at;
-      if (++at > longest_header)
-        fail(ErrorCode::limit, "a PNM header of more than ", longest_header, " bytes");
-    }
     if (!is_digit(here())) fail(ErrorCode::malformed, "the PNM header has no number at offset ", at);
-    while (is_digit(here()) && at < longest_header) ++at;
+    while (is_digit(here())) ++at;
   }
   const formats::Bytes header{need(at + 1), "the stream cannot be followed from here"};
   return need(formats::pnm_bytes(header, options_.max_pixels)).size();

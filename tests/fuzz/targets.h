@@ -15,6 +15,7 @@ void coco_results(Bytes);
 void convolution(Bytes);
 void dataset_lists(Bytes);
 void evaluation_state(Bytes);
+void frame_stream(Bytes);
 void image(Bytes);
 void labels(Bytes);
 void metadata(Bytes);
@@ -26,6 +27,7 @@ void pth_legacy(Bytes);
 void pth_zip(Bytes);
 void safetensors(Bytes);
 void safetensors_index(Bytes);
+void y4m(Bytes);
 
 struct Target {
   std::string_view name;
@@ -40,6 +42,7 @@ constexpr Target targets[] = {
     {"convolution", convolution},
     {"dataset_lists", dataset_lists},
     {"evaluation_state", evaluation_state},
+    {"frame_stream", frame_stream},
     {"image", image},
     {"labels", labels},
     {"metadata", metadata},
@@ -51,6 +54,7 @@ constexpr Target targets[] = {
     {"pth_zip", pth_zip},
     {"safetensors", safetensors},
     {"safetensors_index", safetensors_index},
+    {"y4m", y4m},
 };
 
 }  // namespace atrous::fuzz
