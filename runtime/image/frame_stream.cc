@@ -57,16 +57,13 @@ std::string described(std::span<const std::byte> bytes) {
 // Compacts only when more than half is gone, so that each byte moves a few times at most. Memory follows what
 // has come, not what a header announces.
 bool FrameStream::Window::has(std::size_t count) {
-  constexpr std::size_t piece = std::size_t{1} << 16;
   while (buffer_.size() - begin_ < count && !ended_) {
     if (begin_ >= buffer_.size() - begin_) {
       buffer_.erase(buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(begin_));
       begin_ = 0;
     }
-    const std::size_t before = buffer_.size();
-    buffer_.resize(before + piece);
-    const std::size_t got = std::min(call_host(source_, std::span(buffer_).subspan(before)), piece);
-    buffer_.resize(before + got);
+    const std::size_t got = std::min(call_host(source_, std::span(piece_)), piece_.size());
+    buffer_.insert(buffer_.end(), piece_.begin(), piece_.begin() + static_cast<std::ptrdiff_t>(got));
     ended_ = got == 0;
   }
   return buffer_.size() - begin_ >= count;

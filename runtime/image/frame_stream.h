@@ -67,6 +67,7 @@ class FrameStream {
 
    private:
     ByteSource source_;
+    std::vector<std::byte> piece_ = std::vector<std::byte>(std::size_t{1} << 16);  // that the source fills
     std::vector<std::byte> buffer_;
     std::size_t begin_ = 0;
     bool ended_ = false;
