@@ -2,7 +2,7 @@
 // --dataset coco ROOT with either a model or --predictions FILE (cli/eval_detections.h)
 #include <unistd.h>
 
-#include <csignal>
+#include <array>
 #include <cstdio>
 #include <filesystem>
 
@@ -15,6 +15,7 @@
 #include "cli/model_argument.h"
 #include "cli/names.h"
 #include "cli/progress_line.h"
+#include "cli/stop_signals.h"
 #include "cli/truth.h"
 #include "layers/base/ascii.h"
 #include "layers/base/error.h"
@@ -162,16 +163,6 @@ RunIdentity identity(const Options& o, const CocoSet& set) {
 
 // ---- while it runs
 
-volatile std::sig_atomic_t stopping_signal = 0;
-
-// The first one ends the run in order, the second at once.
-void stop_on_signals() {
-  struct sigaction action {};
-  action.sa_handler = [](int signal) { stopping_signal = signal; };
-  action.sa_flags = static_cast<int>(SA_RESETHAND);
-  for (const int signal : {SIGINT, SIGTERM}) sigaction(signal, &action, nullptr);
-}
-
 std::string remaining(const EvaluateProgress& p) {
   const double each = p.seconds / static_cast<double>(p.done_here);
   const double left = each * static_cast<double>(p.all - p.done);
@@ -191,7 +182,7 @@ EvaluateCallbacks callbacks(ProgressLine& line, Report* report, BatchSheet* shee
     else
       line.clear();
   };
-  EvaluateCallbacks all{.progress = progress, .image = {}, .stop = [] { return stopping_signal != 0; }};
+  EvaluateCallbacks all{.progress = progress, .image = {}, .stop = [] { return stopping_signal() != 0; }};
   if (report || sheet)
     all.image = [report, sheet](const ScoredImage& image) {
       if (report) report->add(image);
@@ -223,7 +214,7 @@ int stopped(const Options& o, std::size_t done, std::size_t all) {
   const char* kept =
       o.resume.empty() ? "nothing is kept without --resume FILE" : "the same command goes on from there";
   complain(str_cat("stopped after ", done, " of ", all, " images; ", kept));
-  return 128 + stopping_signal;
+  return 128 + stopping_signal();
 }
 
 EvaluateOptions evaluate_options(const Options& o) {

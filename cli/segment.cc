@@ -12,6 +12,7 @@
 #include "cli/names.h"
 #include "cli/progress_line.h"
 #include "cli/segment_options.h"
+#include "cli/segment_stream.h"
 #include "layers/base/error.h"
 #include "layers/base/visible_text.h"
 #include "runtime/drawing/lettering.h"
@@ -292,7 +293,8 @@ void make_folder(const std::string& path) {
 }
 
 int run(SegmentArguments& options) {
-  const bool folder_given = !options.output.empty() && !options.to_stdout();
+  if (options.stream) settle_stream(options);
+  const bool folder_given = !options.stream && !options.output.empty() && !options.to_stdout();
   if (!options.cutout_on.empty()) parse_colour("--cutout-on", options.cutout_on);
   const Inputs found = expand_inputs(options.inputs, folder_given ? options.output : "", options.recursive);
   const std::vector<Input>& inputs = found.inputs;
@@ -309,6 +311,7 @@ int run(SegmentArguments& options) {
   OverlayOptions style = options.style;
   if (!options.tint_background) style.background = model.background;
   segment_options(options, model);  // a contradiction is found before any work is done
+  if (options.stream) return segment_stream(options, model, session_options, style);
   for (const std::string& sentence : found.passed_over) note(sentence);
   if (folder_given) {
     make_folder(options.output);
@@ -401,7 +404,8 @@ Action add_segment(Verb& verb) {
   verb.footer(
       "Examples:\n"
       "  atrous segment dog.jpg -m deeplabv3_resnet101\n"
-      "  atrous segment photos/ -m fcn_resnet50.safetensors -o results --labels --json results/all.json");
+      "  atrous segment photos/ -m fcn_resnet50.safetensors -o results --labels --json results/all.json\n"
+      "  ffmpeg -i drive.mp4 -f yuv4mpegpipe - | atrous segment - --stream | ffplay -");
   return [o] {
     o->style.contours = !o->no_contours;
     return run(*o);

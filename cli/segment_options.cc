@@ -40,8 +40,8 @@ SegmentOptions segment_options(const SegmentArguments& o, const Model& model) {
 
 void check(const SegmentArguments& o, std::size_t inputs) {
   if (o.to_stdout()) {
-    const int pictures =
-        o.wants_mask() + o.overlay + (o.labels || o.indexed) + o.sheet + o.confidence + !o.cutout.empty();
+    const int pictures = o.wants_mask() + o.wants_overlay() + (o.labels || o.indexed) + o.sheet +
+                         o.confidence + !o.cutout.empty();
     if (inputs != 1 || pictures != 1)
       throw UsageError{str_cat("-o -: one picture of one photo can go to standard output, not ", pictures,
                                " of ", inputs)};
@@ -49,6 +49,8 @@ void check(const SegmentArguments& o, std::size_t inputs) {
   }
   if (o.json == "-" && o.logits == "-")
     throw UsageError{"--json - and --logits - cannot both go to standard output"};
+  if (!o.stream && (o.format == "y4m" || o.format == "ppm"))
+    throw UsageError{str_cat("--format ", o.format, " is for --stream")};
   if (o.quality != 0 && !o.writes_jpeg()) throw UsageError{"--quality is for --format jpg"};
   if (!o.cutout_on.empty() && o.cutout.empty()) throw UsageError{"--cutout-on: there is no --cutout"};
   if (o.writes_jpeg() && !o.cutout.empty() && o.cutout_on.empty())
@@ -89,7 +91,7 @@ void check_task(const SegmentArguments& o, const Model& model) {
           {o.aux, "--aux"}},
          "the ", model.architecture, " finds instances, it gives no pixel a class");
   if (model.has_masks()) return;
-  refuse({{o.mask || (o.to_stdout() && !o.overlay), "--mask"},
+  refuse({{o.mask || (o.to_stdout() && !o.wants_overlay()), "--mask"},
           {o.labels, "--labels"},
           {o.indexed, "--indexed"},
           {o.sheet, "--sheet"},
@@ -144,9 +146,9 @@ void add_segment_options(Verb& verb, SegmentArguments& o) {
       .type_name("COLOUR")
       .group(in);
   verb.add_option("--format", o.format,
-                  "Overlay, sheet and cut-out as png or jpg; masks, labels and confidence are always PNG")
-      .one_of({"png", "jpg"})
-      .show_default()
+                  "Overlay, sheet and cut-out as png or jpg (default: png); masks, labels and confidence are "
+                  "always PNG. Of a stream: y4m, ppm, png, and overlays as jpg")
+      .one_of({"png", "jpg", "y4m", "ppm"})
       .group(in);
   verb.add_option(
           "--quality", o.quality,
@@ -159,7 +161,7 @@ void add_segment_options(Verb& verb, SegmentArguments& o) {
   verb.add_option("--json", o.json, "What the table says, as JSON, to a file or -")
       .type_name("FILE")
       .group(in);
-  verb.add_flag("-q,--quiet", o.quiet, "No table").group(in);
+  verb.add_flag("-q,--quiet", o.quiet, "No table, of a stream no frame rate").group(in);
 
   const auto compared = "Compared with the truth";
   verb.add_option(
@@ -182,8 +184,16 @@ void add_segment_options(Verb& verb, SegmentArguments& o) {
   verb.add_flag("-r,--recursive", o.recursive, "Of folders, the pictures in their folders too, however deep")
       .group(how);
   verb.add_flag("--skip-broken", o.skip_broken,
-                "Of several photos, those that cannot be read or segmented are named and left out, with exit "
+                "Of several photos or frames, those that cannot be read or segmented are named and left out, "
+                "with exit "
                 "status 0; but 1 where the network's values overflow, which no photo is to blame for")
+      .group(how);
+
+  verb.add_flag(
+          "--stream", o.stream,
+          "Standard input (-) is a video: YUV4MPEG2, or JPEG, PNG or PPM files one after the other. Each "
+          "frame's overlay, --mask or --labels goes to standard output, or to the file that -o names, "
+          "in the input's format unless --format says another (PNG for JPEG)")
       .group(how);
 
   const auto result = "The result";

@@ -19,7 +19,7 @@ struct SegmentArguments {
   RunOptions run;
   std::vector<std::string> inputs;
   std::string output, at = "photo", palette, classes, upsample = "bilinear", cutout, cutout_on, logits, json,
-                      format = "png";
+                      format;  // empty: PNG, of a stream its own
   TruthOptions truth;
   int center_crop = 0, quality = 0;  // 0: not given
   SizeOptions size;
@@ -31,6 +31,7 @@ struct SegmentArguments {
   bool mask = false, overlay = false, labels = false, confidence = false, no_mask = false, no_overlay = false;
   bool sheet = false, legend = false, indexed = false;
   bool skip_broken = false, recursive = false;
+  bool stream = false;
   OverlayOptions style;
   bool no_contours = false, tint_background = false;
   bool has_masks = true;  // whether the model has: set once it is open
@@ -38,9 +39,9 @@ struct SegmentArguments {
   bool to_stdout() const { return output == "-"; }
   bool prints_table() const { return !quiet && !to_stdout() && json != "-" && logits != "-"; }
   bool wants_mask() const {
-    return to_stdout() ? mask || (!any_picture() && !no_mask) : has_masks && !no_mask;
+    return stream ? mask : to_stdout() ? mask || (!any_picture() && !no_mask) : has_masks && !no_mask;
   }
-  bool wants_overlay() const { return to_stdout() ? overlay : !no_overlay; }
+  bool wants_overlay() const { return stream ? !mask && !labels : to_stdout() ? overlay : !no_overlay; }
   bool writes_jpeg() const { return format == "jpg"; }
   bool any_picture() const {
     return mask || overlay || labels || indexed || sheet || confidence || !cutout.empty();

@@ -71,6 +71,9 @@ Decoded read_webp(const Bytes&, std::int64_t max_pixels);  // with ATROUS_WEBP a
 Decoded read_bmp(const Bytes&, std::int64_t max_pixels);
 Decoded read_pnm(const Bytes&, std::int64_t max_pixels);
 
+// Of a whole PNM, by the bytes of its header, whose errors are read_pnm()'s.
+std::size_t pnm_bytes(const Bytes& header, std::int64_t max_pixels);
+
 enum class JpegColours { grey, rgb, ycc, cmyk, ycck };
 
 // A JPEG, walked from marker to marker before any decoding and copied without what the decoder does not need:

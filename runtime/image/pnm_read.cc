@@ -78,6 +78,11 @@ bool is_pnm_of_colours(std::span<const std::byte> file) {
   return file.size() > 1 && file[1] == std::byte{'6'};
 }
 
+std::size_t pnm_bytes(const Bytes& header, std::int64_t max_pixels) {
+  const PnmHeader h = read_pnm_header(header, max_pixels);
+  return h.pixels_at + h.pixels() * h.channels * h.bytes;
+}
+
 Decoded read_pnm(const Bytes& file, std::int64_t max_pixels) {
   const PnmHeader h = read_pnm_header(file, max_pixels);
   const Bytes stored{file.slice(h.pixels_at, h.pixels() * h.channels * h.bytes), file.name};

@@ -322,6 +322,31 @@ def photos():
     seed("image", "grey16.pgm", b"P5 2 2 1000\n" + bytes(range(8)))
 
 
+def streams():
+    """Frames one after the other, and lines of YUV4MPEG2 with planes."""
+    def saved_as(kind, *size, **options):
+        out = io.BytesIO()
+        Image.fromarray(picture(*size, 3)).save(out, kind, **options)
+        return out.getvalue()
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    jpegs, pngs_ = saved_as("jpeg", 8, 9, quality=30, exif=exif), saved_as("png", 5, 4)
+    ppm = b"P6\n# a comment\n3 2 255\n" + bytes(range(18))
+    y4m = b"YUV4MPEG2 W3 H2 F25:1 Ip A1:1 C420jpeg XYSCSS=420JPEG XCOLORRANGE=LIMITED\nFRAME\n" + bytes(range(60, 70))
+    wide = b"YUV4MPEG2 H2 W5 C422 XCOLORRANGE=FULL\nFRAME\n" + bytes(range(22))
+    for name, stream in {
+        "jpeg": jpegs + bytes(3) + saved_as("jpeg", 3, 3, quality=20), "png": pngs_ + saved_as("png", 2, 2), "ppm": ppm + b"P5 2 1 9\n\1\2" + ppm,
+        "y4m": y4m + b"FRAME X1\n" + bytes(10), "joined": y4m + wide, "mixed": pngs_ + jpegs, "broken": pngs_[:40] + pngs_,
+        "without end": jpegs[:-2] + jpegs,
+    }.items():
+        seed("frame_stream", name, stream)
+    for chroma in ("420", "420mpeg2", "420paldv", "422", "444", "mono", "420p10"):
+        seed("y4m", chroma, f"YUV4MPEG2 W5 H3 F30000:1001 I? A0:0 C{chroma}\n".encode() + bytes(range(0, 225, 5)))
+    seed("y4m", "ffmpeg", y4m)
+    seed("y4m", "full", wide)
+
+
 def npys():
     def save(name, array, version=(1, 0)):
         out = io.BytesIO()
@@ -414,6 +439,7 @@ if __name__ == "__main__":
     metadata()
     pngs()
     photos()
+    streams()
     npys()
     words()
     datasets()

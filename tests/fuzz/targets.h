@@ -16,6 +16,7 @@ void coco_state(Bytes);
 void convolution(Bytes);
 void dataset_lists(Bytes);
 void evaluation_state(Bytes);
+void frame_stream(Bytes);
 void image(Bytes);
 void labels(Bytes);
 void metadata(Bytes);
@@ -27,6 +28,7 @@ void pth_legacy(Bytes);
 void pth_zip(Bytes);
 void safetensors(Bytes);
 void safetensors_index(Bytes);
+void y4m(Bytes);
 
 struct Target {
   std::string_view name;
@@ -42,6 +44,7 @@ constexpr Target targets[] = {
     {"convolution", convolution},
     {"dataset_lists", dataset_lists},
     {"evaluation_state", evaluation_state},
+    {"frame_stream", frame_stream},
     {"image", image},
     {"labels", labels},
     {"metadata", metadata},
@@ -53,6 +56,7 @@ constexpr Target targets[] = {
     {"pth_zip", pth_zip},
     {"safetensors", safetensors},
     {"safetensors_index", safetensors_index},
+    {"y4m", y4m},
 };
 
 }  // namespace atrous::fuzz
