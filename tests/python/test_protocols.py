@@ -74,8 +74,9 @@ def caffe(photo):
     return photo[::-1] - np.array([104.00698793, 116.66876762, 122.67891434])[:, None, None]
 
 
-def resized(array, height, width, corners):
-    return F.interpolate(torch.from_numpy(array[None]), (height, width), mode="bilinear", align_corners=corners)[0].numpy()
+def resized(array, height, width, corners, dtype="float64"):
+    small = torch.from_numpy(array[None].astype(dtype))
+    return F.interpolate(small, (height, width), mode="bilinear", align_corners=corners)[0].numpy().astype("float64")
 
 
 def softmax(logits, axis):
@@ -128,7 +129,8 @@ def semseg(logits, photo, scales, base, tile, mirror=True):
 
 
 def encnet(logits, photo, scales, base, tile):
-    """zhanghang1989's MultiEvalModule: black at the right and below, exponentials, points aligned at the corners."""
+    """zhanghang1989's MultiEvalModule: black at the right and below, exponentials, points aligned at the corners. Its resizing is
+    that of torch's fp32, which rounds the places too: a picture of 900 columns differs from one of exact places by 1e-5."""
     picture, black = imagenet(photo), imagenet(np.zeros((3, 1, 1)))
     _, height, width = photo.shape
     answer = 0
@@ -140,7 +142,7 @@ def encnet(logits, photo, scales, base, tile):
         places = [[i * step for i in range(math.ceil((size - tile) / step) + 1)] for size in (rows, columns)]
         windows = list(itertools.product(*places))
         canvas = np.broadcast_to(black, (3, windows[-1][0] + tile, windows[-1][1] + tile)).copy()
-        canvas[:, :h, :w] = resized(picture, h, w, True)
+        canvas[:, :h, :w] = resized(picture, h, w, True, "float32")
         cuts = np.stack([canvas[:, y:y + tile, x:x + tile] for y, x in windows])
         said = np.exp(logits(cuts) + mirrored(logits(mirrored(cuts))))
         total = np.zeros((said.shape[1], *canvas.shape[1:]))
@@ -148,7 +150,7 @@ def encnet(logits, photo, scales, base, tile):
         for (y, x), one in zip(windows, said):
             total[:, y:y + tile, x:x + tile] += one
             seen[y:y + tile, x:x + tile] += 1
-        answer = answer + resized(total[:, :h, :w] / seen[:h, :w], height, width, True)
+        answer = answer + resized(total[:, :h, :w] / seen[:h, :w], height, width, True, "float32")
     return answer / answer.sum(0)
 
 
@@ -214,16 +216,16 @@ def scales_text(scales):
     return ",".join(map(str, scales))
 
 
-def spread_of(logits, folder, prepared=imagenet, side=129):
-    """Of random weights each class's mean logit, and the factor that spreads it by 0.7: labels change from place to place,
+def spread_of(logits, folder, prepared=imagenet, side=129, spread=.7):
+    """Of random weights each class's mean logit, and the factor that spreads it so: labels change from place to place,
     and what fp32 rounds within the network stays below the bar."""
     os.makedirs(f"{folder}/spread", exist_ok=True)
     _, photo = photo_of(side, side // 4 * 3, f"{folder}/spread", 3)
     said = logits(prepared(photo)[None])[0]
-    return said.mean((1, 2)), .7 / said.std((1, 2))
+    return said.mean((1, 2)), spread / said.std((1, 2))
 
 
-def live_network(folder, side=129):
+def live_network(folder, side=129, spread=.7):
     torch.manual_seed(5)
     model = lraspp_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=6)
     for m in model.modules():
@@ -234,7 +236,7 @@ def live_network(folder, side=129):
     batch = np.stack([imagenet(photo_of(side, side, folder, seed)[1]) for seed in range(4)])
     with torch.no_grad():
         model.train()(torch.from_numpy(batch).float())
-    centre, gain = spread_of(live(model.eval()), folder, side=side)
+    centre, gain = spread_of(live(model.eval()), folder, side=side, spread=spread)
     for head in (model.classifier.low_classifier, model.classifier.high_classifier):
         head.weight.data *= torch.from_numpy(gain).float()[:, None, None, None]
         head.bias.data *= torch.from_numpy(gain).float()
@@ -267,12 +269,11 @@ def torchvision_live(folder):
         compare(f"deeplabv2, {width}x{height}", deeplabv2(live_low(model), photo, [s for s in scales if s != 1]), name, checkpoint,
                 folder, "--protocol", "deeplabv2", "--scales", scales_text(scales))
     # As published: base 512, tiles of 473, mirrored; 520 and 480. torchvision: the shorter side 520, by Pillow.
-    model, checkpoint = live_network(folder, 513)
+    model, checkpoint = live_network(folder, 513, .15)
     logits = live(model)
     name, photo = photo_of(512, 343, folder, 7)
     compare("semseg as published", semseg(logits, photo, [1], 512, (473, 473)), name, checkpoint, folder, "--protocol", "semseg")
-    # Sums of exponentials show what fp32 rounds within a network: here both sides have the same logits.
-    compare("encnet as published", encnet(by_the_program(checkpoint, folder), photo, [.5, .75, 1, 1.25, 1.5, 1.75], 520, 480), name, checkpoint, folder,
+    compare("encnet as published", encnet(logits, photo, [.5, .75, 1, 1.25, 1.5, 1.75], 520, 480), name, checkpoint, folder,
             "--protocol", "encnet")
     seen = np.asarray(Image.open(name).resize((int(520 * 512 / 343), 520), Image.BILINEAR)).transpose(2, 0, 1).astype("float64")
     compare("torchvision", softmax(logits(imagenet(seen)[None])[0], 0), name, checkpoint, folder, "--protocol", "torchvision",
