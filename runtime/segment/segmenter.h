@@ -111,9 +111,8 @@ Tensor full_logits(Session&, const Model&, std::int64_t n, int height, int width
 // centre crop, or with at_input, the label map has the network's input size.
 Segmentation segment(Session&, const Model&, const Image& photo, const SegmentOptions& = {});
 
-// Error(invalid_argument) for values that are not finite, and for a protocol.
 // The same for input that is already normalised, [n, h, w, 3]; one result per image, at the input size,
-// without a picture.
+// without a picture. Error(invalid_argument) for values that are not finite, and for a protocol.
 std::vector<Segmentation> segment(Session&, const Model&, ConstView input, const SegmentOptions& = {});
 
 // The classes that occur, the most frequent first.

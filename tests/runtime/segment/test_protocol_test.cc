@@ -137,8 +137,8 @@ TEST_CASE_FIXTURE(Fixture, "probabilities of every style are at the size asked f
 TEST_CASE_FIXTURE(Fixture, "with mirror images a mirrored photo's probabilities are the photo's, mirrored") {
   TestProtocol two_tiles = tiled(TestStyle::semseg, 48, 41);  // from 0 and from 7
   two_tiles.scales = {1};
-  for (const TestProtocol& p : {TestProtocol{.scales = {0.7, 1, 1.3}, .flip = true},
-                                tiled(TestStyle::semseg, 40, 64), two_tiles}) {
+  for (const TestProtocol& p :
+       {TestProtocol{.scales = {0.7, 1, 1.3}, .flip = true}, tiled(TestStyle::semseg, 40, 64), two_tiles}) {
     CAPTURE(in_words(p));
     CHECK(apart(run(p, mirrored(dog), {48, 33}), mirrored(run(p))) < 2e-6f);
   }
