@@ -15,6 +15,7 @@
 #include "cli/model_argument.h"
 #include "cli/names.h"
 #include "cli/progress_line.h"
+#include "cli/protocol_options.h"
 #include "cli/stop_signals.h"
 #include "cli/truth.h"
 #include "layers/base/ascii.h"
@@ -42,6 +43,7 @@ struct Options {
   SizeOptions size;
   NormaliseOptions normalise;
   CrfArguments crf;
+  ProtocolArguments protocol;
   std::optional<double> threshold;
   DetectionArguments which;
   bool no_exif = false, void_class = false, no_scores = false;
@@ -249,6 +251,7 @@ void refuse_label_options(const Options& o) {
                                 {"--resize, --size and --no-resize", o.size.rule().has_value()},
                                 {"--threshold", o.threshold.has_value()},
                                 {"--crf", o.crf.wanted},
+                                {o.protocol.given(), o.protocol.given() != nullptr},
                                 {"--no-scores", o.no_scores},
                                 {"--images-csv", !o.images_csv.empty()},
                                 {"--batch-sheet", o.batch() > 0},
@@ -333,6 +336,7 @@ int run(const Options& o) {
   refuse_instance_options(o);
   if (!o.ignore.empty()) parse_ignore(o.ignore);
   o.crf.parameters();
+  o.protocol.check(o.size);
   EvaluateOptions options = evaluate_options(o);  // a contradiction is found before any work is done
   Dataset dataset = open(o);
   const std::size_t listed = dataset.samples.size();
@@ -342,6 +346,8 @@ int run(const Options& o) {
 
   if (o.crf.wanted && !o.predictions.empty())
     throw UsageError{"--crf is for a model's probabilities, --predictions are labels"};
+  if (const char* given = o.protocol.given(); given && !o.predictions.empty())
+    throw UsageError{str_cat(given, " is for a model's probabilities, --predictions are labels")};
   if (o.threshold && !o.predictions.empty())
     throw UsageError{"--threshold is for a model's logits, --predictions are labels"};
   Model model;
@@ -357,6 +363,7 @@ int run(const Options& o) {
     apply_names(model, o.classes, o.palette);
     o.normalise.apply(model.preparation);
     options.crf = o.crf.parameters(model.answer().crf);
+    options.protocol = o.protocol.protocol(model);
   } else {
     predictions = predictions_of(o, dataset);
   }
@@ -372,7 +379,7 @@ int run(const Options& o) {
   if (o.batch() > 0) {
     std::optional<ResizeRule> rule;
     if (o.predictions.empty() && !options.at_original)
-      rule = options.resize.value_or(model.preparation.resize);
+      rule = resize_rule(options.resize, options.protocol, model);
     batch.emplace(o.batch(), classes, evaluation_palette(classes, palette, options.void_class), rule);
   }
   BatchSheet* const pictures = batch ? &*batch : nullptr;
@@ -446,6 +453,7 @@ Action add_eval(Verb& verb) {
   verb.add_flag("--no-exif", o->no_exif, "Ignore the EXIF orientation").group(how);
   add_threshold_option(verb, o->threshold, how);
   add_crf_options(verb, o->crf, how);
+  add_protocol_options(verb, o->protocol, "Several scales, tiles and mirror images, averaged");
   add_detection_options(verb, o->which, how);
   verb.add_flag("--no-scores", o->no_scores,
                 "Label maps only: no average precision, no cross-entropy; quicker")

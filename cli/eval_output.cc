@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "cli/crf_options.h"
 #include "cli/json_output.h"
+#include "cli/protocol_options.h"
 
 namespace atrous::cli {
 
@@ -167,6 +168,7 @@ std::string evaluation_json(const Evaluation& e) {
                                {"classes", classes_json(e, metrics)},
                                {"confusion_matrix", matrix_json(e.confusion)},
                                {"per_image", json_list(e.images, image_json)}});
+  if (e.protocol) add_member(json, "protocol", protocol_json(*e.protocol));
   if (e.sharpened) add_member(json, "crf", sharpened_json(*e.sharpened));
   return json_output(json);
 }

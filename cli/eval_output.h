@@ -18,6 +18,8 @@
 //   confusion_matrix                     [truth][prediction], pixels
 //   per_image                            [{name, width, height, pixels, pixel_accuracy, mean_iou, mean_dice,
 //                                        cross_entropy, iou: [{class, iou}], seconds}]
+//   protocol                             {style, scales, flip}, with tiles also {base_size, tile_width,
+//                                        tile_height, overlap}: where one was asked for
 #pragma once
 
 #include <string>

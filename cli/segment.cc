@@ -31,13 +31,13 @@ namespace atrous::cli {
 
 namespace {
 
-// The logits of a batch as one tensor [n, h, w, classes].
-Tensor stack(const std::vector<Segmentation>& results) {
-  Shape shape = results.front().logits.shape();
+// The logits or probabilities of a batch as one tensor [n, h, w, classes].
+Tensor stack(const std::vector<Segmentation>& results, Tensor Segmentation::*which) {
+  Shape shape = (results.front().*which).shape();
   shape.n = static_cast<std::int64_t>(results.size());
   Tensor all(shape);
   float* to = all.data();
-  for (const Segmentation& s : results) to = std::copy_n(s.logits.data(), s.logits.values().size(), to);
+  for (const Segmentation& s : results) to = std::copy_n((s.*which).data(), (s.*which).values().size(), to);
   return all;
 }
 
@@ -156,6 +156,8 @@ std::string Job::in_words(const std::string& name, const Segmentation& s,
   std::string said = str_cat(visible(name), ": ", s.labels.width, "x", s.labels.height, ", network at ",
                              s.input_width, "x", s.input_height, ", ", fixed(total * 1e3, 0), " ms (network ",
                              fixed(s.network_seconds * 1e3, 0), ")\n", results_in_words(shares));
+  if (const auto protocol = options.protocol.protocol(model))
+    said += "protocol " + atrous::in_words(*protocol) + '\n';
   if (truth)
     said +=
         str_cat("against ", visible(options.truth.file), ": mean IoU ", ratio_text(against_truth.mean_iou),
@@ -189,7 +191,11 @@ JsonText Job::in_json(const std::string& name, const Segmentation& s, const std:
                                                        {"network", s.network_seconds},
                                                        {"label", s.label_seconds}})},
                               {"written", json_list(files)}});
-  if (const auto& crf = segment_options(options, model).crf) add_member(out, "crf", crf_json(*crf));
+  if (!instances) {
+    const SegmentOptions how = segment_options(options, model);
+    if (how.crf) add_member(out, "crf", crf_json(*how.crf));
+    if (how.protocol) add_member(out, "protocol", protocol_json(*how.protocol));
+  }
   if (truth)
     add_member(out, "truth",
                json_object({{"file", options.truth.file},
@@ -216,9 +222,9 @@ void Job::compare(const Segmentation& s) {
 
 // What the results of a photo take at once, at its own size: the photo, labels, confidences, and a picture on
 // its way into a PNG, with its filtered and its compressed rows. 200 megapixels were seen to take 19.7 bytes
-// each.
-void check_memory(const Image& photo, std::uint64_t available) {
-  constexpr std::uint64_t bytes_a_pixel = 3 + 1 + 4 + 3 * 4;
+// each. classes: of the probabilities, where they are there at that size too.
+void check_memory(const Image& photo, std::size_t classes, std::uint64_t available) {
+  const std::uint64_t bytes_a_pixel = 3 + 1 + 4 + 3 * 4 + 4 * classes;
   const std::uint64_t pixels =
       static_cast<std::uint64_t>(photo.width) * static_cast<std::uint64_t>(photo.height);
   if (available != 0 && pixels * bytes_a_pixel > available)
@@ -253,11 +259,15 @@ void Job::run(const Input& input) {
                                                   : nullptr;
     if (unfit) fail(ErrorCode::invalid_argument, name, ": a tensor has no pixels for ", unfit);
     if (how.crf) fail(ErrorCode::invalid_argument, name, ": a tensor has no pixels for --crf");
+    if (const char* given = options.protocol.given())
+      fail(ErrorCode::invalid_argument, name, ": a tensor has no pixels for ", given);
     const Tensor tensor = read_npy(file, name);
     results = naming(name, [&] { return segment(*session, model, tensor.view(), how); });
   } else {
     photo = read_image(file, name, {.exif = !options.no_exif, .alone = input.path == "-"});
-    if (!how.at_input) naming(name, [&] { check_memory(*photo, physical_memory()); });
+    const bool has_maps = how.protocol || how.crf || how.probabilities;
+    if (!how.at_input)
+      naming(name, [&] { check_memory(*photo, has_maps ? model.classes.size() : 0, physical_memory()); });
     results.push_back(naming(
         name, [&] { return detector ? find_instances(*photo) : segment(*session, model, *photo, how); }));
   }
@@ -265,7 +275,11 @@ void Job::run(const Input& input) {
     throw UsageError{
         str_cat("-o -: ", name, " holds ", results.size(), " images, one can go to standard output")};
   segmented = true;
-  if (!options.logits.empty()) write_to(options.logits, encode_npy(stack(results).view()));
+  const auto write_maps = [&](const std::string& path, Tensor Segmentation::*which) {
+    if (!path.empty()) write_to(path, encode_npy(stack(results, which).view()));
+  };
+  write_maps(options.logits, &Segmentation::logits);
+  write_maps(options.probabilities, &Segmentation::probabilities);
   for (std::size_t n = 0; n < results.size(); ++n) {
     const std::string suffix = results.size() > 1 ? str_cat('.', n) : "";
     const std::string title = name + (results.size() > 1 ? str_cat('[', n, ']') : "");

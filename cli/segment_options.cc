@@ -19,8 +19,9 @@ constexpr std::string_view photo_formats =
     "JPEG, PNG, BMP, PNM";
 #endif
 
-ResizeRule resize_rule(const SegmentArguments& o, const Model& model) {
-  ResizeRule rule = o.size.rule().value_or(model.preparation.resize);
+ResizeRule rule_of(const SegmentArguments& o, const std::optional<TestProtocol>& protocol,
+                   const Model& model) {
+  ResizeRule rule = resize_rule(o.size.rule(), protocol, model);
   if (o.center_crop > 0) rule.center_crop = o.center_crop;
   return rule;
 }
@@ -28,14 +29,17 @@ ResizeRule resize_rule(const SegmentArguments& o, const Model& model) {
 }  // namespace
 
 SegmentOptions segment_options(const SegmentArguments& o, const Model& model) {
-  return {.resize = resize_rule(o, model),
+  const std::optional<TestProtocol> protocol = o.protocol.protocol(model);
+  return {.resize = rule_of(o, protocol, model),
           .at_input = o.at == "input",
           .confidence = true,
           .logits = !o.logits.empty(),
+          .probabilities = !o.probabilities.empty(),
           .upsampling = o.upsample == "transposed" ? Upsampling::transposed : Upsampling::bilinear,
           .output = o.aux ? "aux" : "out",
           .threshold = o.threshold,
-          .crf = o.crf.parameters(model.answer().crf)};
+          .crf = o.crf.parameters(model.answer().crf),
+          .protocol = protocol};
 }
 
 void check(const SegmentArguments& o, std::size_t inputs) {
@@ -45,10 +49,11 @@ void check(const SegmentArguments& o, std::size_t inputs) {
     if (inputs != 1 || pictures != 1)
       throw UsageError{str_cat("-o -: one picture of one photo can go to standard output, not ", pictures,
                                " of ", inputs)};
-    if (o.json == "-" || o.logits == "-") throw UsageError{"-o -: standard output is taken by the picture"};
+    if (o.json == "-" || o.logits == "-" || o.probabilities == "-")
+      throw UsageError{"-o -: standard output is taken by the picture"};
   }
-  if (o.json == "-" && o.logits == "-")
-    throw UsageError{"--json - and --logits - cannot both go to standard output"};
+  if ((o.json == "-") + (o.logits == "-") + (o.probabilities == "-") > 1)
+    throw UsageError{"--json, --logits and --probabilities: one of them can go to standard output"};
   if (!o.stream && (o.format == "y4m" || o.format == "ppm"))
     throw UsageError{str_cat("--format ", o.format, " is for --stream")};
   if (o.quality != 0 && !o.writes_jpeg()) throw UsageError{"--quality is for --format jpg"};
@@ -63,7 +68,17 @@ void check(const SegmentArguments& o, std::size_t inputs) {
         "confidences are always PNG"};
   if (!(o.style.alpha >= 0 && o.style.alpha <= 1))
     throw UsageError{str_cat("--alpha ", o.style.alpha, ": expected 0 to 1")};
-  if (!o.logits.empty() && inputs != 1) throw UsageError{str_cat("--logits takes one input, found ", inputs)};
+  for (const auto& [option, file] :
+       {std::pair{"--logits", &o.logits}, std::pair{"--probabilities", &o.probabilities}})
+    if (!file->empty() && inputs != 1) throw UsageError{str_cat(option, " takes one input, found ", inputs)};
+  o.protocol.check(o.size);
+  if (const char* given = o.protocol.given(); given && o.protocol.name != "torchvision") {
+    if (!o.logits.empty())
+      throw UsageError{str_cat("--logits: ", given, " averages probabilities; --probabilities has them")};
+    if (o.upsample != "bilinear")
+      throw UsageError{str_cat("--upsample ", o.upsample, ": with ", given, " logits grow bilinearly")};
+    if (o.center_crop > 0) throw UsageError{str_cat("--center-crop: with ", given, " nothing is cut off")};
+  }
   if (!o.truth.file.empty() && inputs != 1)
     throw UsageError{str_cat("--truth takes one input, found ", inputs, "; atrous eval compares many")};
   if (!o.truth.ignore.empty()) parse_ignore(o.truth.ignore);
@@ -81,7 +96,10 @@ void check_task(const SegmentArguments& o, const Model& model) {
            " gives each pixel a class, it finds no instances");
     return;
   }
+  const char* protocol = o.protocol.given();
   refuse({{!o.logits.empty(), "--logits"},
+          {!o.probabilities.empty(), "--probabilities"},
+          {protocol != nullptr, protocol},
           {o.at == "input", "--at input"},
           {o.upsample != "bilinear", "--upsample"},
           {o.center_crop > 0, "--center-crop"},
@@ -158,6 +176,10 @@ void add_segment_options(Verb& verb, SegmentArguments& o) {
   verb.add_option("--logits", o.logits, "The logits at the input's size, N x C x H x W, .npy or -")
       .type_name("FILE")
       .group(in);
+  verb.add_option("--probabilities", o.probabilities,
+                  "The label map's probabilities, N x C x H x W, .npy or -")
+      .type_name("FILE")
+      .group(in);
   verb.add_option("--json", o.json, "What the table says, as JSON, to a file or -")
       .type_name("FILE")
       .group(in);
@@ -207,6 +229,7 @@ void add_segment_options(Verb& verb, SegmentArguments& o) {
       .group(result);
   add_threshold_option(verb, o.threshold, result);
   add_crf_options(verb, o.crf, result);
+  add_protocol_options(verb, o.protocol, "Several scales, tiles and mirror images, averaged");
   add_instance_options(verb, o.instances, "Of a model that finds instances");
   verb.add_flag("--aux", o.aux, "The auxiliary head's answer").group(result);
   verb.add_option("--palette", o.palette, "Colours: voc, hub, or a file with one colour a line")

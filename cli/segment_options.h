@@ -8,6 +8,7 @@
 
 #include "cli/cli.h"
 #include "cli/crf_options.h"
+#include "cli/protocol_options.h"
 #include "cli/segment_instances.h"
 #include "cli/truth.h"
 #include "runtime/drawing/pictures.h"
@@ -19,12 +20,14 @@ struct SegmentArguments {
   RunOptions run;
   std::vector<std::string> inputs;
   std::string output, at = "photo", palette, classes, upsample = "bilinear", cutout, cutout_on, logits, json,
+                      probabilities,
                       format;  // empty: PNG, of a stream its own
   TruthOptions truth;
   int center_crop = 0, quality = 0;  // 0: not given
   SizeOptions size;
   NormaliseOptions normalise;
   CrfArguments crf;
+  ProtocolArguments protocol;
   InstanceArguments instances;
   std::optional<double> threshold;
   bool no_exif = false, aux = false, quiet = false;
@@ -37,7 +40,9 @@ struct SegmentArguments {
   bool has_masks = true;  // whether the model has: set once it is open
 
   bool to_stdout() const { return output == "-"; }
-  bool prints_table() const { return !quiet && !to_stdout() && json != "-" && logits != "-"; }
+  bool prints_table() const {
+    return !quiet && !to_stdout() && json != "-" && logits != "-" && probabilities != "-";
+  }
   bool wants_mask() const {
     return stream ? mask : to_stdout() ? mask || (!any_picture() && !no_mask) : has_masks && !no_mask;
   }

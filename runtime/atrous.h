@@ -47,6 +47,7 @@
 #include "runtime/report/report.h"
 #include "runtime/segment/model.h"
 #include "runtime/segment/segmenter.h"
+#include "runtime/segment/test_protocol.h"
 #include "weights_tools/checkpoint.h"
 #include "weights_tools/io/file.h"
 #include "weights_tools/safetensors/safetensors.h"

@@ -47,8 +47,10 @@ std::string prediction_of(const DatasetSample& sample, const std::string& folder
 Comparison make_comparison(const Predictor& predictor, const Dataset& dataset,
                            const EvaluateOptions& options) {
   Comparison c;
-  if (predictor.model) c.preparation = predictor.model->preparation;
-  if (options.resize) c.preparation.resize = *options.resize;
+  if (predictor.model) {
+    c.preparation = predictor.model->preparation;
+    c.preparation.resize = resize_rule(options.resize, options.protocol, *predictor.model);
+  }
   if (predictor.model) c.threshold = threshold_logit(*predictor.model, options.threshold);
   const int side = c.preparation.resize.center_crop;
   if (options.at_original && side > 0)

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cmath>
 #include <exception>
 #include <filesystem>
+#include <limits>
 
 #include "layers/base/checked.h"
 #include "layers/base/error.h"
@@ -66,6 +68,7 @@ class Run {
   Job decode(std::size_t index);
   void decode(Job&) const;
   void segment(Job&);
+  void segment_by_protocol(Job&);
   void score(Job&);
   void add(const Job&, const LabelMap& truth, Counts&) const;
   Counts no_counts() const;
@@ -120,6 +123,7 @@ Evaluation empty_evaluation(const Predictor& predictor, const Comparison& compar
   e.palette = evaluation_palette(predictor.classes, predictor.palette, options.void_class);
   e.confusion = ConfusionMatrix(comparison.classes);
   if (options.scores && predictor.model) e.scores = ScoreHistogram(comparison.model_classes);
+  e.protocol = options.protocol;
   if (options.crf) e.sharpened = {*options.crf, ConfusionMatrix(comparison.classes)};
   if (comparison.binary) {
     e.binary.emplace();
@@ -136,6 +140,7 @@ Run::Run(const Predictor& predictor, const Dataset& dataset, const EvaluateOptio
       callbacks_(callbacks),
       comparison_(make_comparison(predictor, dataset, options)),
       result_(empty_evaluation(predictor, comparison_, options)) {
+  if (options.protocol) check(*options.protocol);
   if (dataset.samples.empty()) fail(ErrorCode::invalid_argument, "evaluation: the dataset has no images");
   if (predictor.model) session_.emplace(predictor.model->program, options.session);
   if (predictor.predictions) predictions_ = list_predictions(*predictor.predictions, dataset);
@@ -173,6 +178,7 @@ RunIdentity Run::identity() const {
   if (predictor_.model && predictor_.model->answer().decision == Decision::sigmoid)
     all.emplace_back("threshold", str_cat("logit ", comparison_.threshold));
   if (options_.crf) all.emplace_back("CRF", in_words(*options_.crf));
+  if (options_.protocol) all.emplace_back("test protocol", in_words(*options_.protocol));
   // torchvision's way is not written down, so that states of earlier versions hold.
   if (const std::string input = in_words(comparison_.preparation); input != in_words(Preparation{}))
     all.emplace_back("normalisation", input);
@@ -272,6 +278,7 @@ void Run::decode(Job& job) const {
 void Run::segment(Job& job) {
   const auto start = Clock::now();
   const Model& model = *predictor_.model;
+  if (options_.protocol && !is_single_run(*options_.protocol)) return segment_by_protocol(job);
   if (options_.crf) session_->set_aside(sharp_label_bytes(model, job.truth.height, job.truth.width));
   session_->run(job.picture, comparison_.preparation);
   job.network_seconds = seconds_since(start);
@@ -286,6 +293,31 @@ void Run::segment(Job& job) {
   job.logits = Tensor(low.shape);
   for (std::int64_t p = 0; p < low.shape.pixels(); ++p)
     std::copy_n(low.data + p * low.pitch, low.shape.c, job.logits.data() + p * low.shape.c);
+}
+
+// The probabilities go to the scoring thread as logits: their logarithms, of which they are the softmax.
+void Run::segment_by_protocol(Job& job) {
+  const auto start = Clock::now();
+  const Model& model = *predictor_.model;
+  const TestProtocol& protocol = *options_.protocol;
+  const PixelSize size{job.truth.width, job.truth.height};
+  session_->set_aside(std::max(protocol_bytes(protocol, model, {job.picture.width, job.picture.height}, size),
+                               options_.crf ? sharp_label_bytes(model, size.height, size.width) : 0));
+  Tensor p = protocol_probabilities(*session_, model, job.picture, comparison_.preparation, size, protocol);
+  job.network_seconds = seconds_since(start);
+  job.prediction = label(model, p.view(), options_.threshold, nullptr);
+  if (options_.scores) {
+    job.growth = {.align_corners = false,
+                  .out_h = static_cast<double>(size.height),
+                  .out_w = static_cast<double>(size.width)};
+    job.logits = Tensor(p.shape());
+    std::ranges::transform(p.values(), job.logits.data(), [](float value) {
+      return std::log(std::max(value, std::numeric_limits<float>::min()));
+    });
+  }
+  if (!options_.crf) return;
+  sharpen(*session_, options_.at_original ? job.photo : job.picture, p.view(), false, *options_.crf);
+  job.sharpened = label(model, p.view(), options_.threshold, nullptr);
 }
 
 // ---- the scoring thread

@@ -19,6 +19,7 @@
 #include "runtime/evaluation/evaluation_state.h"
 #include "runtime/evaluation/scored_image.h"
 #include "runtime/segment/model.h"
+#include "runtime/segment/test_protocol.h"
 
 namespace atrous {
 
@@ -34,8 +35,9 @@ struct EvaluateOptions {
   bool void_class =
       false;            // void is a class of its own, "void", that is predicted only by a model that has it
   bool strict = false;  // the first broken image ends the run
-  std::optional<CrfParameters> crf = {};  // score labels behind a dense CRF too: Evaluation::sharpened
-  std::optional<ClassMap> classes;        // empty: default_class_map()
+  std::optional<CrfParameters> crf = {};      // score labels behind a dense CRF too: Evaluation::sharpened
+  std::optional<TestProtocol> protocol = {};  // several scales, tiles and mirror images, averaged
+  std::optional<ClassMap> classes;            // empty: default_class_map()
   // Where there are two classes, no map and a dataset without classes whose void label is 255: if the labels
   // of all images are 0 and 255 alone, and both occur, 255 is class 1 and nothing is void.
   bool binary_masks = true;
@@ -87,9 +89,9 @@ Evaluation evaluate(const Predictions&, const Dataset&, const EvaluateOptions& =
 // A broken image is listed in Evaluation::failed. Error as the first of them when strict, and as
 // the first image whose logits are not finite: that is the network's fault, and others would hide it.
 // Error(malformed) when no image could be evaluated; Error(mismatch) of default_class_map();
-// Error(invalid_argument) for a dataset without samples, as threshold_logit(), or for a crop compared at the
-// photo's own size; Error(limit) for classes that leave no label for void; Error(io), Error(mismatch),
-// Error(malformed) for a state that cannot be used or written.
+// Error(invalid_argument) for a dataset without samples, as threshold_logit() and check(TestProtocol), or for
+// a crop compared at the photo's own size; Error(limit) for classes that leave no label for void; Error(io),
+// Error(mismatch), Error(malformed) for a state that cannot be used or written.
 Evaluation evaluate(const Model&, const Dataset&, const EvaluateOptions& = {}, const EvaluateCallbacks& = {});
 
 }  // namespace atrous

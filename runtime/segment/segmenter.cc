@@ -6,6 +6,7 @@
 
 #include "layers/base/checked.h"
 #include "layers/cpu/maps/channelwise.h"
+#include "layers/ops/softmax.h"
 #include "runtime/engine/stopwatch.h"
 #include "runtime/image/pillow_resize.h"
 #include "runtime/image/preprocess.h"
@@ -84,6 +85,20 @@ Shape input_shape(const ResizeRule& rule, const Image& photo) {
   return {1, height, width, 3};
 }
 
+// full_logits(), of a binary network as those of its two classes: 0 and its logit.
+Tensor logits_of_classes(Session& session, const Model& model, std::int64_t n, int height, int width,
+                         Upsampling upsampling, const std::string& output) {
+  Tensor logits = full_logits(session, model, n, height, width, upsampling, output);
+  if (model.answer().decision != Decision::sigmoid) return logits;
+  const Shape& s = logits.shape();
+  Tensor out({s.n, s.h, s.w, 2});
+  for (std::int64_t p = 0; p < s.pixels(); ++p) {
+    out.data()[2 * p] = 0;
+    out.data()[2 * p + 1] = logits.data()[p];
+  }
+  return out;
+}
+
 // What follows the network, for one image of the last run.
 void finish(Session& session, const Model& model, std::int64_t n, int height, int width,
             const SegmentOptions& options, Segmentation& result) {
@@ -99,17 +114,22 @@ void finish(Session& session, const Model& model, std::int64_t n, int height, in
   else
     result.labels = label(session, n, height, width, confidence, options.output, threshold);
   if (!options.logits) result.logits = {};
+  if (!options.probabilities) return;
+  result.probabilities =
+      logits_of_classes(session, model, n, height, width, options.upsampling, options.output);
+  softmax_reference({}, result.probabilities.view(), result.probabilities.view());
 }
 
-// A binary network's logit as those of its two classes: 0 and itself.
-Tensor of_two_classes(const Tensor& logit) {
-  const Shape& s = logit.shape();
-  Tensor out({s.n, s.h, s.w, 2});
-  for (std::int64_t p = 0; p < s.pixels(); ++p) {
-    out.data()[2 * p] = 0;
-    out.data()[2 * p + 1] = logit.data()[p];
-  }
-  return out;
+// Whether labels come from several runs of the network. Or an error.
+bool averages(const SegmentOptions& options) {
+  if (!options.protocol) return false;
+  check(*options.protocol);
+  if (is_single_run(*options.protocol)) return false;
+  if (options.logits)
+    fail(ErrorCode::invalid_argument, "a test protocol averages probabilities: it has no logits to keep");
+  if (options.upsampling != Upsampling::bilinear)
+    fail(ErrorCode::invalid_argument, "the logits of a test protocol grow by bilinear interpolation alone");
+  return true;
 }
 
 // Another network's labels would be named and coloured by this model's classes.
@@ -188,6 +208,17 @@ void labels_of(ConstView probabilities, std::optional<double> threshold, std::sp
   rethrow_as_error();
 }
 
+LabelMap label(const Model& model, ConstView probabilities, std::optional<double> threshold,
+               std::vector<float>* confidence) try {
+  if (model.answer().decision == Decision::sigmoid && !threshold) threshold = 0.5;
+  const Shape& s = probabilities.shape;
+  return label_map(
+      checked_cast<int>(s.h, "label map height"), checked_cast<int>(s.w, "label map width"), confidence,
+      [&](auto labels, auto confidences) { labels_of(probabilities, threshold, labels, confidences); });
+} catch (...) {
+  rethrow_as_error();
+}
+
 std::size_t sharp_label_bytes(const Model& model, std::int64_t height, std::int64_t width) try {
   const std::int64_t classes = std::max<std::int64_t>(model.logits(), 2);
   return dense_crf_bytes(height * width, classes) +
@@ -196,23 +227,26 @@ std::size_t sharp_label_bytes(const Model& model, std::int64_t height, std::int6
   rethrow_as_error();
 }
 
-LabelMap sharp_label(Session& session, const Model& model, std::int64_t n, const Image& under,
-                     const CrfParameters& crf, std::vector<float>* confidence, const std::string& output,
-                     std::optional<double> threshold, Upsampling upsampling) try {
-  const bool binary = model.answer().decision == Decision::sigmoid;
-  Tensor q = full_logits(session, model, n, under.height, under.width, upsampling, output);
-  if (binary) q = of_two_classes(q);
-  const std::size_t set_aside = dense_crf_bytes(q.shape().pixels(), q.shape().c), room = session.room();
-  dense_crf(under, q.view(),
+void sharpen(Session& session, const Image& under, View probabilities, bool logits,
+             const CrfParameters& crf) try {
+  const std::size_t set_aside = dense_crf_bytes(probabilities.shape.pixels(), probabilities.shape.c),
+                    room = session.room();
+  dense_crf(under, probabilities,
             {.parameters = crf,
-             .logits = true,
+             .logits = logits,
              .memory_limit = room > ~set_aside ? 0 : room + set_aside,
              .isa = session.program().isa,
              .threads = session.threads()});
-  if (binary && !threshold) threshold = 0.5;
-  return label_map(under.height, under.width, confidence, [&](auto labels, auto confidences) {
-    labels_of(q.view(), threshold, labels, confidences);
-  });
+} catch (...) {
+  rethrow_as_error();
+}
+
+LabelMap sharp_label(Session& session, const Model& model, std::int64_t n, const Image& under,
+                     const CrfParameters& crf, std::vector<float>* confidence, const std::string& output,
+                     std::optional<double> threshold, Upsampling upsampling) try {
+  Tensor q = logits_of_classes(session, model, n, under.height, under.width, upsampling, output);
+  sharpen(session, under, q.view(), true, crf);
+  return label(model, q.view(), threshold, confidence);
 } catch (...) {
   rethrow_as_error();
 }
@@ -221,21 +255,24 @@ Segmentation segment(Session& session, const Model& model, const Image& photo,
                      const SegmentOptions& options) try {
   check_runs(session, model);
   threshold_logit(model, options.threshold);  // or an error, before any work
+  const bool several = averages(options);
   Stopwatch watch;
   check(photo, "photo");
   Preparation preparation = model.preparation;
-  if (options.resize) preparation.resize = *options.resize;
+  preparation.resize = resize_rule(options.resize, options.protocol, model);
   const ResizeRule& rule = preparation.resize;
   const bool as_it_is = leaves_alone(rule, photo.width, photo.height);
   const bool at_input = options.at_input || rule.center_crop > 0;
   const Shape input = input_shape(rule, photo);
-  // A CRF's work and its probabilities count from the start: too large is known before anything is made.
-  const std::size_t crf_bytes = !options.crf ? 0
-                                : at_input   ? sharp_label_bytes(model, input.h, input.w)
-                                             : sharp_label_bytes(model, photo.height, photo.width);
+  const PixelSize seen_size{static_cast<int>(input.w), static_cast<int>(input.h)},
+      size = at_input ? seen_size : PixelSize{photo.width, photo.height};
+  // A CRF's work and all probabilities count from the start: too large is known before anything is made.
+  const std::size_t crf_bytes = options.crf ? sharp_label_bytes(model, size.height, size.width) : 0;
+  const std::size_t bytes =
+      std::max(crf_bytes, several ? protocol_bytes(*options.protocol, model, seen_size, size) : 0);
   const SetAside copies(
-      session, crf_bytes + (as_it_is ? 0 : apply_bytes(rule, photo.width, photo.height, photo.channels)));
-  session.reserve(input);
+      session, bytes + (as_it_is ? 0 : apply_bytes(rule, photo.width, photo.height, photo.channels)));
+  if (!several) session.reserve(input);
 
   Segmentation result;
   if (!as_it_is) result.resized = apply(rule, photo, session.threads());
@@ -243,18 +280,30 @@ Segmentation segment(Session& session, const Model& model, const Image& photo,
   result.input_height = seen.height;
   result.input_width = seen.width;
   result.prepare_seconds = watch.lap();
-  session.run(seen, preparation);
+  Tensor q;
+  if (several) {
+    q = protocol_probabilities(session, model, seen, preparation, size, *options.protocol, options.output);
+    if (options.protocol->tile_width > 0) {
+      result.input_height = options.protocol->tile_height;
+      result.input_width = options.protocol->tile_width;
+    }
+  } else {
+    session.run(seen, preparation);
+  }
   if (!at_input) result.resized.reset();
   session.set_aside(crf_bytes + (result.resized ? result.resized->pixels.size() : 0));
   result.network_seconds = watch.lap();
   const Image& under = picture_under(result, photo);
-  if (options.crf) {
-    if (options.logits)
-      result.logits = full_logits(session, model, 0, result.input_height, result.input_width,
-                                  options.upsampling, options.output);
+  if (options.crf && options.logits)
+    result.logits = full_logits(session, model, 0, result.input_height, result.input_width,
+                                options.upsampling, options.output);
+  if (options.crf && !several)
+    q = logits_of_classes(session, model, 0, under.height, under.width, options.upsampling, options.output);
+  if (options.crf) sharpen(session, under, q.view(), !several, *options.crf);
+  if (options.crf || several) {
     result.labels =
-        sharp_label(session, model, 0, under, *options.crf, options.confidence ? &result.confidence : nullptr,
-                    options.output, options.threshold, options.upsampling);
+        label(model, q.view(), options.threshold, options.confidence ? &result.confidence : nullptr);
+    if (options.probabilities) result.probabilities = std::move(q);
   } else {
     finish(session, model, 0, under.height, under.width, options, result);
   }
@@ -268,6 +317,8 @@ std::vector<Segmentation> segment(Session& session, const Model& model, ConstVie
                                   const SegmentOptions& options) try {
   check_runs(session, model);
   threshold_logit(model, options.threshold);
+  if (averages(options))
+    fail(ErrorCode::invalid_argument, "a test protocol resizes a photo, not input that is normalised");
   check(input, "input");
   check_finite(input);
   Stopwatch watch;

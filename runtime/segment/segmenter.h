@@ -18,6 +18,7 @@
 #include "runtime/image/image.h"
 #include "runtime/segment/dense_crf.h"
 #include "runtime/segment/model.h"
+#include "runtime/segment/test_protocol.h"
 
 namespace atrous {
 
@@ -32,13 +33,17 @@ struct SegmentOptions {
   std::optional<ResizeRule> resize = {};  // instead of the model's own
   bool at_input = false;                  // label map at the network's input size, not the photo's
   bool confidence = true;
-  bool logits = false;  // keep the logits at the network's input size
+  bool logits = false;         // keep the logits at the network's input size
+  bool probabilities = false;  // keep those of the label map's pixels
   Upsampling upsampling = Upsampling::bilinear;
   std::string output = "out";            // or "aux"
   std::optional<double> threshold = {};  // of a binary network: see threshold_logit() (model.h); none: 0.5
   // Labels and confidence are those of a dense CRF on the network's probabilities and the photo, both at the
   // size of the label map. Its threads are the session's.
   std::optional<CrfParameters> crf = {};
+  // The photo at several scales, in tiles, mirrored: labels, confidence and a CRF are of the averaged
+  // probabilities.
+  std::optional<TestProtocol> protocol = {};
 };
 
 struct Segmentation {
@@ -47,6 +52,7 @@ struct Segmentation {
   // empty unless asked for.
   std::vector<float> confidence;
   Tensor logits;                 // [1, h, w, Model::logits()]; empty unless asked for
+  Tensor probabilities;          // [1, height, width, classes] of the label map; empty unless asked for
   std::optional<Image> resized;  // what the label map lies on where that is not the photo as it was given
   int input_height = 0, input_width = 0;  // what the network saw
   double prepare_seconds = 0, network_seconds = 0, label_seconds = 0;
@@ -76,6 +82,14 @@ LabelMap sharp_label(Session&, const Model&, std::int64_t n, const Image& under,
                      std::vector<float>* confidence, const std::string& output = "out",
                      std::optional<double> threshold = {}, Upsampling = Upsampling::bilinear);
 
+// Labels and confidences of probabilities, 1 x height x width x classes. `threshold` is a binary network's as
+// in SegmentOptions, `confidence` may be null.
+LabelMap label(const Model&, ConstView probabilities, std::optional<double> threshold,
+               std::vector<float>* confidence);
+
+// A dense CRF on probabilities of any source, or logits; Q takes their place. Errors as sharp_label().
+void sharpen(Session&, const Image& under, View probabilities, bool logits, const CrfParameters&);
+
 // What sharp_label() takes at that size where a lattice has as many vertices as pixels: to be set aside
 // (Session::set_aside) before the run, so that the run leaves room for it.
 std::size_t sharp_label_bytes(const Model&, std::int64_t height, std::int64_t width);
@@ -91,14 +105,14 @@ Tensor full_logits(Session&, const Model&, std::int64_t n, int height, int width
                    const std::string& output = "out");
 
 // Error(invalid_argument) for a session that runs another model's program, for an output that the model does
-// not have and as threshold_logit(), Error(limit) for sizes and memory: the session's limit counts the copies
+// not have, for a protocol together with logits or transposed upsampling, and as threshold_logit() and
+// check(TestProtocol); Error(limit) for sizes and memory: the session's limit counts the copies
 // of the photo that are made on the way. Error(not_finite) for logits that are infinite or no numbers. With a
 // centre crop, or with at_input, the label map has the network's input size.
 Segmentation segment(Session&, const Model&, const Image& photo, const SegmentOptions& = {});
 
-// Error(invalid_argument) for values that are not finite.
 // The same for input that is already normalised, [n, h, w, 3]; one result per image, at the input size,
-// without a picture.
+// without a picture. Error(invalid_argument) for values that are not finite, and for a protocol.
 std::vector<Segmentation> segment(Session&, const Model&, ConstView input, const SegmentOptions& = {});
 
 // The classes that occur, the most frequent first.

@@ -300,6 +300,8 @@ TEST_CASE_FIXTURE(InstanceBench, "annotations of boxes alone have boxes measured
 
 TEST_CASE_FIXTURE(InstanceBench, "what does not go together with instances is refused by name") {
   for (const Arguments& option : std::vector<Arguments>{{"--crf"},
+                                                        {"--protocol", "encnet"},
+                                                        {"--scales", "1"},
                                                         {"--palette", "voc"},
                                                         {"--threshold", "0.5"},
                                                         {"--no-resize"},
