@@ -184,6 +184,7 @@ void settle_stream(SegmentArguments& o) {
                                                 {o.indexed, "--indexed"},
                                                 {!o.cutout.empty(), "--cutout"},
                                                 {!o.logits.empty(), "--logits"},
+                                                {!o.probabilities.empty(), "--probabilities"},
                                                 {!o.json.empty(), "--json"},
                                                 {!o.truth.file.empty(), "--truth"},
                                                 {!o.instances.folder.empty(), "--instances"},

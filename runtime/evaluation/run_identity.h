@@ -1,5 +1,5 @@
-// What makes two runs the same one, so that one goes on with the other's state: {"model", "a sha256"}, {"set",
-// "val"}, ...
+// What makes two runs the same one, so that one goes on with the other's state: {"model", "a sha256"},
+// {"set", "val"}, ...
 #pragma once
 
 #include <string>

@@ -155,11 +155,11 @@ TEST_CASE_FIXTURE(
 
 TEST_CASE_FIXTURE(InstanceBench,
                   "what a model that finds instances has nothing for is refused by the option's name") {
-  for (const Arguments& option : {Arguments{"--confidence"}, Arguments{"--crf"}, Arguments{"--at", "input"},
-                                  Arguments{"--upsample", "transposed"}, Arguments{"--threshold", "0.5"},
-                                  Arguments{"--logits", "l.npy"}, Arguments{"--center-crop", "32"},
-                                  Arguments{"--protocol", "semseg"}, Arguments{"--scales", "0.5,1"},
-                                  Arguments{"--flip"}, Arguments{"--probabilities", "p.npy"}})
+  for (const Arguments& option :
+       {Arguments{"--confidence"}, Arguments{"--crf"}, Arguments{"--at", "input"},
+        Arguments{"--upsample", "transposed"}, Arguments{"--threshold", "0.5"},
+        Arguments{"--logits", "l.npy"}, Arguments{"--center-crop", "32"}, Arguments{"--protocol", "semseg"},
+        Arguments{"--scales", "0.5,1"}, Arguments{"--flip"}, Arguments{"--probabilities", "p.npy"}})
     refuse(2, segment(photo, masks, Arguments{"-o", out} + option),
            {option.front(), "finds instances, it gives no pixel a class"});
   refuse(2, segment(photo, masks, {"--size", "64x64"}), {"--size", "--resize gives the shorter side"});

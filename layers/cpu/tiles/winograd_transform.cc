@@ -145,7 +145,7 @@ HWY_INLINE void with(Scheme s, F&& f) {
 // A block of vectors between the two passes.
 using Block = float[most_points][most_points * lanes];
 
-void input_of_floats(const InputTransform& t) {
+HWY_NOINLINE void input_of_floats(const InputTransform& t) {
   const D d;
   const int columns = info(t.horizontal).inputs, rows = info(t.vertical).points;
   HWY_ALIGN Block block;
@@ -250,7 +250,7 @@ HWY_INLINE V activate(ActivationKind kind, V x) {
   return rarer_activation(kind, x);
 }
 
-void output_of_floats(const OutputTransform& t) {
+HWY_NOINLINE void output_of_floats(const OutputTransform& t) {
   const D d;
   const int columns = info(t.horizontal).points;
   HWY_ALIGN Block block;
