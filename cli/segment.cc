@@ -307,7 +307,9 @@ void make_folder(const std::string& path) {
 }
 
 int run(SegmentArguments& options) {
+#if ATROUS_HAS_STREAM
   if (options.stream) settle_stream(options);
+#endif
   const bool folder_given = !options.stream && !options.output.empty() && !options.to_stdout();
   if (!options.cutout_on.empty()) parse_colour("--cutout-on", options.cutout_on);
   const Inputs found = expand_inputs(options.inputs, folder_given ? options.output : "", options.recursive);
@@ -325,7 +327,9 @@ int run(SegmentArguments& options) {
   OverlayOptions style = options.style;
   if (!options.tint_background) style.background = model.background;
   segment_options(options, model);  // a contradiction is found before any work is done
+#if ATROUS_HAS_STREAM
   if (options.stream) return segment_stream(options, model, session_options, style);
+#endif
   for (const std::string& sentence : found.passed_over) note(sentence);
   if (folder_given) {
     make_folder(options.output);
@@ -418,8 +422,11 @@ Action add_segment(Verb& verb) {
   verb.footer(
       "Examples:\n"
       "  atrous segment dog.jpg -m deeplabv3_resnet101\n"
-      "  atrous segment photos/ -m fcn_resnet50.safetensors -o results --labels --json results/all.json\n"
-      "  ffmpeg -i drive.mp4 -f yuv4mpegpipe - | atrous segment - --stream | ffplay -");
+      "  atrous segment photos/ -m fcn_resnet50.safetensors -o results --labels --json results/all.json"
+#if ATROUS_HAS_STREAM
+      "\n  ffmpeg -i drive.mp4 -f yuv4mpegpipe - | atrous segment - --stream | ffplay -"
+#endif
+  );
   return [o] {
     o->style.contours = !o->no_contours;
     return run(*o);

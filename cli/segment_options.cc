@@ -211,12 +211,14 @@ void add_segment_options(Verb& verb, SegmentArguments& o) {
                 "status 0; but 1 where the network's values overflow, which no photo is to blame for")
       .group(how);
 
+#if ATROUS_HAS_STREAM
   verb.add_flag(
           "--stream", o.stream,
           "Standard input (-) is a video: YUV4MPEG2, or JPEG, PNG or PPM files one after the other. Each "
           "frame's overlay, --mask or --labels goes to standard output, or to the file that -o names, "
           "in the input's format unless --format says another (PNG for JPEG)")
       .group(how);
+#endif
 
   const auto result = "The result";
   verb.add_option("--at", o.at, "Label map at the photo's size or the network's input size")
