@@ -63,6 +63,16 @@ TEST_CASE_FIXTURE(Converted, "the plain loops and every instruction set agree wi
   refuse(2, {"verify", checkpoint, "--device", "gpu"}, {"--device", "gpu"});
 }
 
+TEST_CASE_FIXTURE(Converted, "in bfloat16 a model passes its checks, with a tolerance that is bfloat16's") {
+  const Arguments halves{"verify", model_file, "--precision", "bf16"};
+  const std::string said = succeed(halves + Arguments{"--device", "reference"});
+  CHECK(said.starts_with("self-test: 64 logits at 97x65, largest deviation "));
+  CHECK(mentions(said, "against device reference: "));
+  CHECK(mentions(said, "tolerance 2.00e-02: holds"));
+  CHECK(mentions(fails(halves + Arguments{"--device", "reference", "--tolerance", "0.00001"}),
+                 "1.00e-05: FAILS"));
+}
+
 TEST_CASE_FIXTURE(Converted, "logits written by segment are a reference for the same input") {
   const Tensor input = noise({2, 40, 56, 3});
   write_file(folder / "input.npy", encode_npy(input.view()));
