@@ -92,7 +92,8 @@ TEST_CASE("files one after the other are frames, whatever pieces they come in") 
     const std::vector<FileBytes> files{s.encode(a), s.encode(b), s.encode(c), s.encode(a)};
     FileBytes stream;
     for (const FileBytes& file : files) stream = stream + file;
-    for (const std::size_t piece : {1, 2, 7, 100, 1000, 1 << 20}) {
+    for (const std::size_t piece : {std::size_t{1}, std::size_t{2}, std::size_t{7}, std::size_t{100},
+                                    std::size_t{1000}, std::size_t{1} << 20}) {
       const Told told = tell(stream, piece);
       CHECK(told.failures.empty());
       CHECK(told.end == "");
@@ -107,7 +108,7 @@ TEST_CASE("frames of YUV4MPEG2 are the planes behind each FRAME; joined streams 
   const YuvFormat half{Chroma::c420_mpeg2, false};
   FileBytes stream = y4m(first_two);
   stream = stream + y4m({b}, half);
-  for (const std::size_t piece : {1, 5, 1 << 20}) {
+  for (const std::size_t piece : {std::size_t{1}, std::size_t{5}, std::size_t{1} << 20}) {
     const Told told = tell(stream, piece);
     CHECK(told.end == "");
     REQUIRE(told.pictures.size() == 3);
@@ -176,7 +177,7 @@ TEST_CASE("a broken frame is named by its number, and the next one read") {
        "video: frame 3: truncated: the stream ends after 4 ", 2},
   };
   for (const Broken& broken : table)
-    for (const std::size_t piece : {1, 64, 1 << 20}) {
+    for (const std::size_t piece : {std::size_t{1}, std::size_t{64}, std::size_t{1} << 20}) {
       CAPTURE(std::string(broken.what));
       const Told told = tell(broken.stream, piece);
       CHECK(told.end == "");
@@ -225,7 +226,7 @@ TEST_CASE("a stream that cannot be followed ends in one sentence") {
       {"a second header of nonsense", y4m({a}) + bytes("YUV4MPEG2 W0 H1\n"), "0x1 has no pixels"},
   };
   for (const Lost& lost : table)
-    for (const std::size_t piece : {1, 1 << 20}) {
+    for (const std::size_t piece : {std::size_t{1}, std::size_t{1} << 20}) {
       CAPTURE(std::string(lost.what));
       const Told told = tell(lost.stream, piece);
       CAPTURE(told.end);
