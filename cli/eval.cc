@@ -149,7 +149,6 @@ RunIdentity identity(const Options& o, const Dataset& dataset) {
       {"set", dataset.set},
       {"implementation", o.run.force}};
   if (!o.run.weights.empty()) all.emplace_back("weights", o.run.weights);
-  if (!o.run.precision.empty()) all.emplace_back("precision", o.run.precision);
   if (o.dataset.size() > 2) all.emplace_back("labels", o.dataset[2]);
   return all;
 }
@@ -161,7 +160,6 @@ RunIdentity identity(const Options& o, const CocoSet& set) {
                   {"photos", set.photos},
                   {"implementation", o.run.force}};
   if (!o.run.weights.empty()) all.emplace_back("weights", o.run.weights);
-  if (!o.run.precision.empty()) all.emplace_back("precision", o.run.precision);
   return all;
 }
 

@@ -105,10 +105,7 @@ constexpr CpuImplementation conv2d_bf16_list[] = {
      Rounding::close},
     {"winograd_2x2", [](KernelContext& c) { return make_conv2d_winograd(c.packed(DType::bf16), 2); }, false,
      Rounding::close},
-    {"implicit_gemm",
-     [](KernelContext& c) {
-       return make_conv2d_implicit_gemm_bf16(c.packed(DType::bf16), c.options.bf16_dot);
-     }},
+    {"implicit_gemm", [](KernelContext& c) { return make_conv2d_implicit_gemm_bf16(c.packed(DType::bf16)); }},
 };
 
 constexpr CpuImplementation conv_transpose2d_list[] = {

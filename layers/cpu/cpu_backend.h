@@ -20,7 +20,6 @@ struct CpuOptions {
   std::string force = {};      // an implementation's name: the only one for every layer that it accepts
   int threads = 1;             // for packing weights
   bool device_layers = false;  // of a network to be compared with one on a device: optimise_for_device()
-  bool bf16_dot = true;        // whether to use the processor's instruction for bfloat16, where it has one
   Precision precision = Precision::fp32;  // or bf16: which maps are in bfloat16 then, choose_dtypes() decides
 };
 

@@ -13,6 +13,7 @@
 #include "runtime/evaluation/coco_state.h"
 #include "runtime/evaluation/dataset_classes.h"
 #include "runtime/evaluation/dataset_files.h"
+#include "runtime/evaluation/run_state.h"
 #include "runtime/image/image_read.h"
 #include "runtime/image/preprocess.h"
 #include "runtime/segment/pipeline.h"
@@ -99,17 +100,12 @@ class CocoRun {
   }
 
   DetectedCoco run() {
-    try {
-      run_all();
-    } catch (...) {
-      // What has been found is worth keeping; that it could not be kept is not what went wrong first.
-      try {
-        if (!options_.state.empty() && done() > first_) save();
-      } catch (const std::exception&) {
-      }
-      throw;
-    }
-    if (!options_.state.empty()) save();
+    const bool keeps = !options_.state.empty();
+    run_and_keep([this] { run_all(); },
+                 [&] {
+                   if (keeps && done() > first_) save();
+                 });
+    if (keeps) save();
     found_.seconds = seconds_before_ + seconds_here();
     if (found_.failed.size() == images_.size())
       fail(ErrorCode::malformed, "none of ", images_.size(), " images could be evaluated; the first, ",

@@ -12,6 +12,7 @@
 #include "layers/base/error.h"
 #include "runtime/evaluation/attempt.h"
 #include "runtime/evaluation/comparison.h"
+#include "runtime/evaluation/run_state.h"
 #include "runtime/evaluation/upsampled_scores.h"
 #include "runtime/image/image_read.h"
 #include "runtime/image/label_read.h"
@@ -461,17 +462,12 @@ void Run::run_all() {
 }
 
 Evaluation Run::run() {
-  try {
-    run_all();
-  } catch (...) {
-    // What has been counted is worth keeping; that it could not be kept is not what went wrong first.
-    try {
-      if (!options_.state.empty() && done() > first_) save();
-    } catch (const std::exception&) {
-    }
-    throw;
-  }
-  if (!options_.state.empty()) save();
+  const bool keeps = !options_.state.empty();
+  run_and_keep([this] { run_all(); },
+               [&] {
+                 if (keeps && done() > first_) save();
+               });
+  if (keeps) save();
   result_.seconds = seconds_before_ + seconds_since(start_);
   settle();
   if (result_.failed.size() == names_.size())

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <map>
 #include <string>
 #include <string_view>
@@ -20,6 +21,21 @@ JsonText state_identity(const RunIdentity&);
 
 // `kind`: the file's first key. Error(io) as write_file.
 void write_state(const std::string& path, std::string_view kind, int version, const JsonText& state);
+
+// Runs; where that fails, save() comes before the error: what has been measured is worth keeping, and that it
+// could not be kept is not what went wrong first.
+template <class Run, class Save>
+void run_and_keep(Run&& run, Save&& save) {
+  try {
+    run();
+  } catch (...) {
+    try {
+      save();
+    } catch (const std::exception&) {
+    }
+    throw;
+  }
+}
 
 // Reads a state's values, which may be anything: what they cannot be is Error(malformed) that begins with the
 // path.

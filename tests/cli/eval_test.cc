@@ -380,6 +380,8 @@ TEST_CASE_FIXTURE(EvalBench, "the state of another eval is refused") {
   refuse(1, kept + Arguments{"--limit", "2"}, {folder / "state", "samples"});
   refuse(1, kept + Arguments{"--ignore", "3"}, {folder / "state", "ignored label was 255, is 3"});
   refuse(1, kept + Arguments{"--force", "reference"}, {folder / "state", "implementation"});
+  refuse(1, kept + Arguments{"--precision", "bf16"}, {folder / "state", "precision was fp32, is bf16"});
+  succeed(kept + Arguments{"--precision", "fp32"});
   write_safetensors(checkpoint, other_tiny_state("deeplabv3"), {});
   refuse(1, kept, {folder / "state", "model"});
   write_text(folder / "state", "{}");

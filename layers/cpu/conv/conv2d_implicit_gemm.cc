@@ -12,10 +12,8 @@ namespace atrous {
 
 namespace {
 
-constexpr std::int64_t block_pixels = 192;     // output pixels of a task
 constexpr std::int64_t block_columns = 512;    // output channels of a task
 constexpr std::int64_t precise_columns = 256;  // likewise, where sums are doubles
-constexpr std::int64_t enough_tasks = 8;       // with fewer, tasks get fewer channels, to feed all threads
 
 class ImplicitGemm final : public Kernel {
  public:
@@ -37,10 +35,6 @@ class ImplicitGemm final : public Kernel {
   void run(const KernelCall& call) const override;
 
  private:
-  // One task: pixels [first, last) of image n, panels [first_panel, last_panel) of a group.
-  struct Task {
-    std::int64_t n, first, last, group, first_panel, last_panel;
-  };
   struct Scratch {
     float* a;                // [pixels][tile_pitch]
     Pixel* places;           // [pixels], in the input, of each output pixel's first tap
@@ -50,7 +44,7 @@ class ImplicitGemm final : public Kernel {
   };
 
   bool is_precise() const { return layer_.rounding == Rounding::precise; }
-  std::int64_t most_pixels() const { return round_up(block_pixels, tile_.rows); }
+  std::int64_t most_pixels() const { return most_task_pixels(tile_.rows); }
   std::size_t thread_bytes() const {
     const std::size_t per_pixel = tile_pitch * sizeof(float) + sizeof(Pixel) + 2 * sizeof(float*);
     return (static_cast<std::size_t>(most_pixels()) * per_pixel + 63) / 64 * 64 + sums_bytes();
@@ -60,7 +54,7 @@ class ImplicitGemm final : public Kernel {
   }
 
   Scratch scratch(std::byte* at) const;
-  void run_task(const KernelCall&, const Task&, const Scratch&) const;
+  void run_task(const KernelCall&, const GemmTask&, const Scratch&) const;
   void sum_precisely(const TileCall&, std::int64_t rows, double* sums) const;
   void finish_precisely(const TileCall&, std::int64_t rows, const double* sums) const;
 
@@ -86,31 +80,14 @@ ImplicitGemm::Scratch ImplicitGemm::scratch(std::byte* at) const {
 }
 
 void ImplicitGemm::run(const KernelCall& call) const {
-  const Shape& out = call.output.shape;
-  const std::int64_t pixels = out.h * out.w;
-  // A multiple of four blocks, so that two or four threads end together.
-  const std::int64_t wanted = divide_up(pixels, block_pixels);
-  const std::int64_t block = std::min(
-      most_pixels(), round_up(divide_up(pixels, wanted > 2 ? round_up(wanted, 4) : wanted), tile_.rows));
-  const std::int64_t blocks = divide_up(pixels, block);
-  const std::int64_t panels = packed_->panels();
-  std::int64_t chunk = std::min(panels, columns_of_task_ / tile_.columns);
-  while (chunk > 1 && out.n * blocks * layer_.groups * divide_up(panels, chunk) < enough_tasks)
-    chunk = (chunk + 1) / 2;
-  const std::int64_t chunks = divide_up(panels, chunk);
-  const std::int64_t tasks = out.n * blocks * layer_.groups * chunks;
-
-  parallel_tasks(call.threads, tasks, [&](std::int64_t t, int thread) {
-    const std::int64_t c = t % chunks, g = t / chunks % layer_.groups,
-                       b = t / chunks / layer_.groups % blocks;
-    const Task task{
-        t / chunks / layer_.groups / blocks, b * block, std::min((b + 1) * block, pixels), g, c * chunk,
-        std::min((c + 1) * chunk, panels)};
-    run_task(call, task, scratch(call.workspace.data() + static_cast<std::size_t>(thread) * thread_bytes()));
-  });
+  for_each_task(call.threads, *packed_, call.output.shape, tile_.rows, columns_of_task_,
+                [&](const GemmTask& task, int thread) {
+                  std::byte* at = call.workspace.data() + static_cast<std::size_t>(thread) * thread_bytes();
+                  run_task(call, task, scratch(at));
+                });
 }
 
-void ImplicitGemm::run_task(const KernelCall& call, const Task& task, const Scratch& scratch) const {
+void ImplicitGemm::run_task(const KernelCall& call, const GemmTask& task, const Scratch& scratch) const {
   const ConstView in = call.inputs[0];
   const View out = call.output;
   const bool has_residual = call.inputs.size() > 1;

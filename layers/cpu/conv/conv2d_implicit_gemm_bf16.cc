@@ -11,10 +11,8 @@ namespace atrous {
 
 namespace {
 
-constexpr std::int64_t block_pixels = 192;   // output pixels of a task
 constexpr std::int64_t whole_columns = 512;  // output channels of a task whose sums are finished at once
 constexpr std::int64_t kept_columns = 256;   // likewise, where sums wait for the next stretch
-constexpr std::int64_t enough_tasks = 8;     // with fewer, tasks get fewer channels, to feed all threads
 constexpr std::int64_t most_rows = 12, most_columns = 32;  // of any tile
 constexpr double dot_cost = 0.55;                          // of a product, by the instruction
 constexpr double widened_cost = 1.1;
@@ -40,10 +38,6 @@ class ImplicitGemmBf16 final : public Kernel {
   void run(const KernelCall&) const override;
 
  private:
-  // One task: pixels [first, last) of image n, panels [first_panel, last_panel) of a group.
-  struct Task {
-    std::int64_t n, first, last, group, first_panel, last_panel;
-  };
   struct Scratch {
     Bf16* a;          // [pixels][bf16_tile_pitch]
     float* wide_a;    // the same as floats, and
@@ -57,11 +51,11 @@ class ImplicitGemmBf16 final : public Kernel {
 
   bool keeps_sums() const { return packed_->stretches().size() > 1; }
   std::int64_t columns_of_task() const { return keeps_sums() ? kept_columns : whole_columns; }
-  std::int64_t most_pixels() const { return round_up(block_pixels, tile_.rows); }
+  std::int64_t most_pixels() const { return most_task_pixels(tile_.rows); }
   std::int64_t block_floats() const { return static_cast<std::int64_t>(tile_.rows) * tile_.columns; }
 
   Scratch lay_out(std::byte* at) const;
-  void run_task(const KernelCall&, const Task&, const Scratch&) const;
+  void run_task(const KernelCall&, const GemmTask&, const Scratch&) const;
   void multiply(const Scratch&, const Stretch&, const Bf16* weights, std::int64_t first_pixel, float* sums,
                 bool add) const;
 
@@ -90,25 +84,11 @@ ImplicitGemmBf16::Scratch ImplicitGemmBf16::lay_out(std::byte* at) const {
 }
 
 void ImplicitGemmBf16::run(const KernelCall& call) const {
-  const Shape& out = call.output.shape;
-  const std::int64_t pixels = out.h * out.w;
-  // A multiple of four blocks, so that two or four threads end together.
-  const std::int64_t wanted = divide_up(pixels, block_pixels);
-  const std::int64_t block = std::min(
-      most_pixels(), round_up(divide_up(pixels, wanted > 2 ? round_up(wanted, 4) : wanted), tile_.rows));
-  const std::int64_t blocks = divide_up(pixels, block), panels = packed_->panels(), groups = layer_.groups;
-  std::int64_t chunk = std::min(panels, columns_of_task() / tile_.columns);
-  while (chunk > 1 && out.n * blocks * groups * divide_up(panels, chunk) < enough_tasks)
-    chunk = (chunk + 1) / 2;
-  const std::int64_t chunks = divide_up(panels, chunk), thread_bytes = lay_out(nullptr).bytes;
-
-  parallel_tasks(call.threads, out.n * blocks * groups * chunks, [&](std::int64_t t, int thread) {
-    const std::int64_t c = t % chunks, g = t / chunks % groups, b = t / chunks / groups % blocks;
-    const Task task{
-        t / chunks / groups / blocks,     b * block, std::min((b + 1) * block, pixels), g, c * chunk,
-        std::min((c + 1) * chunk, panels)};
-    run_task(call, task, lay_out(call.workspace.data() + thread * thread_bytes));
-  });
+  const std::int64_t thread_bytes = lay_out(nullptr).bytes;
+  for_each_task(call.threads, *packed_, call.output.shape, tile_.rows, columns_of_task(),
+                [&](const GemmTask& task, int thread) {
+                  run_task(call, task, lay_out(call.workspace.data() + thread * thread_bytes));
+                });
 }
 
 // The sums of the tile whose first pixel is `first_pixel`, of one stretch and panel.
@@ -139,7 +119,7 @@ void ImplicitGemmBf16::multiply(const Scratch& scratch, const Stretch& stretch, 
                                .activation = ActivationKind::none});
 }
 
-void ImplicitGemmBf16::run_task(const KernelCall& call, const Task& task, const Scratch& scratch) const {
+void ImplicitGemmBf16::run_task(const KernelCall& call, const GemmTask& task, const Scratch& scratch) const {
   const auto in = call.inputs[0].as<Bf16>();
   const AnyView out = call.output;
   const bool has_residual = call.inputs.size() > 1;

@@ -1,13 +1,15 @@
-// What implicit matrix products share: which pixels make a tile, and how what lies under their taps is
-// gathered into the rows that the tile reads.
+// What implicit matrix products share: how they are cut into tasks, which pixels make a tile, and how what
+// lies under their taps is gathered into the rows that the tile reads.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
 
+#include "layers/base/checked.h"
 #include "layers/base/tensor.h"
 #include "layers/cpu/conv/packed_conv2d.h"
+#include "layers/cpu/parallel.h"
 
 namespace atrous {
 
@@ -26,6 +28,44 @@ inline Pixel position(std::int64_t i, const Shape& map, std::int64_t strip) {
   const std::int64_t top = i / (strip * map.w) * strip, rows = std::min(strip, map.h - top);
   const std::int64_t within = i - top * map.w;
   return {top + within % rows, within / rows};
+}
+
+constexpr std::int64_t block_pixels = 192;  // output pixels of a task
+constexpr std::int64_t enough_tasks = 8;    // with fewer, tasks get fewer channels, to feed all threads
+
+// The most pixels of a task, for a tile of so many rows.
+inline std::int64_t most_task_pixels(std::int64_t rows) { return round_up(block_pixels, rows); }
+
+// One task: pixels [first, last) of image n, panels [first_panel, last_panel) of a group.
+struct GemmTask {
+  std::int64_t n, first, last, group, first_panel, last_panel;
+};
+
+// Calls run(task, thread) until all of an output is made, by tiles of so many rows and by tasks of at most so
+// many columns.
+template <class Run>
+void for_each_task(int threads, const PackedConv2d& packed, const Shape& out, std::int64_t rows,
+                   std::int64_t columns, Run&& run) {
+  const std::int64_t pixels = out.h * out.w, panels = packed.panels(), groups = packed.layer().groups;
+  // A multiple of four blocks, so that two or four threads end together.
+  const std::int64_t wanted = divide_up(pixels, block_pixels);
+  const std::int64_t block = std::min(
+      most_task_pixels(rows), round_up(divide_up(pixels, wanted > 2 ? round_up(wanted, 4) : wanted), rows));
+  const std::int64_t blocks = divide_up(pixels, block);
+  std::int64_t chunk = std::min(panels, columns / packed.tile().columns);
+  while (chunk > 1 && out.n * blocks * groups * divide_up(panels, chunk) < enough_tasks)
+    chunk = (chunk + 1) / 2;
+  const std::int64_t chunks = divide_up(panels, chunk);
+  parallel_tasks(threads, out.n * blocks * groups * chunks, [&](std::int64_t t, int thread) {
+    const std::int64_t c = t % chunks, b = t / chunks / groups % blocks;
+    run(GemmTask{.n = t / chunks / groups / blocks,
+                 .first = b * block,
+                 .last = std::min((b + 1) * block, pixels),
+                 .group = t / chunks % groups,
+                 .first_panel = c * chunk,
+                 .last_panel = std::min((c + 1) * chunk, panels)},
+        thread);
+  });
 }
 
 // Whether any tap of the stretch reads the picture for any of these pixels. `places`: of each output pixel's
