@@ -39,18 +39,20 @@ void absorb_each(Graph& graph, Absorb&& absorb) {
 }
 
 void fold(Conv2d& conv, const BatchNorm& norm) {
-  const Filter& w = conv.weight;
-  const std::int64_t per_output = w.d1 * w.kernel_h * w.kernel_w;
-  std::shared_ptr<float[]> weight(new float[static_cast<std::size_t>(w.elements())]);
+  // Of quantised weights the scales are multiplied.
+  Filter& w = conv.weight;
+  const std::shared_ptr<const float>& before = w.quantised ? w.scale : w.data;
+  const std::int64_t per_output = w.quantised ? 1 : w.d1 * w.kernel_h * w.kernel_w;
+  std::shared_ptr<float[]> weight(new float[static_cast<std::size_t>(w.d0 * per_output)]);
   std::shared_ptr<float[]> bias(new float[static_cast<std::size_t>(w.d0)]);
   for (std::int64_t o = 0; o < w.d0; ++o) {
     const double scale = norm.scale[static_cast<std::size_t>(o)],
                  shift = norm.shift[static_cast<std::size_t>(o)];
     for (std::int64_t i = o * per_output; i < (o + 1) * per_output; ++i)
-      weight[i] = static_cast<float>(w.data.get()[i] * scale);
+      weight[i] = static_cast<float>(before.get()[i] * scale);
     bias[o] = static_cast<float>((conv.bias ? conv.bias.get()[o] : 0.0) * scale + shift);
   }
-  conv.weight.data = {weight, weight.get()};
+  (w.quantised ? w.scale : w.data) = {weight, weight.get()};
   conv.bias = {bias, bias.get()};
 }
 
@@ -85,17 +87,27 @@ bool single_pixel(const Graph& graph, const std::vector<std::size_t>& by, ValueI
   return false;
 }
 
-// The weights of input channels [first, first + count); with `without`, of all others.
-Filter input_channels(const Filter& w, std::int64_t first, std::int64_t count, bool without) {
-  const std::int64_t taps = w.kernel_h * w.kernel_w;
-  Filter part{w.d0, without ? w.d1 - count : count, w.kernel_h, w.kernel_w, nullptr};
-  std::shared_ptr<float[]> data(new float[static_cast<std::size_t>(part.elements())]);
-  float* to = data.get();
+// Of `from`, weights as those of w, what belongs to input channels [first, first + count); with `without`, to
+// all others.
+template <class T>
+std::shared_ptr<const T> input_channels(const Filter& w, const std::shared_ptr<const T>& from,
+                                        std::int64_t first, std::int64_t count, bool without) {
+  const std::int64_t taps = w.kernel_h * w.kernel_w, kept = without ? w.d1 - count : count;
+  std::shared_ptr<T[]> data(new T[static_cast<std::size_t>(w.d0 * kept * taps)]);
+  T* to = data.get();
   for (std::int64_t o = 0; o < w.d0; ++o)
     for (std::int64_t i = 0; i < w.d1; ++i)
       if ((i >= first && i < first + count) != without)
-        to = std::copy_n(w.data.get() + (o * w.d1 + i) * taps, taps, to);
-  part.data = {data, data.get()};
+        to = std::copy_n(from.get() + (o * w.d1 + i) * taps, taps, to);
+  return {data, data.get()};
+}
+
+Filter input_channels(const Filter& w, std::int64_t first, std::int64_t count, bool without) {
+  Filter part{w.d0, without ? w.d1 - count : count, w.kernel_h, w.kernel_w, nullptr, nullptr, w.scale};
+  if (w.quantised)
+    part.quantised = input_channels(w, w.quantised, first, count, without);
+  else
+    part.data = input_channels(w, w.data, first, count, without);
   return part;
 }
 
@@ -128,12 +140,12 @@ void fold_batch_norm(Graph& graph) {
     const float* bias;  // before
     Conv2d conv;
   };
-  std::map<const float*, Folded> folded;  // by the weights before
+  std::map<const void*, Folded> folded;  // by the weights before
   absorb_each<BatchNorm>(graph, [&](Node& node, const BatchNorm& norm) {
     Node* found = sole_convolution(graph, by, readers, node.inputs[0]);
     if (!found || !plain(*found)) return false;
     auto& conv = std::get<Conv2d>(found->layer);
-    const float* weights = conv.weight.data.get();
+    const void* weights = conv.weight.id();
     const auto known = folded.find(weights);
     const float* bias = conv.bias.get();
     if (weights && known != folded.end() && known->second.bias == bias &&
@@ -172,7 +184,7 @@ void hoist_repeated_pixel(Graph& graph) {
         resize->name = node.name + ".pixel";
         resize->layer = std::move(of_pixel);
         resize->inputs.resize(1);
-        graph.values[v].channels = conv->out_channels();
+        graph.values[v] = {.channels = conv->out_channels(), .name = resize->name};
         graph.values[joined].channels -= count;
         concat.inputs.erase(concat.inputs.begin() + static_cast<std::ptrdiff_t>(i));
         node.inputs.push_back(resize->output);
@@ -231,7 +243,7 @@ void classify_before_resize(Graph& graph) {
     after.inputs[0] = resize.inputs[0];
     resize.inputs[0] = static_cast<ValueId>(grown);
     std::swap(resize.output, after.output);
-    graph.values[grown].channels = conv->out_channels();
+    graph.values[grown] = {.channels = conv->out_channels(), .name = after.name};
     std::swap(resize, after);
   }
 }

@@ -16,7 +16,7 @@ namespace {
 
 // Whether the two are one layer that runs twice: they share their weights and differ in nothing.
 bool same_layer(const Conv2d& a, const Conv2d& b) {
-  return a.weight.data == b.weight.data && a.bias == b.bias && a.stride == b.stride &&
+  return a.weight.id() == b.weight.id() && a.weight.scale == b.weight.scale && a.bias == b.bias && a.stride == b.stride &&
          a.padding == b.padding && a.dilation == b.dilation && a.groups == b.groups &&
          a.activation == b.activation;
 }
@@ -31,13 +31,13 @@ MapTypes types_of(const Graph& graph, const Node& node) {
 // By node: the first one whose layer is the same, on maps of the same types; itself where there is none
 // before.
 std::vector<std::size_t> first_of_each(const Graph& graph) {
-  std::map<const float*, std::vector<std::size_t>> by_weights;
+  std::map<const void*, std::vector<std::size_t>> by_weights;
   std::vector<std::size_t> first;
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
     first.push_back(i);
     const auto* conv = std::get_if<Conv2d>(&graph.nodes[i].layer);
-    if (!conv || !conv->weight.data) continue;
-    std::vector<std::size_t>& before = by_weights[conv->weight.data.get()];
+    if (!conv || !conv->weight.id()) continue;
+    std::vector<std::size_t>& before = by_weights[conv->weight.id()];
     const auto found = std::ranges::find_if(before, [&](std::size_t j) {
       return same_layer(std::get<Conv2d>(graph.nodes[j].layer), *conv) &&
              types_of(graph, graph.nodes[j]) == types_of(graph, graph.nodes[i]);

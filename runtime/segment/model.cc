@@ -150,6 +150,10 @@ Model make_model(StateDict state, const std::optional<Metadata>& metadata, const
                        .device_layers = options.device_layers,
                        .precision = options.precision};
   const auto made_ready = [&](Graph graph) {
+    if (metadata)
+      for (Value& value : graph.values)
+        if (const auto found = metadata->activations.find(value.name); found != metadata->activations.end())
+          value.range = found->second;
     Program program =
         options.device ? compile_for(options.device, std::move(graph)) : compile(std::move(graph), cpu);
     program.name = options.name;
