@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <memory>
+#include <ranges>
 #include <set>
 
 #include "layers/base/error.h"
@@ -127,13 +128,12 @@ class Calibrator {
   void observe() {
     const Model model = model_of(state_, {}, true);
     Session session(model.program, {.threads = options_.threads});
-    const Graph& graph = model.program->graph;
+    graph_ = model.program->graph;
     const std::size_t all = photos_.count;
     progress_.begin("ranges", all);
     for (std::size_t i = 0; i < all; ++i) {
       Prepared prepared = prepare(call_host(photos_.read, i), model.preparation, threads_);
-      session.run(prepared.input.view(),
-                  [&](std::size_t node, double, ConstView map) { see(graph, node, map); });
+      session.run(prepared.input.view(), [&](std::size_t node, double, ConstView map) { see(node, map); });
       const std::size_t kept = std::min(all, most_compared), measured = std::min(kept, most_measured);
       if ((i + 1) * kept / all > i * kept / all) {
         const std::size_t k = compared_.size();
@@ -145,30 +145,30 @@ class Calibrator {
         for (auto& [name, seen] : seen_) seen.width_before = seen.width();
       progress_.step();
     }
-    for (const Node& node : graph.nodes)
-      if (std::holds_alternative<Concat>(node.layer)) see_joined(graph, node);
+    for (const Node& node : graph_.nodes)
+      if (std::holds_alternative<Concat>(node.layer)) see_joined(node);
     result_.photos = all;
     result_.compared = compared_.size();
     scores_ = holds_scores(network_.graph);
   }
 
   // Concatenations are made of their inputs' histograms afterwards: many never run, their inputs lie in them.
-  void see(const Graph& graph, std::size_t node, const ConstView& map) {
-    if (std::holds_alternative<Concat>(graph.nodes[node].layer)) return;
-    const std::string& name = graph.values[index(graph.nodes[node].output)].name;
+  void see(std::size_t node, const ConstView& map) {
+    if (std::holds_alternative<Concat>(graph_.nodes[node].layer)) return;
+    const std::string& name = name_of(graph_.nodes[node].output);
     Seen& seen = seen_[name];
     naming(name, [&] { add_map(map, seen.histogram, seen.sums, threads_); });
   }
 
-  void see_joined(const Graph& graph, const Node& node) {
+  void see_joined(const Node& node) {
     Seen joined;
     for (const ValueId v : node.inputs) {
-      const Seen& part = seen_[graph.values[index(v)].name];
+      const Seen& part = seen_[name_of(v)];
       add(part.histogram, joined.histogram);
       joined.sums.insert(joined.sums.end(), part.sums.begin(), part.sums.end());
       joined.width_before = std::max(joined.width_before, part.width_before);
     }
-    seen_[graph.values[index(node.output)].name] = std::move(joined);
+    seen_[name_of(node.output)] = std::move(joined);
   }
 
   void choose_ranges() {
@@ -182,11 +182,50 @@ class Calibrator {
       CalibratedValue value{.name = name,
                             .seen = estimates[0].range,
                             .range = best->range,
+                            .shares = {},
                             .estimator = static_cast<Estimator>(best - estimates.begin())};
       std::ranges::transform(estimates, value.errors.begin(), &EstimatedRange::error);
-      value.saturated = saturated_share(seen.histogram, value.range);
-      result_.activations[name] = value.range;
       result_.values.push_back(std::move(value));
+    }
+    share_ranges();
+    for (CalibratedValue& value : result_.values) {
+      const Histogram& histogram = seen_.find(value.name)->second.histogram;
+      value.error = quantisation_error(histogram, value.range);
+      value.saturated = saturated_share(histogram, value.range);
+      result_.activations[value.name] = value.range;
+    }
+  }
+
+  const std::string& name_of(ValueId v) const { return graph_.values[index(v)].name; }
+
+  // The value of that number in the graph that ran; null where none has a range.
+  CalibratedValue* calibrated(ValueId v) {
+    const auto found = std::ranges::lower_bound(result_.values, name_of(v), {}, &CalibratedValue::name);
+    const bool there = found != result_.values.end() && found->name == name_of(v);
+    return there ? &*found : nullptr;
+  }
+
+  // Where values only move, rounding them anew loses: what a pool, a crop or a resize makes has its input's
+  // range, and what only a concatenation reads the concatenation's, through those layers too.
+  void share_ranges() {
+    const auto share = [this](ValueId from, ValueId to) {
+      CalibratedValue* const source = calibrated(from);
+      CalibratedValue* const target = calibrated(to);
+      if (!source || !target) return;
+      target->range = source->range;
+      target->shares = source->shares.empty() ? source->name : source->shares;
+    };
+    const auto moves = [](const Node& node) {
+      return std::holds_alternative<MaxPool2d>(node.layer) || std::holds_alternative<Crop>(node.layer) ||
+             std::holds_alternative<Resize>(node.layer);
+    };
+    for (const Node& node : graph_.nodes)
+      if (moves(node)) share(node.inputs[0], node.output);
+    const std::vector<int> readers = count_readers(graph_);
+    for (const Node& node : graph_.nodes | std::views::reverse) {
+      const bool joins = std::holds_alternative<Concat>(node.layer);
+      for (std::size_t i = 0; i < (joins ? node.inputs.size() : moves(node)); ++i)
+        if (readers[index(node.inputs[i])] == 1) share(node.output, node.inputs[i]);
     }
   }
 
@@ -341,6 +380,7 @@ class Calibrator {
   const int threads_;
   Progress progress_;
   Network network_;  // before any pass
+  Graph graph_;      // that ran, without weights
   std::vector<WeightedLayer> layers_;
   std::vector<bool> scores_;
   SeenByName seen_;

@@ -58,9 +58,10 @@ struct CalibratedLayer {
 struct CalibratedValue {
   std::string name;
   ValueRange seen, range;  // seen: from the lowest to the highest value, zero between them
-  Estimator estimator = Estimator::extremes;
+  std::string shares;      // the value whose range this is, where the layer between them only moves values
+  Estimator estimator = Estimator::extremes;   // of the range, where it is the value's own
   std::array<double, estimators> errors = {};  // quantisation_error of each
-  double saturated = 0;                        // share of the values beyond the range
+  double error = 0, saturated = 0;  // quantisation_error of the range, and the share of values beyond it
 };
 
 struct Calibration {
