@@ -16,8 +16,8 @@ namespace {
 
 // Whether the two are one layer that runs twice: they share their weights and differ in nothing.
 bool same_layer(const Conv2d& a, const Conv2d& b) {
-  return a.weight.id() == b.weight.id() && a.weight.scale == b.weight.scale && a.bias == b.bias && a.stride == b.stride &&
-         a.padding == b.padding && a.dilation == b.dilation && a.groups == b.groups &&
+  return a.weight.id() == b.weight.id() && a.weight.scale == b.weight.scale && a.bias == b.bias &&
+         a.stride == b.stride && a.padding == b.padding && a.dilation == b.dilation && a.groups == b.groups &&
          a.activation == b.activation;
 }
 
