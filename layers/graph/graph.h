@@ -46,6 +46,8 @@ struct Value {
   Quantisation quantisation = {};  // of u8
   std::string name = {};           // of the node that made it when the network was built; empty for the input
   std::optional<ValueRange> range = {};  // that the checkpoint was calibrated for
+
+  MapType type() const { return {dtype, quantisation}; }
 };
 
 struct Node {
