@@ -349,14 +349,10 @@ Strings to_strings(const Metadata& m) try {
   const Preparation& p = m.preparation;
   const bool newer = p.range != 1 || p.order != ChannelOrder::rgb || !m.hyper.empty();
   const int version = !m.activations.empty() ? third_version : newer ? second_version : first_version;
-  Strings out{{"atrous.format", str_cat(version)},
-              {"architecture", m.architecture},
-              {"classes", json_list(m.classes).text},
-              {"palette", colours(m.palette).text},
-              {"mean", numbers(p.mean).text},
-              {"std", numbers(p.std).text},
-              {"resize", in_json(p.resize).text},
-              {"source", m.source},
+  Strings out{{"atrous.format", str_cat(version)},    {"architecture", m.architecture},
+              {"classes", json_list(m.classes).text}, {"palette", colours(m.palette).text},
+              {"mean", numbers(p.mean).text},         {"std", numbers(p.std).text},
+              {"resize", in_json(p.resize).text},     {"source", m.source},
               {"source_sha256", m.source_sha256}};
   if (p.range != 1) out.emplace("range", str_cat(p.range));
   if (p.order != ChannelOrder::rgb) out.emplace("order", name_of(p.order));

@@ -55,8 +55,9 @@ struct Metadata {
 // ({"iterations": 10, "gaussian": [weight, xy], "bilateral": [weight, xy, rgb]}), "background"
 // (a class's index or "none"), "source", "source_sha256", "self_test", "activations"
 // ({"layer": [lowest, highest]}). Hyper, range and order are written where they are not empty, 1 and rgb, and
-// make the format "2", activations "3"; without them it is "1", which older programs read too. Floats are written with 9 significant digits, so they come back to the bit. Refuses what
-// metadata_from_strings() would refuse.
+// make the format "2", activations "3"; without them it is "1", which older programs read too. Floats are
+// written with 9 significant digits, so they come back to the bit. Refuses what metadata_from_strings() would
+// refuse.
 std::map<std::string, std::string> to_strings(const Metadata&);
 
 // The inverse. Foreign keys (such as "format": "pt") are ignored; without "atrous.format" the result is empty

@@ -10,12 +10,21 @@
 
 #include <cstdint>
 
+#include "layers/base/dtype.h"
+
 namespace atrous {
 
 struct Quantisation {
   float scale = 1;              // positive
   std::int32_t zero_point = 0;  // 0 to 255
   bool operator==(const Quantisation&) const = default;
+};
+
+// The element type of a map, and of u8 what it stands for.
+struct MapType {
+  DType dtype = DType::f32;
+  Quantisation quantisation = {};
+  bool operator==(const MapType&) const = default;
 };
 
 // What a map's values lie between, but for those that are not worth the room.

@@ -6,6 +6,7 @@
 #include "layers/cpu/conv/conv2d_few_channels.h"
 #include "layers/cpu/conv/conv2d_implicit_gemm.h"
 #include "layers/cpu/conv/conv2d_implicit_gemm_bf16.h"
+#include "layers/cpu/conv/conv2d_implicit_gemm_int8.h"
 #include "layers/cpu/conv/conv2d_pointwise.h"
 #include "layers/cpu/conv/conv2d_winograd.h"
 #include "layers/cpu/conv/conv_transpose2d_columns.h"
@@ -39,12 +40,28 @@ class ReferenceKernel final : public Kernel {
   Layer layer_;
 };
 
+class QuantisedReference final : public Kernel {
+ public:
+  explicit QuantisedReference(const Conv2d& layer) : layer_(layer) {}
+  std::string_view name() const override { return "reference"; }
+  std::size_t packed_bytes() const override { return weight_bytes(layer_); }
+  void run(const KernelCall& call) const override {
+    quantised_conv2d_reference(layer_, call.inputs[0], call.inputs.size() > 1 ? &call.inputs[1] : nullptr,
+                               call.output);
+  }
+
+ private:
+  Conv2d layer_;
+};
+
 // A layer for which kernels are made. Those of a convolution share its packed weights.
 class KernelContext {
  public:
-  KernelContext(const Layer& layer, const CpuOptions& options) : layer(layer), options(options) {}
+  KernelContext(const Layer& layer, const CpuOptions& options, const MapTypes* types = nullptr)
+      : layer(layer), options(options), types(types) {}
   const Layer& layer;
   const CpuOptions& options;
+  const MapTypes* types;  // null where all maps are in fp32
 
   template <class L>
   const L& as() const {
@@ -106,6 +123,19 @@ constexpr CpuImplementation conv2d_bf16_list[] = {
     {"winograd_2x2", [](KernelContext& c) { return make_conv2d_winograd(c.packed(DType::bf16), 2); }, false,
      Rounding::close},
     {"implicit_gemm", [](KernelContext& c) { return make_conv2d_implicit_gemm_bf16(c.packed(DType::bf16)); }},
+};
+
+// In 8 bits, of a layer with quantised weights.
+constexpr CpuImplementation conv2d_int8_list[] = {
+    {"implicit_gemm",
+     [](KernelContext& c) {
+       return make_conv2d_implicit_gemm_int8(c.packed(DType::i8), c.types->inputs, c.types->output);
+     }},
+    {.name = "reference",
+     .make = [](KernelContext& c) -> std::unique_ptr<Kernel> {
+       return std::make_unique<QuantisedReference>(c.as<Conv2d>());
+     },
+     .fallback = true},
 };
 
 constexpr CpuImplementation conv_transpose2d_list[] = {
@@ -255,12 +285,21 @@ std::span<const CpuImplementation> implementations(const Layer& layer) {
 
 // Whether the layer's kernels, all but the reference, take maps of these types as they are.
 bool takes_any_type(const Layer& layer, const MapTypes& types) {
-  if (std::holds_alternative<AdaptiveAvgPool2d>(layer)) return types.output == DType::f32;
-  if (std::holds_alternative<Resize>(layer))
-    return types.inputs[0] == types.output;  // the other's size counts
+  const auto like_output = [&](const MapType& t) { return t == types.output; };
+  if (std::holds_alternative<AdaptiveAvgPool2d>(layer)) return types.output.dtype == DType::f32;
+  if (std::holds_alternative<Resize>(layer))  // the other's size counts
+    return types.output.dtype != DType::u8 && like_output(types.inputs[0]);
   const bool known = std::holds_alternative<Concat>(layer) || std::holds_alternative<Crop>(layer) ||
                      std::holds_alternative<MaxPool2d>(layer);
-  return known && std::ranges::all_of(types.inputs, [&](DType t) { return t == types.output; });
+  return known && std::ranges::all_of(types.inputs, like_output);
+}
+
+// The list of those that take a convolution's maps as they are; empty where its maps are widened.
+std::span<const CpuImplementation> narrow_list(const Conv2d& conv, const MapTypes& types) {
+  const DType in = types.inputs[0].dtype;
+  if (conv.groups == 1 && conv.in_channels() % 2 == 0 && in == DType::bf16) return conv2d_bf16_list;
+  if (conv.weight.quantised && in == DType::u8) return conv2d_int8_list;
+  return {};
 }
 
 }  // namespace
@@ -272,16 +311,18 @@ std::vector<std::unique_ptr<Kernel>> make_cpu_kernels(const Node& node, const Cp
 
 std::vector<std::unique_ptr<Kernel>> make_cpu_kernels(const Node& node, const CpuOptions& options,
                                                       const MapTypes& types) {
-  const bool all_floats = types.output == DType::f32 &&
-                          std::ranges::all_of(types.inputs, [](DType t) { return t == DType::f32; });
+  const bool all_floats =
+      types.output.dtype == DType::f32 &&
+      std::ranges::all_of(types.inputs, [](const MapType& t) { return t.dtype == DType::f32; });
   if (all_floats) return make_cpu_kernels(node, options);
-  KernelContext context(node.layer, options);
-  if (const auto* conv = std::get_if<Conv2d>(&node.layer);
-      conv && conv->groups == 1 && conv->in_channels() % 2 == 0 && types.inputs[0] == DType::bf16) {
-    const std::span<const CpuImplementation> list = conv2d_bf16_list;
+  KernelContext context(node.layer, options, &types);
+  if (const auto* conv = std::get_if<Conv2d>(&node.layer)) {
+    const auto list = narrow_list(*conv, types);
     const bool listed =
         std::ranges::any_of(list, [&](const CpuImplementation& i) { return i.name == options.force; });
-    if (options.force.empty() || listed) return make_listed_kernels(node.layer, list, options.force, context);
+    // Quantised weights have no kernels of other maps.
+    if (!list.empty() && (options.force.empty() || listed || conv->weight.quantised))
+      return make_listed_kernels(node.layer, list, options.force, context);
   }
   const bool any_type = takes_any_type(node.layer, types);
   auto kernels = make_listed_kernels(node.layer, implementations(node.layer), options.force, context);

@@ -215,8 +215,8 @@ Var conv2d(Module m, Var x, const ConvOptions& options) {
   const std::int64_t known = x.channels() > 0 ? x.channels() : -1, k = options.kernel;
   const std::int64_t any = m.builder().published ? options.out : -1,
                      any_group = options.grouped && !m.builder().published ? -1 : known;
-  const Filter weight = options.depthwise ? m.filter("weight", {known, 1, k, k})
-                                          : m.filter("weight", {any, any_group, k, k});
+  const Filter weight =
+      options.depthwise ? m.filter("weight", {known, 1, k, k}) : m.filter("weight", {any, any_group, k, k});
   const std::int64_t out = weight.d0, in = weight.d1;
   Conv2d layer{.weight = {out, in, k, k, weight.data, weight.quantised, weight.scale},
                .bias = nullptr,

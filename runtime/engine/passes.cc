@@ -2,6 +2,10 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
+#include <span>
+
+#include "layers/ops/quantised_conv2d.h"
 
 namespace atrous {
 
@@ -256,7 +260,8 @@ void fuse_expansion(Graph& graph) {
     const auto* depthwise = std::get_if<Conv2d>(&node.layer);
     if (!depthwise || !depthwise->is_depthwise() || node.inputs.size() != 1) continue;
     const Node* before = sole_convolution(graph, by, readers, node.inputs[0]);
-    if (!before || before->inputs.size() != 1 || !std::get<Conv2d>(before->layer).is_padded_pointwise())
+    if (!before || before->inputs.size() != 1 || !std::get<Conv2d>(before->layer).is_padded_pointwise() ||
+        depthwise->weight.quantised || std::get<Conv2d>(before->layer).weight.quantised)
       continue;
     dropped[by[static_cast<std::size_t>(node.inputs[0])]] = true;
     node.inputs = before->inputs;
@@ -272,7 +277,7 @@ void fold_gate(Graph& graph) {
   std::vector<bool> dropped(graph.nodes.size());
   for (Node& node : graph.nodes) {
     const auto* conv = std::get_if<Conv2d>(&node.layer);
-    if (!conv || !conv->is_pointwise()) continue;
+    if (!conv || !conv->is_pointwise() || conv->weight.quantised) continue;
     const auto gated = static_cast<std::size_t>(node.inputs[0]);
     if (by[gated] == nowhere || readers[gated] != 1) continue;
     const Node& mul = graph.nodes[by[gated]];
@@ -298,7 +303,7 @@ bool fits_bf16(const Layer& layer) {
 
 }  // namespace
 
-void choose_dtypes(Graph& graph) {
+void choose_bf16(Graph& graph) {
   const auto by = producers(graph);
   std::vector<bool> fits(graph.values.size(), true);
   const auto refuse = [&](ValueId v) { fits[static_cast<std::size_t>(v)] = false; };
@@ -315,6 +320,90 @@ void choose_dtypes(Graph& graph) {
   for (std::size_t v = 0; v < fits.size(); ++v) graph.values[v].dtype = fits[v] ? DType::bf16 : DType::f32;
 }
 
+namespace {
+
+// Whether the layer has kernels that read 8 bits and multiply by quantised weights.
+bool fits_int8(const Conv2d& conv) {
+  return conv.weight.quantised && (conv.weight.d1 % 4 == 0 || conv.is_depthwise()) && sums_fit(conv) &&
+         conv.activation != ActivationKind::sigmoid;
+}
+
+bool moves_values(const Layer& layer) {
+  return std::holds_alternative<MaxPool2d>(layer) || std::holds_alternative<Concat>(layer) ||
+         std::holds_alternative<Crop>(layer);
+}
+
+// The inputs whose values a layer moves: a crop's second is there for its size.
+std::span<const ValueId> moved(const Node& node) {
+  return std::span(node.inputs).first(std::holds_alternative<Crop>(node.layer) ? 1 : node.inputs.size());
+}
+
+}  // namespace
+
+void choose_int8(Graph& graph) {
+  const std::size_t count = graph.values.size();
+  const auto by = producers(graph);
+  std::vector<bool> fits(count), wanted(count);
+  const auto at = [](auto& of_values, ValueId v) { return of_values[static_cast<std::size_t>(v)]; };
+  for (const Node& node : graph.nodes) {
+    const auto out = static_cast<std::size_t>(node.output);
+    if (moves_values(node.layer))
+      fits[out] = std::ranges::all_of(moved(node), [&](ValueId v) { return at(fits, v); });
+    else
+      fits[out] = std::holds_alternative<Conv2d>(node.layer) && graph.values[out].range.has_value();
+    if (single_pixel(graph, by, node.output)) fits[out] = false;
+  }
+  for (const auto& [name, v] : graph.outputs) fits[static_cast<std::size_t>(v)] = false;
+  // From the end: who reads 8 bits.
+  for (auto node = graph.nodes.rbegin(); node != graph.nodes.rend(); ++node) {
+    const auto* conv = std::get_if<Conv2d>(&node->layer);
+    if (conv && fits_int8(*conv)) wanted[static_cast<std::size_t>(node->inputs[0])] = true;
+    if (moves_values(node->layer) && at(wanted, node->output) && at(fits, node->output))
+      for (ValueId v : moved(*node)) wanted[static_cast<std::size_t>(v)] = true;
+  }
+  // What is moved from one to another has the range of both: the first of each is where it is kept.
+  std::vector<std::size_t> same(count);
+  std::iota(same.begin(), same.end(), std::size_t{0});
+  const auto first_of = [&](std::size_t v) {
+    while (same[v] != v) v = same[v];
+    return v;
+  };
+  std::vector<ValueRange> ranges(count);
+  const auto in_int8 = [&](ValueId v) { return at(fits, v) && at(wanted, v); };
+  for (std::size_t v = 0; v < count; ++v) ranges[v] = graph.values[v].range.value_or(ValueRange{});
+  for (const Node& node : graph.nodes) {
+    if (!moves_values(node.layer) || !in_int8(node.output)) continue;
+    for (ValueId v : moved(node)) {
+      const std::size_t a = first_of(static_cast<std::size_t>(node.output)),
+                        b = first_of(static_cast<std::size_t>(v));
+      ranges[a] = {std::min(ranges[a].lowest, ranges[b].lowest),
+                   std::max(ranges[a].highest, ranges[b].highest)};
+      same[b] = a;
+    }
+  }
+  for (std::size_t v = 0; v < count; ++v)
+    if (in_int8(static_cast<ValueId>(v))) {
+      graph.values[v].dtype = DType::u8;
+      graph.values[v].quantisation = quantisation_of(ranges[first_of(v)]);
+    }
+}
+
+void dequantise_others(Graph& graph) {
+  std::map<std::pair<const void*, const void*>, std::shared_ptr<const float>> known;  // layers run twice
+  for (Node& node : graph.nodes) {
+    auto* conv = std::get_if<Conv2d>(&node.layer);
+    if (!conv || !conv->weight.quantised) continue;
+    const Value& in = graph.values[static_cast<std::size_t>(node.inputs[0])];
+    if (in.dtype == DType::u8 && fits_int8(*conv)) continue;
+    Filter& w = conv->weight;
+    auto& floats = known[{w.quantised.get(), w.scale.get()}];
+    if (!floats) floats = dequantised(w);
+    w.data = floats;
+    w.quantised.reset();
+    w.scale.reset();
+  }
+}
+
 void optimise_for_device(Graph& graph) {
   convolve_transposed(graph);
   fold_batch_norm(graph);
@@ -324,10 +413,14 @@ void optimise_for_device(Graph& graph) {
   fuse_activation(graph);
 }
 
-void optimise(Graph& graph) {
-  optimise_for_device(graph);
+void fuse_for_processor(Graph& graph) {
   fuse_expansion(graph);
   fold_gate(graph);
+}
+
+void optimise(Graph& graph) {
+  optimise_for_device(graph);
+  fuse_for_processor(graph);
 }
 
 }  // namespace atrous

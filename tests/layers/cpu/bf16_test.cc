@@ -141,7 +141,7 @@ TEST_CASE("vectors of bfloat16 are widened and rounded as single ones are") {
   values.push_back(1.f);  // an odd number of them
   for (Isa isa : supported_isas()) {
     CAPTURE(name_of(isa));
-    const Bf16Conversion conversion = bf16_conversion(isa);
+    const Conversion conversion = conversions(isa);
     std::vector<Bf16> halves(values.size());
     std::vector<float> wide(values.size());
     const auto count = std::ssize(values);

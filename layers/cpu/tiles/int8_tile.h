@@ -1,0 +1,72 @@
+// The innermost loop of convolutions in 8 bits, and what follows it. All of it is exact (see
+// layers/ops/quantised_conv2d.h): every instruction set gives the same bits.
+//
+// Four neighbouring k make one step: VPDPBUSD multiplies four unsigned bytes by four signed ones and adds the
+// products to a 32-bit sum. Processors without it widen both to 16 bits and multiply pairs, which no product
+// or sum of two overflows.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "layers/base/tensor.h"
+#include "layers/cpu/isa.h"
+#include "layers/ops/activation.h"
+
+namespace atrous {
+
+constexpr std::int64_t int8_tile_depth = 1024;                  // the most k in one call
+constexpr std::int64_t int8_tile_pitch = int8_tile_depth + 64;  // a pitch for rows of that depth
+
+// sums[row][column] (+)= sum over k of a[row][k] * b[k / 4][column][k % 4], of all rows and columns.
+struct Int8TileCall {
+  const std::uint8_t* a;  // [rows][pitch]
+  std::int64_t pitch;
+  const std::int8_t* b;  // [depth / 4][panel columns][4]
+  std::int64_t depth;    // a multiple of 4
+  std::int32_t* sums;    // [rows][panel columns], dense
+  bool add;              // to what is there
+};
+
+// The same of a in 16 bits, and of b as unpack() makes it.
+struct Int16TileCall {
+  const std::int16_t* a;  // [rows][pitch]
+  std::int64_t pitch;
+  const std::int16_t* b;  // [depth / 2][panel columns][2]
+  std::int64_t depth;
+  std::int32_t* sums;
+  bool add;
+};
+
+// What follows the sums: Requantisation, of a panel's columns. Pointers to rows are those of channel 0.
+struct Int8FinishCall {
+  const std::int32_t* sums;        // [rows][panel columns], dense
+  const std::int32_t* correction;  // [panel columns], added to them
+  std::int64_t rows;
+  const float *factor, *offset;      // [panel columns]
+  const std::byte* const* residual;  // per row, or null
+  DType residual_dtype;              // u8 or f32
+  float residual_factor;
+  std::byte* const* out;  // per row
+  DType out_dtype;        // u8 or f32
+  bool in_steps;
+  float lowest, highest, inverse, zero_point;
+  std::int64_t column;   // where the panel begins
+  std::int64_t columns;  // how many of its columns exist
+  ActivationKind activation;
+};
+
+struct Int8Tile {
+  int rows, columns;                   // of the block: gemm_tile()'s columns
+  void (*dot)(const Int8TileCall&);    // null where the processor has no such instruction
+  void (*pairs)(const Int16TileCall&);
+  void (*finish)(const Int8FinishCall&);
+  void (*widen)(const std::uint8_t* from, std::int16_t* to, std::int64_t count);
+  // [steps][columns][4] as [2 * steps][columns][2].
+  void (*unpack)(const std::int8_t* from, std::int16_t* to, std::int64_t steps);
+};
+
+// dot: whether to use the instruction, where there is one.
+Int8Tile int8_tile(Isa, bool dot = true);
+
+}  // namespace atrous
