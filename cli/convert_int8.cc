@@ -84,9 +84,7 @@ JsonText in_json(const Calibration& c, const std::vector<std::string>& classes) 
     return json_object({{"name", value.name},
                         {"seen", range_json(value.seen)},
                         {"range", range_json(value.range)},
-                        {"shared_with", value.shares.empty() ? JsonText() : JsonText(value.shares)},
                         {"estimator", name_of(value.estimator)},
-                        {"error", value.error},
                         {"errors", errors},
                         {"saturated", value.saturated}});
   };

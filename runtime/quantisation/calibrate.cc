@@ -4,7 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <memory>
-#include <ranges>
+#include <numeric>
 #include <set>
 
 #include "layers/base/error.h"
@@ -171,61 +171,49 @@ class Calibrator {
     seen_[name_of(node.output)] = std::move(joined);
   }
 
+  const std::string& name_of(ValueId v) const { return graph_.values[index(v)].name; }
+
+  // By value of the graph that ran: the first of those that have one range, since layers between them only
+  // move values (choose_int8() in runtime/engine/passes.h).
+  std::vector<ValueId> groups() const {
+    std::vector<ValueId> first(graph_.values.size());
+    std::iota(first.begin(), first.end(), 0);
+    for (const Node& node : graph_.nodes) {
+      const bool joins = std::holds_alternative<Concat>(node.layer);
+      if (!joins && !std::holds_alternative<MaxPool2d>(node.layer) &&
+          !std::holds_alternative<Crop>(node.layer))
+        continue;
+      for (std::size_t i = 0; i < (joins ? node.inputs.size() : 1); ++i)
+        std::ranges::replace(first, first[index(node.output)], first[index(node.inputs[i])]);
+    }
+    return first;
+  }
+
   void choose_ranges() {
     std::set<std::string_view> left_out;
     for (std::size_t v = 0; v < scores_.size(); ++v)
       if (scores_[v]) left_out.insert(network_.graph.values[v].name);
-    for (const auto& [name, seen] : seen_) {
+    const std::vector<ValueId> first = groups();
+    std::map<std::string_view, ValueId> group_of;
+    std::map<ValueId, Histogram> histograms;
+    for (std::size_t v = 0; v < first.size(); ++v)
+      if (const auto seen = seen_.find(graph_.values[v].name); seen != seen_.end())
+        if (group_of.emplace(seen->first, first[v]).second) add(seen->second.histogram, histograms[first[v]]);
+    std::map<ValueId, std::array<EstimatedRange, estimators>> estimates_of;
+    for (const auto& [group, histogram] : histograms) estimates_of[group] = estimate_ranges(histogram);
+    for (const auto& [name, group] : group_of) {
       if (left_out.contains(name)) continue;
-      const auto estimates = estimate_ranges(seen.histogram);
+      const auto& estimates = estimates_of[group];
       const auto best = std::ranges::min_element(estimates, {}, &EstimatedRange::error);
-      CalibratedValue value{.name = name,
-                            .seen = estimates[0].range,
+      const Histogram& own = seen_.find(name)->second.histogram;
+      CalibratedValue value{.name = std::string(name),
+                            .seen = {own.lowest, own.highest},
                             .range = best->range,
-                            .shares = {},
-                            .estimator = static_cast<Estimator>(best - estimates.begin())};
+                            .estimator = static_cast<Estimator>(best - estimates.begin()),
+                            .saturated = saturated_share(own, best->range)};
       std::ranges::transform(estimates, value.errors.begin(), &EstimatedRange::error);
-      result_.values.push_back(std::move(value));
-    }
-    share_ranges();
-    for (CalibratedValue& value : result_.values) {
-      const Histogram& histogram = seen_.find(value.name)->second.histogram;
-      value.error = quantisation_error(histogram, value.range);
-      value.saturated = saturated_share(histogram, value.range);
       result_.activations[value.name] = value.range;
-    }
-  }
-
-  const std::string& name_of(ValueId v) const { return graph_.values[index(v)].name; }
-
-  // The value of that number in the graph that ran; null where none has a range.
-  CalibratedValue* calibrated(ValueId v) {
-    const auto found = std::ranges::lower_bound(result_.values, name_of(v), {}, &CalibratedValue::name);
-    const bool there = found != result_.values.end() && found->name == name_of(v);
-    return there ? &*found : nullptr;
-  }
-
-  // Where values only move, rounding them anew loses: what a pool, a crop or a resize makes has its input's
-  // range, and what only a concatenation reads the concatenation's, through those layers too.
-  void share_ranges() {
-    const auto share = [this](ValueId from, ValueId to) {
-      CalibratedValue* const source = calibrated(from);
-      CalibratedValue* const target = calibrated(to);
-      if (!source || !target) return;
-      target->range = source->range;
-      target->shares = source->shares.empty() ? source->name : source->shares;
-    };
-    const auto moves = [](const Node& node) {
-      return std::holds_alternative<MaxPool2d>(node.layer) || std::holds_alternative<Crop>(node.layer) ||
-             std::holds_alternative<Resize>(node.layer);
-    };
-    for (const Node& node : graph_.nodes)
-      if (moves(node)) share(node.inputs[0], node.output);
-    const std::vector<int> readers = count_readers(graph_);
-    for (const Node& node : graph_.nodes | std::views::reverse) {
-      const bool joins = std::holds_alternative<Concat>(node.layer);
-      for (std::size_t i = 0; i < (joins ? node.inputs.size() : moves(node)); ++i)
-        if (readers[index(node.inputs[i])] == 1) share(node.output, node.inputs[i]);
+      result_.values.push_back(std::move(value));
     }
   }
 
@@ -301,11 +289,7 @@ class Calibrator {
   }
 
   double loss_of_one(const QuantisedLayer& q) {
-    const std::string& input = layers_[q.layer].input_name;
-    std::map<std::string, ValueRange> range;
-    if (const auto found = result_.activations.find(input); found != result_.activations.end())
-      range.insert(*found);
-    const Model model = model_of(state_with({&q}), range, false);
+    const Model model = model_of(state_with({&q}), result_.activations, false);
     Session session(model.program, {.threads = options_.threads});
     double error = 0, square = 0;
     for (const Compared& photo : compared_) {

@@ -55,13 +55,13 @@ struct CalibratedLayer {
                                // of sum (z - z32)^2 / sum z32^2
 };
 
+// Maps between which layers only move values have one range, that of all their values together.
 struct CalibratedValue {
   std::string name;
   ValueRange seen, range;  // seen: from the lowest to the highest value, zero between them
-  std::string shares;      // the value whose range this is, where the layer between them only moves values
-  Estimator estimator = Estimator::extremes;   // of the range, where it is the value's own
-  std::array<double, estimators> errors = {};  // quantisation_error of each
-  double error = 0, saturated = 0;  // quantisation_error of the range, and the share of values beyond it
+  Estimator estimator = Estimator::extremes;
+  double saturated = 0;                        // share of the map's values beyond the range
+  std::array<double, estimators> errors = {};  // quantisation_error of each estimate
 };
 
 struct Calibration {
