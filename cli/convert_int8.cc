@@ -99,6 +99,7 @@ JsonText in_json(const Calibration& c, const std::vector<std::string>& classes) 
                       {"compared", c.compared},
                       {"labels_changed", c.loss()},
                       {"quantised", c.quantised()},
+                      {"distance_from_training", c.distance},
                       {"layers", json_list(c.layers, layer_json)},
                       {"maps", json_list(c.values, value_json)},
                       {"agreement", json_list(agreement)},

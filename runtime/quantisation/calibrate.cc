@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <iomanip>
 #include <memory>
 #include <numeric>
 #include <set>
@@ -22,6 +23,7 @@ namespace {
 constexpr std::size_t most_compared = 64;  // photos whose labels are
 constexpr std::size_t most_measured = 4;   // of them, those on which layers are measured one by one
 constexpr std::size_t enough_photos = 16;
+constexpr double most_distance = 0.2;  // from the training; 0.1 and less of photos like its own
 
 std::size_t index(ValueId v) { return static_cast<std::size_t>(v); }
 
@@ -29,10 +31,12 @@ std::size_t index(ValueId v) { return static_cast<std::size_t>(v); }
 struct Seen {
   Histogram histogram;
   std::vector<double> sums = {};  // by channel
-  double width_before = 0;        // of the range after two thirds of the photos
+  double width_before = 0;        // after two thirds of the photos
 
+  // Of the range but for a thousandth of the values at each end.
   double width() const {
-    return static_cast<double>(histogram.highest) - static_cast<double>(histogram.lowest);
+    const ValueRange range = cut_off(histogram, 1e-3);
+    return static_cast<double>(range.highest) - static_cast<double>(range.lowest);
   }
   std::vector<double> means() const {
     std::vector<double> out = sums;
@@ -87,6 +91,21 @@ std::vector<float> logits_of(Session& session) {
   for (std::int64_t p = 0; p < view.shape.pixels(); ++p)
     all.insert(all.end(), view.data + p * view.pitch, view.data + p * view.pitch + view.shape.c);
   return all;
+}
+
+// The mean of each output channel for such means of the input's; padding is left out of account.
+std::vector<double> mean_of_sums(const Conv2d& conv, std::span<const double> in) {
+  const Filter& w = conv.weight;
+  const std::int64_t taps = w.kernel_h * w.kernel_w, group = w.d0 / conv.groups;
+  std::vector<double> out;
+  for (std::int64_t o = 0; o < w.d0; ++o) {
+    double sum = conv.bias ? static_cast<double>(conv.bias.get()[o]) : 0;
+    for (std::int64_t i = 0; i < w.d1 * taps; ++i)
+      sum += static_cast<double>(w.data.get()[o * w.d1 * taps + i]) *
+             in[static_cast<std::size_t>(o / group * w.d1 + i / taps)];
+    out.push_back(sum);
+  }
+  return out;
 }
 
 class Calibrator {
@@ -337,23 +356,53 @@ class Calibrator {
     result_.state = std::move(state);
   }
 
+  // How far the means of what convolutions make are, with these photos, from those that batch normalisation
+  // kept of the training: in its standard deviations, the median over all channels.
+  double distance_from_training() const {
+    std::vector<double> distances;
+    const auto& nodes = network_.graph.nodes;
+    for (const Node& norm : nodes) {
+      const StateTensor* const mean = state_.find(norm.name + ".running_mean");
+      const StateTensor* const variance = state_.find(norm.name + ".running_var");
+      if (!std::holds_alternative<BatchNorm>(norm.layer) || !mean || !variance) continue;
+      const auto made = std::ranges::find(nodes, norm.inputs[0], &Node::output);
+      const auto* conv = made == nodes.end() ? nullptr : std::get_if<Conv2d>(&made->layer);
+      if (!conv) continue;
+      const std::vector<double> in = means_of(made->inputs[0]);
+      if (in.empty()) continue;
+      const std::vector<double> out = mean_of_sums(*conv, in);
+      const auto means = to_float(*mean), variances = to_float(*variance);
+      for (std::size_t o = 0; o < out.size(); ++o)
+        distances.push_back(std::abs(out[o] - static_cast<double>(means.get()[o])) /
+                            std::sqrt(static_cast<double>(variances.get()[o]) + 1e-5));
+    }
+    if (distances.empty()) return 0;
+    const auto middle = distances.begin() + std::ssize(distances) / 2;
+    std::ranges::nth_element(distances, middle);
+    return *middle;
+  }
+
   void judge_photos() {
     const auto warn = [&](std::string sentence) { result_.warnings.push_back(std::move(sentence)); };
     if (result_.photos < enough_photos)
       warn(str_cat("calibrated on ", result_.photos, " photos, ", enough_photos,
                    " or more show what maps hold"));
-    std::size_t growing = 0, zero = 0;
+    std::size_t moving = 0, zero = 0;
     const std::string* first_zero = nullptr;
     for (const CalibratedValue& value : result_.values) {
       const Seen& seen = seen_.find(value.name)->second;
-      growing += seen.width() > 1.1 * seen.width_before;
+      moving += std::abs(seen.width() - seen.width_before) > 0.1 * seen.width();
       if (seen.histogram.width > 0) continue;
       if (zero++ == 0) first_zero = &value.name;
     }
-    if (result_.photos > 2 && growing * 5 > result_.values.size())
-      warn(str_cat("ranges have not settled: ", growing, " of ", result_.values.size(),
-                   " maps grew by more than 10% in the last third of the photos"));
+    if (result_.photos > 2 && moving * 5 > result_.values.size())
+      warn(str_cat("ranges have not settled: those of ", moving, " of ", result_.values.size(),
+                   " maps changed by more than 10% in the last third of the photos"));
     if (first_zero) warn(str_cat(zero, " maps are zero in every photo, the first is ", *first_zero));
+    result_.distance = distance_from_training();
+    if (result_.distance > most_distance)
+      warn(str_cat("the photos seem unlike those of the training: means of maps lie ", std::setprecision(2),
+                   result_.distance, " standard deviations from those that it kept, 0.1 or less is usual"));
   }
 
   const StateDict& state_;

@@ -26,17 +26,6 @@ float value_in(const Histogram& h, std::size_t bin, double at) {
   return std::clamp(static_cast<float>(value), h.lowest, h.highest);
 }
 
-ValueRange cut_off(const Histogram& h, double share) {
-  const auto allowed = static_cast<std::int64_t>(share * static_cast<double>(h.count));
-  ValueRange range{h.lowest, h.highest};
-  if (h.width == 0) return range;
-  std::size_t first = 0, last = h.bins.size();
-  for (std::int64_t below = h.bins[first]; below <= allowed && first < half; below += h.bins[first]) ++first;
-  for (std::int64_t above = h.bins[last - 1]; above <= allowed && last > half; above += h.bins[last - 1])
-    --last;
-  return {value_in(h, first, 0), value_in(h, last, 0)};
-}
-
 ValueRange least_error(const Histogram& h) {
   ValueRange best{h.lowest, h.highest};
   double error = quantisation_error(h, best);
@@ -132,6 +121,19 @@ void add(const Histogram& from, Histogram& to) try {
   to.count += from.count;
   to.zeros += from.zeros;
   std::ranges::transform(to.bins, alike.bins, to.bins.begin(), std::plus<>());
+} catch (...) {
+  rethrow_as_error();
+}
+
+ValueRange cut_off(const Histogram& h, double share) try {
+  const auto allowed = static_cast<std::int64_t>(share * static_cast<double>(h.count));
+  ValueRange range{h.lowest, h.highest};
+  if (h.width == 0) return range;
+  std::size_t first = 0, last = h.bins.size();
+  for (std::int64_t below = h.bins[first]; below <= allowed && first < half; below += h.bins[first]) ++first;
+  for (std::int64_t above = h.bins[last - 1]; above <= allowed && last > half; above += h.bins[last - 1])
+    --last;
+  return {value_in(h, first, 0), value_in(h, last, 0)};
 } catch (...) {
   rethrow_as_error();
 }

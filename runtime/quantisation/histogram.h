@@ -32,9 +32,12 @@ void add_map(ConstView, Histogram&, std::vector<double>& channel_sums, int threa
 
 void add(const Histogram& from, Histogram& to);
 
+// The range without up to that share of the values at each end, to whole bins; zero within it.
+ValueRange cut_off(const Histogram&, double share);
+
 // Ways to find a range:
 //   extremes      from the lowest value to the highest
-//   p999 ...      at each end up to 1 / 1000, 1 / 10,000 and 1 / 100,000 of the values cut off
+//   p999 ...      cut_off() by 1 / 1000, 1 / 10,000 and 1 / 100,000
 //   least_error   of each end drawn in by factors of 0.95, in turn, those with the smallest
 //   quantisation_error
 enum class Estimator { extremes, p999, p9999, p99999, least_error };
