@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "layers/cpu/conv/conv2d_depthwise.h"
+#include "layers/cpu/conv/conv2d_depthwise_int8.h"
 #include "layers/cpu/conv/conv2d_few_channels.h"
 #include "layers/cpu/conv/conv2d_implicit_gemm.h"
 #include "layers/cpu/conv/conv2d_implicit_gemm_bf16.h"
@@ -127,8 +128,14 @@ constexpr CpuImplementation conv2d_bf16_list[] = {
 
 // In 8 bits, of a layer with quantised weights.
 constexpr CpuImplementation conv2d_int8_list[] = {
-    {"implicit_gemm",
+    {"depthwise",
      [](KernelContext& c) {
+       return make_conv2d_depthwise_int8(c.as<Conv2d>(), c.types->inputs, c.types->output, c.options.isa);
+     },
+     true, Rounding::precise},
+    {"implicit_gemm",
+     [](KernelContext& c) -> std::unique_ptr<Kernel> {
+       if (c.as<Conv2d>().weight.d1 % 4 != 0) return nullptr;
        return make_conv2d_implicit_gemm_int8(c.packed(DType::i8), c.types->inputs, c.types->output);
      }},
     {.name = "reference",

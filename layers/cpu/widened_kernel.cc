@@ -26,7 +26,8 @@ class WidenedKernel final : public Kernel {
 
   // The maps as floats, then what the kernel works in.
   std::size_t workspace_bytes(std::span<const Shape> in, const Shape& out, int threads) const override {
-    return checked_add(map_bytes(in, out), kernel_->workspace_bytes(in, out, threads), "widened maps: workspace");
+    return checked_add(map_bytes(in, out), kernel_->workspace_bytes(in, out, threads),
+                       "widened maps: workspace");
   }
   std::size_t least_workspace_bytes(std::span<const Shape> in, const Shape& out, int threads) const override {
     return checked_add(map_bytes(in, out), kernel_->least_workspace_bytes(in, out, threads),
@@ -63,7 +64,8 @@ class WidenedKernel final : public Kernel {
   std::size_t map_bytes(std::span<const Shape> in, const Shape& out) const {
     std::size_t bytes = output_ == DType::f32 ? 0 : float_bytes(out);
     for (std::size_t i = 0; i < in.size(); ++i)
-      if (inputs_[i].dtype != DType::f32) bytes = checked_add(bytes, float_bytes(in[i]), "widened maps: workspace");
+      if (inputs_[i].dtype != DType::f32)
+        bytes = checked_add(bytes, float_bytes(in[i]), "widened maps: workspace");
     return bytes;
   }
 

@@ -47,7 +47,8 @@ Requantisation requantisation(const Conv2d& layer, const MapType& in, const MapT
   const double residual_zero = residual_u8 ? residual_scale * residual->quantisation.zero_point : 0;
   r.residual_factor = static_cast<float>(residual_scale / unit);
   for (std::int64_t o = 0; o < layer.out_channels(); ++o) {
-    const double scale = static_cast<double>(layer.weight.scale.get()[o]) * static_cast<double>(in.quantisation.scale);
+    const double scale =
+        static_cast<double>(layer.weight.scale.get()[o]) * static_cast<double>(in.quantisation.scale);
     const double bias = layer.bias ? static_cast<double>(layer.bias.get()[o]) : 0;
     r.factor.push_back(static_cast<float>(scale / unit));
     r.offset.push_back(static_cast<float>((bias - residual_zero) / unit + (r.in_steps ? zero : 0)));

@@ -26,9 +26,9 @@ namespace atrous {
 struct Requantisation {
   std::vector<float> factor = {}, offset = {};  // [out_channels]
   float residual_factor = 1;
-  bool in_steps = false;             // whether y counts the output's steps
-  float lowest = 0, highest = 255;   // of a u8 output
-  float inverse = 1, zero_point = 0; // of a u8 output that is not in steps: quantise()'s
+  bool in_steps = false;              // whether y counts the output's steps
+  float lowest = 0, highest = 255;    // of a u8 output
+  float inverse = 1, zero_point = 0;  // of a u8 output that is not in steps: quantise()'s
 };
 
 // residual: null where there is none; u8 or f32. Products in double, rounded once.

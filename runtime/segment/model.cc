@@ -148,11 +148,12 @@ Model make_model(StateDict state, const std::optional<Metadata>& metadata, const
   if (options.precision == Precision::int8 && !calibrated)
     fail(ErrorCode::invalid_argument,
          "int8: the checkpoint is not calibrated for it; atrous convert --int8 makes one that is");
-  const CpuOptions cpu{.isa = options.isa,
-                       .force = options.force,
-                       .threads = resolve_threads(options.threads),
-                       .device_layers = options.device_layers,
-                       .precision = options.precision.value_or(calibrated ? Precision::int8 : Precision::fp32)};
+  const CpuOptions cpu{
+      .isa = options.isa,
+      .force = options.force,
+      .threads = resolve_threads(options.threads),
+      .device_layers = options.device_layers,
+      .precision = options.precision.value_or(calibrated ? Precision::int8 : Precision::fp32)};
   const auto made_ready = [&](Graph graph) {
     if (metadata)
       for (Value& value : graph.values)

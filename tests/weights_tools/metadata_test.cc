@@ -144,7 +144,7 @@ TEST_CASE("bad metadata is refused by its key") {
     std::string value;
   };
   const Row rows[] = {
-      {"atrous.format", "is 3, this atrous knows 1 to 2", "3"},
+      {"atrous.format", "is 4, this atrous knows 1 to 3", "4"},
       {"range", "neither 1 nor 255: 256", "256"},
       {"range", "neither 1 nor 255", ""},
       {"order", "neither rgb nor bgr: RGB", "RGB"},

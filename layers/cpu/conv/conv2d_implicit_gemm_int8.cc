@@ -22,8 +22,8 @@ class Int8Numbers {
       : packed_(&packed),
         tile_(int8_tile(packed.isa(), dot)),
         zero_point_(inputs[0].quantisation.zero_point),
-        requantisation_(requantisation(packed.layer(), inputs[0], inputs.size() > 1 ? &inputs[1] : nullptr,
-                                       out)),
+        requantisation_(
+            requantisation(packed.layer(), inputs[0], inputs.size() > 1 ? &inputs[1] : nullptr, out)),
         factor_(by_panel(requantisation_.factor)),
         offset_(by_panel(requantisation_.offset)),
         correction_(corrections()) {}

@@ -84,9 +84,7 @@ class NarrowImplicitGemm final : public Kernel {
 
   bool keeps_sums() const { return packed_->stretches().size() > 1; }
   std::int64_t columns_of_task() const { return keeps_sums() ? kept_columns : whole_columns; }
-  std::int64_t block_sums() const {
-    return static_cast<std::int64_t>(numbers_.rows()) * numbers_.columns();
-  }
+  std::int64_t block_sums() const { return static_cast<std::int64_t>(numbers_.rows()) * numbers_.columns(); }
 
   Scratch lay_out(std::byte* at) const {
     Scratch s{};
@@ -139,13 +137,12 @@ class NarrowImplicitGemm final : public Kernel {
       const bool last = &stretch == &packed_->stretches().back();
       for (std::int64_t g = 0; g < row_groups; ++g) {
         const std::int64_t first = g * tile_rows, rows = std::min<std::int64_t>(tile_rows, pixels - first);
-        active[g] = !numbers_.skips_padding() ||
-                    touches(layer_, in.shape, stretch, scratch.places + first, rows);
+        active[g] =
+            !numbers_.skips_padding() || touches(layer_, in.shape, stretch, scratch.places + first, rows);
         if (active[g]) gather_tile(in, task, stretch, scratch, first, rows);
       }
       for (std::int64_t panel = task.first_panel; panel < task.last_panel; ++panel) {
-        const auto* weights =
-            packed_->template weights<typename Numbers::Weight>(task.group, stretch, panel);
+        const auto* weights = packed_->template weights<typename Numbers::Weight>(task.group, stretch, panel);
         if (!numbers_.has_dot()) numbers_.unpack(weights, scratch.panel, stretch.depth);
         for (std::int64_t g = 0; g < row_groups; ++g) {
           if (!active[g] && !last) continue;

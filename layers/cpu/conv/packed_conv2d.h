@@ -37,11 +37,13 @@ struct Stretch {
 
 class PackedConv2d {
  public:
-  // dtype: of the packed weights, f32 or bf16, to which they are rounded, or i8, of quantised ones. Of an even
-  // number of input channels in bf16, of a multiple of four in i8.
+  // dtype: of the packed weights, f32 or bf16, to which they are rounded, or i8, of quantised ones. Of an
+  // even number of input channels in bf16, of a multiple of four in i8.
   PackedConv2d(const Conv2d&, Isa, int threads, DType dtype = DType::f32);
 
-  const Conv2d& layer() const { return layer_; }  // without its weights and bias; those of i8 keep scale and bias
+  const Conv2d& layer() const {
+    return layer_;
+  }  // without its weights and bias; those of i8 keep scale and bias
   Isa isa() const { return isa_; }
   DType dtype() const { return dtype_; }
   const GemmTile& tile() const { return tile_; }

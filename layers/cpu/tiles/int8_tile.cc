@@ -92,8 +92,8 @@ HWY_INLINE V32 add_pairs(V32 a, V32 b, V32 sum) {
 #else
   const auto low = [](V32 x) HWY_ATTR { return hn::ShiftRight<16>(hn::ShiftLeft<16>(x)); };
   static_cast<void>(d);
-  return hn::Add(sum, hn::Add(hn::Mul(low(a), low(b)),
-                              hn::Mul(hn::ShiftRight<16>(a), hn::ShiftRight<16>(b))));
+  return hn::Add(sum,
+                 hn::Add(hn::Mul(low(a), low(b)), hn::Mul(hn::ShiftRight<16>(a), hn::ShiftRight<16>(b))));
 #endif
 }
 
@@ -170,13 +170,32 @@ void finish(const Int8FinishCall& f) {
     f.residual ? finish_all<true, false>(f) : finish_all<false, false>(f);
 }
 
+void taps(const Int8TapsCall& t) {
+  const D32 d;
+  const hn::Rebind<std::uint8_t, D32> unsigned_bytes;
+  const hn::Rebind<std::int8_t, D32> signed_bytes;
+  const V32 zero_point = hn::Set(d, t.zero_point);
+  std::int64_t c = 0;
+  for (; c + lanes <= t.channels; c += lanes) {
+    V32 sum = hn::Zero(d);
+    for (std::int64_t i = 0; i < t.count; ++i) {
+      const V32 x = hn::Sub(hn::PromoteTo(d, hn::LoadU(unsigned_bytes, t.taps[i] + c)), zero_point);
+      sum = hn::Add(sum, hn::Mul(x, hn::PromoteTo(d, hn::LoadU(signed_bytes, t.weights[i] + c))));
+    }
+    hn::StoreU(sum, d, t.sums + c);
+  }
+  for (; c < t.channels; ++c) {
+    t.sums[c] = 0;
+    for (std::int64_t i = 0; i < t.count; ++i) t.sums[c] += (t.taps[i][c] - t.zero_point) * t.weights[i][c];
+  }
+}
+
 void widen(const std::uint8_t* from, std::int16_t* to, std::int64_t count) {
   const hn::ScalableTag<std::int16_t> d;
   const hn::Rebind<std::uint8_t, decltype(d)> narrow;
   const auto step = static_cast<std::int64_t>(hn::Lanes(d));
   std::int64_t i = 0;
-  for (; i + step <= count; i += step)
-    hn::StoreU(hn::PromoteTo(d, hn::LoadU(narrow, from + i)), d, to + i);
+  for (; i + step <= count; i += step) hn::StoreU(hn::PromoteTo(d, hn::LoadU(narrow, from + i)), d, to + i);
   for (; i < count; ++i) to[i] = from[i];
 }
 
@@ -192,7 +211,9 @@ void unpack(const std::int8_t* from, std::int16_t* to, std::int64_t steps) {
 
 }  // namespace
 
-Int8Tile int8_tile() { return {tile_rows, panel, has_dot ? dot : nullptr, pairs, finish, widen, unpack}; }
+Int8Tile int8_tile() {
+  return {tile_rows, panel, has_dot ? dot : nullptr, pairs, finish, taps, widen, unpack};
+}
 
 }  // namespace HWY_NAMESPACE
 }  // namespace atrous

@@ -15,6 +15,7 @@
 
 namespace atrous {
 
+constexpr std::int64_t int8_padding = 16;  // numbers that vectors may read beyond the channels: their lanes
 constexpr std::int64_t int8_tile_depth = 1024;                  // the most k in one call
 constexpr std::int64_t int8_tile_pitch = int8_tile_depth + 64;  // a pitch for rows of that depth
 
@@ -38,7 +39,8 @@ struct Int16TileCall {
   bool add;
 };
 
-// What follows the sums: Requantisation, of a panel's columns. Pointers to rows are those of channel 0.
+// What follows the sums: Requantisation, of a panel's columns, or of any number of them where there is one
+// row. Pointers to rows are those of channel 0.
 struct Int8FinishCall {
   const std::int32_t* sums;        // [rows][panel columns], dense
   const std::int32_t* correction;  // [panel columns], added to them
@@ -56,11 +58,21 @@ struct Int8FinishCall {
   ActivationKind activation;
 };
 
+// sums[c] = sum over taps of (taps[t][c] - zero_point) * weights[t][c], of a depthwise convolution's pixel.
+struct Int8TapsCall {
+  const std::uint8_t* const* taps;    // [count]
+  const std::int8_t* const* weights;  // [count]
+  std::int64_t count, channels;
+  std::int32_t zero_point;
+  std::int32_t* sums;  // [channels], and room for a vector more
+};
+
 struct Int8Tile {
-  int rows, columns;                   // of the block: gemm_tile()'s columns
-  void (*dot)(const Int8TileCall&);    // null where the processor has no such instruction
+  int rows, columns;                 // of the block: gemm_tile()'s columns
+  void (*dot)(const Int8TileCall&);  // null where the processor has no such instruction
   void (*pairs)(const Int16TileCall&);
   void (*finish)(const Int8FinishCall&);
+  void (*taps)(const Int8TapsCall&);
   void (*widen)(const std::uint8_t* from, std::int16_t* to, std::int64_t count);
   // [steps][columns][4] as [2 * steps][columns][2].
   void (*unpack)(const std::int8_t* from, std::int16_t* to, std::int64_t steps);
