@@ -119,11 +119,16 @@ Action add_convert(Verb& verb) {
   static_cast<void>(half);
 #endif
   verb.footer(
-      "Names and values stay exactly as they are (but for --half), so torchvision can load the result;\n"
+      "Names and values stay exactly as they are (but for --half and --int8), so torchvision can load the "
+      "result;\n"
       "beside them go classes, colours, preprocessing, the source's sha256 and a self-test.\n\n"
       "Examples:\n"
       "  atrous convert deeplabv3_resnet101_coco-586e9e4e.pth deeplabv3_resnet101.safetensors\n"
-      "  atrous convert camvid.pth camvid.safetensors --half --classes camvid.txt --palette colours.txt");
+      "  atrous convert camvid.pth camvid.safetensors --half --classes camvid.txt --palette colours.txt"
+#if ATROUS_HAS_EVALUATION
+      "\n  atrous convert fcn_resnet50 fcn8.safetensors --int8 --calibrate photos"
+#endif
+  );
   return [options] { return run(*options); };
 }
 

@@ -5,8 +5,7 @@
 #include <vector>
 
 #include "cli/cli.h"
-#include "layers/graph/state_dict.h"
-#include "weights_tools/metadata.h"
+#include "weights_tools/checkpoint.h"
 
 namespace atrous::cli {
 

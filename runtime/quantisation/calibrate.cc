@@ -424,16 +424,20 @@ class Calibrator {
 
 }  // namespace
 
-double Calibration::loss() const {
+double Calibration::loss() const try {
   std::int64_t same = 0;
   for (int c = 0; c < agreement.classes; ++c) same += agreement.at(c, c);
   const std::int64_t all = agreement.pixels();
   return all > 0 ? 1 - static_cast<double>(same) / static_cast<double>(all) : 0;
+} catch (...) {
+  rethrow_as_error();
 }
 
-std::size_t Calibration::quantised() const {
+std::size_t Calibration::quantised() const try {
   return static_cast<std::size_t>(
       std::ranges::count_if(layers, [](const CalibratedLayer& l) { return l.in_fp32.empty(); }));
+} catch (...) {
+  rethrow_as_error();
 }
 
 std::size_t layers_to_keep(std::size_t layers, double allowed,
