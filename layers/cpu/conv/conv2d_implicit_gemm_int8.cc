@@ -54,6 +54,7 @@ class Int8Numbers {
     const Requantisation& r = requantisation_;
     const std::size_t at = place(t.group, t.panel);
     tile_.finish({.sums = t.sums,
+                  .pitch = tile_.columns,
                   .correction = correction_.data() + at,
                   .rows = t.rows,
                   .factor = factor_.data() + at,
