@@ -17,6 +17,7 @@
 #include "layers/cpu/maps/copy.h"
 #include "layers/cpu/maps/elementwise.h"
 #include "layers/cpu/maps/encoding_channelwise.h"
+#include "layers/cpu/maps/gate_int8.h"
 #include "layers/cpu/maps/group_norm_channelwise.h"
 #include "layers/cpu/maps/position_attention_blocked.h"
 #include "layers/cpu/widened_kernel.h"
@@ -143,6 +144,10 @@ constexpr CpuImplementation conv2d_int8_list[] = {
        return std::make_unique<QuantisedReference>(c.as<Conv2d>());
      },
      .fallback = true},
+};
+
+constexpr CpuImplementation gate_int8_list[] = {
+    {"elementwise", [](KernelContext& c) { return make_gate_int8(c.options.isa); }},
 };
 
 constexpr CpuImplementation conv_transpose2d_list[] = {
@@ -301,12 +306,16 @@ bool takes_any_type(const Layer& layer, const MapTypes& types) {
   return known && std::ranges::all_of(types.inputs, like_output);
 }
 
-// The list of those that take a convolution's maps as they are; empty where its maps are widened.
-std::span<const CpuImplementation> narrow_list(const Conv2d& conv, const MapTypes& types) {
+// The list of those that take narrow maps as they are; empty where maps are widened.
+std::span<const CpuImplementation> narrow_list(const Layer& layer, const MapTypes& types) {
   const DType in = types.inputs[0].dtype;
-  if (conv.groups == 1 && conv.in_channels() % 2 == 0 && in == DType::bf16) return conv2d_bf16_list;
-  if (conv.weight.quantised && in == DType::u8) return conv2d_int8_list;
-  return {};
+  if (const auto* conv = std::get_if<Conv2d>(&layer)) {
+    if (conv->groups == 1 && conv->in_channels() % 2 == 0 && in == DType::bf16) return conv2d_bf16_list;
+    if (conv->weight.quantised && in == DType::u8) return conv2d_int8_list;
+  }
+  const bool gated = std::holds_alternative<Mul>(layer) && in == DType::u8 &&
+                     types.output.dtype == DType::u8 && types.inputs[1].dtype == DType::f32;
+  return gated ? std::span<const CpuImplementation>(gate_int8_list) : std::span<const CpuImplementation>();
 }
 
 }  // namespace
@@ -323,14 +332,13 @@ std::vector<std::unique_ptr<Kernel>> make_cpu_kernels(const Node& node, const Cp
       std::ranges::all_of(types.inputs, [](const MapType& t) { return t.dtype == DType::f32; });
   if (all_floats) return make_cpu_kernels(node, options);
   KernelContext context(node.layer, options, &types);
-  if (const auto* conv = std::get_if<Conv2d>(&node.layer)) {
-    const auto list = narrow_list(*conv, types);
-    const bool listed =
-        std::ranges::any_of(list, [&](const CpuImplementation& i) { return i.name == options.force; });
-    // Quantised weights have no kernels of other maps.
-    if (!list.empty() && (options.force.empty() || listed || conv->weight.quantised))
-      return make_listed_kernels(node.layer, list, options.force, context);
-  }
+  const auto list = narrow_list(node.layer, types);
+  const bool listed =
+      std::ranges::any_of(list, [&](const CpuImplementation& i) { return i.name == options.force; });
+  const auto* conv = std::get_if<Conv2d>(&node.layer);
+  const bool quantised = conv && conv->weight.quantised;  // they have no kernels of other maps
+  if (!list.empty() && (options.force.empty() || listed || quantised))
+    return make_listed_kernels(node.layer, list, options.force, context);
   const bool any_type = takes_any_type(node.layer, types);
   auto kernels = make_listed_kernels(node.layer, implementations(node.layer), options.force, context);
   for (auto& kernel : kernels)

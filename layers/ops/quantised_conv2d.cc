@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "layers/base/error.h"
+
 namespace atrous {
 
 namespace {
@@ -64,6 +66,14 @@ Requantisation requantisation(const Conv2d& layer, const MapType& in, const MapT
   return r;
 }
 
+float activate_in_fp32(ActivationKind kind, float x) {
+  if (kind == ActivationKind::sigmoid)
+    fail(ErrorCode::invalid_argument, "conv2d: a sigmoid of a quantised sum");
+  if (kind != ActivationKind::hardsigmoid && kind != ActivationKind::hardswish) return activate(kind, x);
+  const float inner = std::min(std::max(x + 3.f, 0.f), 6.f);
+  return (kind == ActivationKind::hardswish ? x * inner : inner) * (1.f / 6);
+}
+
 bool sums_fit(const Conv2d& layer) {
   constexpr std::int64_t largest_product = 255 * 128;
   const Filter& w = layer.weight;
@@ -96,9 +106,10 @@ void quantised_conv2d_reference(const Conv2d& layer, const ConstAnyView& in, con
           if (r.in_steps)
             *to = static_cast<std::byte>(std::nearbyint(std::min(r.highest, std::max(r.lowest, value))));
           else if (out.dtype == DType::u8)
-            *to = static_cast<std::byte>(quantise(activate(layer.activation, value), out.quantisation));
+            *to =
+                static_cast<std::byte>(quantise(activate_in_fp32(layer.activation, value), out.quantisation));
           else
-            *reinterpret_cast<float*>(to) = activate(layer.activation, value);
+            *reinterpret_cast<float*>(to) = activate_in_fp32(layer.activation, value);
         }
 }
 

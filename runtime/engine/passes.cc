@@ -323,9 +323,10 @@ void choose_bf16(Graph& graph) {
 namespace {
 
 // Whether the layer has kernels that read 8 bits and multiply by quantised weights.
-bool fits_int8(const Conv2d& conv) {
-  return conv.weight.quantised && (conv.weight.d1 % 4 == 0 || conv.is_depthwise()) && sums_fit(conv) &&
-         conv.activation != ActivationKind::sigmoid;
+bool fits_int8(const Node& node) {
+  const auto* conv = std::get_if<Conv2d>(&node.layer);
+  return conv && conv->weight.quantised && conv->activation != ActivationKind::sigmoid && sums_fit(*conv) &&
+         (conv->is_depthwise() ? node.inputs.size() == 1 : conv->weight.d1 % 4 == 0);
 }
 
 bool moves_values(const Layer& layer) {
@@ -349,6 +350,9 @@ void choose_int8(Graph& graph) {
     const auto out = static_cast<std::size_t>(node.output);
     if (moves_values(node.layer))
       fits[out] = std::ranges::all_of(moved(node), [&](ValueId v) { return at(fits, v); });
+    else if (std::holds_alternative<Mul>(node.layer))
+      fits[out] =
+          graph.values[out].range && at(fits, node.inputs[0]) && single_pixel(graph, by, node.inputs[1]);
     else
       fits[out] = std::holds_alternative<Conv2d>(node.layer) && graph.values[out].range.has_value();
     if (single_pixel(graph, by, node.output)) fits[out] = false;
@@ -356,8 +360,9 @@ void choose_int8(Graph& graph) {
   for (const auto& [name, v] : graph.outputs) fits[static_cast<std::size_t>(v)] = false;
   // From the end: who reads 8 bits.
   for (auto node = graph.nodes.rbegin(); node != graph.nodes.rend(); ++node) {
-    const auto* conv = std::get_if<Conv2d>(&node->layer);
-    if (conv && fits_int8(*conv)) wanted[static_cast<std::size_t>(node->inputs[0])] = true;
+    if (fits_int8(*node)) wanted[static_cast<std::size_t>(node->inputs[0])] = true;
+    if (std::holds_alternative<Mul>(node->layer) && at(wanted, node->output) && at(fits, node->output))
+      wanted[static_cast<std::size_t>(node->inputs[0])] = true;
     if (moves_values(node->layer) && at(wanted, node->output) && at(fits, node->output))
       for (ValueId v : moved(*node)) wanted[static_cast<std::size_t>(v)] = true;
   }
@@ -394,7 +399,7 @@ void dequantise_others(Graph& graph) {
     auto* conv = std::get_if<Conv2d>(&node.layer);
     if (!conv || !conv->weight.quantised) continue;
     const Value& in = graph.values[static_cast<std::size_t>(node.inputs[0])];
-    if (in.dtype == DType::u8 && fits_int8(*conv)) continue;
+    if (in.dtype == DType::u8 && fits_int8(node)) continue;
     Filter& w = conv->weight;
     auto& floats = known[{w.quantised.get(), w.scale.get()}];
     if (!floats) floats = dequantised(w);

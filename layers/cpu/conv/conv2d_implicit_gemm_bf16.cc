@@ -26,7 +26,8 @@ class Bf16Numbers {
   int columns() const { return tile_.columns; }
   bool has_dot() const { return tile_.dot; }
   Bf16 padding() const { return {}; }
-  bool skips_padding() const { return true; }
+  bool padding_adds() const { return false; }
+  void add_padding(std::int64_t, const Stretch&, std::int64_t, float*, bool) const {}
   double cost() const { return tile_.dot ? 0.55 : 1.1; }
 
   void widen(const Bf16* from, float* to, std::int64_t count) const { conversion_.widen(from, to, count); }

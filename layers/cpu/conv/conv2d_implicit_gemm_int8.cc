@@ -26,14 +26,22 @@ class Int8Numbers {
             requantisation(packed.layer(), inputs[0], inputs.size() > 1 ? &inputs[1] : nullptr, out)),
         factor_(by_panel(requantisation_.factor)),
         offset_(by_panel(requantisation_.offset)),
-        correction_(corrections()) {}
+        correction_(place(packed.layer().groups, 0)) {
+    if (padding_adds()) sum_padding();
+  }
 
   int rows() const { return tile_.rows; }
   int columns() const { return tile_.columns; }
   bool has_dot() const { return tile_.dot; }
   std::uint8_t padding() const { return static_cast<std::uint8_t>(zero_point_); }
-  // The correction is that of all taps: unless it is zero, taps in the padding have to be multiplied.
-  bool skips_padding() const { return zero_point_ == 0; }
+  bool padding_adds() const { return zero_point_ != 0; }
+  void add_padding(std::int64_t group, const Stretch& stretch, std::int64_t panel, std::int32_t* sums,
+                   bool add) const {
+    const auto index = static_cast<std::size_t>(&stretch - packed_->stretches().data());
+    const std::int32_t* of_zero = padding_.data() + index * correction_.size() + place(group, panel);
+    for (int r = 0; r < tile_.rows; ++r)
+      for (int j = 0; j < tile_.columns; ++j, ++sums) *sums = of_zero[j] + (add ? *sums : 0);
+  }
   double cost() const { return tile_.dot ? 0.3 : 0.7; }
 
   void widen(const std::uint8_t* from, std::int16_t* to, std::int64_t count) const {
@@ -54,6 +62,7 @@ class Int8Numbers {
     const Requantisation& r = requantisation_;
     const std::size_t at = place(t.group, t.panel);
     tile_.finish({.sums = t.sums,
+                  .pitch = tile_.columns,
                   .correction = correction_.data() + at,
                   .rows = t.rows,
                   .factor = factor_.data() + at,
@@ -89,18 +98,21 @@ class Int8Numbers {
     return out;
   }
 
-  // What the input's zero point adds to every sum, taken off again: zero_point * the sum of the weights.
-  std::vector<std::int32_t> corrections() const {
-    std::vector<std::int32_t> out(place(packed_->layer().groups, 0));
-    for (std::int64_t group = 0; group < packed_->layer().groups && zero_point_ != 0; ++group)
-      for (const Stretch& stretch : packed_->stretches())
+  // What the input's zero point adds to every sum, zero_point * the sum of the weights, is taken off again:
+  // that of all stretches together by the correction.
+  void sum_padding() {
+    padding_.resize(packed_->stretches().size() * correction_.size());
+    std::int32_t* of_stretch = padding_.data();
+    for (const Stretch& stretch : packed_->stretches()) {
+      for (std::int64_t group = 0; group < packed_->layer().groups; ++group)
         for (std::int64_t panel = 0; panel < packed_->panels(); ++panel) {
           const std::int8_t* weights = packed_->weights<std::int8_t>(group, stretch, panel);
+          std::int32_t* sums = of_stretch + place(group, panel);
           for (std::int64_t i = 0; i < stretch.depth * tile_.columns; ++i)
-            out[place(group, panel) + static_cast<std::size_t>(i / 4 % tile_.columns)] -=
-                zero_point_ * weights[i];
+            sums[i / 4 % tile_.columns] += zero_point_ * weights[i];
         }
-    return out;
+      for (std::int32_t& correction : correction_) correction -= *of_stretch++;
+    }
   }
 
   const PackedConv2d* packed_;
@@ -108,7 +120,8 @@ class Int8Numbers {
   std::int32_t zero_point_;
   Requantisation requantisation_;
   std::vector<float> factor_, offset_;
-  std::vector<std::int32_t> correction_;
+  std::vector<std::int32_t> correction_;  // by column of the panels, and
+  std::vector<std::int32_t> padding_;     // [stretch] of them: empty where padding adds nothing
 };
 
 }  // namespace

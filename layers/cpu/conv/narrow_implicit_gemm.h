@@ -34,7 +34,9 @@ struct FinishedTile {
 //   pitch, depth                     of gathered rows; the most k in one call
 //   rows(), columns(), has_dot()     of the tile
 //   padding()                        the Element that stands for zero
-//   skips_padding()                  whether stretches that lie in the padding may be left out
+//   padding_adds()                   whether taps that lie in the padding add anything to the sums, which
+//                                    finish() takes off again, and then what a stretch of them adds:
+//   add_padding(group, stretch, panel, sums, add)
 //   widen(from, to, count)           Elements
 //   unpack(from, to, depth)          a panel's Weights
 //   dot(a, weights, depth, sums, add), multiply_wide(a, panel, depth, sums, add)
@@ -137,15 +139,14 @@ class NarrowImplicitGemm final : public Kernel {
       const bool last = &stretch == &packed_->stretches().back();
       for (std::int64_t g = 0; g < row_groups; ++g) {
         const std::int64_t first = g * tile_rows, rows = std::min<std::int64_t>(tile_rows, pixels - first);
-        active[g] =
-            !numbers_.skips_padding() || touches(layer_, in.shape, stretch, scratch.places + first, rows);
+        active[g] = touches(layer_, in.shape, stretch, scratch.places + first, rows);
         if (active[g]) gather_tile(in, task, stretch, scratch, first, rows);
       }
       for (std::int64_t panel = task.first_panel; panel < task.last_panel; ++panel) {
         const auto* weights = packed_->template weights<typename Numbers::Weight>(task.group, stretch, panel);
         if (!numbers_.has_dot()) numbers_.unpack(weights, scratch.panel, stretch.depth);
         for (std::int64_t g = 0; g < row_groups; ++g) {
-          if (!active[g] && !last) continue;
+          if (!active[g] && !last && !numbers_.padding_adds()) continue;
           const std::int64_t first = g * tile_rows;
           Sum* sums = keeps_sums()
                           ? scratch.sums + ((panel - task.first_panel) * row_groups + g) * block_sums()
@@ -155,6 +156,8 @@ class NarrowImplicitGemm final : public Kernel {
           else if (active[g])
             numbers_.multiply_wide(scratch.wide_a + first * Numbers::pitch, scratch.panel, stretch.depth,
                                    sums, started[g]);
+          else if (numbers_.padding_adds())
+            numbers_.add_padding(task.group, stretch, panel, sums, started[g]);
           else if (!started[g])
             std::fill_n(sums, block_sums(), Sum{});
           if (!last) continue;
@@ -172,7 +175,8 @@ class NarrowImplicitGemm final : public Kernel {
               .columns = std::min<std::int64_t>(numbers_.columns(), packed_->group_columns() - column)});
         }
       }
-      for (std::int64_t g = 0; g < row_groups; ++g) started[g] = started[g] || active[g];
+      for (std::int64_t g = 0; g < row_groups; ++g)
+        started[g] = started[g] || active[g] || numbers_.padding_adds();
     }
   }
 

@@ -114,7 +114,7 @@ HWY_INLINE V load_residual(const Int8FinishCall& f, std::int64_t row, std::int64
   return hn::Load(d, copy);
 }
 
-// Divides where activation-inl.h multiplies: to the bit what activate() (layers/ops/activation.h) gives.
+// To the bit what activate_in_fp32() (layers/ops/quantised_conv2d.h) gives.
 HWY_INLINE V activate_exactly(ActivationKind kind, V x) {
   const D d;
   const V zero = hn::Zero(d), six = hn::Set(d, 6.f);
@@ -122,7 +122,7 @@ HWY_INLINE V activate_exactly(ActivationKind kind, V x) {
   if (kind == ActivationKind::relu) return hn::Max(zero, x);
   if (kind == ActivationKind::relu6) return hn::Min(six, hn::Max(zero, x));
   const V inner = hn::Min(six, hn::Max(zero, hn::Add(x, hn::Set(d, 3.f))));
-  return hn::Div(kind == ActivationKind::hardswish ? hn::Mul(x, inner) : inner, six);
+  return hn::Mul(kind == ActivationKind::hardswish ? hn::Mul(x, inner) : inner, hn::Set(d, 1.f / 6));
 }
 
 // One decision for all of a tile: kResidual and kSteps.
@@ -138,7 +138,7 @@ void finish_all(const Int8FinishCall& f) {
     const V factor = hn::LoadU(d, f.factor + j), offset = hn::LoadU(d, f.offset + j);
     const std::int64_t count = f.columns - j, at = f.column + j;
     for (std::int64_t r = 0; r < f.rows; ++r) {
-      const V32 sum = hn::Add(hn::LoadU(d32, f.sums + r * panel + j), correction);
+      const V32 sum = hn::Add(hn::LoadU(d32, f.sums + r * f.pitch + j), correction);
       V value = hn::Add(hn::Mul(hn::ConvertTo(d, sum), factor), offset);
       if constexpr (kResidual)
         value = hn::Add(value, hn::Mul(load_residual(f, r, at, count), residual_factor));
@@ -174,21 +174,58 @@ void taps(const Int8TapsCall& t) {
   const D32 d;
   const hn::Rebind<std::uint8_t, D32> unsigned_bytes;
   const hn::Rebind<std::int8_t, D32> signed_bytes;
-  const V32 zero_point = hn::Set(d, t.zero_point);
   std::int64_t c = 0;
   for (; c + lanes <= t.channels; c += lanes) {
     V32 sum = hn::Zero(d);
     for (std::int64_t i = 0; i < t.count; ++i) {
-      const V32 x = hn::Sub(hn::PromoteTo(d, hn::LoadU(unsigned_bytes, t.taps[i] + c)), zero_point);
-      sum = hn::Add(sum, hn::Mul(x, hn::PromoteTo(d, hn::LoadU(signed_bytes, t.weights[i] + c))));
+      const V32 x = hn::PromoteTo(d, hn::LoadU(unsigned_bytes, t.taps[i] + c));
+      sum =
+          hn::Add(sum, hn::Mul(x, hn::PromoteTo(d, hn::LoadU(signed_bytes, t.weights + i * t.channels + c))));
     }
     hn::StoreU(sum, d, t.sums + c);
   }
   for (; c < t.channels; ++c) {
     t.sums[c] = 0;
-    for (std::int64_t i = 0; i < t.count; ++i) t.sums[c] += (t.taps[i][c] - t.zero_point) * t.weights[i][c];
+    for (std::int64_t i = 0; i < t.count; ++i) t.sums[c] += t.taps[i][c] * t.weights[i * t.channels + c];
   }
 }
+
+#if HWY_TARGET == HWY_AVX3
+// 64 channels at a time: their bytes of four taps are interleaved, and each lane of 128 bits then holds
+// neighbouring channels in one of four vectors. A transposition of lanes brings the sums into order.
+void dot_taps(const Int8TapsCall& t) {
+  const std::int8_t* weights = t.weights;
+  for (std::int64_t c = 0; c < t.channels; c += 64) {
+    const std::int64_t left = t.channels - c;
+    const __mmask64 mask = left >= 64 ? ~__mmask64{0} : (__mmask64{1} << left) - 1;
+    __m512i sum[4];
+    for (__m512i& s : sum) s = _mm512_setzero_si512();
+    for (std::int64_t i = 0; i < t.count; i += 4) {
+      const auto load = [&](std::int64_t tap)
+                            HWY_ATTR { return _mm512_maskz_loadu_epi8(mask, t.taps[i + tap] + c); };
+      const __m512i x0 = load(0), x1 = load(1), x2 = load(2), x3 = load(3);
+      const __m512i low01 = _mm512_unpacklo_epi8(x0, x1), high01 = _mm512_unpackhi_epi8(x0, x1),
+                    low23 = _mm512_unpacklo_epi8(x2, x3), high23 = _mm512_unpackhi_epi8(x2, x3);
+      const __m512i quads[4] = {_mm512_unpacklo_epi16(low01, low23), _mm512_unpackhi_epi16(low01, low23),
+                                _mm512_unpacklo_epi16(high01, high23), _mm512_unpackhi_epi16(high01, high23)};
+      for (int v = 0; v < 4; ++v, weights += 64)
+        asm("vpdpbusd %2, %1, %0"
+            : "+v"(sum[v])
+            : "v"(quads[v]), "m"(*reinterpret_cast<const __m512i*>(weights)));
+    }
+    const __m512i a = _mm512_shuffle_i32x4(sum[0], sum[1], 0x44),
+                  b = _mm512_shuffle_i32x4(sum[0], sum[1], 0xee),
+                  e = _mm512_shuffle_i32x4(sum[2], sum[3], 0x44),
+                  f = _mm512_shuffle_i32x4(sum[2], sum[3], 0xee);
+    _mm512_storeu_si512(t.sums + c, _mm512_shuffle_i32x4(a, e, 0x88));
+    _mm512_storeu_si512(t.sums + c + 16, _mm512_shuffle_i32x4(a, e, 0xdd));
+    _mm512_storeu_si512(t.sums + c + 32, _mm512_shuffle_i32x4(b, f, 0x88));
+    _mm512_storeu_si512(t.sums + c + 48, _mm512_shuffle_i32x4(b, f, 0xdd));
+  }
+}
+#else
+void dot_taps(const Int8TapsCall&) {}
+#endif
 
 void widen(const std::uint8_t* from, std::int16_t* to, std::int64_t count) {
   const hn::ScalableTag<std::int16_t> d;
@@ -211,8 +248,17 @@ void unpack(const std::int8_t* from, std::int16_t* to, std::int64_t steps) {
 
 }  // namespace
 
-Int8Tile int8_tile() {
-  return {tile_rows, panel, has_dot ? dot : nullptr, pairs, finish, taps, widen, unpack};
+Int8Tile int8_tile(bool instruction) {
+  const bool dots = has_dot && instruction;
+  return {.rows = tile_rows,
+          .columns = panel,
+          .dot = dots ? dot : nullptr,
+          .pairs = pairs,
+          .finish = finish,
+          .taps = dots ? dot_taps : taps,
+          .interleaved_taps = dots,
+          .widen = widen,
+          .unpack = unpack};
 }
 
 }  // namespace HWY_NAMESPACE
@@ -236,9 +282,19 @@ bool processor_multiplies_bytes() {
 }  // namespace
 
 Int8Tile int8_tile(Isa isa, bool dot) {
-  Int8Tile tile = ATROUS_FOR_ISA(isa, int8_tile)();
-  if (!dot || !processor_multiplies_bytes()) tile.dot = nullptr;
-  return tile;
+  return ATROUS_FOR_ISA(isa, int8_tile)(dot && processor_multiplies_bytes());
+}
+
+std::size_t place_of_tap(const Int8Tile& tile, std::int64_t channels, std::int64_t count,
+                         std::int64_t channel, std::int64_t tap) {
+  if (!tile.interleaved_taps) return static_cast<std::size_t>(tap * channels + channel);
+  const std::int64_t within = channel % 64, vector = within / 4 % 4, lane = within / 16;
+  const std::int64_t step = (channel / 64 * (count / 4) + tap / 4) * 4 + vector;
+  return static_cast<std::size_t>(((step * 4 + lane) * 4 + channel % 4) * 4 + tap % 4);
+}
+
+std::size_t tap_weights(const Int8Tile& tile, std::int64_t channels, std::int64_t count) {
+  return static_cast<std::size_t>(count * (tile.interleaved_taps ? (channels + 63) / 64 * 64 : channels));
 }
 
 }  // namespace atrous
