@@ -61,7 +61,9 @@ TEST_CASE("a calibrated state dict holds the same network, rounded, with scales 
     const Calibration c = calibrated(sample.state, {.max_loss = 1, .threads = 1});
     CHECK(c.quantised() > 5);
     std::size_t quantised = 0;
-    for (const auto& [key, tensor] : sample.state.entries()) {
+    for (const auto& entry : sample.state.entries()) {
+      const std::string& key = entry.first;
+      const StateTensor& tensor = entry.second;
       CAPTURE(key);
       const StateTensor* now = c.state.find(key);
       REQUIRE(now);

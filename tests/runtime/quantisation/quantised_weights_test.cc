@@ -44,19 +44,19 @@ TEST_CASE("each channel's scale errs no more than that of its largest weight") {
   weights[3] = 4;  // far beyond the others of channel 0
   const Filter filter{4, 100, 1, 1, {weights, weights.get()}};
   const QuantisedWeights q = quantise_weights(filter, 1);
-  const auto error_of_scale = [&](std::size_t o, double scale) {
+  const auto error_of_scale = [&](std::int64_t o, double scale) {
     double sum = 0;
-    for (std::size_t i = o * 100; i < o * 100 + 100; ++i)
+    for (std::int64_t i = o * 100; i < o * 100 + 100; ++i)
       sum += std::pow(weights[i] - scale * std::clamp(std::nearbyint(weights[i] / scale), -127., 127.), 2);
     return sum;
   };
-  for (std::size_t o = 0; o < 4; ++o) {
+  for (std::int64_t o = 0; o < 4; ++o) {
     double largest = 0;
-    for (std::size_t i = o * 100; i < o * 100 + 100; ++i)
+    for (std::int64_t i = o * 100; i < o * 100 + 100; ++i)
       largest = std::max(largest, std::abs(static_cast<double>(weights[i])));
     double least = error_of_scale(o, largest / 127);
     for (int i = 1; i < 20; ++i) least = std::min(least, error_of_scale(o, largest / 127 * (1 - i / 40.)));
-    CHECK(error_of_scale(o, q.scale[o]) <= least * 1.0001);
+    CHECK(error_of_scale(o, q.scale[static_cast<std::size_t>(o)]) <= least * 1.0001);
   }
 }
 
