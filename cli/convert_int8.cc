@@ -53,10 +53,13 @@ std::string in_words(const Calibration& c, const std::vector<std::string>& class
                    m.iou ? fixed(*m.iou, 4) : "-"});
   }
   const auto most = std::ranges::max_element(c.values, {}, &CalibratedValue::saturated);
+  const auto wide = std::ranges::count_if(
+      c.layers, [](const CalibratedLayer& layer) { return layer.in_fp32.empty() && layer.reads_fp32; });
   std::string said =
-      str_cat(c.quantised(), " of ", c.layers.size(), " layers in int8, calibrated on ", c.photos,
-              " photos; ", percent(1 - c.loss()), " of the labels of ", c.compared, " are as in fp32\n",
-              counts.plain(), '\n', worst.plain(), '\n', agreement.plain());
+      str_cat(c.quantised(), " of ", c.layers.size(), " layers in int8",
+              wide > 0 ? str_cat(" (", wide, " on maps that stay in fp32)") : "", "; photos: ", c.photos,
+              "; ", percent(1 - c.loss()), " of the labels of ", c.compared, " as in fp32\n", counts.plain(),
+              '\n', worst.plain(), '\n', agreement.plain());
   if (most != c.values.end())
     said += str_cat("values beyond their map's range: at most ", percent(most->saturated, 3), ", in ",
                     most->name, '\n');
@@ -74,6 +77,7 @@ JsonText in_json(const Calibration& c, const std::vector<std::string>& classes) 
                         {"dtype", int8 ? "int8" : "fp32"},
                         {"because", int8 ? JsonText() : JsonText(layer.in_fp32)},
                         {"input", layer.input},
+                        {"reads", layer.reads_fp32 ? "fp32" : "int8"},
                         {"weight_error", layer.weight_error},
                         {"sensitivity", layer.loss}});
   };

@@ -260,7 +260,11 @@ class Calibrator {
   void quantise() {
     for (std::size_t i = 0; i < layers_.size(); ++i) {
       WeightedLayer& layer = layers_[i];
-      CalibratedLayer told{layer.name, layer.kind, layer.in_fp32, layer.input_name, 0, {}};
+      CalibratedLayer told{.name = layer.name,
+                           .kind = layer.kind,
+                           .in_fp32 = layer.in_fp32,
+                           .input = layer.input_name,
+                           .loss = {}};
       const std::vector<double> means = layer.in_fp32.empty() ? means_of(layer.input) : std::vector<double>();
       if (layer.in_fp32.empty() && means.empty()) told.in_fp32 = "reads a map that was not seen";
       if (told.in_fp32.empty()) {
@@ -293,10 +297,15 @@ class Calibrator {
     return out;
   }
 
-  // The labels of all photos compared with those in fp32.
+  // The labels of all photos compared with those in fp32; and which layers read maps in 8 bits.
   ConfusionMatrix compare(const StateDict& state) {
     const Model model = model_of(state, result_.activations, false);
     Session session(model.program, {.threads = options_.threads});
+    std::set<std::string_view> narrow;
+    const Graph& graph = model.program->graph;
+    for (const Node& node : graph.nodes)
+      if (graph.values[index(node.inputs[0])].dtype == DType::u8) narrow.insert(node.name);
+    for (CalibratedLayer& layer : result_.layers) layer.reads_fp32 = !narrow.contains(layer.name);
     ConfusionMatrix all(static_cast<int>(model.classes.size()));
     progress_.begin("labels", compared_.size());
     for (const Compared& photo : compared_) {
@@ -385,8 +394,7 @@ class Calibrator {
   void judge_photos() {
     const auto warn = [&](std::string sentence) { result_.warnings.push_back(std::move(sentence)); };
     if (result_.photos < enough_photos)
-      warn(str_cat("calibrated on ", result_.photos, " photos, ", enough_photos,
-                   " or more show what maps hold"));
+      warn(str_cat("photos are few: ", result_.photos, ", ", enough_photos, " or more show what maps hold"));
     std::size_t moving = 0, zero = 0;
     const std::string* first_zero = nullptr;
     for (const CalibratedValue& value : result_.values) {
@@ -398,7 +406,8 @@ class Calibrator {
     if (result_.photos > 2 && moving * 5 > result_.values.size())
       warn(str_cat("ranges have not settled: those of ", moving, " of ", result_.values.size(),
                    " maps changed by more than 10% in the last third of the photos"));
-    if (first_zero) warn(str_cat(zero, " maps are zero in every photo, the first is ", *first_zero));
+    if (first_zero)
+      warn(str_cat("maps that are zero in every photo: ", zero, ", the first is ", *first_zero));
     result_.distance = distance_from_training();
     if (result_.distance > most_distance)
       warn(str_cat("the photos seem unlike those of the training: means of maps lie ", std::setprecision(2),

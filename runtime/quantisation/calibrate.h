@@ -50,6 +50,7 @@ struct CalibratedLayer {
   std::string name, kind;      // as WeightedLayer
   std::string in_fp32;         // why; empty where the layer is quantised
   std::string input;           // the value that it reads, one of CalibratedValue's
+  bool reads_fp32 = true;      // whether its map stays in fp32, and with it the work, if not the weights
   double weight_error = 0;     // QuantisedWeights::relative_error; 0 in fp32
   std::optional<double> loss;  // of the logits with this layer alone quantised, where that was measured: root
                                // of sum (z - z32)^2 / sum z32^2

@@ -26,9 +26,9 @@ struct Int8Bench : Bench {
 TEST_CASE_FIXTURE(Int8Bench, "convert --int8 writes a file of 8-bit weights that every verb takes") {
   const std::string said = succeed(convert({"--max-loss", "100"}));
   CHECK(mentions(said, "5 classes"));
-  CHECK(mentions(said, "layers in int8, calibrated on 3 photos; "));
-  CHECK(mentions(said, "of the labels of 3 are as in fp32"));
-  CHECK(mentions(said, "warning: calibrated on 3 photos"));
+  CHECK(mentions(said, "; photos: 3; "));
+  CHECK(mentions(said, "of the labels of 3 as in fp32"));
+  CHECK(mentions(said, "warning: photos are few: 3"));
 
   const Checkpoint written = load_checkpoint(out);
   const StateDict before = tiny_state("deeplabv3");
@@ -82,6 +82,8 @@ TEST_CASE_FIXTURE(Int8Bench, "the report says ranges, errors and types") {
     int8 += quantised;
     CHECK(layer["because"].is_null() == quantised);
     CHECK((layer["weight_error"] > 0) == quantised);
+    if (layer["name"] == "backbone.layer1.0.conv2") CHECK(layer["reads"] == "int8");
+    if (layer["name"] == "backbone.conv1") CHECK(layer["reads"] == "fp32");
   }
   CHECK(r["quantised"] == int8);
   const auto metadata = load_checkpoint(out).metadata;

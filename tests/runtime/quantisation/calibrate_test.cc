@@ -185,7 +185,7 @@ TEST_CASE("progress counts to its end, and photos that are few, and maps of zero
   const auto warned = [&](std::string_view part) {
     return std::ranges::any_of(c.warnings, [&](const std::string& w) { return contains(w, part); });
   };
-  CHECK(warned("calibrated on 2 photos"));
+  CHECK(warned("photos are few: 2"));
   CHECK(warned("backbone.layer2.0.bn1.relu"));
   const CalibratedLayer& reader = layer_of(c, "backbone.layer2.0.conv2");
   CHECK(reader.input == "backbone.layer2.0.bn1.relu");
