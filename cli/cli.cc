@@ -18,6 +18,7 @@
 #include "layers/base/visible_text.h"
 #include "layers/cpu/cgroup.h"
 #include "runtime/engine/open_device.h"
+#include "weights_tools/io/clean_text.h"
 #include "weights_tools/io/file.h"
 
 namespace atrous::cli {
@@ -421,6 +422,15 @@ void write_to(const std::string& path, std::span<const std::byte> bytes) {
 
 void write_to(const std::string& path, std::string_view text) {
   write_to(path, std::as_bytes(std::span(text)));
+}
+
+void check_output(const std::string& path) {
+  if (path.empty() || path == "-") return;
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) fail(ErrorCode::io, path, ": is a directory");
+  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  if (!folder.empty() && !std::filesystem::is_directory(folder, ignored))
+    fail(ErrorCode::io, path, ": there is no folder ", printable(folder.string()));
 }
 
 }  // namespace atrous::cli

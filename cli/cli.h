@@ -147,4 +147,8 @@ void print(std::string_view text);
 void write_to(const std::string& path, std::span<const std::byte>);
 void write_to(const std::string& path, std::string_view);
 
+// Error(io) for a path that write_to() could not write, a folder or in none that exists: before the hours
+// that it takes to make what goes there.
+void check_output(const std::string& path);
+
 }  // namespace atrous::cli

@@ -32,6 +32,7 @@ std::string file_name(const std::string& path) { return path.substr(path.find_la
 int run(const Options& options) {
 #if ATROUS_HAS_EVALUATION
   check(options.int8);
+  if (options.int8.wanted) check_output(options.out);
 #endif
   const Checkpoint checkpoint = open_checkpoint(options.in, options.weights);
   StateDict state = options.half ? naming(options.in, [&] { return in_half_precision(checkpoint.state); })

@@ -147,10 +147,13 @@ void check(const Int8Options& options) {
     throw UsageError{"--int8: what maps hold is seen on photos: give some by --calibrate"};
   if (!options.wanted && !options.photos.empty()) throw UsageError{"--calibrate: is for --int8"};
   if (!options.wanted && !options.report.empty()) throw UsageError{"--report: is for --int8"};
+  check_output(options.report);
 }
 
 std::string quantise(const Int8Options& options, StateDict& state, Metadata& metadata) {
-  const std::vector<Input> inputs = expand_inputs(options.photos, "", false).inputs;
+  const Inputs found = expand_inputs(options.photos, "", false);
+  for (const std::string& sentence : found.passed_over) note(sentence);
+  const std::vector<Input>& inputs = found.inputs;
   ProgressLine line(true);
   const Calibration c = naming("--int8", [&] {
     return calibrate(

@@ -4,7 +4,6 @@
 
 #include <array>
 #include <cstdio>
-#include <filesystem>
 
 #include "cli/batch_sheet.h"
 #include "cli/cli.h"
@@ -69,14 +68,7 @@ void check_outputs(const Options& o) {
     throw UsageError{"--json, --csv, --images-csv and --results: one of them can go to standard output"};
   if (!o.resume.empty()) paths.push_back(o.resume);
   if (o.batch() > 0) paths.push_back(o.batch_file());
-  for (const std::string& path : paths) {
-    if (path == "-") continue;
-    std::error_code ignored;
-    if (std::filesystem::is_directory(path, ignored)) fail(ErrorCode::io, path, ": is a directory");
-    const std::filesystem::path folder = std::filesystem::path(path).parent_path();
-    if (!folder.empty() && !std::filesystem::is_directory(folder, ignored))
-      fail(ErrorCode::io, path, ": there is no folder ", printable(folder.string()));
-  }
+  for (const std::string& path : paths) check_output(path);
 }
 
 std::string file_name(const std::string& path) { return path.substr(path.find_last_of('/') + 1); }

@@ -117,6 +117,9 @@ TEST_CASE_FIXTURE(Int8Bench, "--int8 and what goes with it are refused in a sent
   refuse(1, plain + Arguments{"--int8", "--calibrate", folder / "none.png"}, {"none.png"});
   std::filesystem::create_directory(folder / "empty");
   refuse(2, plain + Arguments{"--int8", "--calibrate", folder / "empty"}, {"no pictures"});
+  refuse(1, convert({"--report", folder / "no" + "/report.json"}), {"report.json", "there is no folder"});
+  refuse(1, {"convert", checkpoint, folder / "no" + "/out.safetensors", "--int8", "--calibrate", photos},
+         {"out.safetensors", "there is no folder"});
   CHECK_FALSE(std::filesystem::exists(out));
 }
 
