@@ -360,7 +360,8 @@ void choose_int8(Graph& graph) {
   for (const auto& [name, v] : graph.outputs) fits[static_cast<std::size_t>(v)] = false;
   // From the end: who reads 8 bits.
   for (auto node = graph.nodes.rbegin(); node != graph.nodes.rend(); ++node) {
-    if (fits_int8(*node)) wanted[static_cast<std::size_t>(node->inputs[0])] = true;
+    if (fits_int8(*node))  // and its residual
+      for (ValueId v : node->inputs) wanted[static_cast<std::size_t>(v)] = true;
     if (std::holds_alternative<Mul>(node->layer) && at(wanted, node->output) && at(fits, node->output))
       wanted[static_cast<std::size_t>(node->inputs[0])] = true;
     if (moves_values(node->layer) && at(wanted, node->output) && at(fits, node->output))

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <set>
 
 #include "tests/support/runtime_testing.h"
@@ -603,6 +604,129 @@ TEST_CASE("optimising a second time changes nothing") {
     optimise(graph);
     CHECK(names(graph) == once);
   }
+}
+
+namespace {
+
+// A convolution whose weights are numbers of steps of 1 / 64.
+Conv2d quantised_conv(std::int64_t out, std::int64_t in, std::int64_t kernel, std::uint32_t seed,
+                      std::int64_t groups = 1) {
+  Conv2d layer = conv(out, in / groups, kernel, seed);
+  layer.groups = groups;
+  Filter& w = layer.weight;
+  const auto count = static_cast<std::size_t>(w.elements());
+  std::shared_ptr<std::int8_t[]> steps(new std::int8_t[count]);
+  for (std::size_t i = 0; i < count; ++i)
+    steps[i] = static_cast<std::int8_t>(std::clamp(std::nearbyint(w.data.get()[i] * 40), -127.f, 127.f));
+  std::shared_ptr<float[]> scale(new float[static_cast<std::size_t>(out)]);
+  std::fill_n(scale.get(), out, 1.f / 64);
+  w.data = nullptr;
+  w.quantised = {steps, steps.get()};
+  w.scale = {scale, scale.get()};
+  return layer;
+}
+
+DType dtype_of_value(const Graph& graph, ValueId v) {
+  return graph.values[static_cast<std::size_t>(v)].dtype;
+}
+
+const Conv2d& conv_of(const Graph& graph, std::size_t node) {
+  return std::get<Conv2d>(graph.nodes[node].layer);
+}
+
+}  // namespace
+
+TEST_CASE("quantised weights take a batch norm in their scales, and what is hoisted of them stays so") {
+  Graph g = chain({{"conv", quantised_conv(4, 4, 3, 1), {0}, -1}, {"norm", norm(4), {1}, -1}}, {2});
+  dequantise_others(g);  // for the references
+  Graph folded = chain({{"conv", quantised_conv(4, 4, 3, 1), {0}, -1}, {"norm", norm(4), {1}, -1}}, {2});
+  fold_batch_norm(folded);
+  REQUIRE(folded.nodes.size() == 1);
+  CHECK(conv_of(folded, 0).weight.quantised);
+  CHECK_FALSE(conv_of(folded, 0).weight.data);
+  dequantise_others(folded);
+  CHECK_FALSE(conv_of(folded, 0).weight.quantised);
+  const Tensor input = noise({2, 5, 7, 4}, 9);
+  CHECK(deviation(by_references(folded, input), by_references(g, input)) <= 1e-6);
+}
+
+TEST_CASE("maps between convolutions with ranges are in 8 bits, with one range where values only move") {
+  //   0 -> first -> 1 -> pool -> 2 -> middle -> 3 -> last -> 4 (out)
+  //                      2, 3 -> concat -> 5 -> after -> 6 (out)
+  Graph g = chain({{"first", conv(4, 4, 3, 1), {0}, -1},
+                   {"pool", MaxPool2d{.kernel = 2, .stride = 1, .padding = 0}, {1}, -1},
+                   {"middle", quantised_conv(4, 4, 1, 3), {2}, -1},
+                   {"last", quantised_conv(4, 4, 1, 4), {3}, -1},
+                   {"concat", Concat{}, {2, 3}, -1},
+                   {"after", quantised_conv(4, 8, 1, 5), {5}, -1}},
+                  {4, 6});
+  g.values[5].channels = 8;
+  for (std::size_t v = 1; v < g.values.size(); ++v) g.values[v].range = ValueRange{0, static_cast<float>(v)};
+  choose_int8(g);
+  for (const ValueId v : {1, 2, 3, 5}) {
+    CAPTURE(v);
+    CHECK(dtype_of_value(g, v) == DType::u8);
+    CHECK(g.values[static_cast<std::size_t>(v)].quantisation == quantisation_of({0, 5}));
+  }
+  for (const ValueId v : {0, 4, 6}) CHECK(dtype_of_value(g, v) == DType::f32);
+  dequantise_others(g);
+  for (const std::size_t node : {2, 3, 5}) CHECK(conv_of(g, node).weight.quantised);
+}
+
+TEST_CASE(
+    "in 8 bits nothing is a map that no quantised layer reads, that has no range, or that is one pixel") {
+  const auto chosen = [](std::vector<Node> nodes, std::vector<ValueId> outputs, std::set<ValueId> ranges) {
+    Graph g = chain(std::move(nodes), std::move(outputs));
+    for (const ValueId v : ranges) g.values[static_cast<std::size_t>(v)].range = ValueRange{-1, 1};
+    choose_int8(g);
+    dequantise_others(g);
+    return g;
+  };
+  SUBCASE("read by a layer of floats alone") {
+    const Graph g =
+        chosen({{"a", quantised_conv(4, 4, 1, 1), {0}, -1}, {"b", conv(4, 4, 1, 2), {1}, -1}}, {2}, {1, 2});
+    CHECK(dtype_of_value(g, 1) == DType::f32);
+    CHECK(conv_of(g, 0).weight.data);  // its input, the network's, is in fp32
+  }
+  SUBCASE("without a range") {
+    const Graph g =
+        chosen({{"a", conv(4, 4, 1, 1), {0}, -1}, {"b", quantised_conv(4, 4, 1, 2), {1}, -1}}, {2}, {});
+    CHECK(dtype_of_value(g, 1) == DType::f32);
+    CHECK(conv_of(g, 1).weight.data);
+  }
+  SUBCASE("made of means") {
+    const Graph g = chosen({{"mean", AdaptiveAvgPool2d{.out_h = 1, .out_w = 1}, {0}, -1},
+                            {"a", conv(4, 4, 1, 1), {1}, -1},
+                            {"b", quantised_conv(4, 4, 1, 2), {2}, -1}},
+                           {3}, {1, 2});
+    for (const ValueId v : {1, 2}) CHECK(dtype_of_value(g, v) == DType::f32);
+  }
+  SUBCASE("a sigmoid's sums, and groups of other than multiples of four channels") {
+    Conv2d sigmoid = quantised_conv(4, 4, 1, 2);
+    sigmoid.activation = ActivationKind::sigmoid;
+    for (const Conv2d& layer : {sigmoid, quantised_conv(4, 4, 3, 2, 2)}) {
+      const Graph g = chosen({{"a", conv(4, 4, 1, 1), {0}, -1}, {"b", layer, {1}, -1}}, {2}, {1});
+      CHECK(dtype_of_value(g, 1) == DType::f32);
+    }
+  }
+  SUBCASE("of the depthwise, though, and of a gate of one pixel") {
+    const Graph g = chosen({{"a", conv(4, 4, 1, 1), {0}, -1},
+                            {"depthwise", quantised_conv(4, 4, 3, 2, 4), {1}, -1},
+                            {"mean", AdaptiveAvgPool2d{.out_h = 1, .out_w = 1}, {2}, -1},
+                            {"gated", Mul{}, {2, 3}, -1},
+                            {"b", quantised_conv(4, 4, 1, 3), {4}, -1}},
+                           {5}, {1, 2, 4});
+    for (const ValueId v : {1, 2, 4}) CHECK(dtype_of_value(g, v) == DType::u8);
+    CHECK(dtype_of_value(g, 3) == DType::f32);
+  }
+}
+
+TEST_CASE("what has quantised weights is not fused for the processor") {
+  Graph g = chain({{"expand", quantised_conv(4, 4, 1, 1), {0}, -1},
+                   {"depthwise", quantised_conv(4, 4, 3, 2, 4), {1}, -1}},
+                  {2});
+  fuse_for_processor(g);
+  CHECK(names(g) == Names{"expand", "depthwise"});
 }
 
 }  // namespace atrous::passes_test
