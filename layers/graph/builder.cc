@@ -233,7 +233,7 @@ Var conv2d(Module m, Var x, const ConvOptions& options) {
                                        shape_text(std::vector{out, in, k, k}));
   }
   if (options.bias) layer.bias = m.parameter("bias", {out > 0 ? out : -1}).data;
-  if (weight.quantised && m.has("weight.correction")) {
+  if (weight.quantised && m.size("weight.correction", 0, 0) > 0) {
     const Weights correction = m.parameter("weight.correction", {out}).data;
     layer.bias = correction && layer.bias ? sum_of(correction, layer.bias, out) : correction;
   }
