@@ -123,8 +123,13 @@ class Calibrator {
     if (photos.count == 0) fail(ErrorCode::invalid_argument, "calibration: no photos");
     if (std::ranges::any_of(state.entries(), [](const auto& e) { return e.second.dtype == DType::i8; }))
       fail(ErrorCode::unsupported, "the network is quantised already");
-    network_ = build_network(floats_, {.hyper = Hyper(metadata.hyper), .named = metadata.architecture});
+    NetworkOptions built{.hyper = Hyper(metadata.hyper), .named = metadata.architecture};
+    network_ = build_network(floats_, built);
     if (network_.two_stage) fail(ErrorCode::unsupported, "networks of instances are not quantised yet");
+    if (network_.has_aux) {  // its head is quantised too, though it does not run here
+      built.aux = true;
+      network_ = build_network(floats_, built);
+    }
     layers_ = weighted_layers(network_.graph, floats_);
   }
 
@@ -302,10 +307,9 @@ class Calibrator {
     const Model model = model_of(state, result_.activations, false);
     Session session(model.program, {.threads = options_.threads});
     std::set<std::string_view> narrow;
-    const Graph& graph = model.program->graph;
-    for (const Node& node : graph.nodes)
-      if (graph.values[index(node.inputs[0])].dtype == DType::u8) narrow.insert(node.name);
-    for (CalibratedLayer& layer : result_.layers) layer.reads_fp32 = !narrow.contains(layer.name);
+    for (const Value& value : model.program->graph.values)
+      if (value.dtype == DType::u8) narrow.insert(value.name);
+    for (CalibratedLayer& layer : result_.layers) layer.reads_fp32 = !narrow.contains(layer.input);
     ConfusionMatrix all(static_cast<int>(model.classes.size()));
     progress_.begin("labels", compared_.size());
     for (const Compared& photo : compared_) {

@@ -95,6 +95,22 @@ TEST_CASE("a calibrated state dict holds the same network, rounded, with scales 
       }
     }
     CHECK(quantised == c.quantised());
+    // The auxiliary head's convolution too, and the network runs with it.
+    if (sample.aux) {
+      CHECK(c.state.find("aux_classifier.0.weight")->dtype == DType::i8);
+      CHECK(c.state.find("aux_classifier.4.weight")->dtype == DType::f32);
+      Metadata metadata = metadata_of(sample.state);
+      metadata.activations = c.activations;
+      const Model model = make_model(c.state, metadata, {.aux = true, .threads = 1});
+      Session session(model.program, {.threads = 1});
+      const Model exact = make_model(sample.state, std::nullopt, {.aux = true, .threads = 1});
+      Session exact_session(exact.program, {.threads = 1});
+      const Tensor input = prepare(photos_of(1).read(0), model.preparation, 1).input;
+      const auto found = run(session, input.view(), "aux"),
+                 expected = run(exact_session, input.view(), "aux");
+      CHECK(deviation(found, expected) < 0.1);
+      CHECK(deviation(found, expected) > 0);
+    }
     CHECK(c.state.size() == sample.state.size() + 2 * quantised);
   }
 }
