@@ -6,6 +6,7 @@
 #include "runtime/engine/compare.h"
 #include "runtime/image/preprocess.h"
 #include "runtime/instances/detector.h"
+#include "runtime/quantisation/calibrate.h"
 #include "tests/cuda/device_testing.h"
 #include "tests/support/runtime_testing.h"
 
@@ -78,6 +79,23 @@ TEST_CASE("a network of two stages on the device finds the processor's instances
       });
     CHECK(missed <= 1);  // where suppression decides within rounding
   }
+}
+
+TEST_CASE("on the device a quantised checkpoint is computed from the floats that its weights are") {
+  SKIP_WITHOUT_DEVICE();
+  const StateDict state = tiny_state("deeplabv3");
+  Metadata metadata;
+  metadata.architecture = make_model(state, std::nullopt, {.threads = 1}).architecture;
+  metadata.preparation.resize = {.kind = ResizeRule::Kind::none};
+  Calibration c =
+      calibrate(state, metadata, {2, [](std::size_t i) { return photo(40, 40, static_cast<unsigned>(i)); }},
+                {.max_loss = 1, .threads = 1});
+  metadata.activations = c.activations;
+  Session here(make_model(c.state, metadata, {.precision = Precision::fp32, .threads = 1}).program,
+               {.threads = 1});
+  Session there(make_model(c.state, metadata, {.device = device()}).program);
+  const Tensor input = noise({1, 17, 33, 3}, 7);
+  CHECK(deviation(run(there, input.view()), run(here, input.view())) < tolerance(Precision::fp32));
 }
 
 TEST_CASE("every layer on the device gives what it gives on the processor") {

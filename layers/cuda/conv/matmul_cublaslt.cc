@@ -28,6 +28,7 @@ cublasComputeType_t compute_type(Precision precision) {
       return CUBLAS_COMPUTE_32F_FAST_TF32;
     case Precision::fp16:
     case Precision::bf16:
+    case Precision::int8:
       break;
   }
   return CUBLAS_COMPUTE_32F;
