@@ -72,8 +72,6 @@ Image colourise(const LabelMap& map, const Palette& palette) try {
   rethrow_as_error();
 }
 
-int contour_width(int width, int height) { return 1 + (std::max(width, height) - 1) / 800; }
-
 Image overlay(const Image& photo, const LabelMap& map, const Palette& palette,
               const OverlayOptions& options) try {
   check_pair(photo, map, "overlay");

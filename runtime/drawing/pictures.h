@@ -18,7 +18,7 @@ Image colourise(const LabelMap&, const Palette&);
 
 // How wide the contours of an overlay are, in pixels: one for photos up to 800 pixels on the longer side, one
 // more for each further 800.
-int contour_width(int width, int height);
+inline int contour_width(int width, int height) { return 1 + ((width > height ? width : height) - 1) / 800; }
 
 struct OverlayOptions {
   float alpha = 0.5f;                  // how much of the colour, 0..1: out = photo + alpha * (colour - photo)

@@ -201,7 +201,11 @@ struct PngRows::State {
 };
 
 PngRows::PngRows(const InputFile& file, std::string_view name) try
-    : state_(std::make_unique<State>(file, name)) {
+    : state_(std::make_unique<State>(file, name)),
+      width_(state_->parts.header.width),
+      height_(state_->parts.header.height),
+      orientation_(state_->parts.orientation),
+      interlaced_(state_->parts.header.interlaced) {
 } catch (...) {
   rethrow_as_error();
 }
@@ -216,11 +220,6 @@ bool PngRows::is_png(const InputFile& file) try {
 } catch (...) {
   rethrow_as_error();
 }
-
-int PngRows::width() const { return state_->parts.header.width; }
-int PngRows::height() const { return state_->parts.header.height; }
-bool PngRows::is_interlaced() const { return state_->parts.header.interlaced; }
-int PngRows::orientation() const { return state_->parts.orientation; }
 
 void PngRows::read(std::span<std::uint8_t> rows) try {
   State& s = *state_;

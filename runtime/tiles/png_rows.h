@@ -25,10 +25,10 @@ class PngRows {
 
   static bool is_png(const InputFile&);
 
-  int width() const;
-  int height() const;
-  bool is_interlaced() const;  // Adam7: the last rows begin where all others end, read_image() reads such
-  int orientation() const;     // EXIF's, 1..8, which is not applied
+  int width() const { return width_; }
+  int height() const { return height_; }
+  bool is_interlaced() const { return interlaced_; }  // such are for read_image() alone
+  int orientation() const { return orientation_; }    // EXIF's, 1..8, which is not applied
 
   // The next rows, RGB, as many whole ones as there is room for. With the last row all that is behind it is
   // checked too. Error(malformed) as read_image(); Error(invalid_argument) for an interlaced picture, for a
@@ -38,6 +38,8 @@ class PngRows {
  private:
   struct State;
   std::unique_ptr<State> state_;
+  int width_ = 0, height_ = 0, orientation_ = 1;
+  bool interlaced_ = false;
 };
 
 }  // namespace atrous

@@ -244,8 +244,6 @@ std::string in_words(const Tiling& t) try {
   rethrow_as_error();
 }
 
-bool fits_one_tile(const Tiling& t, int width, int height) { return std::max(width, height) <= t.tile; }
-
 std::vector<int> tile_starts(const Tiling& t, int size) try {
   check(t);
   const int last = std::max(0, size - t.tile);

@@ -40,7 +40,9 @@ void check(const Tiling&);
 // "tiles of 520 pixels that share 64, blended"
 std::string in_words(const Tiling&);
 
-bool fits_one_tile(const Tiling&, int width, int height);
+inline bool fits_one_tile(const Tiling& t, int width, int height) {
+  return width <= t.tile && height <= t.tile;
+}
 
 // Where tiles of min(tile, size) pixels begin along a side.
 std::vector<int> tile_starts(const Tiling&, int size);
