@@ -46,7 +46,7 @@ void leave_open(z_stream& inflater, std::vector<std::byte>& deflated) {
   for (bool over = false; !over;) {
     inflater.next_out = unused;
     inflater.avail_out = sizeof unused;
-    if (::inflate(&inflater, Z_BLOCK) != Z_OK) fail(ErrorCode::malformed, "PNG: compression went wrong");
+    if (::inflate(&inflater, Z_BLOCK) != Z_OK) fail(ErrorCode::limit, "PNG: out of memory");
     if ((inflater.data_type & 128) == 0) continue;  // not between blocks
     bits_left = inflater.data_type & 7;
     over = (inflater.data_type & 64) != 0;
