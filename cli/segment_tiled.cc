@@ -20,9 +20,11 @@ namespace atrous::cli {
 
 namespace {
 
-// Of a picture while it is decoded whole: its RGB, and a decoder's own maps (a progressive JPEG's
-// coefficients are two bytes each).
-constexpr std::uint64_t decoding_bytes_a_pixel = 12;
+// What a picture takes at most while it is decoded whole (tests/programs/bounds/memory_test.cc), its file
+// among it.
+std::uint64_t decoding_bytes(int width, int height, std::size_t file) {
+  return 16 * static_cast<std::uint64_t>(width) * static_cast<std::uint64_t>(height) + 4 * file;
+}
 
 void check_memory(const std::string& what, std::uint64_t bytes) {
   const std::uint64_t available = physical_memory();
@@ -62,9 +64,7 @@ class Photo {
     if (input.path != "-") bytes_ = read_input(input.path);
     if (is_npy(bytes_)) fail(ErrorCode::invalid_argument, name_, ": a tensor has no pixels for --tile");
     const auto [width, height] = picture_size(bytes_, name_);
-    const std::uint64_t bytes =
-        static_cast<std::uint64_t>(width) * static_cast<std::uint64_t>(height) * decoding_bytes_a_pixel +
-        bytes_.size();
+    const std::uint64_t bytes = decoding_bytes(width, height, bytes_.size());
     const std::string pixels = str_cat(visible(name_), ": ", width, "x", height, " pixels, decoded whole,");
     check_memory(pixels, bytes);
     if (!o.quiet && !fits_one_tile(tiling, width, height))

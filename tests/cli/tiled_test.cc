@@ -101,7 +101,7 @@ TEST_CASE_FIXTURE(TiledBench, "standard input, and pictures that are not read by
       run_atrous(segment(Arguments{folder / "large.ppm", "--labels", "-o", "-"} + small_tiles));
   CHECK(whole.exit_code == 0);
   CHECK(whole.output == by_rows);
-  CHECK(mentions(whole.errors, "large.ppm: 150x131 pixels, decoded whole, take up to 0.3 MB\n"));
+  CHECK(mentions(whole.errors, "large.ppm: 150x131 pixels, decoded whole, take up to 0.6 MB\n"));
   write_file(folder / "large.jpg", encode_jpeg(large_photo, 90));
   const ProcessResult jpeg =
       run_atrous(segment(Arguments{folder / "large.jpg", "--labels", "-o", "-"} + small_tiles));
