@@ -1,6 +1,7 @@
 #include "cli/segment_tiled.h"
 
 #include <algorithm>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -9,6 +10,7 @@
 #include "cli/names.h"
 #include "cli/progress_line.h"
 #include "layers/base/visible_text.h"
+#include "layers/cpu/parallel.h"
 #include "runtime/drawing/pictures.h"
 #include "runtime/image/image_read.h"
 #include "runtime/image/npy.h"
@@ -159,8 +161,20 @@ class Pictures {
           });
   }
 
-  void write(const LabelRows& rows) {
-    for (Picture& p : all_) p.draw(rows, p.writer);
+  // Each by a thread, since compressing takes longer than drawing.
+  void write(const LabelRows& rows, int threads) {
+    if (all_.empty()) return;
+    std::vector<std::exception_ptr> failures(all_.size());
+    parallel_for(threads, std::ssize(all_), [&](std::int64_t i) {
+      const auto n = static_cast<std::size_t>(i);
+      try {
+        all_[n].draw(rows, all_[n].writer);
+      } catch (...) {
+        failures[n] = std::current_exception();
+      }
+    });
+    for (const std::exception_ptr& failure : failures)
+      if (failure) std::rethrow_exception(failure);
   }
   // All are whole: now they appear.
   std::vector<std::string> commit() {
@@ -223,7 +237,7 @@ TiledPhoto segment_tiled_photo(const SegmentArguments& o, const Model& model, Se
   written([&] { pictures.emplace(o, model, style, width, height, input.stem); });
   ClassShares shares;
   const auto take = [&](const LabelRows& rows) {
-    written([&] { pictures->write(rows); });
+    written([&] { pictures->write(rows, session.threads()); });
     shares.add(rows.labels.labels, rows.confidence);
     line.show(str_cat(visible(photo.name()), ": row ", rows.y + rows.labels.height, " of ", height));
   };
