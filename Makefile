@@ -7,14 +7,15 @@ MODEL ?= default
 JOBS := $(shell nproc)
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-# What building and downloading checkpoints need, and what the tests need beyond it.
+# What building and downloading checkpoints need; what the tests need beyond it to be built, and to run.
 PACKAGES := g++ cmake make ninja-build libhwy-dev libstb-dev libdeflate-dev zlib1g-dev libwebp-dev libcli11-dev nlohmann-json3-dev curl ca-certificates
-TEST_PACKAGES := doctest-dev python3 python3-numpy python3-pil python3-torch python3-torchvision python3-sklearn \
+TEST_BUILD_PACKAGES := doctest-dev python3
+TEST_RUN_PACKAGES := python3-numpy python3-pil python3-torch python3-torchvision python3-sklearn \
   python3-protobuf protobuf-compiler python3-selenium chromium chromium-driver zsh ffmpeg
 FORMAT_PACKAGES := clang-format
 CLANG_PACKAGES := clang libomp-dev libclang-rt-14-dev doctest-dev
 
-.PHONY: help run test test-full build deps test-deps install format format-check asan tsan fuzz clean
+.PHONY: help run test test-full test-build build deps test-deps test-build-deps test-run-deps install format format-check asan tsan fuzz clean
 
 help:
 	@echo "make run       install what is missing, build, segment a street (your own: PHOTO=my.jpg MODEL=deeplabv3_resnet101)"
@@ -41,8 +42,14 @@ configure = cmake -S . -B $(1) $$([ -f $(1)/CMakeCache.txt ] || ! command -v nin
 deps:
 	$(call install_missing,$(PACKAGES))
 
-test-deps: deps
-	$(call install_missing,$(TEST_PACKAGES))
+test-build-deps: deps
+	$(call install_missing,$(TEST_BUILD_PACKAGES))
+
+test-run-deps:
+	$(call install_missing,$(TEST_RUN_PACKAGES))
+
+test-deps: test-build-deps
+	$(call install_missing,$(TEST_RUN_PACKAGES))
 
 build: deps
 	@echo "building atrous in $(BUILD)"
@@ -65,11 +72,14 @@ else
 	@$(BUILD)/atrous segment '$(PHOTO)' -m $(MODEL) --sheet -o $(BUILD)/run
 endif
 
-# The tests build beside the plain build, so that make run never waits for them.
-test: test-deps
+# The tests build beside the plain build, so that make run never waits for them, and while what they run with is installed.
+test-build:
 	@echo "building the tests in $(BUILD)-test"
 	@$(call configure,$(BUILD)-test,$(CONFIGURE)) >/dev/null
 	@cmake --build $(BUILD)-test -j $(JOBS)
+
+test: test-build-deps
+	@$(MAKE) --no-print-directory -j 2 test-run-deps test-build
 	ctest --test-dir $(BUILD)-test -j $(JOBS) --output-on-failure $(or $(CTEST),-LE full)
 
 test-full:

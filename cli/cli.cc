@@ -70,8 +70,9 @@ ModelOptions RunOptions::model_options(bool aux) const {
     throw UsageError{str_cat("--precision and ", fp16 ? "--fp16" : "--tf32", " exclude each other")};
   if (on_cpu()) {
     if (precision == "tf32" || precision == "fp16")
-      throw UsageError{str_cat("the processor computes in fp32 or bf16, not in ", precision)};
-    if (precision == "bf16") options.precision = Precision::bf16;
+      throw UsageError{str_cat("the processor computes in fp32, bf16 or int8, not in ", precision)};
+    for (const Precision p : {Precision::fp32, Precision::bf16, Precision::int8})
+      if (precision == name_of(p)) options.precision = p;
     const char* unfit = fp16 ? "--fp16" : tf32 ? "--tf32" : search ? "--search" : nullptr;
     if (unfit)
       throw UsageError{str_cat(unfit, " is for devices other than the processor: give --device cuda")};
@@ -86,7 +87,8 @@ ModelOptions RunOptions::model_options(bool aux) const {
     std::filesystem::create_directories(cache_folder(), error);
     if (error) fail(ErrorCode::io, cache_folder(), ": ", error.message());
   }
-  if (precision == "bf16") throw UsageError{str_cat("bf16 is for the processor, not for ", device)};
+  if (precision == "bf16" || precision == "int8")
+    throw UsageError{str_cat(precision, " is for the processor, not for ", device)};
   const Precision numbers = fp16 || precision == "fp16"   ? Precision::fp16
                             : tf32 || precision == "tf32" ? Precision::tf32
                                                           : Precision::fp32;
@@ -248,13 +250,13 @@ void add_run_options(Verb& verb, RunOptions& options) {
   verb.add_option(
           "--precision", options.precision,
           "fp32, or bf16: weights and activations in bfloat16, less exact, quicker where the processor "
-          "multiplies them"
+          "multiplies them; int8 is what a checkpoint of convert --int8 runs in unless told otherwise"
 #if ATROUS_HAS_CUDA
           "; on cuda fp32, tf32 or fp16"
 #endif
           )
       .one_of({
-        "fp32", "bf16"
+        "fp32", "bf16", "int8"
 #if ATROUS_HAS_CUDA
             ,
             "tf32", "fp16"

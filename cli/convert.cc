@@ -2,6 +2,7 @@
 #include <sstream>
 
 #include "cli/cli.h"
+#include "cli/convert_int8.h"
 #include "cli/crf_options.h"
 #include "cli/model_argument.h"
 #include "cli/names.h"
@@ -23,15 +24,18 @@ struct Options {
   bool no_resize = false, half = false;
   NormaliseOptions normalise;
   CrfArguments crf = {.use = CrfArguments::Use::recorded};
+  Int8Options int8;
 };
 
 std::string file_name(const std::string& path) { return path.substr(path.find_last_of('/') + 1); }
 
 int run(const Options& options) {
+#if ATROUS_HAS_EVALUATION
+  check(options.int8);
+#endif
   const Checkpoint checkpoint = open_checkpoint(options.in, options.weights);
-  const StateDict state = options.half
-                              ? naming(options.in, [&] { return in_half_precision(checkpoint.state); })
-                              : checkpoint.state;
+  StateDict state = options.half ? naming(options.in, [&] { return in_half_precision(checkpoint.state); })
+                                 : checkpoint.state;
   Model model = naming(options.in, [&] {
     return make_model(state, checkpoint.metadata,
                       {.name = options.in,
@@ -65,13 +69,20 @@ int run(const Options& options) {
   options.normalise.apply(metadata.preparation);
   metadata.source = file_name(checkpoint_file(options.in));
   metadata.source_sha256 = sha256_of_model(options.in);
+  std::string said;
+#if ATROUS_HAS_EVALUATION
+  if (options.int8.wanted) {
+    said = quantise(options.int8, state, metadata);
+    model = naming(options.in, [&] { return make_model(state, metadata, {.name = options.in}); });
+  }
+#endif
   Session session(model.program);
   metadata.self_test = make_self_test(session);
 
   write_safetensors(options.out, state, to_strings(metadata));
   for (const std::string& note : checkpoint.notes) print(visible(note) + '\n');
   print(str_cat(visible(options.out), ": ", model.architecture, ", ", model.classes.size(), " classes, ",
-                checkpoint.state.size(), " tensors\n"));
+                state.size(), " tensors\n", said));
   return 0;
 }
 
@@ -100,14 +111,24 @@ Action add_convert(Verb& verb) {
   add_normalise_options(verb, options->normalise, "The photo on its way in, to store");
   add_crf_options(verb, options->crf, "What --crf takes later, to store");
   add_arch_option(verb, options->arch);
-  verb.add_flag("--half", options->half,
-                "Store fp32 tensors in half precision: half the bytes, rounded to 11 bits");
+  const Option half = verb.add_flag(
+      "--half", options->half, "Store fp32 tensors in half precision: half the bytes, rounded to 11 bits");
+#if ATROUS_HAS_EVALUATION
+  add_int8_options(verb, options->int8, half);
+#else
+  static_cast<void>(half);
+#endif
   verb.footer(
-      "Names and values stay exactly as they are (but for --half), so torchvision can load the result;\n"
+      "Names and values stay exactly as they are (but for --half and --int8), so torchvision can load the "
+      "result;\n"
       "beside them go classes, colours, preprocessing, the source's sha256 and a self-test.\n\n"
       "Examples:\n"
       "  atrous convert deeplabv3_resnet101_coco-586e9e4e.pth deeplabv3_resnet101.safetensors\n"
-      "  atrous convert camvid.pth camvid.safetensors --half --classes camvid.txt --palette colours.txt");
+      "  atrous convert camvid.pth camvid.safetensors --half --classes camvid.txt --palette colours.txt"
+#if ATROUS_HAS_EVALUATION
+      "\n  atrous convert fcn_resnet50 fcn8.safetensors --int8 --calibrate photos"
+#endif
+  );
   return [options] { return run(*options); };
 }
 

@@ -29,10 +29,12 @@ struct Options {
   int threads = 0;
 };
 
-// Parameters as torch counts them: what training changes, not the statistics beside it.
+// Parameters as torch counts them: what training changes, not the statistics beside it, nor what quantising
+// adds.
 bool is_parameter(const std::string& name) {
-  return !name.ends_with(".running_mean") && !name.ends_with(".running_var") &&
-         !name.ends_with(".num_batches_tracked");
+  constexpr std::string_view others[] = {".running_mean", ".running_var", ".num_batches_tracked",
+                                         ".weight.scale", ".weight.correction"};
+  return std::ranges::none_of(others, [&](std::string_view ending) { return name.ends_with(ending); });
 }
 
 // What the network is and takes, or why it is none that atrous runs.
@@ -75,6 +77,7 @@ Network examine(const Checkpoint& checkpoint, const Options& options) {
 struct Tensors {
   std::size_t count = 0;
   std::int64_t parameters = 0;
+  std::size_t filters = 0, quantised = 0;  // of convolutions: those of four dimensions, and in 8 bits
   std::map<std::string, std::int64_t> by_dtype;
 };
 
@@ -83,6 +86,9 @@ Tensors count_tensors(const StateDict& state) {
   for (const auto& [name, tensor] : state.entries()) {
     ++out.by_dtype[std::string(name_of(tensor.dtype))];
     if (is_parameter(name)) out.parameters += tensor.elements();
+    const bool is_filter = tensor.shape.size() == 4;
+    out.filters += is_filter;
+    out.quantised += is_filter && tensor.dtype == DType::i8;
   }
   return out;
 }
@@ -161,6 +167,8 @@ JsonText in_json(const Checkpoint& checkpoint, const Network& network, const Opt
   add_member(report, "tensors", tensors.count);
   add_member(report, "parameters", tensors.parameters);
   add_member(report, "dtypes", dtypes);
+  if (tensors.quantised > 0)
+    add_member(report, "quantised", json_object({{"layers", tensors.quantised}, {"of", tensors.filters}}));
   add_member(report, "container", name_of(checkpoint.container));
   add_member(report, "notes", json_list(checkpoint.notes));
   add_member(report, "sha256", sha256);
@@ -213,6 +221,8 @@ std::string in_words(const Checkpoint& checkpoint, const Network& network, const
   std::vector<std::string> dtypes;
   for (const auto& [name, count] : tensors.by_dtype) dtypes.push_back(str_cat(count, ' ', name));
   line("tensors", str_cat(tensors.count, " (", joined(dtypes), ")"));
+  if (tensors.quantised > 0)
+    line("quantised", str_cat("to 8 bits, ", tensors.quantised, " of ", tensors.filters, " convolutions"));
   line("container", std::string(name_of(checkpoint.container)));
   for (const std::string& note : checkpoint.notes) line("", note);
   if (!sha256.empty()) line("sha256", sha256);

@@ -28,9 +28,10 @@ struct Options {
 };
 
 // Of a value, as a share of the largest. In bfloat16 a rounding is up to 0.002 of a value, and layers add up.
-constexpr double usual_tolerance = 1e-4, bf16_tolerance = 0.02;
-
-bool in_bf16(const Options& options) { return options.run.precision == "bf16"; }
+// In 8 bits the sums are exact, but what fp32 rounds otherwise before may fall to the next of 255 steps.
+double tolerance_of(std::string_view precision) {
+  return precision == name_of(Precision::fp32) ? 1e-4 : 0.02;
+}
 
 constexpr std::uint64_t most_npy_bytes = std::uint64_t{4} << 30;
 
@@ -65,7 +66,9 @@ Finding run_stored_test(const Model& model, const Options& options, const SelfTe
   const Tensor input = self_test_input(test.height, test.width);
   const double deviation = naming_layer(session, input.view(), [&] { return run_self_test(session, test); });
   const double stored = static_cast<double>(test.tolerance);
-  const double tolerance = in_bf16(options) ? std::max(stored, bf16_tolerance) : stored;
+  const std::string_view precision = model.program->precision();
+  const bool exact = precision == name_of(Precision::fp32);
+  const double tolerance = exact ? stored : std::max(stored, tolerance_of(precision));
   const bool holds = deviation <= tolerance;
   return {
       str_cat("self-test: ", test.values.size(), " logits at ", test.width, "x", test.height,
@@ -196,6 +199,7 @@ Finding compare_devices(const Model& model, const Options& options) {
   if (there.device) {  // it is examined, and the processor is the reference
     ModelOptions here = options.run.model_options();
     here.device_layers = true;
+    if (!here.precision) here.precision = Precision::fp32;  // as the device does with quantised weights
     const Model examined = open_model(options.run.model, there);
     return compare_with(str_cat(examined.program->runs_on(), ", ", examined.program->precision()), examined,
                         open_model(options.run.model, here), options);
@@ -216,7 +220,6 @@ Model open_reference(const Options& options) {
 }
 
 int run(Options options) {
-  if (options.tolerance < 0) options.tolerance = in_bf16(options) ? bf16_tolerance : usual_tolerance;
   if (!options.input.empty() && options.reference.empty() && options.device.empty())
     throw UsageError{"--input needs --reference or --device to compare on it"};
   if (!is_device_name(options.device))
@@ -231,6 +234,7 @@ int run(Options options) {
     model_options.normalisation = checkpoint.normalisation;
     return make_model(std::move(checkpoint.state), metadata, model_options);
   });
+  if (options.tolerance < 0) options.tolerance = tolerance_of(model.program->precision());
   if (!checkpoint.choice.empty()) note(options.run.model + ": " + checkpoint.choice);
   std::vector<Finding> findings;
   if (metadata && metadata->self_test)

@@ -43,6 +43,7 @@
 #include "runtime/image/yuv.h"
 #include "runtime/instances/detector.h"
 #include "runtime/metrics/metrics.h"
+#include "runtime/quantisation/calibrate.h"
 #include "runtime/report/detection_report.h"
 #include "runtime/report/report.h"
 #include "runtime/segment/model.h"

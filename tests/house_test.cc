@@ -55,6 +55,8 @@ const std::vector<Room>& rooms() {
       {"runtime/evaluation",
        {"layers", "weights_tools", "runtime/image", "runtime/engine", "runtime/segment", "runtime/tiles",
         "runtime/instances", "runtime/metrics"}},
+      {"runtime/quantisation",
+       {"layers", "weights_tools", "runtime/image", "runtime/engine", "runtime/segment", "runtime/metrics"}},
       {"runtime/report",
        {"layers/base", "weights_tools", "runtime/image", "runtime/drawing", "runtime/metrics",
         "runtime/instances", "runtime/evaluation"}},

@@ -18,7 +18,7 @@ namespace {
 using Strings = std::map<std::string, std::string>;
 
 // The newest key decides: what older programs understand is written for them.
-constexpr int first_version = 1, second_version = 2, newest_version = 2;
+constexpr int first_version = 1, second_version = 2, third_version = 3, newest_version = third_version;
 constexpr std::size_t name_limit = 256, class_limit = 256, value_limit = std::size_t{1} << 20,
                       self_test_limit = 65536;
 constexpr int size_limit = 16384;
@@ -76,6 +76,13 @@ JsonText in_json(const CrfParameters& p) {
       {{"iterations", p.iterations},
        {"gaussian", numbers(std::array{p.gaussian.weight, p.gaussian.xy})},
        {"bilateral", numbers(std::array{p.bilateral.weight, p.bilateral.xy, p.bilateral.rgb})}});
+}
+
+JsonText in_json(const std::map<std::string, ValueRange>& activations) {
+  JsonText out = json_object();
+  for (const auto& [name, range] : activations)
+    add_member(out, name, numbers(std::array{range.lowest, range.highest}));
+  return out;
 }
 
 // Everything below reads; `what` is the key, for sentences.
@@ -233,6 +240,23 @@ CrfParameters read_crf(const std::string& value) {
   return out;
 }
 
+std::map<std::string, ValueRange> read_activations(const std::string& value) {
+  const Json json = parse(value, "activations");
+  if (!json.object()) fail_metadata("activations", "is no object");
+  std::map<std::string, ValueRange> out;
+  for (const auto& [name, range] : *json.object()) {
+    check_name(name, "activations");
+    const std::string what = str_cat("activations ", name);
+    const Json::List& two = list(range, 2, what);
+    if (two.size() != 2) fail_metadata(what, str_cat("has ", two.size(), " numbers, expected 2"));
+    const ValueRange read{finite(two[0], what), finite(two[1], what)};
+    if (read.highest < read.lowest)
+      fail_metadata(what, str_cat("goes from ", read.lowest, " to ", read.highest));
+    out.emplace(name, read);
+  }
+  return out;
+}
+
 bool read_flag(const std::string& value, std::string_view what) {
   if (value != "true" && value != "false")
     fail_metadata(what, "is neither true nor false: " + printable(value));
@@ -307,6 +331,7 @@ std::optional<Metadata> metadata_from_strings(const Strings& strings) try {
   with("source", [&](const std::string& v) { m.source = read_source(v); });
   with("source_sha256", [&](const std::string& v) { m.source_sha256 = read_sha256(v); });
   with("self_test", [&](const std::string& v) { m.self_test = read_self_test(v); });
+  with("activations", [&](const std::string& v) { m.activations = read_activations(v); });
   if (std::ranges::any_of(m.preparation.std, [](float s) { return !(s > 0); }))
     fail_metadata("std", "is not positive");
   if (!m.palette.empty() && m.palette.size() != m.classes.size())
@@ -323,14 +348,11 @@ Strings to_strings(const Metadata& m) try {
   for (const std::string& name : m.classes) check_name(name, "a class");
   const Preparation& p = m.preparation;
   const bool newer = p.range != 1 || p.order != ChannelOrder::rgb || !m.hyper.empty();
-  Strings out{{"atrous.format", str_cat(newer ? second_version : first_version)},
-              {"architecture", m.architecture},
-              {"classes", json_list(m.classes).text},
-              {"palette", colours(m.palette).text},
-              {"mean", numbers(p.mean).text},
-              {"std", numbers(p.std).text},
-              {"resize", in_json(p.resize).text},
-              {"source", m.source},
+  const int version = !m.activations.empty() ? third_version : newer ? second_version : first_version;
+  Strings out{{"atrous.format", str_cat(version)},    {"architecture", m.architecture},
+              {"classes", json_list(m.classes).text}, {"palette", colours(m.palette).text},
+              {"mean", numbers(p.mean).text},         {"std", numbers(p.std).text},
+              {"resize", in_json(p.resize).text},     {"source", m.source},
               {"source_sha256", m.source_sha256}};
   if (p.range != 1) out.emplace("range", str_cat(p.range));
   if (p.order != ChannelOrder::rgb) out.emplace("order", name_of(p.order));
@@ -341,6 +363,7 @@ Strings to_strings(const Metadata& m) try {
     out.emplace("background", *m.background == no_background ? "none" : str_cat(*m.background));
   if (!m.hyper.empty()) out.emplace("hyper", m.hyper);
   if (m.self_test) out.emplace("self_test", in_json(*m.self_test).text);
+  if (!m.activations.empty()) out.emplace("activations", in_json(m.activations).text);
   metadata_from_strings(out);  // nothing is written that would not be read
   return out;
 } catch (...) {

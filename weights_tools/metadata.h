@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "layers/base/quantisation.h"
 #include "layers/networks/preparation.h"
 
 namespace atrous {
@@ -44,16 +45,19 @@ struct Metadata {
   std::string source;                 // file name of the checkpoint this was converted from, without folders
   std::string source_sha256;          // 64 hex digits
   std::optional<SelfTest> self_test;
+  // Of a network quantised to 8 bits, what its maps lie between: by the names of the layers that make them.
+  std::map<std::string, ValueRange> activations;
 };
 
 // Keys: "atrous.format", "architecture", "hyper" ("os=16"), "classes", "palette", "mean", "std", "range"
 // ("1", "255"), "order"
 // ("rgb", "bgr"), "resize", "answer" ("softmax", "sigmoid"), "align_corners" ("true", "false"), "crf"
 // ({"iterations": 10, "gaussian": [weight, xy], "bilateral": [weight, xy, rgb]}), "background"
-// (a class's index or "none"), "source", "source_sha256", "self_test". Hyper, range and order are written
-// where they are not empty, 1 and rgb, and make the format "2"; without them it is "1", which older programs
-// read too. Floats are written with 9 significant digits, so they come back to the bit. Refuses what
-// metadata_from_strings() would refuse.
+// (a class's index or "none"), "source", "source_sha256", "self_test", "activations"
+// ({"layer": [lowest, highest]}). Hyper, range and order are written where they are not empty, 1 and rgb, and
+// make the format "2", activations "3"; without them it is "1", which older programs read too. Floats are
+// written with 9 significant digits, so they come back to the bit. Refuses what metadata_from_strings() would
+// refuse.
 std::map<std::string, std::string> to_strings(const Metadata&);
 
 // The inverse. Foreign keys (such as "format": "pt") are ignored; without "atrous.format" the result is empty
@@ -61,7 +65,8 @@ std::map<std::string, std::string> to_strings(const Metadata&);
 // (names) or with control characters, mean or std not three finite numbers, std not positive, range neither 1
 // nor 255, an order that is neither rgb nor bgr, palette not as long as classes, more than 256 classes, an
 // answer that is neither softmax nor sigmoid, parameters of a CRF that check() refuses, a background that is
-// none of the classes, sizes outside 1..16384.
+// none of the classes, sizes outside 1..16384, a range of an activation that does not go from a number to no
+// smaller one, more than 1000 of them.
 std::optional<Metadata> metadata_from_strings(const std::map<std::string, std::string>&);
 
 }  // namespace atrous

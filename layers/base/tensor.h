@@ -16,6 +16,7 @@
 #include <type_traits>
 
 #include "layers/base/dtype.h"
+#include "layers/base/quantisation.h"
 
 namespace atrous {
 
@@ -62,6 +63,7 @@ struct BasicAnyView {
   Shape shape;
   std::int64_t pitch = 0;  // elements from one pixel to the next
   DType dtype = DType::f32;
+  Quantisation quantisation = {};  // of u8
 
   // Error(invalid_argument) where the elements are of another type.
   template <class T>
@@ -78,7 +80,7 @@ struct BasicAnyView {
   }
   operator BasicView<const float>() const requires(!std::is_const_v<Byte>) { return as<float>(); }
   operator BasicAnyView<const std::byte>() const requires(!std::is_const_v<Byte>) {
-    return {data, shape, pitch, dtype};
+    return {data, shape, pitch, dtype, quantisation};
   }
 };
 using AnyView = BasicAnyView<std::byte>;
@@ -86,11 +88,11 @@ using ConstAnyView = BasicAnyView<const std::byte>;
 
 template <class T>
 AnyView any_view(const BasicView<T>& v) requires(!std::is_const_v<T>) {
-  return {reinterpret_cast<std::byte*>(v.data), v.shape, v.pitch, dtype_of<T>};
+  return {reinterpret_cast<std::byte*>(v.data), v.shape, v.pitch, dtype_of<T>, {}};
 }
 template <class T>
 ConstAnyView any_view(const BasicView<const T>& v) {
-  return {reinterpret_cast<const std::byte*>(v.data), v.shape, v.pitch, dtype_of<T>};
+  return {reinterpret_cast<const std::byte*>(v.data), v.shape, v.pitch, dtype_of<T>, {}};
 }
 
 // Error(invalid_argument), naming `what` and both numbers, for a view without memory, of a dimension below 1,

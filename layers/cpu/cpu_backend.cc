@@ -3,9 +3,11 @@
 #include <algorithm>
 
 #include "layers/cpu/conv/conv2d_depthwise.h"
+#include "layers/cpu/conv/conv2d_depthwise_int8.h"
 #include "layers/cpu/conv/conv2d_few_channels.h"
 #include "layers/cpu/conv/conv2d_implicit_gemm.h"
 #include "layers/cpu/conv/conv2d_implicit_gemm_bf16.h"
+#include "layers/cpu/conv/conv2d_implicit_gemm_int8.h"
 #include "layers/cpu/conv/conv2d_pointwise.h"
 #include "layers/cpu/conv/conv2d_winograd.h"
 #include "layers/cpu/conv/conv_transpose2d_columns.h"
@@ -15,6 +17,7 @@
 #include "layers/cpu/maps/copy.h"
 #include "layers/cpu/maps/elementwise.h"
 #include "layers/cpu/maps/encoding_channelwise.h"
+#include "layers/cpu/maps/gate_int8.h"
 #include "layers/cpu/maps/group_norm_channelwise.h"
 #include "layers/cpu/maps/position_attention_blocked.h"
 #include "layers/cpu/widened_kernel.h"
@@ -39,12 +42,28 @@ class ReferenceKernel final : public Kernel {
   Layer layer_;
 };
 
+class QuantisedReference final : public Kernel {
+ public:
+  explicit QuantisedReference(const Conv2d& layer) : layer_(layer) {}
+  std::string_view name() const override { return "reference"; }
+  std::size_t packed_bytes() const override { return weight_bytes(layer_); }
+  void run(const KernelCall& call) const override {
+    quantised_conv2d_reference(layer_, call.inputs[0], call.inputs.size() > 1 ? &call.inputs[1] : nullptr,
+                               call.output);
+  }
+
+ private:
+  Conv2d layer_;
+};
+
 // A layer for which kernels are made. Those of a convolution share its packed weights.
 class KernelContext {
  public:
-  KernelContext(const Layer& layer, const CpuOptions& options) : layer(layer), options(options) {}
+  KernelContext(const Layer& layer, const CpuOptions& options, const MapTypes* types = nullptr)
+      : layer(layer), options(options), types(types) {}
   const Layer& layer;
   const CpuOptions& options;
+  const MapTypes* types;  // null where all maps are in fp32
 
   template <class L>
   const L& as() const {
@@ -106,6 +125,29 @@ constexpr CpuImplementation conv2d_bf16_list[] = {
     {"winograd_2x2", [](KernelContext& c) { return make_conv2d_winograd(c.packed(DType::bf16), 2); }, false,
      Rounding::close},
     {"implicit_gemm", [](KernelContext& c) { return make_conv2d_implicit_gemm_bf16(c.packed(DType::bf16)); }},
+};
+
+// In 8 bits, of a layer with quantised weights.
+constexpr CpuImplementation conv2d_int8_list[] = {
+    {"depthwise",
+     [](KernelContext& c) {
+       return make_conv2d_depthwise_int8(c.as<Conv2d>(), c.types->inputs, c.types->output, c.options.isa);
+     },
+     true, Rounding::precise},
+    {"implicit_gemm",
+     [](KernelContext& c) -> std::unique_ptr<Kernel> {
+       if (c.as<Conv2d>().weight.d1 % 4 != 0) return nullptr;
+       return make_conv2d_implicit_gemm_int8(c.packed(DType::i8), c.types->inputs, c.types->output);
+     }},
+    {.name = "reference",
+     .make = [](KernelContext& c) -> std::unique_ptr<Kernel> {
+       return std::make_unique<QuantisedReference>(c.as<Conv2d>());
+     },
+     .fallback = true},
+};
+
+constexpr CpuImplementation gate_int8_list[] = {
+    {"elementwise", [](KernelContext& c) { return make_gate_int8(c.options.isa); }},
 };
 
 constexpr CpuImplementation conv_transpose2d_list[] = {
@@ -255,12 +297,25 @@ std::span<const CpuImplementation> implementations(const Layer& layer) {
 
 // Whether the layer's kernels, all but the reference, take maps of these types as they are.
 bool takes_any_type(const Layer& layer, const MapTypes& types) {
-  if (std::holds_alternative<AdaptiveAvgPool2d>(layer)) return types.output == DType::f32;
-  if (std::holds_alternative<Resize>(layer))
-    return types.inputs[0] == types.output;  // the other's size counts
+  const auto like_output = [&](const MapType& t) { return t == types.output; };
+  if (std::holds_alternative<AdaptiveAvgPool2d>(layer)) return types.output.dtype == DType::f32;
+  if (std::holds_alternative<Resize>(layer))  // the other's size counts
+    return types.output.dtype != DType::u8 && like_output(types.inputs[0]);
   const bool known = std::holds_alternative<Concat>(layer) || std::holds_alternative<Crop>(layer) ||
                      std::holds_alternative<MaxPool2d>(layer);
-  return known && std::ranges::all_of(types.inputs, [&](DType t) { return t == types.output; });
+  return known && std::ranges::all_of(types.inputs, like_output);
+}
+
+// The list of those that take narrow maps as they are; empty where maps are widened.
+std::span<const CpuImplementation> narrow_list(const Layer& layer, const MapTypes& types) {
+  const DType in = types.inputs[0].dtype;
+  if (const auto* conv = std::get_if<Conv2d>(&layer)) {
+    if (conv->groups == 1 && conv->in_channels() % 2 == 0 && in == DType::bf16) return conv2d_bf16_list;
+    if (conv->weight.quantised && in == DType::u8) return conv2d_int8_list;
+  }
+  const bool gated = std::holds_alternative<Mul>(layer) && in == DType::u8 &&
+                     types.output.dtype == DType::u8 && types.inputs[1].dtype == DType::f32;
+  return gated ? std::span<const CpuImplementation>(gate_int8_list) : std::span<const CpuImplementation>();
 }
 
 }  // namespace
@@ -272,17 +327,18 @@ std::vector<std::unique_ptr<Kernel>> make_cpu_kernels(const Node& node, const Cp
 
 std::vector<std::unique_ptr<Kernel>> make_cpu_kernels(const Node& node, const CpuOptions& options,
                                                       const MapTypes& types) {
-  const bool all_floats = types.output == DType::f32 &&
-                          std::ranges::all_of(types.inputs, [](DType t) { return t == DType::f32; });
+  const bool all_floats =
+      types.output.dtype == DType::f32 &&
+      std::ranges::all_of(types.inputs, [](const MapType& t) { return t.dtype == DType::f32; });
   if (all_floats) return make_cpu_kernels(node, options);
-  KernelContext context(node.layer, options);
-  if (const auto* conv = std::get_if<Conv2d>(&node.layer);
-      conv && conv->groups == 1 && conv->in_channels() % 2 == 0 && types.inputs[0] == DType::bf16) {
-    const std::span<const CpuImplementation> list = conv2d_bf16_list;
-    const bool listed =
-        std::ranges::any_of(list, [&](const CpuImplementation& i) { return i.name == options.force; });
-    if (options.force.empty() || listed) return make_listed_kernels(node.layer, list, options.force, context);
-  }
+  KernelContext context(node.layer, options, &types);
+  const auto list = narrow_list(node.layer, types);
+  const bool listed =
+      std::ranges::any_of(list, [&](const CpuImplementation& i) { return i.name == options.force; });
+  const auto* conv = std::get_if<Conv2d>(&node.layer);
+  const bool quantised = conv && conv->weight.quantised;  // they have no kernels of other maps
+  if (!list.empty() && (options.force.empty() || listed || quantised))
+    return make_listed_kernels(node.layer, list, options.force, context);
   const bool any_type = takes_any_type(node.layer, types);
   auto kernels = make_listed_kernels(node.layer, implementations(node.layer), options.force, context);
   for (auto& kernel : kernels)

@@ -20,13 +20,14 @@ struct CpuOptions {
   std::string force = {};      // an implementation's name: the only one for every layer that it accepts
   int threads = 1;             // for packing weights
   bool device_layers = false;  // of a network to be compared with one on a device: optimise_for_device()
-  Precision precision = Precision::fp32;  // or bf16: which maps are in bfloat16 then, choose_dtypes() decides
+  // Or bf16 or int8: which maps are in bfloat16 then, choose_bf16() decides, and in 8 bits choose_int8().
+  Precision precision = Precision::fp32;
 };
 
-// The element types of a node's maps, each f32 or bf16.
+// Of a node's maps, each f32, bf16 or u8.
 struct MapTypes {
-  std::vector<DType> inputs;
-  DType output = DType::f32;
+  std::vector<MapType> inputs;
+  MapType output = {};
   bool operator==(const MapTypes&) const = default;
 };
 

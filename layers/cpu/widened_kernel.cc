@@ -13,24 +13,25 @@ constexpr double cost_of_an_element = 8;  // widened or rounded: about as long a
 
 std::size_t float_bytes(const Shape& shape) {
   const std::size_t bytes = static_cast<std::size_t>(checked_elements(shape)) * sizeof(float);
-  return checked_add<std::size_t>(bytes, 63, "bf16: workspace") / 64 * 64;
+  return checked_add<std::size_t>(bytes, 63, "widened maps: workspace") / 64 * 64;
 }
 
 class WidenedKernel final : public Kernel {
  public:
-  WidenedKernel(std::unique_ptr<Kernel> kernel, std::vector<DType> inputs, DType output, Isa isa)
-      : kernel_(std::move(kernel)), inputs_(std::move(inputs)), output_(output), isa_(isa) {}
+  WidenedKernel(std::unique_ptr<Kernel> kernel, std::vector<MapType> inputs, const MapType& output, Isa isa)
+      : kernel_(std::move(kernel)), inputs_(std::move(inputs)), output_(output.dtype), isa_(isa) {}
 
   std::string_view name() const override { return kernel_->name(); }
   std::size_t packed_bytes() const override { return kernel_->packed_bytes(); }
 
   // The maps as floats, then what the kernel works in.
   std::size_t workspace_bytes(std::span<const Shape> in, const Shape& out, int threads) const override {
-    return checked_add(map_bytes(in, out), kernel_->workspace_bytes(in, out, threads), "bf16: workspace");
+    return checked_add(map_bytes(in, out), kernel_->workspace_bytes(in, out, threads),
+                       "widened maps: workspace");
   }
   std::size_t least_workspace_bytes(std::span<const Shape> in, const Shape& out, int threads) const override {
     return checked_add(map_bytes(in, out), kernel_->least_workspace_bytes(in, out, threads),
-                       "bf16: workspace");
+                       "widened maps: workspace");
   }
 
   double cost(std::span<const Shape> in, const Shape& out) const override {
@@ -41,7 +42,7 @@ class WidenedKernel final : public Kernel {
   void run(const KernelCall& call) const override {
     std::byte* at = call.workspace.data();
     const auto room = [&](const Shape& shape) {
-      const AnyView map{at, shape, shape.c, DType::f32};
+      const AnyView map{at, shape, shape.c, DType::f32, {}};
       at += float_bytes(shape);
       return map;
     };
@@ -63,20 +64,21 @@ class WidenedKernel final : public Kernel {
   std::size_t map_bytes(std::span<const Shape> in, const Shape& out) const {
     std::size_t bytes = output_ == DType::f32 ? 0 : float_bytes(out);
     for (std::size_t i = 0; i < in.size(); ++i)
-      if (inputs_[i] != DType::f32) bytes = checked_add(bytes, float_bytes(in[i]), "bf16: workspace");
+      if (inputs_[i].dtype != DType::f32)
+        bytes = checked_add(bytes, float_bytes(in[i]), "widened maps: workspace");
     return bytes;
   }
 
   std::unique_ptr<Kernel> kernel_;
-  std::vector<DType> inputs_;
+  std::vector<MapType> inputs_;
   DType output_;
   Isa isa_;
 };
 
 }  // namespace
 
-std::unique_ptr<Kernel> make_widened(std::unique_ptr<Kernel> kernel, std::vector<DType> inputs, DType output,
-                                     Isa isa) {
+std::unique_ptr<Kernel> make_widened(std::unique_ptr<Kernel> kernel, std::vector<MapType> inputs,
+                                     const MapType& output, Isa isa) {
   if (!kernel) return nullptr;
   return std::make_unique<WidenedKernel>(std::move(kernel), std::move(inputs), output, isa);
 }

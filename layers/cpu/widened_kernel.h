@@ -1,4 +1,4 @@
-// A kernel of fp32 for maps in bfloat16: what it reads is widened, what it writes is rounded.
+// A kernel of fp32 for maps in bfloat16 or 8 bits: what it reads is widened, what it writes is rounded.
 #pragma once
 
 #include <memory>
@@ -9,8 +9,8 @@
 
 namespace atrous {
 
-// `inputs`, `output`: the element types of the maps that it is given, each f32 or bf16. Maps of fp32 go to
-// the kernel as they are.
-std::unique_ptr<Kernel> make_widened(std::unique_ptr<Kernel>, std::vector<DType> inputs, DType output, Isa);
+// `inputs`, `output`: of the maps that it is given. Maps of fp32 go to the kernel as they are.
+std::unique_ptr<Kernel> make_widened(std::unique_ptr<Kernel>, std::vector<MapType> inputs,
+                                     const MapType& output, Isa);
 
 }  // namespace atrous

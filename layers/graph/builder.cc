@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <bit>
+#include <functional>
 
+#include "layers/base/checked.h"
 #include "layers/base/error.h"
 
 namespace atrous {
@@ -13,7 +15,7 @@ Var append(Builder& builder, std::string name, Layer layer, std::vector<ValueId>
            std::int64_t channels) {
   Graph& graph = builder.graph;
   const auto id = static_cast<ValueId>(graph.values.size());
-  graph.values.push_back({.channels = channels});
+  graph.values.push_back({.channels = channels, .name = name});
   graph.nodes.push_back({std::move(name), std::move(layer), std::move(inputs), id});
   return {&builder, id};
 }
@@ -44,6 +46,12 @@ bool all_finite(const float* values, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i)
     finite &= (std::bit_cast<std::uint32_t>(values[i]) & exponent) != exponent;
   return finite;
+}
+
+Weights sum_of(const Weights& a, const Weights& b, std::int64_t count) {
+  std::shared_ptr<float[]> sums(new float[static_cast<std::size_t>(count)]);
+  std::transform(a.get(), a.get() + count, b.get(), sums.get(), std::plus<>());
+  return {sums, sums.get()};
 }
 
 std::string join(const std::string& path, std::string_view name) {
@@ -97,12 +105,28 @@ std::int64_t Module::size(std::string_view name, std::size_t dimension, std::int
   return tensor && dimension < tensor->shape.size() ? tensor->shape[dimension] : otherwise;
 }
 
-Parameter Module::parameter(std::string_view name, const std::vector<std::int64_t>& expected) const {
+const Parameter& Module::known(std::string_view name, const std::vector<std::int64_t>& expected) const {
   const std::string key = key_of(name);
-  if (const auto known = builder_->parameters.find(key);
-      known != builder_->parameters.end() && (!known->second.data || fits(expected, known->second.shape)))
-    return known->second;
+  if (const auto found = builder_->parameters.find(key);
+      found != builder_->parameters.end() &&
+      (!(found->second.data || found->second.quantised) || fits(expected, found->second.shape)))
+    return found->second;
   return builder_->parameters[key] = read(name, expected);
+}
+
+Parameter Module::parameter(std::string_view name, const std::vector<std::int64_t>& expected) const {
+  Parameter found = known(name, expected);
+  if (found.quantised) {
+    const std::int64_t out = found.shape[0], count = checked_product(found.shape, "weights");
+    found.data = dequantised({out, count / out, 1, 1, nullptr, found.quantised, found.scale});
+    found.quantised = nullptr;
+  }
+  return found;
+}
+
+Filter Module::filter(std::string_view name, const std::vector<std::int64_t>& expected) const {
+  const Parameter& p = known(name, expected);
+  return {p.shape[0], p.shape[1], p.shape[2], p.shape[3], p.data, p.quantised, p.scale};
 }
 
 void Module::published_key(std::string_view name, DType dtype, const std::vector<std::int64_t>& shape) const {
@@ -153,6 +177,15 @@ Parameter Module::read(std::string_view name, const std::vector<std::int64_t>& e
   }
   // Integers are a quantised network's: without its scales they say nothing.
   constexpr std::size_t convolution_rank = 4;
+  if (expected.size() == convolution_rank && tensor.dtype == DType::i8 &&
+      builder_->state.find(key + ".scale")) {
+    const Parameter scale = read(str_cat(name, ".scale"), {tensor.shape[0]});
+    if (!scale.data) return placeholder;
+    return {tensor.shape,
+            nullptr,
+            {tensor.data, reinterpret_cast<const std::int8_t*>(tensor.data.get())},
+            scale.data};
+  }
   if (expected.size() == convolution_rank && !is_float(tensor.dtype)) {
     report.unusable.add(key, ": ", name_of(tensor.dtype), ": a quantised checkpoint");
     return placeholder;
@@ -182,10 +215,10 @@ Var conv2d(Module m, Var x, const ConvOptions& options) {
   const std::int64_t known = x.channels() > 0 ? x.channels() : -1, k = options.kernel;
   const std::int64_t any = m.builder().published ? options.out : -1,
                      any_group = options.grouped && !m.builder().published ? -1 : known;
-  const auto weight = options.depthwise ? m.parameter("weight", {known, 1, k, k})
-                                        : m.parameter("weight", {any, any_group, k, k});
-  const std::int64_t out = weight.shape[0], in = weight.shape[1];
-  Conv2d layer{.weight = {out, in, k, k, weight.data},
+  const Filter weight =
+      options.depthwise ? m.filter("weight", {known, 1, k, k}) : m.filter("weight", {any, any_group, k, k});
+  const std::int64_t out = weight.d0, in = weight.d1;
+  Conv2d layer{.weight = {out, in, k, k, weight.data, weight.quantised, weight.scale},
                .bias = nullptr,
                .stride = options.stride,
                .padding = options.padding == same_padding ? options.dilation * (k - 1) / 2 : options.padding,
@@ -200,6 +233,10 @@ Var conv2d(Module m, Var x, const ConvOptions& options) {
                                        shape_text(std::vector{out, in, k, k}));
   }
   if (options.bias) layer.bias = m.parameter("bias", {out > 0 ? out : -1}).data;
+  if (weight.quantised && m.has("weight.correction")) {
+    const Weights correction = m.parameter("weight.correction", {out}).data;
+    layer.bias = correction && layer.bias ? sum_of(correction, layer.bias, out) : correction;
+  }
   return append(*x.builder, m.path(), std::move(layer), {x.id}, out);
 }
 

@@ -48,6 +48,9 @@ struct PublishedShapes {
 struct Parameter {
   std::vector<std::int64_t> shape;
   std::shared_ptr<const float> data;
+  // Of I8 beside a tensor NAME.scale, [shape[0]]: in place of data.
+  std::shared_ptr<const std::int8_t> quantised = nullptr;
+  std::shared_ptr<const float> scale = nullptr;
 };
 
 struct Builder {
@@ -117,11 +120,15 @@ class Module {
   // Without a state dict data is null too, and no size may be -1: Error(invalid_argument).
   Parameter parameter(std::string_view name, const std::vector<std::int64_t>& expected) const;
 
+  // The same of a convolution's weights, which may be quantised (layers/ops/filter.h): then they stay so.
+  Filter filter(std::string_view name, const std::vector<std::int64_t>& expected) const;
+
   // A whole number that training keeps beside the weights and nothing here reads (num_batches_tracked). May
   // be missing.
   void counter(std::string_view name) const;
 
  private:
+  const Parameter& known(std::string_view name, const std::vector<std::int64_t>& expected) const;
   Parameter read(std::string_view name, const std::vector<std::int64_t>& expected) const;
   void published_key(std::string_view name, DType, const std::vector<std::int64_t>& shape) const;
   std::string key_of(std::string_view name) const;  // of a tensor of this module, in the file
@@ -146,7 +153,8 @@ struct ConvOptions {
 };
 
 // Keys: weight, and bias where the module has one. The number of output channels is read from the weight's
-// shape.
+// shape. Of a quantised checkpoint weight.scale too, and weight.correction, [channels out], what to add to
+// the sums for what rounding the weights changed in the mean.
 Var conv2d(Module, Var x, const ConvOptions& = {});
 
 struct ConvTransposeOptions {

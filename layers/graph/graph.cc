@@ -79,14 +79,14 @@ void each_weight(Layer& layer, Visit&& visit) {
 std::size_t weight_bytes(const Layer& layer) {
   std::size_t bytes = 0;
   Layer visited = layer;  // shares the weights
-  each_weight(visited, [&](const Weights&, std::int64_t elements) {
-    bytes += static_cast<std::size_t>(elements) * sizeof(float);
+  each_weight(visited, [&]<class T>(const std::shared_ptr<const T>&, std::int64_t elements) {
+    bytes += static_cast<std::size_t>(elements) * sizeof(T);
   });
   return bytes;
 }
 
 void release_weights(Layer& layer) {
-  each_weight(layer, [](Weights& weights, std::int64_t) { weights.reset(); });
+  each_weight(layer, [](auto& weights, std::int64_t) { weights.reset(); });
 }
 
 }  // namespace atrous

@@ -4,6 +4,7 @@
 // a given input. So one loaded network serves every height, width and batch.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -41,7 +42,12 @@ using ValueId = int;
 
 struct Value {
   std::int64_t channels = 0;
-  DType dtype = DType::f32;  // of the activations; the only one so far
+  DType dtype = DType::f32;        // of the activations: f32, bf16 or u8
+  Quantisation quantisation = {};  // of u8
+  std::string name = {};           // of the node that made it when the network was built; empty for the input
+  std::optional<ValueRange> range = {};  // that the checkpoint was calibrated for
+
+  MapType type() const { return {dtype, quantisation}; }
 };
 
 struct Node {

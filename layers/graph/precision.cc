@@ -12,6 +12,8 @@ std::string_view name_of(Precision precision) {
       return "fp16";
     case Precision::bf16:
       return "bf16";
+    case Precision::int8:
+      return "int8";
   }
   return "unknown";
 }

@@ -13,6 +13,7 @@ enum class Precision {
   tf32,  // fp32 in memory; the factors of a convolution are rounded to 10 bits of mantissa: on a device
   fp16,  // weights and activations in half precision: on a device
   bf16,  // weights and activations in bfloat16: on the processor
+  int8,  // what a checkpoint was calibrated for in integers of 8 bits, the rest in fp32: on the processor
 };
 std::string_view name_of(Precision);  // "fp32", ...
 DType element_type(Precision);        // of activations in memory

@@ -66,7 +66,7 @@ struct Conv2d {
   std::int64_t macs(Shapes in) const;
   template <class Visit>
   void each_weight(Visit&& visit) {
-    visit(weight.data, weight.elements());
+    weight.each_weight(visit);
     if (bias) visit(bias, weight.d0);
   }
 };

@@ -21,10 +21,28 @@ struct Filter {
   std::int64_t d0 = 0, d1 = 0, kernel_h = 0, kernel_w = 0;
   std::shared_ptr<const float> data;
 
+  // Of a quantised Conv2d in place of data: weight[o, ...] = scale[o] * quantised[o, ...], which are -127 to
+  // 127.
+  std::shared_ptr<const std::int8_t> quantised = nullptr;
+  std::shared_ptr<const float> scale = nullptr;  // [d0]
+
+  // What identifies the weights, wherever they are shared.
+  const void* id() const { return quantised ? static_cast<const void*>(quantised.get()) : data.get(); }
+
+  template <class Visit>
+  void each_weight(Visit&& visit) {
+    if (!quantised) return visit(data, elements());
+    visit(scale, d0);
+    visit(quantised, elements());
+  }
+
   std::int64_t elements() const { return d0 * d1 * kernel_h * kernel_w; }
   float at(std::int64_t i, std::int64_t j, std::int64_t ky, std::int64_t kx) const {
     return data.get()[((i * d1 + j) * kernel_h + ky) * kernel_w + kx];
   }
 };
+
+// The floats that the weights are, of quantised ones made; null where there are none.
+std::shared_ptr<const float> dequantised(const Filter&);
 
 }  // namespace atrous

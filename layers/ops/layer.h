@@ -39,7 +39,7 @@ concept IsLayer = requires(const L& layer, Shapes shapes, Views in, View out) {
 template <class L>
 concept HasWeights = IsLayer<L> && requires(L& layer, Shapes shapes) {
   { layer.macs(shapes) } -> std::same_as<std::int64_t>;
-  layer.each_weight([](Weights&, std::int64_t) {});
+  layer.each_weight([](auto&, std::int64_t) {});
 };
 
 }  // namespace atrous

@@ -2,6 +2,10 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
+#include <span>
+
+#include "layers/ops/quantised_conv2d.h"
 
 namespace atrous {
 
@@ -39,18 +43,20 @@ void absorb_each(Graph& graph, Absorb&& absorb) {
 }
 
 void fold(Conv2d& conv, const BatchNorm& norm) {
-  const Filter& w = conv.weight;
-  const std::int64_t per_output = w.d1 * w.kernel_h * w.kernel_w;
-  std::shared_ptr<float[]> weight(new float[static_cast<std::size_t>(w.elements())]);
+  // Of quantised weights the scales are multiplied.
+  Filter& w = conv.weight;
+  const std::shared_ptr<const float>& before = w.quantised ? w.scale : w.data;
+  const std::int64_t per_output = w.quantised ? 1 : w.d1 * w.kernel_h * w.kernel_w;
+  std::shared_ptr<float[]> weight(new float[static_cast<std::size_t>(w.d0 * per_output)]);
   std::shared_ptr<float[]> bias(new float[static_cast<std::size_t>(w.d0)]);
   for (std::int64_t o = 0; o < w.d0; ++o) {
     const double scale = norm.scale[static_cast<std::size_t>(o)],
                  shift = norm.shift[static_cast<std::size_t>(o)];
     for (std::int64_t i = o * per_output; i < (o + 1) * per_output; ++i)
-      weight[i] = static_cast<float>(w.data.get()[i] * scale);
+      weight[i] = static_cast<float>(before.get()[i] * scale);
     bias[o] = static_cast<float>((conv.bias ? conv.bias.get()[o] : 0.0) * scale + shift);
   }
-  conv.weight.data = {weight, weight.get()};
+  (w.quantised ? w.scale : w.data) = {weight, weight.get()};
   conv.bias = {bias, bias.get()};
 }
 
@@ -85,17 +91,27 @@ bool single_pixel(const Graph& graph, const std::vector<std::size_t>& by, ValueI
   return false;
 }
 
-// The weights of input channels [first, first + count); with `without`, of all others.
-Filter input_channels(const Filter& w, std::int64_t first, std::int64_t count, bool without) {
-  const std::int64_t taps = w.kernel_h * w.kernel_w;
-  Filter part{w.d0, without ? w.d1 - count : count, w.kernel_h, w.kernel_w, nullptr};
-  std::shared_ptr<float[]> data(new float[static_cast<std::size_t>(part.elements())]);
-  float* to = data.get();
+// Of `from`, weights as those of w, what belongs to input channels [first, first + count); with `without`, to
+// all others.
+template <class T>
+std::shared_ptr<const T> input_channels(const Filter& w, const std::shared_ptr<const T>& from,
+                                        std::int64_t first, std::int64_t count, bool without) {
+  const std::int64_t taps = w.kernel_h * w.kernel_w, kept = without ? w.d1 - count : count;
+  std::shared_ptr<T[]> data(new T[static_cast<std::size_t>(w.d0 * kept * taps)]);
+  T* to = data.get();
   for (std::int64_t o = 0; o < w.d0; ++o)
     for (std::int64_t i = 0; i < w.d1; ++i)
       if ((i >= first && i < first + count) != without)
-        to = std::copy_n(w.data.get() + (o * w.d1 + i) * taps, taps, to);
-  part.data = {data, data.get()};
+        to = std::copy_n(from.get() + (o * w.d1 + i) * taps, taps, to);
+  return {data, data.get()};
+}
+
+Filter input_channels(const Filter& w, std::int64_t first, std::int64_t count, bool without) {
+  Filter part{w.d0, without ? w.d1 - count : count, w.kernel_h, w.kernel_w, nullptr, nullptr, w.scale};
+  if (w.quantised)
+    part.quantised = input_channels(w, w.quantised, first, count, without);
+  else
+    part.data = input_channels(w, w.data, first, count, without);
   return part;
 }
 
@@ -128,12 +144,12 @@ void fold_batch_norm(Graph& graph) {
     const float* bias;  // before
     Conv2d conv;
   };
-  std::map<const float*, Folded> folded;  // by the weights before
+  std::map<const void*, Folded> folded;  // by the weights before
   absorb_each<BatchNorm>(graph, [&](Node& node, const BatchNorm& norm) {
     Node* found = sole_convolution(graph, by, readers, node.inputs[0]);
     if (!found || !plain(*found)) return false;
     auto& conv = std::get<Conv2d>(found->layer);
-    const float* weights = conv.weight.data.get();
+    const void* weights = conv.weight.id();
     const auto known = folded.find(weights);
     const float* bias = conv.bias.get();
     if (weights && known != folded.end() && known->second.bias == bias &&
@@ -172,7 +188,7 @@ void hoist_repeated_pixel(Graph& graph) {
         resize->name = node.name + ".pixel";
         resize->layer = std::move(of_pixel);
         resize->inputs.resize(1);
-        graph.values[v].channels = conv->out_channels();
+        graph.values[v] = {.channels = conv->out_channels(), .name = resize->name};
         graph.values[joined].channels -= count;
         concat.inputs.erase(concat.inputs.begin() + static_cast<std::ptrdiff_t>(i));
         node.inputs.push_back(resize->output);
@@ -231,7 +247,7 @@ void classify_before_resize(Graph& graph) {
     after.inputs[0] = resize.inputs[0];
     resize.inputs[0] = static_cast<ValueId>(grown);
     std::swap(resize.output, after.output);
-    graph.values[grown].channels = conv->out_channels();
+    graph.values[grown] = {.channels = conv->out_channels(), .name = after.name};
     std::swap(resize, after);
   }
 }
@@ -244,7 +260,8 @@ void fuse_expansion(Graph& graph) {
     const auto* depthwise = std::get_if<Conv2d>(&node.layer);
     if (!depthwise || !depthwise->is_depthwise() || node.inputs.size() != 1) continue;
     const Node* before = sole_convolution(graph, by, readers, node.inputs[0]);
-    if (!before || before->inputs.size() != 1 || !std::get<Conv2d>(before->layer).is_padded_pointwise())
+    if (!before || before->inputs.size() != 1 || !std::get<Conv2d>(before->layer).is_padded_pointwise() ||
+        depthwise->weight.quantised || std::get<Conv2d>(before->layer).weight.quantised)
       continue;
     dropped[by[static_cast<std::size_t>(node.inputs[0])]] = true;
     node.inputs = before->inputs;
@@ -260,7 +277,7 @@ void fold_gate(Graph& graph) {
   std::vector<bool> dropped(graph.nodes.size());
   for (Node& node : graph.nodes) {
     const auto* conv = std::get_if<Conv2d>(&node.layer);
-    if (!conv || !conv->is_pointwise()) continue;
+    if (!conv || !conv->is_pointwise() || conv->weight.quantised) continue;
     const auto gated = static_cast<std::size_t>(node.inputs[0]);
     if (by[gated] == nowhere || readers[gated] != 1) continue;
     const Node& mul = graph.nodes[by[gated]];
@@ -286,7 +303,7 @@ bool fits_bf16(const Layer& layer) {
 
 }  // namespace
 
-void choose_dtypes(Graph& graph) {
+void choose_bf16(Graph& graph) {
   const auto by = producers(graph);
   std::vector<bool> fits(graph.values.size(), true);
   const auto refuse = [&](ValueId v) { fits[static_cast<std::size_t>(v)] = false; };
@@ -303,6 +320,95 @@ void choose_dtypes(Graph& graph) {
   for (std::size_t v = 0; v < fits.size(); ++v) graph.values[v].dtype = fits[v] ? DType::bf16 : DType::f32;
 }
 
+namespace {
+
+// Whether the layer has kernels that read 8 bits and multiply by quantised weights.
+bool fits_int8(const Node& node) {
+  const auto* conv = std::get_if<Conv2d>(&node.layer);
+  return conv && conv->weight.quantised && conv->activation != ActivationKind::sigmoid && sums_fit(*conv) &&
+         (conv->is_depthwise() ? node.inputs.size() == 1 : conv->weight.d1 % 4 == 0);
+}
+
+bool moves_values(const Layer& layer) {
+  return std::holds_alternative<MaxPool2d>(layer) || std::holds_alternative<Concat>(layer) ||
+         std::holds_alternative<Crop>(layer);
+}
+
+// The inputs whose values a layer moves: a crop's second is there for its size.
+std::span<const ValueId> moved(const Node& node) {
+  return std::span(node.inputs).first(std::holds_alternative<Crop>(node.layer) ? 1 : node.inputs.size());
+}
+
+}  // namespace
+
+void choose_int8(Graph& graph) {
+  const std::size_t count = graph.values.size();
+  const auto by = producers(graph);
+  std::vector<bool> fits(count), wanted(count);
+  const auto at = [](auto& of_values, ValueId v) { return of_values[static_cast<std::size_t>(v)]; };
+  for (const Node& node : graph.nodes) {
+    const auto out = static_cast<std::size_t>(node.output);
+    if (moves_values(node.layer))
+      fits[out] = std::ranges::all_of(moved(node), [&](ValueId v) { return at(fits, v); });
+    else if (std::holds_alternative<Mul>(node.layer))
+      fits[out] =
+          graph.values[out].range && at(fits, node.inputs[0]) && single_pixel(graph, by, node.inputs[1]);
+    else
+      fits[out] = std::holds_alternative<Conv2d>(node.layer) && graph.values[out].range.has_value();
+    if (single_pixel(graph, by, node.output)) fits[out] = false;
+  }
+  for (const auto& [name, v] : graph.outputs) fits[static_cast<std::size_t>(v)] = false;
+  // From the end: who reads 8 bits.
+  for (auto node = graph.nodes.rbegin(); node != graph.nodes.rend(); ++node) {
+    if (fits_int8(*node)) wanted[static_cast<std::size_t>(node->inputs[0])] = true;
+    if (std::holds_alternative<Mul>(node->layer) && at(wanted, node->output) && at(fits, node->output))
+      wanted[static_cast<std::size_t>(node->inputs[0])] = true;
+    if (moves_values(node->layer) && at(wanted, node->output) && at(fits, node->output))
+      for (ValueId v : moved(*node)) wanted[static_cast<std::size_t>(v)] = true;
+  }
+  // What is moved from one to another has the range of both: the first of each is where it is kept.
+  std::vector<std::size_t> same(count);
+  std::iota(same.begin(), same.end(), std::size_t{0});
+  const auto first_of = [&](std::size_t v) {
+    while (same[v] != v) v = same[v];
+    return v;
+  };
+  std::vector<ValueRange> ranges(count);
+  const auto in_int8 = [&](ValueId v) { return at(fits, v) && at(wanted, v); };
+  for (std::size_t v = 0; v < count; ++v) ranges[v] = graph.values[v].range.value_or(ValueRange{});
+  for (const Node& node : graph.nodes) {
+    if (!moves_values(node.layer) || !in_int8(node.output)) continue;
+    for (ValueId v : moved(node)) {
+      const std::size_t a = first_of(static_cast<std::size_t>(node.output)),
+                        b = first_of(static_cast<std::size_t>(v));
+      ranges[a] = {std::min(ranges[a].lowest, ranges[b].lowest),
+                   std::max(ranges[a].highest, ranges[b].highest)};
+      same[b] = a;
+    }
+  }
+  for (std::size_t v = 0; v < count; ++v)
+    if (in_int8(static_cast<ValueId>(v))) {
+      graph.values[v].dtype = DType::u8;
+      graph.values[v].quantisation = quantisation_of(ranges[first_of(v)]);
+    }
+}
+
+void dequantise_others(Graph& graph) {
+  std::map<std::pair<const void*, const void*>, std::shared_ptr<const float>> known;  // layers run twice
+  for (Node& node : graph.nodes) {
+    auto* conv = std::get_if<Conv2d>(&node.layer);
+    if (!conv || !conv->weight.quantised) continue;
+    const Value& in = graph.values[static_cast<std::size_t>(node.inputs[0])];
+    if (in.dtype == DType::u8 && fits_int8(node)) continue;
+    Filter& w = conv->weight;
+    auto& floats = known[{w.quantised.get(), w.scale.get()}];
+    if (!floats) floats = dequantised(w);
+    w.data = floats;
+    w.quantised.reset();
+    w.scale.reset();
+  }
+}
+
 void optimise_for_device(Graph& graph) {
   convolve_transposed(graph);
   fold_batch_norm(graph);
@@ -312,10 +418,14 @@ void optimise_for_device(Graph& graph) {
   fuse_activation(graph);
 }
 
-void optimise(Graph& graph) {
-  optimise_for_device(graph);
+void fuse_for_processor(Graph& graph) {
   fuse_expansion(graph);
   fold_gate(graph);
+}
+
+void optimise(Graph& graph) {
+  optimise_for_device(graph);
+  fuse_for_processor(graph);
 }
 
 }  // namespace atrous

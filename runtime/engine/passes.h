@@ -45,11 +45,21 @@ void fold_gate(Graph&);
 // write which multiply in bfloat16 or merely move values. The rest stays in fp32: the input, and so the first
 // layer's products; the outputs; maps of one pixel, that is means over the whole map and what is made of
 // them; and what goes through sums of many values or through kernels that fuse layers.
-void choose_dtypes(Graph&);
+void choose_bf16(Graph&);
 
-// All rewrites, in the order that lets each find what it looks for. A device's kernels do not know
-// ExpandDepthwise and GatedConv2d: for it the last two are left out.
-void optimise(Graph&);
+// Which maps are in 8 bits, of a quantised checkpoint's network: those with a range (Value::range) that a
+// convolution makes and one with quantised weights reads, or that get from one to the other by layers which
+// merely move values, and share one range then. The rest stays in fp32, as above.
+void choose_int8(Graph&);
+
+// Quantised weights whose layer does not read 8 bits become floats.
+void dequantise_others(Graph&);
+
+// All rewrites of above that make a network cheaper, in the order that lets each find what it looks for. A
+// device's kernels do not know ExpandDepthwise and GatedConv2d: the last two are the processor's alone, and
+// leave out what has quantised weights.
 void optimise_for_device(Graph&);
+void fuse_for_processor(Graph&);
+void optimise(Graph&);  // both
 
 }  // namespace atrous

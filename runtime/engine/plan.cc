@@ -58,7 +58,7 @@ void lay_concatenations(const Graph& graph, std::vector<Slice>& slices, std::vec
     if (!std::holds_alternative<Concat>(node.layer)) continue;
     const auto is_alone = [&](ValueId v) {
       return v != graph.input && readers[index(v)] == 1 && !is_output(graph, v) &&
-             graph.values[index(v)].dtype == graph.values[index(node.output)].dtype;
+             graph.values[index(v)].type() == graph.values[index(node.output)].type();
     };
     std::size_t copied = 0;  // 1 + the node that makes the last of those that are copied
     for (ValueId v : node.inputs)
@@ -215,7 +215,7 @@ Plan make_plan(const Program& program, const Shape& input, int threads, std::siz
     const auto [root, channel] = slices[v];
     const DType dtype = layout.dtype(graph.values[v]);
     plan.places[v] = {shapes[v], offsets[root] + static_cast<std::size_t>(channel) * size_of(dtype),
-                      layout.pitch(shapes[root].c), dtype};
+                      layout.pitch(shapes[root].c), dtype, graph.values[v].quantisation};
   }
 
   for (const Node& node : graph.nodes)

@@ -28,6 +28,7 @@ struct Plan {
     std::size_t offset = 0;  // bytes from the arena's beginning
     std::int64_t pitch = 0;  // elements from pixel to pixel
     DType dtype = DType::f32;
+    Quantisation quantisation = {};  // of u8
   };
   std::vector<Place> places;           // by ValueId
   std::vector<bool> in_place;          // by node: nothing to run, its inputs already lie in its output

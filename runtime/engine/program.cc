@@ -16,13 +16,13 @@ namespace {
 
 // Whether the two are one layer that runs twice: they share their weights and differ in nothing.
 bool same_layer(const Conv2d& a, const Conv2d& b) {
-  return a.weight.data == b.weight.data && a.bias == b.bias && a.stride == b.stride &&
-         a.padding == b.padding && a.dilation == b.dilation && a.groups == b.groups &&
+  return a.weight.id() == b.weight.id() && a.weight.scale == b.weight.scale && a.bias == b.bias &&
+         a.stride == b.stride && a.padding == b.padding && a.dilation == b.dilation && a.groups == b.groups &&
          a.activation == b.activation;
 }
 
 MapTypes types_of(const Graph& graph, const Node& node) {
-  const auto type = [&](ValueId v) { return graph.values[static_cast<std::size_t>(v)].dtype; };
+  const auto type = [&](ValueId v) { return graph.values[static_cast<std::size_t>(v)].type(); };
   MapTypes types{{}, type(node.output)};
   for (ValueId v : node.inputs) types.inputs.push_back(type(v));
   return types;
@@ -31,13 +31,13 @@ MapTypes types_of(const Graph& graph, const Node& node) {
 // By node: the first one whose layer is the same, on maps of the same types; itself where there is none
 // before.
 std::vector<std::size_t> first_of_each(const Graph& graph) {
-  std::map<const float*, std::vector<std::size_t>> by_weights;
+  std::map<const void*, std::vector<std::size_t>> by_weights;
   std::vector<std::size_t> first;
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
     first.push_back(i);
     const auto* conv = std::get_if<Conv2d>(&graph.nodes[i].layer);
-    if (!conv || !conv->weight.data) continue;
-    std::vector<std::size_t>& before = by_weights[conv->weight.data.get()];
+    if (!conv || !conv->weight.id()) continue;
+    std::vector<std::size_t>& before = by_weights[conv->weight.id()];
     const auto found = std::ranges::find_if(before, [&](std::size_t j) {
       return same_layer(std::get<Conv2d>(graph.nodes[j].layer), *conv) &&
              types_of(graph, graph.nodes[j]) == types_of(graph, graph.nodes[i]);
@@ -72,11 +72,14 @@ void make_kernels(Program& program, Make&& make) {
 }  // namespace
 
 Program compile(Graph graph, const CpuOptions& options) try {
-  if (options.precision != Precision::fp32 && options.precision != Precision::bf16)
-    fail(ErrorCode::invalid_argument, "the processor computes in fp32 or bf16, not in ",
+  if (options.precision == Precision::tf32 || options.precision == Precision::fp16)
+    fail(ErrorCode::invalid_argument, "the processor computes in fp32, bf16 or int8, not in ",
          name_of(options.precision));
-  options.device_layers ? optimise_for_device(graph) : optimise(graph);
-  if (options.precision == Precision::bf16) choose_dtypes(graph);
+  optimise_for_device(graph);
+  if (options.precision == Precision::int8) choose_int8(graph);
+  dequantise_others(graph);
+  if (!options.device_layers) fuse_for_processor(graph);
+  if (options.precision == Precision::bf16) choose_bf16(graph);
   Program program{.graph = std::move(graph),
                   .kernels = {},
                   .cpu_precision = options.precision,
@@ -92,6 +95,7 @@ Program compile(Graph graph, const CpuOptions& options) try {
 
 Program compile_for(std::shared_ptr<Device> device, Graph graph) try {
   optimise_for_device(graph);
+  dequantise_others(graph);
   Program program{
       .graph = std::move(graph), .kernels = {}, .isa = supported_isas().front(), .device = std::move(device)};
   make_kernels(program, [&](const Node& node) { return program.device->make_kernels(node); });

@@ -18,7 +18,7 @@ struct Program {
   Graph graph;            // optimised; its convolutions no longer hold their weights
   // By node: at least one, sharing its weights. Nodes that run one layer several times share their kernels.
   std::vector<std::vector<std::shared_ptr<Kernel>>> kernels;
-  Precision cpu_precision = Precision::fp32;  // on the processor: fp32 or bf16
+  Precision cpu_precision = Precision::fp32;  // on the processor: fp32, bf16 or int8
   Isa isa;  // of the kernels, or of the steps around the network that a device leaves to the CPU
   std::shared_ptr<Device> device;  // whose kernels they are; null: the processor's
   Padding padding = {};            // of inputs, before they reach the graph

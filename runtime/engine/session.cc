@@ -187,7 +187,7 @@ Plan Session::reserve(const Shape& input) try { return reserved_plan(input).plan
 
 AnyView Session::view_of(const Plan& p, ValueId value) const {
   const Plan::Place& place = p.places[static_cast<std::size_t>(value)];
-  return {arena_ + place.offset, place.shape, place.pitch, place.dtype};
+  return {arena_ + place.offset, place.shape, place.pitch, place.dtype, place.quantisation};
 }
 
 // input: where it does not lie in the arena.

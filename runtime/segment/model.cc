@@ -144,12 +144,21 @@ Model make_model(StateDict state, const std::optional<Metadata>& metadata, const
   if (model.palette.empty()) model.palette = voc_palette(static_cast<int>(model.classes.size()));
   model.background = background_of(model, answer.decision, metadata);
 
-  const CpuOptions cpu{.isa = options.isa,
-                       .force = options.force,
-                       .threads = resolve_threads(options.threads),
-                       .device_layers = options.device_layers,
-                       .precision = options.precision};
+  const bool calibrated = metadata && !metadata->activations.empty();
+  if (options.precision == Precision::int8 && !calibrated)
+    fail(ErrorCode::invalid_argument,
+         "int8: the checkpoint is not calibrated for it; atrous convert --int8 makes one that is");
+  const CpuOptions cpu{
+      .isa = options.isa,
+      .force = options.force,
+      .threads = resolve_threads(options.threads),
+      .device_layers = options.device_layers,
+      .precision = options.precision.value_or(calibrated ? Precision::int8 : Precision::fp32)};
   const auto made_ready = [&](Graph graph) {
+    if (metadata)
+      for (Value& value : graph.values)
+        if (const auto found = metadata->activations.find(value.name); found != metadata->activations.end())
+          value.range = found->second;
     Program program =
         options.device ? compile_for(options.device, std::move(graph)) : compile(std::move(graph), cpu);
     program.name = options.name;

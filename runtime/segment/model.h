@@ -23,9 +23,11 @@ struct ModelOptions {
   bool aux = false;  // build the auxiliary head too
   Hyper hyper = {};  // what the weights do not say, in place of the metadata's and the family's
   Isa isa = supported_isas().front();
-  std::string force = {};                 // an implementation's name, preferred over the usual choice
-  Precision precision = Precision::fp32;  // on the processor: fp32 or bf16
-  int threads = 0;                        // for packing weights; 0: as many as the process may use
+  std::string force = {};  // an implementation's name, preferred over the usual choice
+  // On the processor: fp32, bf16, or int8 for what `atrous convert --int8` calibrated. Empty: int8 of such a
+  // checkpoint, otherwise fp32.
+  std::optional<Precision> precision = {};
+  int threads = 0;  // for packing weights; 0: as many as the process may use
   bool device_layers =
       false;                 // leave out what only the processor's kernels fuse: for comparing with a device
   std::string weights = {};  // the prefix of the network to take from a file of several (LoadOptions)

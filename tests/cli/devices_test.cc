@@ -54,7 +54,7 @@ TEST_CASE("a device's options need a device, and do not contradict each other") 
   refuse(2, segment + Arguments{"--device", "cuda", "--isa", "scalar"}, {"--isa", "not for cuda"});
   for (const char* precision : {"fp16", "tf32"})
     refuse(2, segment + Arguments{"--precision", precision},
-           {str_cat("the processor computes in fp32 or bf16, not in ", precision)});
+           {str_cat("the processor computes in fp32, bf16 or int8, not in ", precision)});
   refuse(2, segment + Arguments{"--device", "cuda", "--precision", "bf16"}, {"bf16 is for the processor"});
   refuse(2, segment + Arguments{"--precision", "fp32", "--fp16"},
          {"--precision and --fp16 exclude each other"});

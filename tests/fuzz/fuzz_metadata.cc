@@ -24,7 +24,7 @@ Strings lines(std::string_view rest) {
 bool same(const Metadata& a, const Metadata& b) {
   return a.architecture == b.architecture && a.classes == b.classes && a.palette == b.palette &&
          a.preparation == b.preparation && a.source == b.source && a.source_sha256 == b.source_sha256 &&
-         a.self_test == b.self_test;
+         a.self_test == b.self_test && a.activations == b.activations;
 }
 
 }  // namespace

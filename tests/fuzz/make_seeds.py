@@ -206,6 +206,7 @@ def metadata():
         return "".join(f"{key} {value}\n" for key, value in values.items())
 
     seed("metadata", "full", lines(METADATA))
+    seed("metadata", "int8", lines({"atrous.format": "3", "activations": '{"a.relu":[0,1.5],"a.bn":[-0.0,3.4e38]}'}))
     for kind in ('{"kind":"none"}', '{"kind":"exact","width":1,"height":16384}'):
         seed("metadata", kind[9:13], lines({"atrous.format": "1", "resize": kind, "mean": "[-0.0,1e-45,3.4e38]", "std": "[1,2,3]"}))
     classes = {"atrous.format": "1", "classes": '["road","crack"]'}

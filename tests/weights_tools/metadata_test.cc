@@ -120,6 +120,16 @@ TEST_CASE("range and order come back, in a version of their own; without them th
   CHECK(metadata_from_strings(to_strings(m))->preparation == m.preparation);
 }
 
+TEST_CASE("ranges of activations come back to the bit, in a third version") {
+  Metadata m;
+  m.preparation.range = 255;
+  m.activations = {{"backbone.bn1.relu", {0, 1.f / 3}}, {"Straße", {-1e-30f, 3.4e38f}}, {"zero", {}}};
+  CHECK(to_strings(m).at("atrous.format") == "3");
+  CHECK(metadata_from_strings(to_strings(m))->activations == m.activations);
+  m.activations.begin()->second = {1, 0};
+  check_refused([&] { to_strings(m); }, ErrorCode::malformed, "goes from 1 to 0");
+}
+
 TEST_CASE("both answers come back, and a background or that there is none") {
   for (const Decision answer : {Decision::softmax, Decision::sigmoid})
     for (const int background : {no_background, 0, 255}) {
@@ -144,7 +154,7 @@ TEST_CASE("bad metadata is refused by its key") {
     std::string value;
   };
   const Row rows[] = {
-      {"atrous.format", "is 3, this atrous knows 1 to 2", "3"},
+      {"atrous.format", "is 4, this atrous knows 1 to 3", "4"},
       {"range", "neither 1 nor 255: 256", "256"},
       {"range", "neither 1 nor 255", ""},
       {"order", "neither rgb nor bgr: RGB", "RGB"},
@@ -235,6 +245,18 @@ TEST_CASE("bad metadata is refused by its key") {
       {"source_sha256", "is not 64 hex digits", "abc"},
       {"source_sha256", "is not 64 hex digits", Bytes(64, 'g')},
       {"self_test", "has no height", "{}"},
+      {"activations", "activations is not JSON", R"({"a": [0, 1])"},
+      {"activations", "activations is no object", R"([["a", 0, 1]])"},
+      {"activations", "activations a is not a list", R"({"a": 1})"},
+      {"activations", "activations a has 1 numbers, expected 2", R"({"a": [1]})"},
+      {"activations", "activations a has 3 entries, more than 2", R"({"a": [0, 1, 2]})"},
+      {"activations", "activations a is not a number", R"({"a": [0, "1"]})"},
+      {"activations", "activations a is not a finite number", R"({"a": [0, 1e39]})"},
+      {"activations", "activations a goes from 1 to 0.5", R"({"a": [1, 0.5]})"},
+      {"activations", "has the key a twice", R"({"a": [0, 1], "a": [0, 1]})"},
+      {"activations", "activations has control characters", R"({"\u001b": [0, 1]})"},
+      {"activations", "activations has 257 bytes, more than 256", "{\"" + Bytes(257, 'a') + "\": [0, 1]}"},
+      {"activations", "nests too deep", R"({"a": [[[0]]]})"},
       {"hyper", "hyper expected KEY=VALUE", "os"},
       {"hyper", "found os twice", "os=16,os=8"},
       {"self_test", "2 indices, but 1 values",

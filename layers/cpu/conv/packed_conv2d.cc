@@ -1,6 +1,7 @@
 #include "layers/cpu/conv/packed_conv2d.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "layers/base/checked.h"
 #include "layers/cpu/parallel.h"
@@ -9,13 +10,21 @@ namespace atrous {
 
 namespace {
 
+// How many k make one step of the tile.
+std::int64_t step_of(DType dtype) { return dtype == DType::i8 ? 4 : dtype == DType::bf16 ? 2 : 1; }
+
+std::int64_t deepest_of(DType dtype) {
+  return dtype == DType::i8 ? int8_tile_depth : dtype == DType::bf16 ? bf16_tile_depth : tile_depth;
+}
+
 std::vector<Stretch> cut_into_stretches(const Conv2d& layer, DType dtype) {
   const Filter& w = layer.weight;
-  const std::int64_t channels = w.d1, deepest = dtype == DType::bf16 ? bf16_tile_depth : tile_depth;
+  const std::int64_t channels = w.d1, deepest = deepest_of(dtype);
   const bool wide = 2 * channels >= deepest;
-  // Even, where two bfloat16 make one step of k.
+  constexpr std::int64_t any_step = 4;  // a multiple of every type's
   const std::int64_t piece =
-      wide ? std::min(channels, round_up(divide_up(channels, divide_up(channels, deepest)), 2)) : channels;
+      wide ? std::min(channels, round_up(divide_up(channels, divide_up(channels, deepest)), any_step))
+           : channels;
   std::vector<Stretch> stretches;
   std::int64_t k = 0;
   for (std::int64_t ky = 0; ky < w.kernel_h; ++ky)
@@ -50,7 +59,26 @@ PackedConv2d::PackedConv2d(const Conv2d& layer, Isa isa, int threads, DType dtyp
       panels_(divide_up(group_columns_, tile_.columns)) {
   pack(threads);
   layer_.weight.data.reset();
-  layer_.bias.reset();
+  layer_.weight.quantised.reset();
+  if (dtype != DType::i8) layer_.bias.reset();
+}
+
+// From the layer's weights, each by `convert`; zeros for output channels that do not exist.
+template <class T, class From, class Convert>
+void PackedConv2d::pack_panel(std::int64_t group, std::int64_t panel, const From* weights,
+                              Convert&& convert) {
+  const Filter& w = layer_.weight;
+  const std::int64_t step = step_of(dtype_), taps = w.kernel_h * w.kernel_w;
+  for (const Stretch& s : stretches_)
+    for (std::int64_t k = 0; k < s.depth; ++k) {
+      const std::int64_t tap = (s.first_k + k) / w.d1, i = (s.first_k + k) % w.d1;
+      T* to = reinterpret_cast<T*>(weights_.data()) + offset(group, s, panel) +
+              k / step * step * tile_.columns + k % step;
+      for (std::int64_t j = 0; j < tile_.columns; ++j) {
+        const std::int64_t column = panel * tile_.columns + j, o = group * group_columns_ + column;
+        to[step * j] = column < group_columns_ ? convert(weights[(o * w.d1 + i) * taps + tap]) : T{};
+      }
+    }
 }
 
 void PackedConv2d::pack(int threads) {
@@ -59,27 +87,16 @@ void PackedConv2d::pack(int threads) {
       {layer_.groups, depth_, width, static_cast<std::int64_t>(size_of(dtype_))}, "conv2d: packed weights")));
   bias_ = Buffer(static_cast<std::size_t>(layer_.groups * width) * sizeof(float));
   const Filter& w = layer_.weight;
-  const std::int64_t taps = w.kernel_h * w.kernel_w, jobs = layer_.groups * panels_;
+  const std::int64_t jobs = layer_.groups * panels_;
 
   parallel_for(threads, jobs, [&](std::int64_t job) {
     const std::int64_t group = job / panels_, panel = job % panels_;
-    for (const Stretch& s : stretches_) {
-      const std::int64_t at = offset(group, s, panel);
-      for (std::int64_t k = 0; k < s.depth; ++k) {
-        const std::int64_t tap = (s.first_k + k) / w.d1, i = (s.first_k + k) % w.d1;
-        const auto weight = [&](std::int64_t j) {
-          const std::int64_t column = panel * tile_.columns + j, o = group * group_columns_ + column;
-          return column < group_columns_ ? w.data.get()[(o * w.d1 + i) * taps + tap] : 0.f;
-        };
-        if (dtype_ == DType::bf16) {
-          Bf16* to = reinterpret_cast<Bf16*>(weights_.data()) + at + k / 2 * 2 * tile_.columns + k % 2;
-          for (std::int64_t j = 0; j < tile_.columns; ++j) to[2 * j] = to_bf16(weight(j));
-        } else {
-          float* to = data(weights_) + at + k * tile_.columns;
-          for (std::int64_t j = 0; j < tile_.columns; ++j) to[j] = weight(j);
-        }
-      }
-    }
+    if (dtype_ == DType::i8)
+      pack_panel<std::int8_t>(group, panel, w.quantised.get(), std::identity());
+    else if (dtype_ == DType::bf16)
+      pack_panel<Bf16>(group, panel, w.data.get(), to_bf16);
+    else
+      pack_panel<float>(group, panel, w.data.get(), std::identity());
     for (std::int64_t j = 0; j < tile_.columns; ++j) {
       const std::int64_t column = panel * tile_.columns + j;
       const bool exists = column < group_columns_ && layer_.bias;

@@ -9,7 +9,7 @@
 // a whole stretch may be skipped where it falls into the padding; taps of few channels share a stretch.
 //
 // In bfloat16 two k lie side by side, as the processor's instruction for their product wants them:
-// [k / 2 of the stretch][column of the panel][k % 2].
+// [k / 2 of the stretch][column of the panel][k % 2]. Of 8 bits four do.
 #pragma once
 
 #include <vector>
@@ -17,6 +17,7 @@
 #include "layers/base/tensor.h"
 #include "layers/cpu/tiles/bf16_tile.h"
 #include "layers/cpu/tiles/gemm_tile.h"
+#include "layers/cpu/tiles/int8_tile.h"
 #include "layers/ops/conv2d.h"
 
 namespace atrous {
@@ -36,10 +37,13 @@ struct Stretch {
 
 class PackedConv2d {
  public:
-  // dtype: of the weights, f32 or bf16, to which they are rounded; then of an even number of input channels.
+  // dtype: of the packed weights, f32 or bf16, to which they are rounded, or i8, of quantised ones. Of an
+  // even number of input channels in bf16, of a multiple of four in i8.
   PackedConv2d(const Conv2d&, Isa, int threads, DType dtype = DType::f32);
 
-  const Conv2d& layer() const { return layer_; }  // without its weights and bias
+  const Conv2d& layer() const {
+    return layer_;
+  }  // without its weights and bias; those of i8 keep scale and bias
   Isa isa() const { return isa_; }
   DType dtype() const { return dtype_; }
   const GemmTile& tile() const { return tile_; }
@@ -48,7 +52,7 @@ class PackedConv2d {
   std::int64_t panels() const { return panels_; }                // of a group
   std::size_t bytes() const { return weights_.size() + bias_.size(); }
 
-  // [k of the stretch][column], of bfloat16 as said above. T is the type of dtype().
+  // [k of the stretch][column], of bfloat16 and i8 as said above. T is the type of dtype().
   template <class T = float>
   const T* weights(std::int64_t group, const Stretch& s, std::int64_t panel) const {
     return reinterpret_cast<const T*>(weights_.data()) + offset(group, s, panel);
@@ -75,6 +79,8 @@ class PackedConv2d {
     return ((group * depth_ + s.first_k) * panels_ + panel * s.depth) * tile_.columns;
   }
   void pack(int threads);
+  template <class T, class From, class Convert>
+  void pack_panel(std::int64_t group, std::int64_t panel, const From* weights, Convert&& convert);
 
   Conv2d layer_;
   Isa isa_;

@@ -81,11 +81,11 @@ inline bool touches(const Conv2d& layer, const Shape& in, const Stretch& stretch
   return false;
 }
 
-// Copies what lies under the stretch's taps in image n to the rows of `a`, `pitch` apart, zeros for the
-// padding; of the group of channels that begins at first_channel.
+// Copies what lies under the stretch's taps in image n to the rows of `a`, `pitch` apart, `padding` where
+// there is padding; of the group of channels that begins at first_channel.
 template <class T>
 void gather(const BasicView<const T>& in, std::int64_t n, std::int64_t first_channel, const Stretch& stretch,
-            const Pixel* places, std::int64_t rows, T* a, std::int64_t pitch) {
+            const Pixel* places, std::int64_t rows, T* a, std::int64_t pitch, T padding = {}) {
   const auto copy = [](T* to, const T* from, std::int64_t count) {
     std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(T));
   };
@@ -103,7 +103,7 @@ void gather(const BasicView<const T>& in, std::int64_t n, std::int64_t first_cha
         if (inside)
           copy(to, in.pixel(n, y, x + tap) + first_channel + s.first, s.floats);
         else
-          std::fill_n(to, s.floats, T{});
+          std::fill_n(to, s.floats, padding);
       }
     }
 }

@@ -16,6 +16,7 @@
 #include "layers/cpu/dispatch.h"
 #include "layers/cpu/parallel.h"
 #include "layers/cpu/tiles/bf16-inl.h"
+#include "layers/cpu/tiles/u8-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace atrous {
@@ -44,12 +45,20 @@ HWY_INLINE hn::Vec<D> load(D d, const Bf16* from) {
   return load_bf16(d, from);
 }
 template <class D>
+HWY_INLINE hn::Vec<D> load(D d, const std::uint8_t* from) {
+  return load_u8(d, from);
+}
+template <class D>
 HWY_INLINE void store(D d, hn::Vec<D> value, float* to) {
   hn::StoreU(value, d, to);
 }
 template <class D>
 HWY_INLINE void store(D d, hn::Vec<D> value, Bf16* to) {
   store_bf16(d, value, to);
+}
+template <class D>
+HWY_INLINE void store(D d, hn::Vec<D> value, std::uint8_t* to) {
+  store_u8(d, value, to);
 }
 
 // One output pixel: the largest of the pixels of in at rows [y0, y1) and columns [x0, x1).
@@ -67,6 +76,8 @@ void max_of_window(const ConstAnyView& in, std::int64_t n, std::int64_t y0, std:
                    std::int64_t x1, std::byte* out) {
   if (in.dtype == DType::bf16)
     max_of_window_of(in.as<Bf16>(), n, y0, y1, x0, x1, reinterpret_cast<Bf16*>(out));
+  else if (in.dtype == DType::u8)
+    max_of_window_of(in.as<std::uint8_t>(), n, y0, y1, x0, x1, reinterpret_cast<std::uint8_t*>(out));
   else
     max_of_window_of(in.as<float>(), n, y0, y1, x0, x1, reinterpret_cast<float*>(out));
 }
@@ -197,12 +208,12 @@ class ChannelwiseMaxPool2d final : public Kernel {
 class ChannelwiseAdaptiveAvgPool2d final : public Kernel {
  public:
   ChannelwiseAdaptiveAvgPool2d(const AdaptiveAvgPool2d& layer, Isa isa)
-      : layer_(layer), add_row_(ATROUS_FOR_ISA(isa, add_row)), conversion_(bf16_conversion(isa)) {}
+      : layer_(layer), add_row_(ATROUS_FOR_ISA(isa, add_row)), conversion_(conversions(isa)) {}
   std::string_view name() const override { return "channelwise"; }
 
   // Sums of one channel slice at a time, so that a single cell (the global mean) still feeds every thread.
   static constexpr std::int64_t slice = 256;
-  static constexpr std::int64_t widened = 16;  // pixels of bfloat16, at a time
+  static constexpr std::int64_t widened = 16;  // pixels of bfloat16 or 8 bits, at a time
 
   void run(const KernelCall& call) const override {
     const ConstAnyView& in = call.inputs[0];
@@ -231,19 +242,24 @@ class ChannelwiseAdaptiveAvgPool2d final : public Kernel {
       add_row_(channels(in.as<float>(), first, count), n, y, x0, x1, sums);
       return;
     }
-    const auto halves = in.as<Bf16>();
     float floats[widened * slice];
     for (std::int64_t x = x0; x < x1; x += widened) {
       const std::int64_t pixels = std::min(widened, x1 - x);
-      for (std::int64_t i = 0; i < pixels; ++i)
-        conversion_.widen(halves.pixel(n, y, x + i) + first, floats + i * count, count);
+      for (std::int64_t i = 0; i < pixels; ++i) {
+        const std::byte* pixel = in.at(n, y, x + i, first);
+        if (in.dtype == DType::u8)
+          conversion_.dequantise(reinterpret_cast<const std::uint8_t*>(pixel), in.quantisation,
+                                 floats + i * count, count);
+        else
+          conversion_.widen(reinterpret_cast<const Bf16*>(pixel), floats + i * count, count);
+      }
       add_row_({floats, {1, 1, pixels, count}, count}, 0, 0, 0, pixels, sums);
     }
   }
 
   AdaptiveAvgPool2d layer_;
   decltype(&ATROUS_BASELINE::add_row) add_row_;
-  Bf16Conversion conversion_;
+  Conversion conversion_;
 };
 
 class ChannelwiseResize final : public Kernel {

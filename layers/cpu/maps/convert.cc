@@ -12,6 +12,7 @@
 #include "layers/cpu/dispatch.h"
 #include "layers/cpu/parallel.h"
 #include "layers/cpu/tiles/bf16-inl.h"
+#include "layers/cpu/tiles/u8-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace atrous {
@@ -36,9 +37,33 @@ void narrow(const float* from, Bf16* to, std::int64_t count) {
   for (; i < count; ++i) to[i] = to_bf16(from[i]);
 }
 
+void dequantise_all(const std::uint8_t* from, const Quantisation& by, float* to, std::int64_t count) {
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const auto scale = hn::Set(d, by.scale), zero_point = hn::Set(d, static_cast<float>(by.zero_point));
+  std::int64_t i = 0;
+  for (; i + lanes <= count; i += lanes)
+    hn::StoreU(hn::Mul(scale, hn::Sub(load_u8(d, from + i), zero_point)), d, to + i);
+  for (; i < count; ++i) to[i] = dequantise(from[i], by);
+}
+
+void quantise_all(const float* from, const Quantisation& by, std::uint8_t* to, std::int64_t count) {
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const auto inverse = hn::Set(d, 1.f / by.scale), most = hn::Set(d, 255.f), zero = hn::Zero(d),
+             zero_point = hn::Set(d, static_cast<float>(by.zero_point));
+  std::int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    const auto y = hn::Add(hn::Mul(hn::LoadU(d, from + i), inverse), zero_point);
+    // No number becomes 0.
+    store_u8(d, hn::Min(most, hn::IfThenElseZero(hn::Gt(y, zero), y)), to + i);
+  }
+  for (; i < count; ++i) to[i] = quantise(from[i], by);
+}
+
 }  // namespace
 
-Bf16Conversion bf16_conversion() { return {widen, narrow}; }
+Conversion conversions() { return {widen, narrow, dequantise_all, quantise_all}; }
 
 }  // namespace HWY_NAMESPACE
 }  // namespace atrous
@@ -63,12 +88,12 @@ void convert_rows(const BasicView<const From>& from, const BasicView<To>& to, in
 
 }  // namespace
 
-Bf16Conversion bf16_conversion(Isa isa) { return ATROUS_FOR_ISA(isa, bf16_conversion)(); }
+Conversion conversions(Isa isa) { return ATROUS_FOR_ISA(isa, conversions)(); }
 
 void convert_map(Isa isa, ConstAnyView from, AnyView to, int threads) {
   if (from.shape != to.shape)
     fail(ErrorCode::invalid_argument, "a map of ", from.shape, " into one of ", to.shape);
-  const Bf16Conversion conversion = bf16_conversion(isa);
+  const Conversion conversion = conversions(isa);
   const auto copy = [](const auto* values, auto* out, std::int64_t count) {
     std::copy_n(values, count, out);
   };
@@ -76,6 +101,16 @@ void convert_map(Isa isa, ConstAnyView from, AnyView to, int threads) {
     convert_rows(from.as<Bf16>(), to.as<float>(), threads, conversion.widen);
   else if (from.dtype == DType::f32 && to.dtype == DType::bf16)
     convert_rows(from.as<float>(), to.as<Bf16>(), threads, conversion.narrow);
+  else if (from.dtype == DType::u8 && to.dtype == DType::f32)
+    convert_rows(from.as<std::uint8_t>(), to.as<float>(), threads,
+                 [&](const std::uint8_t* values, float* out, std::int64_t count) {
+                   conversion.dequantise(values, from.quantisation, out, count);
+                 });
+  else if (from.dtype == DType::f32 && to.dtype == DType::u8)
+    convert_rows(from.as<float>(), to.as<std::uint8_t>(), threads,
+                 [&](const float* values, std::uint8_t* out, std::int64_t count) {
+                   conversion.quantise(values, to.quantisation, out, count);
+                 });
   else if (from.dtype == DType::bf16)
     convert_rows(from.as<Bf16>(), to.as<Bf16>(), threads, copy);
   else

@@ -12,46 +12,13 @@
 #include "layers/cpu/cpu_backend.h"
 #include "layers/cpu/maps/convert.h"
 #include "tests/support/conv2d_testing.h"
+#include "tests/support/typed_map.h"
 
 namespace atrous::bf16_test {
 
 namespace {
 
-// A dense map of fp32 or bfloat16.
-class TypedMap {
- public:
-  TypedMap(const Shape& shape, DType dtype)
-      : shape_(shape),
-        dtype_(dtype),
-        memory_(static_cast<std::size_t>(shape.pixels() * shape.c) * size_of(dtype)) {
-    std::memset(memory_.data(), 0xff, memory_.size());  // NaN in both
-  }
-  TypedMap(ConstView values, DType dtype) : TypedMap(values.shape, dtype) {
-    for (std::int64_t p = 0; p < shape_.pixels(); ++p)
-      for (std::int64_t c = 0; c < shape_.c; ++c) set(p * shape_.c + c, values.data[p * values.pitch + c]);
-  }
-  AnyView view() { return {memory_.data(), shape_, shape_.c, dtype_}; }
-  Tensor floats() const {
-    Tensor t(shape_);
-    for (std::int64_t i = 0; i < shape_.pixels() * shape_.c; ++i)
-      t.data()[i] = dtype_ == DType::bf16 ? to_float(reinterpret_cast<const Bf16*>(memory_.data())[i])
-                                          : reinterpret_cast<const float*>(memory_.data())[i];
-    return t;
-  }
-
- private:
-  void set(std::int64_t i, float x) {
-    if (dtype_ == DType::bf16)
-      reinterpret_cast<Bf16*>(memory_.data())[i] = to_bf16(x);
-    else
-      reinterpret_cast<float*>(memory_.data())[i] = x;
-  }
-  Shape shape_;
-  DType dtype_;
-  Buffer memory_;
-};
-
-Tensor rounded(ConstView values, DType dtype) { return TypedMap(values, dtype).floats(); }
+Tensor rounded(ConstView values, DType dtype) { return TypedMap(values, MapType{dtype}).floats(); }
 
 std::shared_ptr<const float> rounded_weights(const Filter& w) {
   std::shared_ptr<float[]> out(new float[static_cast<std::size_t>(w.elements())]);
@@ -141,7 +108,7 @@ TEST_CASE("vectors of bfloat16 are widened and rounded as single ones are") {
   values.push_back(1.f);  // an odd number of them
   for (Isa isa : supported_isas()) {
     CAPTURE(name_of(isa));
-    const Bf16Conversion conversion = bf16_conversion(isa);
+    const Conversion conversion = conversions(isa);
     std::vector<Bf16> halves(values.size());
     std::vector<float> wide(values.size());
     const auto count = std::ssize(values);
@@ -161,8 +128,8 @@ TEST_CASE("the implicit GEMM in bfloat16 equals the reference, rounded once, on 
       for (const int residual : {0, 1, 2})  // none, bfloat16, fp32
         for (const ActivationKind activation : {ActivationKind::none, ActivationKind::relu}) {
           DrawnConv2d s = drawn_case(c, residual > 0, activation);
-          TypedMap in(s.in.view(), DType::bf16),
-              added(s.residual.view(), residual == 1 ? DType::bf16 : DType::f32);
+          TypedMap in(s.in.view(), {DType::bf16}),
+              added(s.residual.view(), MapType{residual == 1 ? DType::bf16 : DType::f32});
           const Tensor exact = expected_of(s, in, residual > 0 ? &added : nullptr);
           const Tensor expected = rounded(exact.view(), out_type);
           for (Isa isa : supported_isas())
@@ -174,7 +141,7 @@ TEST_CASE("the implicit GEMM in bfloat16 equals the reference, rounded once, on 
               CAPTURE(dot);
               const auto kernel = make_conv2d_implicit_gemm_bf16(
                   std::make_shared<PackedConv2d>(s.layer, isa, 2, DType::bf16), dot);
-              TypedMap out(s.out, out_type);
+              TypedMap out(s.out, {out_type});
               std::vector<ConstAnyView> inputs{in.view()};
               if (residual > 0) inputs.push_back(added.view());
               run_on_top(*kernel, inputs, out.view(), 2);
@@ -188,13 +155,13 @@ TEST_CASE("in bfloat16, too, a residual of one pixel is repeated over the map") 
   Random random(9);
   Tensor pixels({2, 1, 1, 7});
   fill(pixels.view(), random, Draw::sixteenths);
-  TypedMap in(s.in.view(), DType::bf16);
+  TypedMap in(s.in.view(), {DType::bf16});
   for (const DType type : {DType::bf16, DType::f32}) {
-    TypedMap added(pixels.view(), type);
+    TypedMap added(pixels.view(), MapType{type});
     const Tensor expected = rounded(expected_of(s, in, &added).view(), DType::bf16);
     for (Isa isa : supported_isas()) {
       CAPTURE(name_of(isa));
-      TypedMap out(s.out, DType::bf16);
+      TypedMap out(s.out, {DType::bf16});
       run_on_top(
           *make_conv2d_implicit_gemm_bf16(std::make_shared<PackedConv2d>(s.layer, isa, 1, DType::bf16)),
           {in.view(), added.view()}, out.view(), 2);
@@ -211,8 +178,8 @@ TEST_CASE("Winograd's kernels take maps and weights in bfloat16") {
     for (const int residual : {0, 1, 2})
       for (const DType out_type : {DType::bf16, DType::f32}) {
         DrawnConv2d s = drawn_case(c, residual > 0, ActivationKind::relu);
-        TypedMap in(s.in.view(), DType::bf16),
-            added(s.residual.view(), residual == 1 ? DType::bf16 : DType::f32);
+        TypedMap in(s.in.view(), {DType::bf16}),
+            added(s.residual.view(), MapType{residual == 1 ? DType::bf16 : DType::f32});
         const Tensor expected = expected_of(s, in, residual > 0 ? &added : nullptr);
         for (Isa isa : supported_isas())
           for (const int tile : {2, 3, 4, 6}) {
@@ -223,7 +190,7 @@ TEST_CASE("Winograd's kernels take maps and weights in bfloat16") {
             CAPTURE(tile);
             const auto kernel =
                 make_conv2d_winograd(std::make_shared<PackedConv2d>(s.layer, isa, 1, DType::bf16), tile);
-            TypedMap out(s.out, out_type);
+            TypedMap out(s.out, {out_type});
             std::vector<ConstAnyView> inputs{in.view()};
             if (residual > 0) inputs.push_back(added.view());
             run_on_top(*kernel, inputs, out.view(), 2);
@@ -267,7 +234,7 @@ TEST_CASE("every layer runs on maps of bfloat16: what it computes of their numbe
     for (const Shape& in : s.inputs) {
       Tensor t(in);
       fill(t.view(), random, Draw::floats);
-      maps.emplace_back(t.view(), DType::bf16);
+      maps.emplace_back(t.view(), MapType{DType::bf16});
     }
     for (const TypedMap& in : maps) floats.push_back(in.floats());
     for (const Tensor& in : floats) of_reference.push_back(in.view());
@@ -280,10 +247,10 @@ TEST_CASE("every layer runs on maps of bfloat16: what it computes of their numbe
           CAPTURE(name_of(out_type));
           CAPTURE(name_of(isa));
           CAPTURE(force);
-          const MapTypes types{std::vector<DType>(maps.size(), DType::bf16), out_type};
+          const MapTypes types{std::vector<MapType>(maps.size(), {DType::bf16}), {out_type}};
           for (const auto& kernel : make_cpu_kernels({"node", s.layer, {}, -1},
                                                      {.isa = isa, .force = std::string(force)}, types)) {
-            TypedMap out(shape, out_type);
+            TypedMap out(shape, {out_type});
             std::vector<ConstAnyView> inputs;
             for (TypedMap& in : maps) inputs.push_back(in.view());
             run_on_top(*kernel, inputs, out.view(), 2);
@@ -296,7 +263,7 @@ TEST_CASE("every layer runs on maps of bfloat16: what it computes of their numbe
 
 TEST_CASE("a kernel of fp32 refuses a map of another type") {
   const auto kernels = make_cpu_kernels({"node", Activation{ActivationKind::relu}, {}, -1}, {});
-  TypedMap map({1, 2, 2, 4}, DType::bf16);
+  TypedMap map({1, 2, 2, 4}, {DType::bf16});
   CHECK(error_of(ErrorCode::invalid_argument, [&] {
           run_on_top(*kernels.front(), {map.view()}, map.view(), 1);
         }) == "a view of F32 on elements of BF16");

@@ -91,7 +91,7 @@ TEST_CASE("an observer sees maps of bfloat16 as floats") {
 TEST_CASE("the processor refuses a precision that it has not") {
   for (const Precision precision : {Precision::fp16, Precision::tf32})
     CHECK(mentions(sentence(ErrorCode::invalid_argument, [&] { in(precision, tiny_state("fcn")); }),
-                   str_cat("the processor computes in fp32 or bf16, not in ", name_of(precision))));
+                   str_cat("the processor computes in fp32, bf16 or int8, not in ", name_of(precision))));
 }
 
 }  // namespace atrous::bf16_network_test
