@@ -8,7 +8,7 @@ JOBS := $(shell nproc)
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 # What building and downloading checkpoints need; what the tests need beyond it to be built, and to run.
-PACKAGES := g++ cmake make ninja-build libhwy-dev libstb-dev libdeflate-dev libwebp-dev libcli11-dev nlohmann-json3-dev curl ca-certificates
+PACKAGES := g++ cmake make ninja-build libhwy-dev libstb-dev libdeflate-dev zlib1g-dev libwebp-dev libcli11-dev nlohmann-json3-dev curl ca-certificates
 TEST_BUILD_PACKAGES := doctest-dev python3
 TEST_RUN_PACKAGES := python3-numpy python3-pil python3-torch python3-torchvision python3-sklearn \
   python3-protobuf protobuf-compiler python3-selenium chromium chromium-driver zsh ffmpeg

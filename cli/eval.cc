@@ -356,6 +356,8 @@ int run(const Options& o) {
     o.normalise.apply(model.preparation);
     options.crf = o.crf.parameters(model.answer().crf);
     options.protocol = o.protocol.protocol(model);
+    options.tiling = o.protocol.tiling();
+    if (options.tiling && o.crf.wanted) throw UsageError{"--crf: with --tile there is none"};
   } else {
     predictions = predictions_of(o, dataset);
   }
@@ -371,7 +373,8 @@ int run(const Options& o) {
   if (o.batch() > 0) {
     std::optional<ResizeRule> rule;
     if (o.predictions.empty() && !options.at_original)
-      rule = resize_rule(options.resize, options.protocol, model);
+      rule = options.tiling ? ResizeRule{.kind = ResizeRule::Kind::none}
+                            : resize_rule(options.resize, options.protocol, model);
     batch.emplace(o.batch(), classes, evaluation_palette(classes, palette, options.void_class), rule);
   }
   BatchSheet* const pictures = batch ? &*batch : nullptr;

@@ -169,6 +169,7 @@ std::string evaluation_json(const Evaluation& e) {
                                {"confusion_matrix", matrix_json(e.confusion)},
                                {"per_image", json_list(e.images, image_json)}});
   if (e.protocol) add_member(json, "protocol", protocol_json(*e.protocol));
+  if (e.tiling) add_member(json, "tiles", tiling_json(*e.tiling));
   if (e.sharpened) add_member(json, "crf", sharpened_json(*e.sharpened));
   return json_output(json);
 }

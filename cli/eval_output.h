@@ -20,6 +20,7 @@
 //                                        cross_entropy, iou: [{class, iou}], seconds}]
 //   protocol                             {style, scales, flip}, with tiles also {base_size, tile_width,
 //                                        tile_height, overlap}: where one was asked for
+//   tiles                                {tile, overlap}: likewise
 #pragma once
 
 #include <string>

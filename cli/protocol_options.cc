@@ -25,9 +25,10 @@ std::vector<double> scales_in(const std::string& given) {
 
 bool is_tiled(const std::string& name) { return name == "semseg" || name == "encnet"; }
 
-void check_as_usage(const TestProtocol& protocol) {
+template <class Asked>
+void check_as_usage(const Asked& asked) {
   try {
-    atrous::check(protocol);
+    atrous::check(asked);
   } catch (const Error& error) {
     throw UsageError{error.what()};
   }
@@ -46,7 +47,7 @@ const char* ProtocolArguments::given() const {
 }
 
 void ProtocolArguments::check(const SizeOptions& size) const {
-  if (!scales.empty()) check_as_usage({.scales = scales_in(scales)});  // before a model is read
+  if (!scales.empty()) check_as_usage(TestProtocol{.scales = scales_in(scales)});  // before a model is read
   if (name == "torchvision" && (flip || !scales.empty()))
     throw UsageError{str_cat(flip ? "--flip" : "--scales", ": --protocol torchvision is a single run")};
   if (is_tiled(name)) {
@@ -55,6 +56,21 @@ void ProtocolArguments::check(const SizeOptions& size) const {
                                " has sizes of its own; --base-size is the longer side at scale 1")};
     return;
   }
+#if ATROUS_HAS_TILES
+  if (tiling()) {
+    const std::pair<bool, const char*> others[] = {
+        {!scales.empty(), "--scales"}, {flip, "--flip"}, {base_size > 0, "--base-size"}};
+    for (const auto& [given, option] : others)
+      if (given)
+        throw UsageError{
+            str_cat(option, ": --tile without --protocol is a large picture at its own size, once")};
+    if (const auto rule = size.rule(); rule && rule->kind != ResizeRule::Kind::none)
+      throw UsageError{"--resize and --size: with --tile the picture keeps its own size"};
+    return;
+  }
+  if (name.empty() && !overlap.empty())
+    throw UsageError{"--overlap: of which tiles? --tile says how large they are"};
+#endif
   const char* of_tiles = base_size > 0      ? "--base-size"
                          : !tile.empty()    ? "--tile"
                          : !overlap.empty() ? "--overlap"
@@ -62,8 +78,28 @@ void ProtocolArguments::check(const SizeOptions& size) const {
   if (of_tiles) throw UsageError{str_cat(of_tiles, " is for --protocol semseg and encnet")};
 }
 
+#if ATROUS_HAS_TILES
+std::optional<Tiling> ProtocolArguments::tiling() const {
+  if (!name.empty() || tile.empty()) return std::nullopt;
+  Tiling out;
+  const auto [stop, error] = std::from_chars(tile.data(), tile.data() + tile.size(), out.tile);
+  if (error != std::errc() || stop != tile.data() + tile.size())
+    throw UsageError{str_cat("--tile ", visible(tile),
+                             ": expected one number of pixels, the tiles of large pictures are square")};
+  out.overlap = out.tile / 8;
+  if (!overlap.empty()) std::from_chars(overlap.data(), overlap.data() + overlap.size(), out.overlap);
+  check_as_usage(out);
+  return out;
+}
+
+JsonText tiling_json(const Tiling& t) { return json_object({{"tile", t.tile}, {"overlap", t.overlap}}); }
+#endif
+
 std::optional<TestProtocol> ProtocolArguments::protocol(const Model& model) const {
   if (!given()) return std::nullopt;
+#if ATROUS_HAS_TILES
+  if (tiling()) return std::nullopt;
+#endif
   TestProtocol out = name.empty() ? TestProtocol{} : published_protocol(name, model);
   if (!scales.empty()) {
     if (out.style == TestStyle::deeplabv2 && model.architecture.ends_with("-msc"))
@@ -94,10 +130,20 @@ void add_protocol_options(Verb& verb, ProtocolArguments& o, const std::string& g
   verb.add_option("--base-size", o.base_size, "Of semseg and encnet: the longer side at scale 1")
       .whole_number(1, 16384)
       .group(group);
+#if ATROUS_HAS_TILES
+  verb.add_option("--tile", o.tile,
+                  "Of these: the tiles that the network sees, N or WIDTHxHEIGHT. Without --protocol: a large "
+                  "picture at its own size, in tiles of N pixels, in the memory of a row of them")
+      .type_name("SIZE")
+      .group(group);
+  verb.add_option("--overlap", o.overlap,
+                  "Pixels that neighbouring tiles share (default: a third; of large pictures an eighth)")
+#else
   verb.add_option("--tile", o.tile, "Of these: the tiles that the network sees, N or WIDTHxHEIGHT")
       .type_name("SIZE")
       .group(group);
   verb.add_option("--overlap", o.overlap, "Of these: pixels that neighbouring tiles share (default: a third)")
+#endif
       .whole_number(0, 16383)
       .group(group);
 }

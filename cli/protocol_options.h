@@ -1,4 +1,5 @@
-// --protocol, --scales, --flip and what belongs to them, in the verbs that segment photos.
+// --protocol, --scales, --flip and what belongs to them, and --tile and --overlap, which without a protocol
+// are those of large pictures, in the verbs that segment photos.
 #pragma once
 
 #include <optional>
@@ -7,6 +8,9 @@
 
 #include "cli/cli.h"
 #include "runtime/segment/test_protocol.h"
+#if ATROUS_HAS_TILES
+#include "runtime/tiles/tiled.h"
+#endif
 #include "weights_tools/io/json.h"
 
 namespace atrous::cli {
@@ -22,6 +26,11 @@ struct ProtocolArguments {
   // What contradicts itself or the way photos are resized, before there is a model. UsageError.
   void check(const SizeOptions&) const;
 
+#if ATROUS_HAS_TILES
+  // Of large pictures, at their own size; none where none is asked for. UsageError as check(Tiling).
+  std::optional<Tiling> tiling() const;
+#endif
+
   // None where none is asked for. UsageError as check(TestProtocol).
   std::optional<TestProtocol> protocol(const Model&) const;
 };
@@ -29,5 +38,8 @@ struct ProtocolArguments {
 void add_protocol_options(Verb&, ProtocolArguments&, const std::string& group);
 
 JsonText protocol_json(const TestProtocol&);
+#if ATROUS_HAS_TILES
+JsonText tiling_json(const Tiling&);
+#endif
 
 }  // namespace atrous::cli

@@ -13,6 +13,9 @@
 #include "cli/progress_line.h"
 #include "cli/segment_options.h"
 #include "cli/segment_stream.h"
+#if ATROUS_HAS_TILES
+#include "cli/segment_tiled.h"
+#endif
 #include "layers/base/error.h"
 #include "layers/base/visible_text.h"
 #include "runtime/drawing/lettering.h"
@@ -59,6 +62,9 @@ struct Job {
   std::optional<Instances> instances = {};
 
   void run(const Input&);
+#if ATROUS_HAS_TILES
+  void run_tiled(const Input&);
+#endif
   Segmentation find_instances(const Image& photo);
   Image overlay_of(const Segmentation&, const Image& under) const;
   std::string results_in_words(const std::vector<ClassShare>&) const;
@@ -158,6 +164,9 @@ std::string Job::in_words(const std::string& name, const Segmentation& s,
                              fixed(s.network_seconds * 1e3, 0), ")\n", results_in_words(shares));
   if (const auto protocol = options.protocol.protocol(model))
     said += "protocol " + atrous::in_words(*protocol) + '\n';
+#if ATROUS_HAS_TILES
+  if (const auto tiling = options.protocol.tiling()) said += atrous::in_words(*tiling) + '\n';
+#endif
   if (truth)
     said +=
         str_cat("against ", visible(options.truth.file), ": mean IoU ", ratio_text(against_truth.mean_iou),
@@ -195,6 +204,9 @@ JsonText Job::in_json(const std::string& name, const Segmentation& s, const std:
     const SegmentOptions how = segment_options(options, model);
     if (how.crf) add_member(out, "crf", crf_json(*how.crf));
     if (how.protocol) add_member(out, "protocol", protocol_json(*how.protocol));
+#if ATROUS_HAS_TILES
+    if (const auto tiling = options.protocol.tiling()) add_member(out, "tiles", tiling_json(*tiling));
+#endif
   }
   if (truth)
     add_member(out, "truth",
@@ -245,7 +257,22 @@ Segmentation Job::find_instances(const Image& photo) {
   return s;
 }
 
+#if ATROUS_HAS_TILES
+void Job::run_tiled(const Input& input) {
+  const std::string name = input.path == "-" ? "standard input" : input.path;
+  const bool alone = options.inputs.size() == 1 && number == 0;
+  const TiledPhoto made =
+      segment_tiled_photo(options, model, *session, style, input, alone && !options.quiet, segmented);
+  segmented = true;
+  if (options.prints_table()) said += in_words(name, made.result, made.shares, made.files);
+  if (!options.json.empty()) report.push_back(in_json(name, made.result, made.shares, made.files));
+}
+#endif
+
 void Job::run(const Input& input) {
+#if ATROUS_HAS_TILES
+  if (options.protocol.tiling()) return run_tiled(input);
+#endif
   const auto file = read_input(input.path);
   const std::string name = input.path == "-" ? "standard input" : input.path;
   const SegmentOptions how = segment_options(options, model);
@@ -423,6 +450,9 @@ Action add_segment(Verb& verb) {
       "Examples:\n"
       "  atrous segment dog.jpg -m deeplabv3_resnet101\n"
       "  atrous segment photos/ -m fcn_resnet50.safetensors -o results --labels --json results/all.json"
+#if ATROUS_HAS_TILES
+      "\n  atrous segment map.png -m lraspp_mobilenet_v3_large --tile 520 --overlap 64"
+#endif
 #if ATROUS_HAS_STREAM
       "\n  ffmpeg -i drive.mp4 -f yuv4mpegpipe - | atrous segment - --stream | ffplay -"
 #endif

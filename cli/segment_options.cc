@@ -22,9 +22,31 @@ constexpr std::string_view photo_formats =
 ResizeRule rule_of(const SegmentArguments& o, const std::optional<TestProtocol>& protocol,
                    const Model& model) {
   ResizeRule rule = resize_rule(o.size.rule(), protocol, model);
+#if ATROUS_HAS_TILES
+  if (o.protocol.tiling()) rule = {.kind = ResizeRule::Kind::none};
+#endif
   if (o.center_crop > 0) rule.center_crop = o.center_crop;
   return rule;
 }
+
+#if ATROUS_HAS_TILES
+// What needs the whole picture at once.
+void check_tiled(const SegmentArguments& o) {
+  const std::pair<bool, const char*> unfit[] = {{o.sheet, "--sheet"},
+                                                {o.legend, "--legend"},
+                                                {o.writes_jpeg() && !o.stream, "--format jpg"},
+                                                {!o.logits.empty(), "--logits"},
+                                                {!o.probabilities.empty(), "--probabilities"},
+                                                {!o.truth.file.empty(), "--truth"},
+                                                {o.crf.wanted, "--crf"},
+                                                {o.center_crop > 0, "--center-crop"},
+                                                {o.upsample != "bilinear", "--upsample"}};
+  for (const auto& [given, option] : unfit)
+    if (given)
+      throw UsageError{
+          str_cat(option, " does not go with --tile, whose results are written row by row as they are made")};
+}
+#endif
 
 }  // namespace
 
@@ -72,6 +94,9 @@ void check(const SegmentArguments& o, std::size_t inputs) {
        {std::pair{"--logits", &o.logits}, std::pair{"--probabilities", &o.probabilities}})
     if (!file->empty() && inputs != 1) throw UsageError{str_cat(option, " takes one input, found ", inputs)};
   o.protocol.check(o.size);
+#if ATROUS_HAS_TILES
+  if (o.protocol.tiling()) check_tiled(o);
+#endif
   if (const char* given = o.protocol.given(); given && o.protocol.name != "torchvision") {
     if (!o.logits.empty())
       throw UsageError{str_cat("--logits: ", given, " averages probabilities; --probabilities has them")};

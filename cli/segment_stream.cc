@@ -140,7 +140,10 @@ class FrameNetwork {
   void run(FrameJob& job) {
     const Image& photo = job.frame->picture;
     if (session_) {
-      job.result = segment(*session_, model_, photo, how_);
+      const auto tiling = options_.protocol.tiling();
+      job.result =
+          tiling ? segment_tiled(*session_, model_, photo, {*tiling, false, how_.output, how_.threshold})
+                 : segment(*session_, model_, photo, how_);
       return;
     }
     job.instances =

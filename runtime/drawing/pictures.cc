@@ -78,11 +78,14 @@ Image overlay(const Image& photo, const LabelMap& map, const Palette& palette,
   check_labels(map, palette, "overlay");
   if (!(options.alpha >= 0 && options.alpha <= 1))
     fail(ErrorCode::invalid_argument, "overlay: alpha ", options.alpha, " is outside 0..1");
+  if (options.contour < 0)
+    fail(ErrorCode::invalid_argument, "overlay: contours of ", options.contour, " pixels");
   std::vector<std::array<Blend, 3>> blends(palette.size());
   for (std::size_t i = 0; i < palette.size(); ++i)
     for (std::size_t c = 0; c < 3; ++c) blends[i][c] = blend_table(options.alpha, palette[i][c]);
   std::vector<std::uint8_t> edge;
-  if (options.contours) edge = edges(map, 1 + (std::max(map.width, map.height) - 1) / 800);
+  const int width = options.contour > 0 ? options.contour : contour_width(map.width, map.height);
+  if (options.contours) edge = edges(map, width);
 
   Image out = photo;
   std::uint8_t* pixel = out.pixels.data();

@@ -16,15 +16,20 @@ namespace atrous {
 // The RGB mask: each label's colour.
 Image colourise(const LabelMap&, const Palette&);
 
+// How wide the contours of an overlay are, in pixels: one for photos up to 800 pixels on the longer side, one
+// more for each further 800.
+inline int contour_width(int width, int height) { return 1 + ((width > height ? width : height) - 1) / 800; }
+
 struct OverlayOptions {
   float alpha = 0.5f;                  // how much of the colour, 0..1: out = photo + alpha * (colour - photo)
   bool contours = true;                // outline every region in its pure colour; see overlay()
   std::optional<int> background = {};  // Model::background stays as the photo is; none: all classes tinted
+  int contour = 0;                     // their width in pixels; 0: contour_width() of the photo
 };
 
 // The photo, tinted by class. A contour lies inside the region it bounds, where the label differs from one
-// within the line's width: one pixel for photos up to 800 pixels on the longer side, one more for each
-// further 800. The background has none of its own. Error(invalid_argument) too for an alpha outside 0..1.
+// within the line's width. The background has none of its own. Error(invalid_argument) too for an alpha
+// outside 0..1 and a width below 0.
 Image overlay(const Image& photo, const LabelMap&, const Palette&, const OverlayOptions& = {});
 
 // RGBA: the photo where the label is `cls`, elsewhere transparent and black, so that nothing of it is left in

@@ -49,7 +49,8 @@ Comparison make_comparison(const Predictor& predictor, const Dataset& dataset,
   Comparison c;
   if (predictor.model) {
     c.preparation = predictor.model->preparation;
-    c.preparation.resize = resize_rule(options.resize, options.protocol, *predictor.model);
+    c.preparation.resize = options.tiling ? ResizeRule{.kind = ResizeRule::Kind::none}
+                                          : resize_rule(options.resize, options.protocol, *predictor.model);
   }
   if (predictor.model) c.threshold = threshold_logit(*predictor.model, options.threshold);
   const int side = c.preparation.resize.center_crop;

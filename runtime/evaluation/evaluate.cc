@@ -70,6 +70,7 @@ class Run {
   void decode(Job&) const;
   void segment(Job&);
   void segment_by_protocol(Job&);
+  void segment_by_tiles(Job&);
   void score(Job&);
   void add(const Job&, const LabelMap& truth, Counts&) const;
   Counts no_counts() const;
@@ -125,6 +126,7 @@ Evaluation empty_evaluation(const Predictor& predictor, const Comparison& compar
   e.confusion = ConfusionMatrix(comparison.classes);
   if (options.scores && predictor.model) e.scores = ScoreHistogram(comparison.model_classes);
   e.protocol = options.protocol;
+  e.tiling = options.tiling;
   if (options.crf) e.sharpened = {*options.crf, ConfusionMatrix(comparison.classes)};
   if (comparison.binary) {
     e.binary.emplace();
@@ -142,6 +144,9 @@ Run::Run(const Predictor& predictor, const Dataset& dataset, const EvaluateOptio
       comparison_(make_comparison(predictor, dataset, options)),
       result_(empty_evaluation(predictor, comparison_, options)) {
   if (options.protocol) check(*options.protocol);
+  if (options.tiling) check(*options.tiling);
+  if (options.tiling && (options.crf || options.protocol))
+    fail(ErrorCode::invalid_argument, "evaluation: tiles go with neither a CRF nor a test protocol");
   if (dataset.samples.empty()) fail(ErrorCode::invalid_argument, "evaluation: the dataset has no images");
   if (predictor.model) session_.emplace(predictor.model->program, options.session);
   if (predictor.predictions) predictions_ = list_predictions(*predictor.predictions, dataset);
@@ -180,6 +185,7 @@ RunIdentity Run::identity() const {
     all.emplace_back("threshold", str_cat("logit ", comparison_.threshold));
   if (options_.crf) all.emplace_back("CRF", in_words(*options_.crf));
   if (options_.protocol) all.emplace_back("test protocol", in_words(*options_.protocol));
+  if (options_.tiling) all.emplace_back("tiles", in_words(*options_.tiling));
   // torchvision's way is not written down, so that states of earlier versions hold.
   if (const std::string input = in_words(comparison_.preparation); input != in_words(Preparation{}))
     all.emplace_back("normalisation", input);
@@ -280,6 +286,8 @@ void Run::segment(Job& job) {
   const auto start = Clock::now();
   const Model& model = *predictor_.model;
   if (options_.protocol && !is_single_run(*options_.protocol)) return segment_by_protocol(job);
+  if (options_.tiling && !fits_one_tile(*options_.tiling, job.picture.width, job.picture.height))
+    return segment_by_tiles(job);
   if (options_.crf) session_->set_aside(sharp_label_bytes(model, job.truth.height, job.truth.width));
   session_->run(job.picture, comparison_.preparation);
   job.network_seconds = seconds_since(start);
@@ -319,6 +327,19 @@ void Run::segment_by_protocol(Job& job) {
   if (!options_.crf) return;
   sharpen(*session_, options_.at_original ? job.photo : job.picture, p.view(), false, *options_.crf);
   job.sharpened = label(model, p.view(), options_.threshold, nullptr);
+}
+
+void Run::segment_by_tiles(Job& job) {
+  const auto start = Clock::now();
+  job.logits = tiled_logits(*session_, *predictor_.model, job.picture, *options_.tiling);
+  job.network_seconds = seconds_since(start);
+  const std::int64_t height = job.picture.height, width = job.picture.width;
+  job.growth = {.out_h = static_cast<double>(height), .out_w = static_cast<double>(width)};
+  job.prediction = {job.picture.width, job.picture.height, {}};
+  job.prediction.labels.resize(static_cast<std::size_t>(height * width));
+  session_->label(job.logits.view(), job.growth, height, width, job.prediction.labels, {},
+                  comparison_.threshold);
+  if (!options_.scores) job.logits = {};
 }
 
 // ---- the scoring thread

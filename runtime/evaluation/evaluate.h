@@ -20,6 +20,7 @@
 #include "runtime/evaluation/scored_image.h"
 #include "runtime/segment/model.h"
 #include "runtime/segment/test_protocol.h"
+#include "runtime/tiles/tiled.h"
 
 namespace atrous {
 
@@ -37,7 +38,10 @@ struct EvaluateOptions {
   bool strict = false;  // the first broken image ends the run
   std::optional<CrfParameters> crf = {};      // score labels behind a dense CRF too: Evaluation::sharpened
   std::optional<TestProtocol> protocol = {};  // several scales, tiles and mirror images, averaged
-  std::optional<ClassMap> classes;            // empty: default_class_map()
+  // Photos at their own size, in tiles of so many pixels (runtime/tiles/tiled.h); then there is neither a CRF
+  // nor a protocol.
+  std::optional<Tiling> tiling = {};
+  std::optional<ClassMap> classes;  // empty: default_class_map()
   // Where there are two classes, no map and a dataset without classes whose void label is 255: if the labels
   // of all images are 0 and 255 alone, and both occur, 255 is class 1 and nothing is void.
   bool binary_masks = true;
@@ -89,9 +93,10 @@ Evaluation evaluate(const Predictions&, const Dataset&, const EvaluateOptions& =
 // A broken image is listed in Evaluation::failed. Error as the first of them when strict, and as
 // the first image whose logits are not finite: that is the network's fault, and others would hide it.
 // Error(malformed) when no image could be evaluated; Error(mismatch) of default_class_map();
-// Error(invalid_argument) for a dataset without samples, as threshold_logit() and check(TestProtocol), or for
-// a crop compared at the photo's own size; Error(limit) for classes that leave no label for void; Error(io),
-// Error(mismatch), Error(malformed) for a state that cannot be used or written.
+// Error(invalid_argument) for a dataset without samples, as threshold_logit(), check(TestProtocol) and
+// check(Tiling), for tiles together with a CRF or a protocol, or for a crop compared at the photo's own size;
+// Error(limit) for classes that leave no label for void; Error(io), Error(mismatch), Error(malformed) for a
+// state that cannot be used or written.
 Evaluation evaluate(const Model&, const Dataset&, const EvaluateOptions& = {}, const EvaluateCallbacks& = {});
 
 }  // namespace atrous

@@ -61,6 +61,7 @@ std::int64_t Evaluation::void_pixels() const { return all_pixels() - confusion.p
 std::vector<std::string> notes(const Evaluation& e) {
   std::vector<std::string> all;
   if (e.protocol) all.push_back("test protocol " + in_words(*e.protocol));
+  if (e.tiling) all.push_back(in_words(*e.tiling));
   if (e.binary_masks)
     all.push_back(str_cat("the labels are 0 and 255 alone: 255 is taken as class 1, ", class_name(e, 1),
                           ", not as void"));

@@ -9,6 +9,7 @@
 #include "layers/networks/preparation.h"
 #include "runtime/metrics/metrics.h"
 #include "runtime/segment/test_protocol.h"
+#include "runtime/tiles/tiled.h"
 #include "weights_tools/metadata.h"
 
 namespace atrous {
@@ -50,6 +51,7 @@ struct Evaluation {
   std::vector<std::pair<std::string, std::string>> failed;  // name and what was wrong with it
   LabelForms forms;
   std::optional<TestProtocol> protocol;  // where it was asked for
+  std::optional<Tiling> tiling;          // likewise
   std::optional<Sharpened> sharpened;    // where it was asked for; all else here is without
   // While the run goes on and 255 may still be the foreground; afterwards `binary_masks` says whether it was.
   std::optional<BinaryReading> binary;

@@ -33,6 +33,12 @@ struct Decoded {
   std::size_t end = 0;  // in the file: what follows is no part of the picture
 };
 
+// In max_pixels' place: the size alone is asked for, and check_dimensions() throws it.
+constexpr std::int64_t size_alone = -1;
+struct SizeFound {
+  int width = 0, height = 0;
+};
+
 // Error(malformed) for a zero side, Error(limit) for one over 65535 or for more than max_pixels in all.
 void check_dimensions(std::int64_t width, std::int64_t height, std::int64_t max_pixels,
                       std::string_view name);

@@ -57,6 +57,7 @@ void check_dimensions(std::int64_t width, std::int64_t height, std::int64_t max_
     fail(ErrorCode::malformed, name, ": a picture of ", width, "x", height, " has no pixels");
   if (width > max_side || height > max_side)
     fail(ErrorCode::limit, name, ": ", width, "x", height, " pixels: a side is over ", max_side);
+  if (max_pixels == size_alone) throw SizeFound{static_cast<int>(width), static_cast<int>(height)};
   if (width * height > max_pixels)
     fail(ErrorCode::limit, name, ": ", width, "x", height, " is ", width * height,
          " pixels, over the limit of ", max_pixels);
@@ -146,6 +147,18 @@ Image read_image(std::span<const std::byte> file, std::string_view name, const R
     fail(ErrorCode::unsupported, shown, ": a second picture begins at byte ", decoded.end, " of ",
          file.size(), "; one at a time is read");
   return formats::upright(std::move(decoded.image), options.exif ? decoded.orientation : 1);
+} catch (...) {
+  rethrow_as_error();
+}
+
+std::pair<int, int> picture_size(std::span<const std::byte> file, std::string_view name) try {
+  const std::string shown = visible(name);
+  try {
+    decode({file, shown}, formats::size_alone);
+  } catch (const formats::SizeFound& found) {
+    return {found.width, found.height};
+  }
+  fail(ErrorCode::malformed, shown, ": has no size");
 } catch (...) {
   rethrow_as_error();
 }

@@ -31,6 +31,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "runtime/image/image.h"
 
@@ -52,5 +53,9 @@ Image read_image(std::span<const std::byte> file, std::string_view name, const R
 
 // The same from a path, which is also the name. Errors of read_file (weights_tools/io/file.h) pass through.
 Image read_image_file(const std::string& path, const ReadOptions& = {});
+
+// Width and height as stored, no EXIF applied, from the file's header: what read_image() would take memory
+// for. Errors as read_image()'s for the format and for all that stands before the size.
+std::pair<int, int> picture_size(std::span<const std::byte> file, std::string_view name);
 
 }  // namespace atrous

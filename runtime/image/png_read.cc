@@ -16,6 +16,7 @@
 #include "layers/base/checked.h"
 #include "layers/base/error.h"
 #include "runtime/image/image_formats.h"
+#include "runtime/image/png_parts.h"
 
 namespace atrous::formats {
 
@@ -23,29 +24,10 @@ namespace {
 
 constexpr std::array<std::uint8_t, 8> signature{0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
 
-enum ColourType : unsigned { grey = 0, rgb = 2, indexed = 3, grey_alpha = 4, rgb_alpha = 6 };
-
-struct PngHeader {
-  int width = 0, height = 0;
-  unsigned depth = 0, colour = 0;
-  bool interlaced = false;
-
-  unsigned samples() const {
-    return colour == rgb ? 3 : colour == rgb_alpha ? 4 : colour == grey_alpha ? 2 : 1;
-  }
-  std::size_t bits() const { return std::size_t{samples()} * depth; }
-  std::size_t row_bytes(int width_of_pass) const {
-    return (static_cast<std::size_t>(width_of_pass) * bits() + 7) / 8;
-  }
-};
-
-// Everything the pixels need, collected from the chunks.
-struct Parts {
-  PngHeader header;
-  Palette palette;
+// A whole file's.
+struct Parts : PngParts {
   std::vector<std::byte> compressed;  // the IDAT chunks, joined
-  int orientation = 1;
-  std::size_t end = 0;  // behind IEND
+  std::size_t end = 0;                // behind IEND
 };
 
 // The pixels (x0 + i * dx, y0 + j * dy). A plain picture is one pass, an interlaced one is Adam7's seven.
@@ -63,19 +45,20 @@ std::span<const Pass> passes(const PngHeader& h) {
   return whole;
 }
 
-PngHeader read_header(const Bytes& file, std::size_t at, std::size_t length, std::int64_t max_pixels) {
-  const std::string_view name = file.name;
-  if (length != 13) fail(ErrorCode::malformed, name, ": the PNG header has ", length, " bytes, not 13");
-  check_dimensions(file.be32(at), file.be32(at + 4), max_pixels, name);
-  PngHeader h{static_cast<int>(file.be32(at)), static_cast<int>(file.be32(at + 4)), file.u8(at + 8),
-              file.u8(at + 9)};
-  const bool depth_fits = h.colour == grey      ? h.depth <= 16 && std::has_single_bit(h.depth)
-                          : h.colour == indexed ? h.depth <= 8 && std::has_single_bit(h.depth)
-                                                : h.depth == 8 || h.depth == 16;
+PngHeader read_header(const Bytes& content, std::int64_t max_pixels) {
+  const std::string_view name = content.name;
+  if (content.size() != 13)
+    fail(ErrorCode::malformed, name, ": the PNG header has ", content.size(), " bytes, not 13");
+  check_dimensions(content.be32(0), content.be32(4), max_pixels, name);
+  PngHeader h{static_cast<int>(content.be32(0)), static_cast<int>(content.be32(4)), content.u8(8),
+              content.u8(9)};
+  const bool depth_fits = h.colour == png_grey      ? h.depth <= 16 && std::has_single_bit(h.depth)
+                          : h.colour == png_indexed ? h.depth <= 8 && std::has_single_bit(h.depth)
+                                                    : h.depth == 8 || h.depth == 16;
   if (h.colour > 6 || h.colour == 1 || h.colour == 5 || !depth_fits)
     fail(ErrorCode::malformed, name, ": PNG colour type ", h.colour, " with ", h.depth,
          " bits a sample does not exist");
-  const unsigned compression = file.u8(at + 10), filter = file.u8(at + 11), interlace = file.u8(at + 12);
+  const unsigned compression = content.u8(10), filter = content.u8(11), interlace = content.u8(12);
   if (compression != 0 || filter != 0 || interlace > 1)
     fail(ErrorCode::malformed, name, ": PNG compression ", compression, ", filter ", filter, ", interlace ",
          interlace, " does not exist");
@@ -83,28 +66,17 @@ PngHeader read_header(const Bytes& file, std::size_t at, std::size_t length, std
   return h;
 }
 
-Palette read_colours(const Bytes& file, std::size_t at, std::size_t length) {
-  if (length == 0 || length % 3 != 0 || length > 768)
-    fail(ErrorCode::malformed, file.name, ": a PNG palette of ", length, " bytes does not exist");
-  Palette palette(length / 3);
-  std::memcpy(palette.data(), file.slice(at, length).data(), length);
+Palette read_colours(std::span<const std::byte> content, std::string_view name) {
+  if (content.empty() || content.size() % 3 != 0 || content.size() > 768)
+    fail(ErrorCode::malformed, name, ": a PNG palette of ", content.size(), " bytes does not exist");
+  Palette palette(content.size() / 3);
+  std::memcpy(palette.data(), content.data(), content.size());
   return palette;
 }
 
 bool crc_holds(const Bytes& file, std::size_t type_at, std::size_t length) {
   const auto covered = file.slice(type_at, length + 4);
   return libdeflate_crc32(0, covered.data(), covered.size()) == file.be32(type_at + 4 + length);
-}
-
-std::string chunk_type(const Bytes& file, std::size_t at) {
-  std::string type;
-  for (std::size_t i = 0; i < 4; ++i) {
-    const char letter = static_cast<char>(file.u8(at + i));
-    if (!((letter >= 'A' && letter <= 'Z') || (letter >= 'a' && letter <= 'z')))
-      fail(ErrorCode::malformed, file.name, ": no PNG chunk begins at offset ", at - 4);
-    type += letter;
-  }
-  return type;
 }
 
 // Chunks come as length, type, data, CRC of type and data. An upper-case first letter marks one that may not
@@ -115,30 +87,13 @@ Parts read_chunks(const Bytes& file, std::int64_t max_pixels) {
   for (std::size_t at = signature.size(); previous != "IEND";) {
     if (at == file.size()) fail(ErrorCode::malformed, file.name, ": truncated: the PNG ends without IEND");
     const std::size_t length = file.be32(at), data = at + 8;
-    const std::string type = chunk_type(file, at + 4);
-    if (type == "CgBI") fail(ErrorCode::unsupported, file.name, ": this is Apple's CgBI variant of PNG");
-    if (previous.empty() && type != "IHDR")
-      fail(ErrorCode::malformed, file.name, ": the PNG begins with ", type, ", not IHDR");
+    const std::string type = png_chunk_type(file.slice(at + 4, 4), at, file.name);
     const auto content = file.slice(data, length);
-    const bool intact = crc_holds(file, at + 4, length);
-    const bool critical = type[0] < 'a';
-    if (critical && !intact)
-      fail(ErrorCode::malformed, file.name, ": CRC mismatch in PNG chunk ", type, " at offset ", at);
-    if (type == "IHDR") {
-      if (!previous.empty()) fail(ErrorCode::malformed, file.name, ": the PNG has two headers");
-      parts.header = read_header(file, data, length, max_pixels);
-    } else if (type == "PLTE") {
-      if (!parts.palette.empty() || !parts.compressed.empty())
-        fail(ErrorCode::malformed, file.name, ": a second or late PNG palette");
-      parts.palette = read_colours(file, data, length);
-    } else if (type == "IDAT") {
-      if (!parts.compressed.empty() && previous != "IDAT")
-        fail(ErrorCode::malformed, file.name, ": the PNG's IDAT chunks do not follow each other");
+    take_png_chunk(parts, type, previous, content, crc_holds(file, at + 4, length), at, max_pixels,
+                   file.name);
+    if (type == "IDAT") {
       parts.compressed.insert(parts.compressed.end(), content.begin(), content.end());
-    } else if (type == "eXIf" && intact) {
-      parts.orientation = exif_orientation(content);
-    } else if (critical && type != "IEND") {
-      fail(ErrorCode::unsupported, file.name, ": unknown critical PNG chunk ", type);
+      parts.has_data = !parts.compressed.empty();
     }
     previous = type;
     at = data + length + 4;
@@ -159,15 +114,8 @@ std::size_t filtered_bytes(const PngHeader& h, std::string_view name) {
 }
 
 std::vector<std::uint8_t> inflate(const Parts& parts, std::string_view name) {
-  // Deflate's densest code is 258 bytes in two bits: a size that cannot be in the file is refused before it
-  // is allocated.
-  constexpr std::size_t densest = 1032;
   const std::size_t expected = filtered_bytes(parts.header, name), compressed = parts.compressed.size();
-  if (compressed == 0) fail(ErrorCode::malformed, name, ": the PNG has no image data");
-  if (expected / densest > compressed)
-    fail(ErrorCode::limit, name, ": ", compressed, " compressed bytes cannot hold the ", expected, " of ",
-         parts.header.width, "x", parts.header.height, " pixels");
-
+  check_png_density(parts.header, expected, compressed, name);
   const std::unique_ptr<libdeflate_decompressor, void (*)(libdeflate_decompressor*)> inflater(
       libdeflate_alloc_decompressor(), libdeflate_free_decompressor);
   if (!inflater) fail(ErrorCode::limit, name, ": out of memory");
@@ -176,52 +124,10 @@ std::vector<std::uint8_t> inflate(const Parts& parts, std::string_view name) {
   const libdeflate_result result =
       libdeflate_zlib_decompress_ex(inflater.get(), parts.compressed.data(), compressed, filtered.data(),
                                     filtered.size(), &consumed, &produced);
-  if (result == LIBDEFLATE_INSUFFICIENT_SPACE)
-    fail(ErrorCode::malformed, name, ": the PNG's compressed data is damaged, or more than the ", expected,
-         " bytes of ", parts.header.width, "x", parts.header.height, " pixels");
-  if (result != LIBDEFLATE_SUCCESS)
-    fail(ErrorCode::malformed, name, ": the PNG's compressed data is corrupt or truncated");
-  if (produced != expected)
-    fail(ErrorCode::malformed, name, ": truncated: expected ", expected, " bytes of image data, found ",
-         produced);
+  if (result == LIBDEFLATE_INSUFFICIENT_SPACE) fail_png_damaged(parts.header, expected, name);
+  if (result != LIBDEFLATE_SUCCESS) fail_png_corrupt(name);
+  if (produced != expected) fail_png_truncated(expected, produced, name);
   return filtered;
-}
-
-std::uint8_t paeth(int left, int above, int corner) {
-  const int to_left = std::abs(above - corner), to_above = std::abs(left - corner);
-  const int to_corner = std::abs(left + above - 2 * corner);
-  if (to_left <= to_above && to_left <= to_corner) return static_cast<std::uint8_t>(left);
-  return static_cast<std::uint8_t>(to_above <= to_corner ? above : corner);
-}
-
-// Undoes the filter of one row in place. `above` is the row before, zeros for the first; `step` is the
-// distance in bytes to the pixel at the left.
-void unfilter(unsigned filter, std::span<std::uint8_t> row, const std::uint8_t* above, std::size_t step,
-              std::string_view name) {
-  const auto add = [&](std::size_t i, int prediction) {
-    row[i] = static_cast<std::uint8_t>(row[i] + prediction);
-  };
-  const std::size_t n = row.size(), first = std::min(step, n);
-  switch (filter) {
-    case 0:
-      return;
-    case 1:
-      for (std::size_t i = step; i < n; ++i) add(i, row[i - step]);
-      return;
-    case 2:
-      for (std::size_t i = 0; i < n; ++i) add(i, above[i]);
-      return;
-    case 3:
-      for (std::size_t i = 0; i < first; ++i) add(i, above[i] / 2);
-      for (std::size_t i = step; i < n; ++i) add(i, (row[i - step] + above[i]) / 2);
-      return;
-    case 4:
-      for (std::size_t i = 0; i < first; ++i) add(i, above[i]);
-      for (std::size_t i = step; i < n; ++i) add(i, paeth(row[i - step], above[i], above[i - step]));
-      return;
-    default:
-      fail(ErrorCode::malformed, name, ": PNG row filter ", filter, " does not exist");
-  }
 }
 
 // Sample i of a row whose samples have 1, 2 or 4 bits, the first in the high bits.
@@ -275,20 +181,6 @@ void expand_raw(unsigned depth, const std::uint8_t* row, int count, std::uint8_t
     out[x] = static_cast<std::uint8_t>(packed_sample(row, static_cast<std::size_t>(x), depth));
 }
 
-// To RGB for three channels, to raw samples for one.
-void expand_row(const Parts& parts, const std::uint8_t* row, int count, std::uint8_t* out, int channels,
-                std::string_view name) {
-  const PngHeader& h = parts.header;
-  if (channels == 1)
-    expand_raw(h.depth, row, count, out);
-  else if (h.colour == indexed)
-    expand_indexed(h, parts.palette, row, count, out, name);
-  else if (h.depth < 8)
-    expand_packed_grey(h.depth, row, count, out);
-  else
-    expand_bytes(h, row, count, out);
-}
-
 // A row of 16-bit grey samples that are to be labels: 0..255, and 65535, which is void.
 void check_labels(const std::uint8_t* row, int count, const Pass& pass, int y, std::string_view name) {
   for (int x = 0; x < count; ++x, row += 2)
@@ -302,23 +194,23 @@ std::span<std::uint8_t> decode_pass(const Parts& parts, const Pass& pass, std::s
   const PngHeader& h = parts.header;
   const int width = pass.width(h), height = pass.height(h);
   if (width == 0) return filtered;
-  const std::size_t bytes = h.row_bytes(width), step = std::max<std::size_t>(1, h.bits() / 8);
+  const std::size_t bytes = h.row_bytes(width), step = h.step();
   const std::vector<std::uint8_t> zeros(bytes);
   const auto channels = static_cast<std::size_t>(out.channels);
   std::vector<std::uint8_t> pixels(static_cast<std::size_t>(width) * channels);
   const std::uint8_t* above = zeros.data();
   for (int j = 0; j < height; ++j) {
     const auto row = filtered.subspan(1, bytes);
-    unfilter(filtered[0], row, above, step, name);
+    unfilter_png_row(filtered[0], row, above, step, name);
     above = row.data();
     if (channels == 1 && h.depth == 16) check_labels(row.data(), width, pass, j, name);
     filtered = filtered.subspan(1 + bytes);
     std::uint8_t* to = out.row(pass.y0 + j * pass.dy);
     if (pass.dx == 1) {
-      expand_row(parts, row.data(), width, to, out.channels, name);
+      expand_png_row(parts, row.data(), width, to, out.channels, name);
       continue;
     }
-    expand_row(parts, row.data(), width, pixels.data(), out.channels, name);
+    expand_png_row(parts, row.data(), width, pixels.data(), out.channels, name);
     for (int i = 0; i < width; ++i)
       std::copy_n(pixels.data() + channels * static_cast<std::size_t>(i), channels,
                   to + channels * static_cast<std::size_t>(pass.x0 + i * pass.dx));
@@ -327,7 +219,7 @@ std::span<std::uint8_t> decode_pass(const Parts& parts, const Pass& pass, std::s
 }
 
 Image decode_passes(const Parts& parts, int channels, std::string_view name) {
-  if (parts.header.colour == indexed && parts.palette.empty())
+  if (parts.header.colour == png_indexed && parts.palette.empty())
     fail(ErrorCode::malformed, name, ": a palette PNG without a palette");
   std::vector<std::uint8_t> filtered = inflate(parts, name);
   Image image = make_image(parts.header.width, parts.header.height, channels);
@@ -337,13 +229,113 @@ Image decode_passes(const Parts& parts, int channels, std::string_view name) {
 }
 
 std::string_view colour_name(unsigned colour) {
-  return colour == rgb          ? "RGB"
-         : colour == rgb_alpha  ? "RGBA"
-         : colour == grey_alpha ? "grey with alpha"
-                                : "grey";
+  return colour == png_rgb          ? "RGB"
+         : colour == png_rgb_alpha  ? "RGBA"
+         : colour == png_grey_alpha ? "grey with alpha"
+                                    : "grey";
 }
 
 }  // namespace
+
+std::string png_chunk_type(std::span<const std::byte> bytes, std::uint64_t at, std::string_view name) {
+  std::string type;
+  for (const std::byte byte : bytes.first(4)) {
+    const char letter = static_cast<char>(byte);
+    if (!((letter >= 'A' && letter <= 'Z') || (letter >= 'a' && letter <= 'z')))
+      fail(ErrorCode::malformed, name, ": no PNG chunk begins at offset ", at);
+    type += letter;
+  }
+  return type;
+}
+
+void take_png_chunk(PngParts& parts, std::string_view type, std::string_view previous,
+                    std::span<const std::byte> content, bool intact, std::uint64_t at,
+                    std::int64_t max_pixels, std::string_view name) {
+  if (type == "CgBI") fail(ErrorCode::unsupported, name, ": this is Apple's CgBI variant of PNG");
+  if (previous.empty() && type != "IHDR")
+    fail(ErrorCode::malformed, name, ": the PNG begins with ", type, ", not IHDR");
+  const bool critical = type[0] < 'a';
+  if (critical && !intact)
+    fail(ErrorCode::malformed, name, ": CRC mismatch in PNG chunk ", type, " at offset ", at);
+  if (type == "IHDR") {
+    if (!previous.empty()) fail(ErrorCode::malformed, name, ": the PNG has two headers");
+    parts.header = read_header({content, name}, max_pixels);
+  } else if (type == "PLTE") {
+    if (!parts.palette.empty() || parts.has_data)
+      fail(ErrorCode::malformed, name, ": a second or late PNG palette");
+    parts.palette = read_colours(content, name);
+  } else if (type == "IDAT") {
+    if (parts.has_data && previous != "IDAT")
+      fail(ErrorCode::malformed, name, ": the PNG's IDAT chunks do not follow each other");
+  } else if (type == "eXIf" && intact) {
+    parts.orientation = exif_orientation(content);
+  } else if (critical && type != "IEND") {
+    fail(ErrorCode::unsupported, name, ": unknown critical PNG chunk ", type);
+  }
+}
+
+void check_png_density(const PngHeader& h, std::uint64_t expected, std::uint64_t compressed,
+                       std::string_view name) {
+  constexpr std::uint64_t densest = 1032;
+  if (compressed == 0) fail(ErrorCode::malformed, name, ": the PNG has no image data");
+  if (expected / densest > compressed)
+    fail(ErrorCode::limit, name, ": ", compressed, " compressed bytes cannot hold the ", expected, " of ",
+         h.width, "x", h.height, " pixels");
+}
+
+void fail_png_damaged(const PngHeader& h, std::uint64_t expected, std::string_view name) {
+  fail(ErrorCode::malformed, name, ": the PNG's compressed data is damaged, or more than the ", expected,
+       " bytes of ", h.width, "x", h.height, " pixels");
+}
+
+void fail_png_corrupt(std::string_view name) {
+  fail(ErrorCode::malformed, name, ": the PNG's compressed data is corrupt or truncated");
+}
+
+void fail_png_truncated(std::uint64_t expected, std::uint64_t found, std::string_view name) {
+  fail(ErrorCode::malformed, name, ": truncated: expected ", expected, " bytes of image data, found ", found);
+}
+
+void unfilter_png_row(unsigned filter, std::span<std::uint8_t> row, const std::uint8_t* above,
+                      std::size_t step, std::string_view name) {
+  const auto add = [&](std::size_t i, int prediction) {
+    row[i] = static_cast<std::uint8_t>(row[i] + prediction);
+  };
+  const std::size_t n = row.size(), first = std::min(step, n);
+  switch (filter) {
+    case 0:
+      return;
+    case 1:
+      for (std::size_t i = step; i < n; ++i) add(i, row[i - step]);
+      return;
+    case 2:
+      for (std::size_t i = 0; i < n; ++i) add(i, above[i]);
+      return;
+    case 3:
+      for (std::size_t i = 0; i < first; ++i) add(i, above[i] / 2);
+      for (std::size_t i = step; i < n; ++i) add(i, (row[i - step] + above[i]) / 2);
+      return;
+    case 4:
+      for (std::size_t i = 0; i < first; ++i) add(i, above[i]);
+      for (std::size_t i = step; i < n; ++i) add(i, png_paeth(row[i - step], above[i], above[i - step]));
+      return;
+    default:
+      fail(ErrorCode::malformed, name, ": PNG row filter ", filter, " does not exist");
+  }
+}
+
+void expand_png_row(const PngParts& parts, const std::uint8_t* row, int count, std::uint8_t* out,
+                    int channels, std::string_view name) {
+  const PngHeader& h = parts.header;
+  if (channels == 1)
+    expand_raw(h.depth, row, count, out);
+  else if (h.colour == png_indexed)
+    expand_indexed(h, parts.palette, row, count, out, name);
+  else if (h.depth < 8)
+    expand_packed_grey(h.depth, row, count, out);
+  else
+    expand_bytes(h, row, count, out);
+}
 
 bool is_png(std::span<const std::byte> file) {
   return file.size() >= signature.size() && std::memcmp(file.data(), signature.data(), signature.size()) == 0;
@@ -351,8 +343,8 @@ bool is_png(std::span<const std::byte> file) {
 
 bool is_png_of_colours(std::span<const std::byte> file) {
   constexpr std::size_t colour_at = 25;  // in the header, which is the first chunk
-  return file.size() > colour_at && (std::to_integer<unsigned>(file[colour_at]) == rgb ||
-                                     std::to_integer<unsigned>(file[colour_at]) == rgb_alpha);
+  return file.size() > colour_at && (std::to_integer<unsigned>(file[colour_at]) == png_rgb ||
+                                     std::to_integer<unsigned>(file[colour_at]) == png_rgb_alpha);
 }
 
 Decoded read_png(const Bytes& file, std::int64_t max_pixels) {
@@ -363,13 +355,13 @@ Decoded read_png(const Bytes& file, std::int64_t max_pixels) {
 LabelSamples read_png_labels(const Bytes& file, std::int64_t max_pixels) {
   Parts parts = read_chunks(file, max_pixels);
   const PngHeader& h = parts.header;
-  const bool single = h.colour == grey || h.colour == indexed;
+  const bool single = h.colour == png_grey || h.colour == png_indexed;
   if (!single && h.depth > 8)
     fail(ErrorCode::unsupported, file.name,
          ": labels that are colours are read from 8 bits a sample, and only grey ones from 16; this PNG is ",
          colour_name(h.colour), " of ", h.depth, ": save it with 8");
   Image samples = decode_passes(parts, single ? 1 : 3, file.name);
-  if (h.colour != indexed) parts.palette.clear();
+  if (h.colour != png_indexed) parts.palette.clear();
   return {std::move(samples), std::move(parts.palette)};
 }
 

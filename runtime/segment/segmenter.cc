@@ -7,6 +7,7 @@
 #include "layers/base/checked.h"
 #include "layers/cpu/maps/channelwise.h"
 #include "layers/ops/softmax.h"
+#include "runtime/engine/set_aside.h"
 #include "runtime/engine/stopwatch.h"
 #include "runtime/image/pillow_resize.h"
 #include "runtime/image/preprocess.h"
@@ -14,18 +15,6 @@
 namespace atrous {
 
 namespace {
-
-// Bytes of pictures that the session's limit counts while this lives.
-class SetAside {
- public:
-  SetAside(Session& session, std::size_t bytes) : session_(session) { session_.set_aside(bytes); }
-  ~SetAside() { session_.set_aside(0); }
-  SetAside(const SetAside&) = delete;
-  SetAside& operator=(const SetAside&) = delete;
-
- private:
-  Session& session_;
-};
 
 // The part of a grown map that does not lie on padding.
 Tensor cropped(ConstView low, const Growth& growth, int height, int width) {
@@ -132,16 +121,6 @@ bool averages(const SegmentOptions& options) {
   return true;
 }
 
-// Another network's labels would be named and coloured by this model's classes.
-void check_runs(const Session& session, const Model& model) {
-  if (model.task() != Task::semantic)
-    fail(ErrorCode::unsupported, "the ", model.architecture,
-         " finds instances, it gives no pixel a class: a Detector runs it, no Session");
-  if (&session.program() != model.program.get())
-    fail(ErrorCode::invalid_argument, "the session runs another model's network, not the ",
-         model.architecture, " with ", model.classes.size(), " classes that is given");
-}
-
 // A value that is no number spreads to every pixel that sees it, and argmax would still name a class there.
 void check_finite(ConstView input) {
   for (std::int64_t p = 0; p < input.shape.pixels(); ++p)
@@ -154,6 +133,17 @@ void check_finite(ConstView input) {
 }
 
 }  // namespace
+
+void check_runs(const Session& session, const Model& model) try {
+  if (model.task() != Task::semantic)
+    fail(ErrorCode::unsupported, "the ", model.architecture,
+         " finds instances, it gives no pixel a class: a Detector runs it, no Session");
+  if (&session.program() != model.program.get())
+    fail(ErrorCode::invalid_argument, "the session runs another model's network, not the ",
+         model.architecture, " with ", model.classes.size(), " classes that is given");
+} catch (...) {
+  rethrow_as_error();
+}
 
 Prepared prepare(const Image& photo, const Preparation& preparation, int threads) try {
   Prepared prepared;
@@ -339,27 +329,40 @@ std::vector<Segmentation> segment(Session& session, const Model& model, ConstVie
   rethrow_as_error();
 }
 
-std::vector<ClassShare> class_shares(const Segmentation& segmentation) try {
-  const std::size_t labels = segmentation.labels.labels.size(), confidences = segmentation.confidence.size();
-  if (confidences != 0 && confidences != labels)
-    fail(ErrorCode::invalid_argument, "class shares: ", labels, " labels, but ", confidences, " confidences");
-  std::array<ClassShare, 256> by_class{};
-  for (std::size_t p = 0; p < segmentation.labels.labels.size(); ++p) {
-    ClassShare& share = by_class[segmentation.labels.labels[p]];
+void ClassShares::add(std::span<const std::uint8_t> labels, std::span<const float> confidence) try {
+  if (!confidence.empty() && confidence.size() != labels.size())
+    fail(ErrorCode::invalid_argument, "class shares: ", labels.size(), " labels, but ", confidence.size(),
+         " confidences");
+  for (std::size_t p = 0; p < labels.size(); ++p) {
+    ClassShare& share = by_class_[labels[p]];
     ++share.pixels;
-    if (!segmentation.confidence.empty()) share.confidence += static_cast<double>(segmentation.confidence[p]);
+    if (!confidence.empty()) share.confidence += static_cast<double>(confidence[p]);
   }
+  pixels_ += std::ssize(labels);
+} catch (...) {
+  rethrow_as_error();
+}
+
+std::vector<ClassShare> ClassShares::sorted() const try {
   std::vector<ClassShare> found;
   for (int c = 0; c < 256; ++c) {
-    ClassShare& share = by_class[static_cast<std::size_t>(c)];
+    ClassShare share = by_class_[static_cast<std::size_t>(c)];
     if (share.pixels == 0) continue;
     share.index = c;
     share.confidence /= static_cast<double>(share.pixels);
-    share.share = static_cast<double>(share.pixels) / static_cast<double>(segmentation.labels.labels.size());
+    share.share = static_cast<double>(share.pixels) / static_cast<double>(pixels_);
     found.push_back(share);
   }
   std::ranges::stable_sort(found, std::greater(), &ClassShare::pixels);
   return found;
+} catch (...) {
+  rethrow_as_error();
+}
+
+std::vector<ClassShare> class_shares(const Segmentation& segmentation) try {
+  ClassShares shares;
+  shares.add(segmentation.labels.labels, segmentation.confidence);
+  return shares.sorted();
 } catch (...) {
   rethrow_as_error();
 }

@@ -9,7 +9,10 @@
 // segment() is these in order.
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -62,6 +65,10 @@ struct Segmentation {
 inline const Image& picture_under(const Segmentation& s, const Image& photo) {
   return s.resized ? *s.resized : photo;
 }
+
+// Error(unsupported) for a model that finds instances, Error(invalid_argument) for a session that runs
+// another model's program: its labels would be named and coloured by this model's classes.
+void check_runs(const Session&, const Model&);
 
 // The photo at the network's input size, and the same picture normalised.
 struct Prepared {
@@ -117,5 +124,17 @@ std::vector<Segmentation> segment(Session&, const Model&, ConstView input, const
 
 // The classes that occur, the most frequent first.
 std::vector<ClassShare> class_shares(const Segmentation&);
+
+// The same of a label map that comes piece by piece.
+class ClassShares {
+ public:
+  // Error(invalid_argument) for another number of confidences than labels, unless there are none.
+  void add(std::span<const std::uint8_t> labels, std::span<const float> confidence);
+  std::vector<ClassShare> sorted() const;
+
+ private:
+  std::array<ClassShare, 256> by_class_{};  // sums, not means
+  std::int64_t pixels_ = 0;
+};
 
 }  // namespace atrous

@@ -89,11 +89,10 @@ TEST_CASE_FIXTURE(ProtocolBench, "what a protocol cannot be is refused in a line
   refused({"--protocol", "semseg", "--base-size", "0"}, {"--base-size"});
   refused({"--protocol", "semseg", "--overlap", "-1"}, {"--overlap"});
   for (const Arguments& of_tiles :
-       {Arguments{"--tile", "64"}, Arguments{"--base-size", "512"}, Arguments{"--overlap", "8"}}) {
-    refused(of_tiles, {of_tiles[0], "for --protocol semseg and encnet"});
+       {Arguments{"--tile", "64"}, Arguments{"--base-size", "512"}, Arguments{"--overlap", "8"}})
     refused(of_tiles + Arguments{"--protocol", "deeplabv2"},
             {of_tiles[0], "for --protocol semseg and encnet"});
-  }
+  refused({"--base-size", "512"}, {"--base-size", "for --protocol semseg and encnet"});
   for (const Arguments& size :
        {Arguments{"--resize", "64"}, Arguments{"--size", "64x64"}, Arguments{"--no-resize"}})
     refused(size + Arguments{"--protocol", "encnet"}, {size[0], "--base-size"});

@@ -3,6 +3,7 @@
 #include "runtime/image/image_read.h"
 #include "runtime/image/label_read.h"
 #include "runtime/image/png.h"
+#include "runtime/tiles/png_writer.h"
 #include "tests/fuzz/targets.h"
 
 namespace atrous::fuzz {
@@ -30,6 +31,12 @@ void write_picture(int width, int height, int channels, Bytes from) {
   image.pixels = samples(from, image.pixels.size());
   promise(read_image(encode_png(image), "fuzz") == as_rgb(image), "a picture of ", width, "x", height,
           " and ", channels, " channels comes back otherwise");
+  std::vector<std::byte> file;
+  PngWriter writer(width, height, channels,
+                   [&](Bytes more) { file.insert(file.end(), more.begin(), more.end()); });
+  for (int y = 0; y < height; ++y) writer.write({image.row(y), image.row_bytes()});
+  writer.finish();
+  promise(read_image(file, "fuzz") == as_rgb(image), "written by rows it comes back otherwise");
 }
 
 void write_labels(int width, int height, std::size_t colours, Bytes from) {

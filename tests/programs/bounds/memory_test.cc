@@ -6,6 +6,8 @@
 #include "runtime/image/label_read.h"
 #include "runtime/image/npy.h"
 #include "runtime/image/png.h"
+#include "runtime/tiles/png_rows.h"
+#include "runtime/tiles/png_writer.h"
 #include "tests/programs/bounds/counted_memory.h"
 #include "tests/support/image_bytes.h"
 #include "tests/support/weights_helpers.h"
@@ -262,6 +264,27 @@ TEST_CASE("a picture costs at most 16 bytes for each pixel, and three times its 
   std::ranges::copy(huge, bomb.begin() + 16);
   check_picture("PNG that claims 90 megapixels", bomb, 0);
   check_picture("PNM that claims 90 megapixels", atrous::testing::bytes("P6 9472 9472 255\n123"), 0);
+}
+
+TEST_CASE("a PNG read row by row costs three rows, and one written so a few megabytes") {
+  using namespace atrous::testing;
+  constexpr int width = 1500, height = 4000;
+  const Image picture = atrous::testing::noise(width, height, 3);
+  const FileBytes file = encode_png(picture);
+  std::vector<std::uint8_t> row(picture.row_bytes());
+  CHECK(peak_of([&] {
+          const InputFile input(file, "a");
+          PngRows rows(input, "a");
+          for (int y = 0; y < height; ++y) rows.read(row);
+        }) <= 3 * row.size() + constant);
+  std::size_t written = 0;
+  CHECK(peak_of([&] {
+          PngWriter writer(width, height, 3,
+                           [&](std::span<const std::byte> more) { written += more.size(); });
+          for (int y = 0; y < height; ++y) writer.write({picture.row(y), picture.row_bytes()});
+          writer.finish();
+        }) <= 10'000'000);
+  CHECK(written > picture.pixels.size() / 2);
 }
 
 TEST_CASE("a .npy is held once") {

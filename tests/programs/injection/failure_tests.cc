@@ -16,6 +16,9 @@
 #include "runtime/image/jpeg.h"
 #include "runtime/image/palette.h"
 #include "runtime/report/report.h"
+#include "runtime/tiles/png_rows.h"
+#include "runtime/tiles/png_writer.h"
+#include "runtime/tiles/tiled.h"
 #include "tests/programs/injection/failures.h"
 #include "tests/support/detection_report_testing.h"
 #include "tests/support/evaluate_testing.h"
@@ -372,6 +375,19 @@ TEST_CASE_FIXTURE(Folders, "pictures are written whole or not at all") {
   SUBCASE("sheet") {
     writing([&] { return encode_png(sheet(panels, legend)); });
   }
+  SUBCASE("row by row") {
+    check_every_failure({.run =
+                             [&] {
+                               OutputFile file(own([&] { return result; }));
+                               PngWriter writer(24, 16, 3,
+                                                [&](std::span<const std::byte> more) { file.write(more); });
+                               writer.write(picture.pixels);
+                               writer.finish();
+                               file.commit();
+                               return std::string();
+                             },
+                         .out = out});
+  }
 }
 
 TEST_CASE_FIXTURE(Folders, "a photo that cannot be read says so") {
@@ -387,6 +403,18 @@ TEST_CASE_FIXTURE(Folders, "a photo that cannot be read says so") {
                          .by_libwebp = by_libwebp});
   };
   SUBCASE("PNG") { reading(save("a.png", as_text(encode_png(picture)))); }
+  SUBCASE("PNG row by row") {
+    const std::string path = save("a.png", as_text(encode_png(picture)));
+    check_every_failure({.run =
+                             [path] {
+                               const InputFile file(path);
+                               PngRows rows(file, path);
+                               std::string pixels = own([] { return std::string(24 * 16 * 3, ' '); });
+                               rows.read({reinterpret_cast<std::uint8_t*>(pixels.data()), pixels.size()});
+                               return pixels;
+                             },
+                         .in = in});
+  }
 #if ATROUS_HAS_WEBP
   SUBCASE("WebP") {
     using namespace atrous::testing;
@@ -418,7 +446,8 @@ TEST_CASE("a network that cannot be built or run says so") {
              [&] {
                const Model model = make_model(own([&] { return state; }), std::nullopt, {.threads = 2});
                Session session(model.program, {.threads = 2});
-               return content_of(segment(session, model, picture, {.resize = as_it_is, .logits = true}));
+               return content_of(segment(session, model, picture, {.resize = as_it_is, .logits = true})) +
+                      content_of(segment_tiled(session, model, picture, {.tiling = {24, 8}}));
              }},
         Kind::allocation);
   }
