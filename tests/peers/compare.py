@@ -2,6 +2,7 @@
 
 usage: compare.py ATROUS [--models deeplabv3_resnet50,...] [--threads 1,2] [--rounds 3] [--runs 3] [--no-torch] [--work FOLDER]
        compare.py ATROUS --graphs ../shared/data/onnx [--models fcn8s-wkentaro,...] ...
+       compare.py ATROUS --int8 PHOTOS [--models fcn_resnet50,...] ...
 
 Needs Debian's python3-torch and python3-torchvision (they make the checkpoints and export them), nodejs and npm; the
 first run installs onnxruntime-node into FOLDER (default: a folder in the system's temporary one, kept for the next time).
@@ -11,6 +12,13 @@ that fills them by the formula of `seeded:NAME` (Debian's python3-onnx). torch d
 size that the graph was made for. Mask R-CNN gets its photo, as numbers and rounded to a PNG; its last column is the
 largest distance of a box's corner from the nearest box's, in pixels.
 
+With --int8: both sides in fp32 and in 8 bits. Ranges come from the photos (.jpg, .png) of the folder PHOTOS, for ONNX
+Runtime from the first 8. Ours is `convert --int8 --max-loss 100`: no layer goes back to fp32. ONNX Runtime's is the graph
+that `qdq.py` writes as quantize_static would (Debian's python3-onnx). Both stay in FOLDER for the next time. The input is
+the first photo. "labels" is the share of its pixels that have the label of the same program's fp32, "cosine" compares the
+logits likewise; "QLinearConv" says how many of the convolutions in ONNX Runtime's optimised graph are in 8 bits, for ours
+see `atrous inspect`. --graphs may be given, too; all graphs get photos normalised with ImageNet's mean and deviation.
+
 Each round runs every program once, each `runs` times after one warm-up, so that a machine that slows down slows all.
 atrous: network, upsampling and argmax. ONNX Runtime: its run alone, which ends with the upsampled logits. torch: the
 traced and frozen module. Figures are medians over all rounds; a ratio is a peer's time over ours, above 1 when atrous
@@ -18,9 +26,11 @@ is faster. "to first result" is, for atrous, the whole process `atrous segment` 
 making the session and running it once. MB are peak resident memory of the timed processes.
 """
 import argparse
+import glob
 import json
 import os
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -144,6 +154,79 @@ def compare_instances(name, paths, options, environment):
               f"{peak:.0f} | {distance:.0e} |", flush=True)
 
 
+def prepare_int8(name, paths, size, options, environment):
+    """The same network in 8 bits for both sides, a photo as the input, and how many convolutions run in 8 bits."""
+    import qdq  # needs python3-onnx, which the table in fp32 does not
+
+    paths = {**paths, **{kind: f"{options.work}/{name}.{kind}" for kind in ("int8.safetensors", "qdq.onnx", "photo.npy")}}
+    files = sorted(file for end in ("jpg", "png") for file in glob.glob(f"{options.int8}/*.{end}"))[:8]
+    inputs = []
+    for i, file in enumerate(files):
+        picture = np.asarray(Image.open(file).convert("RGB").resize((size[1], size[0]), Image.BILINEAR), np.float32) / 255
+        picture = (picture - np.float32([.485, .456, .406])) / np.float32([.229, .224, .225])
+        inputs.append(f"{options.work}/photo{i}.npy")
+        np.save(inputs[-1], np.ascontiguousarray(picture.transpose(2, 0, 1)[None]))
+    shutil.copy(inputs[0], paths["photo.npy"])
+    if not os.path.exists(paths["int8.safetensors"]):
+        call(options.atrous, "convert", paths["safetensors"], paths["int8.safetensors"], "--int8", "--calibrate",
+             options.int8, "--max-loss", 100)
+    optimised = f"{options.work}/optimised.onnx"
+
+    def run_once(model, photo, level, *rest):
+        call("node", f"{HERE}/ort.js", model, photo, f"{options.work}/ort.bin", 0, 0, 0, level, *rest, env=environment)
+        return np.fromfile(f"{options.work}/ort.bin", np.float32)
+
+    if not os.path.exists(paths["qdq.onnx"]):
+        run_once(paths["onnx"], inputs[0], "basic", optimised)  # folds batch normalisation
+        measured = f"{options.work}/ranges.onnx"
+        qdq.write_ranges(optimised, measured)
+        qdq.write(optimised, paths["qdq.onnx"], [run_once(measured, photo, "all") for photo in inputs])
+    run_once(paths["qdq.onnx"], inputs[0], "all", optimised)
+    return paths, "{} of {}".format(*qdq.convolutions(optimised))
+
+
+def agreement(logits, reference):
+    """Share of pixels with equal labels, and the cosine of the logits."""
+    same = np.mean(logits.argmax(axis=1) == reference.argmax(axis=1))
+    a, b = logits.ravel().astype(np.float64), reference.ravel().astype(np.float64)
+    return f"{100 * same:.1f} %, {a @ b / np.sqrt((a @ a) * (b @ b)):.4f}"
+
+
+def compare_int8(name, paths, size, options, environment):
+    paths, counted = prepare_int8(name, paths, size, options, environment)
+    ours, theirs = [], []
+    for model in (paths["safetensors"], paths["int8.safetensors"]):
+        logits = f"{options.work}/atrous.npy"
+        call(options.atrous, "segment", paths["photo.npy"], "-m", model, "--logits", logits, "--no-mask", "-q")
+        ours.append(np.load(logits))
+    out = f"{options.work}/ort.bin"
+    for model in (paths["onnx"], paths["qdq.onnx"]):
+        call("node", f"{HERE}/ort.js", model, paths["photo.npy"], out, 0, 0, 0, env=environment)
+        logits = np.fromfile(out, np.float32)
+        theirs.append(logits.reshape(ours[0].shape) if logits.size == ours[0].size else enlarged(logits, ours[0].shape))
+    for threads in options.threads.split(","):
+        times = {key: [] for key in ("fp32", "int8", "ort fp32", "ort int8")}
+        peak = {"int8": 0, "ort int8": 0}
+        for _ in range(options.rounds):
+            for key, model in (("fp32", paths["safetensors"]), ("ort fp32", paths["onnx"]),
+                               ("int8", paths["int8.safetensors"]), ("ort int8", paths["qdq.onnx"])):
+                if key.startswith("ort"):
+                    said = json.loads(call("node", f"{HERE}/ort.js", model, paths["photo.npy"], out, threads, 1,
+                                           options.runs, env=environment))
+                    times[key].append(statistics.median(said["ms"]))
+                else:
+                    said = json.loads(call(options.atrous, "bench", model, "--size", f"{size[1]}x{size[0]}", "--threads",
+                                           threads, "--warmup", 1, "--runs", options.runs, "-o", "json"))
+                    times[key].append(said["median_ms"])
+                if key in peak:
+                    peak[key] = max(peak[key], said["peak_resident_bytes"] / 1e6)
+        cells = [f"{statistics.median(values):.0f}" for values in times.values()]
+        for peer, own in (("ort fp32", "fp32"), ("ort int8", "int8"), ("fp32", "int8"), ("ort fp32", "ort int8")):
+            cells.append(f"{statistics.median(t / m for t, m in zip(times[peer], times[own])):.2f}")
+        cells += [f"{peak['int8']:.0f}", f"{peak['ort int8']:.0f}", agreement(*ours[::-1]), agreement(*theirs[::-1]), counted]
+        print(f"| {name} | {threads} | {' | '.join(cells)} |", flush=True)
+
+
 def enlarged(low, shape):
     """Square low-resolution logits at another size, by bilinear interpolation."""
     side = round((low.size / shape[1]) ** 0.5)
@@ -188,6 +271,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("atrous")
     parser.add_argument("--graphs", help="the folder of graphs without weights")
+    parser.add_argument("--int8", metavar="PHOTOS", help="a folder of photos for the ranges of 8 bits")
     parser.add_argument("--models", default="fcn_resnet50,fcn_resnet101,deeplabv3_resnet50,deeplabv3_resnet101,"
                         "deeplabv3_mobilenet_v3_large,lraspp_mobilenet_v3_large")
     parser.add_argument("--threads", default="1,2")
@@ -203,21 +287,31 @@ def main():
 
     sizes = graphs_in(options.graphs) if options.graphs else {}
     if sizes and options.models == parser.get_default("models"):
-        options.models = ",".join(sizes)
+        options.models = ",".join(name for name in sizes if not (options.int8 and name in INSTANCES))
     options.no_torch = options.no_torch or bool(sizes)
-    print(f"| {'fp32' if sizes else '520x520, fp32'} | threads | atrous ms | ONNX Runtime ms | ratio | torch ms | ratio | "
-          "to first result, atrous ms | ONNX Runtime ms | atrous MB | ONNX Runtime MB | logits differ by |")
-    print("|---|" + "---:|" * 11)
+    if options.int8:
+        print("| network | threads | atrous fp32 ms | int8 ms | ONNX Runtime fp32 ms | int8 ms | ratio fp32 | ratio int8 | "
+              "atrous fp32 / int8 | ONNX Runtime fp32 / int8 | atrous MB | ONNX Runtime MB | labels, cosine: atrous | "
+              "ONNX Runtime | QLinearConv |\n|---|" + "---:|" * 14)
+    else:
+        print(f"| {'fp32' if sizes else '520x520, fp32'} | threads | atrous ms | ONNX Runtime ms | ratio | torch ms | ratio | "
+              "to first result, atrous ms | ONNX Runtime ms | atrous MB | ONNX Runtime MB | logits differ by |")
+        print("|---|" + "---:|" * 11)
     for name in options.models.split(","):
         size = sizes.get(name, (520, 520))
         paths = (prepare_graph(name, options.graphs, size, options.atrous, options.work) if sizes
                  else prepare(name, options.work))
         if name in INSTANCES:
+            if options.int8:
+                sys.exit(f"{name}: --int8 compares semantic networks only")
             compare_instances(name, paths, options, environment)
             continue
         safetensors, logits = f"{options.work}/{name}.safetensors", f"{options.work}/atrous.npy"
         if not os.path.exists(safetensors):
             call(options.atrous, "convert", paths["pth"], safetensors)
+        if options.int8:
+            compare_int8(name, {**paths, "safetensors": safetensors}, size, options, environment)
+            continue
         call(options.atrous, "segment", paths["npy"], "-m", safetensors, "--logits", logits, "--no-mask", "-q")
         ours = np.load(logits)
         traced = None if options.no_torch else load_torch(name, paths)

@@ -1,9 +1,10 @@
-// usage: node ort.js MODEL.onnx INPUT.npy OUTPUT.bin THREADS WARMUP RUNS
+// usage: node ort.js MODEL.onnx INPUT.npy OUTPUT.bin THREADS WARMUP RUNS [LEVEL OPTIMISED.onnx]
 // Runs ONNX Runtime and prints {"load_ms", "first_ms", "ms": [...], "peak_resident_bytes"}; writes the last output's floats.
+// LEVEL: how far to optimise the graph (default: all); OPTIMISED.onnx: where to write the graph that then runs.
 const fs = require('fs');
 const ort = require('onnxruntime-node');
 
-const [model, input, output, threads, warmup, runs] = process.argv.slice(2);
+const [model, input, output, threads, warmup, runs, level = 'all', optimised] = process.argv.slice(2);
 
 // A .npy of version 1: magic, version, header length, header, floats.
 function readNpy(path) {
@@ -17,7 +18,8 @@ function readNpy(path) {
 (async () => {
   const begin = performance.now();
   const session = await ort.InferenceSession.create(model, {
-    intraOpNumThreads: Number(threads), interOpNumThreads: 1, executionMode: 'sequential', graphOptimizationLevel: 'all'});
+    intraOpNumThreads: Number(threads), interOpNumThreads: 1, executionMode: 'sequential', graphOptimizationLevel: level,
+    ...(optimised && {optimizedModelFilePath: optimised})});
   const loaded = performance.now();
   const feeds = {[session.inputNames[0]]: readNpy(input)};
   const times = [];
