@@ -132,6 +132,9 @@ class NarrowImplicitGemm final : public Kernel {
       if (has_residual) scratch.residual[i] = residual_at(call.inputs[1], task.n, y, x, columns_before);
     }
 
+    const auto element = [](const auto& map) { return static_cast<std::int64_t>(size_of(map.dtype)); };
+    const std::int64_t out_element = element(out),
+                       residual_element = has_residual ? element(call.inputs[1]) : 0;
     alignas(64) Sum block[most_rows * most_columns];
     const std::int64_t row_groups = divide_up(pixels, tile_rows);
     bool started[block_pixels] = {}, active[block_pixels] = {};
@@ -148,6 +151,12 @@ class NarrowImplicitGemm final : public Kernel {
         for (std::int64_t g = 0; g < row_groups; ++g) {
           if (!active[g] && !last && !numbers_.padding_adds()) continue;
           const std::int64_t first = g * tile_rows;
+          // The rows that finish() touches lie too far apart for the processor to foresee.
+          for (std::int64_t r = first; last && r < std::min(first + tile_rows, pixels); ++r) {
+            const std::int64_t at = panel * numbers_.columns();
+            if (has_residual) __builtin_prefetch(scratch.residual[r] + at * residual_element);
+            __builtin_prefetch(scratch.out[r] + at * out_element, 1);
+          }
           Sum* sums = keeps_sums()
                           ? scratch.sums + ((panel - task.first_panel) * row_groups + g) * block_sums()
                           : block;

@@ -29,6 +29,14 @@ HWY_INLINE hwy::HWY_NAMESPACE::Vec<D> load_u8(D d, const std::uint8_t* from) {
 template <class D, class V = hwy::HWY_NAMESPACE::Vec<D>>
 HWY_INLINE void store_u8(D, V value, std::uint8_t* to) {
   namespace hn = hwy::HWY_NAMESPACE;
+#if HWY_TARGET == HWY_AVX3
+  // Highway looks for overflow, which these numbers do not have, and narrows in four steps.
+  if constexpr (hn::MaxLanes(D()) == 16) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to),
+                     _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(value.raw)));
+    return;
+  }
+#endif
   const hn::Rebind<std::uint8_t, D> narrow;
   hn::StoreU(hn::DemoteTo(narrow, hn::NearestInt(value)), narrow, to);
 }
