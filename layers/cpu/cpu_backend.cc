@@ -299,8 +299,9 @@ std::span<const CpuImplementation> implementations(const Layer& layer) {
 bool takes_any_type(const Layer& layer, const MapTypes& types) {
   const auto like_output = [&](const MapType& t) { return t == types.output; };
   if (std::holds_alternative<AdaptiveAvgPool2d>(layer)) return types.output.dtype == DType::f32;
-  if (std::holds_alternative<Resize>(layer))  // the other's size counts
-    return types.output.dtype != DType::u8 && like_output(types.inputs[0]);
+  if (const auto* resize = std::get_if<Resize>(&layer))  // the other's size counts
+    return (types.output.dtype != DType::u8 || resize->mode == ResizeMode::nearest) &&
+           like_output(types.inputs[0]);
   const bool known = std::holds_alternative<Concat>(layer) || std::holds_alternative<Crop>(layer) ||
                      std::holds_alternative<MaxPool2d>(layer);
   return known && std::ranges::all_of(types.inputs, like_output);

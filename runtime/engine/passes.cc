@@ -329,17 +329,17 @@ bool fits_int8(const Node& node) {
          (conv->is_depthwise() ? node.inputs.size() == 1 : conv->weight.d1 % 4 == 0);
 }
 
-bool moves_values(const Layer& layer) {
-  return std::holds_alternative<MaxPool2d>(layer) || std::holds_alternative<Concat>(layer) ||
-         std::holds_alternative<Crop>(layer);
-}
-
-// The inputs whose values a layer moves: a crop's second is there for its size.
-std::span<const ValueId> moved(const Node& node) {
-  return std::span(node.inputs).first(std::holds_alternative<Crop>(node.layer) ? 1 : node.inputs.size());
-}
-
 }  // namespace
+
+std::span<const ValueId> moved_values(const Node& node) {
+  const auto* resize = std::get_if<Resize>(&node.layer);
+  const bool joins = std::holds_alternative<Concat>(node.layer);
+  const bool moves = joins || std::holds_alternative<MaxPool2d>(node.layer) ||
+                     std::holds_alternative<Crop>(node.layer) ||
+                     (resize && resize->mode == ResizeMode::nearest);
+  // But for a concatenation, other inputs are there for their sizes.
+  return std::span(node.inputs).first(joins ? node.inputs.size() : moves ? 1 : 0);
+}
 
 void choose_int8(Graph& graph) {
   const std::size_t count = graph.values.size();
@@ -348,8 +348,8 @@ void choose_int8(Graph& graph) {
   const auto at = [](auto& of_values, ValueId v) { return of_values[static_cast<std::size_t>(v)]; };
   for (const Node& node : graph.nodes) {
     const auto out = static_cast<std::size_t>(node.output);
-    if (moves_values(node.layer))
-      fits[out] = std::ranges::all_of(moved(node), [&](ValueId v) { return at(fits, v); });
+    if (const auto moved = moved_values(node); !moved.empty())
+      fits[out] = std::ranges::all_of(moved, [&](ValueId v) { return at(fits, v); });
     else if (std::holds_alternative<Mul>(node.layer))
       fits[out] =
           graph.values[out].range && at(fits, node.inputs[0]) && single_pixel(graph, by, node.inputs[1]);
@@ -364,8 +364,8 @@ void choose_int8(Graph& graph) {
       for (ValueId v : node->inputs) wanted[static_cast<std::size_t>(v)] = true;
     if (std::holds_alternative<Mul>(node->layer) && at(wanted, node->output) && at(fits, node->output))
       wanted[static_cast<std::size_t>(node->inputs[0])] = true;
-    if (moves_values(node->layer) && at(wanted, node->output) && at(fits, node->output))
-      for (ValueId v : moved(*node)) wanted[static_cast<std::size_t>(v)] = true;
+    if (at(wanted, node->output) && at(fits, node->output))
+      for (ValueId v : moved_values(*node)) wanted[static_cast<std::size_t>(v)] = true;
   }
   // What is moved from one to another has the range of both: the first of each is where it is kept.
   std::vector<std::size_t> same(count);
@@ -378,8 +378,8 @@ void choose_int8(Graph& graph) {
   const auto in_int8 = [&](ValueId v) { return at(fits, v) && at(wanted, v); };
   for (std::size_t v = 0; v < count; ++v) ranges[v] = graph.values[v].range.value_or(ValueRange{});
   for (const Node& node : graph.nodes) {
-    if (!moves_values(node.layer) || !in_int8(node.output)) continue;
-    for (ValueId v : moved(node)) {
+    if (!in_int8(node.output)) continue;
+    for (ValueId v : moved_values(node)) {
       const std::size_t a = first_of(static_cast<std::size_t>(node.output)),
                         b = first_of(static_cast<std::size_t>(v));
       ranges[a] = {std::min(ranges[a].lowest, ranges[b].lowest),

@@ -1,6 +1,8 @@
 // Rewrites of a graph that leave what it computes unchanged but for rounding, and make it cheaper to run.
 #pragma once
 
+#include <span>
+
 #include "layers/graph/graph.h"
 
 namespace atrous {
@@ -51,6 +53,10 @@ void choose_bf16(Graph&);
 // convolution makes and one with quantised weights reads, or that get from one to the other by layers which
 // merely move values, and share one range then. The rest stays in fp32, as above.
 void choose_int8(Graph&);
+
+// The inputs whose values a layer moves and does not change, so that its output has their range: of
+// concatenations, max pools, crops and nearest resizes. Empty for other layers.
+std::span<const ValueId> moved_values(const Node&);
 
 // Quantised weights whose layer does not read 8 bits become floats.
 void dequantise_others(Graph&);

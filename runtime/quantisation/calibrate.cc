@@ -12,6 +12,7 @@
 #include "layers/base/naming.h"
 #include "layers/cpu/parallel.h"
 #include "layers/networks/segmentation.h"
+#include "runtime/engine/passes.h"
 #include "runtime/quantisation/quantisable_layers.h"
 #include "runtime/quantisation/quantised_weights.h"
 #include "runtime/segment/segmenter.h"
@@ -202,14 +203,9 @@ class Calibrator {
   std::vector<ValueId> groups() const {
     std::vector<ValueId> first(graph_.values.size());
     std::iota(first.begin(), first.end(), 0);
-    for (const Node& node : graph_.nodes) {
-      const bool joins = std::holds_alternative<Concat>(node.layer);
-      if (!joins && !std::holds_alternative<MaxPool2d>(node.layer) &&
-          !std::holds_alternative<Crop>(node.layer))
-        continue;
-      for (std::size_t i = 0; i < (joins ? node.inputs.size() : 1); ++i)
-        std::ranges::replace(first, first[index(node.output)], first[index(node.inputs[i])]);
-    }
+    for (const Node& node : graph_.nodes)
+      for (const ValueId v : moved_values(node))
+        std::ranges::replace(first, first[index(node.output)], first[index(v)]);
     return first;
   }
 

@@ -166,8 +166,9 @@ void blend_of(const std::byte* const corner[4], float fx, float fy, std::int64_t
 }
 void blend(DType dtype, const std::byte* const corners[4], float fx, float fy, std::int64_t channels,
            std::byte* out) {
-  dtype == DType::bf16 ? blend_of<Bf16>(corners, fx, fy, channels, out)
-                       : blend_of<float>(corners, fx, fy, channels, out);
+  if (dtype == DType::bf16) return blend_of<Bf16>(corners, fx, fy, channels, out);
+  if (dtype == DType::u8) return blend_of<std::uint8_t>(corners, fx, fy, channels, out);
+  blend_of<float>(corners, fx, fy, channels, out);
 }
 
 }  // namespace HWY_NAMESPACE

@@ -32,8 +32,7 @@ HWY_INLINE void store_u8(D, V value, std::uint8_t* to) {
 #if HWY_TARGET == HWY_AVX3
   // Highway looks for overflow, which these numbers do not have, and narrows in four steps.
   if constexpr (hn::MaxLanes(D()) == 16) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(to),
-                     _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(value.raw)));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(value.raw)));
     return;
   }
 #endif

@@ -275,6 +275,7 @@ TEST_CASE("layers that move values take 8 bits as they are, others by way of fp3
       {Add{}, {shape, shape}, other},
       {Activation{ActivationKind::hardswish}, {shape}, other},
       {Resize{}, {shape, {2, 20, 15, 1}}, floats},
+      {Resize{.mode = ResizeMode::nearest, .factor = 2}, {shape}, type},
   };
   for (const Sample& s : samples) {
     const Shape out_shape = output_shape(s.layer, s.inputs);
