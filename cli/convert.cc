@@ -35,6 +35,8 @@ int run(const Options& options) {
   if (options.int8.wanted) check_output(options.out);
 #endif
   const Checkpoint checkpoint = open_checkpoint(options.in, options.weights);
+  if (options.half && checkpoint.metadata && !checkpoint.metadata->activations.empty())
+    fail(ErrorCode::unsupported, options.in, ": is quantised to 8 bits, --half would round its scales");
   StateDict state = options.half ? naming(options.in, [&] { return in_half_precision(checkpoint.state); })
                                  : checkpoint.state;
   Model model = naming(options.in, [&] {

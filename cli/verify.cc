@@ -237,13 +237,18 @@ int run(Options options) {
   if (options.tolerance < 0) options.tolerance = tolerance_of(model.program->precision());
   if (!checkpoint.choice.empty()) note(options.run.model + ": " + checkpoint.choice);
   std::vector<Finding> findings;
-  if (metadata && metadata->self_test)
+  const bool of_int8 = metadata && !metadata->activations.empty();
+  const bool of_other_numbers = of_int8 && model.program->precision() != name_of(Precision::int8);
+  if (metadata && metadata->self_test && !of_other_numbers)
     findings.push_back(run_stored_test(model, options, *metadata->self_test));
   if (options.reference.ends_with(".npy"))
     findings.push_back(compare_with_logits(model, options));
   else if (!options.reference.empty())
     findings.push_back(compare_with(options.reference, model, open_reference(options), options));
   if (!options.device.empty()) findings.push_back(compare_devices(model, options));
+  if (findings.empty() && of_other_numbers)
+    fail(ErrorCode::unsupported, options.run.model, ": the self-test is of the network in int8, not in ",
+         model.program->precision(), "; --reference or --device compare it with something");
   if (findings.empty())
     fail(ErrorCode::unsupported, options.run.model,
          ": holds no self-test (atrous convert stores one); --reference or --device compare it with "

@@ -62,6 +62,10 @@ TEST_CASE_FIXTURE(Int8Bench, "convert --int8 writes a file of 8-bit weights that
   CHECK(read_text(folder / "again.safetensors").size() > 1000);
   refuse(1, {"convert", out, folder / "twice.safetensors", "--int8", "--calibrate", photos},
          {"--int8", "is quantised already"});
+  refuse(1, {"convert", out, folder / "half.safetensors", "--half"}, {out, "--half would round its scales"});
+  // The self-test is of 8 bits.
+  refuse(1, {"verify", out, "--precision", "fp32"}, {"is of the network in int8"});
+  succeed({"verify", out, "--precision", "fp32", "--device", "reference"});
 }
 
 TEST_CASE_FIXTURE(Int8Bench, "converting to 8 bits twice gives the same bytes") {
