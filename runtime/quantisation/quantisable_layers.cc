@@ -9,7 +9,7 @@ namespace atrous {
 
 namespace {
 
-std::size_t index(ValueId v) { return static_cast<std::size_t>(v); }
+std::size_t place(ValueId v) { return static_cast<std::size_t>(v); }
 
 // By value: whether it has one pixel an image for every input of the graph.
 std::vector<bool> single_pixels(const Graph& graph) {
@@ -18,10 +18,10 @@ std::vector<bool> single_pixels(const Graph& graph) {
     const auto* pool = std::get_if<AdaptiveAvgPool2d>(&node.layer);
     const auto* conv = std::get_if<Conv2d>(&node.layer);
     const bool resizes = std::holds_alternative<Resize>(node.layer);
-    single[index(node.output)] =
+    single[place(node.output)] =
         pool ? pool->out_h == 1 && pool->out_w == 1
              : !resizes && (!conv || conv->is_pointwise()) &&
-                   std::ranges::all_of(node.inputs, [&](ValueId v) { return single[index(v)]; });
+                   std::ranges::all_of(node.inputs, [&](ValueId v) { return single[place(v)]; });
   }
   return single;
 }
@@ -37,13 +37,13 @@ std::string kind_of(const Conv2d& conv, bool linear) {
 
 std::vector<bool> holds_scores(const Graph& graph) try {
   std::vector<bool> scores(graph.values.size());
-  for (const auto& output : graph.outputs) scores[index(output.second)] = true;
+  for (const auto& output : graph.outputs) scores[place(output.second)] = true;
   for (std::size_t i = graph.nodes.size(); i-- > 0;) {
     const Node& node = graph.nodes[i];
-    if (!scores[index(node.output)] || std::holds_alternative<Conv2d>(node.layer)) continue;
+    if (!scores[place(node.output)] || std::holds_alternative<Conv2d>(node.layer)) continue;
     for (const ValueId v : node.inputs)
-      if (graph.values[index(v)].channels == graph.values[index(node.output)].channels)
-        scores[index(v)] = true;
+      if (graph.values[place(v)].channels == graph.values[place(node.output)].channels)
+        scores[place(v)] = true;
   }
   return scores;
 } catch (...) {
@@ -70,14 +70,14 @@ std::vector<WeightedLayer> weighted_layers(const Graph& graph, const StateDict& 
                         .in_fp32 = {},
                         .conv = conv,
                         .input = node.inputs[0],
-                        .input_name = graph.values[index(node.inputs[0])].name};
+                        .input_name = graph.values[place(node.inputs[0])].name};
     if (!conv || linear || !has_key)
       layer.in_fp32 = "no convolution of a tensor";
     else if (layer.input == graph.input)
       layer.in_fp32 = "reads the photo";
-    else if (scores[index(node.output)])
+    else if (scores[place(node.output)])
       layer.in_fp32 = "makes the scores";
-    else if (single[index(node.output)])
+    else if (single[place(node.output)])
       layer.in_fp32 = "of one pixel";
     else if (conv->rounding == Rounding::precise)
       layer.in_fp32 = "may hardly round";
