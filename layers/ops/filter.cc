@@ -8,7 +8,7 @@ std::shared_ptr<const float> dequantised(const Filter& w) {
   const std::int64_t per_output = w.d0 > 0 ? w.elements() / w.d0 : 0;
   for (std::int64_t o = 0; o < w.d0; ++o)
     for (std::int64_t i = o * per_output; i < (o + 1) * per_output; ++i)
-      floats[static_cast<std::size_t>(i)] = w.scale.get()[o] * static_cast<float>(w.quantised.get()[i]);
+      floats[i] = w.scale.get()[o] * static_cast<float>(w.quantised.get()[i]);
   return {floats, floats.get()};
 }
 

@@ -64,9 +64,9 @@ TypedMap drawn_map(const Shape& shape, const MapType& type, Random& random) {
 Drawn draw_case(const Case& c, const MapType& in, const MapType& residual, ActivationKind activation) {
   Random random(7);
   Filter w{c.out, c.in.c / c.groups, c.kernel, c.kernel, nullptr};
-  const auto count = static_cast<std::size_t>(w.elements());
-  std::shared_ptr<std::int8_t[]> weights(new std::int8_t[count]);
-  for (std::size_t i = 0; i < count; ++i) weights[i] = static_cast<std::int8_t>(pick(random, -127, 127));
+  const std::int64_t count = w.elements();
+  std::shared_ptr<std::int8_t[]> weights(new std::int8_t[static_cast<std::size_t>(count)]);
+  for (std::int64_t i = 0; i < count; ++i) weights[i] = static_cast<std::int8_t>(pick(random, -127, 127));
   std::shared_ptr<float[]> scale(new float[static_cast<std::size_t>(c.out)]);
   for (std::int64_t o = 0; o < c.out; ++o)
     scale[o] = static_cast<float>(pick(random, 1, 1000)) * 1e-4f / static_cast<float>(w.d1 * c.kernel);
@@ -124,9 +124,9 @@ TEST_CASE("numbers become the nearest step, of two as near the even one, and sta
                                            {-1e30f, 0},
                                            {std::numeric_limits<float>::infinity(), 255},
                                            {std::numeric_limits<float>::quiet_NaN(), 0}};
-  for (const auto& [x, q] : numbers) {
-    CAPTURE(x);
-    CHECK(int{quantise(x, by)} == q);
+  for (const auto& number : numbers) {
+    CAPTURE(number.first);
+    CHECK(int{quantise(number.first, by)} == number.second);
   }
 }
 

@@ -614,9 +614,9 @@ Conv2d quantised_conv(std::int64_t out, std::int64_t in, std::int64_t kernel, st
   Conv2d layer = conv(out, in / groups, kernel, seed);
   layer.groups = groups;
   Filter& w = layer.weight;
-  const auto count = static_cast<std::size_t>(w.elements());
-  std::shared_ptr<std::int8_t[]> steps(new std::int8_t[count]);
-  for (std::size_t i = 0; i < count; ++i)
+  const std::int64_t count = w.elements();
+  std::shared_ptr<std::int8_t[]> steps(new std::int8_t[static_cast<std::size_t>(count)]);
+  for (std::int64_t i = 0; i < count; ++i)
     steps[i] = static_cast<std::int8_t>(std::clamp(std::nearbyint(w.data.get()[i] * 40), -127.f, 127.f));
   std::shared_ptr<float[]> scale(new float[static_cast<std::size_t>(out)]);
   std::fill_n(scale.get(), out, 1.f / 64);
@@ -670,7 +670,7 @@ TEST_CASE("maps between convolutions with ranges are in 8 bits, with one range w
   }
   for (const ValueId v : {0, 4, 6}) CHECK(dtype_of_value(g, v) == DType::f32);
   dequantise_others(g);
-  for (const std::size_t node : {2, 3, 5}) CHECK(conv_of(g, node).weight.quantised);
+  for (const std::size_t node : {2U, 3U, 5U}) CHECK(conv_of(g, node).weight.quantised);
 }
 
 TEST_CASE(
