@@ -636,7 +636,7 @@ const Conv2d& conv_of(const Graph& graph, std::size_t node) {
 
 }  // namespace
 
-TEST_CASE("quantised weights take a batch norm in their scales, and what is hoisted of them stays so") {
+TEST_CASE("quantised weights take a batch norm in their scales") {
   Graph g = chain({{"conv", quantised_conv(4, 4, 3, 1), {0}, -1}, {"norm", norm(4), {1}, -1}}, {2});
   dequantise_others(g);  // for the references
   Graph folded = chain({{"conv", quantised_conv(4, 4, 3, 1), {0}, -1}, {"norm", norm(4), {1}, -1}}, {2});
