@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "layers/base/error.h"
+
 namespace atrous {
 
 // Uninitialised memory, aligned to 64 bytes; nullptr where there is none.
@@ -28,9 +30,9 @@ struct LargeAllocator {
   template <class U>
   LargeAllocator(const LargeAllocator<U>&) {}
   T* allocate(std::size_t n) {
-    if (n > static_cast<std::size_t>(-1) / sizeof(T)) throw std::bad_array_new_length();
+    if (n > static_cast<std::size_t>(-1) / sizeof(T)) throw OutOfMemory();
     if (void* p = map_large(n * sizeof(T))) return static_cast<T*>(p);
-    throw std::bad_alloc();
+    throw OutOfMemory(n * sizeof(T));
   }
   void deallocate(T* p, std::size_t n) { unmap_large(p, n * sizeof(T)); }
   template <class U, class... Arguments>
