@@ -45,6 +45,9 @@ struct LoadOptions {
   // The prefix of the network to take, of keys joined by dots: model_ema, state_dict.net; "." for the one
   // whose keys have no prefix. Empty: decided as choose_network() does (network_choice.h).
   std::string weights = {};
+  // Whether convolutions' weights in fp32 stay in a .safetensors file, to be read as they are packed:
+  // StateTensor::stored. Of bytes in memory: these must live as long.
+  bool keep_stored = false;
 };
 
 // Of a folder the checkpoint in it: model.safetensors, else the only *.safetensors.index.json, else the only

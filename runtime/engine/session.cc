@@ -177,8 +177,8 @@ void Session::take_arena(std::size_t bytes) {
   if (queue_) {
     arena_ = queue_->reserve(bytes);
   } else {
-    memory_ = Buffer();  // the old one first, so that both never exist together
-    memory_ = Buffer(bytes);
+    memory_ = {};  // the old one first, so that both never exist together
+    memory_ = LargeVector<std::byte>(bytes);
     arena_ = memory_.data();
   }
   arena_bytes_ = bytes;

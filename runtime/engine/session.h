@@ -6,6 +6,7 @@
 #include <optional>
 #include <string_view>
 
+#include "layers/base/large_pages.h"
 #include "layers/base/public.h"
 #include "layers/base/tensor.h"
 #include "layers/networks/preparation.h"
@@ -129,8 +130,9 @@ class Session {
   const KeptPlan* last_run_ = nullptr;                  // one of them: what runs, or ran last
   std::uint64_t next_key_ = 0;
   std::unique_ptr<DeviceQueue> queue_;  // null on the processor
-  Buffer memory_, scratch_;             // memory_ is the processor's arena
-  std::byte* arena_ = nullptr;          // wherever it is
+  LargeVector<std::byte> memory_;       // the processor's arena
+  Buffer scratch_;
+  std::byte* arena_ = nullptr;  // wherever it is
   std::size_t arena_bytes_ = 0;
   std::span<std::byte> idle_workspace_;  // in the processor's arena, behind the outputs of the last run
   std::vector<ConstAnyView> inputs_;     // of the node that runs

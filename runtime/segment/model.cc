@@ -84,12 +84,27 @@ Model make_named_model(Checkpoint checkpoint, const std::string& name, ModelOpti
   options.config = std::move(checkpoint.config);
   options.arch = std::move(checkpoint.arch);
   options.normalisation = checkpoint.normalisation;
-  return naming(name, [&] {
-    Model model = make_model(std::move(checkpoint.state), checkpoint.metadata, options);
-    model.choice = std::move(checkpoint.choice) +
-                   (checkpoint.choice.empty() || model.choice.empty() ? "" : "; ") + model.choice;
-    return model;
-  });
+  return naming(
+      name,
+      [&] {
+        Model model = make_model(std::move(checkpoint.state), checkpoint.metadata, options);
+        model.choice = std::move(checkpoint.choice) +
+                       (checkpoint.choice.empty() || model.choice.empty() ? "" : "; ") + model.choice;
+        return model;
+      },
+      ErrorCode::io);
+}
+
+// Convolutions' weights are read as they are packed. Where they are not finite then, a second reading of
+// all of them names their keys.
+template <class Load>
+Model load_named_model(const std::string& name, const ModelOptions& options, Load&& load) {
+  try {
+    return make_named_model(load({.weights = options.weights, .keep_stored = true}), name, options);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::not_finite) throw;
+  }
+  return make_named_model(load({.weights = options.weights}), name, options);
 }
 
 }  // namespace
@@ -227,13 +242,14 @@ std::optional<int> background_by_name(const std::vector<std::string>& classes) t
 }
 
 Model load_model(const std::string& path, const ModelOptions& options) try {
-  return make_named_model(load_checkpoint(path, {.weights = options.weights}), path, options);
+  return load_named_model(path, options, [&](const LoadOptions& how) { return load_checkpoint(path, how); });
 } catch (...) {
   rethrow_as_error();
 }
 
 Model load_model(std::span<const std::byte> file, const std::string& name, const ModelOptions& options) try {
-  return make_named_model(load_checkpoint(file, name, {.weights = options.weights}), name, options);
+  return load_named_model(name, options,
+                          [&](const LoadOptions& how) { return load_checkpoint(file, name, how); });
 } catch (...) {
   rethrow_as_error();
 }

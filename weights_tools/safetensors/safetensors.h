@@ -27,8 +27,9 @@ constexpr std::uint64_t safetensors_header_limit = 100'000'000;
 // Error(malformed): a header beyond the file, not UTF-8 JSON of the form above, with duplicate keys or
 // numbers that are not non-negative integers; sizes unlike shape and dtype; holes, overlaps, bytes after the
 // last tensor. Error(unsupported): a dtype outside DType. Error(limit): a header over 100 MB, more than 8
-// dimensions, overflow.
-Safetensors read_safetensors(const InputFile&);
+// dimensions, overflow. With `kept`, which is the file too, weights of convolutions in fp32 (four dimensions)
+// stay in it: StateTensor::stored.
+Safetensors read_safetensors(const InputFile&, const std::shared_ptr<const InputFile>& kept = nullptr);
 
 // Tensors are written from the largest element size to the smallest, otherwise in the order of the state
 // dict, so that all are aligned. Error(invalid_argument) for a key named `__metadata__` or text that is not

@@ -88,8 +88,7 @@ Owned<atrous_model> c_model(const StateDict& state = state_of_test(), atrous_mod
 
 Owned<atrous_session> c_session(const atrous_model* model) {
   const atrous_session_options options{.size = sizeof options, .threads = 1, .memory_limit = 0};
-  return made<atrous_session>(
-      [&](atrous_session** out) { return atrous_session_new(model, &options, out); });
+  return made<atrous_session>([&](atrous_session** out) { return atrous_session_new(model, &options, out); });
 }
 
 atrous_image view_of(const Image& image) {
@@ -207,8 +206,8 @@ TEST_CASE("C: rows may be apart, grey is repeated and alpha dropped") {
   std::vector<std::uint8_t> apart(30 * 200, 7);
   for (int y = 0; y < 30; ++y) std::copy_n(rgb.row(y), 120, apart.data() + 200 * y);
   const atrous_image strided{apart.data(), 40, 30, 3, 200};
-  const auto result =
-      made<atrous_result>([&](atrous_result** out) { return atrous_segment(session.get(), &strided, nullptr, out); });
+  const auto result = made<atrous_result>(
+      [&](atrous_result** out) { return atrous_segment(session.get(), &strided, nullptr, out); });
   CHECK(labels_of_result(info_of(result.get())) == expected);
   Image rgba = make_image(40, 30, 4), grey = make_image(40, 30, 1), thrice = make_image(40, 30, 3);
   for (std::size_t i = 0; i < 1200; ++i) {
@@ -245,7 +244,8 @@ TEST_CASE("C: a batch that is normalised gives a result for each image") {
   int anything = 0;
   atrous_result* refused[3];
   std::ranges::fill(refused, reinterpret_cast<atrous_result*>(&anything));
-  CHECK(atrous_segment_batch(c_run.get(), input.data(), 2, 0, 32, nullptr, refused) == ATROUS_INVALID_ARGUMENT);
+  CHECK(atrous_segment_batch(c_run.get(), input.data(), 2, 0, 32, nullptr, refused) ==
+        ATROUS_INVALID_ARGUMENT);
   CHECK(refused[0] == nullptr);
   CHECK(refused[1] == nullptr);
   CHECK(refused[2] != nullptr);  // not the call's
@@ -282,9 +282,8 @@ TEST_CASE("C: a model says what it is") {
 }
 
 TEST_CASE("C: models by name, and those that are none") {
-  const auto seeded = made<atrous_model>([](atrous_model** out) {
-    return atrous_model_load("seeded:lraspp_mobilenet_v3_large", nullptr, out);
-  });
+  const auto seeded = made<atrous_model>(
+      [](atrous_model** out) { return atrous_model_load("seeded:lraspp_mobilenet_v3_large", nullptr, out); });
   CHECK(atrous_model_class_name(seeded.get(), 0) != nullptr);
   const auto load = [](const char* name, atrous_model_options options = {}) {
     options.size = sizeof options;
@@ -295,7 +294,8 @@ TEST_CASE("C: models by name, and those that are none") {
   fails<atrous_model>(ATROUS_INVALID_ARGUMENT, "nosuch", load("seeded:nosuch"));
   fails<atrous_model>(ATROUS_INVALID_ARGUMENT, "name_or_path is NULL", load(nullptr));
   fails<atrous_model>(ATROUS_UNSUPPORTED, "PNG", load(ATROUS_SOURCE_DIR "/tests/street/street.png"));
-  fails<atrous_model>(ATROUS_INVALID_ARGUMENT, "expected fp32, bf16, int8", load("default", {.precision = "fp8"}));
+  fails<atrous_model>(ATROUS_INVALID_ARGUMENT, "expected fp32, bf16, int8",
+                      load("default", {.precision = "fp8"}));
   fails<atrous_model>(ATROUS_INVALID_ARGUMENT, "precision fp16 is not for the device cpu",
                       load("default", {.precision = "fp16"}));
   fails<atrous_model>(ATROUS_INVALID_ARGUMENT, "precision int8 is not for the device cuda",
@@ -304,8 +304,7 @@ TEST_CASE("C: models by name, and those that are none") {
   fails<atrous_model>(ATROUS_INVALID_ARGUMENT, "calibrated",
                       load("seeded:lraspp_mobilenet_v3_large", {.precision = "int8"}));
   fails<atrous_model>(ATROUS_INVALID_ARGUMENT, "threads", load("default", {.threads = -1}));
-  fails<atrous_model>(ATROUS_INVALID_ARGUMENT, "os",
-                      load("seeded:deeplabv3_resnet50", {.arch = "os=7"}));
+  fails<atrous_model>(ATROUS_INVALID_ARGUMENT, "os", load("seeded:deeplabv3_resnet50", {.arch = "os=7"}));
   CHECK(atrous_model_load("default", nullptr, nullptr) == ATROUS_INVALID_ARGUMENT);
 }
 
@@ -321,9 +320,8 @@ TEST_CASE("C: structs of options grow: an older one is shorter, a later one may 
   const auto* as_known = &later.known;
   made<atrous_session>([&](atrous_session** out) { return atrous_session_new(model.get(), as_known, out); });
   later.more = 1;
-  fails<atrous_session>(ATROUS_INVALID_ARGUMENT, "atrous_session_options: of its", [&](atrous_session** out) {
-    return atrous_session_new(model.get(), as_known, out);
-  });
+  fails<atrous_session>(ATROUS_INVALID_ARGUMENT, "atrous_session_options: of its",
+                        [&](atrous_session** out) { return atrous_session_new(model.get(), as_known, out); });
   // Of a shorter struct nothing behind it is read.
   atrous_session_options older{};
   older.size = offsetof(atrous_session_options, memory_limit);
@@ -339,9 +337,8 @@ TEST_CASE("C: structs of options grow: an older one is shorter, a later one may 
     return atrous_segment(limited.get(), &view, nullptr, out);
   });
   older.size = 0;
-  fails<atrous_session>(ATROUS_INVALID_ARGUMENT, "its size is 0", [&](atrous_session** out) {
-    return atrous_session_new(model.get(), &older, out);
-  });
+  fails<atrous_session>(ATROUS_INVALID_ARGUMENT, "its size is 0",
+                        [&](atrous_session** out) { return atrous_session_new(model.get(), &older, out); });
   // What is filled in ends where the caller's struct does.
   atrous_model_info info;
   std::memset(&info, 0xAB, sizeof info);
@@ -384,15 +381,15 @@ TEST_CASE("C: what cannot be is refused in a sentence") {
   fails<atrous_result>(ATROUS_INVALID_ARGUMENT, "photo is NULL", [&](atrous_result** out) {
     return atrous_segment(session.get(), nullptr, nullptr, out);
   });
-  fails<atrous_result>(ATROUS_INVALID_ARGUMENT, "session is NULL", [&](atrous_result** out) {
-    return atrous_segment(nullptr, &good, nullptr, out);
-  });
+  fails<atrous_result>(ATROUS_INVALID_ARGUMENT, "session is NULL",
+                       [&](atrous_result** out) { return atrous_segment(nullptr, &good, nullptr, out); });
   const auto result = segmented(session.get(), picture);
   const auto refuse_drawing = [&](std::string_view word, int what, const Image* under, int label = 0) {
     const atrous_image view = under ? view_of(*under) : atrous_image{};
     const atrous_draw_options options{.size = sizeof options, .label = label};
     fails<atrous_picture>(ATROUS_INVALID_ARGUMENT, word, [&](atrous_picture** out) {
-      return atrous_draw(result.get(), static_cast<atrous_drawing>(what), under ? &view : nullptr, &options, out);
+      return atrous_draw(result.get(), static_cast<atrous_drawing>(what), under ? &view : nullptr, &options,
+                         out);
     });
   };
   refuse_drawing("photo is NULL", ATROUS_DRAW_OVERLAY, nullptr);
@@ -405,7 +402,8 @@ TEST_CASE("C: what cannot be is refused in a sentence") {
   CHECK(atrous_result_get_mask(result.get(), 0, 0, mask, 1) == ATROUS_INVALID_ARGUMENT);
   CHECK(std::string(atrous_last_error()) == "instance 0: the result has 0");
   fails<atrous_bytes>(ATROUS_UNSUPPORTED, "", [&](atrous_bytes** out) {
-    return atrous_png_encode(nullptr, nullptr, 0, out) == ATROUS_INVALID_ARGUMENT ? ATROUS_UNSUPPORTED : ATROUS_OK;
+    return atrous_png_encode(nullptr, nullptr, 0, out) == ATROUS_INVALID_ARGUMENT ? ATROUS_UNSUPPORTED
+                                                                                  : ATROUS_OK;
   });
   CHECK(atrous_voc_palette(257, mask) == ATROUS_LIMIT);
   atrous_model_free(nullptr);
@@ -463,7 +461,8 @@ TEST_CASE("C: a session that another thread uses is refused, and usable afterwar
       const atrous_status status = run(i % 2 ? large : small, &result);
       if (status == ATROUS_OK)
         ++mine_done;
-      else if (std::string_view(atrous_last_error()).find("in use by another thread") != std::string_view::npos)
+      else if (std::string_view(atrous_last_error()).find("in use by another thread") !=
+               std::string_view::npos)
         ++mine_refused;
       atrous_result_free(result);
     }
@@ -507,9 +506,8 @@ TEST_CASE("C: pictures are read, and written as PNG with a palette or without") 
   fails<atrous_bytes>(ATROUS_INVALID_ARGUMENT, "2", [&](atrous_bytes** out) {
     return atrous_png_encode(&map, palette, 2, out);  // label 2 has no colour
   });
-  fails<atrous_bytes>(ATROUS_INVALID_ARGUMENT, "expected 1 channel, found 3", [&](atrous_bytes** out) {
-    return atrous_png_encode(&view, palette, 3, out);
-  });
+  fails<atrous_bytes>(ATROUS_INVALID_ARGUMENT, "expected 1 channel, found 3",
+                      [&](atrous_bytes** out) { return atrous_png_encode(&view, palette, 3, out); });
   fails<atrous_picture>(ATROUS_IO, "nosuch", [&](atrous_picture** out) {
     return atrous_picture_read((folder / "nosuch.png").c_str(), out);
   });
@@ -521,8 +519,8 @@ TEST_CASE("C: pictures are read, and written as PNG with a palette or without") 
 
 TEST_CASE("C: instances, their masks and their overlay are those of the C++ library") {
   const StateDict state = cli_testing::small_state();
-  const Model model = make_model(StateDict(state), std::nullopt,
-                                 {.hyper = Hyper(cli_testing::small_sides), .threads = 1});
+  const Model model =
+      make_model(StateDict(state), std::nullopt, {.hyper = Hyper(cli_testing::small_sides), .threads = 1});
   Detector detector(model, {.threads = 1});
   const Image picture = photo(90, 60, 2);
   const Instances expected = detector.detect(picture, {.score = 0.1F, .detections = 7});
@@ -547,8 +545,8 @@ TEST_CASE("C: instances, their masks and their overlay are those of the C++ libr
     CHECK(one.label == expected.found[i].label);
     for (const float threshold : {0.F, 0.75F}) {
       std::vector<std::uint8_t> mask(90 * 60);
-      REQUIRE(atrous_result_get_mask(result.get(), static_cast<int>(i), threshold, mask.data(), mask.size()) ==
-              ATROUS_OK);
+      REQUIRE(atrous_result_get_mask(result.get(), static_cast<int>(i), threshold, mask.data(),
+                                     mask.size()) == ATROUS_OK);
       CHECK(mask == pasted_mask(expected, i, threshold == 0 ? 0.5F : threshold));
     }
   }
