@@ -2,12 +2,17 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
+#include <string_view>
 
 #include "layers/base/public.h"
 #include "layers/graph/precision.h"
 
 namespace atrous ATROUS_PUBLIC {
+
+// The names of the implementations that devices have, for messages and completion.
+std::span<const std::string_view> device_implementations();
 
 struct DeviceOptions {
   int index = 0;  // among the devices of its kind

@@ -1,7 +1,5 @@
 #include "layers/graph/state_dict.h"
 
-#include "layers/ops/filter.h"
-
 #include <bit>
 #include <cstring>
 

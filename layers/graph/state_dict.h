@@ -13,10 +13,9 @@
 
 #include "layers/base/dtype.h"
 #include "layers/base/public.h"
+#include "layers/base/stored_weights.h"
 
 namespace atrous ATROUS_PUBLIC {
-
-class StoredWeights;  // layers/ops/filter.h
 
 // One entry: contiguous, row-major, little-endian, aligned to its element size, immutable, possibly sharing
 // its memory with others. A zero-dimensional tensor has an empty shape and one element.

@@ -3,7 +3,8 @@
 
 #include <cstdint>
 #include <memory>
-#include <span>
+
+#include "layers/base/stored_weights.h"
 
 namespace atrous {
 
@@ -14,15 +15,6 @@ namespace atrous {
 //            values, as by MaxUnpool2d, other rounding gives other places.
 // For the processor's kernels. Those of CUDA round as always.
 enum class Rounding { any, close, precise };
-
-// Weights that are still in a file.
-class StoredWeights {
- public:
-  virtual ~StoredWeights() = default;
-  // The floats [first, first + out.size()) of the tensor, by any thread. Error(io) where the file has become
-  // shorter.
-  virtual void read(std::int64_t first, std::span<float> out) const = 0;
-};
 
 // A four-dimensional block of weights [d0, d1, kernel_h, kernel_w], row-major, shared and immutable:
 // Conv2d keeps [out_channels, in_channels / groups, kh, kw], ConvTranspose2d [in_channels, out_channels /
