@@ -15,7 +15,7 @@ TEST_RUN_PACKAGES := python3-numpy python3-pil python3-torch python3-torchvision
 FORMAT_PACKAGES := clang-format
 CLANG_PACKAGES := clang libomp-dev libclang-rt-14-dev doctest-dev
 DEB_PACKAGES := dpkg-dev file gzip
-TEST_DEB_PACKAGES := lintian debootstrap
+TEST_DEB_PACKAGES := lintian debootstrap binutils file ninja-build g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user python3-numpy python3-pil
 
 .PHONY: help run test test-full test-build build deps test-deps test-build-deps test-run-deps install deb test-packages format format-check asan tsan fuzz clean
 
@@ -133,6 +133,7 @@ test-packages: deb
 	$(call install_missing,$(TEST_DEB_PACKAGES))
 	tests/programs/subproject/run
 	tests/programs/packages/run $(BUILD)-deb
+	tests/programs/aarch64/program $(BUILD)-deb/atrous
 
 format:
 	$(call install_missing,$(FORMAT_PACKAGES))
