@@ -50,14 +50,15 @@ std::vector<double> factors() {
 
 Conv2d pending(bool in_file, const Floats& weights, bool multiplied = true) {
   Conv2d conv{.weight = {outputs, inputs, 3, 3, nullptr}, .bias = nullptr};
+  PendingWeights pending;
   if (in_file) {
-    conv.weight.stored = std::make_shared<const Stored>(weights);
+    pending.stored = std::make_shared<const Stored>(weights);
   } else {
     const auto kept = std::make_shared<const Floats>(weights);
     conv.weight.data = {kept, kept->data()};
   }
-  const auto by = std::make_shared<const std::vector<double>>(factors());
-  if (multiplied) conv.weight.factors = {by, by->data()};
+  if (multiplied) pending.factors = factors();
+  if (in_file || multiplied) conv.weight.pending = std::make_shared<const PendingWeights>(pending);
   return conv;
 }
 
@@ -94,8 +95,7 @@ TEST_CASE("weights are brought in as products in double, rounded once, on any nu
       WeightMemory memory;
       const Layer layer = memory.bring_in(pending(in_file, weights), threads);
       CHECK(same_bits(weights_of(layer), expected));
-      CHECK_FALSE(filter_of(layer).stored);
-      CHECK_FALSE(filter_of(layer).factors);
+      CHECK_FALSE(filter_of(layer).pending);
     }
 }
 
@@ -130,9 +130,8 @@ TEST_CASE("weights in a file that is too short or that are not finite are errors
   for (const float bad : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()})
     for (const bool multiplied : {false, true}) {
       weights.back() = bad;
-      CHECK(sentence(ErrorCode::not_finite, [&] {
-              WeightMemory().bring_in(pending(true, weights, multiplied), 2);
-            }) != "");
+      CHECK(sentence(ErrorCode::not_finite,
+                     [&] { WeightMemory().bring_in(pending(true, weights, multiplied), 2); }) != "");
     }
   weights.pop_back();
   CHECK(sentence(ErrorCode::io, [&] { WeightMemory().bring_in(pending(true, weights), 2); }) ==
@@ -155,9 +154,8 @@ TEST_CASE("a network packed from its file computes the same bits, whatever numbe
 TEST_CASE("a network from a file with a weight that is not a number is refused by the name of its key") {
   const testing::TemporaryFolder folder;
   const std::string key = "backbone.layer3.0.conv2.weight";
-  const std::string path = saved(folder, changed(tiny_state("fcn"), key, [](float) {
-                                   return std::numeric_limits<float>::quiet_NaN();
-                                 }));
+  const std::string path = saved(
+      folder, changed(tiny_state("fcn"), key, [](float) { return std::numeric_limits<float>::quiet_NaN(); }));
   const std::string said = sentence(ErrorCode::mismatch, [&] { load_model(path); });
   CHECK(said.starts_with(path + ": "));
   CHECK(mentions(said, key + ": holds values that are infinite or not a number"));
@@ -168,9 +166,10 @@ TEST_CASE("a checkpoint's convolutions stay in its file where that is asked for"
   const std::string path = saved(folder, tiny_mobilenet_state("lraspp"));
   const Checkpoint whole = load_checkpoint(path), kept = load_checkpoint(path, {.keep_stored = true});
   REQUIRE(kept.state.size() == whole.state.size());
-  for (const auto& [key, tensor] : whole.state.entries()) {
-    CAPTURE(key);
-    const StateTensor* const found = kept.state.find(key);
+  for (const auto& entry : whole.state.entries()) {
+    CAPTURE(entry.first);
+    const StateTensor& tensor = entry.second;
+    const StateTensor* const found = kept.state.find(entry.first);
     REQUIRE(found);
     CHECK(found->shape == tensor.shape);
     CHECK(bool(found->stored) == (tensor.shape.size() == 4));
