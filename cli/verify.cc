@@ -3,17 +3,18 @@
 #include <iomanip>
 
 #include "cli/cli.h"
-#include "cli/json_output.h"
 #include "cli/model_argument.h"
 #include "layers/base/error.h"
 #include "layers/base/visible_text.h"
 #include "runtime/engine/compare.h"
 #include "runtime/engine/open_device.h"
+#include "runtime/engine/program.h"
 #include "runtime/engine/self_test.h"
 #include "runtime/image/npy.h"
 #include "runtime/instances/detector.h"
 #include "runtime/segment/segmenter.h"
 #include "weights_tools/io/file.h"
+#include "weights_tools/io/json_output.h"
 
 namespace atrous::cli {
 

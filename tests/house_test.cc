@@ -49,7 +49,8 @@ const std::vector<Room>& rooms() {
       {"runtime/engine", {"layers", "weights_tools", "runtime/image"}},
       {"runtime/segment", {"layers", "weights_tools", "runtime/image", "runtime/engine"}},
       {"runtime/tiles", {"layers", "weights_tools", "runtime/image", "runtime/engine", "runtime/segment"}},
-      {"runtime/instances", {"layers", "runtime/image", "runtime/engine", "runtime/segment"}},
+      {"runtime/instances",
+       {"layers", "runtime/image", "runtime/drawing", "runtime/engine", "runtime/segment"}},
       {"runtime/drawing", {"layers/base", "weights_tools", "runtime/image"}},
       {"runtime/metrics", {"layers/base", "layers/cpu", "runtime/image"}},
       {"runtime/evaluation",
@@ -60,6 +61,7 @@ const std::vector<Room>& rooms() {
       {"runtime/report",
        {"layers/base", "weights_tools", "runtime/image", "runtime/drawing", "runtime/metrics",
         "runtime/instances", "runtime/evaluation"}},
+      {"runtime/c", {"layers", "weights_tools", "runtime"}},
       {"runtime", {"layers", "weights_tools", "runtime"}},  // atrous.h
       {"cli", {"layers/base", "layers/cpu", "layers/networks", "weights_tools", "runtime"}},
   };
@@ -134,6 +136,27 @@ TEST_CASE("parallel.cc alone knows OpenMP") {
       for (const std::string_view word : {"#pragma omp", "omp_get_", "omp_in_", "omp_set_", "<omp.h>"})
         found = found || line.find(word) != line.npos;
     CHECK_MESSAGE(found == (file == "layers/cpu/parallel.cc"), file);
+  }
+}
+
+TEST_CASE("what programs may include is marked as visible to them, and nothing else is") {
+  std::vector<std::string> waiting{"runtime/atrous.h", "runtime/evaluation.h", "runtime/tensors.h"};
+  std::set<std::string> reachable(waiting.begin(), waiting.end());
+  while (!waiting.empty()) {
+    const std::string header = waiting.back();
+    waiting.pop_back();
+    for (const std::string& included : includes_of(fs::path(ATROUS_SOURCE_DIR) / header))
+      if (room_of(included) && reachable.insert(included).second) waiting.push_back(included);
+  }
+  REQUIRE(reachable.size() > 50);
+  for (const std::string& file : sources()) {
+    std::ifstream in(fs::path(ATROUS_SOURCE_DIR) / file);
+    bool marked = false, declares = false;
+    for (std::string line; std::getline(in, line);) {
+      marked = marked || line.starts_with("namespace atrous ATROUS_PUBLIC {");
+      declares = declares || line.starts_with("namespace atrous");
+    }
+    CHECK_MESSAGE(marked == (declares && reachable.contains(file)), file);
   }
 }
 

@@ -9,11 +9,12 @@
 #include <string_view>
 #include <vector>
 
+#include "layers/base/public.h"
 #include "layers/graph/state_dict.h"
 #include "weights_tools/config.h"
 #include "weights_tools/metadata.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 enum class Container { pth_zip, pth_legacy, safetensors, safetensors_index, seeded, caffemodel };
 // "zip .pth", "legacy .pth", ".safetensors", "sharded .safetensors", "no file", ".caffemodel"
@@ -68,4 +69,4 @@ Checkpoint load_checkpoint(const std::string& path, const LoadOptions& = {});
 Checkpoint load_checkpoint(std::span<const std::byte> bytes, const std::string& name,
                            const LoadOptions& = {});
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

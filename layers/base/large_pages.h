@@ -10,8 +10,9 @@
 #include <vector>
 
 #include "layers/base/error.h"
+#include "layers/base/public.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 // Uninitialised memory, aligned to 64 bytes; nullptr where there is none.
 void* allocate_large(std::size_t bytes);
@@ -53,4 +54,4 @@ struct LargeAllocator {
 template <class T>
 using LargeVector = std::vector<T, LargeAllocator<T>>;
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

@@ -1,5 +1,7 @@
 #include "layers/graph/state_dict.h"
 
+#include "layers/ops/filter.h"
+
 #include <bit>
 #include <cstring>
 

@@ -12,9 +12,11 @@
 #include <vector>
 
 #include "layers/base/dtype.h"
-#include "layers/ops/filter.h"
+#include "layers/base/public.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
+
+class StoredWeights;  // layers/ops/filter.h
 
 // One entry: contiguous, row-major, little-endian, aligned to its element size, immutable, possibly sharing
 // its memory with others. A zero-dimensional tensor has an empty shape and one element.
@@ -52,4 +54,4 @@ class StateDict {
   std::map<std::string, std::size_t, std::less<>> index_;  // ordered, so that a module's keys lie together
 };
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

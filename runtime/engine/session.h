@@ -7,11 +7,17 @@
 #include <string_view>
 
 #include "layers/base/large_pages.h"
-#include "runtime/engine/plan.h"
+#include "layers/base/public.h"
+#include "layers/base/tensor.h"
+#include "layers/networks/preparation.h"
 #include "runtime/image/image.h"
-#include "weights_tools/metadata.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
+
+class DeviceQueue;
+struct KernelCall;
+struct Plan;     // runtime/engine/plan.h
+struct Program;  // runtime/engine/program.h
 
 struct SessionOptions {
   // At most; no more run than the process may run on. 0: as many as that, or as OMP_NUM_THREADS says.
@@ -30,6 +36,9 @@ using NodeObserver = std::function<void(std::size_t node, double seconds, ConstV
 class Session {
  public:
   explicit Session(std::shared_ptr<const Program>, const SessionOptions& = {});
+  Session(Session&&) noexcept;
+  Session& operator=(Session&&) noexcept;
+  ~Session();
 
   // input: [n, h, w, 3], normalised, padded here where the program says so. Afterwards output() gives the
   // logits of the padded input. The plan is made at the first run
@@ -64,7 +73,7 @@ class Session {
   ConstView output(std::string_view name = {});
 
   // Multiply-accumulates of the direct algorithm in the last run; 0 before it.
-  std::int64_t macs() const { return last_run_ ? last_run_->plan.macs : 0; }
+  std::int64_t macs() const;
 
   // Labels and, unless empty, confidences of image n of the last run at height x width: see
   // layers/cpu/maps/upsample_argmax.h, also for the threshold of one channel. On a device computed there, so
@@ -98,12 +107,7 @@ class Session {
   std::size_t arena_bytes() const { return arena_bytes_; }
 
  private:
-  struct KeptPlan {
-    Shape input;
-    std::size_t aside;  // that it left room for
-    Plan plan;
-    std::uint64_t key;  // of what a device recorded for it
-  };
+  struct KeptPlan;
   const KeptPlan& kept_plan(const Shape& input);
   const KeptPlan& reserved_plan(const Shape& input);
   void begin_run(const KeptPlan&);
@@ -111,7 +115,7 @@ class Session {
   void check_limit(std::size_t arena, std::size_t scratch) const;
   std::size_t scratch_room() const;
   void take_arena(std::size_t bytes);
-  AnyView view_of(const Plan&, ValueId) const;
+  AnyView view_of(const Plan&, int value) const;
   KernelCall call_of(const Plan&, std::size_t node, const ConstView* input);
   void run_nodes(const Plan&, const ConstView* input, const NodeObserver&);
   void run_on_device(const KeptPlan&, const NodeObserver&);
@@ -136,4 +140,4 @@ class Session {
   std::vector<std::optional<Tensor>> fetched_;  // from a device, likewise
 };
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

@@ -29,11 +29,12 @@
 #include <string_view>
 #include <vector>
 
+#include "layers/base/public.h"
 #include "runtime/image/image.h"
 #include "runtime/image/label_read.h"
 #include "weights_tools/metadata.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 struct DatasetSample {
   std::string name;   // "2007_000032": unique within the dataset
@@ -82,10 +83,13 @@ struct DatasetOptions {
 // read_label_palette().
 Dataset open_dataset(std::string_view kind, const std::string& root, const DatasetOptions& = {});
 
+// "voc, val: first 20 of 1449 images", where `listed` samples were there before some were left out.
+std::string described(const Dataset&, std::size_t listed);
+
 struct DatasetKind {
   std::string_view name;    // "voc"
   std::string_view layout;  // "JPEGImages/*.jpg, SegmentationClass/*.png, ImageSets/Segmentation/SET.txt"
 };
 std::span<const DatasetKind> dataset_kinds();
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

@@ -1,5 +1,8 @@
 #include "runtime/instances/detector.h"
 
+#include "runtime/instances/detector_trace.h"
+#include "runtime/segment/second_stage.h"
+
 #include <algorithm>
 #include <cmath>
 
@@ -8,6 +11,7 @@
 #include "layers/cpu/maps/roi_align_channelwise.h"
 #include "layers/cpu/parallel.h"
 #include "layers/ops/resize.h"
+#include "runtime/engine/plan.h"
 #include "runtime/engine/stopwatch.h"
 #include "runtime/image/preprocess.h"
 #include "runtime/instances/coco_mask.h"
@@ -91,6 +95,21 @@ std::vector<Stage> stages_of(const Model& model, std::int64_t height, std::int64
   if (mask_head)
     stages.push_back({mask_head, {most_masks, how.mask_cells, how.mask_cells, how.map_channels}});
   return stages;
+} catch (...) {
+  rethrow_as_error();
+}
+
+BoundedSides bounded_sides(const ResizeRule& rule, const BoundedSides& usual, int width, int height) try {
+  if (rule.kind == ResizeRule::Kind::none) return {std::min(width, height), std::max(width, height), true};
+  if (rule.kind == ResizeRule::Kind::exact)
+    fail(ErrorCode::invalid_argument,
+         "instances: expected a shorter side, since pictures keep their "
+         "proportions, found a size of ",
+         rule.width, 'x', rule.height);
+  BoundedSides sides = usual;
+  sides.longer = std::max(sides.longer, sides.longer * rule.width / sides.shorter);
+  sides.shorter = rule.width;
+  return sides;
 } catch (...) {
   rethrow_as_error();
 }

@@ -7,8 +7,10 @@
 #include "layers/base/error.h"
 #include "layers/base/naming.h"
 #include "layers/cpu/parallel.h"
+#include "layers/networks/segmentation.h"
 #include "runtime/image/class_table.h"
 #include "runtime/image/palette.h"
+#include "runtime/segment/second_stage.h"
 #include "weights_tools/checkpoint.h"
 #include "weights_tools/default_model.h"
 
@@ -110,6 +112,14 @@ Model load_named_model(const std::string& name, const std::span<const std::byte>
 
 }  // namespace
 
+bool Model::has_masks() const { return !second_stage || second_stage->mask_head; }
+
+const Answer& Model::answer() const { return program->answer; }
+
+std::int64_t Model::logits() const {
+  return answer().decision == Decision::sigmoid ? 1 : static_cast<std::int64_t>(classes.size());
+}
+
 Model make_model(StateDict state, const std::optional<Metadata>& metadata, const ModelOptions& options) try {
   Hyper hyper = hyper_of(state, options.config);
   if (metadata) hyper.override_with(Hyper(metadata->hyper));
@@ -187,11 +197,11 @@ Model make_model(StateDict state, const std::optional<Metadata>& metadata, const
     const auto shared = [&](Graph graph) {
       return std::make_shared<const Program>(made_ready(std::move(graph)));
     };
-    SecondStage second;
-    second.box_head = shared(std::exchange(two->box_head, {}));
-    if (two->box_maps) second.box_maps = shared(std::move(*std::exchange(two->box_maps, {})));
-    if (two->mask_head) second.mask_head = shared(std::move(*std::exchange(two->mask_head, {})));
-    second.how = std::move(*two);
+    auto second = std::make_shared<SecondStage>();
+    second->box_head = shared(std::exchange(two->box_head, {}));
+    if (two->box_maps) second->box_maps = shared(std::move(*std::exchange(two->box_maps, {})));
+    if (two->mask_head) second->mask_head = shared(std::move(*std::exchange(two->mask_head, {})));
+    second->how = std::move(*two);
     model.second_stage = std::move(second);
   }
   Program program = made_ready(std::move(network.graph));

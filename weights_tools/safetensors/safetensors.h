@@ -11,10 +11,11 @@
 #include <map>
 #include <string>
 
+#include "layers/base/public.h"
 #include "layers/graph/state_dict.h"
 #include "weights_tools/io/file.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 struct Safetensors {
   StateDict state;  // in the order of the header
@@ -36,4 +37,4 @@ Safetensors read_safetensors(const InputFile&, const std::shared_ptr<const Input
 void write_safetensors(const std::string& path, const StateDict&,
                        const std::map<std::string, std::string>& metadata);
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC
