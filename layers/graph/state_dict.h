@@ -16,7 +16,7 @@
 
 namespace atrous ATROUS_PUBLIC {
 
-class StoredWeights;  // layers/ops/filter.h
+class StoredWeights;  // layers/base/stored_weights.h
 
 // One entry: contiguous, row-major, little-endian, aligned to its element size, immutable, possibly sharing
 // its memory with others. A zero-dimensional tensor has an empty shape and one element.

@@ -3,8 +3,9 @@
 
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <vector>
+
+#include "layers/base/stored_weights.h"
 
 namespace atrous {
 
@@ -15,15 +16,6 @@ namespace atrous {
 //            values, as by MaxUnpool2d, other rounding gives other places.
 // For the processor's kernels. Those of CUDA round as always.
 enum class Rounding { any, close, precise };
-
-// Weights that are still in a file.
-class StoredWeights {
- public:
-  virtual ~StoredWeights() = default;
-  // The floats [first, first + out.size()) of the tensor, by any thread. Error(io) where the file has become
-  // shorter.
-  virtual void read(std::int64_t first, std::span<float> out) const = 0;
-};
 
 // What is still to be done to weights before they are packed.
 struct PendingWeights {
