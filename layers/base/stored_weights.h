@@ -6,7 +6,7 @@
 
 #include "layers/base/public.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 class StoredWeights {
  public:
@@ -16,4 +16,4 @@ class StoredWeights {
   virtual void read(std::int64_t first, std::span<float> out) const = 0;
 };
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -9,7 +9,7 @@
 #include "layers/base/public.h"
 #include "layers/graph/precision.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 // The names of the implementations that devices have, for messages and completion.
 std::span<const std::string_view> device_implementations();
@@ -28,4 +28,4 @@ struct DeviceInfo {
   std::uint64_t memory_bytes = 0, free_bytes = 0;
 };
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "layers/base/checked.h"
+#include "layers/base/stored_weights.h"
 
 namespace atrous {
 

@@ -9,6 +9,7 @@
 
 #include "layers/base/checked.h"
 #include "layers/base/error.h"
+#include "layers/base/stored_weights.h"
 #include "layers/base/tensor.h"
 #include "weights_tools/io/bytes.h"
 #include "weights_tools/io/clean_text.h"
