@@ -1,0 +1,67 @@
+"""How good a model is on a dataset."""
+from __future__ import annotations
+
+import ctypes
+import json
+import threading
+from typing import Any, Dict, List, Optional
+
+from . import _library as c
+from ._arguments import Path, Resize, choice, count, positive, resize as resize_fields, text
+from .model import Model, Progress
+
+
+def evaluate(model: Model, dataset: Path, kind: str, *, set: Optional[str] = None, labels: Optional[Path] = None,
+             limit: Optional[int] = None, at: str = "input", resize: Resize = None,
+             threshold: Optional[float] = None, strict: bool = False, threads: int = 0,
+             progress: Optional[Progress] = None) -> Dict[str, Any]:
+    """Measures a model and gives what `atrous eval --json` writes: mean IoU, IoU by class and more.
+
+    dataset, kind: its folder, and "voc", "camvid", "cityscapes", "ade20k", "pascal-context", "pascal-context-60",
+        "coco-stuff", "coco-voc" or "pairs" (photos in one folder, label maps of the same names in another).
+    set: which of its sets, "val" where there are any.
+    labels: of pairs the second folder, where the label maps do not lie beside the photos.
+    limit: the first so many images.
+    at: "input", compared at the network's input size, or "original", at the photo's.
+    strict: the first image that cannot be read ends the run; otherwise such are named in the result.
+    progress: called with the images done and those of all. What it raises ends the run, as Ctrl-C does.
+    """
+    failure: List[BaseException] = []
+    json_text: List[bytes] = []
+
+    def after_image(_: object, done: int, all_of_them: int) -> int:
+        if not failure and progress is not None:
+            try:
+                progress(done, all_of_them)
+            except BaseException as error:  # C knows no exceptions: it is told to stop
+                failure.append(error)
+        return bool(failure)
+
+    options = c.EvaluateOptions(
+        set=text("set", set), threads=count("threads", threads),
+        limit=0 if limit is None else count("limit", limit, 1),
+        at_original=choice("at", at, "input", "original") == "original", strict=bool(strict),
+        labels=text("labels", labels), threshold=positive("threshold", threshold),
+        progress=c.EvaluateProgress(after_image), **resize_fields(resize))
+    words = text("kind", kind), text("dataset", dataset)
+
+    def run() -> None:
+        out = ctypes.c_void_p()
+        try:
+            c.library.evaluate(model._handle.pointer, *words, options, ctypes.byref(out))
+            json_text.append(c.bytes_of(out))
+        except BaseException as error:
+            failure.append(error)
+
+    # In another thread, since Python hears of Ctrl-C only where its main thread runs Python.
+    worker = threading.Thread(target=run, name="atrous.evaluate")
+    worker.start()
+    try:
+        worker.join()
+    except BaseException as error:
+        failure.insert(0, error)
+        worker.join()
+    if failure:
+        raise failure[0]
+    report: Dict[str, Any] = json.loads(json_text[0])
+    return report
