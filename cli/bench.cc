@@ -4,12 +4,12 @@
 #include <filesystem>
 
 #include "cli/cli.h"
-#include "cli/json_output.h"
 #include "cli/model_argument.h"
 #include "layers/base/error.h"
 #include "layers/networks/family.h"
 #include "runtime/instances/detector.h"
 #include "runtime/segment/segmenter.h"
+#include "weights_tools/io/json_output.h"
 
 namespace atrous::cli {
 

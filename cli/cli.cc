@@ -13,11 +13,11 @@
 #include <iomanip>
 #include <limits>
 
-#include "cli/cache_folder.h"
 #include "layers/base/error.h"
 #include "layers/base/visible_text.h"
 #include "layers/cpu/cgroup.h"
 #include "runtime/engine/open_device.h"
+#include "weights_tools/io/cache_folder.h"
 #include "weights_tools/io/clean_text.h"
 #include "weights_tools/io/file.h"
 

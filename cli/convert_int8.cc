@@ -4,12 +4,12 @@
 #include <map>
 
 #include "cli/inputs.h"
-#include "cli/json_output.h"
 #include "cli/progress_line.h"
 #include "layers/base/error.h"
 #include "layers/base/visible_text.h"
 #include "runtime/image/image_read.h"
 #include "runtime/quantisation/calibrate.h"
+#include "weights_tools/io/json_output.h"
 
 namespace atrous::cli {
 

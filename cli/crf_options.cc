@@ -4,7 +4,6 @@
 #include <cmath>
 #include <vector>
 
-#include "cli/json_output.h"
 #include "layers/base/visible_text.h"
 
 namespace atrous::cli {
@@ -78,14 +77,6 @@ void add_crf_options(Verb& verb, CrfArguments& arguments, const std::string& gro
                   str_cat("So do pixels of like colour (default: ", otherwise, "4,67,3)"))
       .type_name("WEIGHT,XY,RGB")
       .group(group);
-}
-
-JsonText crf_json(const CrfParameters& o) {
-  return json_object(
-      {{"iterations", o.iterations},
-       {"gaussian", json_object({{"weight", o.gaussian.weight}, {"xy", o.gaussian.xy}})},
-       {"bilateral",
-        json_object({{"weight", o.bilateral.weight}, {"xy", o.bilateral.xy}, {"rgb", o.bilateral.rgb}})}});
 }
 
 }  // namespace atrous::cli

@@ -6,7 +6,6 @@
 
 #include "cli/cli.h"
 #include "layers/networks/preparation.h"
-#include "weights_tools/io/json.h"
 
 namespace atrous::cli {
 
@@ -28,6 +27,5 @@ struct CrfArguments {
 void add_crf_options(Verb&, CrfArguments&, const std::string& group);
 
 // The parameters that ran, for JSON.
-JsonText crf_json(const CrfParameters&);
 
 }  // namespace atrous::cli

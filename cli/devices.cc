@@ -1,10 +1,10 @@
 // atrous devices
 
 #include "cli/cli.h"
-#include "cli/json_output.h"
 #include "layers/cpu/isa.h"
 #include "layers/cpu/parallel.h"
 #include "runtime/engine/open_device.h"
+#include "weights_tools/io/json_output.h"
 
 namespace atrous::cli {
 

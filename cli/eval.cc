@@ -20,8 +20,8 @@
 #include "layers/base/ascii.h"
 #include "layers/base/error.h"
 #include "runtime/evaluation/class_map.h"
-#include "runtime/evaluation/dataset_classes.h"
 #include "runtime/evaluation/evaluate.h"
+#include "runtime/evaluation/evaluation_json.h"
 #include "runtime/image/palette.h"
 #include "runtime/report/report.h"
 #include "weights_tools/io/clean_text.h"
@@ -83,32 +83,6 @@ Dataset open(const Options& o) {
                                   .find_class_dict = o.label_palette.empty()});
   if (!o.ignore.empty()) dataset.ignore = parse_ignore(o.ignore);
   return dataset;
-}
-
-// "voc, val: first 20 of 1449 images"
-std::string describe(const Dataset& dataset, std::size_t all) {
-  const std::string set = dataset.set.empty() ? "" : ", " + dataset.set;
-  const std::string first =
-      dataset.samples.size() < all ? str_cat("first ", dataset.samples.size(), " of ") : "";
-  return str_cat(dataset.kind, set, ": ", first, all, " images");
-}
-
-// What the dataset calls its classes, where the model has no names of its own.
-void take_names(Model& model, const Dataset& dataset) {
-  for (std::size_t c = 0; c < model.classes.size(); ++c)
-    if (!is_unnamed(model.classes[c], c)) return;
-  std::vector<std::string> names = dataset.classes;
-  Palette palette = dataset.palette;
-  if (palette.size() != names.size()) palette.clear();
-  if (names.size() != model.classes.size())
-    for (std::size_t i = names.size(); i-- > 0;)
-      if (means_void(names[i])) {
-        names.erase(names.begin() + static_cast<std::ptrdiff_t>(i));
-        if (!palette.empty()) palette.erase(palette.begin() + static_cast<std::ptrdiff_t>(i));
-      }
-  if (names.size() != model.classes.size()) return;
-  model.classes = std::move(names);
-  if (!palette.empty()) model.palette = std::move(palette);
 }
 
 // The classes of predictions: those given, or the dataset's.
@@ -334,7 +308,7 @@ int run(const Options& o) {
   const std::size_t listed = dataset.samples.size();
   if (o.limit > 0 && static_cast<std::size_t>(o.limit) < listed)
     dataset.samples.resize(static_cast<std::size_t>(o.limit));
-  options.dataset = describe(dataset, listed);
+  options.dataset = described(dataset, listed);
 
   if (o.crf.wanted && !o.predictions.empty())
     throw UsageError{"--crf is for a model's probabilities, --predictions are labels"};

@@ -6,12 +6,12 @@
 #include <optional>
 
 #include "cli/cli.h"
-#include "cli/json_output.h"
 #include "runtime/evaluation/coco_detection.h"
 #include "runtime/evaluation/coco_evaluation.h"
 #include "runtime/image/image_read.h"
 #include "weights_tools/io/clean_text.h"
 #include "weights_tools/io/file.h"
+#include "weights_tools/io/json_output.h"
 
 namespace atrous::cli {
 

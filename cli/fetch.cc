@@ -2,7 +2,7 @@
 
 #include "cli/cache.h"
 #include "cli/cli.h"
-#include "weights_tools/download/catalogue.h"
+#include "weights_tools/download/store.h"
 
 namespace atrous::cli {
 
@@ -18,7 +18,7 @@ std::string listing() {
   Table table({"name", "file", "MiB", "score", "where"});
   for (const PublishedCheckpoint& p : published_checkpoints())
     table.add({std::string(p.name), std::string(p.file), atrous::str_cat(p.mebibytes), fixed(p.score, 1),
-               cached_checkpoint(p.name).value_or("not here")});
+               stored_checkpoint(p.name).value_or("not here")});
   return table.plain();
 }
 

@@ -9,7 +9,6 @@
 
 #include "cli/cli.h"
 #include "cli/crf_options.h"
-#include "cli/json_output.h"
 #include "cli/model_argument.h"
 #include "layers/base/error.h"
 #include "layers/base/visible_text.h"
@@ -17,7 +16,9 @@
 #include "runtime/image/preprocess.h"
 #include "runtime/instances/detector.h"
 #include "runtime/segment/dense_crf.h"
+#include "runtime/segment/options_json.h"
 #include "weights_tools/checkpoint.h"
+#include "weights_tools/io/json_output.h"
 
 namespace atrous::cli {
 

@@ -5,26 +5,24 @@
 #include "cli/cli.h"
 #include "cli/suggest.h"
 #include "layers/base/error.h"
+#include "runtime/segment/named_model.h"
 #include "weights_tools/default_model.h"
 #include "weights_tools/io/sha256.h"
-#include "weights_tools/seeded.h"
 
 #if ATROUS_HAS_FETCH
 #include "cli/cache.h"
-#include "weights_tools/download/catalogue.h"
+#include "weights_tools/download/store.h"
 #endif
 
 namespace atrous::cli {
 
 namespace {
 
-constexpr std::string_view default_name = "default", seeded_prefix = "seeded:";
-
 // The path of a published checkpoint, downloaded where it is not there yet; nothing for other names.
 #if ATROUS_HAS_FETCH
 std::optional<std::string> published_path(const std::string& name) {
   if (!find_published(name)) return std::nullopt;
-  const auto cached = cached_checkpoint(name);
+  const auto cached = stored_checkpoint(name);
   return cached ? cached : fetch_checkpoint(name);
 }
 #else
@@ -46,7 +44,7 @@ std::string path_of(const std::string& name) {
 
 std::vector<std::string> model_names() {
   std::vector<std::string> names;
-  if (has_default_model()) names.emplace_back(default_name);
+  if (has_default_model()) names.emplace_back("default");
 #if ATROUS_HAS_FETCH
   for (const PublishedCheckpoint& p : published_checkpoints()) names.emplace_back(p.name);
 #endif
@@ -54,22 +52,14 @@ std::vector<std::string> model_names() {
 }
 
 Model open_model(const std::string& name, const ModelOptions& options) {
-  if (name == default_name) return load_default_model(options);
-  if (name.starts_with(seeded_prefix) && !options.weights.empty())
-    fail(ErrorCode::invalid_argument, name, ": random weights have no prefix to choose");
-  if (name.starts_with(seeded_prefix)) {
-    ModelOptions named = options;
-    named.name = name;
-    return make_model(seeded_state(std::string_view(name).substr(seeded_prefix.size())), std::nullopt, named);
-  }
-  return load_model(path_of(name), options);
+  return load_named_model(name, options, path_of);
 }
 
 Checkpoint open_checkpoint(const std::string& name, const std::string& weights) {
   const LoadOptions options{.weights = weights};
-  if (name == default_name) return load_checkpoint(default_model_file(), "the default model", options);
-  if (name.starts_with(seeded_prefix))
-    return {.state = seeded_state(std::string_view(name).substr(seeded_prefix.size())),
+  if (names_default_model(name)) return load_checkpoint(default_model_file(), "the default model", options);
+  if (names_seeded_model(name))
+    return {.state = seeded_model_state(name),
             .metadata = {},
             .config = {},
             .container = Container::seeded,
@@ -83,8 +73,8 @@ void notify_choice(const std::string& name, const Model& model) {
 }
 
 std::string sha256_of_model(const std::string& name) {
-  if (name.starts_with(seeded_prefix)) return "";
-  return name == default_name ? sha256_of_bytes(default_model_file()) : sha256_of_file(path_of(name));
+  if (names_seeded_model(name)) return "";
+  return names_default_model(name) ? sha256_of_bytes(default_model_file()) : sha256_of_file(path_of(name));
 }
 
 }  // namespace atrous::cli

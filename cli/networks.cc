@@ -2,10 +2,10 @@
 #include <span>
 
 #include "cli/cli.h"
-#include "cli/json_output.h"
 #include "layers/networks/segmentation.h"
 #include "runtime/image/preprocess.h"
 #include "runtime/instances/detector.h"
+#include "weights_tools/io/json_output.h"
 #include "weights_tools/metadata.h"
 
 namespace atrous::cli {

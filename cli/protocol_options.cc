@@ -91,8 +91,6 @@ std::optional<Tiling> ProtocolArguments::tiling() const {
   check_as_usage(out);
   return out;
 }
-
-JsonText tiling_json(const Tiling& t) { return json_object({{"tile", t.tile}, {"overlap", t.overlap}}); }
 #endif
 
 std::optional<TestProtocol> ProtocolArguments::protocol(const Model& model) const {
@@ -146,18 +144,6 @@ void add_protocol_options(Verb& verb, ProtocolArguments& o, const std::string& g
 #endif
       .whole_number(0, 16383)
       .group(group);
-}
-
-JsonText protocol_json(const TestProtocol& p) {
-  JsonText out =
-      json_object({{"style", name_of(p.style)}, {"scales", json_list(p.scales)}, {"flip", p.flip}});
-  if (p.tile_width > 0) {
-    add_member(out, "base_size", p.base_size);
-    add_member(out, "tile_width", p.tile_width);
-    add_member(out, "tile_height", p.tile_height);
-    if (p.overlap >= 0) add_member(out, "overlap", p.overlap);
-  }
-  return out;
 }
 
 }  // namespace atrous::cli

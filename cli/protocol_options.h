@@ -11,7 +11,6 @@
 #if ATROUS_HAS_TILES
 #include "runtime/tiles/tiled.h"
 #endif
-#include "weights_tools/io/json.h"
 
 namespace atrous::cli {
 
@@ -36,10 +35,5 @@ struct ProtocolArguments {
 };
 
 void add_protocol_options(Verb&, ProtocolArguments&, const std::string& group);
-
-JsonText protocol_json(const TestProtocol&);
-#if ATROUS_HAS_TILES
-JsonText tiling_json(const Tiling&);
-#endif
 
 }  // namespace atrous::cli

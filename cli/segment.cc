@@ -7,12 +7,12 @@
 #include <iterator>
 
 #include "cli/inputs.h"
-#include "cli/json_output.h"
 #include "cli/model_argument.h"
 #include "cli/names.h"
 #include "cli/progress_line.h"
 #include "cli/segment_options.h"
 #include "cli/segment_stream.h"
+#include "weights_tools/io/json_output.h"
 #if ATROUS_HAS_TILES
 #include "cli/segment_tiled.h"
 #endif
@@ -25,9 +25,14 @@
 #include "runtime/image/npy.h"
 #include "runtime/image/png.h"
 #include "runtime/instances/detector.h"
+#include "runtime/instances/instance_overlay.h"
 #include "runtime/metrics/metrics.h"
+#include "runtime/segment/options_json.h"
 #include "runtime/segment/pipeline.h"
 #include "runtime/segment/segmenter.h"
+#if ATROUS_HAS_TILES
+#include "runtime/tiles/tiling_json.h"
+#endif
 #include "weights_tools/io/file.h"
 
 namespace atrous::cli {

@@ -8,18 +8,12 @@
 #include "cli/names.h"
 #include "layers/base/ascii.h"
 #include "layers/base/error.h"
-#include "runtime/drawing/boxes.h"
-#include "runtime/image/palette.h"
 #include "runtime/image/png.h"
 #include "runtime/instances/coco_mask.h"
 
 namespace atrous::cli {
 
 namespace {
-
-// Colours by an instance's place; 0 is what no instance covers.
-constexpr std::size_t instance_colours = 255;
-std::uint8_t colour_index(std::size_t i) { return static_cast<std::uint8_t>(1 + i % instance_colours); }
 
 const std::string& class_name(const Instance& instance, const Model& model) {
   return model.classes[static_cast<std::size_t>(instance.label)];
@@ -55,38 +49,9 @@ InstanceOptions instance_options(const InstanceArguments& a, const SizeOptions& 
   if (!size.size.empty())
     throw UsageError{
         "--size: instances are found at the photo's own proportions; --resize gives the shorter side"};
-  if (size.no_resize) {
-    options.sides =
-        BoundedSides{std::min(photo.width, photo.height), std::max(photo.width, photo.height), true};
-  } else if (size.resize > 0) {
-    BoundedSides sides = model.second_stage->how.sides;
-    sides.longer = std::max(sides.longer, sides.longer * size.resize / sides.shorter);
-    sides.shorter = size.resize;
-    options.sides = sides;
-  }
+  if (const auto rule = size.rule())
+    options.sides = bounded_sides(*rule, model.second_stage->how.sides, photo.width, photo.height);
   return options;
-}
-
-Image instance_overlay(const Image& photo, const Instances& instances, const Model& model,
-                       const OverlayOptions& style) {
-  const Palette colours = voc_palette(256);
-  Image out = photo;
-  if (model.has_masks()) {
-    LabelMap map{photo.width, photo.height, {}};
-    map.labels.resize(static_cast<std::size_t>(photo.width) * static_cast<std::size_t>(photo.height));
-    for (std::size_t i = instances.found.size(); i-- > 0;) paint_instance(instances, i, colour_index(i), map);
-    OverlayOptions own = style;
-    own.background = 0;
-    out = overlay(photo, map, colours, own);
-  }
-  std::vector<CaptionedBox> boxes;
-  for (std::size_t i = 0; i < instances.found.size(); ++i) {
-    const Instance& one = instances.found[i];
-    boxes.push_back({one.box.x1, one.box.y1, one.box.x2, one.box.y2, colours[colour_index(i)],
-                     str_cat(class_name(one, model), ' ', fixed(static_cast<double>(one.score), 2))});
-  }
-  draw_boxes(out, boxes);
-  return out;
 }
 
 std::vector<std::string> write_instances(const std::string& folder, const Input& input,

@@ -7,9 +7,8 @@
 #include "cli/cli.h"
 #include "cli/detection_options.h"
 #include "cli/inputs.h"
-#include "cli/json_output.h"
-#include "runtime/drawing/pictures.h"
 #include "runtime/instances/detector.h"
+#include "weights_tools/io/json_output.h"
 
 namespace atrous::cli {
 
@@ -22,9 +21,6 @@ void add_instance_options(Verb&, InstanceArguments&, const std::string& group);
 // `size` says the shorter side, or that photos keep theirs. UsageError for an exact one.
 InstanceOptions instance_options(const InstanceArguments&, const SizeOptions& size, const Model&,
                                  const Image& photo);
-
-// Each instance tinted and outlined in a colour of its own, with its box, class and score.
-Image instance_overlay(const Image& photo, const Instances&, const Model&, const OverlayOptions&);
 
 // FOLDER/NAME.01.person.png and so on, white where the instance is; returns the files. Error(io).
 std::vector<std::string> write_instances(const std::string& folder, const Input&, const Instances&,

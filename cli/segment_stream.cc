@@ -17,7 +17,7 @@
 #include "runtime/image/jpeg.h"
 #include "runtime/image/png.h"
 #include "runtime/image/y4m.h"
-#include "runtime/instances/detector.h"
+#include "runtime/instances/instance_overlay.h"
 #include "runtime/segment/pipeline.h"
 #include "weights_tools/io/bytes.h"
 #include "weights_tools/io/file.h"

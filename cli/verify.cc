@@ -3,7 +3,6 @@
 #include <iomanip>
 
 #include "cli/cli.h"
-#include "cli/json_output.h"
 #include "cli/model_argument.h"
 #include "layers/base/error.h"
 #include "layers/base/visible_text.h"
@@ -14,6 +13,7 @@
 #include "runtime/instances/detector.h"
 #include "runtime/segment/segmenter.h"
 #include "weights_tools/io/file.h"
+#include "weights_tools/io/json_output.h"
 
 namespace atrous::cli {
 

@@ -49,7 +49,8 @@ const std::vector<Room>& rooms() {
       {"runtime/engine", {"layers", "weights_tools", "runtime/image"}},
       {"runtime/segment", {"layers", "weights_tools", "runtime/image", "runtime/engine"}},
       {"runtime/tiles", {"layers", "weights_tools", "runtime/image", "runtime/engine", "runtime/segment"}},
-      {"runtime/instances", {"layers", "runtime/image", "runtime/engine", "runtime/segment"}},
+      {"runtime/instances",
+       {"layers", "runtime/image", "runtime/drawing", "runtime/engine", "runtime/segment"}},
       {"runtime/drawing", {"layers/base", "weights_tools", "runtime/image"}},
       {"runtime/metrics", {"layers/base", "layers/cpu", "runtime/image"}},
       {"runtime/evaluation",
@@ -60,6 +61,7 @@ const std::vector<Room>& rooms() {
       {"runtime/report",
        {"layers/base", "weights_tools", "runtime/image", "runtime/drawing", "runtime/metrics",
         "runtime/instances", "runtime/evaluation"}},
+      {"runtime/c", {"layers", "weights_tools", "runtime"}},
       {"runtime", {"layers", "weights_tools", "runtime"}},  // atrous.h
       {"cli", {"layers/base", "layers/cpu", "layers/networks", "weights_tools", "runtime"}},
   };

@@ -143,10 +143,11 @@ typedef struct atrous_model_info {
   int32_t background;     /* the class that overlays leave as the photo is; -1: none */
   int32_t has_masks;      /* of instances: whether they have masks, or boxes alone */
   const uint8_t* palette; /* 3 * classes bytes: red, green, blue */
-  float mean[3], std[3];  /* normalised input is (sample * range / 255 - mean) / std, in the order's channels */
-  int32_t range;          /* 1 or 255 */
-  int32_t bgr;            /* whether the first channel is blue */
-  size_t weight_bytes;    /* as packed for computing */
+  float mean[3],
+      std[3];          /* normalised input is (sample * range / 255 - mean) / std, in the order's channels */
+  int32_t range;       /* 1 or 255 */
+  int32_t bgr;         /* whether the first channel is blue */
+  size_t weight_bytes; /* as packed for computing */
 } atrous_model_info;
 
 /* Fills in what `size` has room for. INVALID_ARGUMENT. */
@@ -171,27 +172,27 @@ ATROUS_C_API void atrous_session_free(atrous_session*);
 
 /* ---- segmentation */
 
-enum { /* of atrous_segment_options.want, beside labels */
-  ATROUS_CONFIDENCE = 1,    /* the label's probability, at each pixel */
-  ATROUS_PROBABILITIES = 2, /* those of all classes, at each pixel */
-  ATROUS_LOGITS = 4         /* at the network's input size */
+enum {                           /* of atrous_segment_options.want, beside labels */
+       ATROUS_CONFIDENCE = 1,    /* the label's probability, at each pixel */
+       ATROUS_PROBABILITIES = 2, /* those of all classes, at each pixel */
+       ATROUS_LOGITS = 4         /* at the network's input size */
 };
 
-enum { /* of atrous_segment_options.resize */
-  ATROUS_RESIZE_AS_MODEL = 0, /* as the model was published */
-  ATROUS_RESIZE_NONE = 1,     /* the photo's own size */
-  ATROUS_RESIZE_SHORTER = 2,  /* the shorter side to `width`, the longer one in proportion */
-  ATROUS_RESIZE_EXACT = 3     /* to `width` x `height`; not of instances */
+enum {                             /* of atrous_segment_options.resize */
+       ATROUS_RESIZE_AS_MODEL = 0, /* as the model was published */
+       ATROUS_RESIZE_NONE = 1,     /* the photo's own size */
+       ATROUS_RESIZE_SHORTER = 2,  /* the shorter side to `width`, the longer one in proportion */
+       ATROUS_RESIZE_EXACT = 3     /* to `width` x `height`; not of instances */
 };
 
 typedef struct atrous_segment_options {
   size_t size;
   uint32_t want;
   int32_t resize, width, height;
-  int32_t at_input; /* not 0: the label map has the network's input size, not the photo's */
-  int32_t crf;      /* not 0: labels sharpened by a dense CRF */
-  double threshold; /* of a network of one logit: class 1 is above it; 0: 0.5 */
-  double score;     /* of instances: those above it; 0: the model's. Below 0: all */
+  int32_t at_input;      /* not 0: the label map has the network's input size, not the photo's */
+  int32_t crf;           /* not 0: labels sharpened by a dense CRF */
+  double threshold;      /* of a network of one logit: class 1 is above it; 0: 0.5 */
+  double score;          /* of instances: those above it; 0: the model's. Below 0: all */
   int32_t max_instances; /* 0: the model's */
 } atrous_segment_options;
 
@@ -266,10 +267,10 @@ typedef struct atrous_evaluate_options {
   size_t size;
   const char* set; /* of the dataset; NULL: "val", or all where there are no sets */
   int32_t threads;
-  int32_t limit;           /* the first so many images; 0: all */
-  int32_t at_original;     /* not 0: compared at the photo's size, otherwise at the network's input size */
-  int32_t strict;          /* not 0: the first broken image ends the run */
-  const char* labels;      /* the second folder of `pairs`; NULL: beside the photos */
+  int32_t limit;       /* the first so many images; 0: all */
+  int32_t at_original; /* not 0: compared at the photo's size, otherwise at the network's input size */
+  int32_t strict;      /* not 0: the first broken image ends the run */
+  const char* labels;  /* the second folder of `pairs`; NULL: beside the photos */
   int32_t resize, width, height; /* as atrous_segment_options */
   double threshold;
   /* Called after each image, from a thread of the library's, one at a time; not 0 ends the run after the

@@ -92,4 +92,11 @@ Dataset open_dataset(std::string_view kind, const std::string& root, const Datas
   rethrow_as_error();
 }
 
+std::string described(const Dataset& dataset, std::size_t listed) {
+  const std::string set = dataset.set.empty() ? "" : ", " + dataset.set;
+  const std::string first =
+      dataset.samples.size() < listed ? str_cat("first ", dataset.samples.size(), " of ") : "";
+  return str_cat(dataset.kind, set, ": ", first, listed, " images");
+}
+
 }  // namespace atrous

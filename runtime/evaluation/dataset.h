@@ -82,6 +82,9 @@ struct DatasetOptions {
 // read_label_palette().
 Dataset open_dataset(std::string_view kind, const std::string& root, const DatasetOptions& = {});
 
+// "voc, val: first 20 of 1449 images", where `listed` samples were there before some were left out.
+std::string described(const Dataset&, std::size_t listed);
+
 struct DatasetKind {
   std::string_view name;    // "voc"
   std::string_view layout;  // "JPEGImages/*.jpg, SegmentationClass/*.png, ImageSets/Segmentation/SET.txt"

@@ -24,6 +24,10 @@
 
 namespace atrous {
 
+// Names and colours of the dataset's classes for a model whose classes nothing names, where there are as
+// many.
+void take_names(Model&, const Dataset&);
+
 struct EvaluateOptions {
   SessionOptions session;            // threads are the network's; decoding and scoring take one each
   std::optional<ResizeRule> resize;  // instead of the model's own

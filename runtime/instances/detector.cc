@@ -95,6 +95,21 @@ std::vector<Stage> stages_of(const Model& model, std::int64_t height, std::int64
   rethrow_as_error();
 }
 
+BoundedSides bounded_sides(const ResizeRule& rule, const BoundedSides& usual, int width, int height) try {
+  if (rule.kind == ResizeRule::Kind::none) return {std::min(width, height), std::max(width, height), true};
+  if (rule.kind == ResizeRule::Kind::exact)
+    fail(ErrorCode::invalid_argument,
+         "instances: expected a shorter side, since pictures keep their "
+         "proportions, found a size of ",
+         rule.width, 'x', rule.height);
+  BoundedSides sides = usual;
+  sides.longer = std::max(sides.longer, sides.longer * rule.width / sides.shorter);
+  sides.shorter = rule.width;
+  return sides;
+} catch (...) {
+  rethrow_as_error();
+}
+
 std::string in_words(const BoundedSides& sides) try {
   return str_cat("shorter side ", sides.shorter, ", longer side at most ", sides.longer);
 } catch (...) {

@@ -63,6 +63,10 @@ std::vector<Stage> stages_of(const Model&, std::int64_t height, std::int64_t wid
 // for a picture without pixels or sides below 1.
 Extent bounded_extent(const BoundedSides&, Extent picture);
 
+// What a rule for label maps means here: the picture's own sides, or another shorter side and the longer
+// one's bound in proportion. Error(invalid_argument) for an exact size, which would bend the picture.
+BoundedSides bounded_sides(const ResizeRule&, const BoundedSides& usual, int width, int height);
+
 // "shorter side 800, longer side at most 1333"
 std::string in_words(const BoundedSides&);
 

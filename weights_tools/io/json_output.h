@@ -6,7 +6,7 @@
 #include "layers/base/visible_text.h"
 #include "weights_tools/io/json.h"
 
-namespace atrous::cli {
+namespace atrous {
 
 // Indented, with a newline at its end. What a terminal would obey is escaped as JSON escapes, so that the
 // values stay exact; bytes of a file's name that are no UTF-8, which JSON cannot hold, became U+FFFD.
@@ -14,4 +14,4 @@ inline std::string json_output(const JsonText& json) {
   return visible(indented(json), Newlines::kept) + '\n';
 }
 
-}  // namespace atrous::cli
+}  // namespace atrous

@@ -1,11 +1,11 @@
-#include "cli/cache_folder.h"
+#include "weights_tools/io/cache_folder.h"
 
 #include <cstdlib>
 #include <filesystem>
 
 #include "layers/base/error.h"
 
-namespace atrous::cli {
+namespace atrous {
 
 namespace {
 
@@ -42,4 +42,4 @@ std::optional<std::string> torch_hub_folder() {
   return torch / "hub" / "checkpoints";
 }
 
-}  // namespace atrous::cli
+}  // namespace atrous

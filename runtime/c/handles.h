@@ -1,0 +1,130 @@
+// What is behind the handles of atrous_c.h, and how its functions fail.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "layers/base/error.h"
+#include "runtime/c/atrous_c.h"
+#include "runtime/image/image.h"
+#include "runtime/instances/detector.h"
+#include "runtime/segment/segmenter.h"
+
+namespace atrous::c {
+
+struct NamedModel {
+  Model model;
+  std::string name;                   // as it was asked for
+  std::vector<std::uint8_t> palette;  // 3 for each class
+};
+
+// ---- failures
+
+// The exception that is being handled, as a status; its sentence is kept for atrous_last_error().
+atrous_status keep_failure() noexcept;
+
+// Every function that can fail: `work`, and what it throws as a status.
+template <class Work>
+atrous_status guarded(Work&& work) noexcept {
+  try {
+    work();
+    return ATROUS_OK;
+  } catch (...) {
+    return keep_failure();
+  }
+}
+
+// The same where a handle is made: *out is NULL unless it was. Error(invalid_argument) where out is.
+template <class Handle, class Make>
+atrous_status made(Handle** out, Make&& make) noexcept {
+  if (out) *out = nullptr;
+  return guarded([&] {
+    if (!out)
+      fail(ErrorCode::invalid_argument, "there is nowhere to put the result: the last argument is NULL");
+    *out = make().release();
+  });
+}
+
+// Error(invalid_argument), naming it, for an argument that is NULL.
+template <class T>
+const T& given(const T* argument, const char* what) {
+  if (!argument) fail(ErrorCode::invalid_argument, what, " is NULL");
+  return *argument;
+}
+inline std::string text(const char* given) { return given ? given : ""; }
+
+// ---- structs that begin with their size
+
+[[noreturn]] void refuse_size(const char* name, std::size_t size);
+
+// The caller's options: zeros behind what its struct has. Error(invalid_argument) for one without a size, and
+// where one of a later version has something set that this one does not know.
+template <class Options>
+Options options_of(const Options* given, const char* name) {
+  Options all{};
+  if (!given) return all;
+  const std::size_t size = given->size;
+  if (size < sizeof(size_t)) refuse_size(name, size);
+  const auto* bytes = reinterpret_cast<const unsigned char*>(given);
+  for (std::size_t i = sizeof all; i < size; ++i)
+    if (bytes[i] != 0) refuse_size(name, size);
+  std::memcpy(&all, given, size < sizeof all ? size : sizeof all);
+  return all;
+}
+
+// Fills in what the caller's struct has room for.
+template <class Info>
+void fill(Info* out, const Info& all, const char* name) {
+  const std::size_t size = given(out, name).size;
+  if (size < sizeof(size_t)) refuse_size(name, size);
+  const std::size_t known = size < sizeof all ? size : sizeof all;
+  std::memset(out, 0, size);
+  std::memcpy(out, &all, known);
+  out->size = size;
+}
+
+// ---- arguments
+
+// The caller's picture. Error(invalid_argument), naming `what`, for one that cannot be.
+Image image_of(const atrous_image*, const char* what);
+// The same, as RGB: grey is repeated, alpha dropped.
+Image rgb_of(const atrous_image*, const char* what);
+
+std::optional<ResizeRule> resize_rule(std::int32_t kind, std::int32_t width, std::int32_t height);
+
+std::unique_ptr<atrous_picture> picture_of(Image);
+std::unique_ptr<atrous_bytes> bytes_of(std::vector<std::byte>);
+
+}  // namespace atrous::c
+
+struct atrous_bytes {
+  std::vector<std::byte> bytes;
+};
+
+struct atrous_picture {
+  atrous::Image image;
+};
+
+struct atrous_model {
+  std::shared_ptr<const atrous::c::NamedModel> named;
+};
+
+struct atrous_session {
+  std::shared_ptr<const atrous::c::NamedModel> named;
+  std::optional<atrous::Session> semantic;    // of one stage
+  std::optional<atrous::Detector> instances;  // of two
+  std::atomic_flag in_use = {};
+};
+
+struct atrous_result {
+  std::shared_ptr<const atrous::c::NamedModel> named;
+  atrous::Segmentation segmentation;
+  std::optional<atrous::Instances> instances;
+  int photo_width = 0, photo_height = 0;  // 0 of a batch
+};

@@ -1,0 +1,33 @@
+#include "runtime/segment/named_model.h"
+
+#include <string_view>
+
+#include "layers/base/error.h"
+#include "weights_tools/seeded.h"
+
+namespace atrous {
+
+namespace {
+
+constexpr std::string_view seeded_prefix = "seeded:";
+
+}  // namespace
+
+bool names_default_model(const std::string& name) { return name == "default"; }
+bool names_seeded_model(const std::string& name) { return name.starts_with(seeded_prefix); }
+StateDict seeded_model_state(const std::string& name) {
+  return seeded_state(std::string_view(name).substr(seeded_prefix.size()));
+}
+
+Model load_named_model(const std::string& name, const ModelOptions& options,
+                       const std::function<std::string(const std::string&)>& path_of) {
+  if (names_default_model(name)) return load_default_model(options);
+  if (!names_seeded_model(name)) return load_model(path_of(name), options);
+  if (!options.weights.empty())
+    fail(ErrorCode::invalid_argument, name, ": random weights have no prefix to choose");
+  ModelOptions named = options;
+  named.name = name;
+  return make_model(seeded_model_state(name), std::nullopt, named);
+}
+
+}  // namespace atrous
