@@ -11,16 +11,18 @@ Resize = Union[None, str, int, Tuple[int, int]]
 Path = Union[str, "os.PathLike[str]"]
 
 
-def text(what: str, value: Optional[Path]) -> Optional[bytes]:
+def text(what: str, value: Path) -> bytes:
     """A word or a path for C, which ends in a zero."""
-    if value is None:
-        return None
     if not isinstance(value, (str, os.PathLike)):
         raise c.Error(f"{what}: expected a str or a path, got {type(value).__name__}")
     encoded = os.fsencode(value)
     if b"\0" in encoded:
         raise c.Error(f"{what}: {value!r} has a zero in it")
     return encoded
+
+
+def text_or_none(what: str, value: Optional[Path]) -> Optional[bytes]:
+    return None if value is None else text(what, value)
 
 
 def count(what: str, value: Any, least: int = 0, most: int = 2**31 - 1) -> int:

@@ -1,13 +1,13 @@
 """How good a model is on a dataset."""
 from __future__ import annotations
 
+import concurrent.futures
 import ctypes
 import json
-import threading
 from typing import Any, Dict, List, Optional
 
 from . import _library as c
-from ._arguments import Path, Resize, choice, count, positive, resize as resize_fields, text
+from ._arguments import Path, Resize, choice, count, positive, resize as resize_fields, text, text_or_none
 from .model import Model, Progress
 
 
@@ -27,7 +27,6 @@ def evaluate(model: Model, dataset: Path, kind: str, *, set: Optional[str] = Non
     progress: called with the images done and those of all. What it raises ends the run, as Ctrl-C does.
     """
     failure: List[BaseException] = []
-    json_text: List[bytes] = []
 
     def after_image(_: object, done: int, all_of_them: int) -> int:
         if not failure and progress is not None:
@@ -38,30 +37,25 @@ def evaluate(model: Model, dataset: Path, kind: str, *, set: Optional[str] = Non
         return bool(failure)
 
     options = c.EvaluateOptions(
-        set=text("set", set), threads=count("threads", threads),
+        set=text_or_none("set", set), threads=count("threads", threads),
         limit=0 if limit is None else count("limit", limit, 1),
         at_original=choice("at", at, "input", "original") == "original", strict=bool(strict),
-        labels=text("labels", labels), threshold=positive("threshold", threshold),
+        labels=text_or_none("labels", labels), threshold=positive("threshold", threshold),
         progress=c.EvaluateProgress(after_image), **resize_fields(resize))
     words = text("kind", kind), text("dataset", dataset)
 
-    def run() -> None:
+    def run() -> Dict[str, Any]:
         out = ctypes.c_void_p()
-        try:
-            c.library.evaluate(model._handle.pointer, *words, options, ctypes.byref(out))
-            json_text.append(c.bytes_of(out))
-        except BaseException as error:
-            failure.append(error)
+        c.library.evaluate(model._handle.pointer, *words, options, ctypes.byref(out))
+        report: Dict[str, Any] = json.loads(c.bytes_of(out))
+        return report
 
     # In another thread, since Python hears of Ctrl-C only where its main thread runs Python.
-    worker = threading.Thread(target=run, name="atrous.evaluate")
-    worker.start()
-    try:
-        worker.join()
-    except BaseException as error:
-        failure.insert(0, error)
-        worker.join()
+    with concurrent.futures.ThreadPoolExecutor(1, "atrous.evaluate") as worker:
+        try:
+            report = worker.submit(run).result()
+        except BaseException as error:
+            failure.append(error)
     if failure:
         raise failure[0]
-    report: Dict[str, Any] = json.loads(json_text[0])
     return report

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _library as c
-from ._arguments import Path, Resize, choice, count, positive, resize as resize_fields, text
+from ._arguments import Path, Resize, choice, count, positive, resize as resize_fields, text, text_or_none
 from .images import Bytes, as_photo, image_of
 from .result import Result
 
@@ -66,7 +66,7 @@ class Model:
 
     def __init__(self, source: Union[Path, bytes], progress: Optional[Progress], **options: Any) -> None:
         self._source, self._options = source, options
-        words = {key: text(key, options[key]) for key in ("device", "precision", "arch", "weights", "name")}
+        words = {key: text_or_none(key, options[key]) for key in ("device", "precision", "arch", "weights", "name")}
         self._threads = count("threads", options["threads"])
         fields = c.ModelOptions(threads=self._threads, offline=bool(options["offline"]), **words)
         failure: List[BaseException] = []

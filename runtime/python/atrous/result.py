@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from . import _library as c
 from ._arguments import Path, choice, count
-from .images import Bytes, as_photo, encode_png, image_of, picture_of, write_png
+from .images import Bytes, encode_png, image_of, picture_of, write_png
 
 if TYPE_CHECKING:
     from .model import Model
@@ -134,40 +134,38 @@ class Result:
 
     # ---- pictures
 
-    def _draw(self, drawing: int, photo: Any, **options: Any) -> Bytes:
-        pixels = self.photo if photo is None else as_photo(photo)
+    def _draw(self, drawing: int, **options: Any) -> Bytes:
         out = ctypes.c_void_p()
-        c.library.draw(self._handle.pointer, drawing, None if pixels is None else image_of(pixels),
+        c.library.draw(self._handle.pointer, drawing, None if self.photo is None else image_of(self.photo),
                        c.DrawOptions(**options), ctypes.byref(out))
         return picture_of(out)
 
     def mask(self) -> Bytes:
         """Each label's colour, height x width x 3."""
-        return self._draw(c.DRAW_MASK, None)
+        return self._draw(c.DRAW_MASK)
 
-    def overlay(self, photo: Any = None, *, alpha: float = 0.5, contours: bool = True,
-                background: bool = False) -> Bytes:
-        """The photo tinted by class and outlined, height x width x 3; of instances with their boxes.
+    def overlay(self, *, alpha: float = 0.5, contours: bool = True, background: bool = False) -> Bytes:
+        """The photo tinted by class and outlined, height x width x 3; of instances with their boxes. A batch's results
+        have no photo to draw on.
 
-        photo: needed for results of a batch, which have none.
         alpha: how much of the colour, 0 to 1.
         background: tint the background too.
         """
-        return self._draw(c.DRAW_OVERLAY, photo, alpha=alpha or -1, no_contours=not contours, tint_all=bool(background))
+        return self._draw(c.DRAW_OVERLAY, alpha=alpha or -1, no_contours=not contours, tint_all=bool(background))
 
-    def cutout(self, label: Union[int, str], photo: Any = None) -> Bytes:
+    def cutout(self, label: Union[int, str]) -> Bytes:
         """The photo where that class is, by its label or name, elsewhere transparent: height x width x 4."""
         if isinstance(label, str):
             label = self.model.classes.index(choice("label", label, *self.model.classes))
-        return self._draw(c.DRAW_CUTOUT, photo, label=count("label", label))
+        return self._draw(c.DRAW_CUTOUT, label=count("label", label))
 
     def confidence_picture(self) -> Bytes:
         """Confidences of 0 to 1 as grey of 0 to 255, height x width."""
-        return self._draw(c.DRAW_CONFIDENCE, None)
+        return self._draw(c.DRAW_CONFIDENCE)
 
-    def underlay(self, photo: Any = None) -> Bytes:
+    def underlay(self) -> Bytes:
         """What the labels lie on: the photo, brought to the size that `at` asked for."""
-        return self._draw(c.DRAW_INPUT, photo)
+        return self._draw(c.DRAW_INPUT)
 
     def save(self, path: Path, what: str = "overlay") -> None:
         """Writes a PNG: "overlay", "mask", "labels" (grey, the class of each pixel), "indexed" (the same with the
