@@ -11,17 +11,19 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PACKAGES := g++ cmake make ninja-build libhwy-dev libstb-dev libdeflate-dev zlib1g-dev libwebp-dev libcli11-dev nlohmann-json3-dev curl ca-certificates
 TEST_BUILD_PACKAGES := doctest-dev python3
 TEST_RUN_PACKAGES := python3-numpy python3-pil python3-torch python3-torchvision python3-sklearn \
-  python3-protobuf protobuf-compiler python3-selenium chromium chromium-driver zsh ffmpeg
+  python3-protobuf protobuf-compiler python3-selenium chromium chromium-driver zsh ffmpeg mypy libomp5
+WHEEL_PACKAGES := python3 binutils patchelf
 FORMAT_PACKAGES := clang-format
 CLANG_PACKAGES := clang libomp-dev libclang-rt-14-dev doctest-dev
 
-.PHONY: help run test test-full test-build build deps test-deps test-build-deps test-run-deps install format format-check asan tsan fuzz clean
+.PHONY: help run test test-full test-build build deps test-deps test-build-deps test-run-deps install wheel format format-check asan tsan fuzz clean
 
 help:
 	@echo "make run       install what is missing, build, segment a street (your own: PHOTO=my.jpg MODEL=deeplabv3_resnet101)"
 	@echo "make test      install what is missing, build, run every test (full-size parity apart: make test-full)"
 	@echo "make build     build only"
 	@echo "make install   install under PREFIX ($(PREFIX))"
+	@echo "make wheel     the Python package with the library inside, for pip, in $(BUILD)-wheel"
 	@echo "make deps      install what building needs (Debian)"
 	@echo "make asan      every test under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make tsan      the load tests under ThreadSanitizer"
@@ -111,6 +113,10 @@ tsan: deps
 install: build
 	$(if $(DESTDIR),,$(if $(shell [ -w $(PREFIX) ] && echo y),,$(SUDO))) cmake --install $(BUILD) --prefix $(PREFIX)
 
+wheel: build
+	$(call install_missing,$(WHEEL_PACKAGES))
+	@/usr/bin/python3 runtime/python/wheel.py $(BUILD)/libatrous.so $(BUILD)-wheel
+
 format:
 	$(call install_missing,$(FORMAT_PACKAGES))
 	git ls-files '*.h' '*.cc' '*.cu' | xargs clang-format -i
@@ -120,4 +126,4 @@ format-check:
 	git ls-files '*.h' '*.cc' '*.cu' | xargs clang-format --dry-run --Werror
 
 clean:
-	rm -rf $(BUILD) $(BUILD)-test $(BUILD)-sanitized $(BUILD)-tsan
+	rm -rf $(BUILD) $(BUILD)-test $(BUILD)-sanitized $(BUILD)-tsan $(BUILD)-wheel
