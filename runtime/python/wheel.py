@@ -61,7 +61,9 @@ def needed(library: Path) -> list[str]:
 
 
 def check(library: Path, own: str) -> None:
-    """SystemExit for a library that needs more than the tag promises."""
+    """SystemExit for a library that has another name, or that needs more than the tag promises."""
+    if output("patchelf", "--print-soname", library).strip() != library.name:
+        raise SystemExit(f"{library.name} calls itself {output('patchelf', '--print-soname', library).strip()}")
     for name in needed(library):
         if name != own and not SYSTEM.fullmatch(name):
             raise SystemExit(f"{library.name} needs {name}, which systems of the tag {TAG} need not have")
@@ -82,8 +84,9 @@ def libraries(library: Path, folder: Path) -> list[Path]:
     shutil.copy(library, own)
     output("strip", "--strip-unneeded", own)
     output("patchelf", "--set-soname", own_gomp.name, own_gomp)
-    output("patchelf", "--set-soname", SONAME, "--replace-needed", "libgomp.so.1", own_gomp.name, "--set-rpath",
-           "$ORIGIN", own)
+    for change in (("--set-soname", SONAME), ("--replace-needed", "libgomp.so.1", own_gomp.name),
+                   ("--set-rpath", "$ORIGIN")):  # all at once, patchelf 0.14 mixes them up
+        output("patchelf", *change, own)
     check(own, own_gomp.name)
     check(own_gomp, own_gomp.name)
     return [own, own_gomp]
@@ -92,7 +95,8 @@ def libraries(library: Path, folder: Path) -> list[Path]:
 def version_of(library: Path) -> str:
     function = ctypes.CDLL(str(library.resolve())).atrous_version
     function.restype = ctypes.c_char_p
-    return function().decode()
+    version: bytes = function()
+    return version.decode()
 
 
 def record(files: dict[str, bytes], own_name: str) -> bytes:
@@ -106,12 +110,13 @@ def record(files: dict[str, bytes], own_name: str) -> bytes:
 
 
 def main(library: Path, folder: Path) -> None:
-    version = version_of(library)
-    info = f"atrous-{version}.dist-info"
     files = {f"atrous/{path.name}": path.read_bytes()
              for path in sorted((HERE / "atrous").iterdir()) if path.suffix == ".py" or path.name == "py.typed"}
     with tempfile.TemporaryDirectory() as temporary:
-        files.update((f"atrous/{path.name}", path.read_bytes()) for path in libraries(library, Path(temporary)))
+        packed = libraries(library, Path(temporary))
+        version = version_of(packed[0])  # so it can be loaded, too
+        files.update((f"atrous/{path.name}", path.read_bytes()) for path in packed)
+    info = f"atrous-{version}.dist-info"
     licences = {"LICENSE": HERE.parent.parent / "LICENSE", "GPL-3": Path("/usr/share/common-licenses/GPL-3")}
     licences.update((f"{name}.copyright", Path(f"/usr/share/doc/{package}/copyright"))
                     for name, package in NOTICES.items())
@@ -125,12 +130,12 @@ def main(library: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     wheel = folder / f"atrous-{version}-{TAG}.whl"
     unfinished = wheel.with_suffix(".part")
-    with zipfile.ZipFile(unfinished, "w") as packed:
+    with zipfile.ZipFile(unfinished, "w") as archive:
         for name, data in files.items():
             entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             entry.external_attr = 0o100644 << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
-            packed.writestr(entry, data, compresslevel=9)
+            archive.writestr(entry, data, compresslevel=9)
     os.replace(unfinished, wheel)
     print(f"{wheel}: {wheel.stat().st_size} bytes")
 
