@@ -30,9 +30,13 @@ help:
 	@echo "make fuzz      every reader and the convolutions on made-up inputs (SECONDS_EACH=60, TARGETS=\"image pickle\")"
 	@echo "make format    clang-format on every source"
 
-# $(call install_missing,packages): only those that are missing, so that a second run needs neither root nor a network.
+# $(call install_missing,packages): only those that are missing, so that a second run needs neither root nor a network. Where
+# there is no apt-get they are named, and what is installed has to do.
 define install_missing
-	@missing=""; for p in $(1); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'install ok installed' || missing="$$missing $$p"; done; \
+	@if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then \
+	  echo "no apt-get here: what these of Debian's packages hold is needed: $(strip $(1)); going on with what is installed"; \
+	  exit 0; fi; \
+	missing=""; for p in $(1); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'install ok installed' || missing="$$missing $$p"; done; \
 	if [ -n "$$missing" ]; then echo "installing:$$missing"; \
 	  $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; fi
 endef
@@ -43,6 +47,8 @@ configure = cmake -S . -B $(1) $$([ -f $(1)/CMakeCache.txt ] || ! command -v nin
 
 deps:
 	$(call install_missing,$(PACKAGES))
+	@for p in cmake $(firstword $(CXX)); do command -v $$p >/dev/null || { \
+	  echo "no $$p here: building needs CMake 3.25 or later and a compiler of C++20" >&2; exit 1; }; done
 
 test-build-deps: deps
 	$(call install_missing,$(TEST_BUILD_PACKAGES))

@@ -66,7 +66,7 @@ std::string unexpected(const CLI::App& app, const CLI::ParseError& error) {
 
 }  // namespace
 
-Action parse(int argc, const char* const* argv) {
+std::shared_ptr<CLI::App> make_application(Action& asked) {
   const auto app = std::make_shared<CLI::App>(
       "Semantic segmentation without a framework: a photo and a torchvision checkpoint in, a mask out.",
       "atrous");
@@ -78,13 +78,17 @@ Action parse(int argc, const char* const* argv) {
       "Examples:\n"
       "  atrous segment street.jpg                        the network for streets that is built in\n"
       "  atrous segment dog.jpg -m deeplabv3_resnet101    torchvision's, downloaded at its first use");
-  Action action;
   for (const Entry& v : verbs) {
     CLI::App* verb = app->add_subcommand(std::string(v.name), v.what)->group("Verbs");
     Verb options(*verb);
-    verb->parse_complete_callback([&action, run = v.define(options)] { action = run; });
+    verb->parse_complete_callback([&asked, run = v.define(options)] { asked = run; });
   }
+  return app;
+}
 
+Action parse(int argc, const char* const* argv) {
+  Action action;
+  const auto app = make_application(action);
   if (argc < 2) complain_of_verb("");
   if (argv[1][0] != '-' && std::ranges::find(verbs, argv[1], &Entry::name) == std::end(verbs))
     complain_of_verb(argv[1]);

@@ -1,9 +1,14 @@
 // The command line as a whole: which verbs there are, and what a line of words asks for.
 #pragma once
 
+#include <memory>
+
 #include "cli/cli.h"
 
 namespace atrous::cli {
+
+// Every verb with its options. asked: what a parsed line asks for, as long as the application parses.
+std::shared_ptr<CLI::App> make_application(Action& asked);
 
 // What the command line asks for, not yet done: a verb with its options, or the text of --help and --version.
 // Reads no more of the machine than whether named files exist. Throws UsageError.

@@ -7,6 +7,7 @@
 #include "cli/model_argument.h"
 #include "layers/base/error.h"
 #include "layers/networks/family.h"
+#include "runtime/engine/plan.h"
 #include "runtime/instances/detector.h"
 #include "runtime/segment/segmenter.h"
 #include "weights_tools/io/json_output.h"

@@ -13,10 +13,12 @@
 #include "layers/base/error.h"
 #include "layers/base/visible_text.h"
 #include "layers/cpu/parallel.h"
+#include "runtime/engine/plan.h"
 #include "runtime/image/preprocess.h"
 #include "runtime/instances/detector.h"
 #include "runtime/segment/dense_crf.h"
 #include "runtime/segment/options_json.h"
+#include "runtime/segment/second_stage.h"
 #include "weights_tools/checkpoint.h"
 #include "weights_tools/io/json_output.h"
 

@@ -33,6 +33,7 @@
 #if ATROUS_HAS_TILES
 #include "runtime/tiles/tiling_json.h"
 #endif
+#include "runtime/engine/program.h"
 #include "weights_tools/io/file.h"
 
 namespace atrous::cli {

@@ -10,6 +10,7 @@
 #include "layers/base/error.h"
 #include "runtime/image/png.h"
 #include "runtime/instances/coco_mask.h"
+#include "runtime/segment/second_stage.h"
 
 namespace atrous::cli {
 

@@ -8,6 +8,7 @@
 #include "layers/base/visible_text.h"
 #include "runtime/engine/compare.h"
 #include "runtime/engine/open_device.h"
+#include "runtime/engine/program.h"
 #include "runtime/engine/self_test.h"
 #include "runtime/image/npy.h"
 #include "runtime/instances/detector.h"

@@ -14,44 +14,32 @@
 // which owns the memory of a run. The number of threads and a memory limit are options of the Session, and no
 // number of threads changes a bit of the result. Where the system refuses threads fewer run, and a forked
 // child may go on with its parent's models. A batch that is already normalised, or the single steps (prepare,
-// run, label), are in runtime/segment/segmenter.h.
+// run, label), are in tensors.h; measuring on datasets is in evaluation.h.
 //
 // Every failure is an atrous::Error with a code and a sentence. The library never prints, exits or aborts.
 #pragma once
 
 #include "layers/base/error.h"
+#include "runtime/drawing/boxes.h"
 #include "runtime/drawing/lettering.h"
 #include "runtime/drawing/pictures.h"
-#include "runtime/engine/compare.h"
 #include "runtime/engine/open_device.h"
-#include "runtime/engine/self_test.h"
 #include "runtime/engine/session.h"
-#include "runtime/evaluation/coco_detect.h"
-#include "runtime/evaluation/coco_detection.h"
-#include "runtime/evaluation/coco_evaluation.h"
-#include "runtime/evaluation/dataset.h"
-#include "runtime/evaluation/evaluate.h"
+#include "runtime/engine/version.h"
 #include "runtime/image/frame_stream.h"
 #include "runtime/image/image.h"
 #include "runtime/image/image_read.h"
 #include "runtime/image/jpeg.h"
-#include "runtime/image/label_read.h"
-#include "runtime/image/npy.h"
 #include "runtime/image/palette.h"
 #include "runtime/image/png.h"
 #include "runtime/image/y4m.h"
 #include "runtime/image/yuv.h"
 #include "runtime/instances/detector.h"
-#include "runtime/metrics/metrics.h"
-#include "runtime/quantisation/calibrate.h"
-#include "runtime/report/detection_report.h"
-#include "runtime/report/report.h"
+#include "runtime/instances/instance_overlay.h"
 #include "runtime/segment/model.h"
+#include "runtime/segment/named_model.h"
 #include "runtime/segment/segmenter.h"
-#include "runtime/segment/test_protocol.h"
 #include "runtime/tiles/png_rows.h"
 #include "runtime/tiles/png_writer.h"
 #include "runtime/tiles/tiled.h"
-#include "weights_tools/checkpoint.h"
 #include "weights_tools/io/file.h"
-#include "weights_tools/safetensors/safetensors.h"

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <utility>
 #include <vector>
@@ -98,8 +99,10 @@ Checkpoint make_checkpoint(NetworkWeights weights, Container container) {
           .normalisation = normalisation};
 }
 
-Checkpoint load_safetensors(const InputFile& file, const std::string& asked) {
-  const Safetensors read = read_safetensors(file);
+using SharedFile = std::shared_ptr<const InputFile>;
+
+Checkpoint load_safetensors(const InputFile& file, const SharedFile& kept, const std::string& asked) {
+  const Safetensors read = read_safetensors(file, kept);
   Checkpoint out = make_checkpoint(take_network(read.state, asked), Container::safetensors);
   out.metadata = metadata_from_strings(read.metadata);
   return out;
@@ -161,10 +164,13 @@ void strip_prefixes(Checkpoint& checkpoint) {
   }
 }
 
-Checkpoint load(const InputFile& file, Container container, const OpenShard& open, const std::string& asked) {
+Checkpoint load(const SharedFile& shared, Container container, const OpenShard& open,
+                const LoadOptions& options) {
+  const InputFile& file = *shared;
+  const std::string& asked = options.weights;
   switch (container) {
     case Container::safetensors:
-      return load_safetensors(file, asked);
+      return load_safetensors(file, options.keep_stored ? shared : nullptr, asked);
     case Container::safetensors_index:
       return load_shards(file, open, asked);
     case Container::caffemodel:
@@ -174,23 +180,24 @@ Checkpoint load(const InputFile& file, Container container, const OpenShard& ope
   }
 }
 
-Checkpoint load(const InputFile& file, const OpenShard& open, const LoadOptions& options) {
+Checkpoint load(const SharedFile& shared, const OpenShard& open, const LoadOptions& options) {
+  const InputFile& file = *shared;
   std::array<std::byte, described_bytes> bytes;
   const auto head =
       std::span(bytes).first(static_cast<std::size_t>(std::min<std::uint64_t>(file.size(), bytes.size())));
   file.read(0, head);
-  Checkpoint out = load(file, recognise(file, as_text(head)), open, options.weights);
+  Checkpoint out = load(shared, recognise(file, as_text(head)), open, options);
   if (out.state.size() == 0) fail(ErrorCode::malformed, "holds no tensors");
   strip_prefixes(out);
   return out;
 }
 
-Checkpoint load_named(const InputFile& file, const OpenShard& open, const LoadOptions& options) {
+Checkpoint load_named(const SharedFile& file, const OpenShard& open, const LoadOptions& options) {
   try {
     return load(file, open, options);
   } catch (const Error& e) {
     if (e.code() == ErrorCode::io) throw;  // those name the path themselves
-    fail(e.code(), file.path(), ": ", e.what());
+    fail(e.code(), file->path(), ": ", e.what());
   }
 }
 
@@ -252,7 +259,7 @@ std::string_view name_of(Container container) {
 
 Checkpoint load_checkpoint(const std::string& path, const LoadOptions& options) try {
   const std::string file = checkpoint_file(path);
-  Checkpoint out = load_named(InputFile(file), shards_beside(file), options);
+  Checkpoint out = load_named(std::make_shared<const InputFile>(file), shards_beside(file), options);
   if (!out.metadata) out.config = config_beside(file);
   return out;
 } catch (...) {
@@ -261,7 +268,7 @@ Checkpoint load_checkpoint(const std::string& path, const LoadOptions& options) 
 
 Checkpoint load_checkpoint(std::span<const std::byte> bytes, const std::string& name,
                            const LoadOptions& options) try {
-  return load_named(InputFile(bytes, name), nullptr, options);
+  return load_named(std::make_shared<const InputFile>(bytes, name), nullptr, options);
 } catch (...) {
   rethrow_as_error();
 }

@@ -9,11 +9,12 @@
 #include <string_view>
 #include <vector>
 
+#include "layers/base/public.h"
 #include "layers/graph/state_dict.h"
 #include "weights_tools/config.h"
 #include "weights_tools/metadata.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 enum class Container { pth_zip, pth_legacy, safetensors, safetensors_index, seeded, caffemodel };
 // "zip .pth", "legacy .pth", ".safetensors", "sharded .safetensors", "no file", ".caffemodel"
@@ -44,6 +45,9 @@ struct LoadOptions {
   // The prefix of the network to take, of keys joined by dots: model_ema, state_dict.net; "." for the one
   // whose keys have no prefix. Empty: decided as choose_network() does (network_choice.h).
   std::string weights = {};
+  // Whether convolutions' weights in fp32 stay in a .safetensors file, to be read as they are packed:
+  // StateTensor::stored. Of bytes in memory: these must live as long.
+  bool keep_stored = false;
 };
 
 // Of a folder the checkpoint in it: model.safetensors, else the only *.safetensors.index.json, else the only
@@ -65,4 +69,4 @@ Checkpoint load_checkpoint(const std::string& path, const LoadOptions& = {});
 Checkpoint load_checkpoint(std::span<const std::byte> bytes, const std::string& name,
                            const LoadOptions& = {});
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

@@ -12,7 +12,9 @@
 #include <type_traits>
 #include <utility>
 
-namespace atrous {
+#include "layers/base/public.h"
+
+namespace atrous ATROUS_PUBLIC {
 
 enum class ErrorCode {
   invalid_argument,  // the caller asked for something that cannot be
@@ -128,4 +130,4 @@ template <class... Parts>
   fail_with(code, all);
 }
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

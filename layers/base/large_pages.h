@@ -9,7 +9,10 @@
 #include <utility>
 #include <vector>
 
-namespace atrous {
+#include "layers/base/error.h"
+#include "layers/base/public.h"
+
+namespace atrous ATROUS_PUBLIC {
 
 // Uninitialised memory, aligned to 64 bytes; nullptr where there is none.
 void* allocate_large(std::size_t bytes);
@@ -28,9 +31,9 @@ struct LargeAllocator {
   template <class U>
   LargeAllocator(const LargeAllocator<U>&) {}
   T* allocate(std::size_t n) {
-    if (n > static_cast<std::size_t>(-1) / sizeof(T)) throw std::bad_array_new_length();
+    if (n > static_cast<std::size_t>(-1) / sizeof(T)) throw OutOfMemory();
     if (void* p = map_large(n * sizeof(T))) return static_cast<T*>(p);
-    throw std::bad_alloc();
+    throw OutOfMemory(n * sizeof(T));
   }
   void deallocate(T* p, std::size_t n) { unmap_large(p, n * sizeof(T)); }
   template <class U, class... Arguments>
@@ -47,4 +50,4 @@ struct LargeAllocator {
 template <class T>
 using LargeVector = std::vector<T, LargeAllocator<T>>;
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

@@ -11,8 +11,9 @@
 #include <cstdint>
 
 #include "layers/base/dtype.h"
+#include "layers/base/public.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 struct Quantisation {
   float scale = 1;              // positive
@@ -45,4 +46,4 @@ inline float dequantise(std::uint8_t q, const Quantisation& by) {
   return by.scale * static_cast<float>(q - by.zero_point);
 }
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

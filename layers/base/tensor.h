@@ -16,9 +16,10 @@
 #include <type_traits>
 
 #include "layers/base/dtype.h"
+#include "layers/base/public.h"
 #include "layers/base/quantisation.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 // n images of h rows, w columns and c channels.
 struct Shape {
@@ -148,4 +149,4 @@ BasicView<T> channels(const BasicView<T>& v, std::int64_t first, std::int64_t co
   return {v.data + first, {v.shape.n, v.shape.h, v.shape.w, count}, v.pitch};
 }
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

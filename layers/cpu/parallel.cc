@@ -244,6 +244,8 @@ bool openmp_has(int threads) {
 
 bool within_region() { return omp_in_parallel() != 0; }
 
+void refuse_openmp() { openmp.refused = true; }
+
 // A team by OpenMP where it has one of so many, by workers otherwise.
 void run_with_threads(int threads, void (*work)(Team&, void*), void* context) {
   if (forked.load(std::memory_order_relaxed) || !openmp_has(threads))
@@ -260,6 +262,8 @@ void run_with_threads(int threads, void (*work)(Team&, void*), void* context) {
 
 bool within_region() { return false; }
 
+void refuse_openmp() {}
+
 void run_with_threads(int threads, void (*work)(Team&, void*), void* context) {
   run_with_workers(threads, work, context);
 }
@@ -267,6 +271,8 @@ void run_with_threads(int threads, void (*work)(Team&, void*), void* context) {
 #endif
 
 }  // namespace
+
+void work_without_openmp() { refuse_openmp(); }
 
 void run_team(int threads, void (*work)(Team&, void*), void* context) {
   if (threads > 1 && !within_team && !within_region()) return run_with_threads(threads, work, context);

@@ -6,7 +6,7 @@
 //                                                                                the other, on one team
 //
 // Which thread does what is left open, so nothing that a thread computes may depend on it. The work throws
-// nothing: an exception cannot leave a thread.
+// nothing: an exception cannot leave a thread. FirstFailure takes it to the caller.
 //
 // Who works beside the caller:
 //   the process's main thread   OpenMP's threads. OpenMP keeps a team for every thread that asks for one, and
@@ -25,9 +25,15 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <exception>
 #include <type_traits>
 
 namespace atrous {
+
+// The calling thread's teams are workers of ours from now on, whatever thread it is: OpenMP's threads spin
+// for long where they wait for each other, unless the environment said otherwise before the process began. On
+// a machine with something else to do that costs a network of many small layers twenty times its time.
+void work_without_openmp();
 
 // The processors of the affinity mask, no more than the CPU quotas of the process's cgroup and its parents
 // (cgroup.h) rounded up; at least 1.
@@ -47,6 +53,28 @@ class Signal {
 
  private:
   std::atomic<std::uint32_t> value_{0}, sleepers_{0};
+};
+
+// What work throws, in whichever threads: the first of it reaches the caller, and what has not begun by then
+// is left out.
+class FirstFailure {
+ public:
+  template <class Work>
+  void guard(Work&& work) noexcept {
+    if (failed_.load(std::memory_order_relaxed)) return;
+    try {
+      work();
+    } catch (...) {
+      if (!failed_.exchange(true)) first_ = std::current_exception();
+    }
+  }
+  void rethrow() const {  // once the threads are done
+    if (first_) std::rethrow_exception(first_);
+  }
+
+ private:
+  std::atomic<bool> failed_{false};
+  std::exception_ptr first_;
 };
 
 // A member's view of the threads that run one call of parallel().

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <functional>
+#include <utility>
 
 #include "layers/base/checked.h"
 #include "layers/base/error.h"
@@ -109,7 +110,8 @@ const Parameter& Module::known(std::string_view name, const std::vector<std::int
   const std::string key = key_of(name);
   if (const auto found = builder_->parameters.find(key);
       found != builder_->parameters.end() &&
-      (!(found->second.data || found->second.quantised) || fits(expected, found->second.shape)))
+      (!(found->second.data || found->second.quantised || found->second.stored) ||
+       fits(expected, found->second.shape)))
     return found->second;
   return builder_->parameters[key] = read(name, expected);
 }
@@ -121,12 +123,21 @@ Parameter Module::parameter(std::string_view name, const std::vector<std::int64_
     found.data = dequantised({out, count / out, 1, 1, nullptr, found.quantised, found.scale});
     found.quantised = nullptr;
   }
+  if (found.stored) {
+    const StateTensor tensor{DType::f32, found.shape, nullptr, std::exchange(found.stored, nullptr)};
+    found.data = to_float(tensor);
+    if (!finite(key_of(name), found.data.get(), tensor.elements())) {
+      found = {expected, nullptr};
+      std::ranges::replace(found.shape, -1, 0);
+    }
+    builder_->parameters[key_of(name)] = found;
+  }
   return found;
 }
 
 Filter Module::filter(std::string_view name, const std::vector<std::int64_t>& expected) const {
   const Parameter& p = known(name, expected);
-  return {p.shape[0], p.shape[1], p.shape[2], p.shape[3], p.data, p.quantised, p.scale};
+  return {p.shape[0], p.shape[1], p.shape[2], p.shape[3], p.data, p.quantised, p.scale, p.stored};
 }
 
 void Module::published_key(std::string_view name, DType dtype, const std::vector<std::int64_t>& shape) const {
@@ -190,12 +201,17 @@ Parameter Module::read(std::string_view name, const std::vector<std::int64_t>& e
     report.unusable.add(key, ": ", name_of(tensor.dtype), ": a quantised checkpoint");
     return placeholder;
   }
+  if (expected.size() == convolution_rank && tensor.stored)
+    return {.shape = tensor.shape, .data = nullptr, .stored = tensor.stored};
   Parameter found{tensor.shape, to_float(tensor)};
-  if (!all_finite(found.data.get(), tensor.elements())) {
-    report.unusable.add(key, ": holds values that are infinite or not a number");
-    return placeholder;
-  }
-  return found;
+  return finite(key, found.data.get(), tensor.elements()) ? found : placeholder;
+}
+
+// Or the report says that they are not.
+bool Module::finite(const std::string& key, const float* values, std::int64_t count) const {
+  if (all_finite(values, count)) return true;
+  builder_->report.unusable.add(key, ": holds values that are infinite or not a number");
+  return false;
 }
 
 void Module::counter(std::string_view name) const {
@@ -218,7 +234,7 @@ Var conv2d(Module m, Var x, const ConvOptions& options) {
   const Filter weight =
       options.depthwise ? m.filter("weight", {known, 1, k, k}) : m.filter("weight", {any, any_group, k, k});
   const std::int64_t out = weight.d0, in = weight.d1;
-  Conv2d layer{.weight = {out, in, k, k, weight.data, weight.quantised, weight.scale},
+  Conv2d layer{.weight = {out, in, k, k, weight.data, weight.quantised, weight.scale, weight.stored},
                .bias = nullptr,
                .stride = options.stride,
                .padding = options.padding == same_padding ? options.dilation * (k - 1) / 2 : options.padding,

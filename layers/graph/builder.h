@@ -51,6 +51,7 @@ struct Parameter {
   // Of I8 beside a tensor NAME.scale, [shape[0]]: in place of data.
   std::shared_ptr<const std::int8_t> quantised = nullptr;
   std::shared_ptr<const float> scale = nullptr;
+  std::shared_ptr<const StoredWeights> stored = nullptr;  // still in its file: in place of data
 };
 
 struct Builder {
@@ -120,7 +121,8 @@ class Module {
   // Without a state dict data is null too, and no size may be -1: Error(invalid_argument).
   Parameter parameter(std::string_view name, const std::vector<std::int64_t>& expected) const;
 
-  // The same of a convolution's weights, which may be quantised (layers/ops/filter.h): then they stay so.
+  // The same of a convolution's weights, which may be quantised (layers/ops/filter.h): then they stay so. Nor
+  // are those read that are still in their file: whether they are finite shows when they are packed.
   Filter filter(std::string_view name, const std::vector<std::int64_t>& expected) const;
 
   // A whole number that training keeps beside the weights and nothing here reads (num_batches_tracked). May
@@ -130,6 +132,7 @@ class Module {
  private:
   const Parameter& known(std::string_view name, const std::vector<std::int64_t>& expected) const;
   Parameter read(std::string_view name, const std::vector<std::int64_t>& expected) const;
+  bool finite(const std::string& key, const float* values, std::int64_t count) const;
   void published_key(std::string_view name, DType, const std::vector<std::int64_t>& shape) const;
   std::string key_of(std::string_view name) const;  // of a tensor of this module, in the file
 

@@ -4,8 +4,9 @@
 #include <string_view>
 
 #include "layers/base/dtype.h"
+#include "layers/base/public.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 // Everything accumulates in fp32.
 enum class Precision {
@@ -18,4 +19,4 @@ enum class Precision {
 std::string_view name_of(Precision);  // "fp32", ...
 DType element_type(Precision);        // of activations in memory
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

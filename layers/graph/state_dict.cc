@@ -1,5 +1,7 @@
 #include "layers/graph/state_dict.h"
 
+#include "layers/ops/filter.h"
+
 #include <bit>
 #include <cstring>
 
@@ -49,6 +51,12 @@ std::shared_ptr<const float> convert_number(const StateTensor& t) {
 }  // namespace
 
 std::shared_ptr<const float> to_float(const StateTensor& t) try {
+  if (t.stored) {
+    const auto count = checked_cast<std::size_t>(t.elements(), "tensor elements");
+    std::shared_ptr<float[]> out(new float[count]);
+    t.stored->read(0, {out.get(), count});
+    return {out, out.get()};
+  }
   switch (t.dtype) {
     case DType::f32:
       return {t.data, reinterpret_cast<const float*>(t.data.get())};

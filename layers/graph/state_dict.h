@@ -12,8 +12,11 @@
 #include <vector>
 
 #include "layers/base/dtype.h"
+#include "layers/base/public.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
+
+class StoredWeights;  // layers/ops/filter.h
 
 // One entry: contiguous, row-major, little-endian, aligned to its element size, immutable, possibly sharing
 // its memory with others. A zero-dimensional tensor has an empty shape and one element.
@@ -21,13 +24,15 @@ struct StateTensor {
   DType dtype = DType::f32;
   std::vector<std::int64_t> shape;
   std::shared_ptr<const std::byte> data;
+  // Of fp32 that was left in its file: in place of data, and bytes() are not to be had.
+  std::shared_ptr<const StoredWeights> stored = nullptr;
 
   std::int64_t elements() const;  // Error(limit) on overflow
   std::span<const std::byte> bytes() const;
 };
 
-// The values as floats: shared, not copied, where they are fp32 already; f16, bf16 and integers exactly where
-// fp32 can, f64 rounded to nearest.
+// The values as floats: shared, not copied, where they are fp32 in memory already; f16, bf16 and integers
+// exactly where fp32 can, f64 rounded to nearest.
 std::shared_ptr<const float> to_float(const StateTensor&);
 
 std::string shape_text(std::span<const std::int64_t>);  // "[21, 512, 1, 1]"
@@ -49,4 +54,4 @@ class StateDict {
   std::map<std::string, std::size_t, std::less<>> index_;  // ordered, so that a module's keys lie together
 };
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

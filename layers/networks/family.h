@@ -19,15 +19,10 @@
 #include "layers/graph/graph.h"
 #include "layers/networks/hyper.h"
 #include "layers/networks/preparation.h"
+#include "layers/networks/task.h"
 #include "layers/networks/two_stage.h"
 
 namespace atrous {
-
-enum class Task {
-  semantic,   // one class for every pixel
-  instances,  // boxes, and masks where the network has them (two_stage.h)
-};
-std::string_view name_of(Task);
 
 // How much of a family a checkpoint shows. Names decide, not values.
 struct Evidence {

@@ -14,7 +14,9 @@
 #include <string_view>
 #include <vector>
 
-namespace atrous {
+#include "layers/base/public.h"
+
+namespace atrous ATROUS_PUBLIC {
 
 class Hyper {
  public:
@@ -58,4 +60,4 @@ class Hyper {
   std::vector<Choice> choices_;
 };
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

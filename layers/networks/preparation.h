@@ -8,10 +8,11 @@
 #include <optional>
 #include <string_view>
 
+#include "layers/base/public.h"
 #include "layers/base/tensor.h"
 #include "layers/ops/resize.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 // How a photo becomes the network's input size. One of `kind`, then optionally a centre crop.
 struct ResizeRule {
@@ -99,4 +100,4 @@ struct Answer {
 Growth growth_of(const Answer&, const Shape& seen, const Shape& padded, std::int64_t height,
                  std::int64_t width);
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

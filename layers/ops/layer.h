@@ -19,9 +19,10 @@
 #include <span>
 #include <string_view>
 
+#include "layers/base/public.h"
 #include "layers/base/tensor.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 using Shapes = std::span<const Shape>;
 using Views = std::span<const ConstView>;
@@ -42,4 +43,4 @@ concept HasWeights = IsLayer<L> && requires(L& layer, Shapes shapes) {
   layer.each_weight([](auto&, std::int64_t) {});
 };
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

@@ -20,9 +20,10 @@
 
 #include <span>
 
+#include "layers/base/public.h"
 #include "layers/ops/layer.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 enum class ResizeMode { bilinear, nearest };
 
@@ -66,4 +67,4 @@ void resize_reference(const Resize&, ConstView in, View out);
 void resize_reference(ConstView in, std::span<const ResizeTap> rows, std::span<const ResizeTap> columns,
                       View out);
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

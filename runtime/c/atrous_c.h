@@ -15,9 +15,9 @@
  * name, which takes NULL too. Nothing else is ever to be freed: all other pointers that are given out belong
  * to a handle and live as long as it. Handles may be freed in any order: a session keeps its model.
  *
- * Structs of options begin with their size, so that they may grow: `atrous_segment_options o = {sizeof o};`
- * sets it, and zeros elsewhere, which are the defaults; a NULL pointer stands for such a struct. The library
- * reads no more than that size says. Structs that are filled in begin with it too.
+ * Structs of options begin with their size, so that they may grow: `atrous_segment_options o = {.size =
+ * sizeof o};` sets it, and zeros elsewhere, which are the defaults; a NULL pointer stands for such a struct.
+ * The library reads no more than that size says. Structs that are filled in begin with it too.
  *
  * Models, results and pictures do not change: any number of threads may use one. A session is one thread's
  * at a time; a call that finds it in use fails. Text is UTF-8 and ends in a zero. The library never prints,
@@ -53,7 +53,8 @@ typedef enum atrous_status {
   ATROUS_LIMIT = 5,            /* a size, count or memory cap would be exceeded */
   ATROUS_MISMATCH = 6,         /* a checkpoint does not fit the network it claims to be */
   ATROUS_NOT_FINITE = 7,       /* a network's values overflowed */
-  ATROUS_DEVICE = 8            /* a device failed at work that it had accepted */
+  ATROUS_DEVICE = 8,           /* a device failed at work that it had accepted */
+  ATROUS_STOPPED = 9           /* the caller's own function ended it */
 } atrous_status;
 
 /* The sentence of this thread's last failure, until its next one; "" before the first. */
@@ -114,8 +115,9 @@ typedef struct atrous_model_options {
   const char* name;      /* of variants with the same weights, the one to take; NULL: the file's name says */
   int32_t threads;       /* for making the model ready; 0: as many as the process may use */
   int32_t offline;       /* not 0: a published checkpoint that is not here is IO, not downloaded */
-  /* Called while a checkpoint is downloaded, from the calling thread; total is 0 while unknown. */
-  void (*progress)(void* user, uint64_t bytes, uint64_t total);
+  /* Called while a checkpoint is downloaded, from the calling thread; total is 0 while unknown. Not 0 ends
+   * the download, which the next one goes on with: STOPPED. */
+  int (*progress)(void* user, uint64_t bytes, uint64_t total);
   void* user;
 } atrous_model_options;
 
@@ -123,7 +125,7 @@ typedef struct atrous_model_options {
  * published checkpoint, "deeplabv3_resnet101", which is downloaded once by the system's curl into
  * $ATROUS_CACHE, else $XDG_CACHE_HOME/atrous, else ~/.cache/atrous, and its sha256 checked; "seeded:NETWORK",
  * random weights; or the path of a .pth, .safetensors or .caffemodel file, or of a folder with one.
- * IO, MALFORMED, UNSUPPORTED, MISMATCH, LIMIT, INVALID_ARGUMENT. */
+ * IO, MALFORMED, UNSUPPORTED, MISMATCH, LIMIT, INVALID_ARGUMENT, STOPPED. */
 ATROUS_C_API atrous_status atrous_model_load(const char* name_or_path, const atrous_model_options*,
                                              atrous_model** out);
 

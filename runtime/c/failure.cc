@@ -1,6 +1,7 @@
 #include <new>
 
 #include "runtime/c/handles.h"
+#include "runtime/engine/version.h"
 
 namespace atrous::c {
 
@@ -48,7 +49,7 @@ void refuse_size(const char* name, std::size_t size) {
 
 extern "C" {
 
-const char* atrous_version(void) { return ATROUS_VERSION; }
+const char* atrous_version(void) { return atrous::version(); }
 
 const char* atrous_last_error(void) { return atrous::c::last_sentence; }
 
@@ -72,6 +73,8 @@ const char* atrous_status_name(atrous_status status) {
       return "not_finite";
     case ATROUS_DEVICE:
       return "device";
+    case ATROUS_STOPPED:
+      return "stopped";
   }
   return "unknown";
 }

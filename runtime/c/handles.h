@@ -26,6 +26,11 @@ struct NamedModel {
 
 // ---- failures
 
+// The caller's own function ended what was under way.
+struct Stopped {
+  std::string sentence;
+};
+
 // The exception that is being handled, as a status; its sentence is kept for atrous_last_error().
 atrous_status keep_failure() noexcept;
 

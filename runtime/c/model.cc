@@ -44,10 +44,19 @@ std::string path_of_word(const std::string& name, const atrous_model_options& o)
   if (const PublishedCheckpoint* published = find_published(name)) {
     if (const auto path = stored_checkpoint(name)) return *path;
     if (o.offline) fail(ErrorCode::io, name, ": the checkpoint is not here, and downloads are not allowed");
+    bool stopped = false;
     StoreOptions how;
     if (o.progress)
-      how.progress = [&](std::uint64_t bytes, std::uint64_t total) { o.progress(o.user, bytes, total); };
-    return fetch_into_store(remote_file(*published), how);
+      how.progress = [&](std::uint64_t bytes, std::uint64_t total) {
+        stopped = o.progress(o.user, bytes, total) != 0;
+        if (stopped) fail(ErrorCode::io, name, ": the download was stopped");
+      };
+    try {
+      return fetch_into_store(remote_file(*published), how);
+    } catch (const Error& error) {
+      if (!stopped) throw;
+      throw Stopped{error.what()};
+    }
   }
 #else
   static_cast<void>(o);

@@ -3,6 +3,7 @@
 #include "runtime/c/handles.h"
 #include "runtime/drawing/pictures.h"
 #include "runtime/instances/instance_overlay.h"
+#include "runtime/segment/second_stage.h"
 
 namespace atrous::c {
 

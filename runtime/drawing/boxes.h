@@ -4,10 +4,11 @@
 #include <span>
 #include <string>
 
+#include "layers/base/public.h"
 #include "runtime/image/image.h"
 #include "weights_tools/metadata.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 struct CaptionedBox {
   float x1 = 0, y1 = 0, x2 = 0, y2 = 0;  // corners in pixels
@@ -22,4 +23,4 @@ struct CaptionedBox {
 // number.
 void draw_boxes(Image&, std::span<const CaptionedBox>);
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

@@ -8,6 +8,7 @@
 #include "layers/base/error.h"
 #include "layers/base/naming.h"
 #include "layers/cpu/maps/finite.h"
+#include "runtime/engine/program.h"
 
 namespace atrous {
 

@@ -5,10 +5,11 @@
 #include <string_view>
 #include <vector>
 
+#include "layers/base/public.h"
 #include "layers/base/tensor.h"
 #include "runtime/engine/session.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 // Over all elements, a the one examined and b the reference:
 //   max_abs    max |a - b|
@@ -39,4 +40,4 @@ struct LayerDifference {
 // naming the first layer that differs in kind, name or shape when the networks are not of one architecture.
 std::vector<LayerDifference> compare_layers(Session& examined, Session& reference, ConstView input);
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

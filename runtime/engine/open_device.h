@@ -10,9 +10,12 @@
 #include <utility>
 #include <vector>
 
-#include "layers/graph/device.h"
+#include "layers/base/public.h"
+#include "layers/graph/device_options.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
+
+class Device;  // layers/graph/device.h
 
 // Null for "cpu". Error(invalid_argument) for other names and for a device that there is not,
 // Error(unsupported) saying why where there is none at all: no module, a library that is missing, no driver.
@@ -30,4 +33,4 @@ struct DeviceList {
 };
 DeviceList list_cuda_devices();
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

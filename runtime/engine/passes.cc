@@ -6,6 +6,7 @@
 #include <span>
 
 #include "layers/ops/quantised_conv2d.h"
+#include "runtime/engine/weight_memory.h"
 
 namespace atrous {
 
@@ -42,21 +43,23 @@ void absorb_each(Graph& graph, Absorb&& absorb) {
   std::erase_if(graph.nodes, [&](const Node&) { return dropped[i++]; });
 }
 
+// Of quantised weights the scales are multiplied, of others the factors are written down.
 void fold(Conv2d& conv, const BatchNorm& norm) {
-  // Of quantised weights the scales are multiplied.
   Filter& w = conv.weight;
-  const std::shared_ptr<const float>& before = w.quantised ? w.scale : w.data;
-  const std::int64_t per_output = w.quantised ? 1 : w.d1 * w.kernel_h * w.kernel_w;
-  std::shared_ptr<float[]> weight(new float[static_cast<std::size_t>(w.d0 * per_output)]);
-  std::shared_ptr<float[]> bias(new float[static_cast<std::size_t>(w.d0)]);
-  for (std::int64_t o = 0; o < w.d0; ++o) {
-    const double scale = norm.scale[static_cast<std::size_t>(o)],
-                 shift = norm.shift[static_cast<std::size_t>(o)];
-    for (std::int64_t i = o * per_output; i < (o + 1) * per_output; ++i)
-      weight[i] = static_cast<float>(before.get()[i] * scale);
-    bias[o] = static_cast<float>((conv.bias ? conv.bias.get()[o] : 0.0) * scale + shift);
+  if (w.factors) bring_in(w);
+  const auto outputs = static_cast<std::size_t>(w.d0);
+  std::shared_ptr<float[]> scale(new float[w.quantised ? outputs : 0]), bias(new float[outputs]);
+  for (std::size_t o = 0; o < outputs; ++o) {
+    const double factor = norm.scale[o], shift = norm.shift[o];
+    if (w.quantised) scale[o] = static_cast<float>(w.scale.get()[o] * factor);
+    bias[o] = static_cast<float>((conv.bias ? conv.bias.get()[o] : 0.0) * factor + shift);
   }
-  (w.quantised ? w.scale : w.data) = {weight, weight.get()};
+  if (w.quantised) {
+    w.scale = {scale, scale.get()};
+  } else {
+    const auto factors = std::make_shared<const std::vector<double>>(norm.scale.begin(), norm.scale.end());
+    w.factors = {factors, factors->data()};
+  }
   conv.bias = {bias, bias.get()};
 }
 
@@ -115,28 +118,8 @@ Filter input_channels(const Filter& w, std::int64_t first, std::int64_t count, b
   return part;
 }
 
-}  // namespace
-
-void convolve_transposed(Graph& graph) {
-  for (Node& node : graph.nodes) {
-    const auto* layer = std::get_if<ConvTranspose2d>(&node.layer);
-    if (!layer || layer->stride != 1 || layer->groups != 1 || layer->output_padding != 0 ||
-        layer->weight.kernel_h != layer->weight.kernel_w)
-      continue;
-    const Filter& w = layer->weight;
-    const std::int64_t reach = layer->dilation * (w.kernel_h - 1);
-    if (2 * layer->padding < reach || layer->padding > reach) continue;
-    Conv2d conv{.weight = {w.d1, w.d0, w.kernel_h, w.kernel_w, turned(w)},
-                .bias = layer->bias,
-                .stride = 1,
-                .padding = reach - layer->padding,
-                .dilation = layer->dilation,
-                .rounding = layer->rounding};
-    node.layer = std::move(conv);
-  }
-}
-
-void fold_batch_norm(Graph& graph) {
+// fold_batch_norm() that leaves it to WeightMemory to multiply weights which are not quantised.
+void write_down_batch_norm(Graph& graph) {
   const auto by = producers(graph);
   const auto readers = count_readers(graph);
   struct Folded {
@@ -165,6 +148,44 @@ void fold_batch_norm(Graph& graph) {
   });
 }
 
+// Layers that share weights share them afterwards too.
+void bring_in_all(Graph& graph) {
+  std::map<std::pair<const void*, const void*>, Filter> known;
+  for (Node& node : graph.nodes)
+    if (auto* conv = std::get_if<Conv2d>(&node.layer)) {
+      Filter& w = conv->weight;
+      const auto [at, fresh] = known.try_emplace({w.id(), w.factors.get()}, w);
+      if (fresh) bring_in(at->second);
+      w = at->second;
+    }
+}
+
+}  // namespace
+
+void convolve_transposed(Graph& graph) {
+  for (Node& node : graph.nodes) {
+    const auto* layer = std::get_if<ConvTranspose2d>(&node.layer);
+    if (!layer || layer->stride != 1 || layer->groups != 1 || layer->output_padding != 0 ||
+        layer->weight.kernel_h != layer->weight.kernel_w)
+      continue;
+    const Filter& w = layer->weight;
+    const std::int64_t reach = layer->dilation * (w.kernel_h - 1);
+    if (2 * layer->padding < reach || layer->padding > reach) continue;
+    Conv2d conv{.weight = {w.d1, w.d0, w.kernel_h, w.kernel_w, turned(w)},
+                .bias = layer->bias,
+                .stride = 1,
+                .padding = reach - layer->padding,
+                .dilation = layer->dilation,
+                .rounding = layer->rounding};
+    node.layer = std::move(conv);
+  }
+}
+
+void fold_batch_norm(Graph& graph) {
+  write_down_batch_norm(graph);
+  bring_in_all(graph);
+}
+
 void hoist_repeated_pixel(Graph& graph) {
   const auto by = producers(graph);
   const auto readers = count_readers(graph);
@@ -183,6 +204,7 @@ void hoist_repeated_pixel(Graph& graph) {
       if (resize && std::holds_alternative<Resize>(resize->layer) && readers[v] == 1 &&
           single_pixel(graph, by, resize->inputs[0])) {
         // The node that repeated the pixel becomes the one that convolves it.
+        bring_in(conv->weight);
         Conv2d of_pixel{.weight = input_channels(conv->weight, first, count, false), .bias = nullptr};
         conv->weight = input_channels(conv->weight, first, count, true);
         resize->name = node.name + ".pixel";
@@ -412,7 +434,7 @@ void dequantise_others(Graph& graph) {
 
 void optimise_for_device(Graph& graph) {
   convolve_transposed(graph);
-  fold_batch_norm(graph);
+  write_down_batch_norm(graph);
   hoist_repeated_pixel(graph);
   classify_before_resize(graph);
   fuse_residual(graph);
@@ -426,6 +448,7 @@ void fuse_for_processor(Graph& graph) {
 
 void optimise(Graph& graph) {
   optimise_for_device(graph);
+  bring_in_all(graph);
   fuse_for_processor(graph);
 }
 

@@ -63,9 +63,10 @@ void dequantise_others(Graph&);
 
 // All rewrites of above that make a network cheaper, in the order that lets each find what it looks for. A
 // device's kernels do not know ExpandDepthwise and GatedConv2d: the last two are the processor's alone, and
-// leave out what has quantised weights.
+// leave out what has quantised weights. After the first convolutions' weights may be still to be read, and to
+// be multiplied for a batch norm: WeightMemory brings them in layer by layer.
 void optimise_for_device(Graph&);
 void fuse_for_processor(Graph&);
-void optimise(Graph&);  // both
+void optimise(Graph&);  // both, with all weights brought in
 
 }  // namespace atrous

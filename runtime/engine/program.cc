@@ -7,8 +7,9 @@
 #include <set>
 
 #include "layers/base/error.h"
-
+#include "layers/cpu/parallel.h"
 #include "runtime/engine/passes.h"
+#include "runtime/engine/weight_memory.h"
 
 namespace atrous {
 
@@ -16,8 +17,9 @@ namespace {
 
 // Whether the two are one layer that runs twice: they share their weights and differ in nothing.
 bool same_layer(const Conv2d& a, const Conv2d& b) {
-  return a.weight.id() == b.weight.id() && a.weight.scale == b.weight.scale && a.bias == b.bias &&
-         a.stride == b.stride && a.padding == b.padding && a.dilation == b.dilation && a.groups == b.groups &&
+  return a.weight.id() == b.weight.id() && a.weight.scale == b.weight.scale &&
+         a.weight.factors == b.weight.factors && a.bias == b.bias && a.stride == b.stride &&
+         a.padding == b.padding && a.dilation == b.dilation && a.groups == b.groups &&
          a.activation == b.activation;
 }
 
@@ -50,23 +52,41 @@ std::vector<std::size_t> first_of_each(const Graph& graph) {
   return first;
 }
 
+constexpr std::size_t large_bytes = std::size_t{4} << 20;  // of weights: worth several threads
+
 // Makes the kernels of every node, and lets go of weights as they are packed. The largest first: packing
-// holds a layer's weights twice, and later there is memory about that smaller ones left.
+// holds a layer's weights twice, and later there is memory about that smaller ones left. Large layers are
+// packed by all threads one after another, of the others each thread packs its own.
 template <class Make>
-void make_kernels(Program& program, Make&& make) {
+void make_kernels(Program& program, int threads, Make&& make) {
   const std::vector<std::size_t> first = first_of_each(program.graph);
   std::vector<std::size_t> order(first.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::ranges::stable_sort(order, std::greater<>{},
                            [&](std::size_t i) { return weight_bytes(program.graph.nodes[i].layer); });
   program.kernels.resize(first.size());
-  for (const std::size_t i : order) {
-    if (first[i] < i)
-      program.kernels[i] = program.kernels[first[i]];
-    else
-      for (auto& kernel : make(program.graph.nodes[i])) program.kernels[i].push_back(std::move(kernel));
-    release_weights(program.graph.nodes[i].layer);
+  const auto make_one = [&](std::size_t i, WeightMemory& memory, int team) {
+    Node& node = program.graph.nodes[i];
+    if (first[i] == i) {
+      const Node ready{node.name, memory.bring_in(node.layer, team), node.inputs, node.output};
+      for (auto& kernel : make(ready)) program.kernels[i].push_back(std::move(kernel));
+    }
+    release_weights(node.layer);
+  };
+  auto next = order.begin();
+  {
+    WeightMemory memory;
+    while (next != order.end() &&
+           (threads == 1 || weight_bytes(program.graph.nodes[*next].layer) >= large_bytes))
+      make_one(*next++, memory, threads);
   }
+  std::vector<WeightMemory> memories(static_cast<std::size_t>(threads));
+  FirstFailure failure;
+  parallel_tasks(threads, order.end() - next, [&](std::int64_t task, int thread) {
+    failure.guard([&] { make_one(next[task], memories[static_cast<std::size_t>(thread)], 1); });
+  });
+  failure.rethrow();
+  for (std::size_t i = 0; i < first.size(); ++i) program.kernels[i] = program.kernels[first[i]];
 }
 
 }  // namespace
@@ -85,7 +105,7 @@ Program compile(Graph graph, const CpuOptions& options) try {
                   .cpu_precision = options.precision,
                   .isa = options.isa,
                   .device = nullptr};
-  make_kernels(program, [&](const Node& node) {
+  make_kernels(program, std::max(1, options.threads), [&](const Node& node) {
     return make_cpu_kernels(node, options, types_of(program.graph, node));
   });
   return program;
@@ -98,7 +118,7 @@ Program compile_for(std::shared_ptr<Device> device, Graph graph) try {
   dequantise_others(graph);
   Program program{
       .graph = std::move(graph), .kernels = {}, .isa = supported_isas().front(), .device = std::move(device)};
-  make_kernels(program, [&](const Node& node) { return program.device->make_kernels(node); });
+  make_kernels(program, 1, [&](const Node& node) { return program.device->make_kernels(node); });
   return program;
 } catch (...) {
   rethrow_as_error();

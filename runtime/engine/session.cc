@@ -11,6 +11,8 @@
 #include "layers/cpu/maps/finite.h"
 #include "layers/cpu/maps/upsample_argmax.h"
 #include "layers/cpu/parallel.h"
+#include "layers/graph/device.h"
+#include "runtime/engine/plan.h"
 #include "runtime/image/preprocess.h"
 
 namespace atrous {
@@ -58,6 +60,13 @@ void check_label_sizes(std::int64_t height, std::int64_t width, std::span<const 
 
 }  // namespace
 
+struct Session::KeptPlan {
+  Shape input;
+  std::size_t aside;  // that it left room for
+  Plan plan;
+  std::uint64_t key;  // of what a device recorded for it
+};
+
 Session::Session(std::shared_ptr<const Program> program, const SessionOptions& options) try
     : program_(std::move(program)),
       threads_(resolve_threads(options.threads)),
@@ -67,6 +76,12 @@ Session::Session(std::shared_ptr<const Program> program, const SessionOptions& o
 } catch (...) {
   rethrow_as_error();
 }
+
+Session::Session(Session&&) noexcept = default;
+Session& Session::operator=(Session&&) noexcept = default;
+Session::~Session() = default;
+
+std::int64_t Session::macs() const { return last_run_ ? last_run_->plan.macs : 0; }
 
 const Session::KeptPlan& Session::kept_plan(const Shape& seen) {
   const Shape input = padded_shape(program_->padding, seen);
@@ -162,8 +177,8 @@ void Session::take_arena(std::size_t bytes) {
   if (queue_) {
     arena_ = queue_->reserve(bytes);
   } else {
-    memory_ = Buffer();  // the old one first, so that both never exist together
-    memory_ = Buffer(bytes);
+    memory_ = {};  // the old one first, so that both never exist together
+    memory_ = LargeVector<std::byte>(bytes);
     arena_ = memory_.data();
   }
   arena_bytes_ = bytes;

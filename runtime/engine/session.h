@@ -6,11 +6,18 @@
 #include <optional>
 #include <string_view>
 
-#include "runtime/engine/plan.h"
+#include "layers/base/large_pages.h"
+#include "layers/base/public.h"
+#include "layers/base/tensor.h"
+#include "layers/networks/preparation.h"
 #include "runtime/image/image.h"
-#include "weights_tools/metadata.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
+
+class DeviceQueue;
+struct KernelCall;
+struct Plan;     // runtime/engine/plan.h
+struct Program;  // runtime/engine/program.h
 
 struct SessionOptions {
   // At most; no more run than the process may run on. 0: as many as that, or as OMP_NUM_THREADS says.
@@ -29,6 +36,9 @@ using NodeObserver = std::function<void(std::size_t node, double seconds, ConstV
 class Session {
  public:
   explicit Session(std::shared_ptr<const Program>, const SessionOptions& = {});
+  Session(Session&&) noexcept;
+  Session& operator=(Session&&) noexcept;
+  ~Session();
 
   // input: [n, h, w, 3], normalised, padded here where the program says so. Afterwards output() gives the
   // logits of the padded input. The plan is made at the first run
@@ -63,7 +73,7 @@ class Session {
   ConstView output(std::string_view name = {});
 
   // Multiply-accumulates of the direct algorithm in the last run; 0 before it.
-  std::int64_t macs() const { return last_run_ ? last_run_->plan.macs : 0; }
+  std::int64_t macs() const;
 
   // Labels and, unless empty, confidences of image n of the last run at height x width: see
   // layers/cpu/maps/upsample_argmax.h, also for the threshold of one channel. On a device computed there, so
@@ -97,12 +107,7 @@ class Session {
   std::size_t arena_bytes() const { return arena_bytes_; }
 
  private:
-  struct KeptPlan {
-    Shape input;
-    std::size_t aside;  // that it left room for
-    Plan plan;
-    std::uint64_t key;  // of what a device recorded for it
-  };
+  struct KeptPlan;
   const KeptPlan& kept_plan(const Shape& input);
   const KeptPlan& reserved_plan(const Shape& input);
   void begin_run(const KeptPlan&);
@@ -110,7 +115,7 @@ class Session {
   void check_limit(std::size_t arena, std::size_t scratch) const;
   std::size_t scratch_room() const;
   void take_arena(std::size_t bytes);
-  AnyView view_of(const Plan&, ValueId) const;
+  AnyView view_of(const Plan&, int value) const;
   KernelCall call_of(const Plan&, std::size_t node, const ConstView* input);
   void run_nodes(const Plan&, const ConstView* input, const NodeObserver&);
   void run_on_device(const KeptPlan&, const NodeObserver&);
@@ -125,8 +130,9 @@ class Session {
   const KeptPlan* last_run_ = nullptr;                  // one of them: what runs, or ran last
   std::uint64_t next_key_ = 0;
   std::unique_ptr<DeviceQueue> queue_;  // null on the processor
-  Buffer memory_, scratch_;             // memory_ is the processor's arena
-  std::byte* arena_ = nullptr;          // wherever it is
+  LargeVector<std::byte> memory_;       // the processor's arena
+  Buffer scratch_;
+  std::byte* arena_ = nullptr;  // wherever it is
   std::size_t arena_bytes_ = 0;
   std::span<std::byte> idle_workspace_;  // in the processor's arena, behind the outputs of the last run
   std::vector<ConstAnyView> inputs_;     // of the node that runs
@@ -134,4 +140,4 @@ class Session {
   std::vector<std::optional<Tensor>> fetched_;  // from a device, likewise
 };
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

@@ -7,9 +7,10 @@
 #include <string_view>
 #include <vector>
 
+#include "layers/base/public.h"
 #include "runtime/image/image.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 struct ClassMap {
   static constexpr int void_label = 255;
@@ -53,4 +54,4 @@ bool means_void(std::string_view name);
 // `name`, the label and its pixel, for a label that is not known.
 LabelMap apply(const ClassMap&, LabelMap truth, int ignore, std::string_view name);
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

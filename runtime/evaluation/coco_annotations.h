@@ -7,10 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "layers/base/public.h"
 #include "runtime/evaluation/coco_records.h"
 #include "runtime/instances/coco_mask.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 struct CocoCategory {
   std::int64_t id = 0;
@@ -37,4 +38,4 @@ struct CocoAnnotations {
 // images, categories or annotations have the same id.
 CocoAnnotations read_coco_annotations(const std::string& path);
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

@@ -8,6 +8,7 @@
 
 #include "layers/base/ascii.h"
 #include "layers/base/error.h"
+#include "runtime/engine/program.h"
 #include "runtime/engine/stopwatch.h"
 #include "runtime/evaluation/attempt.h"
 #include "runtime/evaluation/coco_state.h"
@@ -17,6 +18,7 @@
 #include "runtime/image/image_read.h"
 #include "runtime/image/preprocess.h"
 #include "runtime/segment/pipeline.h"
+#include "runtime/segment/second_stage.h"
 #include "weights_tools/io/sha256.h"
 
 namespace atrous {

@@ -18,13 +18,14 @@
 #include <utility>
 #include <vector>
 
+#include "layers/base/public.h"
 #include "runtime/evaluation/coco_annotations.h"
 #include "runtime/evaluation/coco_results.h"
 #include "runtime/evaluation/evaluate.h"
 #include "runtime/evaluation/run_identity.h"
 #include "runtime/instances/detector.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 // Which category each of a model's classes is.
 struct CocoClassMap {
@@ -90,4 +91,4 @@ void check_coco_photo(const Image& photo, const CocoImage&, const std::string& p
 // Leaves out all images but those of these ids, ascending, and their annotations: COCOeval's params.imgIds.
 void keep_coco_images(CocoAnnotations&, std::span<const std::int64_t> ids);
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

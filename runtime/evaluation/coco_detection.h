@@ -22,10 +22,11 @@
 #include <string>
 #include <vector>
 
+#include "layers/base/public.h"
 #include "runtime/evaluation/coco_annotations.h"
 #include "runtime/evaluation/coco_results.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 enum class CocoGeometry { boxes, masks };  // pycocotools' iouType: bbox, segm
 
@@ -68,4 +69,4 @@ struct CocoScores {
 // coco_coordinate_limit and for masks that are too many and too large for one image.
 CocoScores measure_coco(const CocoAnnotations& truth, const CocoResults& results, CocoGeometry geometry);
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

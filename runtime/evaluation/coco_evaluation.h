@@ -8,11 +8,12 @@
 #include <utility>
 #include <vector>
 
+#include "layers/base/public.h"
 #include "runtime/evaluation/coco_annotations.h"
 #include "runtime/evaluation/coco_detection.h"
 #include "runtime/evaluation/coco_results.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 struct CocoEvaluation {
   std::string model, architecture;  // the file's name or the model's; empty: of a file of results
@@ -42,4 +43,4 @@ std::vector<CocoImageScore> score_coco_images(const CocoEvaluation&, double leas
 // without one last.
 std::vector<std::size_t> worst_coco_images(const std::vector<CocoImageScore>&, std::size_t most);
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

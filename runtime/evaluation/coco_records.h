@@ -10,9 +10,10 @@
 #include <vector>
 
 #include "layers/base/error.h"
+#include "layers/base/public.h"
 #include "runtime/instances/coco_mask.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 struct CocoImage {
   std::int64_t id = 0;
@@ -62,4 +63,4 @@ void add_coco_image(std::vector<CocoImage>& images, const CocoRecord& record);
 // By id. Error(malformed) where two images have the same.
 void sort_coco_images(std::vector<CocoImage>& images);
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

@@ -7,9 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "layers/base/public.h"
 #include "runtime/instances/coco_mask.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 struct CocoDetection {
   std::int64_t image = 0, category = 0;  // the annotations' ids
@@ -32,4 +33,4 @@ CocoResults read_coco_results(const std::string& path);
 // polygons, for runs that do not add up to the mask's size and for numbers that are not finite.
 std::string coco_results_json(const CocoResults&);
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

@@ -29,11 +29,12 @@
 #include <string_view>
 #include <vector>
 
+#include "layers/base/public.h"
 #include "runtime/image/image.h"
 #include "runtime/image/label_read.h"
 #include "weights_tools/metadata.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 struct DatasetSample {
   std::string name;   // "2007_000032": unique within the dataset
@@ -91,4 +92,4 @@ struct DatasetKind {
 };
 std::span<const DatasetKind> dataset_kinds();
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

@@ -10,6 +10,7 @@
 
 #include "layers/base/checked.h"
 #include "layers/base/error.h"
+#include "runtime/engine/program.h"
 #include "runtime/evaluation/attempt.h"
 #include "runtime/evaluation/comparison.h"
 #include "runtime/evaluation/dataset_classes.h"

@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 
+#include "layers/base/public.h"
 #include "runtime/engine/session.h"
 #include "runtime/evaluation/class_map.h"
 #include "runtime/evaluation/dataset.h"
@@ -22,7 +23,7 @@
 #include "runtime/segment/test_protocol.h"
 #include "runtime/tiles/tiled.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 // Names and colours of the dataset's classes for a model whose classes nothing names, where there are as
 // many.
@@ -103,4 +104,4 @@ Evaluation evaluate(const Predictions&, const Dataset&, const EvaluateOptions& =
 // state that cannot be used or written.
 Evaluation evaluate(const Model&, const Dataset&, const EvaluateOptions& = {}, const EvaluateCallbacks& = {});
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

@@ -6,13 +6,14 @@
 #include <utility>
 #include <vector>
 
+#include "layers/base/public.h"
 #include "layers/networks/preparation.h"
 #include "runtime/metrics/metrics.h"
 #include "runtime/segment/test_protocol.h"
 #include "runtime/tiles/tiled.h"
 #include "weights_tools/metadata.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 // How many label maps were read otherwise than as indices: runtime/image/label_read.h.
 struct LabelForms {
@@ -69,4 +70,4 @@ struct Evaluation {
 // truth (20 and a count), and that nothing could be wrong, where all pixels are void or there is one class.
 std::vector<std::string> notes(const Evaluation&);
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

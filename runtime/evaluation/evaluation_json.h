@@ -25,10 +25,11 @@
 
 #include <string>
 
+#include "layers/base/public.h"
 #include "runtime/evaluation/evaluation.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 std::string evaluation_json(const Evaluation&);
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

@@ -6,8 +6,10 @@
 #include <utility>
 #include <vector>
 
-namespace atrous {
+#include "layers/base/public.h"
+
+namespace atrous ATROUS_PUBLIC {
 
 using RunIdentity = std::vector<std::pair<std::string, std::string>>;
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

@@ -5,9 +5,10 @@
 #include <span>
 #include <string>
 
+#include "layers/base/public.h"
 #include "runtime/image/image.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 struct ScoredImage {
   std::string name;                       // as ImageScore's
@@ -19,4 +20,4 @@ struct ScoredImage {
   int ignore = 255;
 };
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

@@ -3,7 +3,9 @@
 
 #include <cstdint>
 
-namespace atrous {
+#include "layers/base/public.h"
+
+namespace atrous ATROUS_PUBLIC {
 
 struct ClassShare {
   int index = 0;
@@ -12,4 +14,4 @@ struct ClassShare {
   double confidence = 0;  // mean over its pixels; 0 where none was computed
 };
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

@@ -20,10 +20,11 @@
 #include <utility>
 #include <vector>
 
+#include "layers/base/public.h"
 #include "runtime/image/image.h"
 #include "runtime/image/y4m.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 // Puts the next bytes there, at least one, and returns how many; 0 at the end. What it throws passes through.
 using ByteSource = std::function<std::size_t(std::span<std::byte>)>;
@@ -99,4 +100,4 @@ class FrameStream {
   bool ended_ = false;
 };
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

@@ -6,7 +6,9 @@
 #include <string_view>
 #include <vector>
 
-namespace atrous {
+#include "layers/base/public.h"
+
+namespace atrous ATROUS_PUBLIC {
 
 // Sample c of pixel (x, y) is pixels[(y * width + x) * channels + c].
 struct Image {
@@ -47,4 +49,4 @@ Image make_image(int width, int height, int channels);
 void check(const Image&, std::string_view what);
 void check(const LabelMap&, std::string_view what);
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

@@ -6,11 +6,12 @@
 #include <string>
 #include <string_view>
 
+#include "layers/base/public.h"
 #include "runtime/image/image.h"
 #include "runtime/image/image_read.h"
 #include "weights_tools/metadata.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 // Which colours stand for which labels.
 struct LabelColours {
@@ -69,4 +70,4 @@ LabelMap read_labels_file(const std::string& path, const ReadOptions& = {});
 // under the centre of each new one. Error(limit) for a side outside 1..16384.
 LabelMap resize_nearest(const LabelMap&, int width, int height);
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

@@ -11,10 +11,11 @@
 #include <cstddef>
 #include <vector>
 
+#include "layers/base/public.h"
 #include "runtime/image/image.h"
 #include "weights_tools/metadata.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 // Grey, RGB or RGBA of 8 bits.
 std::vector<std::byte> encode_png(const Image&);
@@ -24,4 +25,4 @@ std::vector<std::byte> encode_png(const Image&);
 // colours.
 std::vector<std::byte> encode_png(const LabelMap&, const Palette&);
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

@@ -10,9 +10,10 @@
 #include <string_view>
 #include <vector>
 
+#include "layers/base/public.h"
 #include "runtime/image/yuv.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 struct Y4mHeader {
   int width = 0, height = 0;
@@ -38,4 +39,4 @@ std::string y4m_header_line(const Y4mHeader&);
 // "FRAME" and the planes. RGB, or grey for mono. Error(invalid_argument) for a picture of another size.
 std::vector<std::byte> encode_y4m_frame(const Image&, const Y4mHeader&);
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

@@ -13,9 +13,10 @@
 #include <span>
 #include <vector>
 
+#include "layers/base/public.h"
 #include "runtime/image/image.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 // How many chroma samples there are, and where the pixels' grid has them.
 enum class Chroma {
@@ -45,4 +46,4 @@ Image rgb_of_yuv(std::span<const std::byte> planes, int width, int height, const
 // number of channels.
 std::vector<std::byte> yuv_of_rgb(const Image&, const YuvFormat&);
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

@@ -5,12 +5,19 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <vector>
 
-#include "layers/networks/two_stage.h"
+#include "layers/base/public.h"
+#include "layers/networks/detection_options.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
+
+// Height and width in pixels.
+struct Extent {
+  std::int64_t h = 0, w = 0;
+};
 
 struct Box {
   float x1 = 0, y1 = 0, x2 = 0, y2 = 0;
@@ -42,4 +49,4 @@ bool has_sides(const Box&, float side);
 std::vector<std::size_t> suppress_overlapping(std::span<const Box> boxes, std::span<const float> scores,
                                               std::span<const int> groups, float threshold);
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

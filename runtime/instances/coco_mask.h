@@ -19,7 +19,9 @@
 #include <string_view>
 #include <vector>
 
-namespace atrous {
+#include "layers/base/public.h"
+
+namespace atrous ATROUS_PUBLIC {
 
 // The pixels begin <= i < end.
 struct CocoSpan {
@@ -85,4 +87,4 @@ std::vector<std::uint32_t> decode_coco_runs(std::string_view text);
 // Such text, as short as can be. Runs up to 2^31.
 std::string encode_coco_runs(std::span<const std::uint32_t> runs);
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

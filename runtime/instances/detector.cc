@@ -1,5 +1,8 @@
 #include "runtime/instances/detector.h"
 
+#include "runtime/instances/detector_trace.h"
+#include "runtime/segment/second_stage.h"
+
 #include <algorithm>
 #include <cmath>
 
@@ -8,6 +11,7 @@
 #include "layers/cpu/maps/roi_align_channelwise.h"
 #include "layers/cpu/parallel.h"
 #include "layers/ops/resize.h"
+#include "runtime/engine/plan.h"
 #include "runtime/engine/stopwatch.h"
 #include "runtime/image/preprocess.h"
 #include "runtime/instances/coco_mask.h"

@@ -10,20 +10,24 @@
 // roi_heads.py.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "layers/base/public.h"
 #include "runtime/engine/session.h"
 #include "runtime/image/image.h"
-#include "runtime/instances/detections.h"
-#include "runtime/instances/proposals.h"
+#include "runtime/instances/boxes.h"
 #include "runtime/segment/model.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
+
+struct Detection;
+struct DetectorTrace;  // runtime/instances/detector_trace.h
+struct Proposal;
 
 // What a caller may ask for in place of what the model says (TwoStage, layers/networks/two_stage.h).
 struct InstanceOptions {
@@ -73,17 +77,6 @@ std::string in_words(const BoundedSides&);
 // The photo normalised, then resized bilinearly without antialiasing (half-pixel centres, held at the
 // border), [1, h, w, 3]: torchvision's GeneralizedRCNNTransform. A row at a time, on `threads` threads.
 Tensor prepare_bounded(const Image& photo, const Preparation&, Extent size, int threads);
-
-// What passes between the steps, kept where it is asked for: for comparing them with the publisher's.
-struct DetectorTrace {
-  Tensor input;
-  std::array<Tensor, pyramid_maps> maps;
-  std::vector<Candidate> candidates;
-  std::vector<Proposal> proposals;
-  Tensor pooled;                      // [n, cells, cells, c] of the proposals
-  Tensor classes, deltas;             // [n, 1, 1, K], [n, 1, 1, 4 K]
-  std::vector<Detection> detections;  // in the resized picture
-};
 
 // The sessions of a model's graphs. Not for two threads at once; the model may be shared by many.
 class Detector {
@@ -137,4 +130,4 @@ std::vector<std::uint32_t> pasted_runs(const Instances&, std::size_t index, floa
 // The classes of the instances, painted from the lowest score to the highest; 0 elsewhere.
 LabelMap painted_labels(const Instances&, float threshold = 0.5F);
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

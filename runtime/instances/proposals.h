@@ -12,11 +12,6 @@
 
 namespace atrous {
 
-// Height and width in pixels.
-struct Extent {
-  std::int64_t h = 0, w = 0;
-};
-
 // One map's results, NHWC, of one image: objectness [1, h, w, A] before the sigmoid, deltas [1, h, w, 4 A].
 struct ProposalMap {
   ConstView objectness, deltas;

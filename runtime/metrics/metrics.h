@@ -28,10 +28,11 @@
 #include <string>
 #include <vector>
 
+#include "layers/base/public.h"
 #include "layers/base/tensor.h"
 #include "runtime/image/image.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 constexpr int no_label = -1;  // where a label to ignore is asked for and there is none
 
@@ -133,4 +134,4 @@ struct Metrics {
 Metrics compute_metrics(const ConfusionMatrix&, const ScoreHistogram* = nullptr,
                         std::span<const ImageScore> = {});
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

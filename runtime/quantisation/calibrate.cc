@@ -13,6 +13,7 @@
 #include "layers/cpu/parallel.h"
 #include "layers/networks/segmentation.h"
 #include "runtime/engine/passes.h"
+#include "runtime/engine/program.h"
 #include "runtime/quantisation/quantisable_layers.h"
 #include "runtime/quantisation/quantised_weights.h"
 #include "runtime/segment/segmenter.h"

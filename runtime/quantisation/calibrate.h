@@ -22,13 +22,14 @@
 #include <string_view>
 #include <vector>
 
+#include "layers/base/public.h"
 #include "layers/graph/state_dict.h"
 #include "runtime/image/image.h"
 #include "runtime/metrics/metrics.h"
 #include "runtime/quantisation/histogram.h"
 #include "weights_tools/metadata.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 struct CalibrationPhotos {
   std::size_t count = 0;
@@ -94,4 +95,4 @@ Calibration calibrate(const StateDict&, const Metadata&, const CalibrationPhotos
 std::size_t layers_to_keep(std::size_t layers, double allowed,
                            const std::function<double(std::size_t)>& loss);
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

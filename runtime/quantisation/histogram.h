@@ -6,10 +6,11 @@
 #include <string_view>
 #include <vector>
 
+#include "layers/base/public.h"
 #include "layers/base/quantisation.h"
 #include "layers/base/tensor.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 // Bins of one width, a power of two that doubles as larger values come: so bins are joined in pairs, and two
 // histograms add up exactly.
@@ -58,4 +59,4 @@ double quantisation_error(const Histogram&, const ValueRange&);
 // The share of values in bins whose middle is beyond the range.
 double saturated_share(const Histogram&, const ValueRange&);
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

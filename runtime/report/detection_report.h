@@ -10,10 +10,11 @@
 #include <string>
 #include <vector>
 
+#include "layers/base/public.h"
 #include "runtime/evaluation/coco_evaluation.h"
 #include "runtime/image/image.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 // Every file appears whole or not at all (weights_tools/io/file.h). Error(io) as there.
 class DetectionReport {
@@ -46,4 +47,4 @@ class DetectionReport {
   std::map<std::size_t, std::string> photos_;  // of those that were added, relative to the report
 };
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

@@ -7,10 +7,11 @@
 
 #include <string>
 
+#include "layers/base/public.h"
 #include "runtime/evaluation/evaluation.h"
 #include "runtime/evaluation/scored_image.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 // Every file appears whole or not at all (weights_tools/io/file.h). Error(io) as there.
 class Report {
@@ -33,4 +34,4 @@ class Report {
   Palette palette_;
 };
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

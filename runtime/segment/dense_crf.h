@@ -12,12 +12,13 @@
 
 #include <vector>
 
+#include "layers/base/public.h"
 #include "layers/base/tensor.h"
 #include "layers/cpu/isa.h"
 #include "layers/networks/preparation.h"
 #include "runtime/image/image.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 enum class CrfNormalisation { none, before, after, symmetric };
 
@@ -48,4 +49,4 @@ void dense_crf(const Image& photo, View probabilities, const CrfOptions&);
 // x 375.
 std::size_t dense_crf_bytes(std::int64_t pixels, std::int64_t classes);
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

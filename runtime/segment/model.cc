@@ -7,8 +7,10 @@
 #include "layers/base/error.h"
 #include "layers/base/naming.h"
 #include "layers/cpu/parallel.h"
+#include "layers/networks/segmentation.h"
 #include "runtime/image/class_table.h"
 #include "runtime/image/palette.h"
+#include "runtime/segment/second_stage.h"
 #include "weights_tools/checkpoint.h"
 #include "weights_tools/default_model.h"
 
@@ -82,15 +84,38 @@ Model make_named_model(Checkpoint checkpoint, const std::string& name, ModelOpti
   options.config = std::move(checkpoint.config);
   options.arch = std::move(checkpoint.arch);
   options.normalisation = checkpoint.normalisation;
-  return naming(name, [&] {
-    Model model = make_model(std::move(checkpoint.state), checkpoint.metadata, options);
-    model.choice = std::move(checkpoint.choice) +
-                   (checkpoint.choice.empty() || model.choice.empty() ? "" : "; ") + model.choice;
-    return model;
-  });
+  return naming(
+      name,
+      [&] {
+        Model model = make_model(std::move(checkpoint.state), checkpoint.metadata, options);
+        model.choice = std::move(checkpoint.choice) +
+                       (checkpoint.choice.empty() || model.choice.empty() ? "" : "; ") + model.choice;
+        return model;
+      },
+      ErrorCode::io);
+}
+
+// Convolutions' weights are read as they are packed. Where they are not finite then, a second reading of
+// all of them names their keys.
+template <class Load>
+Model load_named_model(const std::string& name, const ModelOptions& options, Load&& load) {
+  try {
+    return make_named_model(load({.weights = options.weights, .keep_stored = true}), name, options);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::not_finite) throw;
+  }
+  return make_named_model(load({.weights = options.weights}), name, options);
 }
 
 }  // namespace
+
+bool Model::has_masks() const { return !second_stage || second_stage->mask_head; }
+
+const Answer& Model::answer() const { return program->answer; }
+
+std::int64_t Model::logits() const {
+  return answer().decision == Decision::sigmoid ? 1 : static_cast<std::int64_t>(classes.size());
+}
 
 Model make_model(StateDict state, const std::optional<Metadata>& metadata, const ModelOptions& options) try {
   Hyper hyper = hyper_of(state, options.config);
@@ -169,11 +194,11 @@ Model make_model(StateDict state, const std::optional<Metadata>& metadata, const
     const auto shared = [&](Graph graph) {
       return std::make_shared<const Program>(made_ready(std::move(graph)));
     };
-    SecondStage second;
-    second.box_head = shared(std::exchange(two->box_head, {}));
-    if (two->box_maps) second.box_maps = shared(std::move(*std::exchange(two->box_maps, {})));
-    if (two->mask_head) second.mask_head = shared(std::move(*std::exchange(two->mask_head, {})));
-    second.how = std::move(*two);
+    auto second = std::make_shared<SecondStage>();
+    second->box_head = shared(std::exchange(two->box_head, {}));
+    if (two->box_maps) second->box_maps = shared(std::move(*std::exchange(two->box_maps, {})));
+    if (two->mask_head) second->mask_head = shared(std::move(*std::exchange(two->mask_head, {})));
+    second->how = std::move(*two);
     model.second_stage = std::move(second);
   }
   Program program = made_ready(std::move(network.graph));
@@ -217,13 +242,14 @@ std::optional<int> background_by_name(const std::vector<std::string>& classes) t
 }
 
 Model load_model(const std::string& path, const ModelOptions& options) try {
-  return make_named_model(load_checkpoint(path, {.weights = options.weights}), path, options);
+  return load_named_model(path, options, [&](const LoadOptions& how) { return load_checkpoint(path, how); });
 } catch (...) {
   rethrow_as_error();
 }
 
 Model load_model(std::span<const std::byte> file, const std::string& name, const ModelOptions& options) try {
-  return make_named_model(load_checkpoint(file, name, {.weights = options.weights}), name, options);
+  return load_named_model(name, options,
+                          [&](const LoadOptions& how) { return load_checkpoint(file, name, how); });
 } catch (...) {
   rethrow_as_error();
 }

@@ -8,13 +8,21 @@
 #include <string>
 #include <vector>
 
-#include "layers/networks/segmentation.h"
-#include "runtime/engine/program.h"
+#include "layers/base/public.h"
+#include "layers/cpu/isa.h"
+#include "layers/graph/precision.h"
+#include "layers/networks/hyper.h"
+#include "layers/networks/preparation.h"
+#include "layers/networks/task.h"
 #include "weights_tools/checkpoint.h"
 #include "weights_tools/config.h"
 #include "weights_tools/metadata.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
+
+class Device;
+struct Program;      // runtime/engine/program.h
+struct SecondStage;  // runtime/segment/second_stage.h
 
 struct ModelOptions {
   // The network's in errors about what it computes; load_model() takes the file's. Of variants with the same
@@ -42,13 +50,6 @@ struct ModelOptions {
   std::optional<Normalisation> normalisation = {};
 };
 
-// The graphs behind the first of a network of two stages, made ready; what they are and what lies between
-// them says `how`, whose own graphs are empty.
-struct SecondStage {
-  TwoStage how;
-  std::shared_ptr<const Program> box_maps, box_head, mask_head;  // null where there is none
-};
-
 // Immutable once loaded; share it among any number of threads, with one Session each.
 struct Model {
   std::string architecture;            // "deeplabv3_resnet101"
@@ -64,22 +65,20 @@ struct Model {
   std::string choice;
   bool has_aux = false;                    // whether the checkpoint carries an auxiliary head
   std::shared_ptr<const Program> program;  // of two stages the first: layers/networks/two_stage.h
-  std::optional<SecondStage> second_stage = {};
+  std::shared_ptr<const SecondStage> second_stage = {};  // null of one stage
 
   // instances: for Detector (runtime/instances/detector.h). semantic: for segment().
   Task task() const { return second_stage ? Task::instances : Task::semantic; }
-  bool has_masks() const { return !second_stage || second_stage->mask_head; }
+  bool has_masks() const;  // false of boxes alone
 
   // Of all graphs.
   std::size_t packed_bytes() const;
 
   // How logits become labels. Decision::sigmoid: two classes of one logit.
-  const Answer& answer() const { return program->answer; }
+  const Answer& answer() const;
 
   // Channels of the logits: one for each class, but for a binary network one for both.
-  std::int64_t logits() const {
-    return answer().decision == Decision::sigmoid ? 1 : static_cast<std::int64_t>(classes.size());
-  }
+  std::int64_t logits() const;
 };
 
 // A network whose head has one channel z is binary: class 1 where sigmoid(z) = 1 / (1 + exp(-z)) is above a
@@ -113,4 +112,4 @@ Model load_model(std::span<const std::byte> file, const std::string& name, const
 // is the logits before it.
 Model make_model(StateDict, const std::optional<Metadata>&, const ModelOptions& = {});
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

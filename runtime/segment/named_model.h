@@ -10,9 +10,10 @@
 #include <functional>
 #include <string>
 
+#include "layers/base/public.h"
 #include "runtime/segment/model.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 bool names_default_model(const std::string&);
 bool names_seeded_model(const std::string&);
@@ -24,4 +25,4 @@ StateDict seeded_model_state(const std::string& name);  // of a name that names_
 Model load_named_model(const std::string& name, const ModelOptions&,
                        const std::function<std::string(const std::string&)>& path_of);
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

@@ -7,6 +7,7 @@
 #include "layers/base/checked.h"
 #include "layers/cpu/maps/channelwise.h"
 #include "layers/ops/softmax.h"
+#include "runtime/engine/plan.h"
 #include "runtime/engine/set_aside.h"
 #include "runtime/engine/stopwatch.h"
 #include "runtime/image/pillow_resize.h"

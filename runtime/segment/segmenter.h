@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "layers/base/public.h"
 #include "runtime/engine/session.h"
 #include "runtime/image/class_share.h"
 #include "runtime/image/image.h"
@@ -23,7 +24,7 @@
 #include "runtime/segment/model.h"
 #include "runtime/segment/test_protocol.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 // How low-resolution logits grow.
 enum class Upsampling {
@@ -137,4 +138,4 @@ class ClassShares {
   std::int64_t pixels_ = 0;
 };
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

@@ -21,12 +21,13 @@
 #include <utility>
 #include <vector>
 
+#include "layers/base/public.h"
 #include "layers/networks/preparation.h"
 #include "runtime/engine/session.h"
 #include "runtime/image/image.h"
 #include "runtime/segment/model.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 struct PixelSize {
   int width = 0, height = 0;
@@ -85,4 +86,4 @@ std::size_t protocol_bytes(const TestProtocol&, const Model&, PixelSize picture,
 Tensor protocol_probabilities(Session&, const Model&, const Image& picture, const Preparation&, PixelSize,
                               const TestProtocol&, const std::string& output = "out");
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

@@ -7,10 +7,11 @@
 #include <span>
 #include <string>
 
+#include "layers/base/public.h"
 #include "runtime/tiles/rows.h"
 #include "weights_tools/io/file.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 // The pixels are those of read_image() (runtime/image/image_read.h).
 class PngRows {
@@ -42,4 +43,4 @@ class PngRows {
   bool interlaced_ = false;
 };
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

@@ -8,10 +8,11 @@
 #include <memory>
 #include <span>
 
+#include "layers/base/public.h"
 #include "runtime/image/image.h"
 #include "weights_tools/metadata.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 // Takes the file's bytes as they are made, from its beginning.
 using ByteSink = std::function<void(std::span<const std::byte>)>;
@@ -39,4 +40,4 @@ class PngWriter {
   std::unique_ptr<State> state_;
 };
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

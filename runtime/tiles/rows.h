@@ -8,9 +8,10 @@
 #include <memory>
 #include <span>
 
+#include "layers/base/public.h"
 #include "runtime/image/image.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 struct RowSource {
   int width = 0, height = 0;
@@ -27,4 +28,4 @@ inline RowSource rows_of(const Image& image) {
           }};
 }
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

@@ -8,6 +8,7 @@
 #include "layers/cpu/maps/upsample_argmax.h"
 #include "layers/cpu/parallel.h"
 #include "layers/ops/resize.h"
+#include "runtime/engine/program.h"
 #include "runtime/engine/set_aside.h"
 #include "runtime/engine/stopwatch.h"
 #include "runtime/image/pillow_resize.h"

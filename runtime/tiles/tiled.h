@@ -21,13 +21,14 @@
 #include <string>
 #include <vector>
 
+#include "layers/base/public.h"
 #include "runtime/engine/session.h"
 #include "runtime/image/image.h"
 #include "runtime/segment/model.h"
 #include "runtime/segment/segmenter.h"
 #include "runtime/tiles/rows.h"
 
-namespace atrous {
+namespace atrous ATROUS_PUBLIC {
 
 struct Tiling {
   int tile = 0, overlap = 0;  // pixels of the network's input; neighbouring tiles share `overlap`
@@ -86,4 +87,4 @@ Segmentation segment_tiled(Session&, const Model&, const Image& photo, const Til
 Tensor tiled_logits(Session&, const Model&, const Image& photo, const Tiling&,
                     const std::string& output = "out");
 
-}  // namespace atrous
+}  // namespace ATROUS_PUBLIC

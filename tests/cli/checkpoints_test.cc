@@ -1,4 +1,5 @@
 // atrous convert and atrous inspect.
+#include "runtime/engine/plan.h"
 #include "runtime/engine/self_test.h"
 #include "runtime/image/palette.h"
 #include "tests/support/cli_testing.h"

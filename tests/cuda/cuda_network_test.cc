@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "runtime/engine/compare.h"
+#include "runtime/engine/plan.h"
 #include "runtime/image/preprocess.h"
 #include "runtime/instances/detector.h"
 #include "runtime/quantisation/calibrate.h"

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "layers/base/checked.h"
@@ -63,6 +65,20 @@ void check_tiling(const std::vector<SafetensorsEntry>& entries, std::uint64_t da
     fail(ErrorCode::malformed, "the file has ", data_size - reached, " bytes after its last tensor");
 }
 
+// Of fp32.
+class WeightsInFile final : public StoredWeights {
+ public:
+  WeightsInFile(std::shared_ptr<const InputFile> file, std::uint64_t offset)
+      : file_(std::move(file)), offset_(offset) {}
+  void read(std::int64_t first, std::span<float> out) const override {
+    file_->read(offset_ + static_cast<std::uint64_t>(first) * sizeof(float), std::as_writable_bytes(out));
+  }
+
+ private:
+  std::shared_ptr<const InputFile> file_;
+  std::uint64_t offset_;
+};
+
 StateTensor read_tensor(const InputFile& file, const SafetensorsEntry& e, std::uint64_t data_offset) {
   auto buffer = std::make_shared<Buffer>(checked_cast<std::size_t>(e.end - e.begin, e.name));
   file.read(data_offset + e.begin, {buffer->data(), buffer->size()});
@@ -92,7 +108,7 @@ SafetensorsHeader lay_out(const StateDict& state, std::vector<const StateTensor*
 
 }  // namespace
 
-Safetensors read_safetensors(const InputFile& file) try {
+Safetensors read_safetensors(const InputFile& file, const std::shared_ptr<const InputFile>& kept) try {
   const std::uint64_t header_length = read_header_length(file);
   std::vector<std::byte> json(static_cast<std::size_t>(header_length));
   file.read(length_size, json);
@@ -102,7 +118,13 @@ Safetensors read_safetensors(const InputFile& file) try {
   const std::uint64_t data_offset = length_size + header_length;
   check_tiling(header.entries, file.size() - data_offset);
   Safetensors out{.state = {}, .metadata = std::move(header.metadata)};
-  for (const auto& e : header.entries) out.state.add(e.name, read_tensor(file, e, data_offset));
+  constexpr std::size_t convolution_rank = 4;
+  for (const auto& e : header.entries)
+    if (kept && e.dtype == DType::f32 && e.shape.size() == convolution_rank && e.end > e.begin)
+      out.state.add(e.name, {e.dtype, e.shape, nullptr,
+                             std::make_shared<const WeightsInFile>(kept, data_offset + e.begin)});
+    else
+      out.state.add(e.name, read_tensor(file, e, data_offset));
   return out;
 } catch (...) {
   rethrow_as_error();

@@ -25,12 +25,17 @@ PackedColumns::PackedColumns(const Conv2d& layer, const RowTiles& tiles, int thr
 
   parallel_tasks(threads, static_cast<std::int64_t>(groups_.size()), [&](std::int64_t group, int) {
     const Group& g = groups_[static_cast<std::size_t>(group)];
+    const std::int64_t width = g.vectors * lanes, taps = w.kernel_h * w.kernel_w;
     float* to = weights_.data() + offset(g);
-    for (std::int64_t ky = 0; ky < w.kernel_h; ++ky)
-      for (std::int64_t kx = 0; kx < w.kernel_w; ++kx)
-        for (std::int64_t i = 0; i < w.d1; ++i)
-          for (std::int64_t column = 0; column < g.vectors * lanes; ++column)
-            *to++ = column < g.columns ? w.at(g.first + column, i, ky, kx) : 0.f;
+    constexpr std::int64_t block = 16;  // of channels, whose weights lie in one line of the cache
+    for (std::int64_t tap = 0; tap < taps; ++tap, to += w.d1 * width)
+      for (std::int64_t first = 0; first < w.d1; first += block)
+        for (std::int64_t column = 0; column < width; ++column) {
+          const bool exists = column < g.columns;
+          const float* from = exists ? w.data.get() + (g.first + column) * w.d1 * taps + tap : nullptr;
+          for (std::int64_t i = first; i < std::min(first + block, w.d1); ++i)
+            to[i * width + column] = exists ? from[i * taps] : 0.f;
+        }
   });
 }
 

@@ -69,21 +69,35 @@ void PackedConv2d::pack_panel(std::int64_t group, std::int64_t panel, const From
                               Convert&& convert) {
   const Filter& w = layer_.weight;
   const std::int64_t step = step_of(dtype_), taps = w.kernel_h * w.kernel_w;
-  for (const Stretch& s : stretches_)
-    for (std::int64_t k = 0; k < s.depth; ++k) {
-      const std::int64_t tap = (s.first_k + k) / w.d1, i = (s.first_k + k) % w.d1;
-      T* to = reinterpret_cast<T*>(weights_.data()) + offset(group, s, panel) +
-              k / step * step * tile_.columns + k % step;
-      for (std::int64_t j = 0; j < tile_.columns; ++j) {
-        const std::int64_t column = panel * tile_.columns + j, o = group * group_columns_ + column;
-        to[step * j] = column < group_columns_ ? convert(weights[(o * w.d1 + i) * taps + tap]) : T{};
+  // Of a few channels at a time: what is read of them for one tap is still in the cache for the next one.
+  constexpr std::int64_t block = 16;
+  const auto pack_rows = [&](const Stretch& s, std::int64_t first, std::int64_t count, std::int64_t tap,
+                             std::int64_t channel) {
+    T* to = reinterpret_cast<T*>(weights_.data()) + offset(group, s, panel);
+    for (std::int64_t j = 0; j < tile_.columns; ++j) {
+      const std::int64_t column = panel * tile_.columns + j, o = group * group_columns_ + column;
+      const bool exists = column < group_columns_;
+      const From* from = exists ? weights + (o * w.d1 + channel) * taps + tap : nullptr;
+      for (std::int64_t k = 0; k < count; ++k) {
+        const std::int64_t row = (first + k) / step * step, within = (first + k) % step;
+        to[row * tile_.columns + step * j + within] = exists ? convert(from[k * taps]) : T{};
       }
     }
+  };
+  for (std::int64_t channel = 0; channel < w.d1; channel += block)
+    for (std::int64_t tap = 0; tap < taps; ++tap)
+      for (std::int64_t i = channel; i < std::min(channel + block, w.d1);) {
+        const std::int64_t k = tap * w.d1 + i;
+        const Stretch& s = stretch_of(k);
+        const std::int64_t count = std::min(std::min(channel + block, w.d1) - i, s.first_k + s.depth - k);
+        pack_rows(s, k - s.first_k, count, tap, i);
+        i += count;
+      }
 }
 
 void PackedConv2d::pack(int threads) {
   const std::int64_t width = panels_ * tile_.columns;
-  weights_ = Buffer(static_cast<std::size_t>(checked_product(
+  weights_ = LargeVector<std::byte>(static_cast<std::size_t>(checked_product(
       {layer_.groups, depth_, width, static_cast<std::int64_t>(size_of(dtype_))}, "conv2d: packed weights")));
   bias_ = Buffer(static_cast<std::size_t>(layer_.groups * width) * sizeof(float));
   const Filter& w = layer_.weight;
@@ -105,11 +119,15 @@ void PackedConv2d::pack(int threads) {
   });
 }
 
+const Stretch& PackedConv2d::stretch_of(std::int64_t k) const {
+  return std::ranges::upper_bound(stretches_, k, {}, &Stretch::first_k)[-1];
+}
+
 template <class T>
 PackedConv2d::Rows<T> PackedConv2d::rows(std::int64_t group, std::int64_t panel, std::int64_t k) const {
-  const auto s = std::ranges::upper_bound(stretches_, k, {}, &Stretch::first_k) - 1;
-  const std::int64_t within = k - s->first_k;
-  return {weights<T>(group, *s, panel) + within * tile_.columns, s->depth - within};
+  const Stretch& s = stretch_of(k);
+  const std::int64_t within = k - s.first_k;
+  return {weights<T>(group, s, panel) + within * tile_.columns, s.depth - within};
 }
 template PackedConv2d::Rows<float> PackedConv2d::rows(std::int64_t, std::int64_t, std::int64_t) const;
 template PackedConv2d::Rows<Bf16> PackedConv2d::rows(std::int64_t, std::int64_t, std::int64_t) const;

@@ -14,6 +14,7 @@
 
 #include <vector>
 
+#include "layers/base/large_pages.h"
 #include "layers/base/tensor.h"
 #include "layers/cpu/tiles/bf16_tile.h"
 #include "layers/cpu/tiles/gemm_tile.h"
@@ -78,6 +79,7 @@ class PackedConv2d {
   std::int64_t offset(std::int64_t group, const Stretch& s, std::int64_t panel) const {
     return ((group * depth_ + s.first_k) * panels_ + panel * s.depth) * tile_.columns;
   }
+  const Stretch& stretch_of(std::int64_t k) const;
   void pack(int threads);
   template <class T, class From, class Convert>
   void pack_panel(std::int64_t group, std::int64_t panel, const From* weights, Convert&& convert);
@@ -88,7 +90,8 @@ class PackedConv2d {
   GemmTile tile_;
   std::vector<Stretch> stretches_;
   std::int64_t depth_, group_columns_, panels_;  // of one group
-  Buffer weights_, bias_;
+  LargeVector<std::byte> weights_;
+  Buffer bias_;
 };
 
 }  // namespace atrous

@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <mutex>
 #include <set>
+#include <stdexcept>
 #include <thread>
 #include <vector>
 
@@ -90,6 +91,25 @@ int status_of_child(Action&& action) {
 TEST_CASE("every index of a parallel loop runs once") {
   check_every_index_once();
   elsewhere(check_every_index_once);
+}
+
+TEST_CASE("what work throws in a thread reaches the caller, and what has not begun by then is left out") {
+  for (const int threads : counts) {
+    CAPTURE(threads);
+    FirstFailure failure;
+    std::atomic<int> begun{0};
+    parallel_tasks(threads, 1000, [&](std::int64_t task, int) {
+      failure.guard([&] {
+        ++begun;
+        if (task >= 10) throw std::runtime_error("task failed");
+      });
+    });
+    CHECK(begun <= 10 + threads);
+    CHECK_THROWS_WITH(failure.rethrow(), "task failed");
+  }
+  FirstFailure none;
+  none.guard([] {});
+  CHECK_NOTHROW(none.rethrow());
 }
 
 TEST_CASE("loops of one team begin when the one before is done") {

@@ -3,6 +3,7 @@
 
 #include <set>
 
+#include "runtime/engine/plan.h"
 #include "runtime/engine/session.h"
 #include "tests/support/runtime_testing.h"
 

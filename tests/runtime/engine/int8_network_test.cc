@@ -2,6 +2,7 @@
 // of threads, and what they save.
 #include <doctest/doctest.h>
 
+#include "runtime/engine/plan.h"
 #include "runtime/engine/session.h"
 #include "runtime/quantisation/calibrate.h"
 #include "tests/support/runtime_testing.h"

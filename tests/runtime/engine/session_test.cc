@@ -16,6 +16,7 @@
 
 #include "layers/cpu/parallel.h"
 #include "runtime/engine/compare.h"
+#include "runtime/engine/plan.h"
 #include "tests/support/runtime_testing.h"
 #include "tests/support/sanitizers.h"
 

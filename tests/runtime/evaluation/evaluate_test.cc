@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "runtime/drawing/pictures.h"
+#include "runtime/engine/program.h"
 #include "runtime/evaluation/upsampled_scores.h"
 #include "runtime/image/palette.h"
 #include "runtime/image/pillow_resize.h"

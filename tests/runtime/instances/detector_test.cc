@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "runtime/image/image_read.h"
+#include "runtime/instances/detector_trace.h"
 #include "tests/support/conformance_testing.h"
 #include "tests/support/instance_testing.h"
 #include "tests/support/runtime_testing.h"

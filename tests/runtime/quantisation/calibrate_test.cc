@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "runtime/engine/program.h"
 #include "runtime/quantisation/quantisable_layers.h"
 #include "runtime/segment/segmenter.h"
 #include "tests/support/layers_testing.h"

@@ -1,6 +1,7 @@
 // Whole networks: the fast kernels against the references, and what a model says of itself.
 #include <doctest/doctest.h>
 
+#include "runtime/engine/program.h"
 #include "runtime/image/palette.h"
 #include "tests/support/runtime_testing.h"
 

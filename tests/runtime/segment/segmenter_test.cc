@@ -6,6 +6,7 @@
 
 #include "layers/ops/argmax.h"
 #include "layers/ops/softmax.h"
+#include "runtime/engine/program.h"
 #include "runtime/image/pillow_resize.h"
 #include "runtime/image/preprocess.h"
 #include "tests/support/runtime_testing.h"

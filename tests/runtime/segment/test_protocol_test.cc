@@ -8,6 +8,7 @@
 #include <limits>
 #include <numeric>
 
+#include "runtime/engine/program.h"
 #include "tests/support/runtime_testing.h"
 
 namespace atrous::test_protocol_test {

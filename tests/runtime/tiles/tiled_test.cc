@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "runtime/engine/program.h"
 #include "tests/support/runtime_testing.h"
 
 namespace atrous::tiled_test {

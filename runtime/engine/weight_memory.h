@@ -1,0 +1,27 @@
+// Convolutions' weights on their way into kernels: read from their file and multiplied by what batch norms
+// left to do, just before they are packed, in memory that the next layer uses again.
+#pragma once
+
+#include <memory>
+
+#include "layers/base/large_pages.h"
+#include "layers/graph/graph.h"
+
+namespace atrous {
+
+class WeightMemory {
+ public:
+  // The layer with its weights as Filter::data alone. Where they were not so already, they lie in this memory
+  // until the next call; a kernel that keeps them longer keeps the memory. The same bits on any number of
+  // threads. Error(not_finite) for weights from a file that are infinite or no numbers, Error(io) where the
+  // file has become shorter.
+  Layer bring_in(Layer, int threads);
+
+ private:
+  std::shared_ptr<LargeVector<float>> memory_;
+};
+
+// The same of one filter, in memory of its own.
+void bring_in(Filter&);
+
+}  // namespace atrous

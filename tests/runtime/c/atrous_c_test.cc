@@ -1,0 +1,627 @@
+// The interface for C, against the C++ library behind it and against what its header says. That it is C:
+// tests/programs/c.
+#include "runtime/c/atrous_c.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "runtime/drawing/pictures.h"
+#include "runtime/evaluation/evaluate.h"
+#include "runtime/evaluation/evaluation_json.h"
+#include "runtime/image/image_read.h"
+#include "runtime/image/palette.h"
+#include "runtime/image/png.h"
+#include "runtime/instances/instance_overlay.h"
+#include "runtime/segment/named_model.h"
+#include "tests/support/evaluate_testing.h"
+#include "tests/support/instance_bench.h"
+#include "tests/support/runtime_testing.h"
+#include "tests/support/temporary.h"
+#include "weights_tools/io/file.h"
+#include "weights_tools/safetensors/safetensors.h"
+
+namespace atrous::c_test {
+
+using namespace atrous::runtime_testing;
+using atrous::testing::TemporaryFolder;
+
+namespace {
+
+struct Free {
+  void operator()(atrous_model* h) const { atrous_model_free(h); }
+  void operator()(atrous_session* h) const { atrous_session_free(h); }
+  void operator()(atrous_result* h) const { atrous_result_free(h); }
+  void operator()(atrous_picture* h) const { atrous_picture_free(h); }
+  void operator()(atrous_bytes* h) const { atrous_bytes_free(h); }
+};
+template <class Handle>
+using Owned = std::unique_ptr<Handle, Free>;
+
+// What a call makes, which is to succeed.
+template <class Handle, class Call>
+Owned<Handle> made(Call&& call) {
+  Handle* handle = nullptr;
+  const atrous_status status = call(&handle);
+  REQUIRE_MESSAGE(status == ATROUS_OK, atrous_last_error());
+  REQUIRE(handle != nullptr);
+  return Owned<Handle>(handle);
+}
+
+// A call that is to fail: its handle stays NULL, and its sentence says why.
+template <class Handle, class Call>
+void fails(atrous_status expected, std::string_view word, Call&& call) {
+  int anything = 0;
+  auto* handle = reinterpret_cast<Handle*>(&anything);
+  const atrous_status status = call(&handle);
+  CHECK(status == expected);
+  CHECK(handle == nullptr);
+  CHECK_MESSAGE(std::string_view(atrous_last_error()).find(word) != std::string_view::npos,
+                atrous_last_error());
+}
+
+std::vector<std::byte> file_of(const StateDict& state) {
+  const TemporaryFolder folder;
+  write_safetensors(folder / "net.safetensors", state, {});
+  return read_file(folder / "net.safetensors");
+}
+
+const StateDict& state_of_test() {
+  static const StateDict state = tiny_state("deeplabv3");
+  return state;
+}
+
+Owned<atrous_model> c_model(const StateDict& state = state_of_test(), atrous_model_options options = {}) {
+  const std::vector<std::byte> file = file_of(state);
+  options.size = sizeof options;
+  options.threads = 1;
+  return made<atrous_model>([&](atrous_model** out) {
+    return atrous_model_load_memory(file.data(), file.size(), "tiny", &options, out);
+  });
+}
+
+Owned<atrous_session> c_session(const atrous_model* model) {
+  const atrous_session_options options{.size = sizeof options, .threads = 1, .memory_limit = 0};
+  return made<atrous_session>([&](atrous_session** out) { return atrous_session_new(model, &options, out); });
+}
+
+atrous_image view_of(const Image& image) {
+  return {image.pixels.data(), image.width, image.height, image.channels, 0};
+}
+Image copy_of(const atrous_picture* picture) {
+  const atrous_image view = atrous_picture_image(picture);
+  Image image = make_image(view.width, view.height, view.channels);
+  std::copy_n(view.pixels, image.pixels.size(), image.pixels.data());
+  return image;
+}
+
+Owned<atrous_result> segmented(atrous_session* session, const Image& image,
+                               atrous_segment_options options = {}) {
+  const atrous_image view = view_of(image);
+  options.size = sizeof options;
+  return made<atrous_result>(
+      [&](atrous_result** out) { return atrous_segment(session, &view, &options, out); });
+}
+
+atrous_result_info info_of(const atrous_result* result) {
+  atrous_result_info info{};
+  info.size = sizeof info;
+  REQUIRE(atrous_result_get_info(result, &info) == ATROUS_OK);
+  return info;
+}
+
+std::vector<std::uint8_t> labels_of_result(const atrous_result_info& info) {
+  return {info.labels, info.labels + info.width * info.height};
+}
+
+Image drawing(const atrous_result* result, atrous_drawing what, const Image* under,
+              atrous_draw_options options = {}) {
+  options.size = sizeof options;
+  const atrous_image view = under ? view_of(*under) : atrous_image{};
+  return copy_of(made<atrous_picture>([&](atrous_picture** out) {
+                   return atrous_draw(result, what, under ? &view : nullptr, &options, out);
+                 }).get());
+}
+
+}  // namespace
+
+TEST_CASE("C: a photo is segmented as by the C++ library, to the bit") {
+  const Model model = make_model(StateDict(state_of_test()), std::nullopt, {.name = "tiny", .threads = 1});
+  Session session(model.program, {.threads = 1});
+  const auto c = c_model();
+  const auto c_run = c_session(c.get());
+  const Image picture = photo(61, 47);
+  struct Case {
+    SegmentOptions options;
+    atrous_segment_options c;
+  };
+  const ResizeRule none{.kind = ResizeRule::Kind::none, .width = 0};
+  const ResizeRule exact{.kind = ResizeRule::Kind::exact, .width = 40, .height = 33};
+  const ResizeRule shorter{.kind = ResizeRule::Kind::shorter_side, .width = 50};
+  std::vector<Case> cases(5);
+  cases[0].options = {.confidence = false};
+  cases[1].options = {.resize = none, .probabilities = true};
+  cases[1].c.want = ATROUS_CONFIDENCE | ATROUS_PROBABILITIES;
+  cases[1].c.resize = ATROUS_RESIZE_NONE;
+  cases[2].options = {.resize = exact, .at_input = true, .logits = true};
+  cases[2].c.want = ATROUS_CONFIDENCE | ATROUS_LOGITS;
+  cases[2].c.resize = ATROUS_RESIZE_EXACT;
+  cases[2].c.width = 40;
+  cases[2].c.height = 33;
+  cases[2].c.at_input = 1;
+  cases[3].options = {.resize = shorter};
+  cases[3].c.want = ATROUS_CONFIDENCE;
+  cases[3].c.resize = ATROUS_RESIZE_SHORTER;
+  cases[3].c.width = 50;
+  cases[4].options = {.crf = CrfParameters{}};
+  cases[4].c.want = ATROUS_CONFIDENCE;
+  cases[4].c.crf = 1;
+  for (const Case& one : cases) {
+    const Segmentation expected = segment(session, model, picture, one.options);
+    const auto result = segmented(c_run.get(), picture, one.c);
+    const atrous_result_info info = info_of(result.get());
+    CHECK(info.width == expected.labels.width);
+    CHECK(info.height == expected.labels.height);
+    CHECK(labels_of_result(info) == expected.labels.labels);
+    CHECK(info.input_width == expected.input_width);
+    CHECK(info.input_height == expected.input_height);
+    CHECK(info.instances == 0);
+    CHECK(info.network_seconds > 0);
+    const auto same = [](const float* found, std::span<const float> wanted) {
+      CHECK((found != nullptr) == !wanted.empty());
+      if (found) CHECK(std::equal(wanted.begin(), wanted.end(), found));
+    };
+    same(info.confidence, expected.confidence);
+    same(info.probabilities, expected.probabilities.values());
+    same(info.logits, expected.logits.values());
+    CHECK(drawing(result.get(), ATROUS_DRAW_MASK, nullptr) == colourise(expected.labels, model.palette));
+    const Image& under = picture_under(expected, picture);
+    CHECK(drawing(result.get(), ATROUS_DRAW_INPUT, &picture) == under);
+    CHECK(drawing(result.get(), ATROUS_DRAW_OVERLAY, &picture) ==
+          overlay(under, expected.labels, model.palette, {.background = model.background}));
+    atrous_draw_options style{};
+    style.alpha = 0.25;
+    style.no_contours = style.tint_all = 1;
+    style.label = 3;
+    CHECK(drawing(result.get(), ATROUS_DRAW_OVERLAY, &picture, style) ==
+          overlay(under, expected.labels, model.palette, {.alpha = 0.25F, .contours = false}));
+    CHECK(drawing(result.get(), ATROUS_DRAW_CUTOUT, &picture, style) == cutout(under, expected.labels, 3));
+    if (info.confidence)
+      CHECK(drawing(result.get(), ATROUS_DRAW_CONFIDENCE, nullptr) ==
+            confidence_picture(expected.confidence, info.width, info.height));
+  }
+}
+
+TEST_CASE("C: rows may be apart, grey is repeated and alpha dropped") {
+  const auto model = c_model();
+  const auto session = c_session(model.get());
+  const Image rgb = photo(40, 30);
+  const auto expected = labels_of_result(info_of(segmented(session.get(), rgb).get()));
+  std::vector<std::uint8_t> apart(30 * 200, 7);
+  for (int y = 0; y < 30; ++y) std::copy_n(rgb.row(y), 120, apart.data() + 200 * y);
+  const atrous_image strided{apart.data(), 40, 30, 3, 200};
+  const auto result = made<atrous_result>(
+      [&](atrous_result** out) { return atrous_segment(session.get(), &strided, nullptr, out); });
+  CHECK(labels_of_result(info_of(result.get())) == expected);
+  Image rgba = make_image(40, 30, 4), grey = make_image(40, 30, 1), thrice = make_image(40, 30, 3);
+  for (std::size_t i = 0; i < 1200; ++i) {
+    std::copy_n(&rgb.pixels[3 * i], 3, &rgba.pixels[4 * i]);
+    rgba.pixels[4 * i + 3] = static_cast<std::uint8_t>(i);
+    grey.pixels[i] = rgb.pixels[3 * i];
+    std::fill_n(&thrice.pixels[3 * i], 3, grey.pixels[i]);
+  }
+  CHECK(labels_of_result(info_of(segmented(session.get(), rgba).get())) == expected);
+  CHECK(labels_of_result(info_of(segmented(session.get(), grey).get())) ==
+        labels_of_result(info_of(segmented(session.get(), thrice).get())));
+}
+
+TEST_CASE("C: a batch that is normalised gives a result for each image") {
+  const Model model = make_model(StateDict(state_of_test()), std::nullopt, {.name = "tiny", .threads = 1});
+  Session session(model.program, {.threads = 1});
+  const auto c = c_model();
+  const auto c_run = c_session(c.get());
+  const Tensor input = noise({2, 24, 32, 3});
+  const auto expected = segment(session, model, input.view(), {.confidence = true, .logits = true});
+  const atrous_segment_options options{.size = sizeof options, .want = ATROUS_CONFIDENCE | ATROUS_LOGITS};
+  atrous_result* results[2] = {};
+  REQUIRE(atrous_segment_batch(c_run.get(), input.data(), 2, 24, 32, &options, results) == ATROUS_OK);
+  for (std::size_t i = 0; i < 2; ++i) {
+    const Owned<atrous_result> one(results[i]);
+    const atrous_result_info info = info_of(one.get());
+    CHECK(labels_of_result(info) == expected[i].labels.labels);
+    CHECK(std::ranges::equal(expected[i].confidence, std::span(info.confidence, 24 * 32)));
+    CHECK(std::ranges::equal(expected[i].logits.values(), std::span(info.logits, 24 * 32 * 5)));
+    fails<atrous_picture>(ATROUS_INVALID_ARGUMENT, "there is no photo", [&](atrous_picture** out) {
+      return atrous_draw(one.get(), ATROUS_DRAW_OVERLAY, nullptr, nullptr, out);
+    });
+  }
+  int anything = 0;
+  atrous_result* refused[3];
+  std::ranges::fill(refused, reinterpret_cast<atrous_result*>(&anything));
+  CHECK(atrous_segment_batch(c_run.get(), input.data(), 2, 0, 32, nullptr, refused) ==
+        ATROUS_INVALID_ARGUMENT);
+  CHECK(refused[0] == nullptr);
+  CHECK(refused[1] == nullptr);
+  CHECK(refused[2] != nullptr);  // not the call's
+}
+
+TEST_CASE("C: a model says what it is") {
+  const Model model = make_model(StateDict(state_of_test()), std::nullopt, {.name = "tiny", .threads = 1});
+  const auto c = c_model();
+  atrous_model_info info{};
+  info.size = sizeof info;
+  REQUIRE(atrous_model_get_info(c.get(), &info) == ATROUS_OK);
+  CHECK(info.architecture == model.architecture);
+  CHECK(info.task == ATROUS_SEMANTIC);
+  CHECK(info.classes == 5);
+  CHECK(info.logits == 5);
+  CHECK(info.background == -1);
+  CHECK(info.has_masks == 1);
+  CHECK(info.mean[1] == 0.456F);
+  CHECK(info.std[2] == 0.225F);
+  CHECK(info.range == 1);
+  CHECK(info.bgr == 0);
+  CHECK(info.weight_bytes == model.packed_bytes());
+  for (std::size_t i = 0; i < 5; ++i) {
+    CHECK(atrous_model_class_name(c.get(), static_cast<int>(i)) == model.classes[i]);
+    CHECK(std::equal(model.palette[i].begin(), model.palette[i].end(), info.palette + 3 * i));
+  }
+  CHECK(atrous_model_class_name(c.get(), 5) == nullptr);
+  CHECK(atrous_model_class_name(c.get(), -1) == nullptr);
+  CHECK(atrous_model_class_name(nullptr, 0) == nullptr);
+  std::uint8_t rgb[3 * 21];
+  REQUIRE(atrous_voc_palette(21, rgb) == ATROUS_OK);
+  const Palette voc = voc_palette(21);
+  for (std::size_t i = 0; i < 21; ++i) CHECK(std::equal(voc[i].begin(), voc[i].end(), rgb + 3 * i));
+}
+
+TEST_CASE("C: models by name, and those that are none") {
+  const auto seeded = made<atrous_model>(
+      [](atrous_model** out) { return atrous_model_load("seeded:lraspp_mobilenet_v3_large", nullptr, out); });
+  CHECK(atrous_model_class_name(seeded.get(), 0) != nullptr);
+  const auto load = [](const char* name, atrous_model_options options = {}) {
+    options.size = sizeof options;
+    return [name, options](atrous_model** out) { return atrous_model_load(name, &options, out); };
+  };
+  fails<atrous_model>(ATROUS_IO, "nosuch: neither a file nor a model's name", load("nosuch"));
+  fails<atrous_model>(ATROUS_IO, "/no/such/file", load("/no/such/file"));
+  fails<atrous_model>(ATROUS_INVALID_ARGUMENT, "nosuch", load("seeded:nosuch"));
+  fails<atrous_model>(ATROUS_INVALID_ARGUMENT, "name_or_path is NULL", load(nullptr));
+  fails<atrous_model>(ATROUS_UNSUPPORTED, "PNG", load(ATROUS_SOURCE_DIR "/tests/street/street.png"));
+  fails<atrous_model>(ATROUS_INVALID_ARGUMENT, "expected fp32, bf16, int8",
+                      load("default", {.precision = "fp8"}));
+  fails<atrous_model>(ATROUS_INVALID_ARGUMENT, "precision fp16 is not for the device cpu",
+                      load("default", {.precision = "fp16"}));
+  fails<atrous_model>(ATROUS_INVALID_ARGUMENT, "precision int8 is not for the device cuda",
+                      load("default", {.device = "cuda", .precision = "int8"}));
+  fails<atrous_model>(ATROUS_INVALID_ARGUMENT, "abacus", load("default", {.device = "abacus"}));
+  fails<atrous_model>(ATROUS_INVALID_ARGUMENT, "calibrated",
+                      load("seeded:lraspp_mobilenet_v3_large", {.precision = "int8"}));
+  fails<atrous_model>(ATROUS_INVALID_ARGUMENT, "threads", load("default", {.threads = -1}));
+  fails<atrous_model>(ATROUS_INVALID_ARGUMENT, "os", load("seeded:deeplabv3_resnet50", {.arch = "os=7"}));
+  CHECK(atrous_model_load("default", nullptr, nullptr) == ATROUS_INVALID_ARGUMENT);
+}
+
+TEST_CASE("C: structs of options grow: an older one is shorter, a later one may say nothing new") {
+  const auto model = c_model();
+  struct Later {
+    atrous_session_options known;
+    std::uint64_t more;
+  };
+  Later later{};
+  later.known.threads = 1;
+  later.known.size = sizeof later;
+  const auto* as_known = &later.known;
+  made<atrous_session>([&](atrous_session** out) { return atrous_session_new(model.get(), as_known, out); });
+  later.more = 1;
+  fails<atrous_session>(ATROUS_INVALID_ARGUMENT, "atrous_session_options: of its",
+                        [&](atrous_session** out) { return atrous_session_new(model.get(), as_known, out); });
+  // Of a shorter struct nothing behind it is read.
+  atrous_session_options older{};
+  older.size = offsetof(atrous_session_options, memory_limit);
+  older.threads = 1;
+  older.memory_limit = 1;
+  made<atrous_session>([&](atrous_session** out) { return atrous_session_new(model.get(), &older, out); });
+  older.size = sizeof older;
+  const auto limited = made<atrous_session>(
+      [&](atrous_session** out) { return atrous_session_new(model.get(), &older, out); });
+  const Image picture = photo(16, 16);
+  const atrous_image view = view_of(picture);
+  fails<atrous_result>(ATROUS_LIMIT, "memory", [&](atrous_result** out) {
+    return atrous_segment(limited.get(), &view, nullptr, out);
+  });
+  older.size = 0;
+  fails<atrous_session>(ATROUS_INVALID_ARGUMENT, "its size is 0",
+                        [&](atrous_session** out) { return atrous_session_new(model.get(), &older, out); });
+  // What is filled in ends where the caller's struct does.
+  atrous_model_info info;
+  std::memset(&info, 0xAB, sizeof info);
+  info.size = offsetof(atrous_model_info, classes);
+  REQUIRE(atrous_model_get_info(model.get(), &info) == ATROUS_OK);
+  CHECK(std::string(info.architecture).starts_with("deeplabv3"));
+  CHECK(info.classes == static_cast<std::int32_t>(0xABABABAB));
+  CHECK(info.size == offsetof(atrous_model_info, classes));
+}
+
+TEST_CASE("C: what cannot be is refused in a sentence") {
+  const auto model = c_model();
+  const auto session = c_session(model.get());
+  const Image picture = photo(16, 12);
+  const auto refused = [&](std::string_view word, atrous_image image, atrous_segment_options options = {}) {
+    options.size = sizeof options;
+    fails<atrous_result>(ATROUS_INVALID_ARGUMENT, word, [&](atrous_result** out) {
+      return atrous_segment(session.get(), &image, &options, out);
+    });
+  };
+  const atrous_image good = view_of(picture);
+  atrous_image bad = good;
+  bad.pixels = nullptr;
+  refused("pixels pointer is NULL", bad);
+  bad = good;
+  bad.width = 0;
+  refused("0", bad);
+  bad = good;
+  bad.channels = 2;
+  refused("2", bad);
+  bad = good;
+  bad.row_bytes = 47;
+  refused("rows of 47 bytes for 16 pixels of 3 channels, which take 48", bad);
+  refused("want: expected some of 7, found 8", good, {.want = 8});
+  refused("resize: expected 0 to 3, found 4", good, {.resize = 4});
+  refused("width above 0, found 0", good, {.resize = ATROUS_RESIZE_SHORTER});
+  refused("height above 0, found -1", good, {.resize = ATROUS_RESIZE_EXACT, .width = 8, .height = -1});
+  refused("threshold", good, {.threshold = 0.5});
+  refused("score and max_instances are for instances", good, {.score = 0.5});
+  fails<atrous_result>(ATROUS_INVALID_ARGUMENT, "photo is NULL", [&](atrous_result** out) {
+    return atrous_segment(session.get(), nullptr, nullptr, out);
+  });
+  fails<atrous_result>(ATROUS_INVALID_ARGUMENT, "session is NULL",
+                       [&](atrous_result** out) { return atrous_segment(nullptr, &good, nullptr, out); });
+  const auto result = segmented(session.get(), picture);
+  const auto refuse_drawing = [&](std::string_view word, int what, const Image* under, int label = 0) {
+    const atrous_image view = under ? view_of(*under) : atrous_image{};
+    const atrous_draw_options options{.size = sizeof options, .label = label};
+    fails<atrous_picture>(ATROUS_INVALID_ARGUMENT, word, [&](atrous_picture** out) {
+      return atrous_draw(result.get(), static_cast<atrous_drawing>(what), under ? &view : nullptr, &options,
+                         out);
+    });
+  };
+  refuse_drawing("photo is NULL", ATROUS_DRAW_OVERLAY, nullptr);
+  const Image other = photo(12, 16);
+  refuse_drawing("16x12, found 12x16", ATROUS_DRAW_OVERLAY, &other);
+  refuse_drawing("no confidence", ATROUS_DRAW_CONFIDENCE, nullptr);
+  refuse_drawing("label 5: expected 0 to 4", ATROUS_DRAW_CUTOUT, &picture, 5);
+  refuse_drawing("drawing 5", 5, &picture);
+  std::uint8_t mask[1];
+  CHECK(atrous_result_get_mask(result.get(), 0, 0, mask, 1) == ATROUS_INVALID_ARGUMENT);
+  CHECK(std::string(atrous_last_error()) == "instance 0: the result has 0");
+  fails<atrous_bytes>(ATROUS_UNSUPPORTED, "", [&](atrous_bytes** out) {
+    return atrous_png_encode(nullptr, nullptr, 0, out) == ATROUS_INVALID_ARGUMENT ? ATROUS_UNSUPPORTED
+                                                                                  : ATROUS_OK;
+  });
+  CHECK(atrous_voc_palette(257, mask) == ATROUS_LIMIT);
+  atrous_model_free(nullptr);
+  atrous_session_free(nullptr);
+  atrous_result_free(nullptr);
+  atrous_picture_free(nullptr);
+  atrous_bytes_free(nullptr);
+}
+
+TEST_CASE("C: every status has its name, and the sentence is the thread's own") {
+  const char* names[] = {"ok",    "invalid_argument", "io",         "malformed", "unsupported",
+                         "limit", "mismatch",         "not_finite", "device",    "stopped"};
+  for (int i = 0; i < 10; ++i)
+    CHECK(std::string(atrous_status_name(static_cast<atrous_status>(i))) == names[i]);
+  CHECK(std::string(atrous_status_name(static_cast<atrous_status>(99))) == "unknown");
+  CHECK(atrous_voc_palette(1, nullptr) == ATROUS_INVALID_ARGUMENT);
+  const std::string here = atrous_last_error();
+  std::string before, after;
+  std::thread([&] {
+    before = atrous_last_error();
+    atrous_png_write(nullptr, nullptr, nullptr, 0);
+    after = atrous_last_error();
+  }).join();
+  CHECK(before.empty());
+  CHECK(after == "path is NULL");
+  CHECK(here == "rgb is NULL");
+  CHECK(atrous_last_error() == here);
+}
+
+TEST_CASE("C: results outlive their session and model") {
+  auto model = c_model();
+  auto session = c_session(model.get());
+  const Image picture = photo(32, 24);
+  const auto result = segmented(session.get(), picture);
+  model.reset();
+  const auto again = segmented(session.get(), picture);
+  session.reset();
+  CHECK(labels_of_result(info_of(result.get())) == labels_of_result(info_of(again.get())));
+  CHECK(drawing(result.get(), ATROUS_DRAW_OVERLAY, &picture).width == 32);
+}
+
+TEST_CASE("C: a session that another thread uses is refused, and usable afterwards") {
+  const auto model = c_model();
+  const auto session = c_session(model.get());
+  const Image large = photo(400, 300), small = photo(8, 8);
+  const atrous_segment_options own{.size = sizeof own, .resize = ATROUS_RESIZE_NONE};
+  const auto run = [&](const Image& image, atrous_result** out) {
+    const atrous_image view = view_of(image);
+    return atrous_segment(session.get(), &view, &own, out);
+  };
+  int refused = 0, done = 0;
+  const auto caller = [&](int& mine_refused, int& mine_done) {
+    for (int i = 0; i < 20; ++i) {
+      atrous_result* result = nullptr;
+      const atrous_status status = run(i % 2 ? large : small, &result);
+      if (status == ATROUS_OK)
+        ++mine_done;
+      else if (std::string_view(atrous_last_error()).find("in use by another thread") !=
+               std::string_view::npos)
+        ++mine_refused;
+      atrous_result_free(result);
+    }
+  };
+  int other_refused = 0, other_done = 0;
+  std::thread other(caller, std::ref(other_refused), std::ref(other_done));
+  caller(refused, done);
+  other.join();
+  CHECK(refused + done == 20);
+  CHECK(other_refused + other_done == 20);
+  atrous_result* result = nullptr;
+  CHECK(run(small, &result) == ATROUS_OK);
+  atrous_result_free(result);
+}
+
+TEST_CASE("C: pictures are read, and written as PNG with a palette or without") {
+  const TemporaryFolder folder;
+  const Image picture = photo(31, 17);
+  const atrous_image view = view_of(picture);
+  const std::string path = folder / "photo.png";
+  REQUIRE(atrous_png_write(path.c_str(), &view, nullptr, 0) == ATROUS_OK);
+  const auto read =
+      made<atrous_picture>([&](atrous_picture** out) { return atrous_picture_read(path.c_str(), out); });
+  CHECK(copy_of(read.get()) == picture);
+  const auto encoded =
+      made<atrous_bytes>([&](atrous_bytes** out) { return atrous_png_encode(&view, nullptr, 0, out); });
+  std::size_t size = 0;
+  const void* data = atrous_bytes_data(encoded.get(), &size);
+  const auto decoded = made<atrous_picture>(
+      [&](atrous_picture** out) { return atrous_picture_decode(data, size, "photo", out); });
+  CHECK(copy_of(decoded.get()) == picture);
+  const std::vector<std::uint8_t> labels{0, 1, 2, 1, 0, 2};
+  const std::uint8_t palette[] = {0, 0, 0, 255, 0, 0, 0, 0, 255};
+  const atrous_image map{labels.data(), 3, 2, 1, 0};
+  const auto indexed =
+      made<atrous_bytes>([&](atrous_bytes** out) { return atrous_png_encode(&map, palette, 3, out); });
+  const auto expected = encode_png(LabelMap{3, 2, labels}, Palette{{0, 0, 0}, {255, 0, 0}, {0, 0, 255}});
+  data = atrous_bytes_data(indexed.get(), &size);
+  REQUIRE(size == expected.size());
+  CHECK(std::memcmp(data, expected.data(), size) == 0);
+  fails<atrous_bytes>(ATROUS_INVALID_ARGUMENT, "2", [&](atrous_bytes** out) {
+    return atrous_png_encode(&map, palette, 2, out);  // label 2 has no colour
+  });
+  fails<atrous_bytes>(ATROUS_INVALID_ARGUMENT, "expected 1 channel, found 3",
+                      [&](atrous_bytes** out) { return atrous_png_encode(&view, palette, 3, out); });
+  fails<atrous_picture>(ATROUS_IO, "nosuch", [&](atrous_picture** out) {
+    return atrous_picture_read((folder / "nosuch.png").c_str(), out);
+  });
+  fails<atrous_picture>(ATROUS_UNSUPPORTED, "words", [&](atrous_picture** out) {
+    return atrous_picture_decode("plain text, no picture", 22, "words", out);
+  });
+  CHECK(atrous_png_write("/no/such/folder/x.png", &view, nullptr, 0) == ATROUS_IO);
+}
+
+TEST_CASE("C: instances, their masks and their overlay are those of the C++ library") {
+  const StateDict state = cli_testing::small_state();
+  const Model model =
+      make_model(StateDict(state), std::nullopt, {.hyper = Hyper(cli_testing::small_sides), .threads = 1});
+  Detector detector(model, {.threads = 1});
+  const Image picture = photo(90, 60, 2);
+  const Instances expected = detector.detect(picture, {.score = 0.1F, .detections = 7});
+  REQUIRE(expected.found.size() == 7);
+  const auto c = c_model(state, {.arch = cli_testing::small_sides});
+  atrous_model_info model_info{};
+  model_info.size = sizeof model_info;
+  REQUIRE(atrous_model_get_info(c.get(), &model_info) == ATROUS_OK);
+  CHECK(model_info.task == ATROUS_INSTANCES);
+  CHECK(model_info.has_masks == 1);
+  const auto session = c_session(c.get());
+  const auto result = segmented(session.get(), picture, {.score = 0.1F, .max_instances = 7});
+  const atrous_result_info info = info_of(result.get());
+  REQUIRE(info.instances == 7);
+  CHECK(labels_of_result(info) == painted_labels(expected).labels);
+  for (std::size_t i = 0; i < 7; ++i) {
+    atrous_instance one{};
+    one.size = sizeof one;
+    REQUIRE(atrous_result_get_instance(result.get(), static_cast<int>(i), &one) == ATROUS_OK);
+    CHECK(Box{one.x1, one.y1, one.x2, one.y2} == expected.found[i].box);
+    CHECK(one.score == expected.found[i].score);
+    CHECK(one.label == expected.found[i].label);
+    for (const float threshold : {0.F, 0.75F}) {
+      std::vector<std::uint8_t> mask(90 * 60);
+      REQUIRE(atrous_result_get_mask(result.get(), static_cast<int>(i), threshold, mask.data(),
+                                     mask.size()) == ATROUS_OK);
+      CHECK(mask == pasted_mask(expected, i, threshold == 0 ? 0.5F : threshold));
+    }
+  }
+  CHECK(drawing(result.get(), ATROUS_DRAW_OVERLAY, &picture) == instance_overlay(picture, expected, model));
+  std::uint8_t small[3];
+  CHECK(atrous_result_get_mask(result.get(), 0, 0, small, 3) == ATROUS_INVALID_ARGUMENT);
+  CHECK(std::string(atrous_last_error()) == "mask: expected 5400 bytes for 90x60, found 3");
+  CHECK(atrous_result_get_mask(result.get(), 7, 0, small, 3) == ATROUS_INVALID_ARGUMENT);
+  const atrous_image view = view_of(picture);
+  const auto refused = [&](std::string_view word, atrous_segment_options options) {
+    options.size = sizeof options;
+    fails<atrous_result>(ATROUS_INVALID_ARGUMENT, word, [&](atrous_result** out) {
+      return atrous_segment(session.get(), &view, &options, out);
+    });
+  };
+  refused("finds instances", {.want = ATROUS_CONFIDENCE});
+  refused("keep their proportions", {.resize = ATROUS_RESIZE_EXACT, .width = 40, .height = 40});
+  const float input[3] = {};
+  atrous_result* none = nullptr;
+  CHECK(atrous_segment_batch(session.get(), input, 1, 1, 1, nullptr, &none) == ATROUS_UNSUPPORTED);
+  fails<atrous_bytes>(ATROUS_UNSUPPORTED, "instances", [&](atrous_bytes** out) {
+    return atrous_evaluate(c.get(), "pairs", "/", nullptr, out);
+  });
+}
+
+TEST_CASE("C: an evaluation is the JSON of the C++ library, and a caller may end it") {
+  const evaluate_testing::Pairs pairs;
+  const auto c = c_model();
+  const std::string photos = pairs.folder / "photos", labels = pairs.folder / "labels";
+  struct Seen {
+    std::size_t calls = 0, all = 0, stop_at = 0;
+  } seen;
+  atrous_evaluate_options options{};
+  options.size = sizeof options;
+  options.labels = labels.c_str();
+  options.threads = 1;
+  options.user = &seen;
+  options.progress = [](void* user, std::size_t done, std::size_t all) {
+    Seen& s = *static_cast<Seen*>(user);
+    s.all = all;
+    return static_cast<int>(++s.calls == s.stop_at && done > 0);
+  };
+  const auto run = [&] {
+    const auto bytes = made<atrous_bytes>(
+        [&](atrous_bytes** out) { return atrous_evaluate(c.get(), "pairs", photos.c_str(), &options, out); });
+    std::size_t size = 0;
+    const auto* data = static_cast<const char*>(atrous_bytes_data(bytes.get(), &size));
+    return cli_testing::Json::parse(std::string(data, size));
+  };
+  const Model model = make_model(StateDict(state_of_test()), std::nullopt, {.name = "tiny", .threads = 1});
+  for (const int limit : {0, 3}) {
+    options.limit = limit;
+    Dataset dataset = pairs.open();
+    if (limit > 0) dataset.samples.resize(3);
+    EvaluateOptions how{.session = {.threads = 1}};
+    how.model = "tiny";
+    how.dataset = described(dataset, 6);
+    cli_testing::Json expected = cli_testing::Json::parse(evaluation_json(evaluate(model, dataset, how)));
+    cli_testing::Json found = run();
+    for (auto* json : {&expected, &found}) {  // clocks differ
+      json->erase("seconds");
+      for (auto& image : (*json)["per_image"]) image.erase("seconds");
+    }
+    CHECK(found == expected);
+    CHECK(seen.all == (limit > 0 ? 3 : 6));
+  }
+  options.limit = 0;
+  seen = {.stop_at = 1};
+  CHECK(run()["images"] < 6);
+  fails<atrous_bytes>(ATROUS_INVALID_ARGUMENT, "nosuch", [&](atrous_bytes** out) {
+    return atrous_evaluate(c.get(), "nosuch", photos.c_str(), nullptr, out);
+  });
+  fails<atrous_bytes>(ATROUS_IO, "/no/such", [&](atrous_bytes** out) {
+    return atrous_evaluate(c.get(), "pairs", "/no/such", nullptr, out);
+  });
+}
+
+}  // namespace atrous::c_test

@@ -1,0 +1,181 @@
+#include "runtime/engine/weight_memory.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <limits>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "runtime/engine/session.h"
+#include "tests/support/runtime_testing.h"
+#include "tests/support/temporary.h"
+#include "weights_tools/checkpoint.h"
+#include "weights_tools/safetensors/safetensors.h"
+
+namespace atrous::weight_memory_test {
+
+using namespace atrous::runtime_testing;
+using Floats = std::vector<float>;
+
+namespace {
+
+Floats drawn(std::int64_t count, std::uint32_t seed = 3) {
+  const Tensor tensor = noise({1, 1, 1, count}, seed);
+  return {tensor.values().begin(), tensor.values().end()};
+}
+
+// As a file that holds so many floats.
+class Stored final : public StoredWeights {
+ public:
+  explicit Stored(Floats floats) : floats_(std::move(floats)) {}
+  void read(std::int64_t first, std::span<float> out) const override {
+    if (first + std::ssize(out) > std::ssize(floats_)) fail(ErrorCode::io, "ends before");
+    std::copy_n(floats_.begin() + first, out.size(), out.begin());
+  }
+
+ private:
+  Floats floats_;
+};
+
+constexpr std::int64_t outputs = 70, inputs = 333;  // two blocks and a part of one
+
+std::vector<double> factors() {
+  std::vector<double> all;
+  for (std::int64_t o = 0; o < outputs; ++o) all.push_back(0.3 + 0.1 * static_cast<double>(o));
+  return all;
+}
+
+Conv2d pending(bool in_file, const Floats& weights, bool multiplied = true) {
+  Conv2d conv{.weight = {outputs, inputs, 3, 3, nullptr}, .bias = nullptr};
+  if (in_file) {
+    conv.weight.stored = std::make_shared<const Stored>(weights);
+  } else {
+    const auto kept = std::make_shared<const Floats>(weights);
+    conv.weight.data = {kept, kept->data()};
+  }
+  const auto by = std::make_shared<const std::vector<double>>(factors());
+  if (multiplied) conv.weight.factors = {by, by->data()};
+  return conv;
+}
+
+const Filter& filter_of(const Layer& layer) { return std::get<Conv2d>(layer).weight; }
+Floats weights_of(const Layer& layer) {
+  const Filter& w = filter_of(layer);
+  return {w.data.get(), w.data.get() + w.elements()};
+}
+
+// Of a network at an odd size.
+Floats logits_of(const Model& model) {
+  Session session(model.program, {.threads = 1});
+  return run(session, noise({1, 45, 61, 3}, 5).view());
+}
+
+std::string saved(const testing::TemporaryFolder& folder, const StateDict& state) {
+  const std::string path = folder / "network.safetensors";
+  write_safetensors(path, state, {});
+  return path;
+}
+
+}  // namespace
+
+TEST_CASE("weights are brought in as products in double, rounded once, on any number of threads") {
+  const Floats weights = drawn(outputs * inputs * 9);
+  const std::vector<double> by = factors();
+  Floats expected;
+  for (std::size_t i = 0; i < weights.size(); ++i)
+    expected.push_back(static_cast<float>(static_cast<double>(weights[i]) * by[i / (inputs * 9)]));
+  for (const bool in_file : {false, true})
+    for (const int threads : {1, 2, 5}) {
+      CAPTURE(in_file);
+      CAPTURE(threads);
+      WeightMemory memory;
+      const Layer layer = memory.bring_in(pending(in_file, weights), threads);
+      CHECK(same_bits(weights_of(layer), expected));
+      CHECK_FALSE(filter_of(layer).stored);
+      CHECK_FALSE(filter_of(layer).factors);
+    }
+}
+
+TEST_CASE("weights in memory that nothing multiplies stay where they are") {
+  const Conv2d conv = pending(false, drawn(outputs * inputs * 9), false);
+  CHECK(filter_of(WeightMemory().bring_in(conv, 2)).data == conv.weight.data);
+}
+
+TEST_CASE("both convolutions of an expansion and that of a gate are brought in") {
+  const Floats weights = drawn(outputs * inputs * 9);
+  const Conv2d conv = pending(true, weights, false);
+  WeightMemory memory;
+  const Layer both = memory.bring_in(ExpandDepthwise{conv, conv}, 1);
+  for (const Conv2d& c : {std::get<ExpandDepthwise>(both).expand, std::get<ExpandDepthwise>(both).depthwise})
+    CHECK(same_bits(weights_of(c), weights));
+  CHECK(same_bits(weights_of(std::get<GatedConv2d>(memory.bring_in(GatedConv2d{conv}, 1)).conv), weights));
+}
+
+TEST_CASE("the memory is used again, but not while a layer is kept") {
+  const Floats weights = drawn(outputs * inputs * 9), others = drawn(outputs * inputs * 9, 8);
+  WeightMemory memory;
+  const float* first = filter_of(memory.bring_in(pending(true, weights), 1)).data.get();
+  const Layer kept = memory.bring_in(pending(true, weights, false), 1);
+  CHECK(filter_of(kept).data.get() == first);
+  const Layer later = memory.bring_in(pending(true, others, false), 1);
+  CHECK(same_bits(weights_of(kept), weights));
+  CHECK(same_bits(weights_of(later), others));
+}
+
+TEST_CASE("weights in a file that is too short or that are not finite are errors") {
+  Floats weights = drawn(outputs * inputs * 9);
+  for (const float bad : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()})
+    for (const bool multiplied : {false, true}) {
+      weights.back() = bad;
+      CHECK(sentence(ErrorCode::not_finite,
+                     [&] { WeightMemory().bring_in(pending(true, weights, multiplied), 2); }) != "");
+    }
+  weights.pop_back();
+  CHECK(sentence(ErrorCode::io, [&] { WeightMemory().bring_in(pending(true, weights), 2); }) ==
+        "ends before");
+}
+
+TEST_CASE("a network packed from its file computes the same bits, whatever number of threads packs it") {
+  for (const Sample& sample : samples()) {
+    CAPTURE(sample.name);
+    const testing::TemporaryFolder folder;
+    const std::string path = saved(folder, sample.state);
+    const Floats expected = logits_of(make_model(sample.state, std::nullopt, {.threads = 1}));
+    for (const int threads : {1, 2, 3}) {
+      CHECK(same_bits(logits_of(load_model(path, {.threads = threads})), expected));
+      CHECK(same_bits(logits_of(make_model(sample.state, std::nullopt, {.threads = threads})), expected));
+    }
+  }
+}
+
+TEST_CASE("a network from a file with a weight that is not a number is refused by the name of its key") {
+  const testing::TemporaryFolder folder;
+  const std::string key = "backbone.layer3.0.conv2.weight";
+  const std::string path = saved(
+      folder, changed(tiny_state("fcn"), key, [](float) { return std::numeric_limits<float>::quiet_NaN(); }));
+  const std::string said = sentence(ErrorCode::mismatch, [&] { load_model(path); });
+  CHECK(said.starts_with(path + ": "));
+  CHECK(mentions(said, key + ": holds values that are infinite or not a number"));
+}
+
+TEST_CASE("a checkpoint's convolutions stay in its file where that is asked for") {
+  const testing::TemporaryFolder folder;
+  const std::string path = saved(folder, tiny_mobilenet_state("lraspp"));
+  const Checkpoint whole = load_checkpoint(path), kept = load_checkpoint(path, {.keep_stored = true});
+  REQUIRE(kept.state.size() == whole.state.size());
+  for (const auto& [key, tensor] : whole.state.entries()) {
+    CAPTURE(key);
+    const StateTensor* const found = kept.state.find(key);
+    REQUIRE(found);
+    CHECK(found->shape == tensor.shape);
+    CHECK(bool(found->stored) == (tensor.shape.size() == 4));
+    const auto count = static_cast<std::size_t>(tensor.elements());
+    const auto a = to_float(*found), b = to_float(tensor);
+    CHECK(std::equal(a.get(), a.get() + count, b.get()));
+  }
+}
+
+}  // namespace atrous::weight_memory_test
