@@ -19,7 +19,7 @@ SONAME = "libatrous.so.0"
 
 class Error(Exception):
     """What atrous cannot do, in a sentence. `code` says of which kind it is: "invalid_argument", "io", "malformed",
-    "unsupported", "limit", "mismatch", "not_finite" or "device"."""
+    "unsupported", "limit", "mismatch", "not_finite", "device" or "stopped"."""
 
     def __init__(self, message: str, code: str = "invalid_argument") -> None:
         super().__init__(message)
@@ -44,7 +44,7 @@ class Sized(ctypes.Structure):
         super().__init__(size=ctypes.sizeof(self), **fields)
 
 
-DownloadProgress = CFUNCTYPE(None, c_void_p, c_uint64, c_uint64)
+DownloadProgress = CFUNCTYPE(c_int, c_void_p, c_uint64, c_uint64)
 EvaluateProgress = CFUNCTYPE(c_int, c_void_p, c_size_t, c_size_t)
 
 

@@ -1,14 +1,14 @@
 """How good a model is on a dataset."""
 from __future__ import annotations
 
-import concurrent.futures
 import ctypes
 import json
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, Optional
 
 from . import _library as c
 from ._arguments import Path, Resize, choice, count, positive, resize as resize_fields, text, text_or_none
-from .model import Model, Progress
+from ._progress import Progress, watched
+from .model import Model
 
 
 def evaluate(model: Model, dataset: Path, kind: str, *, set: Optional[str] = None, labels: Optional[Path] = None,
@@ -26,36 +26,18 @@ def evaluate(model: Model, dataset: Path, kind: str, *, set: Optional[str] = Non
     strict: the first image that cannot be read ends the run; otherwise such are named in the result.
     progress: called with the images done and those of all. What it raises ends the run, as Ctrl-C does.
     """
-    failure: List[BaseException] = []
-
-    def after_image(_: object, done: int, all_of_them: int) -> int:
-        if not failure and progress is not None:
-            try:
-                progress(done, all_of_them)
-            except BaseException as error:  # C knows no exceptions: it is told to stop
-                failure.append(error)
-        return bool(failure)
-
-    options = c.EvaluateOptions(
+    words = text("kind", kind), text("dataset", dataset)
+    options = dict(
         set=text_or_none("set", set), threads=count("threads", threads),
         limit=0 if limit is None else count("limit", limit, 1),
         at_original=choice("at", at, "input", "original") == "original", strict=bool(strict),
-        labels=text_or_none("labels", labels), threshold=positive("threshold", threshold),
-        progress=c.EvaluateProgress(after_image), **resize_fields(resize))
-    words = text("kind", kind), text("dataset", dataset)
+        labels=text_or_none("labels", labels), threshold=positive("threshold", threshold), **resize_fields(resize))
 
-    def run() -> Dict[str, Any]:
+    def run(callback: Callable[..., int]) -> Dict[str, Any]:
         out = ctypes.c_void_p()
-        c.library.evaluate(model._handle.pointer, *words, options, ctypes.byref(out))
+        c.library.evaluate(model._handle.pointer, *words,
+                           c.EvaluateOptions(progress=c.EvaluateProgress(callback), **options), ctypes.byref(out))
         report: Dict[str, Any] = json.loads(c.bytes_of(out))
         return report
 
-    # In another thread, since Python hears of Ctrl-C only where its main thread runs Python.
-    with concurrent.futures.ThreadPoolExecutor(1, "atrous.evaluate") as worker:
-        try:
-            report = worker.submit(run).result()
-        except BaseException as error:
-            failure.append(error)
-    if failure:
-        raise failure[0]
-    return report
+    return watched(run, progress)

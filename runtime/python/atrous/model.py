@@ -14,16 +14,15 @@ import numpy.typing as npt
 
 from . import _library as c
 from ._arguments import Path, Resize, choice, count, positive, resize as resize_fields, text, text_or_none
+from ._progress import Progress, watched
 from .images import Bytes, as_photo, image_of
 from .result import Result
 
 # How many threads there are to be had. Sessions that wait for a call are no more than that: others would not run at once.
 _processors = len(os.sched_getaffinity(0))
 
-Progress = Callable[[int, int], object]
 
-
-def load(name_or_path: Union[Path, bytes] = "default", *, device: str = "cpu", precision: Optional[str] = None,
+def load(name_or_path: Union[Path, bytes, bytearray] = "default", *, device: str = "cpu", precision: Optional[str] = None,
          arch: Optional[str] = None, weights: Optional[str] = None, name: Optional[str] = None, threads: int = 0,
          offline: bool = False, progress: Optional[Progress] = None) -> Model:
     """Makes a model ready.
@@ -38,7 +37,8 @@ def load(name_or_path: Union[Path, bytes] = "default", *, device: str = "cpu", p
     name: of variants with the same weights, the one to take; of bytes, what stands for the file in errors, too.
     threads: most threads of a call, 0 for all; see Model.map() about several calls at once.
     offline: a checkpoint that is not here yet is an Error rather than downloaded.
-    progress: called with the bytes downloaded and those of all, 0 while unknown.
+    progress: called with the bytes downloaded and those of all, 0 while unknown. What it raises ends the download, which
+        the next load() goes on with; so does Ctrl-C.
     """
     return Model(name_or_path, progress, device=device, precision=precision, arch=arch, weights=weights, name=name,
                  threads=threads, offline=offline)
@@ -64,30 +64,32 @@ class Model:
     weight_bytes   of its weights as packed for computing
     """
 
-    def __init__(self, source: Union[Path, bytes], progress: Optional[Progress], **options: Any) -> None:
-        self._source, self._options = source, options
+    def __init__(self, source: Union[Path, bytes, bytearray], progress: Optional[Progress], **options: Any) -> None:
+        self._source: Union[Path, bytes] = bytes(source) if isinstance(source, bytearray) else source
+        self._options = options
         words = {key: text_or_none(key, options[key]) for key in ("device", "precision", "arch", "weights", "name")}
         self._threads = count("threads", options["threads"])
-        fields = c.ModelOptions(threads=self._threads, offline=bool(options["offline"]), **words)
-        failure: List[BaseException] = []
-        if progress is not None:
-            fields.progress = c.DownloadProgress(_guarded(progress, failure))
-        out = ctypes.c_void_p()
-        if isinstance(source, (bytes, bytearray)):
-            self._source = bytes(source)
-            c.library.model_load_memory(self._source, len(source), words["name"] or b"checkpoint", fields,
-                                        ctypes.byref(out))
-        else:
-            c.library.model_load(text("name_or_path", source), fields, ctypes.byref(out))
-        self._handle = c.Handle(out, c.library.model_free)
-        if failure:
-            raise failure[0]
+        path = b"" if isinstance(self._source, bytes) else text("name_or_path", self._source)
+
+        def make(callback: Callable[..., int]) -> c.Handle:
+            fields = c.ModelOptions(threads=self._threads, offline=bool(options["offline"]),
+                                    progress=c.DownloadProgress(callback), **words)
+            out = ctypes.c_void_p()
+            if isinstance(self._source, bytes):
+                c.library.model_load_memory(self._source, len(self._source), words["name"] or b"checkpoint", fields,
+                                            ctypes.byref(out))
+            else:
+                c.library.model_load(path, fields, ctypes.byref(out))
+            return c.Handle(out, c.library.model_free)
+
+        self._handle = watched(make, progress)
         info = c.ModelInfo()
-        c.library.model_get_info(out, info)
+        c.library.model_get_info(self._handle.pointer, info)
         self.architecture: str = info.architecture.decode()
         self.task: str = ("semantic", "instances")[info.task]
         self.classes: Tuple[str, ...] = tuple(
-            c.library.model_class_name(out, label).decode("utf-8", "replace") for label in range(info.classes))
+            c.library.model_class_name(self._handle.pointer, label).decode("utf-8", "replace")
+            for label in range(info.classes))
         self.palette: Bytes = c.array_of(self._handle, info.palette, (info.classes, 3), np.uint8)
         self.background: Optional[int] = info.background if info.background >= 0 else None
         self.channels: int = info.logits
@@ -215,13 +217,3 @@ def _as_batch(batch: Any) -> Tuple[npt.NDArray[np.float32], bool]:
         raise c.Error(f"batch: {order}; this one is {' x '.join(map(str, values.shape))}")
     return np.ascontiguousarray(values.transpose(0, 2, 3, 1) if is_tensor else values, np.float32), is_tensor
 
-
-def _guarded(progress: Progress, failure: List[BaseException]) -> Callable[..., None]:
-    """For C, which knows no exceptions: the first one is kept, and progress is not called again."""
-    def call(_: object, done: int, all_of_them: int) -> None:
-        if not failure:
-            try:
-                progress(done, all_of_them)
-            except BaseException as error:
-                failure.append(error)
-    return call

@@ -1,9 +1,13 @@
 """Loading: what models say of themselves, where they come from, what is refused; batches against torch."""
 import ctypes
 import os
+import pickle
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 
 from unittest import mock
 
@@ -67,7 +71,6 @@ class Models(Test):
         self.assertTrue(.95 < agreement < 1, agreement)
 
     def test_errors_travel_between_processes(self):
-        import pickle
         error = pickle.loads(pickle.dumps(atrous.Error("no such file", "io")))
         self.assertEqual((str(error), error.code, type(error)), ("no such file", "io", atrous.Error))
 
@@ -75,11 +78,12 @@ class Models(Test):
 class Progress(Test):
     """Downloads are tested in C++; here what happens to Python's side of their progress."""
 
-    def load(self, progress):
+    def load(self, progress=None, steps=(0, 50, 100), pause=0):
         def downloading(name, options, out):  # what the library does of a checkpoint that is not here
-            for done in (0, 50, 100):
+            for done in steps:
+                time.sleep(pause)
                 if options.progress(None, done, 100):
-                    raise atrous.Error("interrupted", "io")
+                    raise atrous.Error("stopped", "stopped")
             return real(name, options, out)
         real = _library.library.model_load
         with mock.patch.object(_library.library, "model_load", downloading):
@@ -98,6 +102,13 @@ class Progress(Test):
         with self.assertRaises(KeyboardInterrupt):
             self.load(interrupted)
         self.assertEqual(seen, [0])
+
+    def test_ctrl_c_ends_a_download(self):
+        begin = time.monotonic()
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with self.assertRaises(KeyboardInterrupt):
+            self.load(steps=range(100), pause=0.2)
+        self.assertLess(time.monotonic() - begin, 10)
 
 
 class Batches(Test):
