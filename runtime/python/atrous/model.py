@@ -5,6 +5,7 @@ import collections
 import concurrent.futures
 import contextlib
 import ctypes
+import functools
 import os
 import sys
 from typing import Any, Callable, Deque, Dict, Iterable, Iterator, List, Optional, Tuple, Union
@@ -42,10 +43,6 @@ def load(name_or_path: Union[Path, bytes, bytearray] = "default", *, device: str
     """
     return Model(name_or_path, progress, device=device, precision=precision, arch=arch, weights=weights, name=name,
                  threads=threads, offline=offline)
-
-
-def _again(source: Union[Path, bytes], options: Dict[str, Any]) -> Model:
-    return load(source, **options)
 
 
 class Model:
@@ -102,7 +99,7 @@ class Model:
         self._idle: Dict[Tuple[int, int], Deque[c.Handle]] = {}
 
     def __reduce__(self) -> Tuple[Any, ...]:
-        return _again, (self._source, self._options)
+        return functools.partial(load, self._source, **self._options), ()
 
     def __repr__(self) -> str:
         precision = f" in {self._options['precision']}" if self._options["precision"] else ""
