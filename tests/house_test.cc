@@ -139,6 +139,27 @@ TEST_CASE("parallel.cc alone knows OpenMP") {
   }
 }
 
+TEST_CASE("what programs may include is marked as visible to them, and nothing else is") {
+  std::vector<std::string> waiting{"runtime/atrous.h", "runtime/evaluation.h", "runtime/tensors.h"};
+  std::set<std::string> reachable(waiting.begin(), waiting.end());
+  while (!waiting.empty()) {
+    const std::string header = waiting.back();
+    waiting.pop_back();
+    for (const std::string& included : includes_of(fs::path(ATROUS_SOURCE_DIR) / header))
+      if (room_of(included) && reachable.insert(included).second) waiting.push_back(included);
+  }
+  REQUIRE(reachable.size() > 50);
+  for (const std::string& file : sources()) {
+    std::ifstream in(fs::path(ATROUS_SOURCE_DIR) / file);
+    bool marked = false, declares = false;
+    for (std::string line; std::getline(in, line);) {
+      marked = marked || line.starts_with("namespace atrous ATROUS_PUBLIC {");
+      declares = declares || line.starts_with("namespace atrous");
+    }
+    CHECK_MESSAGE(marked == (declares && reachable.contains(file)), file);
+  }
+}
+
 TEST_CASE("an arrow that points the wrong way is seen") {
   CHECK_FALSE(allowed(*room_of("layers/base/tensor.h"), "layers/ops/conv2d.h"));
   CHECK_FALSE(allowed(*room_of("runtime/image/png.cc"), "runtime/engine/session.h"));

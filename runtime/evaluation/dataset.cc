@@ -92,11 +92,13 @@ Dataset open_dataset(std::string_view kind, const std::string& root, const Datas
   rethrow_as_error();
 }
 
-std::string described(const Dataset& dataset, std::size_t listed) {
+std::string described(const Dataset& dataset, std::size_t listed) try {
   const std::string set = dataset.set.empty() ? "" : ", " + dataset.set;
   const std::string first =
       dataset.samples.size() < listed ? str_cat("first ", dataset.samples.size(), " of ") : "";
   return str_cat(dataset.kind, set, ": ", first, listed, " images");
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

@@ -1,5 +1,6 @@
 #include "runtime/evaluation/evaluation_json.h"
 
+#include "layers/base/error.h"
 #include "runtime/segment/options_json.h"
 #include "runtime/tiles/tiling_json.h"
 #include "weights_tools/io/json_output.h"
@@ -87,7 +88,7 @@ JsonText image_json(const ImageScore& s) {
 
 }  // namespace
 
-std::string evaluation_json(const Evaluation& e) {
+std::string evaluation_json(const Evaluation& e) try {
   const Metrics metrics = e.metrics();
   const auto failure_json = [](const auto& failure) {
     return json_object({{"name", failure.first}, {"error", failure.second}});
@@ -109,6 +110,8 @@ std::string evaluation_json(const Evaluation& e) {
   if (e.tiling) add_member(json, "tiles", tiling_json(*e.tiling));
   if (e.sharpened) add_member(json, "crf", sharpened_json(*e.sharpened));
   return json_output(json);
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

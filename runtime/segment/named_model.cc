@@ -15,12 +15,14 @@ constexpr std::string_view seeded_prefix = "seeded:";
 
 bool names_default_model(const std::string& name) { return name == "default"; }
 bool names_seeded_model(const std::string& name) { return name.starts_with(seeded_prefix); }
-StateDict seeded_model_state(const std::string& name) {
+StateDict seeded_model_state(const std::string& name) try {
   return seeded_state(std::string_view(name).substr(seeded_prefix.size()));
+} catch (...) {
+  rethrow_as_error();
 }
 
 Model load_named_model(const std::string& name, const ModelOptions& options,
-                       const std::function<std::string(const std::string&)>& path_of) {
+                       const std::function<std::string(const std::string&)>& path_of) try {
   if (names_default_model(name)) return load_default_model(options);
   if (!names_seeded_model(name)) return load_model(path_of(name), options);
   if (!options.weights.empty())
@@ -28,6 +30,8 @@ Model load_named_model(const std::string& name, const ModelOptions& options,
   ModelOptions named = options;
   named.name = name;
   return make_model(seeded_model_state(name), std::nullopt, named);
+} catch (...) {
+  rethrow_as_error();
 }
 
 }  // namespace atrous

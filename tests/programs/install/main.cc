@@ -1,13 +1,13 @@
 // The README's four lines, built against an installed atrous: find_package, pkg-config, static and shared.
-#include <atrous.h>
+#include <atrous/atrous.h>
+#include <atrous/evaluation.h>
+#include <atrous/tensors.h>
 
 #include <iostream>
 
-#include "weights_tools/seeded.h"
-
 int main() {
-  const atrous::Model model =
-      atrous::make_model(atrous::seeded_state("fcn_resnet(1,1,1,1)", {.width = 8}), {});
+  const atrous::Model model = atrous::load_named_model("seeded:lraspp_mobilenet_v3_large", {},
+                                                       [](const std::string& path) { return path; });
   atrous::Session session(model.program);
   const atrous::Segmentation s =
       atrous::segment(session, model, atrous::make_image(64, 48, 3), {.confidence = false});

@@ -1,7 +1,7 @@
 // A program whose project builds atrous within its own.
 #include <iostream>
 
-#include "runtime/atrous.h"
+#include <atrous/atrous.h>
 
 int main() {
   const atrous::Model model = atrous::load_default_model();
