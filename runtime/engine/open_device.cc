@@ -1,5 +1,7 @@
 #include "runtime/engine/open_device.h"
 
+#include "layers/graph/device.h"
+
 #include <charconv>
 #include <string_view>
 
