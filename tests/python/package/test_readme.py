@@ -1,4 +1,4 @@
-"""The README's examples run, one after the other, in a folder with the files that they name."""
+"""The READMEs' examples run, one after the other, in a folder with the files that they name."""
 import contextlib
 import io
 import os
@@ -11,7 +11,7 @@ import atrous
 from support import SOURCE, STREET, STREET_LABELS, Test, library_or_skip
 
 
-class Readme(Test):
+class Readmes(Test):
     def test_examples(self):
         library_or_skip("PIL.Image")
         torch = library_or_skip("torch")
@@ -27,9 +27,11 @@ class Readme(Test):
         network = segmentation.lraspp_mobilenet_v3_large(weights=None, weights_backbone=None).eval()
         torch.save(network.state_dict(), folder / "seeded.pth")
         instead = {"deeplabv3_resnet101": "seeded:lraspp_mobilenet_v3_small", "lraspp_mobilenet_v3_large": "seeded.pth"}
-        text = (SOURCE / "runtime/python/README.md").read_text()
-        examples = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
-        self.assertGreater(len(examples), 6)
+        examples = []
+        for readme in ("README.md", "runtime/python/README.md"):
+            found = re.findall(r"^```python\n(.*?)^```", (SOURCE / readme).read_text(), re.M | re.S)
+            self.assertTrue(found, readme)
+            examples += found
         names, said = {}, io.StringIO()
         load, before = atrous.load, os.getcwd()
         made = segmentation.lraspp_mobilenet_v3_large
@@ -39,7 +41,7 @@ class Readme(Test):
         try:
             for number, example in enumerate(examples):
                 with self.subTest(example), contextlib.redirect_stdout(said):
-                    exec(compile(example, f"README, example {number + 1}", "exec"), names)
+                    exec(compile(example, f"example {number + 1}", "exec"), names)
         finally:
             os.chdir(before)
             atrous.load, segmentation.lraspp_mobilenet_v3_large = load, made
