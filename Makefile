@@ -11,13 +11,14 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PACKAGES := g++ cmake make ninja-build libhwy-dev libstb-dev libdeflate-dev zlib1g-dev libwebp-dev libcli11-dev nlohmann-json3-dev curl ca-certificates
 TEST_BUILD_PACKAGES := doctest-dev python3
 TEST_RUN_PACKAGES := python3-numpy python3-pil python3-torch python3-torchvision python3-sklearn \
-  python3-protobuf protobuf-compiler python3-selenium chromium chromium-driver zsh ffmpeg man-db groff-base bsdextrautils
+  python3-protobuf protobuf-compiler python3-selenium chromium chromium-driver zsh ffmpeg man-db groff-base bsdextrautils mypy libomp5
+WHEEL_PACKAGES := python3 binutils patchelf
 FORMAT_PACKAGES := clang-format
 CLANG_PACKAGES := clang libomp-dev libclang-rt-14-dev doctest-dev
 DEB_PACKAGES := dpkg-dev file gzip
 TEST_DEB_PACKAGES := lintian debootstrap binutils file ninja-build g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user python3-numpy python3-pil
 
-.PHONY: help run test test-full test-build build deps test-deps test-build-deps test-run-deps install deb test-packages format format-check asan tsan fuzz clean
+.PHONY: help run test test-full test-build build deps test-deps test-build-deps test-run-deps install deb wheel test-packages format format-check asan tsan fuzz clean
 
 help:
 	@echo "make run       install what is missing, build, segment a street (your own: PHOTO=my.jpg MODEL=deeplabv3_resnet101)"
@@ -25,6 +26,7 @@ help:
 	@echo "make build     build only"
 	@echo "make install   install under PREFIX ($(PREFIX))"
 	@echo "make deb       Debian packages, in $(BUILD)-deb (make test-packages: install them on a bare Debian)"
+	@echo "make wheel     the Python package with the library inside, for pip, in $(BUILD)-wheel"
 	@echo "make deps      install what building needs (Debian)"
 	@echo "make asan      every test under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make tsan      the load tests under ThreadSanitizer"
@@ -129,11 +131,17 @@ deb: deps
 	@ls -l $(BUILD)-deb/*.deb
 
 # Each takes minutes: what others get from here is built, installed and used as they do it.
-test-packages: deb
+test-packages: deb wheel
 	$(call install_missing,$(TEST_DEB_PACKAGES))
 	tests/programs/subproject/run
 	tests/programs/packages/run $(BUILD)-deb
 	tests/programs/aarch64/program $(BUILD)-deb/atrous
+	tests/programs/wheel/run $(BUILD)
+	tests/programs/c/run $(BUILD)-deb
+
+wheel: build
+	$(call install_missing,$(WHEEL_PACKAGES))
+	@/usr/bin/python3 runtime/python/wheel.py $(BUILD)/libatrous.so $(BUILD)-wheel
 
 format:
 	$(call install_missing,$(FORMAT_PACKAGES))
@@ -144,4 +152,4 @@ format-check:
 	git ls-files '*.h' '*.cc' '*.cu' | xargs clang-format --dry-run --Werror
 
 clean:
-	rm -rf $(BUILD) $(BUILD)-test $(BUILD)-sanitized $(BUILD)-tsan $(BUILD)-deb
+	rm -rf $(BUILD) $(BUILD)-test $(BUILD)-sanitized $(BUILD)-tsan $(BUILD)-deb $(BUILD)-wheel

@@ -1,0 +1,18 @@
+"""Segmentation without a framework: atrous from Python.
+
+    import atrous
+    model = atrous.load("deeplabv3_resnet101")
+    result = model("dog.jpg")
+    print(result.classes)
+    result.save("dog.overlay.png")
+"""
+from ._library import Error, library
+from .evaluation import evaluate
+from .images import encode_png, read_image, voc_palette, write_png
+from .model import Model, load
+from .result import ClassShare, Instance, Result
+
+__version__: str = library.version().decode()
+
+__all__ = ["ClassShare", "Error", "Instance", "Model", "Result", "encode_png", "evaluate", "load", "read_image",
+           "voc_palette", "write_png"]
