@@ -127,7 +127,8 @@ deb: deps
 	@$(call configure,$(BUILD)-deb,deb) >/dev/null
 	@cmake --build $(BUILD)-deb -j $(JOBS)
 	@rm -f $(BUILD)-deb/*.deb
-	@cd $(BUILD)-deb && cpack -G DEB >cpack.log 2>&1 || { cat cpack.log; exit 1; }
+	@export SOURCE_DATE_EPOCH=$$(dpkg-parsechangelog -l runtime/install/debian/changelog -S Timestamp); \
+	  cd $(BUILD)-deb && cpack -G DEB >cpack.log 2>&1 || { cat cpack.log; exit 1; }
 	@ls -l $(BUILD)-deb/*.deb
 
 # Each takes minutes: what others get from here is built, installed and used as they do it.
