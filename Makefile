@@ -11,18 +11,21 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PACKAGES := g++ cmake make ninja-build libhwy-dev libstb-dev libdeflate-dev zlib1g-dev libwebp-dev libcli11-dev nlohmann-json3-dev curl ca-certificates
 TEST_BUILD_PACKAGES := doctest-dev python3
 TEST_RUN_PACKAGES := python3-numpy python3-pil python3-torch python3-torchvision python3-sklearn \
-  python3-protobuf protobuf-compiler python3-selenium chromium chromium-driver zsh ffmpeg mypy libomp5
+  python3-protobuf protobuf-compiler python3-selenium chromium chromium-driver zsh ffmpeg man-db groff-base bsdextrautils mypy libomp5
 WHEEL_PACKAGES := python3 binutils patchelf
 FORMAT_PACKAGES := clang-format
 CLANG_PACKAGES := clang libomp-dev libclang-rt-14-dev doctest-dev
+DEB_PACKAGES := dpkg-dev file gzip
+TEST_DEB_PACKAGES := lintian debootstrap binutils file ninja-build g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user python3-numpy python3-pil
 
-.PHONY: help run test test-full test-build build deps test-deps test-build-deps test-run-deps install wheel format format-check asan tsan fuzz clean
+.PHONY: help run test test-full test-build build deps test-deps test-build-deps test-run-deps install deb wheel test-packages format format-check asan tsan fuzz clean
 
 help:
 	@echo "make run       install what is missing, build, segment a street (your own: PHOTO=my.jpg MODEL=deeplabv3_resnet101)"
 	@echo "make test      install what is missing, build, run every test (full-size parity apart: make test-full)"
 	@echo "make build     build only"
 	@echo "make install   install under PREFIX ($(PREFIX))"
+	@echo "make deb       Debian packages, in $(BUILD)-deb (make test-packages: install them on a bare Debian)"
 	@echo "make wheel     the Python package with the library inside, for pip, in $(BUILD)-wheel"
 	@echo "make deps      install what building needs (Debian)"
 	@echo "make asan      every test under AddressSanitizer and UndefinedBehaviorSanitizer"
@@ -41,9 +44,9 @@ define install_missing
 	  $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; fi
 endef
 
-# $(call configure,folder,options): Ninja where present. Asked when the recipe runs, since deps may just have installed it, and
+# $(call configure,folder,preset,options): as CMakePresets.json has it. Ninja where present. Asked when the recipe runs, since deps may just have installed it, and
 # only for a new folder: a configured one keeps its generator.
-configure = cmake -S . -B $(1) $$([ -f $(1)/CMakeCache.txt ] || ! command -v ninja >/dev/null || echo -G Ninja) $(2)
+configure = cmake -S . -B $(1) --preset $(2) $$([ -f $(1)/CMakeCache.txt ] || ! command -v ninja >/dev/null || echo -G Ninja) $(3)
 
 deps:
 	$(call install_missing,$(PACKAGES))
@@ -61,7 +64,7 @@ test-deps: test-build-deps
 
 build: deps
 	@echo "building atrous in $(BUILD)"
-	@$(call configure,$(BUILD),-DATROUS_TESTS=OFF) >/dev/null
+	@$(call configure,$(BUILD),release) >/dev/null
 	@cmake --build $(BUILD) -j $(JOBS)
 
 # The street is drawn (tests/street/street.py), so its true labels are known and the result can be graded.
@@ -83,7 +86,7 @@ endif
 # The tests build beside the plain build, so that make run never waits for them, and while what they run with is installed.
 test-build:
 	@echo "building the tests in $(BUILD)-test"
-	@$(call configure,$(BUILD)-test,$(CONFIGURE)) >/dev/null
+	@$(call configure,$(BUILD)-test,test,$(CONFIGURE)) >/dev/null
 	@cmake --build $(BUILD)-test -j $(JOBS)
 
 test: test-build-deps
@@ -94,8 +97,7 @@ test-full:
 	$(MAKE) test CTEST="-L full"
 
 # clang compiles with the sanitizers, and for libFuzzer: the tests and the fuzz targets share one library.
-sanitized = $(call configure,$(BUILD)-sanitized,-DATROUS_SANITIZE=address$(comma)undefined -DATROUS_FUZZ=ON -DCMAKE_CXX_COMPILER=clang++)
-comma := ,
+sanitized = $(call configure,$(BUILD)-sanitized,asan)
 
 asan: test-deps
 	$(call install_missing,$(CLANG_PACKAGES))
@@ -119,6 +121,24 @@ tsan: deps
 install: build
 	$(if $(DESTDIR),,$(if $(shell [ -w $(PREFIX) ] && echo y),,$(SUDO))) cmake --install $(BUILD) --prefix $(PREFIX)
 
+deb: deps
+	$(call install_missing,$(DEB_PACKAGES))
+	@echo "building packages in $(BUILD)-deb"
+	@$(call configure,$(BUILD)-deb,deb) >/dev/null
+	@cmake --build $(BUILD)-deb -j $(JOBS)
+	@rm -f $(BUILD)-deb/*.deb
+	@cd $(BUILD)-deb && cpack -G DEB >cpack.log 2>&1 || { cat cpack.log; exit 1; }
+	@ls -l $(BUILD)-deb/*.deb
+
+# Each takes minutes: what others get from here is built, installed and used as they do it.
+test-packages: deb wheel
+	$(call install_missing,$(TEST_DEB_PACKAGES))
+	tests/programs/subproject/run
+	tests/programs/packages/run $(BUILD)-deb
+	tests/programs/aarch64/program $(BUILD)-deb/atrous
+	tests/programs/wheel/run $(BUILD)
+	tests/programs/c/run $(BUILD)-deb
+
 wheel: build
 	$(call install_missing,$(WHEEL_PACKAGES))
 	@/usr/bin/python3 runtime/python/wheel.py $(BUILD)/libatrous.so $(BUILD)-wheel
@@ -132,4 +152,4 @@ format-check:
 	git ls-files '*.h' '*.cc' '*.cu' | xargs clang-format --dry-run --Werror
 
 clean:
-	rm -rf $(BUILD) $(BUILD)-test $(BUILD)-sanitized $(BUILD)-tsan $(BUILD)-wheel
+	rm -rf $(BUILD) $(BUILD)-test $(BUILD)-sanitized $(BUILD)-tsan $(BUILD)-deb $(BUILD)-wheel

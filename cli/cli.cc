@@ -17,7 +17,6 @@
 #include "layers/base/visible_text.h"
 #include "layers/cpu/cgroup.h"
 #include "layers/cpu/cpu_backend.h"
-#include "layers/graph/device.h"
 #include "runtime/engine/open_device.h"
 #include "weights_tools/io/cache_folder.h"
 #include "weights_tools/io/clean_text.h"

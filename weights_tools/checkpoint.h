@@ -14,7 +14,7 @@
 #include "weights_tools/config.h"
 #include "weights_tools/metadata.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 enum class Container { pth_zip, pth_legacy, safetensors, safetensors_index, seeded, caffemodel };
 // "zip .pth", "legacy .pth", ".safetensors", "sharded .safetensors", "no file", ".caffemodel"
@@ -69,4 +69,4 @@ Checkpoint load_checkpoint(const std::string& path, const LoadOptions& = {});
 Checkpoint load_checkpoint(std::span<const std::byte> bytes, const std::string& name,
                            const LoadOptions& = {});
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

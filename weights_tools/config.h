@@ -13,7 +13,7 @@
 
 #include "layers/base/public.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 // Strings as they are; numbers and truth values as JSON writes them; lists of these joined by commas,
 // "256,128,64,32,16", as a Hyper has them. Nulls, objects and lists of lists are left out.
@@ -30,4 +30,4 @@ Config read_config(std::string_view json, std::string_view name);
 // then Errors as read_config(), and Error(io). Beside a file of another name, what cannot be read is not.
 Config config_beside(const std::string& checkpoint_path);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

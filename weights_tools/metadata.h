@@ -15,7 +15,7 @@
 #include "layers/base/quantisation.h"
 #include "layers/networks/preparation.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 using Colour = std::array<std::uint8_t, 3>;  // red, green, blue
 using Palette = std::vector<Colour>;         // by class index
@@ -70,4 +70,4 @@ std::map<std::string, std::string> to_strings(const Metadata&);
 // smaller one, more than 1000 of them.
 std::optional<Metadata> metadata_from_strings(const std::map<std::string, std::string>&);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

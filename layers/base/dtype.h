@@ -8,7 +8,7 @@
 
 #include "layers/base/public.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 enum class DType { boolean, u8, i8, i16, i32, i64, f16, bf16, f32, f64 };
 
@@ -58,4 +58,4 @@ inline constexpr DType dtype_of<Bf16> = DType::bf16;
 template <>
 inline constexpr DType dtype_of<std::uint8_t> = DType::u8;
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -14,7 +14,7 @@
 
 #include "layers/base/public.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 enum class ErrorCode {
   invalid_argument,  // the caller asked for something that cannot be
@@ -130,4 +130,4 @@ template <class... Parts>
   fail_with(code, all);
 }
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -35,6 +35,17 @@ void* allocate_large(std::size_t bytes) {
 
 void free_large(void* memory) { ::operator delete[](memory, alignment); }
 
+void expect_writes([[maybe_unused]] void* memory, [[maybe_unused]] std::size_t bytes) {
+#ifdef MADV_POPULATE_WRITE
+  constexpr std::uintptr_t small_page = 4096;  // where pages are larger the system says no
+  const auto begin = reinterpret_cast<std::uintptr_t>(memory);
+  const std::uintptr_t first = (begin + small_page - 1) & ~(small_page - 1),
+                       last = (begin + bytes) & ~(small_page - 1);
+  if (first < last && bytes < page)
+    madvise(reinterpret_cast<void*>(first), last - first, MADV_POPULATE_WRITE);
+#endif
+}
+
 void* map_large(std::size_t bytes) {
 #ifdef __linux__
   if (bytes >= page) {

@@ -12,7 +12,7 @@
 #include "layers/base/error.h"
 #include "layers/base/public.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 // Uninitialised memory, aligned to 64 bytes; nullptr where there is none.
 void* allocate_large(std::size_t bytes);
@@ -22,6 +22,10 @@ void free_large(void* memory);
 // on.
 void* map_large(std::size_t bytes);
 void unmap_large(void* memory, std::size_t bytes);
+
+// All of this memory is about to be written: the system gives its small pages at once, without an
+// interruption for each. Nothing where the memory is so large that it may have large ones.
+void expect_writes(void* memory, std::size_t bytes);
 
 // An allocator of std::vector on map_large() that leaves numbers uninitialised where no value is given.
 template <class T>
@@ -50,4 +54,4 @@ struct LargeAllocator {
 template <class T>
 using LargeVector = std::vector<T, LargeAllocator<T>>;
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

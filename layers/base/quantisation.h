@@ -13,7 +13,7 @@
 #include "layers/base/dtype.h"
 #include "layers/base/public.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 struct Quantisation {
   float scale = 1;              // positive
@@ -46,4 +46,4 @@ inline float dequantise(std::uint8_t q, const Quantisation& by) {
   return by.scale * static_cast<float>(q - by.zero_point);
 }
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

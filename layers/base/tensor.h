@@ -19,7 +19,7 @@
 #include "layers/base/public.h"
 #include "layers/base/quantisation.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 // n images of h rows, w columns and c channels.
 struct Shape {
@@ -149,4 +149,4 @@ BasicView<T> channels(const BasicView<T>& v, std::int64_t first, std::int64_t co
   return {v.data + first, {v.shape.n, v.shape.h, v.shape.w, count}, v.pitch};
 }
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -11,7 +11,7 @@
 
 #include "layers/base/public.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 enum class Isa { scalar, sse4, avx2, avx512, neon };
 std::string_view name_of(Isa);
@@ -22,4 +22,4 @@ std::span<const Isa> supported_isas();
 // By name; Error(invalid_argument) listing the supported ones if it is unknown or not supported here.
 Isa isa_from_name(std::string_view name);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

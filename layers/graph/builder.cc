@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <functional>
-#include <utility>
 
 #include "layers/base/checked.h"
 #include "layers/base/error.h"
@@ -106,38 +105,33 @@ std::int64_t Module::size(std::string_view name, std::size_t dimension, std::int
   return tensor && dimension < tensor->shape.size() ? tensor->shape[dimension] : otherwise;
 }
 
-const Parameter& Module::known(std::string_view name, const std::vector<std::int64_t>& expected) const {
+const Parameter& Module::known(std::string_view name, const std::vector<std::int64_t>& expected,
+                               bool stored) const {
   const std::string key = key_of(name);
   if (const auto found = builder_->parameters.find(key);
       found != builder_->parameters.end() &&
       (!(found->second.data || found->second.quantised || found->second.stored) ||
-       fits(expected, found->second.shape)))
+       fits(expected, found->second.shape)) &&
+      (stored || !found->second.stored))
     return found->second;
-  return builder_->parameters[key] = read(name, expected);
+  return builder_->parameters[key] = read(name, expected, stored);
 }
 
 Parameter Module::parameter(std::string_view name, const std::vector<std::int64_t>& expected) const {
-  Parameter found = known(name, expected);
+  Parameter found = known(name, expected, false);
   if (found.quantised) {
     const std::int64_t out = found.shape[0], count = checked_product(found.shape, "weights");
     found.data = dequantised({out, count / out, 1, 1, nullptr, found.quantised, found.scale});
     found.quantised = nullptr;
   }
-  if (found.stored) {
-    const StateTensor tensor{DType::f32, found.shape, nullptr, std::exchange(found.stored, nullptr)};
-    found.data = to_float(tensor);
-    if (!finite(key_of(name), found.data.get(), tensor.elements())) {
-      found = {expected, nullptr};
-      std::ranges::replace(found.shape, -1, 0);
-    }
-    builder_->parameters[key_of(name)] = found;
-  }
   return found;
 }
 
 Filter Module::filter(std::string_view name, const std::vector<std::int64_t>& expected) const {
-  const Parameter& p = known(name, expected);
-  return {p.shape[0], p.shape[1], p.shape[2], p.shape[3], p.data, p.quantised, p.scale, p.stored};
+  const Parameter& p = known(name, expected, true);
+  Filter filter{p.shape[0], p.shape[1], p.shape[2], p.shape[3], p.data, p.quantised, p.scale};
+  if (p.stored) filter.pending = std::make_shared<const PendingWeights>(PendingWeights{p.stored, {}});
+  return filter;
 }
 
 void Module::published_key(std::string_view name, DType dtype, const std::vector<std::int64_t>& shape) const {
@@ -151,7 +145,7 @@ void Module::published_key(std::string_view name, DType dtype, const std::vector
   published.keys.add(key, {dtype, shape, nullptr});
 }
 
-Parameter Module::read(std::string_view name, const std::vector<std::int64_t>& expected) const {
+Parameter Module::read(std::string_view name, const std::vector<std::int64_t>& expected, bool stored) const {
   const std::string later = key_of(name), first = first_path_ ? join(*first_path_, name) : later;
   const std::string& key = builder_->state.find(later) ? later : first;
   KeyReport& report = builder_->report;
@@ -190,7 +184,7 @@ Parameter Module::read(std::string_view name, const std::vector<std::int64_t>& e
   constexpr std::size_t convolution_rank = 4;
   if (expected.size() == convolution_rank && tensor.dtype == DType::i8 &&
       builder_->state.find(key + ".scale")) {
-    const Parameter scale = read(str_cat(name, ".scale"), {tensor.shape[0]});
+    const Parameter scale = read(str_cat(name, ".scale"), {tensor.shape[0]}, false);
     if (!scale.data) return placeholder;
     return {tensor.shape,
             nullptr,
@@ -201,17 +195,13 @@ Parameter Module::read(std::string_view name, const std::vector<std::int64_t>& e
     report.unusable.add(key, ": ", name_of(tensor.dtype), ": a quantised checkpoint");
     return placeholder;
   }
-  if (expected.size() == convolution_rank && tensor.stored)
-    return {.shape = tensor.shape, .data = nullptr, .stored = tensor.stored};
+  if (stored && tensor.stored) return {.shape = tensor.shape, .data = nullptr, .stored = tensor.stored};
   Parameter found{tensor.shape, to_float(tensor)};
-  return finite(key, found.data.get(), tensor.elements()) ? found : placeholder;
-}
-
-// Or the report says that they are not.
-bool Module::finite(const std::string& key, const float* values, std::int64_t count) const {
-  if (all_finite(values, count)) return true;
-  builder_->report.unusable.add(key, ": holds values that are infinite or not a number");
-  return false;
+  if (!all_finite(found.data.get(), tensor.elements())) {
+    report.unusable.add(key, ": holds values that are infinite or not a number");
+    return placeholder;
+  }
+  return found;
 }
 
 void Module::counter(std::string_view name) const {
@@ -234,7 +224,7 @@ Var conv2d(Module m, Var x, const ConvOptions& options) {
   const Filter weight =
       options.depthwise ? m.filter("weight", {known, 1, k, k}) : m.filter("weight", {any, any_group, k, k});
   const std::int64_t out = weight.d0, in = weight.d1;
-  Conv2d layer{.weight = {out, in, k, k, weight.data, weight.quantised, weight.scale, weight.stored},
+  Conv2d layer{.weight = {out, in, k, k, weight.data, weight.quantised, weight.scale, weight.pending},
                .bias = nullptr,
                .stride = options.stride,
                .padding = options.padding == same_padding ? options.dilation * (k - 1) / 2 : options.padding,

@@ -130,9 +130,9 @@ class Module {
   void counter(std::string_view name) const;
 
  private:
-  const Parameter& known(std::string_view name, const std::vector<std::int64_t>& expected) const;
-  Parameter read(std::string_view name, const std::vector<std::int64_t>& expected) const;
-  bool finite(const std::string& key, const float* values, std::int64_t count) const;
+  // stored: whether the values may stay in their file.
+  const Parameter& known(std::string_view name, const std::vector<std::int64_t>& expected, bool stored) const;
+  Parameter read(std::string_view name, const std::vector<std::int64_t>& expected, bool stored) const;
   void published_key(std::string_view name, DType, const std::vector<std::int64_t>& shape) const;
   std::string key_of(std::string_view name) const;  // of a tensor of this module, in the file
 

@@ -26,9 +26,6 @@
 
 namespace atrous {
 
-// The names of the implementations that devices have, for messages and completion.
-std::span<const std::string_view> device_implementations();
-
 class Device : public std::enable_shared_from_this<Device> {
  public:
   virtual ~Device() = default;

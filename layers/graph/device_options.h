@@ -2,12 +2,17 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
+#include <string_view>
 
 #include "layers/base/public.h"
 #include "layers/graph/precision.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
+
+// The names of the implementations that devices have, for messages and completion.
+std::span<const std::string_view> device_implementations();
 
 struct DeviceOptions {
   int index = 0;  // among the devices of its kind
@@ -23,4 +28,4 @@ struct DeviceInfo {
   std::uint64_t memory_bytes = 0, free_bytes = 0;
 };
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -6,7 +6,7 @@
 #include "layers/base/dtype.h"
 #include "layers/base/public.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 // Everything accumulates in fp32.
 enum class Precision {
@@ -19,4 +19,4 @@ enum class Precision {
 std::string_view name_of(Precision);  // "fp32", ...
 DType element_type(Precision);        // of activations in memory
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -1,11 +1,10 @@
 #include "layers/graph/state_dict.h"
 
-#include "layers/ops/filter.h"
-
 #include <bit>
 #include <cstring>
 
 #include "layers/base/checked.h"
+#include "layers/base/stored_weights.h"
 
 namespace atrous {
 

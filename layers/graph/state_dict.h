@@ -13,10 +13,9 @@
 
 #include "layers/base/dtype.h"
 #include "layers/base/public.h"
+#include "layers/base/stored_weights.h"
 
-namespace atrous ATROUS_PUBLIC {
-
-class StoredWeights;  // layers/ops/filter.h
+namespace ATROUS_PUBLIC atrous {
 
 // One entry: contiguous, row-major, little-endian, aligned to its element size, immutable, possibly sharing
 // its memory with others. A zero-dimensional tensor has an empty shape and one element.
@@ -54,4 +53,4 @@ class StateDict {
   std::map<std::string, std::size_t, std::less<>> index_;  // ordered, so that a module's keys lie together
 };
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

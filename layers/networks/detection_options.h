@@ -7,7 +7,7 @@
 
 #include "layers/base/public.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 // What a regression's dx, dy, dw, dh are divided by.
 struct BoxWeights {
@@ -40,4 +40,4 @@ struct BoundedSides {
   bool in_double = false;
 };
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -16,7 +16,7 @@
 
 #include "layers/base/public.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 class Hyper {
  public:
@@ -60,4 +60,4 @@ class Hyper {
   std::vector<Choice> choices_;
 };
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

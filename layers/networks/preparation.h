@@ -12,7 +12,7 @@
 #include "layers/base/tensor.h"
 #include "layers/ops/resize.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 // How a photo becomes the network's input size. One of `kind`, then optionally a centre crop.
 struct ResizeRule {
@@ -100,4 +100,4 @@ struct Answer {
 Growth growth_of(const Answer&, const Shape& seen, const Shape& padded, std::int64_t height,
                  std::int64_t width);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

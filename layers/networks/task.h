@@ -5,7 +5,7 @@
 
 #include "layers/base/public.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 enum class Task {
   semantic,   // one class for every pixel
@@ -13,4 +13,4 @@ enum class Task {
 };
 std::string_view name_of(Task);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

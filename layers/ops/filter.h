@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <memory>
-#include <span>
+#include <vector>
+
+#include "layers/base/stored_weights.h"
 
 namespace atrous {
 
@@ -15,13 +17,10 @@ namespace atrous {
 // For the processor's kernels. Those of CUDA round as always.
 enum class Rounding { any, close, precise };
 
-// Weights that are still in a file.
-class StoredWeights {
- public:
-  virtual ~StoredWeights() = default;
-  // The floats [first, first + out.size()) of the tensor, by any thread. Error(io) where the file has become
-  // shorter.
-  virtual void read(std::int64_t first, std::span<float> out) const = 0;
+// What is still to be done to weights before they are packed.
+struct PendingWeights {
+  std::shared_ptr<const StoredWeights> stored;  // to read them; null where they are in memory
+  std::vector<double> factors;  // [d0], to multiply those of each output channel; empty for none
 };
 
 // A four-dimensional block of weights [d0, d1, kernel_h, kernel_w], row-major, shared and immutable:
@@ -36,23 +35,21 @@ struct Filter {
   std::shared_ptr<const std::int8_t> quantised = nullptr;
   std::shared_ptr<const float> scale = nullptr;  // [d0]
 
-  // Of a Conv2d on its way to be packed, which WeightMemory (runtime/engine/weight_memory.h) brings back
-  // to data alone: where the weights are in place of data, and by what those of each output channel are still
-  // to be multiplied, [d0], null for 1.
-  std::shared_ptr<const StoredWeights> stored = nullptr;
-  std::shared_ptr<const double> factors = nullptr;
+  // Of a Conv2d on its way to be packed: WeightMemory (runtime/engine/weight_memory.h) makes data alone of
+  // it.
+  std::shared_ptr<const PendingWeights> pending = nullptr;
 
   // What identifies the weights, wherever they are shared.
   const void* id() const {
     return quantised ? static_cast<const void*>(quantised.get())
            : data    ? static_cast<const void*>(data.get())
-                     : stored.get();
+           : pending ? pending->stored.get()
+                     : nullptr;
   }
 
   template <class Visit>
   void each_weight(Visit&& visit) {
-    visit(stored, 0);
-    visit(factors, 0);
+    visit(pending, 0);
     if (!quantised) return visit(data, elements());
     visit(scale, d0);
     visit(quantised, elements());

@@ -22,7 +22,7 @@
 #include "layers/base/public.h"
 #include "layers/base/tensor.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 using Shapes = std::span<const Shape>;
 using Views = std::span<const ConstView>;
@@ -43,4 +43,4 @@ concept HasWeights = IsLayer<L> && requires(L& layer, Shapes shapes) {
   layer.each_weight([](auto&, std::int64_t) {});
 };
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -23,7 +23,7 @@
 #include "layers/base/public.h"
 #include "layers/ops/layer.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 enum class ResizeMode { bilinear, nearest };
 
@@ -67,4 +67,4 @@ void resize_reference(const Resize&, ConstView in, View out);
 void resize_reference(ConstView in, std::span<const ResizeTap> rows, std::span<const ResizeTap> columns,
                       View out);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -61,7 +61,7 @@ typedef enum atrous_status {
 ATROUS_C_API const char* atrous_last_error(void);
 
 /* "invalid_argument"; "unknown" for a number that is none. */
-ATROUS_C_API const char* atrous_status_name(atrous_status);
+ATROUS_C_API const char* atrous_status_name(int status);
 
 /* ---- bytes that the library made: files in memory */
 
@@ -145,8 +145,8 @@ typedef struct atrous_model_info {
   int32_t background;     /* the class that overlays leave as the photo is; -1: none */
   int32_t has_masks;      /* of instances: whether they have masks, or boxes alone */
   const uint8_t* palette; /* 3 * classes bytes: red, green, blue */
-  float mean[3],
-      std[3];          /* normalised input is (sample * range / 255 - mean) / std, in the order's channels */
+  float mean[3]; /* normalised input is (sample * range / 255 - mean) / std, in the order's channels */
+  float std[3];
   int32_t range;       /* 1 or 255 */
   int32_t bgr;         /* whether the first channel is blue */
   size_t weight_bytes; /* as packed for computing */

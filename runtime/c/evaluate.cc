@@ -16,6 +16,9 @@ std::string evaluated(const NamedModel& named, const std::string& kind, const st
   if (o.threads < 0 || o.limit < 0)
     fail(ErrorCode::invalid_argument, "threads and limit: expected 0 or more, found ", o.threads, " and ",
          o.limit);
+  if (named.model.task() == Task::instances)
+    fail(ErrorCode::unsupported, named.model.architecture,
+         " finds instances, the data sets here have label maps");
   Dataset dataset = open_dataset(kind, root, {.set = text(o.set), .labels = text(o.labels)});
   const std::size_t listed = dataset.samples.size(), limit = static_cast<std::size_t>(o.limit);
   if (limit > 0 && limit < listed) dataset.samples.resize(limit);

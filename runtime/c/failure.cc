@@ -53,7 +53,7 @@ const char* atrous_version(void) { return atrous::version(); }
 
 const char* atrous_last_error(void) { return atrous::c::last_sentence; }
 
-const char* atrous_status_name(atrous_status status) {
+const char* atrous_status_name(int status) {
   switch (status) {
     case ATROUS_OK:
       return "ok";

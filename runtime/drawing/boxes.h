@@ -8,7 +8,7 @@
 #include "runtime/image/image.h"
 #include "weights_tools/metadata.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 struct CaptionedBox {
   float x1 = 0, y1 = 0, x2 = 0, y2 = 0;  // corners in pixels
@@ -23,4 +23,4 @@ struct CaptionedBox {
 // number.
 void draw_boxes(Image&, std::span<const CaptionedBox>);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -11,7 +11,7 @@
 #include "runtime/image/image.h"
 #include "weights_tools/metadata.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 // Width and height in pixels of a line of text at `scale` (1: the font's own size). Text is UTF-8; what the
 // font lacks, and every byte that is not UTF-8, is drawn as a box. Error(invalid_argument) for a scale
@@ -64,4 +64,4 @@ struct Panel {
 // an ellipsis. Error(invalid_argument) without panels; Error(limit) for more of them than fit.
 Image sheet(std::span<const Panel>, std::span<const LegendEntry> = {});
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

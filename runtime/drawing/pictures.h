@@ -9,7 +9,7 @@
 #include "runtime/image/image.h"
 #include "weights_tools/metadata.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 // Every function: Error(invalid_argument), with both numbers, for a photo and a label map of different sizes,
 // for a label that the palette has no colour for, for a photo that is not RGB.
@@ -44,4 +44,4 @@ Image cutout(const Image& photo, const LabelMap&, std::uint8_t cls, const Colour
 // unless there are w * h values.
 Image confidence_picture(std::span<const float> confidence, int w, int h);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -9,7 +9,7 @@
 #include "layers/base/tensor.h"
 #include "runtime/engine/session.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 // Over all elements, a the one examined and b the reference:
 //   max_abs    max |a - b|
@@ -40,4 +40,4 @@ struct LayerDifference {
 // naming the first layer that differs in kind, name or shape when the networks are not of one architecture.
 std::vector<LayerDifference> compare_layers(Session& examined, Session& reference, ConstView input);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

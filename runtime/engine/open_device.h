@@ -13,7 +13,7 @@
 #include "layers/base/public.h"
 #include "layers/graph/device_options.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 class Device;  // layers/graph/device.h
 
@@ -33,4 +33,4 @@ struct DeviceList {
 };
 DeviceList list_cuda_devices();
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -46,19 +46,20 @@ void absorb_each(Graph& graph, Absorb&& absorb) {
 // Of quantised weights the scales are multiplied, of others the factors are written down.
 void fold(Conv2d& conv, const BatchNorm& norm) {
   Filter& w = conv.weight;
-  if (w.factors) bring_in(w);
+  if (w.pending && !w.pending->factors.empty()) bring_in(w);
   const auto outputs = static_cast<std::size_t>(w.d0);
   std::shared_ptr<float[]> scale(new float[w.quantised ? outputs : 0]), bias(new float[outputs]);
-  for (std::size_t o = 0; o < outputs; ++o) {
-    const double factor = norm.scale[o], shift = norm.shift[o];
+  for (std::int64_t o = 0; o < w.d0; ++o) {
+    const double factor = norm.scale[static_cast<std::size_t>(o)],
+                 shift = norm.shift[static_cast<std::size_t>(o)];
     if (w.quantised) scale[o] = static_cast<float>(w.scale.get()[o] * factor);
     bias[o] = static_cast<float>((conv.bias ? conv.bias.get()[o] : 0.0) * factor + shift);
   }
   if (w.quantised) {
     w.scale = {scale, scale.get()};
   } else {
-    const auto factors = std::make_shared<const std::vector<double>>(norm.scale.begin(), norm.scale.end());
-    w.factors = {factors, factors->data()};
+    w.pending = std::make_shared<const PendingWeights>(
+        PendingWeights{w.pending ? w.pending->stored : nullptr, norm.scale});
   }
   conv.bias = {bias, bias.get()};
 }
@@ -102,10 +103,10 @@ std::shared_ptr<const T> input_channels(const Filter& w, const std::shared_ptr<c
   const std::int64_t taps = w.kernel_h * w.kernel_w, kept = without ? w.d1 - count : count;
   std::shared_ptr<T[]> data(new T[static_cast<std::size_t>(w.d0 * kept * taps)]);
   T* to = data.get();
-  for (std::int64_t o = 0; o < w.d0; ++o)
-    for (std::int64_t i = 0; i < w.d1; ++i)
-      if ((i >= first && i < first + count) != without)
-        to = std::copy_n(from.get() + (o * w.d1 + i) * taps, taps, to);
+  for (std::int64_t o = 0; o < w.d0; ++o) {
+    const T *row = from.get() + o * w.d1 * taps, *begin = row + first * taps, *end = begin + count * taps;
+    to = without ? std::copy(end, row + w.d1 * taps, std::copy(row, begin, to)) : std::copy(begin, end, to);
+  }
   return {data, data.get()};
 }
 
@@ -154,7 +155,7 @@ void bring_in_all(Graph& graph) {
   for (Node& node : graph.nodes)
     if (auto* conv = std::get_if<Conv2d>(&node.layer)) {
       Filter& w = conv->weight;
-      const auto [at, fresh] = known.try_emplace({w.id(), w.factors.get()}, w);
+      const auto [at, fresh] = known.try_emplace({w.id(), w.pending.get()}, w);
       if (fresh) bring_in(at->second);
       w = at->second;
     }

@@ -18,7 +18,7 @@ namespace {
 // Whether the two are one layer that runs twice: they share their weights and differ in nothing.
 bool same_layer(const Conv2d& a, const Conv2d& b) {
   return a.weight.id() == b.weight.id() && a.weight.scale == b.weight.scale &&
-         a.weight.factors == b.weight.factors && a.bias == b.bias && a.stride == b.stride &&
+         a.weight.pending == b.weight.pending && a.bias == b.bias && a.stride == b.stride &&
          a.padding == b.padding && a.dilation == b.dilation && a.groups == b.groups &&
          a.activation == b.activation;
 }
@@ -57,8 +57,8 @@ constexpr std::size_t large_bytes = std::size_t{4} << 20;  // of weights: worth 
 // Makes the kernels of every node, and lets go of weights as they are packed. The largest first: packing
 // holds a layer's weights twice, and later there is memory about that smaller ones left. Large layers are
 // packed by all threads one after another, of the others each thread packs its own.
-template <class Make>
-void make_kernels(Program& program, int threads, Make&& make) {
+using MakeKernels = std::function<std::vector<std::unique_ptr<Kernel>>(const Node&)>;
+void make_kernels(Program& program, int threads, const MakeKernels& make) {
   const std::vector<std::size_t> first = first_of_each(program.graph);
   std::vector<std::size_t> order(first.size());
   std::iota(order.begin(), order.end(), std::size_t{0});

@@ -6,7 +6,7 @@
 #include "runtime/engine/session.h"
 #include "weights_tools/metadata.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 // in[0, y, x, c] = ((31 y + 17 x + 101 c + 7 (x y mod 13)) mod 256) / 64 - 2: within the range of a
 // normalised photo.
@@ -20,4 +20,4 @@ SelfTest make_self_test(Session&, int height = 65, int width = 97, int count = 6
 // when it is at most test.tolerance. Error(mismatch) when the network gives a map too small for it.
 double run_self_test(Session&, const SelfTest& test);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -12,7 +12,7 @@
 #include "layers/networks/preparation.h"
 #include "runtime/image/image.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 class DeviceQueue;
 struct KernelCall;
@@ -140,4 +140,4 @@ class Session {
   std::vector<std::optional<Tensor>> fetched_;  // from a device, likewise
 };
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

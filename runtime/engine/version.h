@@ -3,9 +3,9 @@
 
 #include "layers/base/public.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 // "0.1.0"
 const char* version() noexcept;
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 
 #include "layers/base/large_pages.h"
 #include "layers/graph/graph.h"
@@ -16,6 +17,7 @@ class WeightMemory {
   // threads. Error(not_finite) for weights from a file that are infinite or no numbers, Error(io) where the
   // file has become shorter.
   Layer bring_in(Layer, int threads);
+  void bring_in(std::span<Filter* const> pending, int threads);  // the same of filters, all of one layer
 
  private:
   std::shared_ptr<LargeVector<float>> memory_;

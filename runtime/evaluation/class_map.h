@@ -10,7 +10,7 @@
 #include "layers/base/public.h"
 #include "runtime/image/image.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 struct ClassMap {
   static constexpr int void_label = 255;
@@ -54,4 +54,4 @@ bool means_void(std::string_view name);
 // `name`, the label and its pixel, for a label that is not known.
 LabelMap apply(const ClassMap&, LabelMap truth, int ignore, std::string_view name);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -11,7 +11,7 @@
 #include "runtime/evaluation/coco_records.h"
 #include "runtime/instances/coco_mask.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 struct CocoCategory {
   std::int64_t id = 0;
@@ -38,4 +38,4 @@ struct CocoAnnotations {
 // images, categories or annotations have the same id.
 CocoAnnotations read_coco_annotations(const std::string& path);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

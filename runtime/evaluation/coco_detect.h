@@ -25,7 +25,7 @@
 #include "runtime/evaluation/run_identity.h"
 #include "runtime/instances/detector.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 // Which category each of a model's classes is.
 struct CocoClassMap {
@@ -91,4 +91,4 @@ void check_coco_photo(const Image& photo, const CocoImage&, const std::string& p
 // Leaves out all images but those of these ids, ascending, and their annotations: COCOeval's params.imgIds.
 void keep_coco_images(CocoAnnotations&, std::span<const std::int64_t> ids);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

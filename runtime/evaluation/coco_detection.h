@@ -26,7 +26,7 @@
 #include "runtime/evaluation/coco_annotations.h"
 #include "runtime/evaluation/coco_results.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 enum class CocoGeometry { boxes, masks };  // pycocotools' iouType: bbox, segm
 
@@ -69,4 +69,4 @@ struct CocoScores {
 // coco_coordinate_limit and for masks that are too many and too large for one image.
 CocoScores measure_coco(const CocoAnnotations& truth, const CocoResults& results, CocoGeometry geometry);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

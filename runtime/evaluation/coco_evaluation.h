@@ -13,7 +13,7 @@
 #include "runtime/evaluation/coco_detection.h"
 #include "runtime/evaluation/coco_results.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 struct CocoEvaluation {
   std::string model, architecture;  // the file's name or the model's; empty: of a file of results
@@ -43,4 +43,4 @@ std::vector<CocoImageScore> score_coco_images(const CocoEvaluation&, double leas
 // without one last.
 std::vector<std::size_t> worst_coco_images(const std::vector<CocoImageScore>&, std::size_t most);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

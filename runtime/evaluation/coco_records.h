@@ -13,7 +13,7 @@
 #include "layers/base/public.h"
 #include "runtime/instances/coco_mask.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 struct CocoImage {
   std::int64_t id = 0;
@@ -63,4 +63,4 @@ void add_coco_image(std::vector<CocoImage>& images, const CocoRecord& record);
 // By id. Error(malformed) where two images have the same.
 void sort_coco_images(std::vector<CocoImage>& images);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

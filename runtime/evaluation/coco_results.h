@@ -10,7 +10,7 @@
 #include "layers/base/public.h"
 #include "runtime/instances/coco_mask.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 struct CocoDetection {
   std::int64_t image = 0, category = 0;  // the annotations' ids
@@ -33,4 +33,4 @@ CocoResults read_coco_results(const std::string& path);
 // polygons, for runs that do not add up to the mask's size and for numbers that are not finite.
 std::string coco_results_json(const CocoResults&);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -34,7 +34,7 @@
 #include "runtime/image/label_read.h"
 #include "weights_tools/metadata.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 struct DatasetSample {
   std::string name;   // "2007_000032": unique within the dataset
@@ -92,4 +92,4 @@ struct DatasetKind {
 };
 std::span<const DatasetKind> dataset_kinds();
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -23,7 +23,7 @@
 #include "runtime/segment/test_protocol.h"
 #include "runtime/tiles/tiled.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 // Names and colours of the dataset's classes for a model whose classes nothing names, where there are as
 // many.
@@ -104,4 +104,4 @@ Evaluation evaluate(const Predictions&, const Dataset&, const EvaluateOptions& =
 // state that cannot be used or written.
 Evaluation evaluate(const Model&, const Dataset&, const EvaluateOptions& = {}, const EvaluateCallbacks& = {});
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -13,7 +13,7 @@
 #include "runtime/tiles/tiled.h"
 #include "weights_tools/metadata.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 // How many label maps were read otherwise than as indices: runtime/image/label_read.h.
 struct LabelForms {
@@ -70,4 +70,4 @@ struct Evaluation {
 // truth (20 and a count), and that nothing could be wrong, where all pixels are void or there is one class.
 std::vector<std::string> notes(const Evaluation&);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -28,8 +28,8 @@
 #include "layers/base/public.h"
 #include "runtime/evaluation/evaluation.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 std::string evaluation_json(const Evaluation&);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

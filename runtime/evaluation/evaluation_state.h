@@ -15,7 +15,7 @@
 #include "runtime/evaluation/evaluation.h"
 #include "runtime/evaluation/run_identity.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 // `names`: of all the dataset's samples, in its order. The evaluation's images and failures together are the
 // first of them. Error(io) as write_file.
@@ -29,4 +29,4 @@ void save_evaluation(const std::string& path, const RunIdentity&, const std::vec
 void load_evaluation(const std::string& path, const RunIdentity&, const std::vector<std::string>& names,
                      Evaluation& evaluation);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

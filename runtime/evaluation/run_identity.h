@@ -8,8 +8,8 @@
 
 #include "layers/base/public.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 using RunIdentity = std::vector<std::pair<std::string, std::string>>;
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -8,7 +8,7 @@
 #include "layers/base/public.h"
 #include "runtime/image/image.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 struct ScoredImage {
   std::string name;                       // as ImageScore's
@@ -20,4 +20,4 @@ struct ScoredImage {
   int ignore = 255;
 };
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

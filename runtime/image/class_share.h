@@ -5,7 +5,7 @@
 
 #include "layers/base/public.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 struct ClassShare {
   int index = 0;
@@ -14,4 +14,4 @@ struct ClassShare {
   double confidence = 0;  // mean over its pixels; 0 where none was computed
 };
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -24,7 +24,7 @@
 #include "runtime/image/image.h"
 #include "runtime/image/y4m.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 // Puts the next bytes there, at least one, and returns how many; 0 at the end. What it throws passes through.
 using ByteSource = std::function<std::size_t(std::span<std::byte>)>;
@@ -100,4 +100,4 @@ class FrameStream {
   bool ended_ = false;
 };
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -8,7 +8,7 @@
 
 #include "layers/base/public.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 // Sample c of pixel (x, y) is pixels[(y * width + x) * channels + c].
 struct Image {
@@ -49,4 +49,4 @@ Image make_image(int width, int height, int channels);
 void check(const Image&, std::string_view what);
 void check(const LabelMap&, std::string_view what);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -36,7 +36,7 @@
 #include "layers/base/public.h"
 #include "runtime/image/image.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 // How files that read_image reads are called: lower case, with the dot.
 std::span<const std::string_view> picture_extensions();
@@ -59,4 +59,4 @@ Image read_image_file(const std::string& path, const ReadOptions& = {});
 // for. Errors as read_image()'s for the format and for all that stands before the size.
 std::pair<int, int> picture_size(std::span<const std::byte> file, std::string_view name);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

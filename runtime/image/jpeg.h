@@ -8,7 +8,7 @@
 #include "layers/base/public.h"
 #include "runtime/image/image.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 // A baseline JPEG (JFIF, YCbCr) of an RGB or grey picture, the same bytes for the same picture. Colour planes
 // of half the width and height (4:2:0) up to a quality of 90, of the picture's size (4:4:4) above.
@@ -16,4 +16,4 @@ namespace atrous ATROUS_PUBLIC {
 // Error(limit) for a side over 65535 and for a picture of more than 2^31 - 1 bytes.
 std::vector<std::byte> encode_jpeg(const Image&, int quality = 90);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -11,7 +11,7 @@
 #include "runtime/image/image_read.h"
 #include "weights_tools/metadata.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 // Which colours stand for which labels.
 struct LabelColours {
@@ -70,4 +70,4 @@ LabelMap read_labels_file(const std::string& path, const ReadOptions& = {});
 // under the centre of each new one. Error(limit) for a side outside 1..16384.
 LabelMap resize_nearest(const LabelMap&, int width, int height);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -12,7 +12,7 @@
 #include "layers/base/tensor.h"
 #include "runtime/image/image.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 // An array of shape (N, channels, H, W), '<f4', C order, format 1.0, 2.0 or 3.0 -> a tensor [N, H, W,
 // channels]. `channels` 0 accepts any number, and (C, H, W) as of one picture. Refusals begin with `name` and
@@ -33,4 +33,4 @@ LabelMap read_npy_labels(std::span<const std::byte> file, std::string_view name,
 enum class NpyRank { batch, image };
 std::vector<std::byte> encode_npy(ConstView, NpyRank = NpyRank::batch);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -8,7 +8,7 @@
 #include "layers/base/public.h"
 #include "weights_tools/metadata.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 // PASCAL VOC's colour map: the class index's bits, three at a time from the lowest, go to red, green and
 // blue, the first three to the highest bit of each. 0 is black, 1 (128, 0, 0), 15 (192, 128, 128), 20 (0, 64,
@@ -30,4 +30,4 @@ Palette read_palette(std::string_view text, std::string_view name);
 // The 21 classes of PASCAL VOC, __background__ first, as torchvision's segmentation weights list them.
 std::vector<std::string> voc_classes();
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

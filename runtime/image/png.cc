@@ -30,6 +30,13 @@ void append_data(std::vector<std::byte>& out, std::span<const std::uint8_t> filt
   append_png_chunk(out, "IDAT", compressed);
 }
 
+// Of signed bytes.
+[[gnu::noinline]] std::uint32_t sum_of_magnitudes(std::span<const std::uint8_t> bytes) {
+  std::uint32_t sum = 0;
+  for (const std::uint8_t b : bytes) sum += std::min(b, static_cast<std::uint8_t>(-b));
+  return sum;
+}
+
 // Writes row - prediction to `out`, whose first byte names the filter, and returns the sum of the
 // differences' magnitudes as signed bytes: the usual estimate of how well they will compress. In two loops
 // over numbers no wider than they need to be, which compilers turn into vectors: seven times as fast.
@@ -44,9 +51,7 @@ std::uint32_t filter_row(std::uint8_t filter, Predictor predict, const std::vect
   std::uint8_t* const __restrict to = out.data() + 1;
   for (std::size_t i = 0; i < count; ++i)
     to[i] = static_cast<std::uint8_t>(at[i] - predict(left[i], top[i], corner[i]));
-  std::uint32_t cost = 0;
-  for (std::size_t i = 0; i < count; ++i) cost += std::min(to[i], static_cast<std::uint8_t>(-to[i]));
-  return cost;
+  return sum_of_magnitudes(std::span(out).subspan(1));
 }
 
 // png_paeth() in 16 bits.

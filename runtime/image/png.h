@@ -15,7 +15,7 @@
 #include "runtime/image/image.h"
 #include "weights_tools/metadata.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 // Grey, RGB or RGBA of 8 bits.
 std::vector<std::byte> encode_png(const Image&);
@@ -25,4 +25,4 @@ std::vector<std::byte> encode_png(const Image&);
 // colours.
 std::vector<std::byte> encode_png(const LabelMap&, const Palette&);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

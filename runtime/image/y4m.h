@@ -13,7 +13,7 @@
 #include "layers/base/public.h"
 #include "runtime/image/yuv.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 struct Y4mHeader {
   int width = 0, height = 0;
@@ -39,4 +39,4 @@ std::string y4m_header_line(const Y4mHeader&);
 // "FRAME" and the planes. RGB, or grey for mono. Error(invalid_argument) for a picture of another size.
 std::vector<std::byte> encode_y4m_frame(const Image&, const Y4mHeader&);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -16,7 +16,7 @@
 #include "layers/base/public.h"
 #include "runtime/image/image.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 // How many chroma samples there are, and where the pixels' grid has them.
 enum class Chroma {
@@ -46,4 +46,4 @@ Image rgb_of_yuv(std::span<const std::byte> planes, int width, int height, const
 // number of channels.
 std::vector<std::byte> yuv_of_rgb(const Image&, const YuvFormat&);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

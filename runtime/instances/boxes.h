@@ -12,7 +12,7 @@
 #include "layers/base/public.h"
 #include "layers/networks/detection_options.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 // Height and width in pixels.
 struct Extent {
@@ -49,4 +49,4 @@ bool has_sides(const Box&, float side);
 std::vector<std::size_t> suppress_overlapping(std::span<const Box> boxes, std::span<const float> scores,
                                               std::span<const int> groups, float threshold);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

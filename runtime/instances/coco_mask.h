@@ -21,7 +21,7 @@
 
 #include "layers/base/public.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 // The pixels begin <= i < end.
 struct CocoSpan {
@@ -87,4 +87,4 @@ std::vector<std::uint32_t> decode_coco_runs(std::string_view text);
 // Such text, as short as can be. Runs up to 2^31.
 std::string encode_coco_runs(std::span<const std::uint32_t> runs);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -23,7 +23,7 @@
 #include "runtime/instances/boxes.h"
 #include "runtime/segment/model.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 struct Detection;
 struct DetectorTrace;  // runtime/instances/detector_trace.h
@@ -130,4 +130,4 @@ std::vector<std::uint32_t> pasted_runs(const Instances&, std::size_t index, floa
 // The classes of the instances, painted from the lowest score to the highest; 0 elsewhere.
 LabelMap painted_labels(const Instances&, float threshold = 0.5F);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -32,7 +32,7 @@
 #include "layers/base/tensor.h"
 #include "runtime/image/image.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 constexpr int no_label = -1;  // where a label to ignore is asked for and there is none
 
@@ -134,4 +134,4 @@ struct Metrics {
 Metrics compute_metrics(const ConfusionMatrix&, const ScoreHistogram* = nullptr,
                         std::span<const ImageScore> = {});
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

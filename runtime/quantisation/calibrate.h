@@ -29,7 +29,7 @@
 #include "runtime/quantisation/histogram.h"
 #include "weights_tools/metadata.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 struct CalibrationPhotos {
   std::size_t count = 0;
@@ -95,4 +95,4 @@ Calibration calibrate(const StateDict&, const Metadata&, const CalibrationPhotos
 std::size_t layers_to_keep(std::size_t layers, double allowed,
                            const std::function<double(std::size_t)>& loss);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -10,7 +10,7 @@
 #include "layers/base/quantisation.h"
 #include "layers/base/tensor.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 // Bins of one width, a power of two that doubles as larger values come: so bins are joined in pairs, and two
 // histograms add up exactly.
@@ -59,4 +59,4 @@ double quantisation_error(const Histogram&, const ValueRange&);
 // The share of values in bins whose middle is beyond the range.
 double saturated_share(const Histogram&, const ValueRange&);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

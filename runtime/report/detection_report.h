@@ -14,7 +14,7 @@
 #include "runtime/evaluation/coco_evaluation.h"
 #include "runtime/image/image.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 // Every file appears whole or not at all (weights_tools/io/file.h). Error(io) as there.
 class DetectionReport {
@@ -47,4 +47,4 @@ class DetectionReport {
   std::map<std::size_t, std::string> photos_;  // of those that were added, relative to the report
 };
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

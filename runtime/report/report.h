@@ -11,7 +11,7 @@
 #include "runtime/evaluation/evaluation.h"
 #include "runtime/evaluation/scored_image.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 // Every file appears whole or not at all (weights_tools/io/file.h). Error(io) as there.
 class Report {
@@ -34,4 +34,4 @@ class Report {
   Palette palette_;
 };
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -18,7 +18,7 @@
 #include "layers/networks/preparation.h"
 #include "runtime/image/image.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 enum class CrfNormalisation { none, before, after, symmetric };
 
@@ -49,4 +49,4 @@ void dense_crf(const Image& photo, View probabilities, const CrfOptions&);
 // x 375.
 std::size_t dense_crf_bytes(std::int64_t pixels, std::int64_t classes);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -95,16 +95,19 @@ Model make_named_model(Checkpoint checkpoint, const std::string& name, ModelOpti
       ErrorCode::io);
 }
 
-// Convolutions' weights are read as they are packed. Where they are not finite then, a second reading of
-// all of them names their keys.
-template <class Load>
-Model load_named_model(const std::string& name, const ModelOptions& options, Load&& load) {
+// Of a path or of bytes in memory. Convolutions' weights are read as they are packed. Where they are not
+// finite then, a second reading of all of them names their keys.
+Model load_named_model(const std::string& name, const std::span<const std::byte>* bytes,
+                       const ModelOptions& options) {
+  LoadOptions how{.weights = options.weights, .keep_stored = true};
+  const auto load = [&] { return bytes ? load_checkpoint(*bytes, name, how) : load_checkpoint(name, how); };
   try {
-    return make_named_model(load({.weights = options.weights, .keep_stored = true}), name, options);
+    return make_named_model(load(), name, options);
   } catch (const Error& error) {
     if (error.code() != ErrorCode::not_finite) throw;
   }
-  return make_named_model(load({.weights = options.weights}), name, options);
+  how.keep_stored = false;
+  return make_named_model(load(), name, options);
 }
 
 }  // namespace
@@ -242,14 +245,13 @@ std::optional<int> background_by_name(const std::vector<std::string>& classes) t
 }
 
 Model load_model(const std::string& path, const ModelOptions& options) try {
-  return load_named_model(path, options, [&](const LoadOptions& how) { return load_checkpoint(path, how); });
+  return load_named_model(path, nullptr, options);
 } catch (...) {
   rethrow_as_error();
 }
 
 Model load_model(std::span<const std::byte> file, const std::string& name, const ModelOptions& options) try {
-  return load_named_model(name, options,
-                          [&](const LoadOptions& how) { return load_checkpoint(file, name, how); });
+  return load_named_model(name, &file, options);
 } catch (...) {
   rethrow_as_error();
 }

@@ -18,7 +18,7 @@
 #include "weights_tools/config.h"
 #include "weights_tools/metadata.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 class Device;
 struct Program;      // runtime/engine/program.h
@@ -112,4 +112,4 @@ Model load_model(std::span<const std::byte> file, const std::string& name, const
 // is the logits before it.
 Model make_model(StateDict, const std::optional<Metadata>&, const ModelOptions& = {});
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -13,7 +13,7 @@
 #include "layers/base/public.h"
 #include "runtime/segment/model.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 bool names_default_model(const std::string&);
 bool names_seeded_model(const std::string&);
@@ -25,4 +25,4 @@ StateDict seeded_model_state(const std::string& name);  // of a name that names_
 Model load_named_model(const std::string& name, const ModelOptions&,
                        const std::function<std::string(const std::string&)>& path_of);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

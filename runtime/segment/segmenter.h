@@ -24,7 +24,7 @@
 #include "runtime/segment/model.h"
 #include "runtime/segment/test_protocol.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 // How low-resolution logits grow.
 enum class Upsampling {
@@ -138,4 +138,4 @@ class ClassShares {
   std::int64_t pixels_ = 0;
 };
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

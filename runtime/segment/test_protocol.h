@@ -27,7 +27,7 @@
 #include "runtime/image/image.h"
 #include "runtime/segment/model.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 struct PixelSize {
   int width = 0, height = 0;
@@ -86,4 +86,4 @@ std::size_t protocol_bytes(const TestProtocol&, const Model&, PixelSize picture,
 Tensor protocol_probabilities(Session&, const Model&, const Image& picture, const Preparation&, PixelSize,
                               const TestProtocol&, const std::string& output = "out");
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

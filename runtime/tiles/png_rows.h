@@ -11,7 +11,7 @@
 #include "runtime/tiles/rows.h"
 #include "weights_tools/io/file.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 // The pixels are those of read_image() (runtime/image/image_read.h).
 class PngRows {
@@ -43,4 +43,4 @@ class PngRows {
   bool interlaced_ = false;
 };
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

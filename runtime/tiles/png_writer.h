@@ -12,7 +12,7 @@
 #include "runtime/image/image.h"
 #include "weights_tools/metadata.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 // Takes the file's bytes as they are made, from its beginning.
 using ByteSink = std::function<void(std::span<const std::byte>)>;
@@ -40,4 +40,4 @@ class PngWriter {
   std::unique_ptr<State> state_;
 };
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -11,7 +11,7 @@
 #include "layers/base/public.h"
 #include "runtime/image/image.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 struct RowSource {
   int width = 0, height = 0;
@@ -28,4 +28,4 @@ inline RowSource rows_of(const Image& image) {
           }};
 }
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

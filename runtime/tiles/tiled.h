@@ -28,7 +28,7 @@
 #include "runtime/segment/segmenter.h"
 #include "runtime/tiles/rows.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 struct Tiling {
   int tile = 0, overlap = 0;  // pixels of the network's input; neighbouring tiles share `overlap`
@@ -87,4 +87,4 @@ Segmentation segment_tiled(Session&, const Model&, const Image& photo, const Til
 Tensor tiled_logits(Session&, const Model&, const Image& photo, const Tiling&,
                     const std::string& output = "out");
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -2,6 +2,7 @@
 #include <sstream>
 
 #include "layers/cpu/parallel.h"
+#include "runtime/engine/plan.h"
 #include "runtime/engine/program.h"
 #include "tests/support/cli_testing.h"
 

@@ -1,6 +1,7 @@
 // What the command line refuses, and the options of every verb that runs a network.
 #include <unistd.h>
 
+#include "runtime/engine/plan.h"
 #include "runtime/engine/program.h"
 #include "runtime/image/image_read.h"
 #include "tests/support/cli_testing.h"

@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "layers/graph/device.h"
 #include "tests/cuda/simulation/simulation.h"
 #include "tests/support/runtime_testing.h"
 

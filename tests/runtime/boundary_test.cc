@@ -58,7 +58,8 @@ std::set<std::string> declared(const std::string& header) {
   return {names.begin(), names.end()};
 }
 
-// What neither takes memory nor throws but by fail(), which ends in rethrow_as_error() itself.
+// What neither takes memory but as Tensor does, by an OutOfMemory, nor throws but by fail(), which ends in
+// rethrow_as_error() itself.
 const std::set<std::string> plain{"name_of",
                                   "dataset_kinds",
                                   "picture_extensions",
@@ -80,7 +81,11 @@ const std::set<std::string> plain{"name_of",
                                   "answer",
                                   "logits",
                                   "macs",
-                                  "version"};
+                                  "version",
+                                  "fail_other_dtype",
+                                  "Buffer",
+                                  "Tensor",
+                                  "zeros"};
 
 }  // namespace
 

@@ -7,16 +7,18 @@
 
 #include "layers/base/visible_text.h"
 #include "layers/graph/state_dict.h"
-#include "runtime/atrous.h"
+#include "runtime/evaluation.h"
 #include "runtime/evaluation/class_dict.h"
 #include "runtime/evaluation/class_map.h"
 #include "runtime/evaluation/coco_annotations.h"
 #include "runtime/evaluation/coco_instances.h"
 #include "runtime/evaluation/coco_results.h"
+#include "runtime/image/npy.h"
 #include "tests/support/image_helpers.h"
 #include "tests/support/temporary.h"
 #include "weights_tools/config.h"
 #include "weights_tools/io/bytes.h"
+#include "weights_tools/io/file.h"
 
 namespace atrous::file_names_test {
 

@@ -10,7 +10,7 @@
 
 #include "layers/base/public.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 // The bytes of a regular file. Error(io) naming the path and the reason for one that is missing, unreadable,
 // a directory, a FIFO or a device; Error(limit) with both numbers for one larger than `cap` bytes.
@@ -64,4 +64,4 @@ class OutputFile {
 
 void write_file(const std::string& path, std::span<const std::byte> bytes);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -9,8 +9,8 @@
 
 #include "layers/base/checked.h"
 #include "layers/base/error.h"
+#include "layers/base/stored_weights.h"
 #include "layers/base/tensor.h"
-#include "layers/ops/filter.h"
 #include "weights_tools/io/bytes.h"
 #include "weights_tools/io/clean_text.h"
 #include "weights_tools/safetensors/safetensors_header.h"

@@ -15,7 +15,7 @@
 #include "layers/graph/state_dict.h"
 #include "weights_tools/io/file.h"
 
-namespace atrous ATROUS_PUBLIC {
+namespace ATROUS_PUBLIC atrous {
 
 struct Safetensors {
   StateDict state;  // in the order of the header
@@ -37,4 +37,4 @@ Safetensors read_safetensors(const InputFile&, const std::shared_ptr<const Input
 void write_safetensors(const std::string& path, const StateDict&,
                        const std::map<std::string, std::string>& metadata);
 
-}  // namespace ATROUS_PUBLIC
+}  // namespace atrous

@@ -2,9 +2,28 @@
 
 #include <algorithm>
 
+#include "layers/base/large_pages.h"
 #include "layers/cpu/parallel.h"
 
 namespace atrous {
+
+void transpose_weights(const float* from, std::int64_t to_next, std::int64_t to_next_column,
+                       std::int64_t count, std::int64_t columns, float* to, std::int64_t width) {
+  std::int64_t column = 0;
+  for (; column + 4 <= columns; column += 4)
+    for (std::int64_t k = 0; k < count; ++k) {
+      const float* const at = from + column * to_next_column + k * to_next;
+      const float a = at[0], b = at[to_next_column], c = at[2 * to_next_column], d = at[3 * to_next_column];
+      float* const four = to + k * width + column;
+      four[0] = a;
+      four[1] = b;
+      four[2] = c;
+      four[3] = d;
+    }
+  for (; column < width; ++column)
+    for (std::int64_t k = 0; k < count; ++k)
+      to[k * width + column] = column < columns ? from[column * to_next_column + k * to_next] : 0.f;
+}
 
 PackedColumns::PackedColumns(const Conv2d& layer, const RowTiles& tiles, int threads)
     : depth_(layer.weight.d1 * layer.weight.kernel_h * layer.weight.kernel_w), lanes_(tiles.lanes) {
@@ -12,6 +31,7 @@ PackedColumns::PackedColumns(const Conv2d& layer, const RowTiles& tiles, int thr
   const std::int64_t outputs = w.d0, lanes = lanes_;
   std::int64_t vectors = (outputs + lanes - 1) / lanes;
   weights_ = Tensor({1, 1, depth_, vectors * lanes});
+  expect_writes(weights_.data(), weight_bytes());
   bias_ = Tensor::zeros({1, 1, 1, vectors * lanes});
   if (layer.bias) std::copy_n(layer.bias.get(), outputs, bias_.data());
 
@@ -29,13 +49,9 @@ PackedColumns::PackedColumns(const Conv2d& layer, const RowTiles& tiles, int thr
     float* to = weights_.data() + offset(g);
     constexpr std::int64_t block = 16;  // of channels, whose weights lie in one line of the cache
     for (std::int64_t tap = 0; tap < taps; ++tap, to += w.d1 * width)
-      for (std::int64_t first = 0; first < w.d1; first += block)
-        for (std::int64_t column = 0; column < width; ++column) {
-          const bool exists = column < g.columns;
-          const float* from = exists ? w.data.get() + (g.first + column) * w.d1 * taps + tap : nullptr;
-          for (std::int64_t i = first; i < std::min(first + block, w.d1); ++i)
-            to[i * width + column] = exists ? from[i * taps] : 0.f;
-        }
+      for (std::int64_t i = 0; i < w.d1; i += block)
+        transpose_weights(w.data.get() + (g.first * w.d1 + i) * taps + tap, taps, w.d1 * taps,
+                          std::min(block, w.d1 - i), g.columns, to + i * width, width);
   });
 }
 

@@ -41,4 +41,9 @@ class PackedColumns {
   Tensor weights_, bias_;
 };
 
+// to[k][column] = from[k * to_next + column * to_next_column] for `count` k, zeros from `columns` up to
+// `width`. Four columns at a time: what is written lies side by side.
+void transpose_weights(const float* from, std::int64_t to_next, std::int64_t to_next_column,
+                       std::int64_t count, std::int64_t columns, float* to, std::int64_t width);
+
 }  // namespace atrous

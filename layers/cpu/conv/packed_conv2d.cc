@@ -2,16 +2,15 @@
 
 #include <algorithm>
 #include <functional>
+#include <type_traits>
 
 #include "layers/base/checked.h"
+#include "layers/cpu/conv/packed_columns.h"
 #include "layers/cpu/parallel.h"
 
 namespace atrous {
 
 namespace {
-
-// How many k make one step of the tile.
-std::int64_t step_of(DType dtype) { return dtype == DType::i8 ? 4 : dtype == DType::bf16 ? 2 : 1; }
 
 std::int64_t deepest_of(DType dtype) {
   return dtype == DType::i8 ? int8_tile_depth : dtype == DType::bf16 ? bf16_tile_depth : tile_depth;
@@ -68,12 +67,20 @@ template <class T, class From, class Convert>
 void PackedConv2d::pack_panel(std::int64_t group, std::int64_t panel, const From* weights,
                               Convert&& convert) {
   const Filter& w = layer_.weight;
-  const std::int64_t step = step_of(dtype_), taps = w.kernel_h * w.kernel_w;
+  constexpr auto step =
+      static_cast<std::int64_t>(sizeof(float) / sizeof(T));  // how many k are one of the tile's
+  const std::int64_t taps = w.kernel_h * w.kernel_w;
   // Of a few channels at a time: what is read of them for one tap is still in the cache for the next one.
   constexpr std::int64_t block = 16;
   const auto pack_rows = [&](const Stretch& s, std::int64_t first, std::int64_t count, std::int64_t tap,
                              std::int64_t channel) {
     T* to = reinterpret_cast<T*>(weights_.data()) + offset(group, s, panel);
+    if constexpr (std::is_same_v<T, float>) {
+      const std::int64_t begin = panel * tile_.columns,
+                         columns = std::min<std::int64_t>(tile_.columns, group_columns_ - begin);
+      return transpose_weights(weights + ((group * group_columns_ + begin) * w.d1 + channel) * taps + tap,
+                               taps, w.d1 * taps, count, columns, to + first * tile_.columns, tile_.columns);
+    }
     for (std::int64_t j = 0; j < tile_.columns; ++j) {
       const std::int64_t column = panel * tile_.columns + j, o = group * group_columns_ + column;
       const bool exists = column < group_columns_;
@@ -99,6 +106,7 @@ void PackedConv2d::pack(int threads) {
   const std::int64_t width = panels_ * tile_.columns;
   weights_ = LargeVector<std::byte>(static_cast<std::size_t>(checked_product(
       {layer_.groups, depth_, width, static_cast<std::int64_t>(size_of(dtype_))}, "conv2d: packed weights")));
+  expect_writes(weights_.data(), weights_.size());
   bias_ = Buffer(static_cast<std::size_t>(layer_.groups * width) * sizeof(float));
   const Filter& w = layer_.weight;
   const std::int64_t jobs = layer_.groups * panels_;

@@ -1,7 +1,7 @@
 // A program whose project builds atrous within its own.
-#include <iostream>
-
 #include <atrous/atrous.h>
+
+#include <iostream>
 
 int main() {
   const atrous::Model model = atrous::load_default_model();

@@ -27,6 +27,8 @@
 #include "weights_tools/io/file.h"
 #include "weights_tools/safetensors/safetensors.h"
 
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"  // in C they are zeros without a word
+
 namespace atrous::c_test {
 
 using namespace atrous::runtime_testing;
@@ -69,7 +71,7 @@ void fails(atrous_status expected, std::string_view word, Call&& call) {
 std::vector<std::byte> file_of(const StateDict& state) {
   const TemporaryFolder folder;
   write_safetensors(folder / "net.safetensors", state, {});
-  return read_file(folder / "net.safetensors");
+  return read_file(folder / "net.safetensors", 1 << 24);
 }
 
 const StateDict& state_of_test() {
@@ -416,15 +418,15 @@ TEST_CASE("C: what cannot be is refused in a sentence") {
 TEST_CASE("C: every status has its name, and the sentence is the thread's own") {
   const char* names[] = {"ok",    "invalid_argument", "io",         "malformed", "unsupported",
                          "limit", "mismatch",         "not_finite", "device",    "stopped"};
-  for (int i = 0; i < 10; ++i)
-    CHECK(std::string(atrous_status_name(static_cast<atrous_status>(i))) == names[i]);
-  CHECK(std::string(atrous_status_name(static_cast<atrous_status>(99))) == "unknown");
+  for (int i = 0; i < 10; ++i) CHECK(std::string(atrous_status_name(i)) == names[i]);
+  CHECK(std::string(atrous_status_name(99)) == "unknown");
   CHECK(atrous_voc_palette(1, nullptr) == ATROUS_INVALID_ARGUMENT);
   const std::string here = atrous_last_error();
   std::string before, after;
   std::thread([&] {
     before = atrous_last_error();
-    atrous_png_write(nullptr, nullptr, nullptr, 0);
+    atrous_picture* none = nullptr;
+    atrous_picture_read(nullptr, &none);
     after = atrous_last_error();
   }).join();
   CHECK(before.empty());
@@ -620,7 +622,7 @@ TEST_CASE("C: an evaluation is the JSON of the C++ library, and a caller may end
     return atrous_evaluate(c.get(), "nosuch", photos.c_str(), nullptr, out);
   });
   fails<atrous_bytes>(ATROUS_IO, "/no/such", [&](atrous_bytes** out) {
-    return atrous_evaluate(c.get(), "pairs", "/no/such", nullptr, out);
+    return atrous_evaluate(c.get(), "voc", "/no/such", nullptr, out);
   });
 }
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <set>
 
+#include "layers/networks/segmentation.h"
 #include "tests/support/runtime_testing.h"
 
 namespace atrous::passes_test {

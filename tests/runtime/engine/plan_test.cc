@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "layers/networks/segmentation.h"
 #include "tests/support/runtime_testing.h"
 
 namespace atrous::plan_test {

@@ -50,14 +50,15 @@ std::vector<double> factors() {
 
 Conv2d pending(bool in_file, const Floats& weights, bool multiplied = true) {
   Conv2d conv{.weight = {outputs, inputs, 3, 3, nullptr}, .bias = nullptr};
+  PendingWeights pending;
   if (in_file) {
-    conv.weight.stored = std::make_shared<const Stored>(weights);
+    pending.stored = std::make_shared<const Stored>(weights);
   } else {
     const auto kept = std::make_shared<const Floats>(weights);
     conv.weight.data = {kept, kept->data()};
   }
-  const auto by = std::make_shared<const std::vector<double>>(factors());
-  if (multiplied) conv.weight.factors = {by, by->data()};
+  if (multiplied) pending.factors = factors();
+  if (in_file || multiplied) conv.weight.pending = std::make_shared<const PendingWeights>(pending);
   return conv;
 }
 
@@ -94,8 +95,7 @@ TEST_CASE("weights are brought in as products in double, rounded once, on any nu
       WeightMemory memory;
       const Layer layer = memory.bring_in(pending(in_file, weights), threads);
       CHECK(same_bits(weights_of(layer), expected));
-      CHECK_FALSE(filter_of(layer).stored);
-      CHECK_FALSE(filter_of(layer).factors);
+      CHECK_FALSE(filter_of(layer).pending);
     }
 }
 
@@ -166,9 +166,10 @@ TEST_CASE("a checkpoint's convolutions stay in its file where that is asked for"
   const std::string path = saved(folder, tiny_mobilenet_state("lraspp"));
   const Checkpoint whole = load_checkpoint(path), kept = load_checkpoint(path, {.keep_stored = true});
   REQUIRE(kept.state.size() == whole.state.size());
-  for (const auto& [key, tensor] : whole.state.entries()) {
-    CAPTURE(key);
-    const StateTensor* const found = kept.state.find(key);
+  for (const auto& entry : whole.state.entries()) {
+    CAPTURE(entry.first);
+    const StateTensor& tensor = entry.second;
+    const StateTensor* const found = kept.state.find(entry.first);
     REQUIRE(found);
     CHECK(found->shape == tensor.shape);
     CHECK(bool(found->stored) == (tensor.shape.size() == 4));

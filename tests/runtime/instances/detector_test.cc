@@ -1,6 +1,7 @@
 // Mask R-CNN and Faster R-CNN from photo to instances: stage by stage against torchvision's own values in
 // ../shared/data/networks, and by definition on small networks.
 #include "runtime/instances/detector.h"
+#include "layers/networks/segmentation.h"
 
 #include <doctest/doctest.h>
 

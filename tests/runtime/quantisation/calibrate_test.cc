@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include "layers/networks/segmentation.h"
+
 #include <cmath>
 
 #include "runtime/engine/program.h"

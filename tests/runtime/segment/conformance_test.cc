@@ -10,6 +10,7 @@
 #include <map>
 #include <sstream>
 
+#include "layers/networks/segmentation.h"
 #include "runtime/image/npy.h"
 #include "tests/support/conformance_testing.h"
 #include "tests/support/runtime_testing.h"

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include "runtime/engine/plan.h"
+
 #include <set>
 
 #include "layers/ops/argmax.h"

@@ -1,6 +1,7 @@
 // Test protocols: sizes and tiles against their definition, and what holds of the averages. The averages
 // themselves are compared with a computation in PyTorch by tests/python/test_protocols.py.
 #include "runtime/segment/test_protocol.h"
+#include "runtime/engine/plan.h"
 
 #include <doctest/doctest.h>
 
