@@ -16,7 +16,7 @@ WHEEL_PACKAGES := python3 binutils patchelf
 FORMAT_PACKAGES := clang-format
 CLANG_PACKAGES := clang libomp-dev libclang-rt-14-dev doctest-dev
 DEB_PACKAGES := dpkg-dev file gzip
-TEST_DEB_PACKAGES := lintian debootstrap binutils file ninja-build g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user python3-numpy python3-pil
+TEST_DEB_PACKAGES := lintian debootstrap binutils file ninja-build g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user python3-numpy python3-venv python3-pil
 
 .PHONY: help run test test-full test-build build deps test-deps test-build-deps test-run-deps install deb wheel test-packages format format-check asan tsan fuzz clean
 
