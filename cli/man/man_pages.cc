@@ -2,8 +2,6 @@
 // Writes atrous.1 and atrous-VERB.1 of every verb into the folder, from the options that --help lists. Not in
 // the program: run when that is built.
 #include <CLI/CLI.hpp>
-#include <cctype>
-#include <iostream>
 #include <span>
 
 #include "cli/application.h"
@@ -61,7 +59,8 @@ std::string as_argument(std::string_view text) {
 }
 
 std::string upper(std::string text) {
-  for (char& c : text) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  for (char& c : text)
+    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
   return text;
 }
 
@@ -242,7 +241,7 @@ int main(int argc, char** argv) {
     write("atrous", main_page(*app, verbs));
     for (const CLI::App* verb : verbs) write("atrous-" + verb->get_name(), verb_page(*verb, verbs));
   } catch (const std::exception& error) {
-    std::cerr << "atrous_man_pages: " << error.what() << '\n';
+    std::fprintf(stderr, "atrous_man_pages: %s\n", error.what());
     return 1;
   }
 }
