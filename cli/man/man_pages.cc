@@ -2,6 +2,7 @@
 // Writes atrous.1 and atrous-VERB.1 of every verb into the folder, from the options that --help lists. Not in
 // the program: run when that is built.
 #include <CLI/CLI.hpp>
+#include <cstdio>
 #include <span>
 
 #include "cli/application.h"
