@@ -54,10 +54,11 @@ std::vector<std::size_t> first_of_each(const Graph& graph) {
 
 constexpr std::size_t large_bytes = std::size_t{4} << 20;  // of weights: worth several threads
 
+using MakeKernels = std::function<std::vector<std::unique_ptr<Kernel>>(const Node&)>;
+
 // Makes the kernels of every node, and lets go of weights as they are packed. The largest first: packing
 // holds a layer's weights twice, and later there is memory about that smaller ones left. Large layers are
 // packed by all threads one after another, of the others each thread packs its own.
-using MakeKernels = std::function<std::vector<std::unique_ptr<Kernel>>(const Node&)>;
 void make_kernels(Program& program, int threads, const MakeKernels& make) {
   const std::vector<std::size_t> first = first_of_each(program.graph);
   std::vector<std::size_t> order(first.size());
