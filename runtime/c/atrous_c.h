@@ -18,6 +18,7 @@
  * Structs of options begin with their size, so that they may grow: `atrous_segment_options o = {.size =
  * sizeof o};` sets it, and zeros elsewhere, which are the defaults; a NULL pointer stands for such a struct.
  * The library reads no more than that size says. Structs that are filled in begin with it too.
+ * Fields called reserved are 0.
  *
  * Models, results and pictures do not change: any number of threads may use one. A session is one thread's
  * at a time; a call that finds it in use fails. Text is UTF-8 and ends in a zero. The library never prints,
@@ -98,7 +99,7 @@ ATROUS_C_API atrous_status atrous_png_encode(const atrous_image*, const uint8_t*
 ATROUS_C_API atrous_status atrous_png_write(const char* path, const atrous_image*, const uint8_t* palette,
                                             size_t colours);
 
-/* PASCAL VOC's colours of so many classes, at most 256: rgb has room for 3 * colours bytes. */
+/* PASCAL VOC's colours of so many classes, 1 to 256: rgb has room for 3 * colours bytes. */
 ATROUS_C_API atrous_status atrous_voc_palette(size_t colours, uint8_t* rgb);
 
 /* ---- models */
@@ -196,6 +197,7 @@ typedef struct atrous_segment_options {
   double threshold;      /* of a network of one logit: class 1 is above it; 0: 0.5 */
   double score;          /* of instances: those above it; 0: the model's. Below 0: all */
   int32_t max_instances; /* 0: the model's */
+  int32_t reserved;
 } atrous_segment_options;
 
 typedef struct atrous_result atrous_result;
@@ -256,6 +258,7 @@ typedef struct atrous_draw_options {
   int32_t no_contours; /* not 0: regions are not outlined */
   int32_t tint_all;    /* not 0: the background is tinted too */
   int32_t label;       /* of a cut-out */
+  int32_t reserved;
 } atrous_draw_options;
 
 /* `photo` is the one that was segmented, or NULL where none is needed. INVALID_ARGUMENT for a photo of
@@ -276,7 +279,7 @@ typedef struct atrous_evaluate_options {
   int32_t resize, width, height; /* as atrous_segment_options */
   double threshold;
   /* Called after each image, from a thread of the library's, one at a time; not 0 ends the run after the
-   * images under way. */
+   * images under way, and the result is of those measured so far. */
   int (*progress)(void* user, size_t done, size_t all);
   void* user;
 } atrous_evaluate_options;

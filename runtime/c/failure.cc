@@ -31,6 +31,8 @@ static_assert(static_cast<int>(ErrorCode::device) == 7);
 atrous_status keep_failure() noexcept {
   try {
     rethrow_as_error();
+  } catch (const Stopped& stopped) {
+    return keep(ATROUS_STOPPED, stopped.sentence.c_str());
   } catch (const Error& error) {
     return keep(status_of[static_cast<int>(error.code())], error.what());
   } catch (...) {
@@ -38,9 +40,9 @@ atrous_status keep_failure() noexcept {
   }
 }
 
-void refuse_size(const char* name, std::size_t size) {
-  if (size < sizeof(size_t))
-    fail(ErrorCode::invalid_argument, name, ": its size is ", size, ", expected sizeof(", name, ")");
+void refuse_size(const char* name, std::size_t size, std::size_t known) {
+  if (size < known || size > largest_struct)
+    fail(ErrorCode::invalid_argument, name, ": its size is ", size, ", expected sizeof(", name, "), ", known);
   fail(ErrorCode::invalid_argument, name, ": of its ", size,
        " bytes some are set that this version of the library, ", atrous_version(), ", does not know");
 }

@@ -66,31 +66,32 @@ inline std::string text(const char* given) { return given ? given : ""; }
 
 // ---- structs that begin with their size
 
-[[noreturn]] void refuse_size(const char* name, std::size_t size);
+constexpr std::size_t largest_struct = 4096;  // that any later version will have
+[[noreturn]] void refuse_size(const char* name, std::size_t size, std::size_t known);
 
-// The caller's options: zeros behind what its struct has. Error(invalid_argument) for one without a size, and
-// where one of a later version has something set that this one does not know.
+// The caller's options. There was no shorter struct yet: one that grows takes the sizes that it had, with
+// zeros behind, and never fills its padding. Error(invalid_argument) for any other size, and where a struct
+// of a later version has something set that this one does not know.
 template <class Options>
 Options options_of(const Options* given, const char* name) {
   Options all{};
   if (!given) return all;
   const std::size_t size = given->size;
-  if (size < sizeof(size_t)) refuse_size(name, size);
+  if (size < sizeof all || size > largest_struct) refuse_size(name, size, sizeof all);
   const auto* bytes = reinterpret_cast<const unsigned char*>(given);
   for (std::size_t i = sizeof all; i < size; ++i)
-    if (bytes[i] != 0) refuse_size(name, size);
-  std::memcpy(&all, given, size < sizeof all ? size : sizeof all);
+    if (bytes[i] != 0) refuse_size(name, size, sizeof all);
+  std::memcpy(&all, given, sizeof all);
   return all;
 }
 
-// Fills in what the caller's struct has room for.
+// Fills in the caller's struct, and zeros behind what this version knows. Errors as options_of().
 template <class Info>
 void fill(Info* out, const Info& all, const char* name) {
   const std::size_t size = given(out, name).size;
-  if (size < sizeof(size_t)) refuse_size(name, size);
-  const std::size_t known = size < sizeof all ? size : sizeof all;
+  if (size < sizeof all || size > largest_struct) refuse_size(name, size, sizeof all);
   std::memset(out, 0, size);
-  std::memcpy(out, &all, known);
+  std::memcpy(out, &all, sizeof all);
   out->size = size;
 }
 

@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <cstddef>
+#include <limits>
 #include <span>
 
 #include "runtime/c/handles.h"
@@ -33,8 +35,14 @@ std::vector<std::byte> png_of(const atrous_image* image, const std::uint8_t* pal
 Image image_of(const atrous_image* argument, const char* what) {
   const atrous_image& view = given(argument, what);
   given(view.pixels, "the picture's pixels pointer");
+  constexpr std::int64_t most = ReadOptions().max_pixels;
+  if (view.width > 0 && view.height > 0 && std::int64_t{view.width} * view.height > most)
+    fail(ErrorCode::limit, what, ": ", view.width, 'x', view.height, " is more than ", most, " pixels");
   Image image = make_image(view.width, view.height, view.channels);
   const std::size_t row = image.row_bytes(), step = view.row_bytes > 0 ? view.row_bytes : row;
+  if (view.row_bytes > std::numeric_limits<std::ptrdiff_t>::max() / static_cast<std::size_t>(view.height))
+    fail(ErrorCode::invalid_argument, what, ": ", view.height, " rows of ", view.row_bytes,
+         " bytes are more than memory has");
   if (step < row)
     fail(ErrorCode::invalid_argument, what, ": rows of ", step, " bytes for ", view.width, " pixels of ",
          view.channels, " channels, which take ", row);

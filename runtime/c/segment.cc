@@ -24,8 +24,13 @@ class InUse {
   std::atomic_flag& flag_;
 };
 
+void refuse_reserved(std::int32_t found) {
+  if (found != 0) fail(ErrorCode::invalid_argument, "reserved: expected 0, found ", found);
+}
+
 SegmentOptions segment_options(const atrous_segment_options& o, const Model& model) {
   constexpr std::uint32_t all = ATROUS_CONFIDENCE | ATROUS_PROBABILITIES | ATROUS_LOGITS;
+  refuse_reserved(o.reserved);
   if (o.want & ~all) fail(ErrorCode::invalid_argument, "want: expected some of ", all, ", found ", o.want);
   SegmentOptions options;
   options.resize = resize_rule(o.resize, o.width, o.height);
@@ -44,6 +49,7 @@ SegmentOptions segment_options(const atrous_segment_options& o, const Model& mod
 void detect(atrous_session& session, const Image& photo, const atrous_segment_options& o,
             atrous_result& result) {
   const Model& model = session.named->model;
+  refuse_reserved(o.reserved);
   if (o.want || o.at_input || o.crf || o.threshold != 0)
     fail(ErrorCode::invalid_argument, "want, at_input, crf and threshold are for label maps, ",
          model.architecture, " finds instances");
@@ -88,6 +94,7 @@ Image drawn(const atrous_result& result, atrous_drawing what, const atrous_image
             const atrous_draw_options& o) {
   const Model& model = result.named->model;
   const Segmentation& s = result.segmentation;
+  refuse_reserved(o.reserved);
   if (what == ATROUS_DRAW_MASK) return colourise(s.labels, model.palette);
   if (what == ATROUS_DRAW_CONFIDENCE) {
     if (s.confidence.empty())

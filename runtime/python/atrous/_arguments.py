@@ -15,7 +15,10 @@ def text(what: str, value: Path) -> bytes:
     """A word or a path for C, which ends in a zero."""
     if not isinstance(value, (str, os.PathLike)):
         raise c.Error(f"{what}: expected a str or a path, got {type(value).__name__}")
-    encoded = os.fsencode(value)
+    try:
+        encoded = os.fsencode(value)
+    except UnicodeEncodeError:
+        raise c.Error(f"{what}: {value!r} is no text") from None
     if b"\0" in encoded:
         raise c.Error(f"{what}: {value!r} has a zero in it")
     return encoded
@@ -27,6 +30,8 @@ def text_or_none(what: str, value: Optional[Path]) -> Optional[bytes]:
 
 def count(what: str, value: Any, least: int = 0, most: int = 2**31 - 1) -> int:
     try:
+        if isinstance(value, bool):
+            raise TypeError
         number = operator.index(value)
     except TypeError:
         raise c.Error(f"{what}: expected an int, got {value!r}") from None
@@ -41,16 +46,29 @@ def choice(what: str, value: str, *known: str) -> str:
     return value
 
 
+def number_of(what: str, value: Any) -> float:
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise c.Error(f"{what}: expected a number, got {value!r}") from None
+
+
 def positive(what: str, value: Optional[float]) -> float:
     """For fields in which C's 0 means the default."""
     if value is None:
         return 0
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise c.Error(f"{what}: expected a number, got {value!r}") from None
+    number = number_of(what, value)
     if not number > 0:
         raise c.Error(f"{what}: expected a number above 0, got {number:g}")
+    return number
+
+
+def share(what: str, value: float) -> float:
+    number = number_of(what, value)
+    if not 0 <= number <= 1:
+        raise c.Error(f"{what}: expected a number from 0 to 1, got {number:g}")
     return number
 
 

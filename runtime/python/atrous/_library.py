@@ -72,7 +72,7 @@ RESIZE_AS_MODEL, RESIZE_NONE, RESIZE_SHORTER, RESIZE_EXACT = range(4)
 class SegmentOptions(Sized):
     _fields_ = [("size", c_size_t), ("want", c_uint32), ("resize", c_int32), ("width", c_int32), ("height", c_int32),
                 ("at_input", c_int32), ("crf", c_int32), ("threshold", c_double), ("score", c_double),
-                ("max_instances", c_int32)]
+                ("max_instances", c_int32), ("reserved", c_int32)]
 
 
 class ResultInfo(Sized):
@@ -92,7 +92,7 @@ DRAW_MASK, DRAW_OVERLAY, DRAW_CUTOUT, DRAW_CONFIDENCE, DRAW_INPUT = range(5)
 
 class DrawOptions(Sized):
     _fields_ = [("size", c_size_t), ("alpha", c_double), ("no_contours", c_int32), ("tint_all", c_int32),
-                ("label", c_int32)]
+                ("label", c_int32), ("reserved", c_int32)]
 
 
 class EvaluateOptions(Sized):

@@ -35,6 +35,15 @@ def read_image(file: Union[Path, bytes]) -> Bytes:
     return picture_of(out)
 
 
+def as_numpy(tensor: Any) -> npt.NDArray[Any]:
+    """A torch tensor's values; those of bfloat16, which numpy does not have, as float32."""
+    try:
+        tensor = tensor.detach().cpu()
+        return np.asarray(tensor.float().numpy() if str(tensor.dtype) == "torch.bfloat16" else tensor.numpy())
+    except (TypeError, RuntimeError, NotImplementedError) as error:
+        raise c.Error(f"a tensor whose values cannot be had: {error}") from None
+
+
 def as_photo(image: Any) -> Bytes:
     """What Model takes for a photo, as an array whose rows have their samples side by side.
 
@@ -46,7 +55,7 @@ def as_photo(image: Any) -> Bytes:
     torch = sys.modules.get("torch")
     pixels: npt.NDArray[Any]
     if torch is not None and isinstance(image, torch.Tensor):
-        pixels = image.detach().cpu().numpy()
+        pixels = as_numpy(image)
         if pixels.ndim == 3 and pixels.shape[0] in (1, 3, 4):
             pixels = np.stack(list(pixels), 2)  # a quarter of the time that a transposed copy takes
         elif pixels.ndim != 2:
@@ -81,7 +90,7 @@ def image_of(pixels: Bytes) -> c.Image:
     """as_photo()'s array for C. The array must outlive it."""
     height, width = pixels.shape[:2]
     channels = pixels.shape[2] if pixels.ndim == 3 else 1
-    return c.Image(pixels.ctypes.data, count("width", width), count("height", height), channels, pixels.strides[0])
+    return c.Image(pixels.ctypes.data, count("width", width), count("height", height), channels, pixels.strides[0] if height > 1 else 0)
 
 
 def _colours(palette: Optional[Any]) -> Bytes:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from . import _library as c
 from ._arguments import Path, Resize, choice, count, positive, resize as resize_fields, text, text_or_none
 from ._progress import Progress, watched
-from .images import Bytes, as_photo, image_of
+from .images import Bytes, as_numpy, as_photo, image_of
 from .result import Result
 
 # How many threads there are to be had. Sessions that wait for a call are no more than that: others would not run at once.
@@ -96,7 +96,7 @@ class Model:
         self.range: int = info.range
         self.bgr = bool(info.bgr)
         self.weight_bytes: int = info.weight_bytes
-        self._idle: Dict[Tuple[int, int], Deque[c.Handle]] = {}
+        self._idle: Dict[int, Deque[c.Handle]] = {}  # by their threads
 
     def __reduce__(self) -> Tuple[Any, ...]:
         return functools.partial(load, self._source, **self._options), ()
@@ -179,7 +179,9 @@ class Model:
         finds none held; threads that end leave nothing behind."""
         threads = self._threads if threads is None else count("threads", threads)
         memory_limit = count("memory_limit", memory_limit, 0, 2**64 - 1)
-        idle = self._idle.setdefault((threads, memory_limit), collections.deque(maxlen=_processors))
+        idle: Deque[c.Handle] = collections.deque()  # with a limit on its memory none waits for the next call
+        if not memory_limit:
+            idle = self._idle.setdefault(threads, collections.deque(maxlen=_processors))
         try:
             session = idle.pop()
         except IndexError:
@@ -206,7 +208,7 @@ def _as_batch(batch: Any) -> Tuple[npt.NDArray[np.float32], bool]:
     """n x height x width x 3, and whether it came with channels before height, as torch has them."""
     torch = sys.modules.get("torch")
     is_tensor = torch is not None and isinstance(batch, torch.Tensor)
-    values = batch.detach().cpu().numpy() if is_tensor else np.asarray(batch)
+    values = as_numpy(batch) if is_tensor else np.asarray(batch)
     order = "a tensor is n x 3 x height x width" if is_tensor else "an array is n x height x width x 3"
     if values.dtype.kind != "f":
         raise c.Error(f"batch: expected floats, normalised, got {values.dtype}; photos go to the model itself")

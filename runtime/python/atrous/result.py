@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _library as c
-from ._arguments import Path, choice, count
+from ._arguments import Path, choice, count, positive, share
 from .images import Bytes, encode_png, image_of, picture_of, write_png
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ class Instance:
         return self.mask_at(0.5)
 
     def mask_at(self, threshold: float) -> npt.NDArray[np.bool_]:
-        """Where its probability is at least so much."""
+        """Where its probability is at least so much, above 0."""
+        threshold = positive("threshold", threshold)
         mask = np.empty(self._result.labels.shape, np.bool_)
         c.library.result_get_mask(self._result._handle.pointer, self._index, threshold, mask.ctypes.data, mask.size)
         return mask
@@ -151,7 +152,7 @@ class Result:
         alpha: how much of the colour, 0 to 1.
         background: tint the background too.
         """
-        return self._draw(c.DRAW_OVERLAY, alpha=alpha or -1, no_contours=not contours, tint_all=bool(background))
+        return self._draw(c.DRAW_OVERLAY, alpha=share("alpha", alpha) or -1, no_contours=not contours, tint_all=bool(background))
 
     def cutout(self, label: Union[int, str]) -> Bytes:
         """The photo where that class is, by its label or name, elsewhere transparent: height x width x 4."""

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <memory>
@@ -310,7 +311,46 @@ TEST_CASE("C: models by name, and those that are none") {
   CHECK(atrous_model_load("default", nullptr, nullptr) == ATROUS_INVALID_ARGUMENT);
 }
 
-TEST_CASE("C: structs of options grow: an older one is shorter, a later one may say nothing new") {
+TEST_CASE("C: a caller may end a download, or forbid it") {
+  const TemporaryFolder folder;
+  const std::string_view script =
+      "#!/bin/sh\n"
+      "printf 'HTTP/1.1 200 OK\\r\\nContent-Length: 2000000\\r\\n\\r\\n'\n"
+      "head -c 2000000 /dev/zero\n";
+  write_file(folder / "curl", std::as_bytes(std::span(script)));
+  std::filesystem::permissions(folder / "curl", std::filesystem::perms::owner_all);
+  const std::string path = folder.path() + ":" + std::getenv("PATH");
+  REQUIRE(setenv("PATH", path.c_str(), 1) == 0);
+  for (const char* variable : {"ATROUS_CACHE", "TORCH_HOME"})
+    REQUIRE(setenv(variable, folder.path().c_str(), 1) == 0);
+  struct Seen {
+    int calls = 0, end_at = 0;
+    std::uint64_t total = 0;
+  } seen;
+  atrous_model_options options{};
+  options.size = sizeof options;
+  options.user = &seen;
+  options.progress = [](void* user, std::uint64_t, std::uint64_t total) {
+    Seen& s = *static_cast<Seen*>(user);
+    s.total = std::max(s.total, total);
+    return static_cast<int>(++s.calls == s.end_at);
+  };
+  const auto load = [&](atrous_model** out) {
+    return atrous_model_load("lraspp_mobilenet_v3_large", &options, out);
+  };
+  seen.end_at = 2;
+  fails<atrous_model>(ATROUS_STOPPED, "the download was stopped", load);
+  CHECK(seen.calls == 2);
+  seen = {};
+  fails<atrous_model>(ATROUS_MALFORMED, "sha256", load);  // to its end: of zeros
+  CHECK(seen.total == 2000000);
+  seen = {};
+  options.offline = 1;
+  fails<atrous_model>(ATROUS_IO, "downloads are not allowed", load);
+  CHECK(seen.calls == 0);
+}
+
+TEST_CASE("C: structs grow: a later one may say nothing new, and none is shorter than the first") {
   const auto model = c_model();
   struct Later {
     atrous_session_options known;
@@ -324,31 +364,37 @@ TEST_CASE("C: structs of options grow: an older one is shorter, a later one may 
   later.more = 1;
   fails<atrous_session>(ATROUS_INVALID_ARGUMENT, "atrous_session_options: of its",
                         [&](atrous_session** out) { return atrous_session_new(model.get(), as_known, out); });
-  // Of a shorter struct nothing behind it is read.
-  atrous_session_options older{};
-  older.size = offsetof(atrous_session_options, memory_limit);
-  older.threads = 1;
-  older.memory_limit = 1;
-  made<atrous_session>([&](atrous_session** out) { return atrous_session_new(model.get(), &older, out); });
-  older.size = sizeof older;
+  // No struct was ever shorter: such a size is a mistake, as is one that no struct will have.
+  atrous_session_options plain{};
+  plain.threads = 1;
+  atrous_model_info info{};
+  for (const std::size_t size :
+       {std::size_t{0}, sizeof(std::size_t) + 1, sizeof plain - 1, std::size_t{5000}, std::size_t{0} - 1}) {
+    plain.size = info.size = size;
+    fails<atrous_session>(ATROUS_INVALID_ARGUMENT, "its size is",
+                          [&](atrous_session** out) { return atrous_session_new(model.get(), &plain, out); });
+    CHECK(atrous_model_get_info(model.get(), &info) == ATROUS_INVALID_ARGUMENT);
+  }
+  plain.size = sizeof plain;
+  plain.memory_limit = 1;
   const auto limited = made<atrous_session>(
-      [&](atrous_session** out) { return atrous_session_new(model.get(), &older, out); });
+      [&](atrous_session** out) { return atrous_session_new(model.get(), &plain, out); });
   const Image picture = photo(16, 16);
   const atrous_image view = view_of(picture);
   fails<atrous_result>(ATROUS_LIMIT, "memory", [&](atrous_result** out) {
     return atrous_segment(limited.get(), &view, nullptr, out);
   });
-  older.size = 0;
-  fails<atrous_session>(ATROUS_INVALID_ARGUMENT, "its size is 0",
-                        [&](atrous_session** out) { return atrous_session_new(model.get(), &older, out); });
-  // What is filled in ends where the caller's struct does.
-  atrous_model_info info;
-  std::memset(&info, 0xAB, sizeof info);
-  info.size = offsetof(atrous_model_info, classes);
-  REQUIRE(atrous_model_get_info(model.get(), &info) == ATROUS_OK);
-  CHECK(std::string(info.architecture).starts_with("deeplabv3"));
-  CHECK(info.classes == static_cast<std::int32_t>(0xABABABAB));
-  CHECK(info.size == offsetof(atrous_model_info, classes));
+  struct LaterInfo {
+    atrous_model_info known;
+    std::uint64_t more;
+  } later_info{};
+  later_info.known.size = sizeof later_info;
+  later_info.more = 1;
+  auto* const known_info = &later_info.known;
+  REQUIRE(atrous_model_get_info(model.get(), known_info) == ATROUS_OK);
+  CHECK(later_info.known.classes == 5);
+  CHECK(later_info.known.size == sizeof later_info);
+  CHECK(later_info.more == 0);
 }
 
 TEST_CASE("C: what cannot be is refused in a sentence") {
@@ -374,6 +420,9 @@ TEST_CASE("C: what cannot be is refused in a sentence") {
   bad = good;
   bad.row_bytes = 47;
   refused("rows of 47 bytes for 16 pixels of 3 channels, which take 48", bad);
+  bad.row_bytes = std::size_t{1} << 62;
+  refused("bytes are more than memory has", bad);
+  refused("reserved: expected 0, found 1", good, {.reserved = 1});
   refused("want: expected some of 7, found 8", good, {.want = 8});
   refused("resize: expected 0 to 3, found 4", good, {.resize = 4});
   refused("width above 0, found 0", good, {.resize = ATROUS_RESIZE_SHORTER});
@@ -408,6 +457,10 @@ TEST_CASE("C: what cannot be is refused in a sentence") {
                                                                                   : ATROUS_OK;
   });
   CHECK(atrous_voc_palette(257, mask) == ATROUS_LIMIT);
+  const atrous_image huge{picture.pixels.data(), 65535, 65535, 3, 0};  // which it is not
+  fails<atrous_result>(ATROUS_LIMIT, "65535x65535 is more than 200000000 pixels", [&](atrous_result** out) {
+    return atrous_segment(session.get(), &huge, nullptr, out);
+  });
   atrous_model_free(nullptr);
   atrous_session_free(nullptr);
   atrous_result_free(nullptr);
