@@ -1,4 +1,6 @@
 """Whatever holds a photo gives the same labels; what does not is refused in a sentence."""
+import functools
+
 import numpy as np
 
 import atrous
@@ -35,6 +37,12 @@ class Inputs(Test):
         wider[:, 2:-3] = self.street
         self.segmented_alike(wider[:, 2:-3])  # rows that do not adjoin
         self.segmented_alike(np.repeat(np.repeat(self.street, 2, 0), 3, 1)[::2, ::3])
+
+    def test_a_single_row(self):
+        row = np.arange(20, dtype=np.uint8).reshape(1, 20)
+        expected = model()(row).labels
+        self.same(model()(np.ascontiguousarray(row.T).T).labels, expected)
+        self.same(model()(np.repeat(row[:, :, None], 3, 2)).labels, expected)
 
     def test_anything_with_an_array_interface(self):
         class Frame:
@@ -135,3 +143,16 @@ class Options(Test):
                 self.refused("invalid_argument", words, model(), street, **options)
         self.refused("limit", "memory", model(), street, memory_limit=1000)
         self.assertEqual(model()(street).labels.shape, (360, 480))  # goes on
+
+    def test_numbers_that_are_none(self):
+        refuse = functools.partial(self.refused, "invalid_argument")
+        for options, words in (({"resize": True}, "resize: expected an int, got True"),
+                               ({"threads": True}, "threads: expected an int, got True"),
+                               ({"memory_limit": False}, "memory_limit: expected an int"),
+                               ({"threshold": 10**400}, "threshold: expected a number")):
+            refuse(words, model(), STREET, **options)
+        result = model()(STREET)
+        for alpha in (None, [], -1, 10**400, True):
+            refuse("alpha: expected a number", result.overlay, alpha=alpha)
+        refuse("photo", model(), "\ud800.png")
+        refuse("progress: expected a function, got 3", atrous.load, "default", progress=3)

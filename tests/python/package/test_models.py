@@ -139,6 +139,11 @@ class Batches(Test):
                 self.assertGreater(clear.mean(), .99)
                 self.same(result.labels[clear], expected[i].argmax(0)[clear])
 
+    def test_bfloat16_is_taken_as_float32(self):
+        torch = library_or_skip("torch")
+        batch = torch.randn(1, 3, 32, 32).bfloat16()
+        self.same(model().logits(batch), model().logits(batch.float()))
+
     def test_a_photo_normalised_by_hand_is_the_photo(self):
         street = atrous.read_image(STREET)
         photo = model()(street, logits=True, resize="none")

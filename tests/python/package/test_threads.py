@@ -2,6 +2,8 @@
 import concurrent.futures
 import gc
 import os
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -9,7 +11,7 @@ import weakref
 import numpy as np
 
 import atrous
-from support import STREET, Test, model
+from support import STREET, Test, model, resident_bytes
 
 
 class Threads(Test):
@@ -87,3 +89,26 @@ class Threads(Test):
         self.same(next(results).labels, self.expected[0])
         self.refused("io", "/nowhere/a.png", next, results)
         self.assertRaises(StopIteration, next, results)
+
+    def test_sessions_with_a_limit_do_not_pile_up(self):
+        photo = np.zeros((360, 480, 3), np.uint8)
+        model()(photo, memory_limit=10**9)
+        before = resident_bytes()
+        for i in range(10):
+            model()(photo, memory_limit=10**9 + i)
+        self.assertLess(resident_bytes() - before, 60e6)  # each takes 26 MB
+
+    def test_a_thread_goes_on_when_the_program_has_come_to_its_end(self):
+        program = """
+import threading, time, atrous
+def later():
+    time.sleep(0.3)
+    try:
+        atrous.evaluate(atrous.load(), "/no/such/folder", "voc")
+    except atrous.Error as error:
+        print(error.code)
+threading.Thread(target=later).start()
+"""
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60,
+                              env={**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(atrous.__file__))})
+        self.assertEqual((done.stdout, done.stderr), ("io\n", ""))
