@@ -137,7 +137,7 @@ test-packages: deb wheel
 	tests/programs/subproject/run
 	tests/programs/packages/run $(BUILD)-deb
 	tests/programs/aarch64/program $(BUILD)-deb/atrous
-	tests/programs/wheel/run $(BUILD)/libatrous.so $(BUILD)/atrous
+	tests/programs/wheel/run $(BUILD)
 	tests/programs/c/run $(BUILD)-deb
 
 wheel: build
