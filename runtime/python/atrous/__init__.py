@@ -6,13 +6,13 @@
     print(result.classes)
     result.save("dog.overlay.png")
 """
-from ._library import Error, library
+from ._library import Error, functions
 from .evaluation import evaluate
 from .images import encode_png, read_image, voc_palette, write_png
 from .model import Model, load
 from .result import ClassShare, Instance, Result
 
-__version__: str = library.version().decode()
+__version__: str = functions.version().decode()
 
 __all__ = ["ClassShare", "Error", "Instance", "Model", "Result", "encode_png", "evaluate", "load", "read_image",
            "voc_palette", "write_png"]

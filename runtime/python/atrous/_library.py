@@ -141,8 +141,8 @@ _OTHERS = {
 }
 
 
-class _Library:
-    """The functions by their names in atrous_c.h without "atrous_"."""
+class _Functions:
+    """Those of atrous_c.h, by their names without "atrous_"."""
 
     def __init__(self) -> None:
         cdll = _open()
@@ -187,7 +187,7 @@ def _open() -> ctypes.CDLL:
     return cdll
 
 
-library = _Library()
+functions = _Functions()
 
 
 # ---- handles and their memory
@@ -224,6 +224,6 @@ def bytes_of(pointer: c_void_p) -> bytes:
     """An atrous_bytes as Python's, freed."""
     size = c_size_t()
     try:
-        return ctypes.string_at(library.bytes_data(pointer, ctypes.byref(size)), size.value)
+        return ctypes.string_at(functions.bytes_data(pointer, ctypes.byref(size)), size.value)
     finally:
-        library.bytes_free(pointer)
+        functions.bytes_free(pointer)

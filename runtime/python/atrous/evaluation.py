@@ -35,7 +35,7 @@ def evaluate(model: Model, dataset: Path, kind: str, *, set: Optional[str] = Non
 
     def run(callback: Callable[..., int]) -> Dict[str, Any]:
         out = ctypes.c_void_p()
-        c.library.evaluate(model._handle.pointer, *words,
+        c.functions.evaluate(model._handle.pointer, *words,
                            c.EvaluateOptions(progress=c.EvaluateProgress(callback), **options), ctypes.byref(out))
         report: Dict[str, Any] = json.loads(c.bytes_of(out))
         return report

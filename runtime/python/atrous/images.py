@@ -17,8 +17,8 @@ Bytes = npt.NDArray[np.uint8]
 
 def picture_of(pointer: ctypes.c_void_p) -> Bytes:
     """An atrous_picture as height x width x channels, or height x width where it is grey; without a copy."""
-    handle = c.Handle(pointer, c.library.picture_free)
-    image = c.library.picture_image(pointer)
+    handle = c.Handle(pointer, c.functions.picture_free)
+    image = c.functions.picture_image(pointer)
     shape = (image.height, image.width, image.channels)[:2 if image.channels == 1 else 3]
     return c.array_of(handle, image.pixels, shape, np.uint8)
 
@@ -29,9 +29,9 @@ def read_image(file: Union[Path, bytes]) -> Bytes:
     out = ctypes.c_void_p()
     if isinstance(file, (bytes, bytearray)):
         file = bytes(file)
-        c.library.picture_decode(file, len(file), b"photo", ctypes.byref(out))
+        c.functions.picture_decode(file, len(file), b"photo", ctypes.byref(out))
     else:
-        c.library.picture_read(text("photo", file), ctypes.byref(out))
+        c.functions.picture_read(text("photo", file), ctypes.byref(out))
     return picture_of(out)
 
 
@@ -105,7 +105,7 @@ def _colours(palette: Optional[Any]) -> Bytes:
 def encode_png(image: Any, palette: Optional[Any] = None) -> bytes:
     """A PNG's bytes: see write_png()."""
     pixels, colours, out = as_photo(image), _colours(palette), ctypes.c_void_p()
-    c.library.png_encode(image_of(pixels), colours.ctypes.data if len(colours) else None, len(colours),
+    c.functions.png_encode(image_of(pixels), colours.ctypes.data if len(colours) else None, len(colours),
                          ctypes.byref(out))
     return c.bytes_of(out)
 
@@ -114,12 +114,12 @@ def write_png(path: Path, image: Any, palette: Optional[Any] = None) -> None:
     """Writes grey, RGB or RGBA. With a palette, colours x 3, the image's one channel holds indices into it. The file
     appears whole or not at all."""
     pixels, colours = as_photo(image), _colours(palette)
-    c.library.png_write(text("path", path), image_of(pixels), colours.ctypes.data if len(colours) else None,
+    c.functions.png_write(text("path", path), image_of(pixels), colours.ctypes.data if len(colours) else None,
                         len(colours))
 
 
 def voc_palette(colours: int = 21) -> Bytes:
     """PASCAL VOC's colours, colours x 3."""
     palette = np.empty((count("colours", colours, 1, 256), 3), np.uint8)
-    c.library.voc_palette(len(palette), palette.ctypes.data)
+    c.functions.voc_palette(len(palette), palette.ctypes.data)
     return palette

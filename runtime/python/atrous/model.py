@@ -73,19 +73,19 @@ class Model:
                                     progress=c.DownloadProgress(callback), **words)
             out = ctypes.c_void_p()
             if isinstance(self._source, bytes):
-                c.library.model_load_memory(self._source, len(self._source), words["name"] or b"checkpoint", fields,
+                c.functions.model_load_memory(self._source, len(self._source), words["name"] or b"checkpoint", fields,
                                             ctypes.byref(out))
             else:
-                c.library.model_load(path, fields, ctypes.byref(out))
-            return c.Handle(out, c.library.model_free)
+                c.functions.model_load(path, fields, ctypes.byref(out))
+            return c.Handle(out, c.functions.model_free)
 
         self._handle = watched(make, progress)
         info = c.ModelInfo()
-        c.library.model_get_info(self._handle.pointer, info)
+        c.functions.model_get_info(self._handle.pointer, info)
         self.architecture: str = info.architecture.decode()
         self.task: str = ("semantic", "instances")[info.task]
         self.classes: Tuple[str, ...] = tuple(
-            c.library.model_class_name(self._handle.pointer, label).decode("utf-8", "replace")
+            c.functions.model_class_name(self._handle.pointer, label).decode("utf-8", "replace")
             for label in range(info.classes))
         self.palette: Bytes = c.array_of(self._handle, info.palette, (info.classes, 3), np.uint8)
         self.background: Optional[int] = info.background if info.background >= 0 else None
@@ -127,7 +127,7 @@ class Model:
                            at_input=choice("at", at, "photo", "input") == "input", **resize_fields(resize))
         out = ctypes.c_void_p()
         with self._session(threads, memory_limit) as session:
-            c.library.segment(session.pointer, image_of(photo), options, ctypes.byref(out))
+            c.functions.segment(session.pointer, image_of(photo), options, ctypes.byref(out))
         return Result(self, out, photo)
 
     def batch(self, batch: Any, *, confidence: bool = False, probabilities: bool = False, logits: bool = False,
@@ -140,7 +140,7 @@ class Model:
         n, height, width = values.shape[:3]
         out = (ctypes.c_void_p * n)()
         with self._session(threads, memory_limit) as session:
-            c.library.segment_batch(session.pointer, values.ctypes.data, count("photos", n), count("height", height),
+            c.functions.segment_batch(session.pointer, values.ctypes.data, count("photos", n), count("height", height),
                                     count("width", width), options, out)
         return [Result(self, ctypes.c_void_p(pointer), None) for pointer in out]
 
@@ -186,9 +186,9 @@ class Model:
             session = idle.pop()
         except IndexError:
             out = ctypes.c_void_p()
-            c.library.session_new(self._handle.pointer,
+            c.functions.session_new(self._handle.pointer,
                                   c.SessionOptions(threads=threads, memory_limit=memory_limit), ctypes.byref(out))
-            session = c.Handle(out, c.library.session_free)
+            session = c.Handle(out, c.functions.session_free)
         try:
             yield session
         finally:

@@ -51,7 +51,7 @@ class Instance:
         """Where its probability is at least so much, above 0."""
         threshold = positive("threshold", threshold)
         mask = np.empty(self._result.labels.shape, np.bool_)
-        c.library.result_get_mask(self._result._handle.pointer, self._index, threshold, mask.ctypes.data, mask.size)
+        c.functions.result_get_mask(self._result._handle.pointer, self._index, threshold, mask.ctypes.data, mask.size)
         return mask
 
 
@@ -67,10 +67,10 @@ class Result:
     """
 
     def __init__(self, model: Model, pointer: ctypes.c_void_p, photo: Optional[Bytes]) -> None:
-        self._handle = c.Handle(pointer, c.library.result_free)
+        self._handle = c.Handle(pointer, c.functions.result_free)
         self.model, self.photo = model, photo
         info = c.ResultInfo()
-        c.library.result_get_info(pointer, info)
+        c.functions.result_get_info(pointer, info)
         self._info = info
         self._classes: Optional[List[ClassShare]] = None
         self.labels: Bytes = c.array_of(self._handle, info.labels, (info.height, info.width), np.uint8)
@@ -129,7 +129,7 @@ class Result:
 
     def _instance(self, index: int) -> Instance:
         info = c.InstanceInfo()
-        c.library.result_get_instance(self._handle.pointer, index, info)
+        c.functions.result_get_instance(self._handle.pointer, index, info)
         box = (info.x1, info.y1, info.x2, info.y2)
         return Instance(info.label, self.model.classes[info.label], info.score, box, self, index)
 
@@ -137,7 +137,7 @@ class Result:
 
     def _draw(self, drawing: int, **options: Any) -> Bytes:
         out = ctypes.c_void_p()
-        c.library.draw(self._handle.pointer, drawing, None if self.photo is None else image_of(self.photo),
+        c.functions.draw(self._handle.pointer, drawing, None if self.photo is None else image_of(self.photo),
                        c.DrawOptions(**options), ctypes.byref(out))
         return picture_of(out)
 

@@ -85,8 +85,8 @@ class Progress(Test):
                 if options.progress(None, done, 100):
                     raise atrous.Error("stopped", "stopped")
             return real(name, options, out)
-        real = _library.library.model_load
-        with mock.patch.object(_library.library, "model_load", downloading):
+        real = _library.functions.model_load
+        with mock.patch.object(_library.functions, "model_load", downloading):
             return atrous.load("default", progress=progress)
 
     def test_is_called(self):

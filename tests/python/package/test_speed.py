@@ -40,8 +40,8 @@ class Speed(Test):
             status = segment(*arguments)
             inside.append(time.perf_counter() - begin)
             return status
-        segment = _library.library.segment
-        with mock.patch.object(_library.library, "segment", timed):
+        segment = _library.functions.segment
+        with mock.patch.object(_library.functions, "segment", timed):
             for _ in range(100):
                 begin = time.perf_counter()
                 model()(photo, resize=(32, 32), threads=1).labels
