@@ -184,10 +184,7 @@ const char* const environment =
     ".TP\n\\fBATROUS_CACHE\\fR\nThe folder for downloads and for what a search has found; otherwise "
     "$XDG_CACHE_HOME/atrous, or \\(ti/.cache/atrous.\n"
     ".TP\n\\fBTORCH_HOME\\fR\nWhere torch.hub has put its downloads, which are used where they lie.\n"
-    ".TP\n\\fBOMP_NUM_THREADS\\fR\nThe number of threads where \\fB\\-\\-threads\\fR does not say it.\n"
-    ".TP\n\\fBGOMP_SPINCOUNT\\fR, \\fBOMP_WAIT_POLICY\\fR\nHow long threads without work spin; without "
-    "either, "
-    "briefly.\n";
+    ".TP\n\\fBOMP_NUM_THREADS\\fR\nThe number of threads where \\fB\\-\\-threads\\fR does not say it.\n";
 
 std::string verb_page(const CLI::App& verb, const std::vector<const CLI::App*>& verbs) {
   const std::string name = verb.get_name();

@@ -47,9 +47,7 @@ inline Arguments operator+(Arguments a, const Arguments& b) {
   return a;
 }
 
-inline ProcessResult run_atrous(const Arguments& arguments, ProcessOptions options = {}) {
-  // Idle threads sleep: test machines run several tests at once.
-  options.environment.emplace_back("OMP_WAIT_POLICY", "passive");
+inline ProcessResult run_atrous(const Arguments& arguments, const ProcessOptions& options = {}) {
   // Another build of the program may be tested in place of the usual one.
   const char* other = std::getenv("ATROUS_CLI");
   return testing::run_process(Arguments{other ? other : ATROUS_CLI} + arguments, options);
