@@ -49,6 +49,7 @@ const std::vector<Room>& rooms() {
       {"runtime/image", {"layers/base", "layers/graph", "layers/cpu", "weights_tools"}},
       {"runtime/engine", {"layers", "weights_tools", "runtime/image"}},
       {"runtime/segment", {"layers", "weights_tools", "runtime/image", "runtime/engine"}},
+      {"runtime/explain", {"layers/base", "layers/graph", "layers/ops", "runtime/engine"}},
       {"runtime/tiles", {"layers", "weights_tools", "runtime/image", "runtime/engine", "runtime/segment"}},
       {"runtime/instances",
        {"layers", "runtime/image", "runtime/drawing", "runtime/engine", "runtime/segment"}},
