@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <iomanip>
 
 #include "cli/cli.h"
 #include "cli/suggest.h"
@@ -17,7 +18,6 @@
 #include "runtime/explain/layer_facts.h"
 #include "runtime/instances/detector.h"
 #include "weights_tools/io/file.h"
-#include "weights_tools/io/json_output.h"
 
 namespace atrous::cli {
 
@@ -75,67 +75,41 @@ std::string table_of(const std::vector<LayerFacts>& facts) {
                  "kernel's taps read the map and not the padding.\n");
 }
 
-JsonText json_of(const LayerFacts& f) {
-  return json_object({{"layer", f.node->name},
-                      {"kind", name_of(f.node->layer)},
-                      {"output", str_cat(f.output)},
-                      {"gmac", static_cast<double>(f.macs) / 1e9},
-                      {"sees", field_in_words(f)},
-                      {"taps", f.taps_inside},
-                      {"runs_as", runs_as(f)}});
-}
-
-std::string names_of(const std::vector<const Node*>& nodes) {
+// "a, b, c" of those that `take` gives the name of.
+template <class Nodes, class Take>
+std::string names_of(const Nodes& nodes, const char* none, Take&& take) {
   std::string out;
-  for (const Node* node : nodes) out += (out.empty() ? "" : ", ") + node->name;
-  return out;
+  for (const auto& node : nodes)
+    if (const std::string* name = take(node)) out += (out.empty() ? "" : ", ") + *name;
+  return out.empty() ? none : out;
 }
 
-// Who reads a value and who makes it.
-std::string makers(const Graph& graph, const Node& of) {
-  std::string out;
-  for (const ValueId v : of.inputs) {
-    const auto made = std::ranges::find(graph.nodes, v, &Node::output);
-    out += (out.empty() ? "" : ", ") + (made == graph.nodes.end() ? "the picture" : made->name);
-  }
-  return out;
-}
-
-std::string readers(const Graph& graph, const Node& of) {
-  std::string out;
-  for (const Node& node : graph.nodes)
-    if (std::ranges::count(node.inputs, of.output) > 0) out += (out.empty() ? "" : ", ") + node.name;
-  return out.empty() ? "the answer" : out;
-}
-
-std::string in_words(const Graph& graph, const LayerFacts& f) {
-  const LayerText text = text_of(f.node->layer);
-  std::string out = str_cat(f.node->name, ": ", name_of(f.node->layer));
-  if (const std::string how = parameters_in_words(f.node->layer); !how.empty()) out += ", " + how;
-  out += "\n\n";
-  const auto line = [&](std::string_view name, const std::string& value) {
-    out += str_cat("  ", name, std::string(10 - name.size(), ' '), value, '\n');
+std::string in_words(const Graph& graph, const std::vector<LayerFacts>& facts, const LayerFacts& f) {
+  const Node& node = *f.node;
+  const auto made_for_it = [&](const Node& n) {
+    return std::ranges::count(node.inputs, n.output) > 0 ? &n.name : nullptr;
   };
-  for (const Shape& in : f.inputs) line("in", str_cat(in));
-  line("from", makers(graph, *f.node));
-  line("out", str_cat(f.output));
-  line("read by", readers(graph, *f.node));
+  const auto reads_it = [&](const Node& n) {
+    return std::ranges::count(n.inputs, node.output) > 0 ? &n.name : nullptr;
+  };
+  const auto held = [&](const LayerFacts& other) {
+    return &other != &f && other.runs_in == f.runs_in ? &other.node->name : nullptr;
+  };
+  std::string out =
+      str_cat(node.name, ": ", name_of(node.layer), ' ', parameters_in_words(node.layer), "\n\n");
+  const auto line = [&](const char* name, const std::string& value) {
+    out += str_cat("  ", std::left, std::setw(15), name, value, '\n');
+  };
+  line("reads", names_of(graph.nodes, "the picture", made_for_it));
+  line("makes", str_cat(f.output));
+  line("read by", names_of(graph.nodes, "the answer", reads_it));
   if (f.macs > 0)
-    line("work", str_cat(fixed(static_cast<double>(f.macs) / 1e9, 3), " GMAC: ", f.output.pixels(),
-                         " pixels x ", f.macs / f.output.pixels(), " products"));
-  line("sees", str_cat(field_in_words(f),
-                       f.width.all ? " of the input"
-                                   : str_cat(" pixels of the input; the next value is ",
-                                             fixed(f.width.jump, f.width.jump < 1 ? 2 : 0), " further on")));
-  if (taps_of(f.node->layer) > 1)
-    line("taps", str_cat(percent(f.taps_inside), " read the map, the others padding"));
-  if (!f.runs_in)
-    line("runs as", "nothing: the passes left nothing of it to do");
-  else if (f.runs_in->name != f.node->name)
-    line("runs in", str_cat(f.runs_in->name, ", by ", f.kernel));
-  else
-    line("runs as", str_cat(f.kernel, f.holds.empty() ? "" : ", together with " + names_of(f.holds)));
-  if (!text.file.empty()) out += str_cat('\n', text.file, ":\n\n", text.text);
+    line("work", str_cat(gmac(f), " GMAC: ", f.output.pixels(), " pixels x ", f.macs / f.output.pixels()));
+  line("sees", field_in_words(f) + " of the input");
+  line("next value", fixed(f.width.jump, f.width.jump < 1 ? 2 : 0) + " further on");
+  if (taps_of(node.layer) > 1) line("taps", percent(f.taps_inside) + " read the map, the others padding");
+  line("runs as", runs_as(f));
+  if (f.runs_in && f.runs_in->name == node.name) line("together with", names_of(facts, "nothing else", held));
   return out;
 }
 
@@ -166,24 +140,24 @@ std::string drawn_by_dot(const std::string& text) {
 
 }  // namespace
 
-std::string explained(const Explained& e, const std::string& layer, bool json) {
+std::string explained(const Explained& e, const std::string& layer) {
   const Graph built =
       build_network(e.checkpoint.state, {.hyper = e.model.hyper, .named = e.model.architecture}).graph;
   const Planned planned = plan_of(e);
   std::vector<LayerFacts> facts = layer_facts(built, *e.model.program, planned.plan, planned.input);
-  const auto exact = std::ranges::find_if(facts, [&](const LayerFacts& f) { return f.node->name == layer; });
-  if (exact != facts.end() && !json) return visible(in_words(built, *exact), Newlines::kept);
-  if (!layer.empty()) {
-    std::vector<std::string> names;
-    for (const LayerFacts& f : facts) names.push_back(f.node->name);
-    std::erase_if(facts, [&](const LayerFacts& f) {
-      return f.node->name != layer && !f.node->name.starts_with(layer + '.');
-    });
-    if (facts.empty())
-      fail(ErrorCode::invalid_argument, "the ", e.model.architecture, " has no layer ", layer,
-           suggestion(layer, names));
+  std::vector<std::string> names;
+  for (const LayerFacts& f : facts) {
+    if (f.node->name == layer) {
+      return visible(in_words(built, facts, f) + '\n' + text_of(f.node->layer), Newlines::kept);
+    }
+    names.push_back(f.node->name);
   }
-  return json ? json_output(json_list(facts, json_of)) : visible(table_of(facts), Newlines::kept);
+  std::erase_if(
+      facts, [&](const LayerFacts& f) { return !layer.empty() && !f.node->name.starts_with(layer + '.'); });
+  if (facts.empty())
+    fail(ErrorCode::invalid_argument, "the ", e.model.architecture, " has no layer ", layer,
+         suggestion(layer, names));
+  return visible(table_of(facts), Newlines::kept);
 }
 
 void write_graph(const Explained& e, const std::string& file) {

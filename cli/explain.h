@@ -18,7 +18,7 @@ struct Explained {
 
 // Without a name a table of all layers; of a name the layer in words; of the beginning of several names, up
 // to a dot, a table of these. Error(invalid_argument) with a suggestion where there is none.
-std::string explained(const Explained&, const std::string& layer, bool json);
+std::string explained(const Explained&, const std::string& layer);
 
 // Writes the graph as it runs: .dot, or .svg where Graphviz's dot is installed. Error(unsupported) where it
 // is not; UsageError for other endings.

@@ -255,7 +255,7 @@ int run(const Options& options) {
     if (!network.model) fail(ErrorCode::unsupported, options.file, ": ", network.reason);
     const Explained e{*network.model, checkpoint, network.width, network.height, options.threads};
     if (!options.graph.empty()) naming(options.graph, [&] { write_graph(e, options.graph); });
-    if (!options.explain.empty()) print(explained(e, layer_of(options.explain), options.json));
+    if (!options.explain.empty()) print(explained(e, layer_of(options.explain)));
     return 0;
   }
 #endif
@@ -289,17 +289,18 @@ Action add_inspect(Verb& verb) {
       .whole_number(0, 1024);
   add_arch_option(verb, options->arch);
   verb.add_flag("--tensors", options->tensors, "List every tensor");
+  verb.add_flag("--json", options->json, "Print JSON");
 #if ATROUS_HAS_EXPLAIN
   verb.add_option("--explain", options->explain,
                   "List every layer: its output, work, receptive field, taps in the padding and what runs "
                   "it; or tell "
                   "of one, or of those whose names begin so")
       .type_name("[LAYER]")
-      .expected(0, 1);
+      .expected(0, 1)
+      .excludes("--json");
   verb.add_option("--graph", options->graph, "Draw the network as it runs: .dot, or .svg by Graphviz's dot")
       .type_name("FILE");
 #endif
-  verb.add_flag("--json", options->json, "Print JSON");
   verb.footer(
       "Examples:\n"
       "  atrous inspect deeplabv3_resnet101_coco-586e9e4e.pth\n"

@@ -1,7 +1,8 @@
 #include "runtime/explain/layer_facts.h"
 
+#include <libdeflate.h>
+
 #include <algorithm>
-#include <cmath>
 
 #include "layers/base/error.h"
 #include "runtime/explain/layer_texts.h"
@@ -122,12 +123,13 @@ std::vector<LayerFacts> layer_facts(const Graph& built, const Program& program, 
                                     const Shape& input) {
   const std::vector<Shape> shapes = infer_shapes(built, input);
   std::vector<Fields> fields(built.values.size());
-  std::vector<LayerFacts> facts;
-  for (const Node& node : built.nodes) {
-    LayerFacts& f = facts.emplace_back();
+  std::vector<LayerFacts> facts(built.nodes.size());
+  for (std::size_t n = 0; n < facts.size(); ++n) {
+    const Node& node = built.nodes[n];
+    LayerFacts& f = facts[n];
     f.node = &node;
     f.output = shapes[index(node.output)];
-    for (const ValueId v : node.inputs) f.inputs.push_back(shapes[index(v)]);
+    const Shape& in = shapes[index(node.inputs[0])];
     f.macs = macs(node, shapes);
     Fields from = fields[index(node.inputs[0])];
     for (std::size_t i = 1; i < node.inputs.size(); ++i)
@@ -135,10 +137,10 @@ std::vector<LayerFacts> layer_facts(const Graph& built, const Program& program, 
         const Fields& other = fields[index(node.inputs[i])];
         from = {wider(from.height, other.height), wider(from.width, other.width)};
       }
-    f.height = through(node.layer, from.height, true, f.inputs[0], f.output);
-    f.width = through(node.layer, from.width, false, f.inputs[0], f.output);
+    f.height = through(node.layer, from.height, true, in, f.output);
+    f.width = through(node.layer, from.width, false, in, f.output);
     fields[index(node.output)] = {f.height, f.width};
-    f.taps_inside = share_inside(node.layer, f.inputs[0], f.output);
+    f.taps_inside = share_inside(node.layer, in, f.output);
 
     const auto named = std::ranges::find(program.graph.nodes, node.name, &Node::name);
     const std::ptrdiff_t runs = named != program.graph.nodes.end() ? named - program.graph.nodes.begin()
@@ -148,10 +150,6 @@ std::vector<LayerFacts> layer_facts(const Graph& built, const Program& program, 
     const auto i = static_cast<std::size_t>(runs);
     f.kernel = plan.in_place[i] ? "in place" : plan.kernels[i]->name();
   }
-  for (LayerFacts& f : facts)
-    if (f.runs_in && f.runs_in->name == f.node->name)
-      for (const LayerFacts& other : facts)
-        if (&other != &f && other.runs_in == f.runs_in) f.holds.push_back(other.node);
   return facts;
 }
 
@@ -175,12 +173,17 @@ std::string parameters_in_words(const Layer& layer) {
   return "";
 }
 
-LayerText text_of(const Layer& layer) {
+std::string text_of(const Layer& layer) {
+  const auto [bytes, length] = deflated_layer_texts();
+  std::string all(length, '\0');
+  libdeflate_decompressor* inflater = libdeflate_alloc_decompressor();
+  if (!inflater) fail(ErrorCode::limit, "layer texts: no memory to inflate them");
+  libdeflate_deflate_decompress(inflater, bytes.data(), bytes.size(), all.data(), length, nullptr);
+  libdeflate_free_decompressor(inflater);
   const std::string_view name = name_of(layer);
   const bool simple = name == "add" || name == "mul" || name == "max" || name == "scale";
-  const auto found = std::ranges::find(
-      layer_texts(), str_cat("layers/ops/", simple ? "arithmetic" : name, ".h"), &LayerText::file);
-  return found == layer_texts().end() ? LayerText{} : *found;
+  const std::size_t begin = all.find(str_cat("layers/ops/", simple ? "arithmetic" : name, ".h\n"));
+  return begin == all.npos ? "" : all.substr(begin, all.find('@', begin) - begin) + '\n';
 }
 
 }  // namespace atrous

@@ -23,7 +23,6 @@ struct ReceptiveField {
 
 struct LayerFacts {
   const Node* node = nullptr;
-  std::vector<Shape> inputs;
   Shape output;
   std::int64_t macs = 0;         // multiply-accumulates of the direct algorithm
   ReceptiveField height, width;  // in pixels of the graph's input
@@ -31,8 +30,7 @@ struct LayerFacts {
       1;  // of a convolution: the share of its taps that read the map, the others read padding
   const Node* runs_in =
       nullptr;  // the program's node that computes it; null where nothing of it is left to do
-  std::string_view kernel = {};    // of that node; "in place" where its inputs lie in its output already
-  std::vector<const Node*> holds;  // where runs_in is the layer itself: the others that it computes too
+  std::string_view kernel = {};  // of that node; "in place" where its inputs lie in its output already
 };
 
 // By node of `built`, of which the program was made. `input` is the plan's. The views are of the graph, the
@@ -43,11 +41,8 @@ std::vector<LayerFacts> layer_facts(const Graph& built, const Program&, const Pl
 // that is nothing.
 std::string parameters_in_words(const Layer&);
 
-// The header that defines the layer, "layers/ops/conv2d.h", and the comment that it begins with, without
-// slashes.
-struct LayerText {
-  std::string_view file, text;
-};
-LayerText text_of(const Layer&);
+// The header that defines the layer, "layers/ops/conv2d.h", a line's end, and the comment that it begins
+// with, without slashes.
+std::string text_of(const Layer&);
 
 }  // namespace atrous

@@ -1,13 +1,16 @@
-// The comments that the headers of layers/ops begin with. CMake writes layer_texts.cc of them
-// (layer_texts.cmake).
+// The comments that the headers of layers/ops begin with, deflated. CMake writes layer_texts.cc of them
+// (layer_texts.cmake, which says how they follow each other).
 #pragma once
 
+#include <cstddef>
 #include <span>
-
-#include "runtime/explain/layer_facts.h"
 
 namespace atrous {
 
-std::span<const LayerText> layer_texts();
+struct DeflatedTexts {
+  std::span<const unsigned char> bytes;
+  std::size_t length;  // of what they inflate to
+};
+DeflatedTexts deflated_layer_texts();
 
 }  // namespace atrous
