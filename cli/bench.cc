@@ -23,7 +23,9 @@ namespace {
 struct Options {
   RunOptions run;
   std::string size = "520x520", format = "md";
+#if ATROUS_HAS_EXPLAIN
   std::string arena;
+#endif
   int batch = 0, runs = 10, warmup = 2;  // batch 0: 1, and on a device 8 and 32 too
 };
 
