@@ -14,16 +14,16 @@ struct Block {
   std::string_view name = "input";
 };
 
-std::size_t index(ValueId v) { return static_cast<std::size_t>(v); }
+std::size_t at(ValueId v) { return static_cast<std::size_t>(v); }
 
 std::vector<Block> blocks_of(const Graph& graph, const Plan& plan) {
   std::vector<Block> blocks(graph.values.size());
-  const auto see = [&](ValueId v, std::size_t step) { blocks[index(v)].last = step; };
+  const auto see = [&](ValueId v, std::size_t step) { blocks[at(v)].last = step; };
   for (std::size_t step = 0; step < graph.nodes.size(); ++step) {
     const Node& node = graph.nodes[step];
-    const Plan::Place& place = plan.places[index(node.output)];
-    blocks[index(node.output)] = {
-        index(node.output),
+    const Plan::Place& place = plan.places[at(node.output)];
+    blocks[at(node.output)] = {
+        at(node.output),
         static_cast<std::size_t>(place.shape.pixels() * place.shape.c) * size_of(place.dtype),
         step,
         step,
@@ -32,9 +32,9 @@ std::vector<Block> blocks_of(const Graph& graph, const Plan& plan) {
     for (const ValueId v : node.inputs) see(v, step);
   }
   for (const auto& [name, v] : graph.outputs) see(v, graph.nodes.size());
-  const Shape& in = plan.places[index(graph.input)].shape;
-  blocks[index(graph.input)].value = index(graph.input);
-  blocks[index(graph.input)].bytes = static_cast<std::size_t>(in.pixels() * in.c) * sizeof(float);
+  const Shape& in = plan.places[at(graph.input)].shape;
+  blocks[at(graph.input)].value = at(graph.input);
+  blocks[at(graph.input)].bytes = static_cast<std::size_t>(in.pixels() * in.c) * sizeof(float);
   std::erase_if(blocks, [](const Block& b) { return b.bytes == 0; });
   return blocks;
 }
