@@ -25,8 +25,13 @@ SOURCE_ENDINGS = (".h", ".cc", ".cu", ".py", ".md", ".svg", ".cmake", ".sh", ".t
 
 
 def tracked() -> list[str]:
-    return subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True,
-                          capture_output=True, text=True).stdout.split("\n")[:-1]
+    """What git knows or would add; without git, all files but those in build folders."""
+    try:
+        return subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True,
+                              capture_output=True, text=True).stdout.split("\n")[:-1]
+    except (OSError, subprocess.CalledProcessError):
+        files = (p.relative_to(ROOT) for p in ROOT.rglob("*") if p.is_file())
+        return [str(p) for p in files if not p.parts[0].startswith("build") and p.parts[0] != ".git"]
 
 
 def anchor(heading: str) -> str:
