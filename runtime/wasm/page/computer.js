@@ -12,7 +12,8 @@
 //   where          Sentence for the head of the page: "Your photo stays on this device: it is computed here."
 //   takesModels    Whether loadModel() may be called: whether the page takes .safetensors and .pth files.
 //   start(onProgress) -> Promise<Model>
-//                  Makes ready the network that is used unless another is given. Called once, before anything else.
+//                  Makes ready the network that is used unless another is given. Called before anything else, and again
+//                  where it failed.
 //   loadModel(file, onProgress) -> Promise<Model>
 //                  The checkpoint in a File becomes the network of what follows; after a failure the one before it
 //                  stays. Only where takesModels.
@@ -26,7 +27,7 @@
 //                  The computer is as it was before that call, and the next call works.
 //
 // One call runs at a time; the page sees to that. Promises are rejected with a ComputerError. A computer never
-// touches the document.
+// changes the document.
 //
 // onProgress(bytes, total): how much of a download is here; total is 0 while unknown. Not called where nothing is
 // downloaded.
@@ -53,13 +54,14 @@
 //   labels         Uint8Array, width * height: the class of each pixel. Of instances that of the one with the highest
 //                  score there, 0 elsewhere.
 //   confidence     Uint8Array, width * height: the label's probability, 0..1 as 0..255. Of instances null.
-//   classes        [{index, name, pixels, share, confidence}]: the classes found, the most frequent first. share: of the
+//   classes        [{index, pixels, share, confidence}]: the classes found, the most frequent first. share: of the
 //                  photo's pixels, 0..1. confidence: the mean of the label's probability there, 0..1. Of instances [].
 //   instances      [{x1, y1, x2, y2, score, label}] by falling score, corners in pixels; of label maps null.
 //   instanceOf     Uint8Array, width * height: the index of the instance whose label the pixel has, 255: none. Of label
 //                  maps, and where there are no masks, null.
 //   inputWidth, inputHeight      What the network saw.
 //   seconds        {prepare, network, label}
+//   device         What computed: "WebAssembly".
 //   note           Sentence about how the photo was brought to the network, where that is not as the model was
 //                  published; "" for none.
 

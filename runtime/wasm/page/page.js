@@ -21,7 +21,8 @@ function make(tag, attributes, ...children) {
 
 const computer = makeComputer();
 let model = null; // in use; null until the first is ready
-let shown = null; // what is on the stage: {photo, result, model}, and what draw() keeps with it
+let onStage = null; // the photo there
+let shown = null; // what was found in it: {photo, result, model}, and what draw() keeps with it; null before
 
 // ---- light and dark
 
@@ -134,7 +135,26 @@ function useModel(loaded) {
 let cost = null;
 const aspect = ({width, height}) => Math.max(width, height) / Math.min(width, height);
 
+// The photo alone, while it is computed.
+function preview(photo) {
+  onStage = photo;
+  shown = null;
+  const {width, height, pixels} = smallPhoto(photo), canvas = byId("canvas");
+  Object.assign(canvas, {width, height});
+  canvas.getContext("2d").putImageData(new ImageData(pixels, width, height), 0, 0);
+  byId("stage").style.setProperty("--aspect", width / height);
+  byId("stage").style.setProperty("--pixels", width);
+  byId("stage").setAttribute("aria-label", "The photo");
+  byId("work").classList.add("waiting");
+  byId("work").hidden = false;
+  byId("begin").classList.add("small");
+  document.body.classList.add("with-result");
+  unpoint();
+  pointer = null;
+}
+
 async function segment(photo, still) {
+  if (photo !== onStage) preview(photo);
   progress.show("Looking at " + photo.name, true);
   progress.count(cost && cost.model === model.name ? cost.seconds * aspect(photo) / aspect(cost) : 0);
   const began = performance.now(), result = await computer.segment(photo);
@@ -157,7 +177,7 @@ const changeModel = (words, load) => next(async (still) => {
   progress.show(words, true);
   useModel(await load((bytes, total) => progress.download(bytes, total)));
   say(`${model.name} is ready.`);
-  if (still() && shown) await segment(shown.photo, still);
+  if (still() && onStage) await segment(onStage, still);
 });
 
 const isModelName = (name) => /\.(safetensors|pth?|caffemodel)$/i.test(name);
@@ -263,7 +283,7 @@ const style = () => ({view: view(), alpha: byId("alpha").value / 100, shown: cho
 
 // The found classes, as the legend has them: {index, name, share, sure}.
 function found({result, model: of}) {
-  if (!result.instances) return result.classes.map((one) => ({...one, sure: `${percent(one.confidence)} sure`}));
+  if (!result.instances) return result.classes.map((one) => ({...one, name: of.classes[one.index], sure: `${percent(one.confidence)} sure`}));
   const classes = new Map();
   for (const {label, score} of result.instances) {
     const one = classes.get(label) || {index: label, name: of.classes[label], count: 0, best: 0};
@@ -274,19 +294,15 @@ function found({result, model: of}) {
 
 function present(photo, result, seconds) {
   shown = {photo, result, model, classes: [], chosen: {colours: new Uint8Array(256).fill(1), cutout: new Uint8Array(256).fill(1)}};
-  shown.classes = found({result: nameClasses(result), model});
+  shown.classes = found(shown);
   // A cut-out begins without the background, or, where none is known, without the most frequent class.
   const left = model.background >= 0 ? model.background : shown.classes.length > 1 ? shown.classes[0].index : -1;
   if (left >= 0) shown.chosen.cutout[left] = 0;
-  const many = 1 << 21, scale = Math.min(1, Math.sqrt(many / (photo.width * photo.height)));
-  const width = Math.max(1, Math.round(photo.width * scale)), height = Math.max(1, Math.round(photo.height * scale));
-  shown.small = {width, height, photo: scaledPhoto(photo, width, height),
+  const {width, height, pixels} = smallPhoto(photo);
+  shown.small = {width, height, pixels,
     labels: scaledMap(result.labels, photo.width, photo.height, width, height),
     edge: edgesOf(scaledMap(result.instanceOf || result.labels, photo.width, photo.height, width, height), width, height, contourWidth(width, height))};
-  byId("begin").classList.add("small");
-  byId("work").hidden = false;
-  byId("tip").hidden = byId("cross").hidden = true;
-  pointer = null;
+  byId("work").classList.remove("waiting");
   byId("facts").textContent = [`${photo.name}: ${photo.width} by ${photo.height} pixels, in ${seconds.toFixed(1)} s.`, photo.note, result.note]
     .filter(Boolean).join(" ");
   listClasses();
@@ -296,23 +312,21 @@ function present(photo, result, seconds) {
   say(names.length ? `Found: ${names.join(", ")}.` : "Nothing was found that this network knows.");
 }
 
-const nameClasses = (result) => {
-  for (const one of result.classes) one.name = model.classes[one.index];
-  return result;
-};
-
 function canvasOf(pixels, width, height) {
   const canvas = make("canvas", {width, height});
   canvas.getContext("2d").putImageData(new ImageData(pixels, width, height), 0, 0);
   return canvas;
 }
 
-function scaledPhoto({pixels, width, height}, toWidth, toHeight) {
-  if (width === toWidth && height === toHeight) return pixels;
-  const pen = make("canvas", {width: toWidth, height: toHeight}).getContext("2d");
+// The photo at the size that the stage has room for, so that drawing is quick.
+function smallPhoto(photo) {
+  const many = 1 << 21, scale = Math.min(1, Math.sqrt(many / (photo.width * photo.height)));
+  if (scale === 1) return photo;
+  const width = Math.max(1, Math.round(photo.width * scale)), height = Math.max(1, Math.round(photo.height * scale));
+  const pen = make("canvas", {width, height}).getContext("2d");
   pen.imageSmoothingQuality = "high";
-  pen.drawImage(canvasOf(pixels, width, height), 0, 0, toWidth, toHeight);
-  return pen.getImageData(0, 0, toWidth, toHeight).data;
+  pen.drawImage(canvasOf(photo.pixels, photo.width, photo.height), 0, 0, width, height);
+  return {width, height, pixels: pen.getImageData(0, 0, width, height).data};
 }
 
 function boxes(scale) {
@@ -324,20 +338,18 @@ function boxes(scale) {
 }
 
 function draw() {
-  const {width, height, photo, labels, edge} = shown.small, canvas = byId("canvas");
-  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, {width, height});
-  const pen = canvas.getContext("2d");
-  pen.putImageData(new ImageData(paint(photo, labels, edge, style()), width, height), 0, 0);
+  const {width, height, pixels, labels, edge} = shown.small, pen = byId("canvas").getContext("2d");
+  pen.putImageData(new ImageData(paint(pixels, labels, edge, style()), width, height), 0, 0);
   paintBoxes(pen, boxes(width / shown.photo.width));
   byId("strength").hidden = view() !== "overlay";
   byId("alpha-words").textContent = byId("alpha").value + "%";
-  byId("stage-hint").textContent = view() === "cutout" ? "What is ticked stays. Click into the picture to keep or drop what is there." :
-    matchMedia("(hover: hover)").matches ? "Point at the picture to see what is what." : "Tap the picture to see what is what.";
+  byId("stage-hint").textContent = view() === "cutout" ? "What is ticked stays. A click into the picture keeps or drops what is there." :
+    matchMedia("(pointer: coarse)").matches ? "Tap the picture to see what is what." : "Point at the picture to see what is what.";
 }
 let frame = 0;
 function drawSoon() {
   cancelAnimationFrame(frame);
-  frame = requestAnimationFrame(draw);
+  frame = requestAnimationFrame(() => { if (shown) draw(); });
 }
 byId("alpha").addEventListener("input", drawSoon);
 byId("views").addEventListener("change", () => {
@@ -409,17 +421,20 @@ function toggleAt(x, y) {
 }
 const stage = byId("stage");
 stage.addEventListener("pointermove", (event) => {
+  if (!shown) return;
   byId("cross").hidden = true;
   point(...pixelAt(event));
 });
 stage.addEventListener("pointerleave", (event) => { if (event.pointerType === "mouse") unpoint(); });
 stage.addEventListener("click", (event) => {
+  if (!shown) return;
   point(...pixelAt(event));
   toggleAt(...pixelAt(event));
 });
 stage.addEventListener("blur", unpoint);
 stage.addEventListener("keydown", (event) => {
   const step = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}[event.key];
+  if (!shown) return;
   const {width, height} = shown.photo;
   if (event.key === "Escape") return unpoint();
   if ((event.key === "Enter" || event.key === " ") && pointer) toggleAt(pointer.x, pointer.y);
@@ -462,7 +477,7 @@ function numbers({photo, result, model: of}) {
       category: of.classes[label], file: photo.name}));
   const {width, height, inputWidth, inputHeight, device, classes, seconds} = result;
   return [{file: photo.name, width, height, input_width: inputWidth, input_height: inputHeight, device, model: of.name, architecture: of.architecture,
-    classes: classes.map(({index, name, pixels, share, confidence}) => ({index, name, pixels, share, confidence})), seconds}];
+    classes: classes.map(({index, ...rest}) => ({index, name: of.classes[index], ...rest})), seconds}];
 }
 byId("save-json").addEventListener("click", () =>
   save(new Blob([JSON.stringify(numbers(shown), null, 2) + "\n"], {type: "application/json"}), `${stem()}.json`));
