@@ -3,7 +3,8 @@
 // The page: a photo goes to the computer (computer.js), its answer is drawn (drawing.js).
 
 const byId = (id) => document.getElementById(id);
-const percent = (share) => (share > 0 && share < 0.0095 ? (100 * share).toFixed(1) : Math.round(100 * share)) + "%";
+const percent = (share) => (share > 0 && share < 0.001 ? "<0.1" : share > 0 && share < 0.0095 ? (100 * share).toFixed(1) : Math.round(100 * share)) + "%";
+const spoken = (name) => name.replace(/^_+|_+$/g, ""); // "__background__"
 const say = (sentence) => { byId("said").textContent = sentence; };
 
 // An element with attributes and children: strings are text, null is nothing.
@@ -47,7 +48,7 @@ useTheme();
 // ---- problems and progress
 
 function problem(sentence) {
-  byId("problem-words").textContent = sentence;
+  byId("problem-words").textContent = /[.!?]$/.test(sentence) ? sentence : sentence + ".";
   byId("problem").hidden = false;
   byId("problem").scrollIntoView({block: "nearest"});
 }
@@ -307,7 +308,7 @@ function present(photo, result, seconds) {
     .filter(Boolean).join(" ");
   listClasses();
   draw();
-  const names = shown.classes.map((one) => one.name);
+  const names = shown.classes.map((one) => spoken(one.name));
   byId("stage").setAttribute("aria-label", `The photo, with ${names.slice(0, 8).join(", ") || "nothing"} found`);
   say(names.length ? `Found: ${names.join(", ")}.` : "Nothing was found that this network knows.");
 }
@@ -334,7 +335,7 @@ function boxes(scale) {
   const {palette, classes} = shown.model;
   return shown.result.instances.filter(({label}) => chosen()[label]).map(({x1, y1, x2, y2, label, score}) => ({
     x1: x1 * scale, y1: y1 * scale, x2: x2 * scale, y2: y2 * scale, colour: [...palette.subarray(3 * label, 3 * label + 3)],
-    caption: `${classes[label]} ${percent(score)}`}));
+    caption: `${spoken(classes[label])} ${percent(score)}`}));
 }
 
 function draw() {
@@ -372,9 +373,9 @@ function listClasses() {
     make("label", {},
       make("input", {type: "checkbox", value: index, checked: chosen()[index] === 1, onchange: ({target}) => choose([index], target.checked ? 1 : 0)}),
       make("span", {class: "swatch", "--colour": `rgb(${palette.subarray(3 * index, 3 * index + 3).join(" ")})`}),
-      make("span", {class: "name"}, name),
+      make("span", {class: "name"}, spoken(name)),
       make("span", {class: "share number"}, count ? `${count}` : percent(share), make("span", {class: "sure"}, sure))),
-    make("button", {type: "button", class: "quiet", "aria-label": `Only ${name}`, onclick: () => {
+    make("button", {type: "button", class: "quiet", "aria-label": `Only ${spoken(name)}`, onclick: () => {
       choose(foundIndices(), 0);
       choose([index], 1);
     }}, "only"))));
@@ -389,10 +390,10 @@ let pointer = null; // {x, y} in the photo's pixels, where the keyboard has move
 // What is at a pixel: {label, words}; null where nothing is.
 function at(x, y) {
   const {result, model: of} = shown, i = y * result.width + x, label = result.labels[i];
-  if (!result.instances) return {label, words: `${of.classes[label]}, ${Math.round(result.confidence[i] / 2.55)}% sure`};
+  if (!result.instances) return {label, words: `${spoken(of.classes[label])}, ${Math.round(result.confidence[i] / 2.55)}% sure`};
   const inBox = ({x1, y1, x2, y2}) => x >= x1 && x < x2 && y >= y1 && y < y2;
   const one = result.instanceOf ? result.instances[result.instanceOf[i]] : result.instances.find(inBox);
-  return one ? {label: one.label, words: `${of.classes[one.label]}, ${percent(one.score)} sure`} : null;
+  return one ? {label: one.label, words: `${spoken(of.classes[one.label])}, ${percent(one.score)} sure`} : null;
 }
 
 function point(x, y) {
