@@ -374,7 +374,7 @@ function listClasses() {
       make("input", {type: "checkbox", value: index, checked: chosen()[index] === 1, onchange: ({target}) => choose([index], target.checked ? 1 : 0)}),
       make("span", {class: "swatch", "--colour": `rgb(${palette.subarray(3 * index, 3 * index + 3).join(" ")})`}),
       make("span", {class: "name"}, spoken(name)),
-      make("span", {class: "share number"}, count ? `${count}` : percent(share), make("span", {class: "sure"}, sure))),
+      make("span", {class: "share number"}, count ? `${count} found` : percent(share), make("span", {class: "sure"}, sure))),
     make("button", {type: "button", class: "quiet", "aria-label": `Only ${spoken(name)}`, onclick: () => {
       choose(foundIndices(), 0);
       choose([index], 1);
