@@ -36,7 +36,7 @@ LONG = 120  # seconds, for what computes
 # ---- the server and the program
 
 class Files(http.server.SimpleHTTPRequestHandler):
-    asked, isolated, slow = [], False, False
+    isolated, slow, missing = False, False, None
 
     def log_message(self, *_):
         pass
@@ -48,8 +48,10 @@ class Files(http.server.SimpleHTTPRequestHandler):
         self.send_header("Cache-Control", "no-store")
         super().end_headers()
 
+    def translate_path(self, path):
+        return "/nowhere" if Files.missing and path.endswith(Files.missing) else super().translate_path(path)
+
     def copyfile(self, source, outputfile):
-        Files.asked.append(self.path)
         for part in iter(functools.partial(source.read, 1 << 18), b""):
             outputfile.write(part)
             time.sleep(0.1 if Files.slow else 0)
@@ -150,7 +152,16 @@ class Page(Window):
 
 
 def begins(page, url):
-    """A network of 6 MB that comes slowly: the page is usable and says how far it is."""
+    """A network of 6 MB that does not come, or comes slowly: the page says so, and how far it is."""
+    Files.missing = ".safetensors"
+    page.open(url, 1280, 900)
+    page.wait("return !document.getElementById('problem').hidden")
+    check("default.safetensors could not be downloaded: the server says 404." == page.problem(), "a part that is missing is named", page.problem())
+    Files.missing = None
+    page.click(page.one("#example"))
+    page.wait("return shown !== null && !busy", LONG)
+    check(page.problem() == "", "and asked for again with the next photo", page.problem())
+    page.driver.get_log("browser")  # the 404
     Files.slow = True
     page.open(url, 1280, 900)
     page.wait("return document.getElementById('bar').value > 0.2 && document.getElementById('bar').value < 1")
@@ -530,7 +541,10 @@ def contrast(page):
 
 
 def single_file(page, expected):
-    """One file, from a disk."""
+    """One file, from a disk; the page of many files says that it is none."""
+    page.open((SITE / "index.html").as_uri(), 1280, 900)
+    page.wait("return !document.getElementById('problem').hidden")
+    check("atrous.html" in page.problem(), "opened from a disk the folder's page says what to open", page.problem())
     file = SITE / "atrous.html"
     page.start(file.as_uri())
     page.click(page.one("#example"))

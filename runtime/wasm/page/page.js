@@ -125,9 +125,9 @@ byId("cancel").addEventListener("click", () => {
 function useModel(loaded) {
   model = loaded;
   const names = model.classes.filter((_, i) => i !== model.background);
-  byId("network-name").textContent = model.builtIn ? "the built-in one, for street scenes" : `${model.name} (${model.architecture})`;
+  byId("network-name").textContent = model.name === "default" ? "the built-in one, for street scenes" : `${model.name} (${model.architecture})`;
   byId("default-network").hidden = model.builtIn;
-  byId("knows").textContent = (model.builtIn ? "Made for photos of streets. It knows " : `${model.name} knows `) +
+  byId("knows").textContent = (model.name === "default" ? "Made for photos of streets. It knows " : `${model.name} knows `) +
     (names.length > 24 ? `${names.length} classes, such as ${names.slice(0, 12).join(", ")}.` :
       names.length === 1 ? names[0] + "." : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}.`);
 }

@@ -61,12 +61,13 @@ async function decodeByBrowser(file) {
 function makeComputer() {
   const threaded = self.crossOriginIsolated === true && navigator.hardwareConcurrency > 1 && !embedded("atrous.wasm");
   const count = threaded ? Math.min(navigator.hardwareConcurrency, 16) : 1;
-  // Bytes for a network and its activations; the rest of a module's 2 GB is the photo's.
+  // Bytes for a network and its activations; the rest of a module's 4 GB is the photo's.
   const limit = (navigator.deviceMemory || 8) <= 4 ? 600e6 : 1200e6;
 
   let compiled = null, builtIn = null; // the module and the network that comes with the page
   let current = null; // {name, bytes() -> Promise<ArrayBuffer>, builtIn}: what a new worker has to load
   let worker = null, reject = null;
+  let script = ""; // of the worker, where it is within the page
 
   // The worker's answer to a call; a worker that cannot go on is left behind.
   const ask = (message, moved = []) => new Promise((resolve, fail) => {
@@ -74,8 +75,9 @@ function makeComputer() {
       end();
       fail(new ComputerError(code, sentence));
     };
-    const crashed = () => leave("crashed", message.call === "load" ? "The memory of this page did not suffice for the network." :
-      "The memory of this page did not suffice for the photo: a smaller one may do.");
+    const crashed = () => leave("crashed", message.call === "start" ? "What this page computes with could not be started in this browser." :
+      message.call === "load" ? "The network could not be loaded, most likely for want of memory." :
+        "The photo could not be finished, most likely for want of memory: a smaller one may do.");
     reject = () => leave("stopped", "Stopped.");
     worker.onerror = (event) => {
       event.preventDefault();
@@ -98,10 +100,8 @@ function makeComputer() {
   function newWorker() {
     const parts = ["atrous.js", "atrous_c.js", "worker.js"].map(embedded);
     if (parts.every((part) => part === null)) return new Worker("worker.js");
-    const url = URL.createObjectURL(new Blob(parts.flatMap((part) => [part, "\n"]), {type: "text/javascript"}));
-    const made = new Worker(url);
-    URL.revokeObjectURL(url);
-    return made;
+    script = script || URL.createObjectURL(new Blob(parts.flatMap((part) => [part, "\n"]), {type: "text/javascript"}));
+    return new Worker(script);
   }
 
   // A worker that has the current model.
@@ -139,7 +139,9 @@ function makeComputer() {
         };
         const [program, network] = await Promise.all([
           download(threaded ? "atrous_threads.wasm" : "atrous.wasm", told(0)), download("default.safetensors", told(1))]);
-        compiled = await WebAssembly.compile(program);
+        compiled = await WebAssembly.compile(program).catch(() => {
+          throw new ComputerError("no_webassembly", "The WebAssembly of this browser is too old for this page: newer ones will do.");
+        });
         builtIn = {name: "default", builtIn: true, bytes: async () => network.buffer.slice(0)};
       }
       return this.defaultModel();
