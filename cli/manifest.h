@@ -1,5 +1,5 @@
-// Many pictures by several processes, any of which may end at any time: --shard, --resume and --pack of `atrous
-// segment`.
+// Many pictures by several processes, any of which may end at any time: --shard, --resume and --pack of
+// `atrous segment`.
 //
 // The manifest is a journal (runtime/evaluation/journal.h) of kind "pictures", JSON lines, with a record as
 // each picture is done:
@@ -36,8 +36,8 @@ struct PictureDone {
 
 class Manifest {
  public:
-  // The shard that is asked for. Names in a tar do not begin with ./; UsageError for options that do not go with
-  // these.
+  // The shard that is asked for. Names in a tar do not begin with ./; UsageError for options that do not go
+  // with these.
   static Shard check(const SegmentArguments&, std::vector<Input>&);
 
   // `all`: the whole list; `given`: the options that results depend on. Errors of Journal and TarFile.

@@ -27,7 +27,8 @@ void merge_labels(const MergeOptions& o) {
 }
 
 void merge_instances(const MergeOptions& o) {
-  if (!o.out.images_csv.empty()) throw UsageError{"--images-csv: these states have detections, no label maps"};
+  if (!o.out.images_csv.empty())
+    throw UsageError{"--images-csv: these states have detections, no label maps"};
   const DetectionsOfState of = run_of_state(o.states.front());
   const DetectionsRequest request{.root = of.run.annotations,
                                   .set = "",
@@ -68,7 +69,8 @@ Action add_merge(Verb& verb) {
   verb.add_flag("--partial", o->partial, "Of what is there: shards and images may be missing").group(how);
   add_evaluation_outputs(verb, o->out, "What is written");
   verb.footer(
-      "The numbers are to the bit those of a run that was not divided, but for seconds, which are those of all\n"
+      "The numbers are to the bit those of a run that was not divided, but for seconds, which are those of "
+      "all\n"
       "images. Pictures of a report are those that the shards put into the same folder.\n\n"
       "Examples:\n"
       "  atrous merge voc.*.state --report pages\n"

@@ -41,8 +41,8 @@ std::size_t variable(const Scheduler& scheduler, const char* name) {
 Shard checked(const std::string& whence, std::size_t number, std::size_t count) {
   constexpr std::size_t most = 1'000'000;
   if (number < 1 || number > count || count > most)
-    throw UsageError{str_cat(whence, ": shard ", number, " of ", count,
-                             ", expected 1 to a count of at most ", most)};
+    throw UsageError{
+        str_cat(whence, ": shard ", number, " of ", count, ", expected 1 to a count of at most ", most)};
   return {number, count};
 }
 
@@ -85,7 +85,8 @@ std::optional<Shard> parse_shard(const std::string& text) {
   if (text == "auto") return shard_of_environment();
   const std::size_t slash = text.find('/');
   const auto number = whole_number(std::string_view(text).substr(0, slash)),
-             count = slash == text.npos ? std::nullopt : whole_number(std::string_view(text).substr(slash + 1));
+             count =
+                 slash == text.npos ? std::nullopt : whole_number(std::string_view(text).substr(slash + 1));
   if (!number || !count)
     throw UsageError{str_cat("--shard ", visible(text), ": expected I/N, such as 2/7, or auto")};
   return checked("--shard " + text, *number, *count);

@@ -24,8 +24,8 @@ using TarHeader = std::array<char, tar_block>;
   fail(ErrorCode::io, path, ": cannot ", action, ": ", std::generic_category().message(errno));
 }
 
-// Fields as POSIX.1-1988 has them: name 100, mode 8, uid 8, gid 8, size 12, mtime 12, checksum 8, type 1, link
-// 100, magic 8, owner 32, group 32, device 16, prefix 155.
+// Fields as POSIX.1-1988 has them: name 100, mode 8, uid 8, gid 8, size 12, mtime 12, checksum 8, type 1,
+// link 100, magic 8, owner 32, group 32, device 16, prefix 155.
 TarHeader tar_header(std::string_view name, std::string_view prefix, char type, std::size_t size) {
   TarHeader h{};
   const auto put = [&h](std::size_t at, std::string_view text) {

@@ -35,8 +35,8 @@ std::string crc32_digits(std::string_view bytes) {
 
 bool is_intact(std::string_view line) {
   return line.size() > checked_from && line.starts_with(line_start) &&
-         line.substr(line_start.size()).starts_with(
-             str_cat(crc32_digits(line.substr(checked_from)), after_digits));
+         line.substr(line_start.size())
+             .starts_with(str_cat(crc32_digits(line.substr(checked_from)), after_digits));
 }
 
 [[noreturn]] void fail_journal(const std::string& path, std::string_view action) {
@@ -185,7 +185,8 @@ std::uint64_t read_journal(const std::string& path, const std::function<bool(con
     if (!is_intact(text)) {
       if (is_last && line > 0) return false;
       if (text.starts_with("{\"atrous_evaluation\"") || text.starts_with("{\"atrous_detections\""))
-        reader.refuse("is a state of an earlier version of atrous, which can not go on: begin with another file");
+        reader.refuse(
+            "is a state of an earlier version of atrous, which can not go on: begin with another file");
       if (line == 0 && !text.starts_with(line_start)) reader.refuse("is not the state of a run");
       reader.refuse("is damaged: the checksum of line ", line + 1, " does not fit");
     }
@@ -263,14 +264,15 @@ void Journal::go_on(const JournalHead& head, const std::function<void(const Json
 
 void Journal::begin(const JournalHead& head) {
   if (::ftruncate(descriptor_, 0) != 0) fail_journal(path_, "shorten");
-  write_line(json_object(
-      {{"atrous_journal", journal_version},
-       {"kind", head.kind},
-       {"shard", json_list({head.shard.number, head.shard.count})},
-       {"images", head.images},
-       {"identity",
-        json_list(head.identity, [](const auto& pair) { return json_list({pair.first, pair.second}); })},
-       {"about", head.about}}));
+  write_line(json_object({{"atrous_journal", journal_version},
+                          {"kind", head.kind},
+                          {"shard", json_list({head.shard.number, head.shard.count})},
+                          {"images", head.images},
+                          {"identity", json_list(head.identity,
+                                                 [](const auto& pair) {
+                                                   return json_list({pair.first, pair.second});
+                                                 })},
+                          {"about", head.about}}));
   sync();
 }
 

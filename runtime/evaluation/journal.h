@@ -3,7 +3,8 @@
 //
 //   {"crc32":"89abcdef","atrous_journal":1,"kind":"evaluation","shard":[2,7],"images":1449,
 //    "identity":[[what, value], ...],"about":{...}}
-//   {"crc32":"01234567",...}                                       a record, in the order of the shard's images
+//   {"crc32":"01234567",...}                                       a record, in the order of the shard's
+//   images
 //
 // crc32 is that of the line's bytes behind its comma. Doubles are strings in hexadecimal ("1.8p+1"), which
 // come back to the bit, infinities and all; names are percent-encoded, whatever their bytes. A line is
@@ -64,9 +65,9 @@ struct StateReader {
   void compare(const Json& head, const JournalHead& expected) const;
 };
 
-// Calls `take` with each line, the head first, until it returns false. Returns the bytes of the lines that are
-// whole. Error(io) for a file that cannot be read; Error(malformed) for any other kind of file or version, and for a line that is
-// damaged and not the last.
+// Calls `take` with each line, the head first, until it returns false. Returns the bytes of the lines that
+// are whole. Error(io) for a file that cannot be read; Error(malformed) for any other kind of file or
+// version, and for a line that is damaged and not the last.
 std::uint64_t read_journal(const std::string& path, const std::function<bool(const Json&)>& take);
 
 // A journal that grows, of one process at a time. Every `lines_a_sync` records and at the end they are on the

@@ -83,8 +83,8 @@ class States {
       compare(reader.path, run);
     }
     if (const auto [at, fresh] = owners_.emplace(shard.number, reader.path); !fresh)
-      fail(ErrorCode::mismatch, reader.path, " and ", at->second, ": are both of shard ", shard.number, " of ",
-           shard.count);
+      fail(ErrorCode::mismatch, reader.path, " and ", at->second, ": are both of shard ", shard.number,
+           " of ", shard.count);
     return shard;
   }
 
@@ -179,8 +179,9 @@ DetectedCoco merge_detections(std::span<const std::string> paths, bool partial,
   states.read(
       [&](const StateReader& reader, const Json& head) {
         if (const std::string was = reader.identity(head)["images"]; was != expected)
-          fail(ErrorCode::mismatch, reader.path, ": is of other images than the annotations have: images was ",
-               printable(was), ", is ", expected);
+          fail(ErrorCode::mismatch, reader.path,
+               ": is of other images than the annotations have: images was ", printable(was), ", is ",
+               expected);
         if (!run) run = DetectionsReader{{reader.path}}.run(head);
       },
       [&](const StateReader& reader, const Json& record, std::size_t at) {
