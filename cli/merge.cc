@@ -19,11 +19,16 @@ struct MergeOptions {
   EvaluationOutputs out;
 };
 
+void say_failed(std::size_t failed, std::size_t measured) {
+  if (failed > 0) complain(str_cat(failed, " of ", failed + measured, " images failed"));
+}
+
 void merge_labels(const MergeOptions& o) {
   if (!o.out.results.empty()) throw UsageError{"--results: these states have label maps, no detections"};
   const Evaluation evaluation = merge_evaluations(o.states, o.partial);
   if (!o.out.report.empty()) Report(o.out.report, evaluation.palette).finish(evaluation);
   write_evaluation(o.out, evaluation);
+  say_failed(evaluation.failed.size(), evaluation.images.size());
 }
 
 void merge_instances(const MergeOptions& o) {
@@ -42,7 +47,9 @@ void merge_instances(const MergeOptions& o) {
   DetectedCoco detected = merge_detections(o.states, o.partial, set.truth.images);
   std::optional<DetectionReport> report;
   if (!o.out.report.empty()) report.emplace(o.out.report);
+  const std::size_t failed = detected.failed.size(), measured = detected.images.size();
   write_detections(request, of.run, std::move(set), std::move(detected), report ? &*report : nullptr);
+  say_failed(failed, measured);
 }
 
 int run_merge(const MergeOptions& o) {
