@@ -10,6 +10,8 @@ namespace atrous::cli {
 
 namespace {
 
+const std::string shard_forms = "expected I/N, such as 2/7, or auto";
+
 // What a scheduler calls a process's number, where its numbers begin and end, how many there are, and the
 // step.
 struct Scheduler {
@@ -77,6 +79,7 @@ void add_shard_option(Verb& verb, std::string& shard, const std::string& group) 
                   "Only part I of N, from 1/N to N/N: every N-th of the list; auto: as Slurm's array, "
                   "Kubernetes' indexed job or MPI numbers this process")
       .type_name("I/N|auto")
+      .check([](const std::string& given) { return given.empty() ? shard_forms : std::string(); })
       .group(group);
 }
 
@@ -88,7 +91,7 @@ std::optional<Shard> parse_shard(const std::string& text) {
              count =
                  slash == text.npos ? std::nullopt : whole_number(std::string_view(text).substr(slash + 1));
   if (!number || !count)
-    throw UsageError{str_cat("--shard ", visible(text), ": expected I/N, such as 2/7, or auto")};
+    throw UsageError{str_cat("--shard ", visible(text), ": ", shard_forms)};
   return checked("--shard " + text, *number, *count);
 }
 
