@@ -12,6 +12,7 @@ PACKAGES := g++ cmake make ninja-build libhwy-dev libstb-dev libdeflate-dev zlib
 TEST_BUILD_PACKAGES := doctest-dev python3
 TEST_RUN_PACKAGES := python3-numpy python3-pil python3-torch python3-torchvision python3-sklearn \
   python3-protobuf protobuf-compiler python3-selenium chromium chromium-driver zsh ffmpeg man-db groff-base bsdextrautils mypy libomp5
+TEST_CLUSTER_PACKAGES := slurm-wlm munge parallel openssh-server openssh-client python3-numpy python3-pil
 WHEEL_PACKAGES := python3 binutils patchelf
 WEB_PACKAGES := emscripten cmake make ninja-build libhwy-dev libstb-dev nlohmann-json3-dev python3
 FORMAT_PACKAGES := clang-format
@@ -19,12 +20,13 @@ CLANG_PACKAGES := clang libomp-dev libclang-rt-14-dev doctest-dev
 DEB_PACKAGES := dpkg-dev file gzip
 TEST_DEB_PACKAGES := lintian debootstrap binutils file ninja-build g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user python3-numpy python3-venv python3-pil
 
-.PHONY: help run test test-full test-build build deps test-deps test-build-deps test-run-deps install deb wheel web test-web test-packages format format-check asan tsan fuzz clean
+.PHONY: help run test test-full test-cluster test-build build deps test-deps test-build-deps test-run-deps install deb wheel web test-web test-packages format format-check asan tsan fuzz clean
 
 help:
 	@echo "make run       install what is missing, build, segment a street (your own: PHOTO=my.jpg MODEL=deeplabv3_resnet101)"
 	@echo "make test      install what is missing, build, run every test (full-size parity apart: make test-full)"
 	@echo "make build     build only"
+	@echo "make test-cluster   runs in shards under kill -9, GNU parallel, Slurm; what they cost"
 	@echo "make install   install under PREFIX ($(PREFIX))"
 	@echo "make deb       Debian packages, in $(BUILD)-deb (make test-packages: install them on a bare Debian)"
 	@echo "make wheel     the Python package with the library inside, for pip, in $(BUILD)-wheel"
@@ -97,6 +99,12 @@ test: test-build-deps
 
 test-full:
 	$(MAKE) test CTEST="-L full"
+
+# Runs in shards as schedulers start them, on this machine; as root, which Slurm's daemon wants.
+test-cluster: build
+	$(call install_missing,$(TEST_CLUSTER_PACKAGES))
+	KILLS=50 tests/cluster/run $(BUILD)/atrous
+	tests/cluster/figures $(BUILD)/atrous
 
 # clang compiles with the sanitizers, and for libFuzzer: the tests and the fuzz targets share one library.
 sanitized = $(call configure,$(BUILD)-sanitized,asan)
