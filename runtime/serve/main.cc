@@ -26,6 +26,7 @@ using cli::UsageError;
 
 struct Arguments {
   cli::RunOptions run;
+  cli::SizeOptions size;
   cli::NormaliseOptions normalise;
   std::string classes, palette, listen = "127.0.0.1:8080", token_file, max_body = "32MB";
   std::vector<std::string> hosts, origins;
@@ -79,6 +80,7 @@ void add_options(cli::Verb& verb, Arguments& a) {
   verb.add_flag("-q,--quiet", a.quiet, "Do not say the address on standard output");
   verb.add_option("--classes", a.classes, std::string(cli::classes_help)).type_name("FILE");
   verb.add_option("--palette", a.palette, "Colours: voc, hub, or a file of them").type_name("FILE");
+  cli::add_size_options(verb, a.size, "Size in the network");
   cli::add_normalise_options(verb, a.normalise, "Normalising");
   cli::add_run_options(verb, a.run);
   verb.footer(
@@ -132,6 +134,13 @@ int run(const Arguments& a) {
   if (!a.quiet) cli::notify_choice(a.run.model, model);
   cli::apply_names(model, a.classes, a.palette);
   a.normalise.apply(model.preparation);
+  if (const auto rule = a.size.rule()) {
+    if (model.task() == Task::instances)
+      throw UsageError{
+          "--resize, --size, --no-resize: of a network that finds instances --arch min_size=480 says the "
+          "size"};
+    model.preparation.resize = *rule;
+  }
   divide(a, model, options);
   cli::stop_on_signals();
   serve(
