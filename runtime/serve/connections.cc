@@ -27,7 +27,7 @@ constexpr std::size_t read_bytes = 256 * 1024;
 constexpr int tick_milliseconds = 100;
 // What is read of a refused body, so that the client sees the answer and no reset connection.
 constexpr std::size_t most_drained_bytes = 64u << 20;
-constexpr std::chrono::seconds longest_drain{5}, youngest_evicted{1};
+constexpr std::chrono::seconds longest_drain{5};
 
 [[noreturn]] void fail_by_system(const std::string& what, int error) {
   fail(ErrorCode::io, what, ": ", std::strerror(error));
@@ -286,25 +286,13 @@ void Connections::accept_all() {
   }
 }
 
-// The longest idle goes, or else the longest at its head, or else the one whose body or answer takes longest.
+// Whichever has been in its state longest goes, idle or at work on a head, a body or an answer: a client that
+// is not slow is among the youngest.
 void Connections::make_room() {
   Connection* chosen = nullptr;
-  const auto rank = [](const Connection& c) {
-    switch (c.state) {
-      case Connection::State::idle:
-      case Connection::State::draining:
-        return 2;
-      case Connection::State::head:
-        return 1;
-      default:
-        return 0;
-    }
-  };
   for (auto& [id, c] : connections_) {
     if (c->state == Connection::State::computing || c->state == Connection::State::closed) continue;
-    if (rank(*c) == 0 && Clock::now() - c->since < youngest_evicted) continue;
-    if (!chosen || rank(*c) > rank(*chosen) || (rank(*c) == rank(*chosen) && c->since < chosen->since))
-      chosen = c.get();
+    if (!chosen || c->since < chosen->since) chosen = c.get();
   }
   if (!chosen) return;
   ++evicted_;

@@ -24,11 +24,11 @@
 namespace atrous::serve {
 
 struct ConnectionLimits {
-  std::size_t connections = 512;           // at once; beyond it the one that is idle, or slow, longest goes
-  std::size_t buffers = 256u << 20;        // bytes of bodies and answers on their way, together
-  std::chrono::milliseconds head{10'000};  // for a head to come, once its first byte has
-  std::chrono::milliseconds idle{15'000};  // between requests
-  std::chrono::milliseconds transfer{10'000};    // for a body to come or an answer to go, beside
+  std::size_t connections = 512;               // at once; beyond it the one goes that is idle or slow longest
+  std::size_t buffers = 256u << 20;            // bytes of bodies and answers on their way, together
+  std::chrono::milliseconds head{10'000};      // for a head to come, once its first byte has
+  std::chrono::milliseconds idle{15'000};      // between requests
+  std::chrono::milliseconds transfer{10'000};  // for a body to come or an answer to go, beside
   std::size_t least_bytes_a_second = 64 * 1024;  // what its size takes at this rate
   std::chrono::milliseconds grace{30'000};       // for what runs, once the server is to stop
 };

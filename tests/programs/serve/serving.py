@@ -109,7 +109,7 @@ class Server:
 
     def __init__(self, program, *options, small=True):
         self.process = subprocess.Popen(
-            [program, "--listen", "127.0.0.1:0", *(["--size", "64x64"] if small else []), *options],
+            [program, *([] if "--listen" in options else ["--listen", "127.0.0.1:0"]), *(["--size", "64x64"] if small else []), *options],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         if not line:
