@@ -29,6 +29,8 @@ constexpr int tick_milliseconds = 100;
 constexpr std::size_t most_drained_bytes = 64u << 20;
 constexpr std::chrono::seconds longest_drain{5};
 
+constexpr std::string_view continue_line = "HTTP/1.1 100 Continue\r\n\r\n";
+
 [[noreturn]] void fail_by_system(const std::string& what, int error) {
   fail(ErrorCode::io, what, ": ", std::strerror(error));
 }
@@ -99,7 +101,7 @@ struct Connections::Connection {
   std::string body;
   std::string out;
   std::size_t sent = 0, drained = 0, counted = 0;
-  bool close_after = false, unread_body = false;
+  bool close_after = false, unread_body = false, probed = false;
   std::uint32_t watched = 0;
   std::string local_address;
 
@@ -181,7 +183,10 @@ void Connections::run(Requests& requests, const std::function<bool()>& stopping)
       Connection& c = *found->second;
       try {
         if (c.state == Connection::State::computing) {
-          if (event.events & (EPOLLERR | EPOLLHUP)) close(c);
+          if (event.events & (EPOLLERR | EPOLLHUP))
+            close(c);
+          else if (event.events & EPOLLRDHUP)
+            probe(c);
           continue;
         }
         if (event.events & (EPOLLIN | EPOLLERR | EPOLLHUP) && c.reads()) receive(c);
@@ -240,13 +245,18 @@ void Connections::take_answers() {
   }
 }
 
+// What has come by now counts, read or not.
 void Connections::begin_stop() {
+  accept_all();
   stopping_ = true;
   ::close(std::exchange(listener_, -1));
-  for (auto& [id, c] : connections_)
-    if (c->state == Connection::State::idle || c->state == Connection::State::head) close(*c);
-  for (const std::uint64_t id : closed_) connections_.erase(id);
-  closed_.clear();
+  for (auto& [id, c] : connections_) {
+    const auto waits = [&] {
+      return c->state == Connection::State::idle || c->state == Connection::State::head;
+    };
+    if (waits()) receive(*c);
+    if (waits()) close(*c);
+  }
 }
 
 void Connections::accept_all() {
@@ -391,9 +401,9 @@ void Connections::take_head(Connection& c) {
   c.enter(Connection::State::body,
           limits_.transfer + std::chrono::milliseconds(1000 * length / limits_.least_bytes_a_second));
   if (c.head.expects_continue && taken < length) {
-    constexpr std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
     // An empty send buffer takes 25 bytes; a client whose buffer does not has pipelined, and is not waiting.
-    if (::send(c.socket, go_on.data(), go_on.size(), MSG_NOSIGNAL) < 0 && errno != EAGAIN) close(c);
+    if (::send(c.socket, continue_line.data(), continue_line.size(), MSG_NOSIGNAL) < 0 && errno != EAGAIN)
+      close(c);
   }
 }
 
@@ -445,10 +455,21 @@ void Connections::after_answer(Connection& c) {
   watch(c);
 }
 
+// A client that has said all may listen still, or be gone. Whoever is gone refuses what is sent, and is then
+// not computed for; a client of HTTP/1.1 takes any number of these lines before its answer (RFC 9110, 15.2).
+void Connections::probe(Connection& c) {
+  c.probed = true;
+  watch(c);
+  if (c.head.keep_alive) ::send(c.socket, continue_line.data(), continue_line.size(), MSG_NOSIGNAL);
+}
+
 // Has epoll tell what the state waits for.
 void Connections::watch(Connection& c) {
   if (c.state == Connection::State::closed) return;
-  const std::uint32_t wanted = c.reads() ? EPOLLIN : c.state == Connection::State::answering ? EPOLLOUT : 0u;
+  const std::uint32_t wanted = c.reads()                                 ? EPOLLIN
+                               : c.state == Connection::State::answering ? EPOLLOUT
+                               : c.probed                                ? 0u
+                                                                         : EPOLLRDHUP;
   if (wanted == c.watched) return;
   c.watched = wanted;
   epoll_event event = {};

@@ -94,6 +94,7 @@ class Connections {
   void start_answer(Connection&, Answer);
   void send(Connection&);
   void after_answer(Connection&);
+  void probe(Connection&);
   void watch(Connection&);
   void close(Connection&);
   void expire();
