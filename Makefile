@@ -15,12 +15,13 @@ TEST_RUN_PACKAGES := python3-numpy python3-pil python3-torch python3-torchvision
   python3-protobuf protobuf-compiler python3-selenium chromium chromium-driver zsh ffmpeg man-db groff-base bsdextrautils mypy libomp5 \
   python3-jsonschema
 WHEEL_PACKAGES := python3 binutils patchelf
+WEB_PACKAGES := emscripten cmake make ninja-build libhwy-dev libstb-dev nlohmann-json3-dev python3
 FORMAT_PACKAGES := clang-format
 CLANG_PACKAGES := clang libomp-dev libclang-rt-14-dev doctest-dev
 DEB_PACKAGES := dpkg-dev file gzip
 TEST_DEB_PACKAGES := lintian debootstrap binutils file ninja-build g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user python3-numpy python3-venv python3-pil
 
-.PHONY: help run test test-full test-serve test-build build serve deps test-deps test-build-deps test-run-deps install deb wheel test-packages format format-check asan tsan fuzz clean
+.PHONY: help run test test-full test-serve test-build build serve deps test-deps test-build-deps test-run-deps install deb wheel web test-packages format format-check asan tsan fuzz clean
 
 help:
 	@echo "make run       install what is missing, build, segment a street (your own: PHOTO=my.jpg MODEL=deeplabv3_resnet101)"
@@ -30,6 +31,7 @@ help:
 	@echo "make install   install under PREFIX ($(PREFIX))"
 	@echo "make deb       Debian packages, in $(BUILD)-deb (make test-packages: install them on a bare Debian)"
 	@echo "make wheel     the Python package with the library inside, for pip, in $(BUILD)-wheel"
+	@echo "make web       the page that segments in the browser, in $(BUILD)-web (SINGLE=1: one file, too)"
 	@echo "make deps      install what building needs (Debian)"
 	@echo "make asan      every test under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make tsan      the load tests under ThreadSanitizer"
@@ -158,6 +160,20 @@ test-packages: deb wheel
 wheel: build
 	$(call install_missing,$(WHEEL_PACKAGES))
 	@/usr/bin/python3 runtime/python/wheel.py $(BUILD)/libatrous.so $(BUILD)-wheel
+
+# The page's module twice: for one thread, and for several, which few hosts allow (runtime/wasm/README.md). acorn, which
+# emscripten runs, is found by Debian's node alone unless it is told where.
+web: export NODE_PATH := $(NODE_PATH):/usr/share/nodejs
+web:
+	$(call install_missing,$(WEB_PACKAGES))
+	@for threads in $(or $(WASM_THREADS),OFF ON); do \
+	  folder=$(BUILD)-wasm-$$threads; echo "building the module in $$folder"; \
+	  emcmake $(call configure,$$folder,release,-DATROUS_WASM_THREADS=$$threads) >/dev/null && cmake --build $$folder -j $(JOBS) || exit 1; done
+	@mkdir -p $(BUILD)-web
+	@cp runtime/wasm/page/* $(BUILD)-wasm-*/atrous*.js $(BUILD)-wasm-*/atrous*.wasm $(BUILD)-web/
+	@cp weights_tools/default_model.safetensors $(BUILD)-web/default.safetensors
+	@cp tests/street/street.png $(BUILD)-web/
+	$(if $(SINGLE),/usr/bin/python3 runtime/wasm/single.py $(BUILD)-web $(BUILD)-web/atrous.html)
 
 format:
 	$(call install_missing,$(FORMAT_PACKAGES))

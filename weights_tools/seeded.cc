@@ -1,11 +1,11 @@
 #include "weights_tools/seeded.h"
 
-#include <libdeflate.h>
-
 #include <cmath>
+#include <span>
 
 #include "layers/base/checked.h"
 #include "layers/networks/segmentation.h"
+#include "weights_tools/io/deflate.h"
 #include "weights_tools/random_state.h"
 
 namespace atrous {
@@ -26,7 +26,7 @@ StateTensor seeded_tensor(std::string_view key, DType dtype, const std::vector<s
   if (dtype == DType::i64) return filled<std::int64_t>(dtype, shape, count, [] { return 0; });
   if (dtype != DType::f32)
     fail(ErrorCode::invalid_argument, key, ": seeded weights are F32 or I64, not ", name_of(dtype));
-  RandomState draw(libdeflate_crc32(0, key.data(), key.size()));
+  RandomState draw(crc32(std::as_bytes(std::span<const char>(key))));
   const std::string_view last = key.substr(key.rfind('.') + 1);
   if (last == "running_var" || (last == "weight" && shape.size() == 1))
     return filled<float>(dtype, shape, count, [&] { return 0.5 + 0.5 * draw.uniform(); });

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <limits>
 #include <string_view>
 #include <utility>
 
@@ -28,13 +29,20 @@ T checked_add(T a, T b, std::string_view what) {
   return sum;
 }
 
-// The product of non-negative dimensions as an int64, factor by factor. A negative one is Error(limit).
+// The product of non-negative dimensions as an int64, factor by factor. A negative one is Error(limit). So
+// is, where addresses have 32 bits, a product that as doubles would fill all of them.
 template <class Range>
 std::int64_t checked_product(const Range& dims, std::string_view what) {
   std::int64_t product = 1;
   for (std::int64_t d : dims) {
     if (d < 0) fail(ErrorCode::limit, what, ": negative dimension ", d);
     product = checked_multiply(product, d, what);
+  }
+  if constexpr (sizeof(std::size_t) < sizeof(std::int64_t)) {
+    constexpr std::int64_t most = std::numeric_limits<std::size_t>::max() / sizeof(double);
+    if (product > most)
+      fail(ErrorCode::limit, what, ": ", product, " is more than the ", most,
+           " that addresses of 32 bits reach");
   }
   return product;
 }

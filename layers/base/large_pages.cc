@@ -11,7 +11,7 @@ namespace atrous {
 namespace {
 
 constexpr std::align_val_t alignment{64};
-constexpr std::size_t page = std::size_t{2} << 20;
+[[maybe_unused]] constexpr std::size_t page = std::size_t{2} << 20;
 // The C library maps what is larger by itself and gives it back whole, and with it the wish for large pages.
 // Where memory is cut from a heap, the wish would stay with the heap and make whatever follows there larger.
 constexpr std::size_t least_beside_heap = std::size_t{32} << 20;

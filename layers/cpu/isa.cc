@@ -20,6 +20,8 @@ std::string_view name_of(Isa isa) {
       return "avx512";
     case Isa::neon:
       return "neon";
+    case Isa::wasm:
+      return "wasm";
   }
   return "?";
 }
@@ -43,6 +45,8 @@ std::vector<Isa> detect() {
   isas.push_back(Isa::scalar);
 #elif defined(__aarch64__)
   isas = {Isa::neon};
+#elif defined(__wasm_simd128__)
+  isas = {Isa::wasm};
 #else
   isas = {Isa::scalar};
 #endif

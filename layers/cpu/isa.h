@@ -13,7 +13,7 @@
 
 namespace ATROUS_PUBLIC atrous {
 
-enum class Isa { scalar, sse4, avx2, avx512, neon };
+enum class Isa { scalar, sse4, avx2, avx512, neon, wasm };
 std::string_view name_of(Isa);
 
 // Those this machine can run, best first; never empty.

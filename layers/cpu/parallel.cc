@@ -1,10 +1,14 @@
 #include "layers/cpu/parallel.h"
 
-#include <linux/futex.h>
 #include <pthread.h>
+#ifdef __EMSCRIPTEN__
+#include <emscripten/threading.h>
+#else
+#include <linux/futex.h>
 #include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#endif
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -15,6 +19,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <latch>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <string_view>
@@ -29,6 +34,21 @@
 namespace atrous {
 
 namespace {
+
+// Sleeping until a number is another, the system's own way, and waking all that sleep for it.
+#ifdef __EMSCRIPTEN__
+void sleep_while(std::atomic<std::uint32_t>& value, std::uint32_t old) {
+  emscripten_futex_wait(&value, old, std::numeric_limits<double>::infinity());
+}
+void wake_all(std::atomic<std::uint32_t>& value) { emscripten_futex_wake(&value, INT_MAX); }
+#else
+void sleep_while(std::atomic<std::uint32_t>& value, std::uint32_t old) {
+  ::syscall(SYS_futex, &value, FUTEX_WAIT_PRIVATE, old, nullptr, nullptr, 0);
+}
+void wake_all(std::atomic<std::uint32_t>& value) {
+  ::syscall(SYS_futex, &value, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
+}
+#endif
 
 constexpr int most_threads = 1024;
 
@@ -61,7 +81,7 @@ void Signal::wait_while(std::uint32_t old) {
     hwy::Pause();
   }
   sleepers_.fetch_add(1);
-  while (value_.load() == old) ::syscall(SYS_futex, &value_, FUTEX_WAIT_PRIVATE, old, nullptr, nullptr, 0);
+  while (value_.load() == old) sleep_while(value_, old);
   sleepers_.fetch_sub(1, std::memory_order_relaxed);
 }
 
@@ -69,7 +89,7 @@ void Signal::set(std::uint32_t value) {
   static_assert(sizeof value_ == sizeof value && decltype(value_)::is_always_lock_free);
   value_.store(value);
   // All sequentially consistent: either the setter sees the sleeper, or the sleeper sees the value.
-  if (sleepers_.load() != 0) ::syscall(SYS_futex, &value_, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
+  if (sleepers_.load() != 0) wake_all(value_);
 }
 
 void Team::wait() {
@@ -86,9 +106,11 @@ void Team::wait() {
 namespace {
 
 int affinity() {
+#ifndef __EMSCRIPTEN__
   cpu_set_t set;
   CPU_ZERO(&set);
   if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+#endif
   return static_cast<int>(std::thread::hardware_concurrency());  // more processors than a cpu_set_t holds
 }
 

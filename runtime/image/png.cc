@@ -1,7 +1,5 @@
 #include "runtime/image/png.h"
 
-#include <libdeflate.h>
-
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -13,6 +11,7 @@
 #include "layers/base/checked.h"
 #include "layers/base/error.h"
 #include "runtime/image/png_parts.h"
+#include "weights_tools/io/deflate.h"
 
 namespace atrous {
 
@@ -21,13 +20,7 @@ namespace formats {
 namespace {
 
 void append_data(std::vector<std::byte>& out, std::span<const std::uint8_t> filtered, int level) {
-  const std::unique_ptr<libdeflate_compressor, void (*)(libdeflate_compressor*)> deflater(
-      libdeflate_alloc_compressor(level), libdeflate_free_compressor);
-  if (!deflater) fail(ErrorCode::limit, "PNG: out of memory");
-  std::vector<std::byte> compressed(libdeflate_zlib_compress_bound(deflater.get(), filtered.size()));
-  compressed.resize(libdeflate_zlib_compress(deflater.get(), filtered.data(), filtered.size(),
-                                             compressed.data(), compressed.size()));
-  append_png_chunk(out, "IDAT", compressed);
+  append_png_chunk(out, "IDAT", zlib_deflate(std::as_bytes(filtered), level));
 }
 
 // Of signed bytes.
@@ -77,10 +70,10 @@ void append_png_be32(std::vector<std::byte>& out, std::uint32_t value) {
 void append_png_chunk(std::vector<std::byte>& out, std::string_view type, std::span<const std::byte> data) {
   append_png_be32(out, checked_cast<std::uint32_t>(data.size(), "PNG chunk"));
   const std::size_t begin = out.size();
-  const auto letters = std::as_bytes(std::span(type));
+  const auto letters = std::as_bytes(std::span<const char>(type));
   out.insert(out.end(), letters.begin(), letters.end());
   out.insert(out.end(), data.begin(), data.end());
-  append_png_be32(out, libdeflate_crc32(0, out.data() + begin, out.size() - begin));
+  append_png_be32(out, crc32(std::span(out).subspan(begin)));
 }
 
 void append_png_header(std::vector<std::byte>& out, int width, int height, PngColour colour) {

@@ -1,10 +1,7 @@
 // PNG decoding, after the PNG specification (W3C Recommendation, second edition): https://www.w3.org/TR/png/
 // Ours rather than stb_image's because a PNG must equal Pillow's to the bit or be refused: stb_image 2.27
 // checks neither CRC nor Adler-32, reads stale memory for palette indices beyond the palette, and inflates
-// without a bound. libdeflate, which encode_png needs anyway, inflates into exactly as many bytes as the
-// header announces.
-#include <libdeflate.h>
-
+// without a bound. zlib_inflate() inflates into exactly as many bytes as the header announces.
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -17,6 +14,7 @@
 #include "layers/base/error.h"
 #include "runtime/image/image_formats.h"
 #include "runtime/image/png_parts.h"
+#include "weights_tools/io/deflate.h"
 
 namespace atrous::formats {
 
@@ -76,7 +74,7 @@ Palette read_colours(std::span<const std::byte> content, std::string_view name) 
 
 bool crc_holds(const Bytes& file, std::size_t type_at, std::size_t length) {
   const auto covered = file.slice(type_at, length + 4);
-  return libdeflate_crc32(0, covered.data(), covered.size()) == file.be32(type_at + 4 + length);
+  return crc32(covered) == file.be32(type_at + 4 + length);
 }
 
 // Chunks come as length, type, data, CRC of type and data. An upper-case first letter marks one that may not
@@ -116,16 +114,11 @@ std::size_t filtered_bytes(const PngHeader& h, std::string_view name) {
 std::vector<std::uint8_t> inflate(const Parts& parts, std::string_view name) {
   const std::size_t expected = filtered_bytes(parts.header, name), compressed = parts.compressed.size();
   check_png_density(parts.header, expected, compressed, name);
-  const std::unique_ptr<libdeflate_decompressor, void (*)(libdeflate_decompressor*)> inflater(
-      libdeflate_alloc_decompressor(), libdeflate_free_decompressor);
-  if (!inflater) fail(ErrorCode::limit, name, ": out of memory");
   std::vector<std::uint8_t> filtered(expected);
-  std::size_t consumed = 0, produced = 0;
-  const libdeflate_result result =
-      libdeflate_zlib_decompress_ex(inflater.get(), parts.compressed.data(), compressed, filtered.data(),
-                                    filtered.size(), &consumed, &produced);
-  if (result == LIBDEFLATE_INSUFFICIENT_SPACE) fail_png_damaged(parts.header, expected, name);
-  if (result != LIBDEFLATE_SUCCESS) fail_png_corrupt(name);
+  const auto [outcome, produced] =
+      zlib_inflate(parts.compressed, std::as_writable_bytes(std::span(filtered)));
+  if (outcome == Inflation::no_room) fail_png_damaged(parts.header, expected, name);
+  if (outcome == Inflation::damaged) fail_png_corrupt(name);
   if (produced != expected) fail_png_truncated(expected, produced, name);
   return filtered;
 }

@@ -167,7 +167,7 @@ JsonText json_string(std::string_view value, Utf8 utf8) {
 JsonText json_text(const Json& json) { return std::visit(ValueWriter(), json.value); }
 
 JsonText json_list(std::initializer_list<JsonText> entries) {
-  return json_list(std::span(entries), std::identity());
+  return json_list(std::span<const JsonText>(entries), std::identity());
 }
 
 JsonText json_object(std::initializer_list<std::pair<std::string_view, JsonText>> members) {

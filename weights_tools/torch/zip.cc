@@ -1,7 +1,5 @@
 #include "weights_tools/torch/zip.h"
 
-#include <libdeflate.h>
-
 #include <algorithm>
 #include <array>
 #include <optional>
@@ -11,6 +9,7 @@
 #include "layers/base/checked.h"
 #include "weights_tools/io/bytes.h"
 #include "weights_tools/io/clean_text.h"
+#include "weights_tools/io/deflate.h"
 
 namespace atrous {
 
@@ -307,7 +306,7 @@ void read_zip_entry(const InputFile& file, const ZipEntry& entry, std::span<std:
          " bytes, room is for ", out.size());
   if (entry.compressed) fail_compressed(entry.name, deflated);
   file.read(entry.offset, out);
-  const std::uint32_t crc = libdeflate_crc32(0, out.data(), out.size());
+  const std::uint32_t crc = crc32(out);
   if (crc != entry.crc)
     fail(ErrorCode::malformed, "the zip entry ", entry.name, " is damaged: its CRC-32 is ", crc,
          ", the archive says ", entry.crc);

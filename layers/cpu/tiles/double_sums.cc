@@ -16,15 +16,16 @@ namespace HWY_NAMESPACE {
 namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
-using D = hn::ScalableTag<double>;
-using F = hn::Rebind<float, D>;  // as many floats as there are doubles in a vector
-constexpr std::int64_t lanes = static_cast<std::int64_t>(hn::MaxLanes(D()));
 
 void add(const float* HWY_RESTRICT terms, double* HWY_RESTRICT sums, std::int64_t count) {
-  const D d;
   std::int64_t i = 0;
+#if HWY_HAVE_FLOAT64
+  const hn::ScalableTag<double> d;
+  const hn::Rebind<float, decltype(d)> narrow;  // as many floats as there are doubles in a vector
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   for (; i + lanes <= count; i += lanes)
-    hn::StoreU(hn::Add(hn::LoadU(d, sums + i), hn::PromoteTo(d, hn::LoadU(F(), terms + i))), d, sums + i);
+    hn::StoreU(hn::Add(hn::LoadU(d, sums + i), hn::PromoteTo(d, hn::LoadU(narrow, terms + i))), d, sums + i);
+#endif
   for (; i < count; ++i) sums[i] += static_cast<double>(terms[i]);
 }
 
