@@ -109,9 +109,13 @@ test: test-build-deps
 test-full:
 	$(MAKE) test CTEST="-L full"
 
-# Eight clients for two minutes, with a flood beside them.
+# All that make test has, a network that finds instances, the page in a browser; eight clients for two minutes, with a flood beside them.
 test-serve: serve
-	/usr/bin/python3 tests/programs/serve/load.py $(BUILD)/atrous-serve $(BUILD)/atrous
+	$(call install_missing,python3-jsonschema python3-selenium chromium chromium-driver)
+	/usr/bin/python3 -B tests/programs/serve/answers.py $(BUILD)/atrous-serve $(BUILD)/atrous full
+	/usr/bin/python3 -B tests/programs/serve/floods.py $(BUILD)/atrous-serve
+	/usr/bin/python3 -B tests/python/serve_page.py $(BUILD)/atrous-serve $(BUILD)/atrous
+	/usr/bin/python3 -B tests/programs/serve/load.py $(BUILD)/atrous-serve $(BUILD)/atrous
 
 # clang compiles with the sanitizers, and for libFuzzer: the tests and the fuzz targets share one library.
 sanitized = $(call configure,$(BUILD)-sanitized,asan)
