@@ -86,6 +86,15 @@ Name local_name(int socket) {
   return {text.data(), ntohs(v6.sin6_port)};
 }
 
+// What cannot be done for want of memory is tried again at the next turn.
+template <class Step>
+void if_memory_allows(Step&& step) {
+  try {
+    step();
+  } catch (const std::bad_alloc&) {
+  }
+}
+
 }  // namespace
 
 struct Connections::Connection {
@@ -167,30 +176,32 @@ void Connections::run(Requests& requests, const std::function<bool()>& stopping)
     if (count < 0 && errno != EINTR) fail_by_system("waiting for connections", errno);
     for (int i = 0; i < count; ++i) {
       const epoll_event& event = events[static_cast<std::size_t>(i)];
-      if (event.data.u64 == listener_id) {
-        accept_all();
+      const std::uint64_t id = event.data.u64;  // the struct is packed: no reference into it
+      const std::uint32_t what = event.events;
+      if (id == listener_id) {
+        if_memory_allows([&] { accept_all(); });
         continue;
       }
-      if (event.data.u64 == wake_id) {
+      if (id == wake_id) {
         std::uint64_t ignored;
         while (read(wake_, &ignored, sizeof ignored) > 0) {
         }
-        take_answers();
+        if_memory_allows([&] { take_answers(); });
         continue;
       }
-      const Entry found = connections_.find(event.data.u64);
+      const Entry found = connections_.find(id);
       if (found == connections_.end()) continue;
       Connection& c = *found->second;
       try {
         if (c.state == Connection::State::computing) {
-          if (event.events & (EPOLLERR | EPOLLHUP))
+          if (what & (EPOLLERR | EPOLLHUP))
             close(c);
-          else if (event.events & EPOLLRDHUP)
+          else if (what & EPOLLRDHUP)
             probe(c);
           continue;
         }
-        if (event.events & (EPOLLIN | EPOLLERR | EPOLLHUP) && c.reads()) receive(c);
-        if (event.events & (EPOLLOUT | EPOLLERR | EPOLLHUP) && c.state == Connection::State::answering) {
+        if (what & (EPOLLIN | EPOLLERR | EPOLLHUP) && c.reads()) receive(c);
+        if (what & (EPOLLOUT | EPOLLERR | EPOLLHUP) && c.state == Connection::State::answering) {
           send(c);
           advance(c);
         }
@@ -201,9 +212,11 @@ void Connections::run(Requests& requests, const std::function<bool()>& stopping)
     if (held_ > limits_.buffers) evict_slowest();
     if (Clock::now() - ticked > std::chrono::milliseconds(tick_milliseconds)) {
       ticked = Clock::now();
-      expire();
-      requests.tick();
-      take_answers();
+      if_memory_allows([&] {
+        expire();
+        requests.tick();
+        take_answers();
+      });
       if (listener_ >= 0 && accept_again_ != Clock::time_point{} && ticked > accept_again_) {
         accept_again_ = {};
         epoll_event event = {};
@@ -250,12 +263,13 @@ void Connections::begin_stop() {
   accept_all();
   stopping_ = true;
   ::close(std::exchange(listener_, -1));
-  for (auto& [id, c] : connections_) {
-    const auto waits = [&] {
-      return c->state == Connection::State::idle || c->state == Connection::State::head;
+  for (auto& entry : connections_) {
+    Connection& c = *entry.second;
+    const auto waits = [&c] {
+      return c.state == Connection::State::idle || c.state == Connection::State::head;
     };
-    if (waits()) receive(*c);
-    if (waits()) close(*c);
+    if (waits()) receive(c);
+    if (waits()) close(c);
   }
 }
 
