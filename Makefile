@@ -21,7 +21,7 @@ CLANG_PACKAGES := clang libomp-dev libclang-rt-14-dev doctest-dev
 DEB_PACKAGES := dpkg-dev file gzip
 TEST_DEB_PACKAGES := lintian debootstrap binutils file ninja-build g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user python3-numpy python3-venv python3-pil
 
-.PHONY: help run test test-full test-serve test-build build serve deps test-deps test-build-deps test-run-deps install deb wheel web test-packages format format-check asan tsan fuzz clean
+.PHONY: help run test test-full test-serve test-build build serve deps test-deps test-build-deps test-run-deps install deb wheel web test-web test-packages format format-check asan tsan fuzz clean
 
 help:
 	@echo "make run       install what is missing, build, segment a street (your own: PHOTO=my.jpg MODEL=deeplabv3_resnet101)"
@@ -31,7 +31,7 @@ help:
 	@echo "make install   install under PREFIX ($(PREFIX))"
 	@echo "make deb       Debian packages, in $(BUILD)-deb (make test-packages: install them on a bare Debian)"
 	@echo "make wheel     the Python package with the library inside, for pip, in $(BUILD)-wheel"
-	@echo "make web       the page that segments in the browser, in $(BUILD)-web (SINGLE=1: one file, too)"
+	@echo "make web       the page that segments in the browser, in $(BUILD)-web (SINGLE=1: one file, too; make test-web: its tests)"
 	@echo "make deps      install what building needs (Debian)"
 	@echo "make asan      every test under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make tsan      the load tests under ThreadSanitizer"
@@ -179,6 +179,12 @@ web:
 	@cp tests/street/street.png $(BUILD)-web/
 	$(if $(SINGLE),/usr/bin/python3 runtime/wasm/single.py $(BUILD)-web $(BUILD)-web/atrous.html)
 
+# Minutes: both modules, the single file, and a browser that uses them. Screenshots are in the page's folder afterwards.
+test-web: SINGLE := 1
+test-web: test-run-deps build web
+	tests/programs/wasm/layouts
+	/usr/bin/python3 tests/python/web_page.py $(BUILD)-web $(BUILD)/atrous $(BUILD)-web/screenshots
+
 format:
 	$(call install_missing,$(FORMAT_PACKAGES))
 	git ls-files '*.h' '*.cc' '*.cu' | xargs clang-format -i
@@ -188,4 +194,4 @@ format-check:
 	git ls-files '*.h' '*.cc' '*.cu' | xargs clang-format --dry-run --Werror
 
 clean:
-	rm -rf $(BUILD) $(BUILD)-test $(BUILD)-sanitized $(BUILD)-tsan $(BUILD)-deb $(BUILD)-wheel
+	rm -rf $(BUILD) $(BUILD)-test $(BUILD)-sanitized $(BUILD)-tsan $(BUILD)-deb $(BUILD)-wheel $(BUILD)-wasm-OFF $(BUILD)-wasm-ON $(BUILD)-web

@@ -18,18 +18,17 @@ namespace {
 
 constexpr std::size_t piece_bytes = 1 << 20;
 
-struct EndInflate {
-  void operator()(z_stream* stream) const {
-    inflateEnd(stream);
-    delete stream;
-  }
-};
-using Inflater = std::unique_ptr<z_stream, EndInflate>;
+using Inflater = std::unique_ptr<z_stream, void (*)(z_stream*)>;
+
+void end_inflater(z_stream* stream) {
+  inflateEnd(stream);
+  delete stream;
+}
 
 Inflater make_inflater() {
   auto stream = std::make_unique<z_stream>();
   if (inflateInit2(stream.get(), -MAX_WBITS) != Z_OK) fail(ErrorCode::limit, "PNG: out of memory");
-  return Inflater(stream.release());
+  return Inflater(stream.release(), end_inflater);
 }
 
 // Turns a whole raw deflate stream, as libdeflate makes them, into the beginning of one that goes on behind

@@ -8,75 +8,22 @@ exits 77 (skipped) without them.
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 import tempfile
 
-CHROMIUM, DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
-try:
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-    from selenium.webdriver.common.by import By
-    from selenium.webdriver.common.keys import Keys
-    from selenium.webdriver.support.ui import WebDriverWait
-except ImportError as error:
-    print(f"skipped: {error}")
-    sys.exit(77)
-for program in (CHROMIUM, DRIVER):
-    if not shutil.which(program):
-        print(f"skipped: no {program}")
-        sys.exit(77)
+from browser import Window, check, failures, fits, start
 
-failures = []
+from selenium.webdriver.common.keys import Keys
 
 
-def check(good, statement, found=""):
-    print(f"{'ok  ' if good else 'FAIL'} {statement}{'' if good else f': {found}'}")
-    if not good:
-        failures.append(statement)
-
-
-def start(folder, log):
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in ("headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
-                 "disable-component-update", "disable-sync", "disable-dev-shm-usage", f"user-data-dir={folder}/profile"):
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    # The driver is named, so that selenium looks for none.
-    return webdriver.Chrome(service=Service(DRIVER, log_path=log), options=options)
-
-
-class Page:
+class Page(Window):
     def __init__(self, driver, folder, shots):
-        self.driver, self.folder, self.shots = driver, folder, shots
+        super().__init__(driver, shots)
+        self.folder = folder
 
     def open(self, width, height, dark=False):
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
-            "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500})
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {
-            "features": [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]})
-        self.driver.get(pathlib.Path(self.folder, "index.html").as_uri())
-
-    def run(self, script, *arguments):
-        return self.driver.execute_script(script, *arguments)
-
-    def all(self, selector):
-        return self.driver.find_elements(By.CSS_SELECTOR, selector)
-
-    def one(self, selector):
-        return self.driver.find_element(By.CSS_SELECTOR, selector)
-
-    def click(self, element):
-        self.run("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", element)
-        element.click()
-
-    def wait(self, script):
-        WebDriverWait(self.driver, 20).until(lambda _: self.run(script))
-
-    def texts(self, selector):
-        return self.run("return [...document.querySelectorAll(arguments[0])].map((e) => e.textContent)", selector)
+        super().open(pathlib.Path(self.folder, "index.html").as_uri(), width, height, dark)
 
     def sort_by(self, table, title):
         self.click(next(b for b in self.all(f"{table} .sort") if b.text.strip("\u2191\u2193\u2009 ") == title))
@@ -85,10 +32,6 @@ class Page:
         at = next(i for i, text in enumerate(self.texts(f"{table} thead th")) if text == title)
         return [None if text == "absent" else float(text.replace(",", ""))
                 for text in self.texts(f"{table} tbody tr:not(.detail) > :nth-child({at + 1})")]
-
-    def shoot(self, name):
-        if self.shots:
-            self.driver.save_screenshot(f"{self.shots}/{name}.png")
 
 
 def is_sorted(values, descending=False):
@@ -199,15 +142,6 @@ def image_panel(page):
     check(len(page.all(".four img")) == 4, "an image of an odd name has its pictures")
     open_image(page, "street_5")
     check("No pictures" in page.one(".panel").text, "an image without pictures says so")
-
-
-def fits(page):
-    """The elements that stick out of the window, but for what lies in a frame that scrolls."""
-    return page.run("""return [...document.querySelectorAll('body *')].filter((e) => {
-      const box = e.getBoundingClientRect();
-      const frame = e.parentElement.closest('.table-frame');
-      return (box.right > innerWidth + 1 || box.left < -1) && !(frame && frame.getBoundingClientRect().right <= innerWidth);
-    }).map((e) => e.outerHTML.slice(0, 100))""")
 
 
 def phone(page):
