@@ -72,6 +72,8 @@ Reply reply_to_failure(const std::function<Reply()>& handle) {
   } catch (const OutOfMemory&) {
     return reply_of({503, "there is no memory for this request now", {{"Retry-After", "5"}}});
   } catch (const Error& error) {
+    if (error.code() == ErrorCode::io || error.code() == ErrorCode::device)  // may name files of the server
+      return reply_of({500, "the server failed at this request"});
     return reply_of({status_of(error), error.what()});
   } catch (const std::bad_alloc&) {
     return reply_of({503, "there is no memory for this request now", {{"Retry-After", "5"}}});

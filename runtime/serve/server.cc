@@ -270,7 +270,9 @@ class Service final : public Requests {
     }
   }
 
+  // What waits still, once the grace is over, is not computed.
   void end() {
+    jobs_.take_older(Clock::time_point::max());
     jobs_.end();
     for (std::thread& thread : threads_) thread.join();
     threads_.clear();
