@@ -30,9 +30,11 @@
 #include "runtime/image/png.h"
 #include "runtime/instances/detector.h"
 #include "runtime/instances/instance_overlay.h"
+#include "runtime/instances/instances_json.h"
 #include "runtime/metrics/metrics.h"
 #include "runtime/segment/options_json.h"
 #include "runtime/segment/pipeline.h"
+#include "runtime/segment/segmentation_json.h"
 #include "runtime/segment/segmenter.h"
 #if ATROUS_HAS_TILES
 #include "runtime/tiles/tiling_json.h"
@@ -202,26 +204,13 @@ std::string Job::in_words(const std::string& name, const Segmentation& s,
 JsonText Job::in_json(const std::string& name, const Segmentation& s, const std::vector<ClassShare>& shares,
                       const std::vector<std::string>& files) const {
   const auto class_json = [this](const ClassShare& c) {
-    JsonText out = json_object({{"index", c.index},
-                                {"name", class_name(c.index)},
-                                {"pixels", c.pixels},
-                                {"share", c.share},
-                                {"confidence", c.confidence}});
+    JsonText out = class_share_json(c, model);
     if (truth) add_member(out, "iou", against_truth.classes[static_cast<std::size_t>(c.index)].iou);
     return out;
   };
-  JsonText out = json_object({{"file", name},
-                              {"width", s.labels.width},
-                              {"height", s.labels.height},
-                              {"input_width", s.input_width},
-                              {"input_height", s.input_height},
-                              {"device", model.program->runs_on()},
-                              {"precision", model.program->precision()},
-                              {"classes", json_list(shares, class_json)},
-                              {"seconds", json_object({{"prepare", s.prepare_seconds},
-                                                       {"network", s.network_seconds},
-                                                       {"label", s.label_seconds}})},
-                              {"written", json_list(files)}});
+  std::vector<JsonText> classes;
+  for (const ClassShare& c : shares) classes.push_back(class_json(c));
+  JsonText out = segmentation_json(name, model, s, classes, files);
   if (!instances) {
     const SegmentOptions how = segment_options(options, model);
     if (how.crf) add_member(out, "crf", crf_json(*how.crf));
@@ -354,7 +343,7 @@ void Job::run(const Input& input) {
     if (options.prints_table()) said += in_words(title, results[n], shares, files);
     if (options.json.empty()) continue;
     if (instances)
-      report = instances_json(*instances, model, input, image);
+      report = instances_json(*instances, model, input.path, image_number(input.path, image));
     else
       report.push_back(in_json(title, results[n], shares, files));
   }
