@@ -8,7 +8,7 @@ JOBS := $(shell nproc)
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 # What building and downloading checkpoints need; what the tests need beyond it to be built, and to run.
-PACKAGES := g++ cmake make ninja-build libhwy-dev libstb-dev libdeflate-dev zlib1g-dev libwebp-dev libcli11-dev nlohmann-json3-dev curl ca-certificates
+PACKAGES := g++ cmake make ninja-build libhwy-dev libeigen3-dev libstb-dev libdeflate-dev zlib1g-dev libwebp-dev libcli11-dev nlohmann-json3-dev curl ca-certificates
 SERVE_PACKAGES := libcpp-httplib-dev pkg-config
 TEST_BUILD_PACKAGES := doctest-dev python3 $(SERVE_PACKAGES)
 TEST_RUN_PACKAGES := python3-numpy python3-pil python3-torch python3-torchvision python3-sklearn \
@@ -38,6 +38,7 @@ help:
 	@echo "make asan      every test under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make tsan      the load tests under ThreadSanitizer"
 	@echo "make fuzz      every reader and the convolutions on made-up inputs (SECONDS_EACH=60, TARGETS=\"image pickle\")"
+	@echo "make ladder    one convolution from plain loops to Winograd, timed: the table of layers/cpu/README.md"
 	@echo "make format    clang-format on every source"
 
 # $(call install_missing,packages): only those that are missing, so that a second run needs neither root nor a network. Where
@@ -107,6 +108,13 @@ test-build:
 test: test-build-deps
 	@$(MAKE) --no-print-directory -j 2 test-run-deps test-build
 	ctest --test-dir $(BUILD)-test -j $(JOBS) --output-on-failure $(or $(CTEST),-LE full)
+
+.PHONY: ladder
+ladder: test-build-deps
+	@echo "building the ladder in $(BUILD)-test"
+	@$(call configure,$(BUILD)-test,test,$(CONFIGURE)) >/dev/null
+	@cmake --build $(BUILD)-test -j $(JOBS) --target atrous_ladder >/dev/null
+	@$(BUILD)-test/tests/atrous_ladder
 
 test-full:
 	$(MAKE) test CTEST="-L full"

@@ -8,6 +8,10 @@
 #include "layers/base/error.h"
 #include "layers/networks/family.h"
 #include "runtime/engine/plan.h"
+#if ATROUS_HAS_EXPLAIN
+#include "runtime/explain/arena_drawing.h"
+#include "weights_tools/io/file.h"
+#endif
 #include "runtime/instances/detector.h"
 #include "runtime/segment/segmenter.h"
 #include "weights_tools/io/json_output.h"
@@ -19,6 +23,9 @@ namespace {
 struct Options {
   RunOptions run;
   std::string size = "520x520", format = "md";
+#if ATROUS_HAS_EXPLAIN
+  std::string arena;
+#endif
   int batch = 0, runs = 10, warmup = 2;  // batch 0: 1, and on a device 8 and 32 too
 };
 
@@ -269,6 +276,12 @@ int profile(const Options& options) {
     const Tensor input = random_input(shape);
     const Profile found = profile_graph(session, input.view(), options, semantic);
     const Plan plan = session.plan(input.shape());
+#if ATROUS_HAS_EXPLAIN
+    if (!options.arena.empty() && rows.empty()) {
+      const std::string drawing = arena_in_svg(*stage.program, plan);
+      write_file(options.arena, std::as_bytes(std::span(drawing)));
+    }
+#endif
     const auto& nodes = stage.program->graph.nodes;
     std::vector<Shape> shapes;
     for (const auto& place : plan.places) shapes.push_back(place.shape);
@@ -348,11 +361,16 @@ Action add_bench(Verb& verb) {
 Action add_profile(Verb& verb) {
   auto options = std::make_shared<Options>();
   add_options(verb, *options);
+#if ATROUS_HAS_EXPLAIN
+  verb.add_option("--arena", options->arena, "Draw how activations lie in memory, time by bytes, as SVG")
+      .type_name("FILE");
+#endif
   verb.footer(
       "Of a model that finds instances: each graph by itself, the heads for as many regions as they take at "
       "once.\n\n"
       "Examples:\n"
       "  atrous profile deeplabv3_resnet50 --threads 1\n"
+      "  atrous profile default --runs 1 --arena arena.svg\n"
       "  atrous profile fcn_resnet50 --isa avx2 -o csv");
   return [options] { return profile(*options); };
 }

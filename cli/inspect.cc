@@ -9,6 +9,9 @@
 
 #include "cli/cli.h"
 #include "cli/crf_options.h"
+#if ATROUS_HAS_EXPLAIN
+#include "cli/explain.h"
+#endif
 #include "cli/model_argument.h"
 #include "layers/base/error.h"
 #include "layers/base/visible_text.h"
@@ -30,6 +33,10 @@ struct Options {
   std::string file, weights, arch, size = "520x520";
   bool json = false, tensors = false;
   int threads = 0;
+#if ATROUS_HAS_EXPLAIN
+  std::vector<std::string> explain;  // a layer's name, or the flag's own value for all
+  std::string graph;
+#endif
 };
 
 // Parameters as torch counts them: what training changes, not the statistics beside it, nor what quantising
@@ -232,9 +239,26 @@ std::string in_words(const Checkpoint& checkpoint, const Network& network, const
   return out;
 }
 
+#if ATROUS_HAS_EXPLAIN
+constexpr std::string_view all_layers = "true";  // CLI11's value of an option without one
+
+std::string layer_of(const std::vector<std::string>& explain) {
+  return explain.front() == all_layers ? "" : explain.front();
+}
+#endif
+
 int run(const Options& options) {
   const Checkpoint checkpoint = open_checkpoint(options.file, options.weights);
   const Network network = examine(checkpoint, options);
+#if ATROUS_HAS_EXPLAIN
+  if (!options.explain.empty() || !options.graph.empty()) {
+    if (!network.model) fail(ErrorCode::unsupported, options.file, ": ", network.reason);
+    const Explained e{*network.model, checkpoint, network.width, network.height, options.threads};
+    if (!options.graph.empty()) naming(options.graph, [&] { write_graph(e, options.graph); });
+    if (!options.explain.empty()) print(explained(e, layer_of(options.explain)));
+    return 0;
+  }
+#endif
   const std::string sha256 = sha256_of_model(options.file);
   if (options.json) {
     print(json_output(in_json(checkpoint, network, options, sha256)));
@@ -266,10 +290,22 @@ Action add_inspect(Verb& verb) {
   add_arch_option(verb, options->arch);
   verb.add_flag("--tensors", options->tensors, "List every tensor");
   verb.add_flag("--json", options->json, "Print JSON");
+#if ATROUS_HAS_EXPLAIN
+  verb.add_option("--explain", options->explain,
+                  "List every layer: its output, work, receptive field, taps in the padding and what runs "
+                  "it; or tell "
+                  "of one, or of those whose names begin so")
+      .type_name("[LAYER]")
+      .expected(0, 1)
+      .excludes("--json");
+  verb.add_option("--graph", options->graph, "Draw the network as it runs: .dot, or .svg by Graphviz's dot")
+      .type_name("FILE");
+#endif
   verb.footer(
       "Examples:\n"
       "  atrous inspect deeplabv3_resnet101_coco-586e9e4e.pth\n"
-      "  atrous inspect fcn_resnet50.safetensors --size 1024x768 --json");
+      "  atrous inspect fcn_resnet50.safetensors --size 1024x768 --json\n"
+      "  atrous inspect seeded:deeplabv3_resnet50 --explain classifier.0");
   return [options] { return run(*options); };
 }
 

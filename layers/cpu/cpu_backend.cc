@@ -13,6 +13,9 @@
 #include "layers/cpu/conv/conv_transpose2d_columns.h"
 #include "layers/cpu/conv/conv_transpose2d_subpixel.h"
 #include "layers/cpu/conv/expand_depthwise_banded.h"
+#if ATROUS_HAS_EIGEN
+#include "layers/cpu/eigen/conv2d_eigen.h"
+#endif
 #include "layers/cpu/maps/channelwise.h"
 #include "layers/cpu/maps/copy.h"
 #include "layers/cpu/maps/elementwise.h"
@@ -111,6 +114,11 @@ constexpr CpuImplementation conv2d_list[] = {
     {"winograd_2x2", [](KernelContext& c) { return make_conv2d_winograd(c.packed(), 2); }, false,
      Rounding::close},
     {"implicit_gemm", [](KernelContext& c) { return make_conv2d_implicit_gemm(c.packed()); }},
+#if ATROUS_HAS_EIGEN  // implicit_gemm takes any layer, so that this one is only made when forced
+    {.name = "eigen",
+     .make = [](KernelContext& c) { return make_conv2d_eigen(c.as<Conv2d>()); },
+     .fallback = true},
+#endif
     reference,
 };
 

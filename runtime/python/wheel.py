@@ -36,7 +36,7 @@ NEWEST = {"GLIBC": (2, 36), "GLIBCXX": (3, 4, 30), "CXXABI": (1, 3, 13), "GCC": 
 SYSTEM = re.compile(r"lib(c|m|stdc\+\+|gcc_s)\.so\.[0-9]+|ld-linux-[a-z0-9-]+\.so\.[0-9]+")
 # Licences of what is inside: copied, and linked statically.
 NOTICES = {"libgomp": "libgomp1", "libdeflate": "libdeflate-dev", "zlib": "zlib1g-dev", "libwebp": "libwebp-dev",
-           "highway": "libhwy-dev", "stb": "libstb-dev", "nlohmann-json": "nlohmann-json3-dev"}
+           "highway": "libhwy-dev", "eigen": "libeigen3-dev", "stb": "libstb-dev", "nlohmann-json": "nlohmann-json3-dev"}
 
 METADATA = """Metadata-Version: 2.1
 Name: atrous

@@ -1,0 +1,448 @@
+#!/usr/bin/env python3
+"""Draws the pictures of layers/README.md from numbers that are computed here, by the layers' formulas.
+
+usage: draw.py [--check]    writes the .svg files beside this script, or says which of them are not what it writes
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+INK, GREY, LINE, PAPER = "#24292f", "#6e7781", "#d0d7de", "#ffffff"
+BLUE, ORANGE, GREEN, RED = "#0969da", "#bc4c00", "#1a7f37", "#cf222e"
+PALE = {BLUE: "#ddf4ff", ORANGE: "#fff1e5", GREEN: "#dafbe1", RED: "#ffebe9"}
+
+
+class Card:
+    """A picture on white paper, so that it reads the same on a dark page."""
+
+    def __init__(self, width: int, height: int, title: str):
+        self.width, self.height, self.title, self.parts = width, height, title, []
+
+    def rect(self, x, y, w, h, fill="none", stroke=LINE, width=1.0, opacity=1.0):
+        extra = f' fill-opacity="{opacity:g}"' if opacity != 1 else ""
+        self.parts.append(f'<rect x="{x:g}" y="{y:g}" width="{w:g}" height="{h:g}" fill="{fill}" stroke="{stroke}" '
+                          f'stroke-width="{width:g}"{extra}/>')
+
+    def line(self, x0, y0, x1, y1, stroke=GREY, width=1.0, dash=""):
+        extra = f' stroke-dasharray="{dash}"' if dash else ""
+        self.parts.append(f'<line x1="{x0:g}" y1="{y0:g}" x2="{x1:g}" y2="{y1:g}" stroke="{stroke}" '
+                          f'stroke-width="{width:g}"{extra}/>')
+
+    def path(self, points, stroke, width=2.0):
+        d = " ".join(f"{'M' if i == 0 else 'L'}{x:.1f} {y:.1f}" for i, (x, y) in enumerate(points))
+        self.parts.append(f'<path d="{d}" fill="none" stroke="{stroke}" stroke-width="{width:g}"/>')
+
+    def dot(self, x, y, r, fill, stroke="none"):
+        self.parts.append(f'<circle cx="{x:g}" cy="{y:g}" r="{r:g}" fill="{fill}" stroke="{stroke}"/>')
+
+    def text(self, x, y, words, size=12, fill=INK, anchor="start", bold=False):
+        weight = ' font-weight="bold"' if bold else ""
+        words = str(words).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        self.parts.append(f'<text x="{x:g}" y="{y:g}" font-size="{size:g}" fill="{fill}" '
+                          f'text-anchor="{anchor}"{weight}>{words}</text>')
+
+    def grid(self, x, y, columns, rows, cell, fill=None, label=None, size=11):
+        """Cells; fill(column, row) and label(column, row) say each one's colour and words, or None."""
+        for row in range(rows):
+            for column in range(columns):
+                self.rect(x + column * cell, y + row * cell, cell, cell, (fill and fill(column, row)) or PAPER)
+                words = label(column, row) if label else None
+                if words is not None:
+                    self.text(x + (column + .5) * cell, y + (row + .5) * cell + size * .36, words, size, anchor="middle")
+
+    def svg(self) -> str:
+        head = (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width} {self.height}" '
+                f'width="{self.width}" height="{self.height}" font-family="Helvetica, Arial, sans-serif" role="img">\n'
+                f"<title>{self.title}</title>\n"
+                f'<rect width="{self.width}" height="{self.height}" rx="8" fill="{PAPER}"/>\n')
+        return head + "\n".join(self.parts) + "\n</svg>\n"
+
+
+# ---- step 2: one convolution
+
+
+def convolution() -> Card:
+    picture = [[(3 * x + 5 * y + x * y) % 9 for x in range(6)] for y in range(6)]
+    kernel = [[1, 0, -1], [2, 0, -2], [1, 0, -1]]
+    output = [[sum(kernel[ky][kx] * picture[y + ky][x + kx] for ky in range(3) for kx in range(3))
+               for x in range(4)] for y in range(4)]
+    at_x, at_y, cell = 2, 1, 34
+    card = Card(680, 300, "One output of a 3x3 convolution is the sum of nine products")
+    card.text(24, 30, "the map, 6 x 6", bold=True)
+    inside = lambda x, y: at_x <= x < at_x + 3 and at_y <= y < at_y + 3
+    card.grid(24, 42, 6, 6, cell, lambda x, y: PALE[BLUE] if inside(x, y) else None, lambda x, y: picture[y][x])
+    card.rect(24 + at_x * cell, 42 + at_y * cell, 3 * cell, 3 * cell, stroke=BLUE, width=2.5)
+    card.text(272, 90, "the kernel, 3 x 3", bold=True)
+    card.grid(272, 102, 3, 3, cell, lambda x, y: PALE[ORANGE], lambda x, y: kernel[y][x])
+    card.text(256, 158, "*", 22, anchor="middle")
+    card.text(398, 158, "=", 20, anchor="middle")
+    card.text(430, 64, "the output, 4 x 4", bold=True)
+    card.grid(430, 76, 4, 4, cell, lambda x, y: PALE[GREEN] if (x, y) == (at_x, at_y) else None,
+              lambda x, y: output[y][x])
+    card.rect(430 + at_x * cell, 76 + at_y * cell, cell, cell, stroke=GREEN, width=2.5)
+    terms = " ".join(f"{kernel[ky][kx]:+d}*{picture[at_y + ky][at_x + kx]}" for ky in range(3) for kx in range(3)
+                     if kernel[ky][kx])
+    card.text(24, 278, f"{terms.lstrip('+')}  =  {output[at_y][at_x]}     (the taps whose weight is 0 are left out)", 13)
+    return card
+
+
+# ---- step 7: dilation
+
+
+def dilation() -> Card:
+    card = Card(680, 262, "The nine taps of a 3x3 kernel at dilation 1, 2 and 4")
+    cell, size = 20, 9
+    for i, rate in enumerate((1, 2, 4)):
+        left, top = 24 + i * 218, 44
+        tap = lambda x, y: abs(x - 4) in (0, rate) and abs(y - 4) in (0, rate)
+        covered = lambda x, y: abs(x - 4) <= rate and abs(y - 4) <= rate
+        card.text(left, 30, f"dilation {rate}: 9 taps cover {2 * rate + 1} x {2 * rate + 1}", bold=True)
+        card.grid(left, top, size, size, cell,
+                  lambda x, y: BLUE if tap(x, y) else PALE[BLUE] if covered(x, y) else None)
+        card.text(left, 246, f"(3 - 1) * {rate} + 1 = {2 * rate + 1} pixels a side", 12, GREY)
+    return card
+
+
+def stride_to_dilation() -> Card:
+    """A row of 17 values: stride 2 and then 3 taps, and the same weights without the stride and at dilation 2."""
+    row = [(7 * i * i + 3 * i) % 10 for i in range(17)]
+    weights = (1, 2, -1)
+    at = lambda values, i: values[i] if 0 <= i < len(values) else 0
+    small = row[::2]
+    strided = [sum(weights[k] * at(small, i + k - 1) for k in range(3)) for i in range(len(small))]
+    dense = [sum(weights[k] * at(row, i + 2 * (k - 1)) for k in range(3)) for i in range(len(row))]
+    assert dense[::2] == strided
+    card = Card(760, 330, "Without the stride and with dilation 2 the same weights give the same values, and those between")
+    cell, left = 32, 190
+    card.text(20, 30, "With stride 2 the map shrinks, then the kernel (1, 2, -1) sees neighbours of the small map.", 13, bold=True)
+    card.text(20, 66, "the row")
+    card.grid(left, 46, 17, 1, cell, lambda x, y: PALE[BLUE] if x % 2 == 0 else None, lambda x, y: row[x])
+    card.text(20, 112, "every second, 3 taps")
+    for i, value in enumerate(strided):
+        card.rect(left + 2 * i * cell, 92, cell, cell, PALE[GREEN], GREEN)
+        card.text(left + (2 * i + .5) * cell, 112, value, 11, anchor="middle")
+    card.text(20, 176, "Without the stride the taps move apart instead: dilation 2.", 13, bold=True)
+    card.text(20, 212, "the row")
+    centre = 8
+    card.grid(left, 192, 17, 1, cell, lambda x, y: PALE[ORANGE] if x in (centre - 2, centre, centre + 2) else None,
+              lambda x, y: row[x])
+    for x in (centre - 2, centre, centre + 2):
+        card.line(left + (x + .5) * cell, 224, left + (centre + .5) * cell, 248, ORANGE, 1.5)
+    card.text(20, 268, "all, 3 taps 2 apart")
+    card.grid(left, 248, 17, 1, cell, lambda x, y: PALE[GREEN] if x % 2 == 0 else None, lambda x, y: dense[x])
+    card.text(20, 312, "The green values are the same. Twice as many values come out along each side, from the same three weights.", 13)
+    return card
+
+
+# ---- steps 6 and 7: ResNet-50 at output stride 32, 16, 8
+
+# The stages of ResNet-50: bottlenecks, and the stride of the first one's 3x3 convolution.
+STAGES = ((3, 1), (4, 2), (6, 2), (3, 2))
+
+
+def resnet50(output_stride: int):
+    """The layers along the main path with a kernel or a stride: (name, kernel, stride, dilation)."""
+    layers = [("conv1", 7, 2, 1), ("maxpool", 3, 2, 1)]
+    stride, dilation_now = 4, 1
+    for stage, (blocks, step) in enumerate(STAGES, 1):
+        first_dilation = dilation_now
+        if step == 2 and stride >= output_stride:
+            dilation_now, step = dilation_now * 2, 1
+        stride *= step
+        for block in range(blocks):
+            # torchvision's _make_layer: the first block of a stage keeps the dilation that was before.
+            layers.append((f"layer{stage}.{block}.conv2", 3, step if block == 0 else 1,
+                           first_dilation if block == 0 else dilation_now))
+    return layers
+
+
+def receptive_fields(layers):
+    """After each layer the side of the square of photo pixels that one value sees, and the stride so far."""
+    field, jump, out = 1, 1, []
+    for name, kernel, stride, rate in layers:
+        field += (kernel - 1) * rate * jump
+        jump *= stride
+        out.append((name, field, jump))
+    return out
+
+
+def map_side(photo: int, layers) -> int:
+    side = photo
+    for _, kernel, stride, rate in layers:
+        padding = (kernel - 1) // 2 * rate
+        side = (side + 2 * padding - rate * (kernel - 1) - 1) // stride + 1
+    return side
+
+
+def output_stride() -> Card:
+    card = Card(680, 286, "ResNet-50's last map for a photo of 513x513 at output stride 32, 16 and 8")
+    for i, stride in enumerate((32, 16, 8)):
+        layers = resnet50(stride)
+        side, field = map_side(513, layers), receptive_fields(layers)[-1][1]
+        left, top, extent = 24 + i * 220, 48, 192
+        card.text(left, 32, f"output stride {stride}: {side} x {side}", bold=True)
+        for k in range(side + 1):
+            at = k * extent / side
+            card.line(left + at, top, left + at, top + extent, BLUE if side < 40 else "#54aeff", .6)
+            card.line(left, top + at, left + extent, top + at, BLUE if side < 40 else "#54aeff", .6)
+        dilations = sorted({rate for *_, rate in layers})
+        card.text(left, 260, f"dilations {', '.join(map(str, dilations))}", 12, GREY)
+        card.text(left, 276, f"one value sees {field} x {field} pixels", 12, GREY)
+    return card
+
+
+def receptive_field() -> Card:
+    card = Card(680, 330, "Receptive fields along ResNet-50, with strides, with dilation, and with neither")
+    left, top, width, height = 60, 44, 480, 230
+    card.text(24, 26, "Receptive field: the side of the square of photo pixels that one value sees", bold=True)
+    fields = [receptive_fields(resnet50(stride)) for stride in (32, 16, 8)]
+    assert [f for _, f, _ in fields[0]] == [f for _, f, _ in fields[1]] == [f for _, f, _ in fields[2]]
+    bare = receptive_fields([(name, kernel, stride, 1) for name, kernel, stride, _ in resnet50(8)])
+    most, count = 450, len(bare)
+    for value in range(0, most, 100):
+        y = top + height - height * value / most
+        card.line(left, y, left + width, y, LINE)
+        card.text(left - 8, y + 4, value, 11, GREY, "end")
+    for curve, colour, words in ((fields[0], BLUE, ("output stride", "32, 16 and 8")), (bare, ORANGE, ("stride 8,", "no dilation"))):
+        points = [(left + width * i / (count - 1), top + height - height * field / most)
+                  for i, (_, field, _) in enumerate(curve)]
+        card.path(points, colour)
+        for x, y in points:
+            card.dot(x, y, 2.6, colour)
+        x, y = points[-1]
+        card.text(x + 10, y + 5, curve[-1][1], 13, colour, bold=True)
+        for i, line in enumerate(words):
+            card.text(x + 42, y - 2 + 14 * i, line, 11, colour)
+    for i, (name, _, _) in enumerate(bare):
+        if name in ("conv1", "layer1.0.conv2", "layer2.0.conv2", "layer3.0.conv2", "layer4.0.conv2"):
+            x = left + width * i / (count - 1)
+            card.line(x, top, x, top + height, LINE, 1, "3 3")
+            card.text(x, top + height + 18, name.split(".")[0], 11, GREY, "middle")
+    card.text(24, 318, "Each dot is a layer with a kernel larger than 1x1. Strides or dilation: the field is the same, layer by layer.", 12, GREY)
+    return card
+
+
+# ---- step 8: ASPP
+
+SIDE, RATES = 65, (12, 24, 36)
+
+
+def taps_inside(rate: int, x: int, side: int = SIDE) -> int:
+    return sum(0 <= x + offset < side for offset in (-rate, 0, rate))
+
+
+def share_inside(rate: int, side: int = SIDE) -> float:
+    return (sum(taps_inside(rate, x, side) for x in range(side)) / (3 * side)) ** 2
+
+
+def aspp() -> Card:
+    card = Card(700, 352, "ASPP's branches over a map of 65x65")
+    shades = {9: "#0969da", 6: "#54aeff", 4: "#b6e3ff", 3: "#ddf4ff", 2: "#f6f8fa", 1: "#ffffff"}
+    extent = 195
+    for i, rate in enumerate(RATES):
+        left, top = 24 + i * 222, 58
+        card.text(left, 30, f"rate {rate}: {100 * share_inside(rate):.0f}% of the taps", bold=True)
+        card.text(left, 47, "read the map, the others padding", 12, GREY)
+        # Neighbours along an axis with as many taps inside make one rectangle.
+        runs, start = [], 0
+        for x in range(1, SIDE + 1):
+            if x == SIDE or taps_inside(rate, x) != taps_inside(rate, start):
+                runs.append((start, x, taps_inside(rate, start)))
+                start = x
+        scale = extent / SIDE
+        for y0, y1, in_y in runs:
+            for x0, x1, in_x in runs:
+                card.rect(left + x0 * scale, top + y0 * scale, (x1 - x0) * scale, (y1 - y0) * scale, shades[in_x * in_y])
+                if min(x1 - x0, y1 - y0) * scale > 14:
+                    card.text(left + x0 * scale + 6, top + y0 * scale + 15, in_x * in_y, 12, bold=True,
+                              fill=PAPER if in_x * in_y == 9 else INK)
+        centre, reach = 32, rate
+        for dy in (-reach, 0, reach):
+            for dx in (-reach, 0, reach):
+                x, y = centre + dx, centre + dy
+                inside = 0 <= x < SIDE and 0 <= y < SIDE
+                if inside:
+                    card.dot(left + (x + .5) * scale, top + (y + .5) * scale, 4, ORANGE, PAPER)
+        card.rect(left, top, extent, extent, stroke=INK, width=1.2)
+    card.text(24, 282, "The numbers: how many of a pixel's nine taps lie on the map. Orange: the taps of the pixel in the middle.", 12, GREY)
+    middle = sum(taps_inside(36, x) == 1 for x in range(SIDE))
+    card.text(24, 304, f"At rate 36 no pixel has more than 4 taps on the map, and the {middle} x {middle} in the middle have only their own:", 13)
+    card.text(24, 322, f"{100 - 100 * share_inside(36):.0f}% of the multiplications would be by zeros, and need not be done. In the middle the branch is", 13)
+    card.text(24, 340, "a 1x1 convolution, as the paper says.", 13)
+    return card
+
+
+# ---- step 10: upsampling
+
+
+def source(o: int, size_in: int, size_out: int) -> tuple[int, int, float]:
+    """resize.h, align_corners = false: the two inputs of output o, and the weight of the second."""
+    at = max((o + .5) * size_in / size_out - .5, 0)
+    first = min(int(at), size_in - 1)
+    return first, min(first + 1, size_in - 1), at - first
+
+
+def upsampling() -> Card:
+    values = [2.0, 8.0, 4.0, 6.0]
+    size_out = 16
+    outputs = []
+    for o in range(size_out):
+        first, second, share = source(o, 4, size_out)
+        outputs.append(values[first] * (1 - share) + values[second] * share)
+    card = Card(680, 300, "Four values become sixteen by bilinear interpolation")
+    left, bottom, width, height = 60, 220, 580, 160
+    card.text(24, 28, "Four logits of a row, and the sixteen that bilinear interpolation makes of them", bold=True)
+    for v in (0, 2, 4, 6, 8):
+        y = bottom - height * v / 8
+        card.line(left, y, left + width, y, LINE)
+        card.text(left - 8, y + 4, v, 11, GREY, "end")
+    cell = width / size_out
+    for o, v in enumerate(outputs):
+        x = left + (o + .5) * cell
+        card.rect(x - 9, bottom - height * v / 8, 18, height * v / 8, PALE[BLUE], BLUE)
+        card.text(x, bottom + 16, f"{v:.2f}", 10, GREY, "middle")
+    for i, v in enumerate(values):
+        card.dot(left + (i + .5) * 4 * cell, bottom - height * v / 8, 6, ORANGE, PAPER)
+        card.text(left + (i + .5) * 4 * cell, bottom - height * v / 8 - 11, f"{v:g}", 13, ORANGE, "middle", True)
+    first, second, share = source(5, 4, size_out)
+    card.text(24, 262, f"Output 5 lies at (5 + 0.5) * 4 / 16 - 0.5 = {first + share:.3f} of the small row: "
+                       f"{1 - share:.3f} * {values[first]:g} + {share:.3f} * {values[second]:g} = {outputs[5]:.2f}.", 13)
+    card.text(24, 284, "Before the first and behind the last orange point the value stays: there is nothing to mix with.", 12, GREY)
+    return card
+
+
+# ---- step 11: argmax
+
+
+def argmax() -> Card:
+    side, names, colours = 8, ("road", "car", "sky"), ("#8250df", "#0969da", "#54aeff")
+    def logits(x, y):
+        return (y - 3.5, 2.8 - abs(x - 3) - abs(y - 4), 2.5 - y)
+    card = Card(692, 262, "The label of a pixel is the class with the largest logit")
+    cell = 20
+    for c, name in enumerate(names):
+        left = 20 + c * 166
+        card.text(left, 28, f"logits of {name}", bold=True)
+        def shade(x, y, c=c):
+            v = max(0.0, min(1.0, (logits(x, y)[c] + 4) / 8))
+            grey = round(255 - 150 * v)
+            return f"#{grey:02x}{grey:02x}{grey:02x}"
+        card.grid(left, 40, side, side, cell, shade, lambda x, y, c=c: f"{logits(x, y)[c]:.1f}", 8)
+    left = 20 + 3 * 166
+    card.text(left, 28, "labels", bold=True)
+    best = lambda x, y: max(range(3), key=lambda c: logits(x, y)[c])
+    card.grid(left, 40, side, side, cell, lambda x, y: colours[best(x, y)])
+    for c, name in enumerate(names):
+        card.rect(20 + c * 90, 216, 12, 12, colours[c])
+        card.text(38 + c * 90, 227, name)
+    x, y = 3, 4
+    values = ", ".join(f"{v:.1f}" for v in logits(x, y))
+    card.text(20, 250, f"Column {x}, row {y}: logits {values}. The largest is {names[best(x, y)]}'s, so the label is {best(x, y)}.", 13)
+    return card
+
+
+# ---- side trips
+
+
+def transposed() -> Card:
+    values, kernel = [3, 1, 2], [1, 2, 2, 1]
+    size = (len(values) - 1) * 2 + len(kernel)
+    output = [0] * size
+    for i, v in enumerate(values):
+        for k, w in enumerate(kernel):
+            output[2 * i + k] += v * w
+    card = Card(680, 262, "A transposed convolution of stride 2 stamps its kernel for every input")
+    cell, left = 46, 200
+    card.text(20, 28, "Every input stamps the kernel (1, 2, 2, 1), times its value, two places on; stamps add up.", bold=True)
+    colours = (BLUE, ORANGE, GREEN)
+    for i, v in enumerate(values):
+        y = 48 + i * 40
+        card.text(20, y + 22, f"input {i}: {v}", fill=colours[i])
+        for k, w in enumerate(kernel):
+            card.rect(left + (2 * i + k) * cell, y, cell, 30, PALE[colours[i]], colours[i])
+            card.text(left + (2 * i + k + .5) * cell, y + 20, v * w, anchor="middle")
+    card.text(20, 200, "the sum: 8 from 3", bold=True)
+    card.grid(left, 178, size, 1, cell, lambda x, y: None, lambda x, y: output[x], 13)
+    card.text(20, 250, "FCN's kernels begin as bilinear weights, so that they first enlarge, and then learn to do better.", 12, GREY)
+    return card
+
+
+def pyramid() -> Card:
+    """PSPNet on a 473x473 photo: maps of 60x60, averaged in bins by adaptive_avg_pool2d.h's edges."""
+    side = 60
+    card = Card(680, 236, "Pyramid pooling: a map of 60x60 in 1, 4, 9 and 36 bins")
+    for i, bins in enumerate((1, 2, 3, 6)):
+        left, top, extent = 20 + i * 166, 44, 144
+        card.text(left, 30, f"{bins} x {bins}", bold=True)
+        edges = [(b * side // bins, -(-(b + 1) * side // bins)) for b in range(bins)]
+        for r, (y0, y1) in enumerate(edges):
+            for c, (x0, x1) in enumerate(edges):
+                card.rect(left + x0 * extent / side, top + y0 * extent / side, (x1 - x0) * extent / side,
+                          (y1 - y0) * extent / side, PALE[BLUE] if (r + c) % 2 == 0 else PAPER, BLUE)
+        width = edges[0][1] - edges[0][0]
+        card.text(left, 208, f"means of {width} x {width} pixels", 12, GREY)
+    card.text(20, 226, "Each grid of means is enlarged to 60 x 60 again and laid beside the map.", 12, GREY)
+    return card
+
+
+def roi_align() -> Card:
+    """A proposal on a map, 2x2 bins with 2x2 samples each, at coordinates that are not rounded."""
+    x0, y0, x1, y1, bins, samples, cell = 1.3, 0.9, 6.1, 4.7, 2, 2, 44
+    card = Card(680, 322, "RoIAlign samples a box between the pixels")
+    card.text(24, 28, "RoIAlign: a box of 4.8 x 3.8 map pixels, 2 x 2 bins, four samples in each", bold=True)
+    left, top = 24, 60
+    card.grid(left, top, 7, 5, cell)
+    for row in range(6):
+        for column in range(8):
+            card.dot(left + column * cell, top + row * cell, 2.5, GREY)
+    step_x, step_y = (x1 - x0) / bins, (y1 - y0) / bins
+    for b in range(bins):
+        for a in range(bins):
+            card.rect(left + (x0 + a * step_x) * cell, top + (y0 + b * step_y) * cell, step_x * cell, step_y * cell,
+                      PALE[ORANGE], ORANGE, 2, .6)
+            for j in range(samples):
+                for i in range(samples):
+                    x, y = x0 + (a + (i + .5) / samples) * step_x, y0 + (b + (j + .5) / samples) * step_y
+                    card.dot(left + x * cell, top + y * cell, 4, BLUE)
+    x, y = x0 + .25 * step_x, y0 + .25 * step_y
+    card.text(400, 80, "The first sample lies at", 13)
+    card.text(400, 100, f"({x:.2f}, {y:.2f}): between four pixels,", 13)
+    card.text(400, 120, "mixed as in step 10.", 13)
+    card.text(400, 152, "A bin's value is the mean of its", 13)
+    card.text(400, 172, "samples. Nothing is rounded, so", 13)
+    card.text(400, 192, "masks do not shift by half a pixel", 13)
+    card.text(400, 212, "(16 photo pixels at stride 32).", 13)
+    card.text(24, 308, "Grey: the map's pixels. Blue: where it is read. Orange: the bins.", 12, GREY)
+    return card
+
+
+DRAWINGS = {
+    "convolution": convolution, "dilation": dilation, "stride_to_dilation": stride_to_dilation,
+    "output_stride": output_stride, "receptive_field": receptive_field, "aspp": aspp, "upsampling": upsampling,
+    "argmax": argmax, "transposed": transposed, "pyramid": pyramid, "roi_align": roi_align,
+}
+
+
+def main() -> int:
+    if sys.argv[1:] not in ([], ["--check"]):
+        print(__doc__.strip().splitlines()[-1], file=sys.stderr)
+        return 2
+    different = 0
+    for name, draw in DRAWINGS.items():
+        file, text = HERE / f"{name}.svg", draw().svg()
+        if not sys.argv[1:]:
+            file.write_text(text)
+        elif not file.exists() or file.read_text() != text:
+            different += 1
+            print(f"{file.name} is not what draw.py draws: run layers/drawings/draw.py")
+    strangers = {f.stem for f in HERE.glob("*.svg")} - set(DRAWINGS)
+    for name in sorted(strangers):
+        print(f"{name}.svg is drawn by nothing in draw.py")
+    return 1 if different or strangers else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,219 @@
+// atrous_ladder [check | THREADS]: the ladder's table in Markdown, one thread and all (or THREADS) of them;
+// or whether every rung computes what the layer's reference does, at odd shapes. Every rung is also checked
+// before it is timed.
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <string>
+
+#include "layers/base/error.h"
+#include "layers/cpu/cpu_backend.h"
+#include "layers/cpu/parallel.h"
+#include "tests/ladder/ladder.h"
+
+namespace atrous::ladder {
+
+namespace {
+
+// Whole numbers from -4 to 4, weights quarters of such: every sum is exact, in whatever order it is made.
+std::vector<float> drawn(std::int64_t count, float unit, std::uint32_t state) {
+  std::vector<float> values(static_cast<std::size_t>(count));
+  for (float& v : values) {
+    state = state * 1664525u + 1013904223u;
+    v = static_cast<float>(static_cast<int>(state >> 24) % 9 - 4) * unit;
+  }
+  return values;
+}
+
+// [pixel][channel] to [channel][pixel].
+std::vector<float> planes(const std::vector<float>& pixels, std::int64_t channels) {
+  std::vector<float> result(pixels.size());
+  const std::size_t c = static_cast<std::size_t>(channels), count = pixels.size() / c;
+  for (std::size_t i = 0; i < pixels.size(); ++i) result[i % c * count + i / c] = pixels[i];
+  return result;
+}
+
+// A layer with all that its rungs read, and what they must compute.
+struct Climb {
+  Layer layer;
+  std::vector<float> pixels, planes_in;
+  Weights weights;
+  Conv2d conv;
+  Tensor expected;
+
+  explicit Climb(const Layer& l)
+      : layer(l),
+        pixels(drawn(l.pixels() * l.inputs, 1, 1)),
+        planes_in(planes(pixels, l.inputs)),
+        weights(weights_of(l, drawn(l.outputs * l.inputs * 9, .25f, 2))),
+        conv{.weight = {l.outputs, l.inputs, 3, 3, {std::shared_ptr<void>(), weights.torch.data()}},
+             .bias = nullptr,
+             .padding = l.dilation,
+             .dilation = l.dilation},
+        expected({1, l.height, l.width, l.outputs}) {}
+
+  ConstView in() const { return {pixels.data(), {1, layer.height, layer.width, layer.inputs}, layer.inputs}; }
+};
+
+// Something that computes the layer: a rung, or a kernel of the product on so many threads.
+struct Step {
+  std::string name, text;
+  int threads;
+  double tolerance;  // of the largest output
+  std::function<void(std::vector<float>&)> run;
+};
+
+Step step_of(const Climb& climb, const Rung& rung, int threads) {
+  const int used = rung.threads ? threads : 1;
+  return {std::string(rung.name), std::string(rung.step), used, 0,
+          [&climb, &rung, used](std::vector<float>& out) {
+            rung.run({climb.layer, climb.weights, rung.planes ? climb.planes_in.data() : climb.pixels.data(),
+                      out.data(), used});
+          }};
+}
+
+Step step_of(const Climb& climb, const std::string& kernel, const std::string& text, int threads) {
+  std::shared_ptr<Kernel> made = std::move(
+      make_cpu_kernels({"layer", climb.conv, {}, -1}, {.force = kernel, .threads = threads}).front());
+  const Shape in = climb.in().shape, out = climb.expected.shape();
+  auto workspace = std::make_shared<Buffer>(made->workspace_bytes({&in, 1}, out, threads));
+  return {kernel, text, threads, kernel.starts_with("winograd") ? 1e-4 : 0,
+          [&climb, made, workspace, out, threads](std::vector<float>& result) {
+            const ConstAnyView input = any_view(climb.in());
+            made->run({{&input, 1},
+                       any_view(View{result.data(), out, out.c}),
+                       {workspace->data(), workspace->size()},
+                       threads});
+          }};
+}
+
+std::vector<Step> steps_of(const Climb& climb, int threads) {
+  std::vector<Step> steps;
+  for (const Rung& rung : rungs()) steps.push_back(step_of(climb, rung, threads));
+  std::vector<int> counts{1};
+  if (threads > 1) counts.push_back(threads);
+  const auto names = cpu_implementations(Conv2d{});
+  for (const auto& [name, text] : {std::pair("eigen", "the product's own, for the baseline"),
+                                   std::pair("implicit_gemm", "the product's own, skips padding"),
+                                   std::pair("winograd_2x2", "the product's own, tiles of 4x4 products"),
+                                   std::pair("winograd_4x4", "6x6 products for 4x4 outputs"),
+                                   std::pair("winograd_6x6", "8x8 products for 6x6 outputs")})
+    if (std::ranges::find(names, name) != names.end())
+      for (int count : counts) steps.push_back(step_of(climb, name, text, count));
+  return steps;
+}
+
+// The largest difference from what was expected, as a share of the largest value.
+double deviation(const Climb& climb, std::vector<float> found, bool of_planes) {
+  if (of_planes) found = planes(found, climb.layer.pixels());
+  double largest = 0, worst = 0;
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    const double value = static_cast<double>(climb.expected.data()[i]);
+    largest = std::max(largest, std::abs(value));
+    worst = std::max(worst, std::abs(value - static_cast<double>(found[i])));
+  }
+  return worst / largest;
+}
+
+bool computes_the_layer(const Climb& climb, const Step& step) {
+  std::vector<float> out(static_cast<std::size_t>(climb.layer.pixels() * climb.layer.outputs), NAN);
+  step.run(out);
+  const bool of_planes = step.name == rungs().front().name;
+  const double found = deviation(climb, std::move(out), of_planes);
+  if (found <= step.tolerance) return true;
+  std::fprintf(stderr,
+               "ladder: %s, %lld x %lld, %lld -> %lld channels, dilation %lld: deviation %g, at most %g\n",
+               step.name.c_str(), static_cast<long long>(climb.layer.height),
+               static_cast<long long>(climb.layer.width), static_cast<long long>(climb.layer.inputs),
+               static_cast<long long>(climb.layer.outputs), static_cast<long long>(climb.layer.dilation),
+               found, step.tolerance);
+  return false;
+}
+
+// Against the reference, at shapes where tiles, blocks and sub-grids have remainders.
+bool check() {
+  bool good = true;
+  for (const Layer& layer : {Layer{1, 1, 1, 16, 32}, Layer{7, 13, 1, 16, 64}, Layer{13, 11, 2, 48, 32},
+                             Layer{17, 19, 4, 272, 64}, Layer{9, 9, 36, 32, 32}, Layer{16, 15, 3, 32, 96}}) {
+    Climb climb(layer);
+    conv2d_reference(climb.conv, climb.in(), nullptr, climb.expected.view());
+    for (const Step& step : steps_of(climb, 3)) good = computes_the_layer(climb, step) && good;
+  }
+  return good;
+}
+
+double best_seconds(const Step& step, std::size_t floats) {
+  std::vector<float> out(floats);
+  double best = 1e9, spent = 0;
+  for (int run = 0; run < 2 || (spent < 2 && run < 50); ++run) {
+    const auto start = std::chrono::steady_clock::now();
+    step.run(out);
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    best = std::min(best, seconds);
+    spent += seconds;
+  }
+  return best;
+}
+
+bool climb_and_print(int threads) {
+  Climb climb(Layer{});
+  const auto floats = static_cast<std::size_t>(climb.layer.pixels() * climb.layer.outputs);
+  std::vector<float> expected(
+      floats);  // by the first that is exact and quick: check() holds it to the reference
+  step_of(climb, "implicit_gemm", "", threads).run(expected);
+  std::copy(expected.begin(), expected.end(), climb.expected.data());
+  double peak[2] = {};
+  for (int i = 0; i < 5; ++i) {
+    peak[0] = std::max(peak[0], peak_gflops(1));
+    peak[1] = std::max(peak[1], peak_gflops(threads));
+  }
+  std::printf("Peak: %.0f GFLOP/s with one thread, %.0f with %d (%s).\n\n", peak[0], peak[1], threads,
+              std::string(name_of(supported_isas().front())).c_str());
+  std::printf(
+      "| | rung | what is new | threads | ms | GFLOP/s | of the peak |\n|--:|---|---|--:|--:|--:|--:|\n");
+  bool good = true;
+  int number = 0;
+  for (const Step& step : steps_of(climb, threads)) {
+    good = computes_the_layer(climb, step) && good;
+    const double seconds = best_seconds(step, floats),
+                 gflops = 2e-9 * static_cast<double>(climb.layer.macs()) / seconds;
+    const std::string place = number < static_cast<int>(rungs().size()) ? std::to_string(++number) : "";
+    std::printf("| %s | %s | %s | %d | %.0f | %.1f | %.0f%% |\n", place.c_str(), step.name.c_str(),
+                step.text.c_str(), step.threads, 1e3 * seconds, gflops,
+                100 * gflops / peak[step.threads > 1]);
+    std::fflush(stdout);
+  }
+  return good;
+}
+
+int run(int argc, char** argv) {
+  if (argc == 2 && std::strcmp(argv[1], "check") == 0) {
+    const bool good = check();
+    std::puts(good ? "every rung computes the layer" : "rungs fail");
+    return good ? 0 : 1;
+  }
+  int threads = available_threads();
+  if (argc > 2 ||
+      (argc == 2 && std::from_chars(argv[1], argv[1] + std::strlen(argv[1]), threads).ec != std::errc())) {
+    std::fprintf(stderr, "usage: %s [check | THREADS]\n", argv[0]);
+    return 2;
+  }
+  return climb_and_print(resolve_threads(threads)) ? 0 : 1;
+}
+
+}  // namespace
+
+}  // namespace atrous::ladder
+
+int main(int argc, char** argv) {
+  try {
+    return atrous::ladder::run(argc, argv);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "atrous_ladder: %s\n", e.what());
+    return 1;
+  }
+}
