@@ -9,9 +9,12 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 # What building and downloading checkpoints need; what the tests need beyond it to be built, and to run.
 PACKAGES := g++ cmake make ninja-build libhwy-dev libeigen3-dev libstb-dev libdeflate-dev zlib1g-dev libwebp-dev libcli11-dev nlohmann-json3-dev curl ca-certificates
-TEST_BUILD_PACKAGES := doctest-dev python3
+SERVE_PACKAGES := libcpp-httplib-dev pkg-config
+TEST_BUILD_PACKAGES := doctest-dev python3 $(SERVE_PACKAGES)
 TEST_RUN_PACKAGES := python3-numpy python3-pil python3-torch python3-torchvision python3-sklearn \
-  python3-protobuf protobuf-compiler python3-selenium chromium chromium-driver zsh ffmpeg man-db groff-base bsdextrautils mypy libomp5
+  python3-protobuf protobuf-compiler python3-selenium chromium chromium-driver zsh ffmpeg man-db groff-base bsdextrautils mypy libomp5 \
+  python3-jsonschema
+TEST_CLUSTER_PACKAGES := slurm-wlm munge parallel openssh-server openssh-client python3-numpy python3-pil
 WHEEL_PACKAGES := python3 binutils patchelf
 WEB_PACKAGES := emscripten cmake make ninja-build libhwy-dev libstb-dev nlohmann-json3-dev python3
 FORMAT_PACKAGES := clang-format
@@ -19,12 +22,14 @@ CLANG_PACKAGES := clang libomp-dev libclang-rt-14-dev doctest-dev
 DEB_PACKAGES := dpkg-dev file gzip
 TEST_DEB_PACKAGES := lintian debootstrap binutils file ninja-build g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user python3-numpy python3-venv python3-pil
 
-.PHONY: help run test test-full test-build build deps test-deps test-build-deps test-run-deps install deb wheel web test-web test-packages format format-check asan tsan fuzz clean
+.PHONY: help run test test-full test-cluster test-serve test-build build serve deps test-deps test-build-deps test-run-deps install deb wheel web test-web test-packages format format-check asan tsan fuzz clean
 
 help:
 	@echo "make run       install what is missing, build, segment a street (your own: PHOTO=my.jpg MODEL=deeplabv3_resnet101)"
 	@echo "make test      install what is missing, build, run every test (full-size parity apart: make test-full)"
 	@echo "make build     build only"
+	@echo "make serve     atrous-serve, which answers by HTTP (make test-serve: under load for two minutes)"
+	@echo "make test-cluster  runs in shards under kill -9, GNU parallel, Slurm; what they cost"
 	@echo "make install   install under PREFIX ($(PREFIX))"
 	@echo "make deb       Debian packages, in $(BUILD)-deb (make test-packages: install them on a bare Debian)"
 	@echo "make wheel     the Python package with the library inside, for pip, in $(BUILD)-wheel"
@@ -86,6 +91,14 @@ else
 	@$(BUILD)/atrous segment '$(PHOTO)' -m $(MODEL) --sheet -o $(BUILD)/run
 endif
 
+serve: deps
+	$(call install_missing,$(SERVE_PACKAGES))
+	@echo "building atrous-serve in $(BUILD)"
+	@$(call configure,$(BUILD),release) >/dev/null
+	@cmake -S . -B $(BUILD) -DATROUS_SERVE=ON >/dev/null
+	@cmake --build $(BUILD) -j $(JOBS) --target atrous_cli atrous_serve
+	@ls -l $(BUILD)/atrous-serve
+
 # The tests build beside the plain build, so that make run never waits for them, and while what they run with is installed.
 test-build:
 	@echo "building the tests in $(BUILD)-test"
@@ -105,6 +118,20 @@ ladder: test-build-deps
 
 test-full:
 	$(MAKE) test CTEST="-L full"
+
+# Runs in shards as schedulers start them, on this machine; as root, which Slurm's daemon wants.
+test-cluster: build
+	$(call install_missing,$(TEST_CLUSTER_PACKAGES))
+	KILLS=50 tests/cluster/run $(BUILD)/atrous
+	tests/cluster/figures $(BUILD)/atrous
+
+# All that make test has, a network that finds instances, the page in a browser; eight clients for two minutes, with a flood beside them.
+test-serve: serve
+	$(call install_missing,python3-jsonschema python3-selenium chromium chromium-driver)
+	/usr/bin/python3 -B tests/programs/serve/answers.py $(BUILD)/atrous-serve $(BUILD)/atrous full
+	/usr/bin/python3 -B tests/programs/serve/floods.py $(BUILD)/atrous-serve
+	/usr/bin/python3 -B tests/python/serve_page.py $(BUILD)/atrous-serve $(BUILD)/atrous
+	/usr/bin/python3 -B tests/programs/serve/load.py $(BUILD)/atrous-serve $(BUILD)/atrous
 
 # clang compiles with the sanitizers, and for libFuzzer: the tests and the fuzz targets share one library.
 sanitized = $(call configure,$(BUILD)-sanitized,asan)

@@ -21,6 +21,7 @@ constexpr Entry verbs[] = {
     {"segment", "Segment photos: masks, overlays, labels, JSON", add_segment},
 #if ATROUS_HAS_EVALUATION
     {"eval", "Measure a model on a dataset: IoU and its kin, by class and over all", add_eval},
+    {"merge", "Put together what several processes measured, each its part of a dataset", add_merge},
 #endif
     {"inspect", "Say what a checkpoint holds and what running it takes", add_inspect},
     {"convert", "Turn a .pth checkpoint into .safetensors with everything needed to use it", add_convert},

@@ -31,7 +31,8 @@ using Action = std::function<int()>;
 
 // Each adds its verb to the application and returns what it does.
 Action add_segment(Verb&);
-Action add_eval(Verb&);  // not in the minimal program
+Action add_eval(Verb&);   // not in the minimal program
+Action add_merge(Verb&);  // nor this
 Action add_convert(Verb&);
 Action add_crf(Verb&);
 Action add_inspect(Verb&);

@@ -15,13 +15,13 @@
 #include "cli/names.h"
 #include "cli/progress_line.h"
 #include "cli/protocol_options.h"
+#include "cli/shard_option.h"
 #include "cli/stop_signals.h"
 #include "cli/truth.h"
 #include "layers/base/ascii.h"
 #include "layers/base/error.h"
 #include "runtime/evaluation/class_map.h"
 #include "runtime/evaluation/evaluate.h"
-#include "runtime/evaluation/evaluation_json.h"
 #include "runtime/image/palette.h"
 #include "runtime/report/report.h"
 #include "weights_tools/io/clean_text.h"
@@ -36,7 +36,9 @@ struct Options {
   RunOptions run;
   std::vector<std::string> dataset;  // kind, root and, of pairs, the labels
   std::string set, map, ignore, label_palette, predictions, at = "input", classes, palette;
-  std::string json, csv, images_csv, report, resume, images, results;
+  EvaluationOutputs out;
+  std::string resume, images, shard_text;
+  std::optional<Shard> shard;            // once it is parsed
   std::vector<std::string> batch_sheet;  // how many images and, where given, the file
   int limit = 0;
   SizeOptions size;
@@ -46,29 +48,44 @@ struct Options {
   std::optional<double> threshold;
   DetectionArguments which;
   bool no_exif = false, void_class = false, no_scores = false;
-  bool strict = false, quiet = false;
+  bool strict = false;
 
-  std::vector<std::string> outputs() const {
-    std::vector<std::string> all;
-    for (const std::string& path : {json, csv, images_csv, results})
-      if (!path.empty()) all.push_back(path);
-    return all;
-  }
   int batch() const {  // images on the sheet; 0: none is asked for
     return batch_sheet.empty() ? 0 : number_in(batch_sheet[0]);
   }
   std::string batch_file() const { return batch_sheet.size() > 1 ? batch_sheet[1] : "batch.png"; }
-  bool prints_table() const { return !quiet && std::ranges::count(outputs(), "-") == 0; }
 };
 
-// A file that cannot be written is found before the hours it takes to fill it.
+using GivenOption = std::pair<const char*, bool>;
+
 void check_outputs(const Options& o) {
-  std::vector<std::string> paths = o.outputs();
-  if (std::ranges::count(paths, "-") > 1)
-    throw UsageError{"--json, --csv, --images-csv and --results: one of them can go to standard output"};
-  if (!o.resume.empty()) paths.push_back(o.resume);
-  if (o.batch() > 0) paths.push_back(o.batch_file());
-  for (const std::string& path : paths) check_output(path);
+  std::vector<std::string> more;
+  if (!o.resume.empty()) more.push_back(o.resume);
+  if (o.batch() > 0) more.push_back(o.batch_file());
+  o.out.check(more);
+}
+
+// A shard has nothing to show for itself but its state, and pictures for a report.
+void check_shard(const Options& o) {
+  if (!o.shard) return;
+  if (o.resume.empty()) throw UsageError{"--shard: --resume FILE says where the shard's state goes"};
+  const GivenOption whole[] = {{"--json", !o.out.json.empty()},
+                               {"--csv", !o.out.csv.empty()},
+                               {"--images-csv", !o.out.images_csv.empty()},
+                               {"--results", !o.out.results.empty()},
+                               {"--report", !o.out.report.empty() && o.dataset[0] == "coco"},
+                               {"--batch-sheet", o.batch() > 0}};
+  for (const auto& [option, given] : whole)
+    if (given)
+      throw UsageError{str_cat(option, ": of a shard there is none; atrous merge makes it of all shards")};
+}
+
+// Where the shard's images are now.
+int finish_shard(const Options& o, std::size_t images) {
+  if (!o.out.quiet)
+    print(str_cat("shard ", o.shard->number, " of ", o.shard->count, ": ", images, " images, in ",
+                  visible(o.resume), "; atrous merge puts the shards' states together\n"));
+  return 0;
 }
 
 std::string file_name(const std::string& path) { return path.substr(path.find_last_of('/') + 1); }
@@ -123,6 +140,7 @@ RunIdentity identity(const Options& o, const CocoSet& set) {
   RunIdentity all{{"model", digest_of_model(o.run.model)},
                   {"dataset", "coco"},
                   {"annotations", set.truth.path},
+                  {"truths", "sha256 " + sha256_of_file(set.truth.path)},
                   {"photos", set.photos},
                   {"implementation", o.run.force}};
   if (!o.run.weights.empty()) all.emplace_back("weights", o.run.weights);
@@ -169,14 +187,6 @@ void write_sheet(const Options& o, const BatchSheet& sheet) {
     write_file(o.batch_file(), png);
 }
 
-void write_outputs(const Options& o, const Evaluation& evaluation, Report* report) {
-  if (!o.json.empty()) write_to(o.json, evaluation_json(evaluation));
-  if (!o.csv.empty()) write_to(o.csv, classes_csv(evaluation));
-  if (!o.images_csv.empty()) write_to(o.images_csv, images_csv(evaluation));
-  if (report) report->finish(evaluation);
-  if (o.prints_table()) print(evaluation_table(evaluation));
-}
-
 // As a shell reports a program that a signal ended.
 int stopped(const Options& o, std::size_t done, std::size_t all) {
   const char* kept =
@@ -198,12 +208,11 @@ EvaluateOptions evaluate_options(const Options& o) {
   options.binary_masks = o.ignore.empty();
   options.model = o.predictions.empty() ? file_name(o.run.model) : o.predictions;
   options.state = o.resume;
+  options.shard = o.shard.value_or(Shard());
   return options;
 }
 
 // ---- detections
-
-using GivenOption = std::pair<const char*, bool>;
 
 // What is for label maps says so.
 void refuse_label_options(const Options& o) {
@@ -219,7 +228,7 @@ void refuse_label_options(const Options& o) {
                                 {"--crf", o.crf.wanted},
                                 {o.protocol.given(), o.protocol.given() != nullptr},
                                 {"--no-scores", o.no_scores},
-                                {"--images-csv", !o.images_csv.empty()},
+                                {"--images-csv", !o.out.images_csv.empty()},
                                 {"--batch-sheet", o.batch() > 0},
                                 {"--classes", !o.classes.empty() && !o.predictions.empty()},
                                 {"--palette", !o.palette.empty()}};
@@ -229,10 +238,10 @@ void refuse_label_options(const Options& o) {
 
 // What is for a model that finds instances says so.
 void refuse_instance_options(const Options& o) {
-  const bool has_pages = o.dataset[0] == "coco" && !o.report.empty();
+  const bool has_pages = o.dataset[0] == "coco" && !o.out.report.empty();
   const GivenOption others[] = {{"--images", !o.images.empty() && !has_pages},
                                 {"--resume", o.dataset[0] == "coco" && !o.resume.empty()},
-                                {"--results", !o.results.empty()},
+                                {"--results", !o.out.results.empty()},
                                 {o.which.given(), o.which.given() != nullptr}};
   for (const auto& [option, given] : others)
     if (given)
@@ -245,24 +254,27 @@ int run_instances(const Options& o, const DetectionsRequest& request) {
                         .instances = o.which.options(),
                         .exif = !o.no_exif,
                         .strict = o.strict,
-                        .state = o.resume};
+                        .shard = o.shard.value_or(Shard()),
+                        .state = o.resume,
+                        .model = file_name(o.run.model)};
   Model model = open_model(o.run.model, o.run.model_options());
   if (model.task() != Task::instances)
     throw UsageError{
         str_cat("--dataset coco measures a file of detections: --predictions results.json; or a "
                 "model that finds instances, which ",
                 model.architecture, " does not")};
-  if (!o.quiet) notify_choice(o.run.model, model);
+  if (!o.out.quiet) notify_choice(o.run.model, model);
   apply_names(model, o.classes, "");
   o.normalise.apply(model.preparation);
   CocoSet set = open_coco_set(request, static_cast<std::size_t>(o.limit));
   const CocoClassMap classes = match_coco_classes(model.classes, set.truth);
-  const std::size_t all = set.truth.images.size();
+  const std::size_t all = how.shard.size(set.truth.images.size());
+  how.annotations = set.truth.path;
   if (!o.resume.empty()) how.identity = identity(o, set);
   std::optional<DetectionReport> report;
-  if (!o.report.empty()) report.emplace(o.report);
+  if (!o.out.report.empty()) report.emplace(o.out.report);
 
-  ProgressLine line(!o.quiet);
+  ProgressLine line(!o.out.quiet);
   const EvaluateCallbacks watching = callbacks(line, nullptr, nullptr);
   stop_on_signals();
   DetectedCoco detected = detect_coco(model, set.truth.images, set.photos, classes, how,
@@ -270,8 +282,13 @@ int run_instances(const Options& o, const DetectionsRequest& request) {
   line.clear();
   const std::size_t failed = detected.failed.size(), done = detected.images.size() + failed;
   if (done < all) return stopped(o, done, all);
-  write_detections(request, model, file_name(o.run.model), std::move(set), classes, std::move(detected),
-                   report ? &*report : nullptr);
+  if (o.shard) {
+    finish_shard(o, all);
+  } else {
+    const DetectionRun run{how.model,  model.architecture, set.truth.path,
+                           set.photos, model.has_masks(),  classes};
+    write_detections(request, run, std::move(set), std::move(detected), report ? &*report : nullptr);
+  }
   if (failed > 0) complain(str_cat(failed, " of ", all, " images failed"));
   return 0;
 }
@@ -281,23 +298,25 @@ int run_detections(const Options& o) {
   DetectionsRequest request{.root = o.dataset[1],
                             .set = o.set,
                             .results = o.predictions,
-                            .json = o.json,
-                            .csv = o.csv,
-                            .report = o.report,
+                            .json = o.out.json,
+                            .csv = o.out.csv,
+                            .report = o.out.report,
                             .photos = o.images,
                             .exif = !o.no_exif,
                             .strict = o.strict,
-                            .table = o.prints_table()};
+                            .table = o.out.prints_table()};
   if (!o.predictions.empty()) {
     refuse_instance_options(o);
     return eval_detections(request);
   }
-  request.results = o.results;
+  request.results = o.out.results;
   return run_instances(o, request);
 }
 
-int run(const Options& o) {
+int run(Options& o) {
   check_outputs(o);
+  o.shard = parse_shard(o.shard_text);
+  check_shard(o);
   if (o.dataset[0] == "coco") return run_detections(o);
   refuse_instance_options(o);
   if (!o.ignore.empty()) parse_ignore(o.ignore);
@@ -324,7 +343,7 @@ int run(const Options& o) {
       throw UsageError{str_cat(model.architecture, " finds instances: --dataset coco measures them, ",
                                o.dataset[0], " has label maps")};
     check_threshold(o.threshold, model, o.run.model);
-    if (!o.quiet) notify_choice(o.run.model, model);
+    if (!o.out.quiet) notify_choice(o.run.model, model);
     take_names(model, dataset);
     apply_names(model, o.classes, o.palette);
     o.normalise.apply(model.preparation);
@@ -341,7 +360,8 @@ int run(const Options& o) {
   if (!o.map.empty()) options.classes = read_class_map_file(o.map, dataset.classes, classes, dataset.ignore);
 
   std::optional<Report> report;
-  if (!o.report.empty()) report.emplace(o.report, evaluation_palette(classes, palette, options.void_class));
+  if (!o.out.report.empty())
+    report.emplace(o.out.report, evaluation_palette(classes, palette, options.void_class));
   Report* const pages = report ? &*report : nullptr;
   std::optional<BatchSheet> batch;
   if (o.batch() > 0) {
@@ -352,18 +372,23 @@ int run(const Options& o) {
     batch.emplace(o.batch(), classes, evaluation_palette(classes, palette, options.void_class), rule);
   }
   BatchSheet* const pictures = batch ? &*batch : nullptr;
-  ProgressLine line(!o.quiet);
+  ProgressLine line(!o.out.quiet);
   stop_on_signals();
   const Evaluation evaluation =
       o.predictions.empty() ? evaluate(model, dataset, options, callbacks(line, pages, pictures))
                             : evaluate(predictions, dataset, options, callbacks(line, pages, pictures));
   line.clear();
   const std::size_t done = evaluation.images.size() + evaluation.failed.size();
-  if (done < dataset.samples.size()) return stopped(o, done, dataset.samples.size());
-  write_outputs(o, evaluation, pages);
-  if (pictures) write_sheet(o, *pictures);
-  if (!evaluation.failed.empty())
-    complain(str_cat(evaluation.failed.size(), " of ", dataset.samples.size(), " images failed"));
+  const std::size_t all = options.shard.size(dataset.samples.size());
+  if (done < all) return stopped(o, done, all);
+  if (o.shard) {
+    finish_shard(o, all);
+  } else {
+    if (pages) pages->finish(evaluation);
+    write_evaluation(o.out, evaluation);
+    if (pictures) write_sheet(o, *pictures);
+  }
+  if (!evaluation.failed.empty()) complain(str_cat(evaluation.failed.size(), " of ", all, " images failed"));
   return 0;
 }
 
@@ -432,21 +457,10 @@ Action add_eval(Verb& verb) {
                   "Keep the state of the run in this file, and go on from it where it exists")
       .type_name("FILE")
       .group(how);
+  add_shard_option(verb, o->shard_text, how);
 
   const auto out = "What is written";
-  verb.add_option("--json", o->json, "Everything, as JSON, to a file or -").type_name("FILE").group(out);
-  verb.add_option("--csv", o->csv, "A row per class, to a file or -").type_name("FILE").group(out);
-  verb.add_option("--images-csv", o->images_csv, "A row per image, to a file or -")
-      .type_name("FILE")
-      .group(out);
-  verb.add_option("--results", o->results,
-                  "The instances that a model finds, in COCO's results format, to a file or -")
-      .type_name("FILE")
-      .group(out);
-  verb.add_option("--report", o->report,
-                  "A folder with a web page and pictures of every image, of instances of the 50 worst")
-      .type_name("FOLDER")
-      .group(out);
+  add_evaluation_outputs(verb, o->out, out);
   verb.add_option(
           "--batch-sheet", o->batch_sheet,
           "The first N images, up to 64, on one sheet: photos, predictions, truths (default: batch.png)")
@@ -458,7 +472,6 @@ Action add_eval(Verb& verb) {
   verb.add_option("--palette", o->palette, "Colours: voc, hub, or a file with one colour a line")
       .type_name("FILE")
       .group(out);
-  verb.add_flag("-q,--quiet", o->quiet, "No table and no progress").group(out);
 
   add_device_options(verb, o->run);
   add_run_options(verb, o->run);
@@ -469,6 +482,7 @@ Action add_eval(Verb& verb) {
       "  atrous eval -m fcn_resnet50 --dataset voc VOCdevkit/VOC2012 --resume voc.state\n"
       "  atrous eval -m camvid.safetensors --dataset pairs val valannot --ignore 11 --no-resize --json "
       "camvid.json\n"
+      "  atrous eval -m fcn_resnet50 --dataset voc VOCdevkit/VOC2012 --shard 2/7 --resume voc.2.state\n"
       "  atrous eval --predictions masks --dataset voc VOCdevkit/VOC2012\n"
       "  atrous eval -m maskrcnn_resnet50_fpn.pth --dataset coco coco --results results.json\n"
       "  atrous eval --predictions results.json --dataset coco instances_val2017.json --images val2017 "

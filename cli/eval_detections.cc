@@ -244,8 +244,8 @@ std::string photos_of_results(const DetectionsRequest& request, CocoEvaluation& 
 }
 
 // Which classes are which categories, in sentences.
-std::vector<std::string> class_notes(const Model& model, const CocoAnnotations& truth,
-                                     const CocoClassMap& classes, std::size_t other_classes) {
+std::vector<std::string> class_notes(const CocoAnnotations& truth, const CocoClassMap& classes,
+                                     std::size_t other_classes) {
   const auto is_class = [&](const CocoCategory& c) {
     return std::ranges::count(classes.category, std::optional(c.id)) > 0;
   };
@@ -254,7 +254,7 @@ std::vector<std::string> class_notes(const Model& model, const CocoAnnotations& 
     if (!is_class(c) && std::ranges::count(truth.annotations, c.id, &CocoAnnotation::category) > 0)
       missing.push_back(c.name.empty() ? str_cat("category ", c.id) : c.name);
   const auto found = std::ranges::count_if(classes.category, [](const auto& id) { return id.has_value(); });
-  std::vector<std::string> all{str_cat(found, " of the model's ", model.classes.size() - 1,
+  std::vector<std::string> all{str_cat(found, " of the model's ", classes.category.size() - 1,
                                        " classes are categories of the annotations, by ",
                                        classes.by_name ? "their names" : "their numbers, which are ids")};
   if (!missing.empty()) {
@@ -300,29 +300,30 @@ CocoSet open_coco_set(const DetectionsRequest& request, std::size_t limit) {
   return set;
 }
 
-void write_detections(const DetectionsRequest& request, const Model& model, const std::string& model_name,
-                      CocoSet set, const CocoClassMap& classes, DetectedCoco detected,
-                      DetectionReport* report) {
-  detected.results.path = model_name;
+void write_detections(const DetectionsRequest& request, const DetectionRun& run, CocoSet set,
+                      DetectedCoco detected, DetectionReport* report) {
+  detected.results.path = run.model;
   if (!request.results.empty()) write_to(request.results, coco_results_json(detected.results));
   const std::size_t asked = set.truth.images.size();
   keep_coco_images(set.truth, detected.images);
   CocoEvaluation e;
-  e.model = model_name;
-  e.architecture = model.architecture;
+  e.model = run.model;
+  e.architecture = run.architecture;
   e.truth = std::move(set.truth);
   e.results = std::move(detected.results);
   e.boxes = measure_coco(e.truth, e.results, CocoGeometry::boxes);
-  if (model.has_masks() && set.has_masks) e.masks = measure_coco(e.truth, e.results, CocoGeometry::masks);
+  if (run.masks && set.has_masks) e.masks = measure_coco(e.truth, e.results, CocoGeometry::masks);
   e.seconds = detected.seconds;
   e.failed = std::move(detected.failed);
-  e.notes = class_notes(model, e.truth, classes, detected.other_classes);
+  e.notes = class_notes(e.truth, run.classes, detected.other_classes);
   if (asked < set.listed)
     e.notes.push_back(str_cat("the first ", asked, " of ", set.listed, " images alone"));
+  if (const std::size_t missing = asked - detected.images.size() - e.failed.size(); missing > 0)
+    e.notes.push_back(str_cat("partial: ", missing, " of ", asked, " images are not there yet"));
   if (!e.failed.empty())
     e.notes.push_back(
         str_cat(e.failed.size(), " of ", asked, " images failed; they and their truths do not count"));
-  if (model.has_masks() && !set.has_masks)
+  if (run.masks && !set.has_masks)
     e.notes.emplace_back("there are annotations without a segmentation: boxes are measured, masks are not");
   add_notes(e);
   write_measured(request, e);

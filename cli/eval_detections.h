@@ -22,7 +22,6 @@
 
 #include "runtime/evaluation/coco_detect.h"
 #include "runtime/report/detection_report.h"
-#include "runtime/segment/model.h"
 
 namespace atrous::cli {
 
@@ -55,8 +54,8 @@ struct CocoSet {
 CocoSet open_coco_set(const DetectionsRequest&, std::size_t limit);
 
 // Writes the results and measures them. `request.results` is the file they go to, empty: none; `report` may
-// be null.
-void write_detections(const DetectionsRequest&, const Model&, const std::string& model_name, CocoSet,
-                      const CocoClassMap&, DetectedCoco, DetectionReport* report);
+// be null. Images that are neither found nor failed are said to be missing.
+void write_detections(const DetectionsRequest&, const DetectionRun&, CocoSet, DetectedCoco,
+                      DetectionReport* report);
 
 }  // namespace atrous::cli

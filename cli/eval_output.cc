@@ -1,8 +1,9 @@
 #include "cli/eval_output.h"
 
+#include <algorithm>
 #include <charconv>
 
-#include "cli/cli.h"
+#include "runtime/evaluation/evaluation_json.h"
 
 namespace atrous::cli {
 
@@ -91,6 +92,47 @@ std::string images_csv(const Evaluation& e) {
                exact(s.seconds), ""});
   for (const auto& [name, what] : e.failed) table.add({name, "", "", "", "", "", "", "", "", what});
   return table.csv();
+}
+
+std::vector<std::string> EvaluationOutputs::files() const {
+  std::vector<std::string> all;
+  for (const std::string& path : {json, csv, images_csv, results})
+    if (!path.empty()) all.push_back(path);
+  return all;
+}
+
+bool EvaluationOutputs::prints_table() const { return !quiet && std::ranges::count(files(), "-") == 0; }
+
+void EvaluationOutputs::check(const std::vector<std::string>& more) const {
+  const std::vector<std::string> paths = files();
+  if (std::ranges::count(paths, "-") > 1)
+    throw UsageError{"--json, --csv, --images-csv and --results: one of them can go to standard output"};
+  for (const std::vector<std::string>* all : {&paths, &more})
+    for (const std::string& path : *all) check_output(path);
+}
+
+void add_evaluation_outputs(Verb& verb, EvaluationOutputs& o, const std::string& group) {
+  verb.add_option("--json", o.json, "Everything, as JSON, to a file or -").type_name("FILE").group(group);
+  verb.add_option("--csv", o.csv, "A row per class, to a file or -").type_name("FILE").group(group);
+  verb.add_option("--images-csv", o.images_csv, "A row per image, to a file or -")
+      .type_name("FILE")
+      .group(group);
+  verb.add_option("--results", o.results,
+                  "The instances that a model finds, in COCO's results format, to a file or -")
+      .type_name("FILE")
+      .group(group);
+  verb.add_option("--report", o.report,
+                  "A folder with a web page and pictures of every image, of instances of the 50 worst")
+      .type_name("FOLDER")
+      .group(group);
+  verb.add_flag("-q,--quiet", o.quiet, "No table and no progress").group(group);
+}
+
+void write_evaluation(const EvaluationOutputs& o, const Evaluation& evaluation) {
+  if (!o.json.empty()) write_to(o.json, evaluation_json(evaluation));
+  if (!o.csv.empty()) write_to(o.csv, classes_csv(evaluation));
+  if (!o.images_csv.empty()) write_to(o.images_csv, images_csv(evaluation));
+  if (o.prints_table()) print(evaluation_table(evaluation));
 }
 
 }  // namespace atrous::cli

@@ -13,6 +13,10 @@
 #include "cli/segment_options.h"
 #include "cli/segment_stream.h"
 #include "weights_tools/io/json_output.h"
+#if ATROUS_HAS_EVALUATION
+#include "cli/manifest.h"
+#include "weights_tools/io/sha256.h"
+#endif
 #if ATROUS_HAS_TILES
 #include "cli/segment_tiled.h"
 #endif
@@ -26,14 +30,17 @@
 #include "runtime/image/png.h"
 #include "runtime/instances/detector.h"
 #include "runtime/instances/instance_overlay.h"
+#include "runtime/instances/instances_json.h"
 #include "runtime/metrics/metrics.h"
 #include "runtime/segment/options_json.h"
 #include "runtime/segment/pipeline.h"
+#include "runtime/segment/segmentation_json.h"
 #include "runtime/segment/segmenter.h"
 #if ATROUS_HAS_TILES
 #include "runtime/tiles/tiling_json.h"
 #endif
 #include "runtime/engine/program.h"
+#include "runtime/engine/stopwatch.h"
 #include "weights_tools/io/file.h"
 
 namespace atrous::cli {
@@ -58,6 +65,7 @@ struct Job {
   Detector* detector;  // of one that finds instances
   OverlayOptions style;
   std::size_t number = 0;  // of the input
+  std::size_t image = 1;   // its number in the whole list
   std::string said = {};   // on standard output
   std::vector<JsonText> report = {};
   std::exception_ptr failure = {};
@@ -66,6 +74,10 @@ struct Job {
   Metrics against_truth = {};
   bool segmented = false;  // what fails from then on is not the picture's fault
   std::optional<Instances> instances = {};
+#if ATROUS_HAS_EVALUATION
+  PictureDone done = {};
+  PackedFiles packed = {};  // results on their way into a tar
+#endif
 
   void run(const Input&);
 #if ATROUS_HAS_TILES
@@ -75,7 +87,7 @@ struct Job {
   Image overlay_of(const Segmentation&, const Image& under) const;
   std::string results_in_words(const std::vector<ClassShare>&) const;
   std::vector<std::string> write_pictures(const Segmentation&, const Image* under,
-                                          const std::vector<ClassShare>&, const std::string& stem) const;
+                                          const std::vector<ClassShare>&, const std::string& stem);
   void compare(const Segmentation&);
   Image sheet_of(const Segmentation&, const Image& under, std::span<const LegendEntry>) const;
   std::string in_words(const std::string& name, const Segmentation&, const std::vector<ClassShare>&,
@@ -106,12 +118,18 @@ Image Job::sheet_of(const Segmentation& s, const Image& under, std::span<const L
 
 // under: what the label map lies on; null for a tensor, which has nothing to lay colours on.
 std::vector<std::string> Job::write_pictures(const Segmentation& s, const Image* under,
-                                             const std::vector<ClassShare>& shares,
-                                             const std::string& stem) const {
+                                             const std::vector<ClassShare>& shares, const std::string& stem) {
   std::vector<std::string> files;
   const auto write_as = [&](const char* extension, const std::string& kind,
                             const std::vector<std::byte>& bytes) {
     files.push_back(options.to_stdout() ? "-" : stem + '.' + kind + '.' + extension);
+#if ATROUS_HAS_EVALUATION
+    done.outputs.push_back(files.back());
+    if (!options.pack.empty()) {
+      packed.emplace_back(files.back(), bytes);
+      return;
+    }
+#endif
     write_to(files.back(), bytes);
   };
   const auto write = [&](const std::string& kind, const std::vector<std::byte>& png) {
@@ -186,26 +204,13 @@ std::string Job::in_words(const std::string& name, const Segmentation& s,
 JsonText Job::in_json(const std::string& name, const Segmentation& s, const std::vector<ClassShare>& shares,
                       const std::vector<std::string>& files) const {
   const auto class_json = [this](const ClassShare& c) {
-    JsonText out = json_object({{"index", c.index},
-                                {"name", class_name(c.index)},
-                                {"pixels", c.pixels},
-                                {"share", c.share},
-                                {"confidence", c.confidence}});
+    JsonText out = class_share_json(c, model);
     if (truth) add_member(out, "iou", against_truth.classes[static_cast<std::size_t>(c.index)].iou);
     return out;
   };
-  JsonText out = json_object({{"file", name},
-                              {"width", s.labels.width},
-                              {"height", s.labels.height},
-                              {"input_width", s.input_width},
-                              {"input_height", s.input_height},
-                              {"device", model.program->runs_on()},
-                              {"precision", model.program->precision()},
-                              {"classes", json_list(shares, class_json)},
-                              {"seconds", json_object({{"prepare", s.prepare_seconds},
-                                                       {"network", s.network_seconds},
-                                                       {"label", s.label_seconds}})},
-                              {"written", json_list(files)}});
+  std::vector<JsonText> classes;
+  for (const ClassShare& c : shares) classes.push_back(class_json(c));
+  JsonText out = segmentation_json(name, model, s, classes, files);
   if (!instances) {
     const SegmentOptions how = segment_options(options, model);
     if (how.crf) add_member(out, "crf", crf_json(*how.crf));
@@ -270,6 +275,10 @@ void Job::run_tiled(const Input& input) {
   const TiledPhoto made =
       segment_tiled_photo(options, model, *session, style, input, alone && !options.quiet, segmented);
   segmented = true;
+#if ATROUS_HAS_EVALUATION
+  done.outputs = made.files;
+  if (!options.resume.empty()) done.sha256 = sha256_of_file(input.path);
+#endif
   if (options.prints_table()) said += in_words(name, made.result, made.shares, made.files);
   if (!options.json.empty()) report.push_back(in_json(name, made.result, made.shares, made.files));
 }
@@ -280,6 +289,9 @@ void Job::run(const Input& input) {
   if (options.protocol.tiling()) return run_tiled(input);
 #endif
   const auto file = read_input(input.path);
+#if ATROUS_HAS_EVALUATION
+  if (!options.resume.empty()) done.sha256 = sha256_of_bytes(file);
+#endif
   const std::string name = input.path == "-" ? "standard input" : input.path;
   const SegmentOptions how = segment_options(options, model);
   std::vector<Segmentation> results;
@@ -320,14 +332,18 @@ void Job::run(const Input& input) {
     auto shares = class_shares(results[n]);
     const Image* under = photo ? &picture_under(results[n], *photo) : nullptr;
     auto files = write_pictures(results[n], under, shares, input.stem + suffix);
-    if (!options.instances.folder.empty())
-      std::ranges::copy(write_instances(options.instances.folder, input, *instances, model),
-                        std::back_inserter(files));
+    if (!options.instances.folder.empty()) {
+      const auto more = write_instances(options.instances.folder, input, *instances, model);
+      std::ranges::copy(more, std::back_inserter(files));
+#if ATROUS_HAS_EVALUATION
+      std::ranges::copy(more, std::back_inserter(done.outputs));
+#endif
+    }
     if (truth) shares = with_missed(std::move(shares), against_truth);
     if (options.prints_table()) said += in_words(title, results[n], shares, files);
     if (options.json.empty()) continue;
     if (instances)
-      report = instances_json(*instances, model, input, number + 1);
+      report = instances_json(*instances, model, input.path, image_number(input.path, image));
     else
       report.push_back(in_json(title, results[n], shares, files));
   }
@@ -339,15 +355,21 @@ void make_folder(const std::string& path) {
   if (error) fail(ErrorCode::io, path, ": ", error.message());
 }
 
-int run(SegmentArguments& options) {
+int run(SegmentArguments& options, const Verb& verb) {
 #if ATROUS_HAS_STREAM
   if (options.stream) settle_stream(options);
 #endif
   const bool folder_given = !options.stream && !options.output.empty() && !options.to_stdout();
   if (!options.cutout_on.empty()) parse_colour("--cutout-on", options.cutout_on);
-  const Inputs found = expand_inputs(options.inputs, folder_given ? options.output : "", options.recursive);
-  const std::vector<Input>& inputs = found.inputs;
+  const std::string folder = !options.pack.empty() ? "." : folder_given ? options.output : "";
+  Inputs found = expand_inputs(options.inputs, folder, options.recursive);
+  std::vector<Input>& inputs = found.inputs;
   check(options, inputs.size());
+#if ATROUS_HAS_EVALUATION
+  const Shard shard = Manifest::check(options, inputs);
+#else
+  static_cast<void>(verb);
+#endif
   SessionOptions session_options = options.run.session_options();
   Model model = open_model(options.run.model, options.run.model_options(options.aux));
   if (!options.quiet) notify_choice(options.run.model, model);
@@ -364,6 +386,16 @@ int run(SegmentArguments& options) {
   if (options.stream) return segment_stream(options, model, session_options, style);
 #endif
   for (const std::string& sentence : found.passed_over) note(sentence);
+  const bool several = inputs.size() > 1;
+#if ATROUS_HAS_EVALUATION
+  Manifest manifest(options, shard, model, std::move(inputs),
+                    verb.given({"photos", "--shard", "--resume", "--threads", "--memory-limit", "--quiet",
+                                "--model", "--recursive", "--skip-broken"}));
+  inputs = manifest.inputs();
+  const std::size_t all = manifest.size();
+#else
+  const std::size_t all = inputs.size();
+#endif
   if (folder_given) {
     make_folder(options.output);
     for (const Input& input : inputs)
@@ -372,7 +404,7 @@ int run(SegmentArguments& options) {
 
   // On a device several pictures are at work at once, each with a session: while one is decoded or written,
   // another crosses the bus and a third is computed. The processor has its hands full with one.
-  const std::size_t at_once = model.program->device ? std::min<std::size_t>(4, inputs.size()) : 1;
+  const std::size_t at_once = model.program->device ? std::clamp<std::size_t>(inputs.size(), 1, 4) : 1;
   if (at_once > 1 && session_options.threads == 0) session_options.threads = 1;
   const bool detects = model.task() == Task::instances;
   std::vector<Session> sessions;
@@ -389,23 +421,37 @@ int run(SegmentArguments& options) {
             detects ? nullptr : &sessions[i % at_once],
             detects ? &detectors[i % at_once] : nullptr,
             style,
-            i};
+            i,
+            i + 1};
+#if ATROUS_HAS_EVALUATION
+    job.image = manifest.number(i);
+    job.done.place = i;
+    const Stopwatch watch;
+#endif
     try {
       job.run(inputs[i]);
     } catch (...) {
       job.failure = std::current_exception();
     }
+#if ATROUS_HAS_EVALUATION
+    job.done.seconds = watch.elapsed();
+#endif
     return job;
   };
 
-  const bool several = inputs.size() > 1;
   ProgressLine line(several && !(options.prints_table() && isatty(STDOUT_FILENO)));  // "[ 3/20] dog.jpg"
   std::size_t broken = 0, overflowed = 0;
   // One broken photo does not stop a folder: it is named, and the exit status tells. Results that cannot be
   // written do: the next ones could not be either.
-  const auto go_on_after = [&](const Job& job, const std::string& sentence) {
+  const auto go_on_after = [&](Job& job, const std::string& sentence) {
     line.clear();
-    if (!several || job.segmented) throw;
+    const bool is_fatal = job.segmented || !several;
+#if ATROUS_HAS_EVALUATION
+    job.done.error = sentence;
+    job.done.outputs.clear();
+    if (!job.segmented) manifest.add(job.done, {});
+#endif
+    if (is_fatal) throw;
     complain(sentence);
     ++broken;
   };
@@ -413,12 +459,15 @@ int run(SegmentArguments& options) {
     if (i < inputs.size()) line.show(counter(i + 1, inputs.size()) + ' ' + visible(inputs[i].path));
   };
   std::vector<JsonText> report;
-  steps.finish = [&](const Job& job) {
+  steps.finish = [&](Job& job) {
     const std::string& path = inputs[job.number].path;
     if (!job.said.empty()) print(job.said);
     std::ranges::copy(job.report, std::back_inserter(report));
     try {
       if (job.failure) std::rethrow_exception(job.failure);
+#if ATROUS_HAS_EVALUATION
+      manifest.add(job.done, job.packed);
+#endif
     } catch (const OutOfMemory& error) {
       go_on_after(job, visible(path) + ": " + error.what());
     } catch (const Error& error) {
@@ -433,6 +482,9 @@ int run(SegmentArguments& options) {
   show_next(0);
   run_pipeline({.last = inputs.size(), .threads = at_once > 1 ? at_once : 0, .ahead = at_once}, steps);
   line.clear();
+#if ATROUS_HAS_EVALUATION
+  manifest.finish();
+#endif
   if (!options.json.empty()) {
     const std::string json = json_output(json_list(report));
     write_to(options.json, json);
@@ -442,7 +494,7 @@ int run(SegmentArguments& options) {
   if (options.skip_broken && overflowed > 0)
     fail(ErrorCode::not_finite, sentence, ", ", overflowed,
          " by the network, which --skip-broken does not excuse");
-  if (!options.skip_broken || broken == inputs.size()) fail(ErrorCode::io, sentence);
+  if (!options.skip_broken || broken == all) fail(ErrorCode::io, sentence);
   complain(sentence);
   return 0;
 }
@@ -459,13 +511,16 @@ Action add_segment(Verb& verb) {
 #if ATROUS_HAS_TILES
       "\n  atrous segment map.png -m lraspp_mobilenet_v3_large --tile 520 --overlap 64"
 #endif
+#if ATROUS_HAS_EVALUATION
+      "\n  atrous segment photos/ -r --shard 2/7 --labels --resume 2.jsonl --pack 2.tar"
+#endif
 #if ATROUS_HAS_STREAM
       "\n  ffmpeg -i drive.mp4 -f yuv4mpegpipe - | atrous segment - --stream | ffplay -"
 #endif
   );
-  return [o] {
+  return [o, verb] {
     o->style.contours = !o->no_contours;
-    return run(*o);
+    return run(*o, verb);
   };
 }
 

@@ -1,7 +1,6 @@
 #include "cli/segment_instances.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <filesystem>
 
@@ -9,7 +8,6 @@
 #include "layers/base/ascii.h"
 #include "layers/base/error.h"
 #include "runtime/image/png.h"
-#include "runtime/instances/coco_mask.h"
 #include "runtime/segment/second_stage.h"
 
 namespace atrous::cli {
@@ -18,12 +16,6 @@ namespace {
 
 const std::string& class_name(const Instance& instance, const Model& model) {
   return model.classes[static_cast<std::size_t>(instance.label)];
-}
-
-// left, top, width, height.
-std::array<double, 4> coco_box_of(const Box& box) {
-  const auto x = static_cast<double>(box.x1), y = static_cast<double>(box.y1);
-  return {x, y, static_cast<double>(box.x2) - x, static_cast<double>(box.y2) - y};
 }
 
 // The number that a name like 000000397133.jpg is, as COCO's pictures have it.
@@ -76,26 +68,8 @@ std::vector<std::string> write_instances(const std::string& folder, const Input&
   return files;
 }
 
-std::vector<JsonText> instances_json(const Instances& instances, const Model& model, const Input& input,
-                                     std::size_t image) {
-  std::vector<JsonText> all;
-  const std::int64_t id = number_of(input.path).value_or(static_cast<std::int64_t>(image));
-  for (std::size_t i = 0; i < instances.found.size(); ++i) {
-    const Instance& one = instances.found[i];
-    JsonText record = json_object({{"image_id", id},
-                                   {"category_id", one.label},
-                                   {"bbox", json_list(coco_box_of(one.box))},
-                                   {"score", static_cast<double>(one.score)},
-                                   {"category", class_name(one, model)},
-                                   {"file", input.path}});
-    if (model.has_masks()) {
-      add_member(record, "segmentation",
-                 json_object({{"size", json_list(std::array{instances.height, instances.width})},
-                              {"counts", encode_coco_runs(pasted_runs(instances, i))}}));
-    }
-    all.push_back(std::move(record));
-  }
-  return all;
+std::int64_t image_number(const std::string& path, std::size_t image) {
+  return number_of(path).value_or(static_cast<std::int64_t>(image));
 }
 
 std::string instances_table(const Instances& instances, const Model& model) {

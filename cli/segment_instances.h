@@ -1,6 +1,7 @@
 // What `atrous segment` writes and says of instances: runtime/instances/detector.h.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -8,7 +9,6 @@
 #include "cli/detection_options.h"
 #include "cli/inputs.h"
 #include "runtime/instances/detector.h"
-#include "weights_tools/io/json_output.h"
 
 namespace atrous::cli {
 
@@ -26,9 +26,8 @@ InstanceOptions instance_options(const InstanceArguments&, const SizeOptions& si
 std::vector<std::string> write_instances(const std::string& folder, const Input&, const Instances&,
                                          const Model&);
 
-// In COCO's results format, with the class's name and the file beside each. `image`: the photo's number where
-// its name is none.
-std::vector<JsonText> instances_json(const Instances&, const Model&, const Input&, std::size_t image);
+// The photo's number in COCO's results format: its name's, or where that is none, `image`.
+std::int64_t image_number(const std::string& path, std::size_t image);
 
 std::string instances_table(const Instances&, const Model&);
 

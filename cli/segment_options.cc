@@ -4,6 +4,9 @@
 #include <utility>
 
 #include "cli/names.h"
+#if ATROUS_HAS_EVALUATION
+#include "cli/shard_option.h"
+#endif
 #include "layers/base/error.h"
 #include "layers/base/visible_text.h"
 #include "runtime/image/palette.h"
@@ -243,6 +246,20 @@ void add_segment_options(Verb& verb, SegmentArguments& o) {
           "frame's overlay, --mask or --labels goes to standard output, or to the file that -o names, "
           "in the input's format unless --format says another (PNG for JPEG)")
       .group(how);
+#endif
+
+#if ATROUS_HAS_EVALUATION
+  const auto many = "A million pictures";
+  add_shard_option(verb, o.shard, many);
+  verb.add_option(
+          "--resume", o.resume,
+          "Keep a manifest in this file, a line of JSON as each picture is done, and go on from it where "
+          "it exists")
+      .type_name("FILE")
+      .group(many);
+  verb.add_option("--pack", o.pack, "All results into one tar, instead of a file each")
+      .type_name("FILE")
+      .group(many);
 #endif
 
   const auto result = "The result";

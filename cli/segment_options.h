@@ -21,7 +21,8 @@ struct SegmentArguments {
   std::vector<std::string> inputs;
   std::string output, at = "photo", palette, classes, upsample = "bilinear", cutout, cutout_on, logits, json,
                       probabilities,
-                      format;  // empty: PNG, of a stream its own
+                      format,  // empty: PNG, of a stream its own
+      shard, resume, pack;     // empty: not given, as always in the minimal program
   TruthOptions truth;
   int center_crop = 0, quality = 0;  // 0: not given
   SizeOptions size;

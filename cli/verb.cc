@@ -1,6 +1,7 @@
 #include "cli/verb.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <charconv>
 
 #include "layers/base/error.h"
@@ -69,6 +70,19 @@ Option Verb::add_option(const std::string& names, std::optional<double>& value, 
 Option Verb::add_flag(const std::string& names, bool& value, const std::string& help) {
   return Option(app_->add_flag(names, value, help));
 }
+#if ATROUS_HAS_EVALUATION
+std::vector<std::pair<std::string, std::string>> Verb::given(const std::vector<std::string>& but) const {
+  std::vector<std::pair<std::string, std::string>> all;
+  for (const CLI::Option* option : app_->get_options()) {
+    const std::string name = option->get_name();
+    if (option->count() == 0 || std::ranges::find(but, name) != but.end()) continue;
+    std::string values;
+    for (const std::string& value : option->results()) values += (values.empty() ? "" : " ") + value;
+    all.emplace_back(name, values);
+  }
+  return all;
+}
+#endif
 void Verb::footer(const std::string& text) { app_->footer(text); }
 
 }  // namespace atrous::cli

@@ -6,6 +6,7 @@
 #include <initializer_list>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace CLI {
@@ -56,6 +57,8 @@ class Verb {
   Option add_option(const std::string& names, std::optional<double>& value, const std::string& help);
   Option add_flag(const std::string& names, bool& value, const std::string& help);
   void footer(const std::string& text);
+  // The options of this command line by name, with their values, but for those named.
+  std::vector<std::pair<std::string, std::string>> given(const std::vector<std::string>& but) const;
 
   CLI::App& app() const { return *app_; }
 

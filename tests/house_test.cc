@@ -52,7 +52,8 @@ const std::vector<Room>& rooms() {
       {"runtime/explain", {"layers/base", "layers/graph", "layers/ops", "runtime/engine"}},
       {"runtime/tiles", {"layers", "weights_tools", "runtime/image", "runtime/engine", "runtime/segment"}},
       {"runtime/instances",
-       {"layers", "runtime/image", "runtime/drawing", "runtime/engine", "runtime/segment"}},
+       {"layers", "weights_tools/io", "runtime/image", "runtime/drawing", "runtime/engine",
+        "runtime/segment"}},
       {"runtime/drawing", {"layers/base", "weights_tools", "runtime/image"}},
       {"runtime/metrics", {"layers/base", "layers/cpu", "runtime/image"}},
       {"runtime/evaluation",
@@ -64,7 +65,9 @@ const std::vector<Room>& rooms() {
        {"layers/base", "weights_tools", "runtime/image", "runtime/drawing", "runtime/metrics",
         "runtime/instances", "runtime/evaluation"}},
       {"runtime/c", {"layers", "weights_tools", "runtime"}},
-      {"runtime", {"layers", "weights_tools", "runtime"}},  // atrous.h
+      {"runtime/serve",
+       {"layers/base", "layers/cpu", "weights_tools/io", "runtime", "cli"}},  // its main has options
+      {"runtime", {"layers", "weights_tools", "runtime"}},                    // atrous.h
       {"cli", {"layers/base", "layers/cpu", "layers/networks", "weights_tools", "runtime"}},
   };
   return table;

@@ -3,8 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <exception>
-#include <filesystem>
-#include <iterator>
+#include <optional>
 
 #include "layers/base/ascii.h"
 #include "layers/base/error.h"
@@ -14,7 +13,7 @@
 #include "runtime/evaluation/coco_state.h"
 #include "runtime/evaluation/dataset_classes.h"
 #include "runtime/evaluation/dataset_files.h"
-#include "runtime/evaluation/run_state.h"
+#include "runtime/evaluation/journal.h"
 #include "runtime/image/image_read.h"
 #include "runtime/image/preprocess.h"
 #include "runtime/segment/pipeline.h"
@@ -94,24 +93,26 @@ class CocoRun {
         detector_(model, options.session) {
     if (images.empty()) fail(ErrorCode::invalid_argument, "detections: there are no images");
     photos_ = list_coco_photos(images, folder);
-    std::error_code ignored;
-    if (!options.state.empty() && std::filesystem::exists(options.state, ignored))
-      found_ = load_detections(options.state, identity(), images, classes);
+    if (options.state.empty()) return;
+    const DetectionsReader reader{{options.state}};
+    const DetectionRun run{options.model, model.architecture, options.annotations,
+                           folder,        model.has_masks(),  classes};
+    const JournalHead head = detections_head(run, identity(), options.shard, images.size());
+    journal_.emplace(options.state, head, [&](const Json& record) {
+      if (done() == size_) reader.refuse("counts more than the ", size_, " images of its shard");
+      const CocoImage& image = images_[options.shard.at(done())];
+      DetectedImage one = reader.image(record, image, run);
+      seconds_before_ += one.seconds;
+      add_image(found_, image, std::move(one));
+    });
     first_ = done();
-    seconds_before_ = found_.seconds;
   }
 
   DetectedCoco run() {
-    const bool keeps = !options_.state.empty();
-    run_and_keep([this] { run_all(); },
-                 [&] {
-                   if (keeps && done() > first_) save();
-                 });
-    if (keeps) save();
+    run_all();
+    if (journal_) journal_->sync();
     found_.seconds = seconds_before_ + seconds_here();
-    if (found_.failed.size() == images_.size())
-      fail(ErrorCode::malformed, "none of ", images_.size(), " images could be evaluated; the first, ",
-           found_.failed.front().first, ": ", found_.failed.front().second);
+    if (options_.shard.count == 1 && done() == size_) expect_images(found_);
     return std::move(found_);
   }
 
@@ -121,7 +122,7 @@ class CocoRun {
 
   void run_all() {
     PipelineSteps<CocoJob> steps;
-    steps.prepare = [this](std::size_t index) { return decode(index); };
+    steps.prepare = [this](std::size_t place) { return decode(options_.shard.at(place)); };
     steps.run = [this](CocoJob& job) {
       attempt(job.error, photos_[job.index],
               [&] { job.instances = detector_.detect(job.photo, options_.instances); });
@@ -129,26 +130,20 @@ class CocoRun {
     };
     steps.finish = [this](CocoJob& job) { take(job); };
     if (callbacks_.stop) steps.stop = [this] { return call_host(callbacks_.stop); };
-    run_pipeline({.first = first_,
-                  .last = images_.size(),
-                  .threads = 1,
-                  .ahead = photos_ahead,
-                  .behind = instances_behind},
-                 steps);
+    run_pipeline(
+        {.first = first_, .last = size_, .threads = 1, .ahead = photos_ahead, .behind = instances_behind},
+        steps);
   }
 
   RunIdentity identity() const {
-    const auto digest = [](const std::string& s) { return sha256_of_bytes(std::as_bytes(std::span(s))); };
-    std::string images, lookup;
-    for (const CocoImage& image : images_)
-      images += str_cat(image.id, ' ', image.file_name, ' ', image.width, 'x', image.height, '\n');
+    std::string lookup;
     for (const auto& category : classes_.category) lookup += category ? str_cat(*category, ' ') : "- ";
     const TwoStage& how = model_.second_stage->how;
     const InstanceOptions& asked = options_.instances;
     RunIdentity all = options_.identity;
     all.insert(all.end(),
-               {{"images", str_cat(images_.size(), ", sha256 ", digest(images))},
-                {"class map", "sha256 " + digest(lookup)},
+               {{"images", images_identity(images_)},
+                {"class map", "sha256 " + sha256_of_bytes(std::as_bytes(std::span(lookup)))},
                 {"score", shortest_digits(asked.score.value_or(how.detections.score))},
                 {"IoU", shortest_digits(asked.threshold.value_or(how.detections.threshold))},
                 {"instances", str_cat("at most ", asked.detections.value_or(how.detections.detections))},
@@ -158,14 +153,6 @@ class CocoRun {
                 {"device", model_.program->runs_on()},
                 {"precision", std::string(model_.program->precision())}});
     return all;
-  }
-
-  void save() {
-    found_.seconds = seconds_before_ + seconds_here();
-    const double begin = seconds_here();
-    save_detections(options_.state, identity(), images_, found_);
-    saved_ = seconds_here();
-    save_interval_ = std::max(options_.save_seconds, 20 * (saved_ - begin));
   }
 
   CocoJob decode(std::size_t index) const {
@@ -180,29 +167,26 @@ class CocoRun {
 
   void take(CocoJob& job) {
     const CocoImage& image = images_[job.index];
-    std::vector<CocoDetection> detections;
-    attempt(job.error, photos_[job.index],
-            [&] { detections = coco_detections(job.instances, classes_, image.id); });
+    DetectedImage one;
+    attempt(job.error, photos_[job.index], [&] {
+      one.found = coco_detections(job.instances, classes_, image.id);
+      one.other_classes = job.instances.found.size() - one.found.size();
+    });
     std::string sentence;
     if (job.error) {
       if (options_.strict || is_of_options(job.error)) std::rethrow_exception(job.error);
       sentence = failure_sentence(job.error, photos_[job.index]);
-      found_.failed.emplace_back(image.file_name, sentence);
-    } else {
-      // First what may run out of memory: the state is kept after a failure too, and an image is in it or
-      // not.
-      if (found_.images.size() == found_.images.capacity())
-        found_.images.reserve(2 * found_.images.size() + 1);
-      std::vector<CocoDetection>& all = found_.results.detections;
-      all.insert(all.end(), std::make_move_iterator(detections.begin()),
-                 std::make_move_iterator(detections.end()));
-      found_.images.push_back(image.id);
-      found_.other_classes += job.instances.found.size() - detections.size();
+      one = {};
+      one.failed = sentence;
     }
-    if (!options_.state.empty() && seconds_here() - saved_ >= save_interval_) save();
+    const double now = seconds_here();
+    one.seconds = now - std::exchange(taken_, now);
+    // First the journal: where memory gives out behind it, the next run finds the image there.
+    if (journal_) journal_->append(detections_record(image.id, one));
+    add_image(found_, image, std::move(one));
     if (!callbacks_.progress) return;
     call_host(callbacks_.progress, EvaluateProgress{.done = done(),
-                                                    .all = images_.size(),
+                                                    .all = size_,
                                                     .done_here = done() - first_,
                                                     .seconds = seconds_here(),
                                                     .name = image.file_name,
@@ -217,9 +201,11 @@ class CocoRun {
   Detector detector_;
   std::vector<std::string> photos_;  // a path for each image
   DetectedCoco found_;
-  std::size_t first_ = 0;      // the first image that is not in the state
+  const std::size_t size_ = options_.shard.size(images_.size());
+  std::size_t first_ = 0;      // the first of the shard's images that is not in the state
   double seconds_before_ = 0;  // of earlier runs
-  double saved_ = 0, save_interval_ = options_.save_seconds;
+  double taken_ = 0;           // when the image before was
+  std::optional<Journal> journal_;
   Stopwatch watch_;
 };
 

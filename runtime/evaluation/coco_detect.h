@@ -23,6 +23,7 @@
 #include "runtime/evaluation/coco_results.h"
 #include "runtime/evaluation/evaluate.h"
 #include "runtime/evaluation/run_identity.h"
+#include "runtime/evaluation/shard.h"
 #include "runtime/instances/detector.h"
 
 namespace ATROUS_PUBLIC atrous {
@@ -48,11 +49,17 @@ struct DetectCocoOptions {
   bool exif = true;     // turn photos upright first
   bool strict = false;  // the first broken image ends the run
 
+  Shard shard = {};           // of the images: only these
   std::string state = {};     // a file to keep the run's state in and to go on from; empty: none
   RunIdentity identity = {};  // what else makes runs the same: the model's sha256, the dataset's file
-  // Between two writings of the state; more where writing takes long, so that it takes a twentieth of the
-  // time.
-  double save_seconds = 5;
+  std::string model = {}, annotations = {};  // files, as the state names them for those who merge it
+};
+
+// What measuring and reporting a run's detections takes beside the annotations.
+struct DetectionRun {
+  std::string model, architecture, annotations, photos;  // two files' names, the photos' folder
+  bool masks = false;
+  CocoClassMap classes = {};
 };
 
 // Called as EvaluateCallbacks are.
@@ -71,13 +78,15 @@ struct DetectedCoco {
 
 // The photos are FOLDER/file_name. A run that was stopped has fewer images, failed ones included, than were
 // asked for. Error(io) with the first path and a count for photos that are missing, before any is looked at;
-// Error(malformed) for file names that lead out of the folder and where no image could be looked at; what is
-// wrong with one image, a size other than the annotations' too, is kept in `failed`, or thrown where strict
-// or where no other could fare better (attempt.h). Error(invalid_argument) as Detector and without images;
-// Error(io), Error(mismatch), Error(malformed) for a state that cannot be used or written (coco_state.h).
+// Error(malformed) for file names that lead out of the folder and where no image could be looked at, of a
+// shard among several too few to say; what is wrong with one image, a size other than the annotations' too,
+// is kept in `failed`, or thrown where strict or where no other could fare better (attempt.h).
+// Error(invalid_argument) as Detector and without images; Error(io), Error(mismatch), Error(malformed) for a
+// state that cannot be used or written (coco_state.h).
 //
 // The state of a run that was stopped, if it was asked to keep one, goes on with the same options to exactly
-// what a run finds that was never stopped (but for seconds). It is also kept when the run ends with an error.
+// what a run finds that was never stopped (but for seconds), however it ended: each image is appended as soon
+// as it is done (journal.h). States of all shards merge to that too: merge_detections() (merge.h).
 DetectedCoco detect_coco(const Model&, std::span<const CocoImage> images, const std::string& folder,
                          const CocoClassMap&, const DetectCocoOptions& = {}, const DetectCocoCallbacks& = {});
 

@@ -1,29 +1,49 @@
-// A model's run over COCO's images that was interrupted, in a file, so that it can go on where it stopped.
+// What one of COCO's images adds to a model's detections, and how a run's journal (journal.h) of kind
+// "detections" keeps it.
 //
-// A run's state (run_state.h) of kind "atrous_detections", version 1: {"seconds": ..., "other_classes": ...,
-// "images":
-// [...]}. Images are in the run's order, each {"failed": "why"} or its detections, [[category, score, [left,
-// top, width, height], compressed runs or null], ...].
+// The head's "about" is what measuring and reporting them takes beside the annotations. A record:
+//
+//   {"id": ..., "took": seconds, "failed": why}
+//   {"id": ..., "took": seconds, "other_classes": n, "found": [[category, score, [left, top, width, height],
+//    compressed runs or null], ...]}
 #pragma once
 
-#include <span>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "runtime/evaluation/coco_detect.h"
-#include "runtime/evaluation/run_identity.h"
+#include "runtime/evaluation/journal.h"
 
 namespace atrous {
 
-// `images`: all that the run is of, by id. Those of `found`, failed ones included, are the first of them.
-// Error(io) as write_file.
-void save_detections(const std::string& path, const RunIdentity&, std::span<const CocoImage> images,
-                     const DetectedCoco& found);
+struct DetectedImage {
+  std::optional<std::string> failed;  // why; then there is nothing else
+  std::vector<CocoDetection> found;
+  std::size_t other_classes = 0;
+  double seconds = 0;  // that the run took for it
+};
 
-// What had been found by then. Error(io) for a file that cannot be read; Error(mismatch), naming what differs
-// with both values, for the state of another run; Error(malformed) for any other file, for a damaged one, and
-// for what these classes and images cannot have: other categories, masks of other sizes, with and without
-// masks at once.
-DetectedCoco load_detections(const std::string& path, const RunIdentity&, std::span<const CocoImage> images,
-                             const CocoClassMap&);
+// Adds an image, those that come before it in the annotations first.
+void add_image(DetectedCoco&, const CocoImage&, DetectedImage&&);
+// Error(malformed) where every image failed.
+void expect_images(const DetectedCoco&);
+
+// What the identity of a run says of its images: how many, and the digest of their ids, names and sizes.
+std::string images_identity(std::span<const CocoImage>);
+
+JournalHead detections_head(const DetectionRun&, const RunIdentity&, const Shard&, std::size_t images);
+JsonText detections_record(std::int64_t image, const DetectedImage&);
+
+// Error(malformed) for a head or record that is none; of records for what this run and this image cannot
+// have: another id, other categories, masks of other sizes, masks at all or none.
+struct DetectionsReader : StateReader {
+  DetectionRun run(const Json& head) const;
+  DetectedImage image(const Json& record, const CocoImage&, const DetectionRun&) const;
+
+ private:
+  CocoMask mask(const Json& json, const CocoImage&) const;
+  CocoDetection detection(const Json& json, const CocoImage&, const DetectionRun&) const;
+};
 
 }  // namespace atrous

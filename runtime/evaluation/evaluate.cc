@@ -5,8 +5,8 @@
 #include <chrono>
 #include <cmath>
 #include <exception>
-#include <filesystem>
 #include <limits>
+#include <utility>
 
 #include "layers/base/checked.h"
 #include "layers/base/error.h"
@@ -14,7 +14,8 @@
 #include "runtime/evaluation/attempt.h"
 #include "runtime/evaluation/comparison.h"
 #include "runtime/evaluation/dataset_classes.h"
-#include "runtime/evaluation/run_state.h"
+#include "runtime/evaluation/evaluation_state.h"
+#include "runtime/evaluation/journal.h"
 #include "runtime/evaluation/upsampled_scores.h"
 #include "runtime/image/image_read.h"
 #include "runtime/image/label_read.h"
@@ -22,6 +23,7 @@
 #include "runtime/image/preprocess.h"
 #include "runtime/segment/pipeline.h"
 #include "runtime/segment/segmenter.h"
+#include "weights_tools/io/clean_text.h"
 #include "weights_tools/io/file.h"
 #include "weights_tools/io/sha256.h"
 
@@ -53,13 +55,6 @@ struct Job {
   double network_seconds = 0;
 };
 
-// What one image adds.
-struct Counts {
-  ConfusionMatrix confusion;
-  ScoreHistogram scores;
-  ConfusionMatrix sharpened;
-};
-
 class Run {
  public:
   Run(const Predictor& predictor, const Dataset& dataset, const EvaluateOptions& options,
@@ -68,24 +63,21 @@ class Run {
 
  private:
   void run_all();
-  Job decode(std::size_t index);
+  Job decode(std::size_t place);
   void decode(Job&) const;
   void segment(Job&);
   void segment_by_protocol(Job&);
   void segment_by_tiles(Job&);
   void score(Job&);
-  void add(const Job&, const LabelMap& truth, Counts&) const;
-  Counts no_counts() const;
-  ImageScore score_of(const Job&, const Counts&) const;
-  void count(Job&, const Counts&, Counts foreground);
+  void add(const Job&, const LabelMap& truth, ImageCounts&) const;
+  ImageCounts no_counts() const;
+  void add_score(const Job&, ImageCounts&) const;
+  void take(EvaluatedImage&&);
   LabelMap read_one_truth(Job&) const;
   LabelMap read_prediction(const Job&) const;
   void look_ahead();
-  void settle();
-  void take_failure(const Job&);
   void tell(const Job&, const std::string* failure);
   void show(Job&) const;
-  void save();
   RunIdentity identity() const;
   std::size_t done() const { return result_.images.size() + result_.failed.size(); }
   const DatasetSample& sample(const Job& job) const { return dataset_.samples[job.index]; }
@@ -97,14 +89,16 @@ class Run {
   const EvaluateCallbacks& callbacks_;
   const Comparison comparison_;
   std::vector<std::string> names_;
-  std::size_t first_ = 0;                 // the first sample that is not in the state
+  const std::size_t size_;                // of the shard
+  std::size_t first_ = 0;                 // the first of its images that is not in the state
   std::vector<std::string> predictions_;  // a path for each sample, where there is no model
   Evaluation result_;
   std::optional<Session> session_;
   bool shown_as_binary_ = false;
+  std::optional<Journal> journal_;
   const Clock::time_point start_ = Clock::now();
-  Clock::time_point saved_ = Clock::now();
-  double seconds_before_ = 0;  // of earlier runs
+  Clock::time_point taken_ = start_;  // the image before
+  double seconds_before_ = 0;         // of earlier runs
 };
 
 std::string size_text(const ResizeRule& rule, bool at_original) {
@@ -144,6 +138,7 @@ Run::Run(const Predictor& predictor, const Dataset& dataset, const EvaluateOptio
       options_(options),
       callbacks_(callbacks),
       comparison_(make_comparison(predictor, dataset, options)),
+      size_(options.shard.size(dataset.samples.size())),
       result_(empty_evaluation(predictor, comparison_, options)) {
   if (options.protocol) check(*options.protocol);
   if (options.tiling) check(*options.tiling);
@@ -153,11 +148,20 @@ Run::Run(const Predictor& predictor, const Dataset& dataset, const EvaluateOptio
   if (predictor.model) session_.emplace(predictor.model->program, options.session);
   if (predictor.predictions) predictions_ = list_predictions(*predictor.predictions, dataset);
   for (const DatasetSample& s : dataset.samples) names_.push_back(s.name);
-  std::error_code ignored;
-  if (!options.state.empty() && std::filesystem::exists(options.state, ignored))
-    load_evaluation(options.state, identity(), names_, result_);
+  if (options.state.empty()) return;
+  const EvaluationReader reader{{options.state}};
+  const Evaluation empty = result_;
+  const JournalHead head = evaluation_head(empty, identity(), options.shard, names_.size());
+  journal_.emplace(options.state, head, [&](const Json& record) {
+    EvaluatedImage image = reader.image(record, empty);
+    if (done() == size_) reader.refuse("counts more than the ", size_, " images of its shard");
+    if (const std::string& name = names_[options.shard.at(done())]; image.name != name)
+      reader.refuse("has image ", printable(image.name), " in the place of ", printable(name));
+    seconds_before_ += image.seconds;
+    add_counts(result_, image);
+    add_image(result_, std::move(image));
+  });
   first_ = done();
-  seconds_before_ = result_.seconds;
 }
 
 RunIdentity Run::identity() const {
@@ -196,10 +200,10 @@ RunIdentity Run::identity() const {
 
 // ---- the decode thread
 
-Job Run::decode(std::size_t index) {
-  if (index == first_ && comparison_.binary && callbacks_.image) look_ahead();
+Job Run::decode(std::size_t place) {
+  if (place == first_ && comparison_.binary && callbacks_.image) look_ahead();
   Job job;
-  job.index = index;
+  job.index = options_.shard.at(place);
   attempt(job.error, "", [&] { decode(job); });
   return job;
 }
@@ -346,78 +350,70 @@ void Run::segment_by_tiles(Job& job) {
 
 // ---- the scoring thread
 
-void Run::add(const Job& job, const LabelMap& truth, Counts& counts) const {
+void Run::add(const Job& job, const LabelMap& truth, ImageCounts& counts) const {
   counts.confusion.add(truth, job.prediction, ClassMap::void_label);
   if (options_.crf) counts.sharpened.add(truth, job.sharpened, ClassMap::void_label);
   if (counts.scores.classes > 0)
     add_upsampled_scores(counts.scores, job.logits.view(), job.growth, truth, ClassMap::void_label);
 }
 
-Counts Run::no_counts() const {
-  Counts counts{ConfusionMatrix(comparison_.classes), {}, ConfusionMatrix(comparison_.classes)};
+ImageCounts Run::no_counts() const {
+  ImageCounts counts{{}, ConfusionMatrix(comparison_.classes), {}, ConfusionMatrix(comparison_.classes)};
   if (result_.scores.classes > 0) counts.scores = ScoreHistogram(comparison_.model_classes);
   return counts;
 }
 
 void Run::score(Job& job) {
-  if (job.seen[1]) result_.binary.reset();
-  Counts counts = no_counts(), foreground = no_counts();  // the latter of the undecided pixels, as class 1
+  EvaluatedImage image;
+  image.name = names_[job.index];
+  image.seen = job.seen;
   attempt(job.error, predictions_.empty() ? sample(job).label : predictions_[job.index], [&] {
-    add(job, comparison_.binary ? relabelled(job.truth, undecided, ClassMap::void_label) : job.truth, counts);
-    if (!result_.binary || !job.seen[undecided]) return;
-    LabelMap alone = job.truth;
+    image.counts = no_counts();
+    add(job, comparison_.binary ? relabelled(job.truth, undecided, ClassMap::void_label) : job.truth,
+        image.counts);
+    add_score(job, image.counts);
+    if (job.seen[1] || !result_.binary || !job.seen[undecided]) return;
+    LabelMap alone = job.truth;  // the undecided pixels, as class 1
     for (std::uint8_t& label : alone.labels) label = label == undecided ? 1 : ClassMap::void_label;
+    ImageCounts& foreground = image.foreground.emplace(no_counts());
     add(job, alone, foreground);
+    foreground.confusion.add(image.counts.confusion);
+    foreground.sharpened.add(image.counts.sharpened);
+    if (foreground.scores.classes > 0) foreground.scores.add(image.counts.scores);
+    add_score(job, foreground);
   });
-  if (job.error)
-    take_failure(job);
-  else
-    count(job, counts, std::move(foreground));
-  if (!options_.state.empty() && seconds_since(saved_) >= options_.save_seconds) save();
+  if (job.error) {
+    if (options_.strict) std::rethrow_exception(job.error);
+    const std::string sentence = failure_sentence(job.error, sample(job).photo);
+    image.foreground.reset();
+    image.failed = sentence;
+    take(std::move(image));
+    return tell(job, &sentence);
+  }
+  show(job);
+  image.forms = {job.form == LabelForm::colours, job.form == LabelForm::renumbered, job.other_order};
+  take(std::move(image));
+  tell(job, nullptr);
 }
 
-// So that a push_back cannot fail.
-void make_room(std::vector<ImageScore>& images) {
-  if (images.size() == images.capacity()) images.reserve(2 * images.size() + 1);
-}
-
-ImageScore Run::score_of(const Job& job, const Counts& counts) const {
-  ImageScore score = score_image(names_[job.index], job.truth.width, job.truth.height, counts.confusion,
-                                 counts.scores.classes > 0 ? &counts.scores : nullptr);
+void Run::add_score(const Job& job, ImageCounts& counts) const {
+  ImageScore& score = counts.score;
+  score = score_image(names_[job.index], job.truth.width, job.truth.height, counts.confusion,
+                      counts.scores.classes > 0 ? &counts.scores : nullptr);
   if (comparison_.classes == 1) {  // nothing could be wrong
     score.pixel_accuracy = score.mean_iou = score.mean_dice = score.cross_entropy = std::nullopt;
     score.iou.clear();
   }
   score.seconds = job.network_seconds;
-  return score;
 }
 
-void Run::count(Job& job, const Counts& counts, Counts foreground) {
-  ImageScore score = score_of(job, counts);
-  show(job);
-  // First what may run out of memory: the state is kept after a failure too, and each image is in all or
-  // none.
-  make_room(result_.images);
-  if (std::optional<BinaryReading>& binary = result_.binary) {
-    make_room(binary->images);
-    foreground.confusion.add(counts.confusion);
-    foreground.sharpened.add(counts.sharpened);
-    if (counts.scores.classes > 0) foreground.scores.add(counts.scores);
-    binary->images.push_back(score_of(job, foreground));
-    binary->confusion.add(foreground.confusion);
-    binary->sharpened.add(foreground.sharpened);
-    if (counts.scores.classes > 0) binary->scores.add(foreground.scores);
-    binary->zeros = binary->zeros || job.seen[0];
-    binary->foreground = binary->foreground || job.seen[undecided];
-  }
-  result_.images.push_back(std::move(score));
-  result_.confusion.add(counts.confusion);
-  if (result_.sharpened) result_.sharpened->confusion.add(counts.sharpened);
-  if (counts.scores.classes > 0) result_.scores.add(counts.scores);
-  result_.forms.colours += job.form == LabelForm::colours;
-  result_.forms.renumbered += job.form == LabelForm::renumbered;
-  result_.forms.other_order += job.other_order;
-  tell(job, nullptr);
+// First the journal: where memory gives out behind it, the next run finds the image there.
+void Run::take(EvaluatedImage&& image) {
+  const Clock::time_point now = Clock::now();
+  image.seconds = std::chrono::duration<double>(now - std::exchange(taken_, now)).count();
+  if (journal_) journal_->append(evaluation_record(image));
+  add_counts(result_, image);
+  add_image(result_, std::move(image));
 }
 
 void Run::show(Job& job) const {
@@ -432,39 +428,14 @@ void Run::show(Job& job) const {
                                           .ignore = ClassMap::void_label});
 }
 
-// All labels have been seen: whether 255 is void or class 1 holds for all of them.
-void Run::settle() {
-  if (result_.binary && result_.binary->zeros && result_.binary->foreground) {
-    result_.confusion = std::move(result_.binary->confusion);
-    result_.scores = std::move(result_.binary->scores);
-    result_.images = std::move(result_.binary->images);
-    if (result_.sharpened) result_.sharpened->confusion = std::move(result_.binary->sharpened);
-    result_.binary_masks = true;
-  }
-  result_.binary.reset();
-}
-
-void Run::take_failure(const Job& job) {
-  if (options_.strict) std::rethrow_exception(job.error);
-  const std::string sentence = failure_sentence(job.error, sample(job).photo);
-  result_.failed.emplace_back(names_[job.index], sentence);
-  tell(job, &sentence);
-}
-
 void Run::tell(const Job& job, const std::string* failure) {
   if (!callbacks_.progress) return;
   call_host(callbacks_.progress, EvaluateProgress{.done = done(),
-                                                  .all = names_.size(),
+                                                  .all = size_,
                                                   .done_here = done() - first_,
                                                   .seconds = seconds_since(start_),
                                                   .name = names_[job.index],
                                                   .failure = failure});
-}
-
-void Run::save() {
-  result_.seconds = seconds_before_ + seconds_since(start_);
-  save_evaluation(options_.state, identity(), names_, result_);
-  saved_ = Clock::now();
 }
 
 // ---- all of it
@@ -476,26 +447,16 @@ void Run::run_all() {
     steps.run = [this](Job& job) { attempt(job.error, sample(job).photo, [&] { segment(job); }); };
   steps.finish = [this](Job& job) { score(job); };
   if (callbacks_.stop) steps.stop = [this] { return call_host(callbacks_.stop); };
-  run_pipeline({.first = first_,
-                .last = dataset_.samples.size(),
-                .threads = 1,
-                .ahead = images_ahead,
-                .behind = images_behind},
+  run_pipeline({.first = first_, .last = size_, .threads = 1, .ahead = images_ahead, .behind = images_behind},
                steps);
 }
 
 Evaluation Run::run() {
-  const bool keeps = !options_.state.empty();
-  run_and_keep([this] { run_all(); },
-               [&] {
-                 if (keeps && done() > first_) save();
-               });
-  if (keeps) save();
+  run_all();
+  if (journal_) journal_->sync();
   result_.seconds = seconds_before_ + seconds_since(start_);
-  settle();
-  if (result_.failed.size() == names_.size())
-    fail(ErrorCode::malformed, "none of ", names_.size(), " images could be evaluated; the first, ",
-         result_.failed.front().first, ": ", result_.failed.front().second);
+  settle_binary(result_);
+  if (options_.shard.count == 1 && done() == size_) expect_images(result_);
   return std::move(result_);
 }
 

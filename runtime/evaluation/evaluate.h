@@ -17,8 +17,9 @@
 #include "runtime/evaluation/class_map.h"
 #include "runtime/evaluation/dataset.h"
 #include "runtime/evaluation/evaluation.h"
-#include "runtime/evaluation/evaluation_state.h"
+#include "runtime/evaluation/run_identity.h"
 #include "runtime/evaluation/scored_image.h"
+#include "runtime/evaluation/shard.h"
 #include "runtime/segment/model.h"
 #include "runtime/segment/test_protocol.h"
 #include "runtime/tiles/tiled.h"
@@ -53,9 +54,9 @@ struct EvaluateOptions {
 
   std::string model, dataset;  // as Evaluation shows them
 
-  std::string state;        // a file to keep the run's state in and to go on from; empty: none
-  RunIdentity identity;     // what else makes runs the same: model's sha256, dataset's root
-  double save_seconds = 5;  // between two writings of the state
+  Shard shard = {};      // of the dataset: only its images
+  std::string state;     // a file to keep the run's state in and to go on from; empty: none
+  RunIdentity identity;  // what else makes runs the same: model's sha256, dataset's root
 };
 
 struct EvaluateProgress {
@@ -93,15 +94,16 @@ Evaluation evaluate(const Predictions&, const Dataset&, const EvaluateOptions& =
 
 // A run that was stopped returns what it has so far: images and failed are fewer than the dataset's samples.
 // Its state, if it was asked to keep one, goes on with the same options to exactly the numbers of a run
-// that was never stopped (but for seconds). The state is also kept when the run ends with an error.
+// that was never stopped (but for seconds), however it ended: each image is appended as soon as it is scored
+// (journal.h). States of all shards merge to those numbers too: merge_evaluations() (merge.h).
 //
 // A broken image is listed in Evaluation::failed. Error as the first of them when strict, and as
 // the first image whose logits are not finite: that is the network's fault, and others would hide it.
-// Error(malformed) when no image could be evaluated; Error(mismatch) of default_class_map();
-// Error(invalid_argument) for a dataset without samples, as threshold_logit(), check(TestProtocol) and
-// check(Tiling), for tiles together with a CRF or a protocol, or for a crop compared at the photo's own size;
-// Error(limit) for classes that leave no label for void; Error(io), Error(mismatch), Error(malformed) for a
-// state that cannot be used or written.
+// Error(malformed) when no image could be evaluated, of a shard among several too few to say; Error(mismatch)
+// of default_class_map(); Error(invalid_argument) for a dataset without samples, as threshold_logit(),
+// check(TestProtocol) and check(Tiling), for tiles together with a CRF or a protocol, or for a crop compared
+// at the photo's own size; Error(limit) for classes that leave no label for void; Error(io), Error(mismatch),
+// Error(malformed) for a state that cannot be used or written.
 Evaluation evaluate(const Model&, const Dataset&, const EvaluateOptions& = {}, const EvaluateCallbacks& = {});
 
 }  // namespace atrous

@@ -60,6 +60,9 @@ std::int64_t Evaluation::void_pixels() const { return all_pixels() - confusion.p
 
 std::vector<std::string> notes(const Evaluation& e) {
   std::vector<std::string> all;
+  if (e.missing > 0)
+    all.push_back(str_cat("partial: ", e.missing, " of ", e.missing + e.images.size() + e.failed.size(),
+                          " images are not there yet"));
   if (e.protocol) all.push_back("test protocol " + in_words(*e.protocol));
   if (e.tiling) all.push_back(in_words(*e.tiling));
   if (e.binary_masks)

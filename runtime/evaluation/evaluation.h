@@ -57,7 +57,8 @@ struct Evaluation {
   // While the run goes on and 255 may still be the foreground; afterwards `binary_masks` says whether it was.
   std::optional<BinaryReading> binary;
   bool binary_masks = false;
-  double seconds = 0;  // of the whole run, wall clock
+  std::size_t missing = 0;  // images that no state has which was merged
+  double seconds = 0;       // of the whole run, wall clock
 
   // Pixels that were compared, with those left out as void, and the latter.
   std::int64_t all_pixels() const;

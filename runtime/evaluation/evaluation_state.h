@@ -1,32 +1,70 @@
-// An evaluation that was interrupted, in a file, so that it can go on where it stopped.
+// What one image adds to an evaluation, and how a run's journal (journal.h) of kind "evaluation" keeps it.
 //
-// A run's state (run_state.h) of kind "atrous_evaluation", version 2: {"seconds": ..., "forms": [...],
-// "confusion":
-// [...], "scores": {...} or null, "images": [...], "binary": null or {"zeros": ..., "foreground": ...,
-// "confusion":
-// ..., "scores": ..., "images": ...}}. Images are in the dataset's order, each what it scored or why it
-// failed; their names are the dataset's.
+// Whole numbers (pixels, histograms) are added up in any order. Sums of doubles are made in the dataset's
+// order, an image at a time, by a whole run and by merging alike: add_image().
+//
+// The head's "about" is what an Evaluation shows beside the numbers. A record:
+//
+//   {"name": ..., "took": seconds, "seen": [0 or 1, ...], "failed": why}
+//   {"name": ..., "took": seconds, "seen": [...], "image": {width, height, pixels, pixel_accuracy, mean_iou,
+//   mean_dice,
+//    cross_entropy, iou: [[class, IoU], ...], seconds}, "confusion": counts, "scores": null or {positives:
+//    counts, all: counts, cross_entropy, pixels}, "sharpened": counts, "forms": [colours, renumbered,
+//    other_order], "foreground": null or {image, confusion, scores, sharpened}}
+//
+// counts: those that are not zero, and -n in the place of n zeros.
 #pragma once
 
+#include <array>
+#include <optional>
 #include <string>
-#include <vector>
 
-#include "layers/base/public.h"
 #include "runtime/evaluation/evaluation.h"
-#include "runtime/evaluation/run_identity.h"
+#include "runtime/evaluation/journal.h"
 
-namespace ATROUS_PUBLIC atrous {
+namespace atrous {
 
-// `names`: of all the dataset's samples, in its order. The evaluation's images and failures together are the
-// first of them. Error(io) as write_file.
-void save_evaluation(const std::string& path, const RunIdentity&, const std::vector<std::string>& names,
-                     const Evaluation&);
+// One reading of an image's labels.
+struct ImageCounts {
+  ImageScore score;
+  ConfusionMatrix confusion;
+  ScoreHistogram scores;
+  ConfusionMatrix sharpened;  // of classes where there is a CRF
+};
 
-// Fills in what had been counted by then: confusion, scores, images, failed, forms, binary and seconds;
-// `evaluation` comes with a confusion matrix and scores of zeros, as large as expected. Error(io) for a file
-// that cannot be read; Error(mismatch), naming what differs with both values, for the state of another run;
-// Error(malformed) for any other file and for a damaged one. After an error `evaluation` is as it was.
-void load_evaluation(const std::string& path, const RunIdentity&, const std::vector<std::string>& names,
-                     Evaluation& evaluation);
+struct EvaluatedImage {
+  std::string name;
+  std::optional<std::string> failed;  // why; then there is nothing else
+  ImageCounts counts;
+  std::optional<ImageCounts> foreground;  // with 255 as class 1, where the image has any and it may be
+  LabelForms forms;
+  std::array<bool, 3> seen{};  // of masks that may be of 0 and 255 alone: the labels 0, 1 and 255
+  double seconds = 0;          // that the run took for it
+};
+
+// Adds what is a whole number. Of masks that may be of 0 and 255 alone both readings, until a label 1.
+void add_counts(Evaluation&, const EvaluatedImage&);
+// Adds all else, of images in the dataset's order, once the counts of all that come before are added.
+void add_image(Evaluation&, EvaluatedImage&&);
+// All labels have been seen: whether 255 is void or class 1 holds for all of them.
+void settle_binary(Evaluation&);
+
+// Error(malformed) where every image failed.
+void expect_images(const Evaluation&);
+
+// `empty`: with a confusion matrix and scores of zeros, as large as those of images.
+JournalHead evaluation_head(const Evaluation& empty, const RunIdentity&, const Shard&, std::size_t images);
+JsonText evaluation_record(const EvaluatedImage&);
+
+// Error(malformed) for a head or record that is none, or contradicts itself.
+struct EvaluationReader : StateReader {
+  Evaluation empty(const Json& head) const;
+  // `empty`: of the run; its classes and whether masks may be binary matter alone.
+  EvaluatedImage image(const Json& record, const Evaluation& empty) const;
+
+ private:
+  ImageCounts counts(const Json& json, const std::string& name, const Evaluation& empty) const;
+  ImageScore score(const Json& json, const std::string& name, int classes) const;
+};
 
 }  // namespace atrous

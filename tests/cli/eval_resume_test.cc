@@ -48,7 +48,7 @@ TEST_CASE_FIXTURE(ResumeBench, "a run that was interrupted goes on to the same r
   REQUIRE(part.exit_code == 130);
   CHECK(mentions(part.errors, " of 60 images; the same command goes on from there\n"));
   CHECK(!std::filesystem::exists(results));
-  const std::size_t kept = Json::parse(read_text(state))["state"]["images"].size();
+  const auto kept = std::ranges::count(read_text(state), '\n') - 1;
   CHECK(kept > 0);
   CHECK(kept < 60);
   const ProcessResult rest = run_atrous(again);
@@ -91,11 +91,9 @@ TEST_CASE_FIXTURE(ResumeBench, "the state of another run is refused with what di
 
 TEST_CASE_FIXTURE(ResumeBench, "a file that is no state of such a run is refused by name") {
   write_text(state, "no state");
-  refuse(1, kept(), {state, "is not the state of an evaluation"});
-  write_text(state, R"({"atrous_evaluation": 2})");
-  refuse(1, kept(), {state, "is not the state of an evaluation"});
-  write_text(state, R"({"atrous_detections": 7})");
-  refuse(1, kept(), {state, "is of version 7, expected 1"});
+  refuse(1, kept(), {state, "is not the state of a run"});
+  write_text(state, R"({"atrous_detections": 1, "sha256": "00"})");
+  refuse(1, kept(), {state, "is a state of an earlier version of atrous"});
   refuse(1, eval({"--resume", folder / "nowhere/run.state"}), {"there is no folder"});
   write_text(results, "[]");
   refuse(2, measure_results({"--resume", state}), {"--resume", "not for --predictions"});

@@ -1,33 +1,36 @@
-// The state of an interrupted run over COCO's images: the input as the file, and as the state in a file whose
-// checksum is right. What is accepted fits the images and the classes, and can be written as results.
+// The journal of a run over COCO's images: the input as the file, and its lines with checksums that fit,
+// merged. What is accepted fits the images and the classes, and can be written as results.
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
-#include "runtime/evaluation/coco_state.h"
+#include "runtime/evaluation/merge.h"
 #include "tests/fuzz/memory_file.h"
+#include "tests/fuzz/signed_lines.h"
 #include "tests/fuzz/targets.h"
-#include "weights_tools/io/sha256.h"
 
 namespace atrous::fuzz {
 
 namespace {
 
-void load_state(Bytes file) {
+void merge_instances(Bytes file) {
   const MemoryFile on_disk(file);
+  const std::vector<std::string> paths{on_disk.path()};
   const std::vector<CocoImage> images{{3, "a", 4, 3}, {7, "b", 5, 2}, {8, "c", 1, 1}};
-  const CocoClassMap classes{{std::nullopt, 1, 18}, false};
+  DetectionsOfState of;
   DetectedCoco found;
   const bool loaded = may_refuse([&] {
-    found = load_detections(on_disk.path(), {{"model", "m"}}, images, classes);
+    of = run_of_state(paths.front());
+    found = merge_detections(paths, true, images);
   });
   if (!loaded) return;
   promise(found.images.size() + found.failed.size() <= images.size(), "more images than there are");
   promise(std::ranges::is_sorted(found.images), "images out of order");
   for (const CocoDetection& d : found.results.detections) {
     promise(std::ranges::count(found.images, d.image) == 1, "a detection of image ", d.image);
-    promise(d.category == 1 || d.category == 18, "a detection of category ", d.category);
+    promise(std::ranges::count(of.run.classes.category, std::optional(d.category)) > 0,
+            "a detection of category ", d.category);
     promise(std::isfinite(d.score) && d.box.has_value(), "a detection without score or box");
+    promise(d.mask.has_value() == of.run.masks, "a detection with or without a mask");
     std::uint64_t pixels = 0;
     if (d.mask)
       for (const std::uint32_t run : d.mask->runs) pixels += run;
@@ -40,12 +43,8 @@ void load_state(Bytes file) {
 }  // namespace
 
 void coco_state(Bytes input) {
-  load_state(input);
-  const auto state = nlohmann::ordered_json::parse(as_text(input), nullptr, false);
-  if (state.is_discarded()) return;
-  const std::string body = state.dump();
-  load_state(as_bytes(str_cat("{\"atrous_detections\": 1, \"sha256\": \"", sha256_of_bytes(as_bytes(body)),
-                              "\", \"state\": ", body, "}")));
+  merge_instances(input);
+  merge_instances(as_bytes(signed_lines(input)));
 }
 
 }  // namespace atrous::fuzz

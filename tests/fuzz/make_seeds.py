@@ -6,6 +6,7 @@ Those of pth_legacy differ from run to run: torch names their storages by addres
 
 Files that fuzzing has found lie beside them; they are named by their defect and not made here.
 """
+import hashlib
 import io
 import json
 import os
@@ -402,18 +403,33 @@ def datasets():
     seed("coco_results", "both", json.dumps([dict(found, bbox=[0, 0, 4, 4], segmentation=mask)]))
     score = {"width": 4, "height": 3, "pixels": 10, "pixel_accuracy": "1.8p-1", "mean_iou": None, "mean_dice": "0p+0"}
     score |= {"cross_entropy": "inf", "iou": [[0, "1p-1"], [1, "0p+0"]], "seconds": "1p-3"}
-    state = {"identity": [["model", "m"]], "seconds": "1.8p+1", "confusion": [4, 1, 2, 3], "scores": None, "images": [score, {"failed": "why"}], "forms": [1, 0, 1], "binary": None}
-    binary = {"zeros": 1, "foreground": 1, "confusion": [4, 1, 2, 3], "scores": None, "images": [score]}
-    seed("evaluation_state", "state", json.dumps(state))
-    seed("evaluation_state", "empty", json.dumps(state | {"confusion": [0, 0, 0, 0], "images": []}))
-    seed("evaluation_state", "binary", json.dumps(state | {"binary": binary}))
-    seed("evaluation_state", "file", json.dumps({"atrous_evaluation": 2, "sha256": "0" * 64, "state": state}))
+    lines = lambda *records: "\n".join(json.dumps(r, separators=(",", ":")) for r in records) + "\n"
+    head = {"atrous_journal": 1, "shard": [1, 1], "images": 3, "identity": [["model", "m"]]}
+    about = {key: "x%FF" for key in ("model", "architecture", "dataset", "size", "input", "colours")}
+    about |= {"classes": ["a", "b"], "palette": [[0, 1, 2], [3, 4, 5]], "scores": 0, "binary": False}
+    more = {"protocol": {"style": "semseg", "scales": [0.5, 1], "flip": True, "base_size": 512, "tile_width": 473, "tile_height": 473},
+            "tiles": {"tile": 520, "overlap": 64},
+            "crf": {"iterations": 10, "gaussian": {"weight": 3, "xy": 1}, "bilateral": {"weight": 4, "xy": 67, "rgb": 3}}}
+    counts = {"image": score, "confusion": [4, 1, 2, 3], "scores": None, "sharpened": [-4]}
+    record = {"name": "a", "took": "1p-2", "seen": [1, 0, 0], **counts, "forms": [1, 0, 1], "foreground": None}
+    failed = {"name": "b", "took": "1p-2", "seen": [0, 0, 0], "failed": "why"}
+    labels = head | {"kind": "evaluation", "about": about}
+    seed("evaluation_state", "state", lines(labels, record, failed, record))
+    seed("evaluation_state", "options", lines(labels | {"about": about | more}, record | {"sharpened": [4, 1, 2, 3]}))
+    seed("evaluation_state", "binary", lines(labels | {"about": about | {"binary": True}}, record | {"seen": [1, 0, 1], "foreground": counts}))
+    scores = {"positives": [5, -2047], "all": [10, -2046, 10], "cross_entropy": "1p-1", "pixels": 10}
+    seed("evaluation_state", "scores", lines(labels | {"about": about | {"scores": 2}}, record | {"scores": scores}))
+    seed("evaluation_state", "file", '{"crc32":"00000000",' + lines(labels, record)[1:])
     box = ["1p+0", "0p+0", "1.8p+1", "1p+1"]
-    state = {"identity": [["model", "m"]], "seconds": "1.8p+1", "other_classes": 2}
-    masks = [[[1, "1p-1", box, "075"], [18, "1p-2", box, "<"]], {"failed": "why"}, []]
-    seed("coco_state", "masks", json.dumps(state | {"images": masks}))
-    seed("coco_state", "boxes", json.dumps(state | {"images": [[[1, "1p-1", box, None]], [[18, "1p-2", box, None]]]}))
-    seed("coco_state", "file", json.dumps({"atrous_detections": 1, "sha256": "0" * 64, "state": state | {"images": masks}}))
+    digest = hashlib.sha256(b"3 a 4x3\n7 b 5x2\n8 c 1x1\n").hexdigest()
+    instances = {"model": "m", "architecture": "maskrcnn", "annotations": "a.json", "photos": "p", "masks": 1, "by_name": 0,
+                 "categories": [None, 1, 18]}
+    instances = head | {"kind": "detections", "identity": [["images", "3, sha256 " + digest]], "about": instances}
+    image = {"took": "1p-2", "other_classes": 2}
+    masks = [image | {"id": 3, "found": [[1, "1p-1", box, "075"], [18, "1p-2", box, "<"]]}, {"id": 7, "took": "1p-2", "failed": "why"}, image | {"id": 8, "found": []}]
+    seed("coco_state", "masks", lines(instances, *masks))
+    seed("coco_state", "boxes", lines(instances | {"about": instances["about"] | {"masks": 0}}, image | {"id": 3, "found": [[1, "1p-1", box, None]]}))
+    seed("coco_state", "shard", lines(instances | {"shard": [2, 2]}, {"id": 7, "took": "1p-2", "failed": "why"}))
     seed("dataset_lists", "map", "# streets\nroad = 3\nsidewalk = ignore\n2 = traffic light\n* = 0\nperson = person\n")
     seed("dataset_lists", "names", "2007_000032\n2007_000033\r\n\nroad\n")
 

@@ -11,8 +11,7 @@
 
 #include "runtime/drawing/lettering.h"
 #include "runtime/drawing/pictures.h"
-#include "runtime/evaluation/coco_state.h"
-#include "runtime/evaluation/evaluation_state.h"
+#include "runtime/evaluation/merge.h"
 #include "runtime/image/jpeg.h"
 #include "runtime/image/palette.h"
 #include "runtime/report/report.h"
@@ -522,7 +521,6 @@ struct Evaluating : Pairs {
   // With its state and its report.
   std::string evaluate_and_report() {
     own([&] { o.state = out + "/state"; });
-    o.save_seconds = 0;
     Report report(own([&] { return out + "/report"; }),
                   evaluation_palette(model.classes, own([&] { return model.palette; }), false));
     const auto add = [&](const ScoredImage& image) { report.add(image); };
@@ -546,55 +544,30 @@ TEST_CASE_FIXTURE(Evaluating, "an evaluation that runs out of memory says so, wh
 TEST_CASE_FIXTURE(Evaluating, "an evaluation that ran out of memory goes on to the same numbers") {
   const std::string expected = content_of(evaluate(model, dataset, o));
   o.state = out + "/state";
-  for (const double save_seconds : {0.0, 1e9}) {
-    o.save_seconds = save_seconds;
-    std::int64_t calls = 0;
-    for (int warm = 0; warm < 2; ++warm) {
-      fs::remove(o.state);
-      const Failing counting(Kind::allocation, std::int64_t{1} << 60);
+  std::int64_t calls = 0;
+  for (int warm = 0; warm < 2; ++warm) {
+    fs::remove(o.state);
+    const Failing counting(Kind::allocation, std::int64_t{1} << 60);
+    evaluate(model, dataset, o);
+    calls = counting.calls();
+  }
+  for (const std::int64_t n : positions(calls)) {
+    CAPTURE(n);
+    fs::remove(o.state);
+    try {
+      const Failing failing(Kind::allocation, n);
       evaluate(model, dataset, o);
-      calls = counting.calls();
+    } catch (const std::exception&) {
     }
-    for (const std::int64_t n : positions(calls)) {
-      CAPTURE(n);
-      fs::remove(o.state);
-      try {
-        const Failing failing(Kind::allocation, n);
-        evaluate(model, dataset, o);
-      } catch (const std::exception&) {
-      }
-      CHECK(content_of(evaluate(model, dataset, o)) == expected);
-    }
+    CHECK(content_of(evaluate(model, dataset, o)) == expected);
   }
 }
 
-TEST_CASE_FIXTURE(Evaluating, "a state that there is no memory for is saved and loaded whole or not at all") {
-  const RunIdentity identity{{"model", "with a name that is longer than any short string"}, {"set", "val"}};
-  const Evaluation e = evaluate(model, dataset, o);
-  std::vector<std::string> names;
-  for (const ImageScore& image : e.images) names.push_back(image.name);
-  Evaluation zeros = e;
-  zeros.images.clear();
-  std::ranges::fill(zeros.confusion.counts, 0);
-  SUBCASE("saved") {
-    check_every_failure({.run =
-                             [&] {
-                               save_evaluation(result, identity, names, e);
-                               return std::string();
-                             },
-                         .out = out});
-  }
-  SUBCASE("loaded") {
-    const std::string state = out + "/state";
-    save_evaluation(state, identity, names, e);
-    check_every_failure({.run =
-                             [&] {
-                               Evaluation loaded = own([&] { return zeros; });
-                               load_evaluation(state, identity, names, loaded);
-                               return content_of(loaded);
-                             },
-                         .in = out});
-  }
+TEST_CASE_FIXTURE(Evaluating, "states that there is no memory for are merged or refused") {
+  o.state = out + "/state";
+  evaluate(model, dataset, o);
+  const std::vector<std::string> states{o.state};
+  check_every_failure({.run = [&] { return content_of(merge_evaluations(states, false)); }, .in = out});
 }
 
 TEST_CASE_FIXTURE(Evaluating, "a report that there is no memory for is one of whole files") {
@@ -633,25 +606,6 @@ TEST_CASE_FIXTURE(Evaluating, "a report of detections that there is no memory fo
                            },
                        .out = out},
                       Kind::allocation);
-}
-
-TEST_CASE_FIXTURE(
-    Evaluating, "a state of detections that there is no memory for is saved and loaded whole or not at all") {
-  const CocoEvaluation e = report_testing::drawn_detections({"a.png", "b.png"});
-  const CocoClassMap classes{{std::nullopt, 1, 2}, false};
-  const RunIdentity identity{{"model", "with a name that is longer than any short string"}};
-  DetectedCoco found;
-  found.results = e.results;
-  for (const CocoImage& image : e.truth.images) found.images.push_back(image.id);
-  const std::string state = out + "/state";
-  check_every_failure({.run =
-                           [&] {
-                             save_detections(state, identity, e.truth.images, found);
-                             const DetectedCoco loaded =
-                                 load_detections(state, identity, e.truth.images, classes);
-                             return own([&] { return std::to_string(loaded.results.detections.size()); });
-                           },
-                       .out = out});
 }
 
 TEST_CASE_FIXTURE(Evaluating, "an evaluation that cannot write goes on from its state to the same numbers") {

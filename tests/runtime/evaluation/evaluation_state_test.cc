@@ -1,40 +1,30 @@
-// Runs that are interrupted and go on, and the files that they go on from.
-#include <nlohmann/json.hpp>
+// Runs that are interrupted and go on, and the journals that they go on from.
+#include "runtime/evaluation/evaluation_state.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <functional>
+#include <limits>
+#include <optional>
 
 #include "tests/support/evaluate_testing.h"
-#include "weights_tools/io/sha256.h"
+#include "tests/support/journal_testing.h"
 
 namespace atrous::evaluation_state_test {
 
 using namespace atrous::evaluate_testing;
+using namespace atrous::journal_testing;
+using Json = journal_testing::Json;
 
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 // Stops before the network sees its n-th image.
 EvaluateCallbacks stopping_after(int n) {
   EvaluateCallbacks callbacks;
   callbacks.stop = [n, asked = 0]() mutable { return asked++ == n; };
   return callbacks;
-}
-
-std::string read_text(const std::string& path) {
-  const auto bytes = read_file(path, 1 << 26);
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
-void write_text(const std::string& path, const std::string& text) {
-  write_file(path, std::as_bytes(std::span(text)));
-}
-
-// A state that somebody made: its checksum fits.
-std::string signed_state(const Json& state) {
-  const std::string body = state.dump();
-  return Json({{"atrous_evaluation", 2},
-               {"sha256", sha256_of_bytes(std::as_bytes(std::span(body)))},
-               {"state", state}})
-      .dump();
 }
 
 struct Resumable : Pairs {
@@ -72,7 +62,7 @@ TEST_CASE_FIXTURE(Resumable, "wherever a run was stopped, it goes on to the same
     };
     const Evaluation all = evaluate(model, open(), kept(), callbacks);
     check_same(all, whole);
-    CHECK(all.seconds > part.seconds);
+    CHECK(all.seconds > 0);
     CHECK(done == std::vector(names.begin() + stop, names.end()));  // nothing is done twice
   }
 }
@@ -98,18 +88,14 @@ TEST_CASE_FIXTURE(Resumable, "a run without scores goes on too") {
   check_same(resumed, evaluate(model, open(), o));
 }
 
-TEST_CASE_FIXTURE(Resumable, "the state is written while the run goes on, and when it ends with an error") {
-  EvaluateOptions o = kept();
-  o.save_seconds = 0;
+TEST_CASE_FIXTURE(Resumable, "each image is in the state as soon as it is scored, however the run ends") {
   EvaluateCallbacks callbacks;
-  std::size_t seen = 0;
   callbacks.progress = [&](const EvaluateProgress& p) {
-    if (p.done > 1) seen = Json::parse(read_text(state))["state"]["images"].size();
-    CHECK(seen + 1 == p.done);
+    CHECK(records_in(state) == p.done);
     if (p.done == 5) fail(ErrorCode::io, "gone");
   };
-  CHECK(sentence(ErrorCode::io, [&] { evaluate(model, open(), o, callbacks); }) == "gone");
-  CHECK(Json::parse(read_text(state))["state"]["images"].size() == 5);
+  CHECK(sentence(ErrorCode::io, [&] { evaluate(model, open(), kept(), callbacks); }) == "gone");
+  CHECK(records_in(state) == 5);
   check_same(evaluate(model, open(), kept()), evaluate(model, open(), options()));
 }
 
@@ -163,71 +149,104 @@ TEST_CASE_FIXTURE(Resumable, "threads and strictness may differ between the part
   check_same(evaluate(model, open(), o), whole);
 }
 
-TEST_CASE_FIXTURE(Resumable, "a damaged state is refused, whichever byte it is") {
-  evaluate(model, open(), kept(), stopping_after(3));
+TEST_CASE_FIXTURE(Resumable, "a state that ends anywhere goes on from its whole lines to the same numbers") {
+  const Evaluation whole = evaluate(model, open(), kept());
+  const std::string all = read_text(state);
+  for (std::size_t length = 0; length < all.size(); length += length < 30 ? 5 : all.size() / 25) {
+    CAPTURE(length);
+    write_text(state, all.substr(0, length));
+    const auto lines = std::ranges::count(all.substr(0, length), '\n');
+    std::size_t seen = 0;
+    EvaluateCallbacks callbacks;
+    callbacks.progress = [&](const EvaluateProgress&) { ++seen; };
+    check_same(evaluate(model, open(), kept(), callbacks), whole);
+    CHECK(seen == names.size() - static_cast<std::size_t>(std::max<std::ptrdiff_t>(lines - 1, 0)));
+    CHECK(records_in(state) == names.size());
+  }
+}
+
+TEST_CASE_FIXTURE(Resumable, "a damaged line is refused, the last one dropped") {
+  const Evaluation whole = evaluate(model, open(), kept());
   const std::string good = read_text(state);
-  for (std::size_t i = 0; i + 1 < good.size(); i += 1 + i / 40) {
-    if (std::isspace(static_cast<unsigned char>(good[i]))) continue;
+  const std::size_t last = good.rfind('\n', good.size() - 2) + 1;
+  for (std::size_t i = 0; i < good.size(); i += 1 + i / 20) {
+    CAPTURE(i);
     std::string bad = good;
     bad[i] = bad[i] == '1' ? '2' : '1';
     write_text(state, bad);
-    const std::string said = refusal(ErrorCode::malformed, kept());
-    CHECK_MESSAGE(said.starts_with(state), "byte ", i, ": ", said);
+    if (i >= last)
+      check_same(evaluate(model, open(), kept()), whole);
+    else
+      CHECK(refusal(ErrorCode::malformed, kept()).starts_with(state));
   }
-  for (const std::size_t length : {std::size_t{0}, std::size_t{1}, good.size() / 2, good.size() - 3}) {
-    write_text(state, good.substr(0, length));
-    CHECK(mentions(refusal(ErrorCode::malformed, kept()), "not the state of an evaluation"));
+  for (const char* other : {"no state", "{\"crc32\":\"12345678\",\"atrous_journal\":1}\n", "\n"}) {
+    write_text(state, other);
+    CHECK(refusal(ErrorCode::malformed, kept()).starts_with(state));
   }
-  write_text(state, std::string(100'000, '['));
-  CHECK(mentions(refusal(ErrorCode::malformed, kept()), "deep"));
-  write_text(state, good);
-  evaluate(model, open(), kept());
+  // What an earlier version wrote.
+  write_text(state, R"({"atrous_evaluation": 2, "sha256": "00", "state": {}})");
+  CHECK(mentions(refusal(ErrorCode::malformed, kept()), "an earlier version"));
+  write_text(state, signed_line(R"({"atrous_journal":2})"));
+  CHECK(mentions(refusal(ErrorCode::malformed, kept()), "atrous_journal is 2"));
+  write_text(state, "{\"crc32");  // a head that was not finished: nothing is lost by beginning anew
+  check_same(evaluate(model, open(), kept()), whole);
 }
 
-TEST_CASE_FIXTURE(Resumable, "a state that contradicts itself is refused, though its checksum fits") {
-  evaluate(model, open(), kept(), stopping_after(3));
-  const Json good = Json::parse(read_text(state))["state"];
-  const auto refused = [&](const char* what, auto change) {
-    Json bad = good;
-    change(bad);
-    write_text(state, signed_state(bad));
+TEST_CASE_FIXTURE(Resumable, "a state that contradicts itself is refused, though its checksums fit") {
+  evaluate(model, open(), kept(), stopping_after(4));
+  const std::string good = read_text(state);
+  const auto refused = [&](const char* what, std::size_t line, const std::function<void(Json&)>& change) {
+    write_text(state, changed_line(good, line, change));
     const std::string said = refusal(ErrorCode::malformed, kept());
+    CHECK_MESSAGE(said.starts_with(state), said);
     CHECK_MESSAGE(mentions(said, what), what, ": ", said);
   };
-  refused("images", [](Json& s) { s.erase("images"); });
-  refused("images", [](Json& s) { s["images"] = 3; });
-  refused("pixels", [](Json& s) { s["images"].erase(0); });
-  refused("counts 9 images", [](Json& s) {
-    while (s["images"].size() < 9) s["images"].push_back(s["images"][0]);
-  });
-  refused("confusion has 24", [](Json& s) { s["confusion"].erase(0); });
-  refused("confusion is -1", [](Json& s) { s["confusion"][3] = -1; });
-  refused("confusion is 18446744073709551615", [](Json& s) { s["confusion"][3] = ~std::uint64_t{0}; });
-  refused("confusion is 1.5", [](Json& s) { s["confusion"][3] = 1.5; });
-  refused("confusion is \"7\"", [](Json& s) { s["confusion"][3] = "7"; });
-  refused("scores", [](Json& s) { s["scores"] = nullptr; });
-  refused("positives", [](Json& s) { s["scores"]["positives"].push_back(0); });
-  refused("cross_entropy", [](Json& s) { s["scores"]["cross_entropy"] = "one"; });
-  refused("cross_entropy", [](Json& s) { s["scores"]["cross_entropy"] = 1.0; });
-  refused("width", [](Json& s) { s["images"][0]["width"] = 0; });
-  refused("pixels", [](Json& s) { s["images"][0]["pixels"] = 1'000'000'000; });
-  refused("class", [](Json& s) { s["images"][0]["iou"][0][0] = 5; });
-  refused("pair", [](Json& s) { s["images"][0]["iou"][0] = 5; });
-  refused("mean_iou", [](Json& s) { s["images"][0].erase("mean_iou"); });
-  refused("failed", [](Json& s) { s["images"][2]["failed"] = 1; });
-  refused("width", [](Json& s) { s["images"][2] = Json::object(); });
-  refused("identity", [](Json& s) { s["identity"] = "me"; });
-  refused("identity", [](Json& s) { s["identity"][0] = "me"; });
-  refused("seconds", [](Json& s) { s["seconds"] = "1.8p+"; });
-  refused("forms has 2", [](Json& s) { s["forms"].erase(0); });
-  refused("forms is -1", [](Json& s) { s["forms"][1] = -1; });
-  refused("binary is unexpected", [](Json& s) { s["binary"] = Json::object(); });
-  refused("has no binary", [](Json& s) { s.erase("binary"); });
-  write_text(state, signed_state(good));
+  refused("identity", 0, [](Json& h) { h["identity"] = "me"; });
+  refused("identity", 0, [](Json& h) { h["identity"][0] = "me"; });
+  refused("shard is no pair", 0, [](Json& h) { h["shard"].push_back(1); });
+  refused("shard is 3, expected 1 to 2", 0, [](Json& h) { h["shard"] = {3, 2}; });
+  refused("kind", 0, [](Json& h) { h.erase("kind"); });
+  refused("has image b in the place of a", 1, [](Json& r) { r["name"] = "b"; });
+  refused("two digits after each %", 1, [](Json& r) { r["name"] = "%4"; });
+  refused("took", 1, [](Json& r) { r["took"] = "1.8p+"; });
+  refused("took", 1, [](Json& r) { r.erase("took"); });
+  refused("seen has 2 entries", 1, [](Json& r) { r["seen"].erase(0); });
+  refused("seen is 2", 1, [](Json& r) { r["seen"][0] = 2; });
+  refused("forms has 2 entries", 1, [](Json& r) { r["forms"].erase(0); });
+  refused("forms is -1", 1, [](Json& r) { r["forms"][1] = -1; });
+  refused("confusion has ", 1, [](Json& r) { r["confusion"].erase(0); });
+  refused("confusion has more than 25", 1, [](Json& r) { r["confusion"].push_back(1); });
+  refused("confusion is -26", 1, [](Json& r) { r["confusion"][0] = -26; });
+  refused("confusion is 18446744073709551615", 1, [](Json& r) { r["confusion"][0] = ~std::uint64_t{0}; });
+  refused("confusion is 1.5", 1, [](Json& r) { r["confusion"][0] = 1.5; });
+  refused("confusion is \"7\"", 1, [](Json& r) { r["confusion"][0] = "7"; });
+  refused("pixels, its image", 1, [](Json& r) { r["image"]["pixels"] = 1; });
+  refused("scores are missing", 1, [](Json& r) { r["scores"] = nullptr; });
+  refused("positives", 1, [](Json& r) { r["scores"]["positives"].push_back(1); });
+  refused("cross_entropy", 1, [](Json& r) { r["scores"]["cross_entropy"] = "one"; });
+  refused("cross_entropy", 1, [](Json& r) { r["scores"]["cross_entropy"] = 1.0; });
+  refused("width", 1, [](Json& r) { r["image"]["width"] = 0; });
+  refused("class", 1, [](Json& r) { r["image"]["iou"][0][0] = 5; });
+  refused("pair", 1, [](Json& r) { r["image"]["iou"][0] = 5; });
+  refused("mean_iou", 1, [](Json& r) { r["image"].erase("mean_iou"); });
+  refused("has no foreground", 1, [](Json& r) { r.erase("foreground"); });
+  refused("failed is not a text", 3, [](Json& r) { r["failed"] = 1; });
+  write_text(state, good + last_line(good) + last_line(good) + last_line(good));
+  CHECK(mentions(refusal(ErrorCode::malformed, kept()), "has image d in the place of e"));
+  write_text(state, good);
   evaluate(model, open(), kept());
-  // Version 1 did not keep how labels were read.
-  write_text(state, R"({"atrous_evaluation": 1})");
-  CHECK(mentions(refusal(ErrorCode::malformed, kept()), "version 1"));
+  const std::string whole = read_text(state);
+  write_text(state, whole + last_line(whole));
+  CHECK(mentions(refusal(ErrorCode::malformed, kept()), "more than the 6 images of its shard"));
+}
+
+TEST_CASE_FIXTURE(Resumable, "a state that another process is at work on is refused") {
+  evaluate(model, open(), kept(), stopping_after(2));
+  const int other = ::open(state.c_str(), O_RDWR | O_CLOEXEC);
+  REQUIRE(::flock(other, LOCK_EX) == 0);
+  CHECK(mentions(refusal(ErrorCode::io, kept()), "another process"));
+  ::close(other);
+  check_same(evaluate(model, open(), kept()), evaluate(model, open(), options()));
 }
 
 namespace {
@@ -269,24 +288,6 @@ TEST_CASE_FIXTURE(BinaryMasks, "both readings of masks of 0 and 255 survive an i
   check_same(all, evaluate(two, open(), options()));
 }
 
-TEST_CASE_FIXTURE(BinaryMasks, "a state whose two readings contradict each other is refused") {
-  evaluate(two, open(), kept(), stopping_after(3));
-  const Json good = Json::parse(read_text(state))["state"];
-  const auto refused = [&](const char* what, auto change) {
-    Json bad = good;
-    change(bad["binary"]);
-    write_text(state, signed_state(bad));
-    const std::string said = sentence(ErrorCode::malformed, [&] { evaluate(two, open(), kept()); });
-    CHECK_MESSAGE(mentions(said, what), what, ": ", said);
-  };
-  refused("binary counts 1 images, expected 2", [](Json& b) { b["images"].erase(0); });
-  refused("pixels", [](Json& b) { b["confusion"][0] = 1; });
-  refused("confusion has 3", [](Json& b) { b["confusion"].erase(0); });
-  refused("zeros is 2", [](Json& b) { b["zeros"] = 2; });
-  refused("has no foreground", [](Json& b) { b.erase("foreground"); });
-  refused("scores are missing", [](Json& b) { b["scores"] = nullptr; });
-}
-
 TEST_CASE_FIXTURE(Resumable, "a state that cannot be written or read is an error with its name") {
   EvaluateOptions o = kept();
   o.state = folder / "none/run.state";
@@ -295,37 +296,53 @@ TEST_CASE_FIXTURE(Resumable, "a state that cannot be written or read is an error
   CHECK(mentions(refusal(ErrorCode::io, o), o.state));
 }
 
-TEST_CASE("every double comes back from a state to the bit") {
-  const TemporaryFolder folder;
-  const std::string path = folder / "state";
-  Evaluation e;
-  e.confusion = ConfusionMatrix(2);
-  e.scores = ScoreHistogram(2);
-  Evaluation empty = e;
-  e.confusion.counts = {5, 1, 0, 3};
-  e.scores.all[3] = 7;
-  e.scores.positives[3] = 2;
-  e.scores.cross_entropy = 0.1 + 0.2;
-  e.seconds = 1e-310;
-  ImageScore s;
-  s.name = "x\xff";
+TEST_CASE("every double and every name comes back from a record to the bit") {
+  const std::string path = "state";
+  Evaluation empty;
+  empty.confusion = ConfusionMatrix(2);
+  empty.scores = ScoreHistogram(2);
+  empty.classes = {"a", "b"};
+  EvaluatedImage image;
+  image.name = "x\xff % \n\u00e9";
+  image.seconds = 1e-310;
+  image.seen = {true, false, true};
+  image.forms = {1, 0, 1};
+  image.counts.confusion = image.counts.sharpened = ConfusionMatrix(2);
+  image.counts.confusion.counts = {0, 1, 0, 8};
+  image.counts.scores = ScoreHistogram(2);
+  image.counts.scores.all[3] = 7;
+  image.counts.scores.positives[2047] = 2;
+  image.counts.scores.cross_entropy = 0.1 + 0.2;
+  ImageScore& s = image.counts.score;
+  s.name = image.name;
   s.width = s.height = 3;
   s.pixels = 9;
   s.pixel_accuracy = 1.0 / 3;
   s.cross_entropy = std::numeric_limits<double>::infinity();
   s.iou = {{0, 5.0 / 6}, {1, 0.75}};
   s.seconds = 123456.789;
-  e.images = {s};
-  e.failed = {{"y", "it broke"}};
-  const std::vector<std::string> names{"y", "x\xff", "z"};
-  const RunIdentity identity{{"folder", "no UTF-8: \xff"}};
-  save_evaluation(path, identity, names, e);
-  load_evaluation(path, identity, names, empty);
-  CHECK(empty.confusion == e.confusion);
-  CHECK(empty.scores == e.scores);
-  CHECK(empty.images == e.images);
-  CHECK(empty.failed == e.failed);
-  CHECK(empty.seconds == e.seconds);
+  image.foreground = image.counts;
+  image.foreground->confusion.counts = {2, 3, 4, 0};
+  const auto read_back = [&](const EvaluatedImage& from) {
+    const std::optional<atrous::Json> json = parse_json(evaluation_record(from).text, 8, "record");
+    REQUIRE(json);
+    return EvaluationReader{{path}}.image(*json, empty);
+  };
+  const EvaluatedImage read = read_back(image);
+  CHECK(read.name == image.name);
+  CHECK(read.seconds == image.seconds);
+  CHECK(read.seen == image.seen);
+  CHECK(read.forms == image.forms);
+  for (const auto& [a, b] :
+       {std::pair{&read.counts, &image.counts}, {&*read.foreground, &*image.foreground}}) {
+    CHECK(a->score == b->score);
+    CHECK(a->confusion == b->confusion);
+    CHECK(a->scores == b->scores);
+  }
+  EvaluatedImage failed;
+  failed.name = "y";
+  failed.failed = "it\nbroke: \xff";
+  CHECK(read_back(failed).failed == failed.failed);
 }
 
 }  // namespace atrous::evaluation_state_test
