@@ -311,6 +311,7 @@ def arrivals(page, folder, expected):
     page.run("shown = null")
     page.click(page.one("#camera"))
     page.wait("return document.getElementById('video').videoWidth > 0")
+    page.shoot("desktop-camera")
     page.click(page.one("#shoot"))
     page.wait("return shown !== null && !busy", LONG)
     check(page.run("return shown.photo.name === 'camera' && video.srcObject === null"), "the camera takes a photo and is let go")

@@ -345,7 +345,7 @@ function draw() {
   byId("strength").hidden = view() !== "overlay";
   byId("alpha-words").textContent = byId("alpha").value + "%";
   byId("stage-hint").textContent = view() === "cutout" ? "What is ticked stays. A click into the picture keeps or drops what is there." :
-    matchMedia("(pointer: coarse)").matches ? "Tap the picture to see what is what." : "Point at the picture to see what is what.";
+    matchMedia("(pointer: coarse)").matches ? "Tap the picture to see what is what." : "Point at the picture to see what is what, or go over it with the arrow keys.";
 }
 let frame = 0;
 function drawSoon() {
