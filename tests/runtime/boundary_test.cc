@@ -46,9 +46,9 @@ std::vector<std::string> public_headers() {
   for (const char* front : {"runtime/atrous.h", "runtime/evaluation.h", "runtime/tensors.h"})
     for (const std::string& header : matches(source_of(front), std::regex(R"re(#include "([^"]+)")re"), 1))
       headers.push_back(header);
-  for (const char* behind : {"runtime/evaluation/class_map.h", "runtime/evaluation/evaluation_state.h",
-                             "runtime/image/pillow_resize.h", "runtime/image/preprocess.h",
-                             "runtime/engine/plan.h", "weights_tools/metadata.h"})
+  for (const char* behind :
+       {"runtime/evaluation/class_map.h", "runtime/evaluation/merge.h", "runtime/image/pillow_resize.h",
+        "runtime/image/preprocess.h", "runtime/engine/plan.h", "weights_tools/metadata.h"})
     headers.emplace_back(behind);
   return headers;
 }
