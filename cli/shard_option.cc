@@ -90,8 +90,7 @@ std::optional<Shard> parse_shard(const std::string& text) {
   const auto number = whole_number(std::string_view(text).substr(0, slash)),
              count =
                  slash == text.npos ? std::nullopt : whole_number(std::string_view(text).substr(slash + 1));
-  if (!number || !count)
-    throw UsageError{str_cat("--shard ", visible(text), ": ", shard_forms)};
+  if (!number || !count) throw UsageError{str_cat("--shard ", visible(text), ": ", shard_forms)};
   return checked("--shard " + text, *number, *count);
 }
 

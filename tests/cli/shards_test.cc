@@ -16,7 +16,8 @@ struct ManyBench : Bench {
   ManyBench() {
     std::filesystem::create_directory(many);
     for (unsigned i = 0; i < 5; ++i)
-      write_file(many + "/" + std::to_string(i) + ".png", encode_png(photo(40, 30 + static_cast<int>(i), i + 1)));
+      write_file(many + "/" + std::to_string(i) + ".png",
+                 encode_png(photo(40, 30 + static_cast<int>(i), i + 1)));
     write_text(many + "/3.png", "no picture");
   }
   Arguments labels(const Arguments& more = {}) const {
@@ -88,8 +89,10 @@ TEST_CASE_FIXTURE(ManyBench, "a manifest says what became of each picture, and a
   succeed(all);
   CHECK(lines_of(manifest).size() == 7);
   const std::string before = read_text(manifest);
-  refuse(1, labels({"-o", out, "--resume", manifest, "--at", "input"}), {manifest, "--at was nothing, is input"});
-  refuse(1, labels({"-o", out, "--resume", manifest, "--shard", "1/2"}), {manifest, "shard was 1 of 1, is 1 of 2"});
+  refuse(1, labels({"-o", out, "--resume", manifest, "--at", "input"}),
+         {manifest, "--at was nothing, is input"});
+  refuse(1, labels({"-o", out, "--resume", manifest, "--shard", "1/2"}),
+         {manifest, "shard was 1 of 1, is 1 of 2"});
   refuse(1, labels({"-o", folder / "other", "--resume", manifest}), {manifest, "--output was "});
   std::filesystem::remove(many + "/0.png");
   refuse(1, all, {manifest, "pictures was 5, sha256"});
@@ -137,9 +140,10 @@ TEST_CASE_FIXTURE(ManyBench, "a pack holds what the files would, whole or resume
 
 TEST_CASE_FIXTURE(Bench, "names of any length fit into a pack") {
   const std::string deep = folder / "deep", tar = folder / "all.tar";
-  const std::string names[] = {std::string(90, 'a'), std::string(120, 'b') + "/" + std::string(60, 'c'),
-                               std::string(120, 'd') + "/" + std::string(120, 'e') + "/" + std::string(100, 'f'),
-                               std::string(200, 'g')};
+  const std::string names[] = {
+      std::string(90, 'a'), std::string(120, 'b') + "/" + std::string(60, 'c'),
+      std::string(120, 'd') + "/" + std::string(120, 'e') + "/" + std::string(100, 'f'),
+      std::string(200, 'g')};
   for (const std::string& name : names) {
     const std::string path = deep + "/" + name + ".png";
     std::filesystem::create_directories(std::filesystem::path(path).parent_path());
@@ -151,7 +155,8 @@ TEST_CASE_FIXTURE(Bench, "names of any length fit into a pack") {
 }
 
 TEST_CASE_FIXTURE(ManyBench, "what does not go with shards, manifests and packs is refused") {
-  for (const char* shard : {"0/3", "4/3", "1", "1/", "/3", "a/b", "1/0", "1/3/4", "-1/3", "1/99999999999", ""})
+  for (const char* shard :
+       {"0/3", "4/3", "1", "1/", "/3", "a/b", "1/0", "1/3/4", "-1/3", "1/99999999999", ""})
     refuse(2, labels({"--shard", shard}), {"--shard"});
   refuse(2, labels({"--pack", folder / "a.tar", "-o", out}), {"--pack does not go with -o"});
   refuse(2, labels({"--resume", manifest, "--json", "-"}), {"--resume does not go with --json"});
@@ -165,7 +170,8 @@ TEST_CASE_FIXTURE(ManyBench, "schedulers say which shard a process is, without g
   const auto asked = [&](const Environment& environment) {
     return run_atrous(labels({"--shard", "auto", "-o", out, "--skip-broken"}), {.environment = environment});
   };
-  const auto slurm = [](const char* id, const char* low, const char* high, const char* count, const char* step) {
+  const auto slurm = [](const char* id, const char* low, const char* high, const char* count,
+                        const char* step) {
     return Environment{{"SLURM_ARRAY_TASK_ID", id},
                        {"SLURM_ARRAY_TASK_MIN", low},
                        {"SLURM_ARRAY_TASK_MAX", high},
@@ -182,7 +188,8 @@ TEST_CASE_FIXTURE(ManyBench, "schedulers say which shard a process is, without g
   const Names second{"1.labels.png", "4.labels.png"};  // of 3
   is(slurm("2", "1", "3", "3", "1"), "shard 2 of 3, by Slurm's job array (SLURM_ARRAY_TASK_ID)", second);
   is(slurm("11", "10", "12", "3", "1"), "shard 2 of 3", second);
-  is({{"JOB_COMPLETION_INDEX", "1"}, {"JOB_COMPLETIONS", "3"}}, "shard 2 of 3, by Kubernetes' indexed job", second);
+  is({{"JOB_COMPLETION_INDEX", "1"}, {"JOB_COMPLETIONS", "3"}}, "shard 2 of 3, by Kubernetes' indexed job",
+     second);
   is({{"OMPI_COMM_WORLD_RANK", "1"}, {"OMPI_COMM_WORLD_SIZE", "3"}}, "shard 2 of 3, by Open MPI", second);
   is({{"PMI_RANK", "1"}, {"PMI_SIZE", "3"}}, "shard 2 of 3, by PMI", second);
   const auto refused = [&](const Environment& environment, const char* said) {
@@ -193,7 +200,8 @@ TEST_CASE_FIXTURE(ManyBench, "schedulers say which shard a process is, without g
   refused(slurm("3", "1", "5", "3", "2"), "SLURM_ARRAY_TASK_STEP is 2, expected an array of step 1");
   refused(slurm("3", "1", "7", "3", "1"), "expected an array without gaps");
   refused(slurm("x", "1", "3", "3", "1"), "SLURM_ARRAY_TASK_ID is x, expected a whole number");
-  refused({{"JOB_COMPLETION_INDEX", "3"}, {"JOB_COMPLETIONS", "3"}}, "JOB_COMPLETION_INDEX is 3, expected 0 to 2");
+  refused({{"JOB_COMPLETION_INDEX", "3"}, {"JOB_COMPLETIONS", "3"}},
+          "JOB_COMPLETION_INDEX is 3, expected 0 to 2");
   refused({{"JOB_COMPLETION_INDEX", "3"}}, "has no JOB_COMPLETIONS here");
   refused({}, "the environment has none of SLURM_ARRAY_TASK_ID");
 }
@@ -203,11 +211,14 @@ TEST_CASE_FIXTURE(ManyBench, "shards of eval merge to the whole run's files and 
   std::filesystem::create_directory(truths);
   for (unsigned i = 0; i < 5; ++i) {
     LabelMap map{40, 30 + static_cast<int>(i), {}};
-    for (int p = 0; p < map.width * map.height; ++p) map.labels.push_back(static_cast<std::uint8_t>(p / 7 % 5));
+    for (int p = 0; p < map.width * map.height; ++p)
+      map.labels.push_back(static_cast<std::uint8_t>(p / 7 % 5));
     write_text(truths + "/" + std::to_string(i) + ".png", labels_png(map));
   }
   const auto eval = [&](const Arguments& more) {
-    return Arguments{"eval", "-m", checkpoint, "--threads", "1", "--no-resize", "--dataset", "pairs", many, truths} + more;
+    return Arguments{"eval",        "-m",        checkpoint, "--threads", "1",
+                     "--no-resize", "--dataset", "pairs",    many,        truths} +
+           more;
   };
   const auto outputs = [](const std::string& to) {
     return Arguments{"--json", to + ".json", "--csv", to + ".csv", "--images-csv", to + ".images.csv"};
@@ -216,7 +227,8 @@ TEST_CASE_FIXTURE(ManyBench, "shards of eval merge to the whole run's files and 
   Arguments states;
   for (const char* shard : {"1/2", "2/2"}) {
     states.push_back(folder / ("state" + std::string(shard, 1)));
-    const ProcessResult r = run_atrous(eval({"--shard", shard, "--resume", states.back(), "--report", merged}));
+    const ProcessResult r =
+        run_atrous(eval({"--shard", shard, "--resume", states.back(), "--report", merged}));
     CHECK(r.exit_code == 0);
     CHECK(mentions(r.output, "shard " + std::string(shard, 1) + " of 2: "));
   }
@@ -236,7 +248,8 @@ TEST_CASE_FIXTURE(ManyBench, "shards of eval merge to the whole run's files and 
   CHECK(mentions(table.errors, "1 of 5 images failed"));
 
   refuse(1, {"merge", states[0]}, {"of 2 shards 1 is missing, number 2"});
-  CHECK(mentions(run_atrous({"merge", "--partial", states[0]}).output, "partial: 2 of 5 images are not there yet"));
+  CHECK(mentions(run_atrous({"merge", "--partial", states[0]}).output,
+                 "partial: 2 of 5 images are not there yet"));
   refuse(1, {"merge", states[0], states[0]}, {states[0], "both of shard 1 of 2"});
   refuse(2, eval({"--shard", "1/2"}), {"--resume"});
   refuse(2, eval({"--shard", "1/2", "--resume", folder / "x", "--json", "-"}), {"--json", "atrous merge"});
@@ -247,15 +260,19 @@ TEST_CASE_FIXTURE(ManyBench, "shards of eval merge to the whole run's files and 
   refuse(1, {"merge", folder / "x"}, {"is not the state of a run"});
 }
 
-TEST_CASE_FIXTURE(InstanceBench, "shards of a model that finds instances merge to COCO's figures of the whole run") {
+TEST_CASE_FIXTURE(InstanceBench,
+                  "shards of a model that finds instances merge to COCO's figures of the whole run") {
   succeed(eval({"-q", "--results", results, "--json", folder / "whole.json"}));
   Arguments states;
   for (const char* shard : {"1/2", "2/2"}) {
     states.push_back(folder / ("state" + std::string(shard, 1)));
     succeed(eval({"-q", "--shard", shard, "--resume", states.back()}));
   }
-  const Arguments merge = Arguments{"merge", "-q", "--results", folder / "merged.results", "--json", folder / "merged.json",
-                                    "--report", folder / "pages"} + states;
+  const Arguments merge = Arguments{"merge",     "-q",
+                                    "--results", folder / "merged.results",
+                                    "--json",    folder / "merged.json",
+                                    "--report",  folder / "pages"} +
+                          states;
   succeed(merge);
   const bool is_same = read_text(folder / "merged.results") == read_text(results);
   CHECK(is_same);
@@ -266,7 +283,8 @@ TEST_CASE_FIXTURE(InstanceBench, "shards of a model that finds instances merge t
   };
   CHECK(numbers(folder / "merged.json") == numbers(folder / "whole.json"));
   CHECK(std::filesystem::exists(folder / "pages/index.html"));
-  CHECK(mentions(run_atrous({"merge", "--partial", states[0]}).output, "partial: 1 of 3 images are not there yet"));
+  CHECK(mentions(run_atrous({"merge", "--partial", states[0]}).output,
+                 "partial: 1 of 3 images are not there yet"));
 }
 
 }  // namespace atrous::shards_test

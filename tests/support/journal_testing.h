@@ -1,5 +1,5 @@
-// Journals of runs (runtime/evaluation/journal.h) as files of lines, and lines that somebody made: their checksums
-// fit.
+// Journals of runs (runtime/evaluation/journal.h) as files of lines, and lines that somebody made: their
+// checksums fit.
 #pragma once
 
 #include <algorithm>

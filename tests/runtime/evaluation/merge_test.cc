@@ -132,14 +132,16 @@ TEST_CASE_FIXTURE(Shards, "masks of 0 and 255 are read the same way in all shard
   }
   const Evaluation masks = evaluate(two, open(), options());
   CHECK(masks.binary_masks);
-  for (const std::size_t count : {2U, 7U}) CHECK(numbers(merge_evaluations(run(two, count), false)) == numbers(masks));
+  for (const std::size_t count : {2U, 7U})
+    CHECK(numbers(merge_evaluations(run(two, count), false)) == numbers(masks));
   // A 1 in one shard's last image: 255 is void in all shards' images.
   LabelMap map = read_labels_file(label_path(4));
   map.labels[0] = 1;
   write_labels(label_path(4), map);
   const Evaluation labels = evaluate(two, open(), options());
   CHECK(!labels.binary_masks);
-  for (const std::size_t count : {2U, 7U}) CHECK(numbers(merge_evaluations(run(two, count), false)) == numbers(labels));
+  for (const std::size_t count : {2U, 7U})
+    CHECK(numbers(merge_evaluations(run(two, count), false)) == numbers(labels));
 }
 
 TEST_CASE_FIXTURE(Shards, "overlapping, missing, unfinished and foreign shards are refused by name") {
@@ -180,7 +182,8 @@ TEST_CASE_FIXTURE(Shards, "overlapping, missing, unfinished and foreign shards a
                  folder / "none"));
 }
 
-TEST_CASE_FIXTURE(Shards, "where all of one shard's images are broken the others count, where all are none does") {
+TEST_CASE_FIXTURE(Shards,
+                  "where all of one shard's images are broken the others count, where all are none does") {
   write_file(photo_path(5), std::as_bytes(std::span("no picture", 10)));  // shard 3 of 3 has c and f
   const Evaluation whole = evaluate(model, open(), options());
   CHECK(whole.failed.size() == 2);
@@ -257,9 +260,12 @@ TEST_CASE_FIXTURE(DetectionShards, "boxes and masks of shards merge to those of 
       CHECK(is_same);
       std::vector<CocoImage> others = images;
       others.back().width = 9;
-      CHECK(mentions(sentence(ErrorCode::mismatch, [&] { merge_detections(states, false, others); }), "images was 6"));
+      CHECK(mentions(sentence(ErrorCode::mismatch, [&] { merge_detections(states, false, others); }),
+                     "images was 6"));
       states.front() = states.back();
-      if (count > 1) CHECK(mentions(sentence(ErrorCode::mismatch, [&] { merge_detections(states, true, images); }), "both"));
+      if (count > 1)
+        CHECK(
+            mentions(sentence(ErrorCode::mismatch, [&] { merge_detections(states, true, images); }), "both"));
     }
   }
 }
