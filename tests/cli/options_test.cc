@@ -84,9 +84,15 @@ TEST_CASE_FIXTURE(Bench, "every instruction set and the references label alike")
           0.001);
   }
   for (const std::string_view name : cpu_implementations()) {
+    if (name == "eigen") continue;  // which a program may be without: below
     CAPTURE(std::string(name));
     CHECK(disagreement(succeed(labels + Arguments{"--force", std::string(name)}), expected_labels) < 0.001);
   }
+}
+
+TEST_CASE_FIXTURE(Bench, "eigen's product labels as the kernels do") {
+  const Arguments labels = segment({dog, "-o", "-", "--labels"});
+  CHECK(disagreement(succeed(labels + Arguments{"--force", "eigen"}), succeed(labels)) < 0.001);
 }
 
 TEST_CASE_FIXTURE(Bench, "the memory limit refuses with both numbers and leaves nothing behind") {
