@@ -1,6 +1,7 @@
 """Opens the page for browsers (runtime/wasm) and uses it, served by a plain file server, on a desk and on a phone.
 
-usage: web_page.py BUILD_WEB ATROUS [FOLDER]    BUILD_WEB: what `make web` writes; screenshots go to FOLDER where one is given
+usage: web_page.py BUILD_WEB ATROUS [FOLDER|short]    BUILD_WEB: what `make web` writes; screenshots go to FOLDER where one is
+given; short: without other networks and little memory, a minute less
 
 What the page finds is compared with what the program ATROUS finds by its sse4 kernels. Needs Debian's chromium, chromium-driver,
 python3-selenium, python3-numpy and python3-pil; exits 77 (skipped) without them.
@@ -574,7 +575,8 @@ def sizes():
 
 
 def main():
-    shots = sys.argv[3] if len(sys.argv) > 3 else None
+    short = sys.argv[3:] == ["short"]
+    shots = sys.argv[3] if len(sys.argv) > 3 and not short else None
     if shots:
         pathlib.Path(shots).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary, served(SITE) as host:
@@ -590,10 +592,12 @@ def main():
             pointing(page, program)
             arrivals(page, folder, expected)
             cancelling(page, folder, expected)
-            networks(page, folder, expected)
-            instances(page, folder)
+            if not short:
+                networks(page, folder, expected)
+                instances(page, folder)
             refusals(page, folder, expected)
-            little_memory(folder, shots, url, expected)
+            if not short:
+                little_memory(folder, shots, url, expected)
             threads(page, url, expected)
             by_keyboard(page, url)
             contrast(page)
