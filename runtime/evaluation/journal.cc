@@ -71,6 +71,19 @@ JsonText state_text(std::string_view text) {
   return out;
 }
 
+std::optional<RunDifference> difference_of(const RunFacts& first, const RunFacts& second) {
+  for (const auto* all : {&first, &second})
+    for (const auto& [what, ignored] : *all) {
+      const auto value = [&what = what](const RunFacts& of) {
+        const auto at = of.find(what);
+        return at == of.end() ? "nothing" : at->second;
+      };
+      if (const std::string one = value(first), other = value(second); one != other)
+        return RunDifference{printable(what), printable(one), printable(other)};
+    }
+  return std::nullopt;
+}
+
 // ---- values
 
 const Json& StateReader::member(const Json& json, std::string_view key) const {
@@ -161,17 +174,9 @@ void StateReader::compare(const Json& head, const JournalHead& expected) const {
     is.emplace(what, *parse_json(JsonText(value).text, 1, "identity")->string());  // as the file's went
   was["shard"] = in_words(shard(head));
   is["shard"] = in_words(expected.shard);
-  for (const auto* all : {&is, &was})
-    for (const auto& [what, ignored] : *all) {
-      const auto value = [&what = what](const auto& of) {
-        const auto at = of.find(what);
-        return at == of.end() ? "nothing" : at->second;
-      };
-      const std::string before = value(was), after = value(is);
-      if (before != after)
-        fail(ErrorCode::mismatch, path, ": is the state of another run: ", printable(what), " was ",
-             printable(before), ", is ", printable(after));
-    }
+  if (const auto other = difference_of(is, was))
+    fail(ErrorCode::mismatch, path, ": is the state of another run: ", other->what, " was ", other->second,
+         ", is ", other->first);
 }
 
 // ---- reading

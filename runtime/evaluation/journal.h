@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -35,6 +36,13 @@ struct JournalHead {
   RunIdentity identity;
   JsonText about = json_object();  // what merging needs to know of the run
 };
+
+// Where two runs differ: in what, and both values, fit to be printed; of a run without one it is "nothing".
+struct RunDifference {
+  std::string what, first, second;
+};
+using RunFacts = std::map<std::string, std::string>;
+std::optional<RunDifference> difference_of(const RunFacts& first, const RunFacts& second);
 
 // Reads a state's values, which may be anything: what they cannot be is Error(malformed) that begins with the
 // path.

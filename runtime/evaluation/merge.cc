@@ -89,17 +89,9 @@ class States {
   }
 
   void compare(const std::string& path, const std::map<std::string, std::string>& run) const {
-    for (const auto* all : {&run_, &run})
-      for (const auto& [what, ignored] : *all) {
-        const auto value = [&what = what](const auto& of) {
-          const auto at = of.find(what);
-          return at == of.end() ? "nothing" : at->second;
-        };
-        const std::string one = value(run_), other = value(run);
-        if (one != other)
-          fail(ErrorCode::mismatch, path, ": is of another run than ", paths_.front(), ": ", printable(what),
-               " is ", printable(other), ", not ", printable(one));
-      }
+    if (const auto other = difference_of(run_, run))
+      fail(ErrorCode::mismatch, path, ": is of another run than ", paths_.front(), ": ", other->what, " is ",
+           other->second, ", not ", other->first);
   }
 
   const std::span<const std::string> paths_;
