@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "runtime/image/png.h"
+#include "tests/support/coco_photos.h"
 #include "tests/support/journal_testing.h"
 #include "tests/support/runtime_testing.h"
 #include "tests/support/temporary.h"
@@ -42,36 +43,10 @@ void check_same(const DetectedCoco& a, const DetectedCoco& b) {
   CHECK(different == 0);
 }
 
-// A small network with five classes, one of them no category, and six photos, one broken.
-struct Photos {
-  TemporaryFolder folder;
+struct Photos : coco_photos::CocoPhotos {
   const std::string state = folder / "run.state";
-  std::vector<CocoImage> images;
-  const CocoClassMap classes{{std::nullopt, 11, 22, std::nullopt, 44}, false};
-  const Model model = [] {
-    StateDict weights = seeded_state("maskrcnn_resnet(1,1,1,1)_fpn", {.classes = 5, .width = 8});
-    weights = scaled(weights, "roi_heads.box_predictor.cls_score.weight", 0.3F);
-    weights = changed(weights, "roi_heads.box_predictor.cls_score.bias", [](float v) { return v; });
-    return make_model(weights, std::nullopt, {.threads = 1});
-  }();
+  const Model model = network("maskrcnn_resnet(1,1,1,1)_fpn");
 
-  Photos() {
-    for (int i = 0; i < 6; ++i) {
-      const int width = 40 + 5 * i, height = 60 - 4 * i;
-      images.push_back({100 + 3 * i, "p" + std::to_string(i) + ".png", width, height});
-      write_file(folder / images.back().file_name,
-                 encode_png(photo(width, height, static_cast<unsigned>(i + 1))));
-    }
-    write_text(folder / "p2.png", "no picture");
-  }
-
-  DetectCocoOptions options() const {
-    DetectCocoOptions o;
-    o.session.threads = 1;
-    o.instances.sides = BoundedSides{48, 80};
-    o.instances.score = 0.01F;
-    return o;
-  }
   DetectCocoOptions kept() const {
     DetectCocoOptions o = options();
     o.state = state;

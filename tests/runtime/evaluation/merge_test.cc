@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "runtime/evaluation/evaluation_json.h"
+#include "tests/support/coco_photos.h"
 #include "tests/support/evaluate_testing.h"
 #include "tests/support/journal_testing.h"
 
@@ -193,39 +194,8 @@ TEST_CASE_FIXTURE(Shards,
   CHECK(mentions(refused(ErrorCode::malformed, run(model, 3)), "none of 6 images could be evaluated"));
 }
 
-namespace {
-
-struct DetectionShards {
-  TemporaryFolder folder;
-  std::vector<CocoImage> images;
-  const CocoClassMap classes{{std::nullopt, 11, 22, std::nullopt, 44}, false};
-
-  static Model network(const char* name) {
-    StateDict weights = seeded_state(name, {.classes = 5, .width = 8});
-    weights = scaled(weights, "roi_heads.box_predictor.cls_score.weight", 0.3F);
-    return make_model(weights, std::nullopt, {.threads = 1});
-  }
-  DetectionShards() {
-    for (int i = 0; i < 6; ++i) {
-      const int width = 40 + 5 * i, height = 60 - 4 * i;
-      images.push_back({100 + 3 * i, "p" + std::to_string(i) + ".png", width, height});
-      write_file(folder / images.back().file_name,
-                 encode_png(photo(width, height, static_cast<unsigned>(i + 1))));
-    }
-    write_text(folder / "p2.png", "no picture");
-  }
-  DetectCocoOptions options() const {
-    DetectCocoOptions o;
-    o.session.threads = 1;
-    o.instances.sides = BoundedSides{48, 80};
-    o.instances.score = 0.01F;
-    return o;
-  }
-};
-
-}  // namespace
-
-TEST_CASE_FIXTURE(DetectionShards, "boxes and masks of shards merge to those of the whole run, bit for bit") {
+TEST_CASE_FIXTURE(coco_photos::CocoPhotos,
+                  "boxes and masks of shards merge to those of the whole run, bit for bit") {
   for (const char* name : {"maskrcnn_resnet(1,1,1,1)_fpn", "fasterrcnn_resnet(1,1,1,1)_fpn"}) {
     CAPTURE(name);
     const Model model = network(name);
