@@ -20,7 +20,7 @@ namespace atrous::cli {
 
 namespace {
 
-struct Options {
+struct BenchArguments {
   RunOptions run;
   std::string size = "520x520", format = "md";
 #if ATROUS_HAS_EXPLAIN
@@ -29,7 +29,7 @@ struct Options {
   int batch = 0, runs = 10, warmup = 2;  // batch 0: 1, and on a device 8 and 32 too
 };
 
-void add_options(Verb& verb, Options& options) {
+void add_options(Verb& verb, BenchArguments& options) {
   verb.add_option("model", options.run.model,
                   "Checkpoint, or a network by name with random weights: deeplabv3_resnet50, "
                   "lraspp_mobilenet_v3_large, ... (atrous networks lists them)")
@@ -126,7 +126,7 @@ struct Measurement {
 };
 
 // From a picture to its instances, all graphs and what lies between them.
-Measurement measure_instances(const Model& model, const Options& options, int batch) {
+Measurement measure_instances(const Model& model, const BenchArguments& options, int batch) {
   if (batch > 1)
     throw UsageError{
         str_cat("--batch ", batch, ": the ", model.architecture, " takes one picture at a time")};
@@ -147,7 +147,7 @@ Measurement measure_instances(const Model& model, const Options& options, int ba
   return m;
 }
 
-Measurement measure(const Model& model, const Options& options, int batch) {
+Measurement measure(const Model& model, const BenchArguments& options, int batch) {
   if (model.task() == Task::instances) return measure_instances(model, options, batch);
   const auto [width, height] = parse_size(options.size);
   Session session(model.program, options.run.session_options());
@@ -193,7 +193,7 @@ JsonText in_json(const Measurement& m, const std::string& size, int runs) {
   return report;
 }
 
-int bench(const Options& options) {
+int bench(const BenchArguments& options) {
   // On a device, unless it is said: latency, and what batches give, in every precision.
   const bool all = !options.run.on_cpu() && options.batch == 0;
   std::vector<Measurement> measured;
@@ -236,7 +236,7 @@ struct Profile {
 };
 
 // `answer`: whether each run ends in labels.
-Profile profile_graph(Session& session, ConstView input, const Options& options, bool answer) {
+Profile profile_graph(Session& session, ConstView input, const BenchArguments& options, bool answer) {
   const std::size_t nodes = session.program().graph.nodes.size();
   std::vector<std::vector<double>> seconds(nodes);
   std::vector<double> totals;
@@ -252,7 +252,7 @@ Profile profile_graph(Session& session, ConstView input, const Options& options,
   return out;
 }
 
-int profile(const Options& options) {
+int profile(const BenchArguments& options) {
   const auto [width, height] = parse_size(options.size);
   const Model model = open_bench_model(options.run);
   const bool semantic = model.task() == Task::semantic;
@@ -342,7 +342,7 @@ int profile(const Options& options) {
 }  // namespace
 
 Action add_bench(Verb& verb) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<BenchArguments>();
   add_options(verb, *options);
   verb.footer(
       "Times the network with upsampling and argmax, or all steps to instances, without files. GFLOP/s count "
@@ -359,7 +359,7 @@ Action add_bench(Verb& verb) {
 }
 
 Action add_profile(Verb& verb) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<BenchArguments>();
   add_options(verb, *options);
 #if ATROUS_HAS_EXPLAIN
   verb.add_option("--arena", options->arena, "Draw how activations lie in memory, time by bytes, as SVG")

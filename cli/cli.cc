@@ -358,6 +358,10 @@ std::string fixed(double value, int decimals) {
   return str_cat(std::fixed, std::setprecision(decimals), value);
 }
 
+std::string percent(double share, int decimals) { return fixed(100 * share, decimals) + '%'; }
+
+std::string file_name(const std::string& path) { return path.substr(path.find_last_of('/') + 1); }
+
 std::string Table::plain() const {
   const auto rows = visible_cells(rows_);
   const auto widest = widths(rows);

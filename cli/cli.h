@@ -133,6 +133,12 @@ class Table {
 };
 std::string fixed(double value, int decimals);
 
+// 0.8423 as "84.2%".
+std::string percent(double share, int decimals);
+
+// What follows the last '/'.
+std::string file_name(const std::string& path);
+
 // "atrous: error: ..." on stderr. Whatever names of files the sentence holds, they cannot steer the terminal,
 // nor begin a line that looks like a message of its own.
 void complain(std::string_view sentence);

@@ -18,7 +18,7 @@ namespace atrous::cli {
 
 namespace {
 
-struct Options {
+struct ConvertArguments {
   std::string in, out, weights, classes, palette, background, arch;
   int resize = 0;
   bool no_resize = false, half = false;
@@ -27,9 +27,7 @@ struct Options {
   Int8Options int8;
 };
 
-std::string file_name(const std::string& path) { return path.substr(path.find_last_of('/') + 1); }
-
-int run(const Options& options) {
+int run(const ConvertArguments& options) {
 #if ATROUS_HAS_EVALUATION
   check(options.int8);
   if (options.int8.wanted) check_output(options.out);
@@ -92,7 +90,7 @@ int run(const Options& options) {
 }  // namespace
 
 Action add_convert(Verb& verb) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ConvertArguments>();
   verb.add_option("in", options->in,
                   "Checkpoint: .pth (zip or legacy), .safetensors, a folder with one, or a model's name")
       .type_name("MODEL")

@@ -17,8 +17,6 @@ namespace {
 
 constexpr std::size_t worst_shown = 5;
 
-std::string percent(double share, int decimals = 2) { return fixed(100 * share, decimals) + "%"; }
-
 // What is worst first: what layers cost where that was measured, or how much their weights were rounded.
 std::vector<const CalibratedLayer*> worst_layers(const Calibration& c) {
   std::vector<const CalibratedLayer*> all;
@@ -42,14 +40,14 @@ std::string in_words(const Calibration& c, const std::vector<std::string>& class
     counts.add({kind, std::to_string(count.first), std::to_string(count.second)});
   Table worst({"worst layers", "dtype", "weights off by", "logits off by"});
   for (const CalibratedLayer* layer : worst_layers(c))
-    worst.add({layer->name, layer->in_fp32.empty() ? "int8" : "fp32", percent(layer->weight_error),
-               layer->loss ? percent(*layer->loss) : "-"});
+    worst.add({layer->name, layer->in_fp32.empty() ? "int8" : "fp32", percent(layer->weight_error, 2),
+               layer->loss ? percent(*layer->loss, 2) : "-"});
   const Metrics metrics = compute_metrics(c.agreement);
   Table agreement({"labels as in fp32", "pixels", "agree", "IoU"});
   for (std::size_t i = 0; i < metrics.classes.size(); ++i) {
     const ClassMetrics& m = metrics.classes[i];
     if (m.truth_pixels + m.predicted_pixels == 0) continue;
-    agreement.add({classes[i], std::to_string(m.truth_pixels), m.recall ? percent(*m.recall) : "-",
+    agreement.add({classes[i], std::to_string(m.truth_pixels), m.recall ? percent(*m.recall, 2) : "-",
                    m.iou ? fixed(*m.iou, 4) : "-"});
   }
   const auto most = std::ranges::max_element(c.values, {}, &CalibratedValue::saturated);
@@ -58,8 +56,8 @@ std::string in_words(const Calibration& c, const std::vector<std::string>& class
   std::string said =
       str_cat(c.quantised(), " of ", c.layers.size(), " layers in int8",
               wide > 0 ? str_cat(" (", wide, " on maps that stay in fp32)") : "", "; photos: ", c.photos,
-              "; ", percent(1 - c.loss()), " of the labels of ", c.compared, " as in fp32\n", counts.plain(),
-              '\n', worst.plain(), '\n', agreement.plain());
+              "; ", percent(1 - c.loss(), 2), " of the labels of ", c.compared, " as in fp32\n",
+              counts.plain(), '\n', worst.plain(), '\n', agreement.plain());
   if (most != c.values.end())
     said += str_cat("values beyond their map's range: at most ", percent(most->saturated, 3), ", in ",
                     most->name, '\n');

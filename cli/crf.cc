@@ -20,7 +20,7 @@ namespace atrous::cli {
 
 namespace {
 
-struct Options {
+struct SharpenArguments {
   std::string photo, map, output, mask, overlay, labels, palette = "voc";
   bool probabilities = false, no_exif = false;
   CrfArguments crf;
@@ -28,7 +28,7 @@ struct Options {
   std::string memory_limit;
 };
 
-int run(const Options& o) {
+int run(const SharpenArguments& o) {
   if (o.output.empty() && o.mask.empty() && o.overlay.empty() && o.labels.empty())
     throw UsageError{"nothing is asked for: give -o, --mask, --overlay or --labels"};
   if (std::ranges::count(std::array{o.output, o.mask, o.overlay, o.labels}, "-") > 1)
@@ -55,7 +55,7 @@ int run(const Options& o) {
 }  // namespace
 
 Action add_crf(Verb& verb) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<SharpenArguments>();
   verb.add_option("photo", o->photo, "The picture").type_name("PHOTO").required();
   verb.add_option("map", o->map, "Its logits by whatever network, .npy of C x H x W at the picture's size")
       .type_name("FILE")

@@ -32,7 +32,7 @@ namespace atrous::cli {
 
 namespace {
 
-struct Options {
+struct EvalArguments {
   RunOptions run;
   std::vector<std::string> dataset;  // kind, root and, of pairs, the labels
   std::string set, map, ignore, label_palette, predictions, at = "input", classes, palette;
@@ -58,7 +58,7 @@ struct Options {
 
 using GivenOption = std::pair<const char*, bool>;
 
-void check_outputs(const Options& o) {
+void check_outputs(const EvalArguments& o) {
   std::vector<std::string> more;
   if (!o.resume.empty()) more.push_back(o.resume);
   if (o.batch() > 0) more.push_back(o.batch_file());
@@ -66,7 +66,7 @@ void check_outputs(const Options& o) {
 }
 
 // A shard has nothing to show for itself but its state, and pictures for a report.
-void check_shard(const Options& o) {
+void check_shard(const EvalArguments& o) {
   if (!o.shard) return;
   if (o.resume.empty()) throw UsageError{"--shard: --resume FILE says where the shard's state goes"};
   const GivenOption whole[] = {{"--json", !o.out.json.empty()},
@@ -81,16 +81,14 @@ void check_shard(const Options& o) {
 }
 
 // Where the shard's images are now.
-int finish_shard(const Options& o, std::size_t images) {
+int finish_shard(const EvalArguments& o, std::size_t images) {
   if (!o.out.quiet)
     print(str_cat("shard ", o.shard->number, " of ", o.shard->count, ": ", images, " images, in ",
                   visible(o.resume), "; atrous merge puts the shards' states together\n"));
   return 0;
 }
 
-std::string file_name(const std::string& path) { return path.substr(path.find_last_of('/') + 1); }
-
-Dataset open(const Options& o) {
+Dataset open(const EvalArguments& o) {
   if (o.dataset.size() == 3 && o.dataset[0] != "pairs")
     throw UsageError{str_cat("--dataset ", o.dataset[0], " takes one folder, only pairs takes two")};
   Dataset dataset = open_dataset(o.dataset[0], o.dataset[1],
@@ -103,7 +101,7 @@ Dataset open(const Options& o) {
 }
 
 // The classes of predictions: those given, or the dataset's.
-Predictions predictions_of(const Options& o, const Dataset& dataset) {
+Predictions predictions_of(const EvalArguments& o, const Dataset& dataset) {
   Model named;  // for apply_names alone
   ClassTable given = o.classes.empty() ? ClassTable{dataset.classes, dataset.palette}
                                        : read_classes(o.classes, dataset.classes.size());
@@ -124,7 +122,7 @@ std::string digest_of_model(const std::string& model) {
   return model.starts_with("seeded:") ? model : "sha256 " + sha256_of_model(model);
 }
 
-RunIdentity identity(const Options& o, const Dataset& dataset) {
+RunIdentity identity(const EvalArguments& o, const Dataset& dataset) {
   RunIdentity all{
       {"model", o.predictions.empty() ? digest_of_model(o.run.model) : "predictions of " + o.predictions},
       {"dataset", dataset.kind},
@@ -136,7 +134,7 @@ RunIdentity identity(const Options& o, const Dataset& dataset) {
   return all;
 }
 
-RunIdentity identity(const Options& o, const CocoSet& set) {
+RunIdentity identity(const EvalArguments& o, const CocoSet& set) {
   RunIdentity all{{"model", digest_of_model(o.run.model)},
                   {"dataset", "coco"},
                   {"annotations", set.truth.path},
@@ -179,7 +177,7 @@ EvaluateCallbacks callbacks(ProgressLine& line, Report* report, BatchSheet* shee
 
 // ---- afterwards
 
-void write_sheet(const Options& o, const BatchSheet& sheet) {
+void write_sheet(const EvalArguments& o, const BatchSheet& sheet) {
   const std::vector<std::byte> png = sheet.png();
   if (png.empty())
     complain(str_cat(o.batch_file(), ": not written, all images were scored before"));
@@ -188,14 +186,14 @@ void write_sheet(const Options& o, const BatchSheet& sheet) {
 }
 
 // As a shell reports a program that a signal ended.
-int stopped(const Options& o, std::size_t done, std::size_t all) {
+int stopped(const EvalArguments& o, std::size_t done, std::size_t all) {
   const char* kept =
       o.resume.empty() ? "nothing is kept without --resume FILE" : "the same command goes on from there";
   complain(str_cat("stopped after ", done, " of ", all, " images; ", kept));
   return 128 + stopping_signal();
 }
 
-EvaluateOptions evaluate_options(const Options& o) {
+EvaluateOptions evaluate_options(const EvalArguments& o) {
   EvaluateOptions options;
   options.session = o.run.session_options();
   options.resize = o.size.rule();
@@ -215,7 +213,7 @@ EvaluateOptions evaluate_options(const Options& o) {
 // ---- detections
 
 // What is for label maps says so.
-void refuse_label_options(const Options& o) {
+void refuse_label_options(const EvalArguments& o) {
   if (o.dataset.size() > 2) throw UsageError{"--dataset coco takes one file or folder, only pairs takes two"};
   const GivenOption others[] = {{"--label-palette", !o.label_palette.empty()},
                                 {"--map", !o.map.empty()},
@@ -237,7 +235,7 @@ void refuse_label_options(const Options& o) {
 }
 
 // What is for a model that finds instances says so.
-void refuse_instance_options(const Options& o) {
+void refuse_instance_options(const EvalArguments& o) {
   const bool has_pages = o.dataset[0] == "coco" && !o.out.report.empty();
   const GivenOption others[] = {{"--images", !o.images.empty() && !has_pages},
                                 {"--resume", o.dataset[0] == "coco" && !o.resume.empty()},
@@ -249,7 +247,7 @@ void refuse_instance_options(const Options& o) {
                                o.predictions.empty() ? "label maps" : "--predictions")};
 }
 
-int run_instances(const Options& o, const DetectionsRequest& request) {
+int run_instances(const EvalArguments& o, const DetectionsRequest& request) {
   DetectCocoOptions how{.session = o.run.session_options(),
                         .instances = o.which.options(),
                         .exif = !o.no_exif,
@@ -293,7 +291,7 @@ int run_instances(const Options& o, const DetectionsRequest& request) {
   return 0;
 }
 
-int run_detections(const Options& o) {
+int run_detections(const EvalArguments& o) {
   refuse_label_options(o);
   DetectionsRequest request{.root = o.dataset[1],
                             .set = o.set,
@@ -313,7 +311,7 @@ int run_detections(const Options& o) {
   return run_instances(o, request);
 }
 
-int run(Options& o) {
+int run(EvalArguments& o) {
   check_outputs(o);
   o.shard = parse_shard(o.shard_text);
   check_shard(o);
@@ -395,7 +393,7 @@ int run(Options& o) {
 }  // namespace
 
 Action add_eval(Verb& verb) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<EvalArguments>();
   add_model_option(verb, o->run);
 
   const auto data = "The dataset";

@@ -17,7 +17,7 @@ std::string exact(const Ratio& ratio) {
   return ratio ? std::string(digits, std::to_chars(digits, digits + sizeof digits, *ratio).ptr) : "";
 }
 
-std::string class_table(const Evaluation& e, const Metrics& metrics) {
+std::string table_of_classes(const Evaluation& e, const Metrics& metrics) {
   std::vector<std::string> head{"class", "IoU", "Dice", "precision", "recall", "AP", "pixels"};
   if (e.sharpened) head.insert(head.begin() + 2, "IoU, CRF");
   const Metrics sharpened = e.sharpened ? e.sharpened->metrics() : Metrics();
@@ -65,7 +65,7 @@ std::string evaluation_table(const Evaluation& e) {
   std::string said = str_cat("void: ", left_out, " of ", all, " pixels, ", fixed(share, 2), "%\n");
   for (const std::string& note : notes(e)) said += note + '\n';
   return str_cat(visible(e.model), " (", e.architecture, ") on ", visible(e.dataset), "; compared at ",
-                 e.size, '\n', class_table(e, metrics), '\n', summary_table(metrics), '\n', said,
+                 e.size, '\n', table_of_classes(e, metrics), '\n', summary_table(metrics), '\n', said,
                  e.images.size(), " images, ", metrics.pixels, " pixels, in ", fixed(e.seconds, 1), " s\n");
 }
 

@@ -34,8 +34,6 @@ Planned plan_of(const Explained& e) {
   return {input, make_plan(*e.model.program, input, resolve_threads(e.threads))};
 }
 
-std::string percent(double share) { return fixed(100 * share, 0) + '%'; }
-
 std::string side(const ReceptiveField& f) { return f.all ? "all" : str_cat(std::lround(f.field)); }
 
 std::string field_in_words(const LayerFacts& f) {
@@ -64,7 +62,7 @@ std::string table_of(const std::vector<LayerFacts>& facts) {
   std::size_t run = 0;
   for (const LayerFacts& f : facts) {
     table.add({f.node->name, std::string(name_of(f.node->layer)), str_cat(f.output), gmac(f),
-               field_in_words(f), taps_of(f.node->layer) > 1 ? percent(f.taps_inside) : "", runs_as(f)});
+               field_in_words(f), taps_of(f.node->layer) > 1 ? percent(f.taps_inside, 0) : "", runs_as(f)});
     all += f.macs;
     run += f.runs_in && f.runs_in->name == f.node->name && f.kernel != "in place";
   }
@@ -107,7 +105,7 @@ std::string in_words(const Graph& graph, const std::vector<LayerFacts>& facts, c
     line("work", str_cat(gmac(f), " GMAC: ", f.output.pixels(), " pixels x ", f.macs / f.output.pixels()));
   line("sees", field_in_words(f) + " of the input");
   line("next value", fixed(f.width.jump, f.width.jump < 1 ? 2 : 0) + " further on");
-  if (taps_of(node.layer) > 1) line("taps", percent(f.taps_inside) + " read the map, the others padding");
+  if (taps_of(node.layer) > 1) line("taps", percent(f.taps_inside, 0) + " read the map, the others padding");
   line("runs as", runs_as(f));
   if (f.runs_in && f.runs_in->name == node.name) line("together with", names_of(facts, "nothing else", held));
   return out;

@@ -8,7 +8,7 @@ namespace atrous::cli {
 
 namespace {
 
-struct Options {
+struct FetchArguments {
   std::vector<std::string> names;
   FetchOptions how;
   bool list = false;
@@ -22,7 +22,7 @@ std::string listing() {
   return table.plain();
 }
 
-int run(const Options& options) {
+int run(const FetchArguments& options) {
   if (options.list) {
     if (!options.names.empty()) throw UsageError{"--list takes no names"};
     print(listing());
@@ -39,7 +39,7 @@ int run(const Options& options) {
 }  // namespace
 
 Action add_fetch(Verb& verb) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<FetchArguments>();
   verb.add_option("names", options->names, "Published checkpoints by name, or urls of files")
       .type_name("NAME");
   verb.add_option("--url", options->how.url,

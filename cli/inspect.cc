@@ -29,7 +29,7 @@ namespace atrous::cli {
 
 namespace {
 
-struct Options {
+struct InspectArguments {
   std::string file, weights, arch, size = "520x520";
   bool json = false, tensors = false;
   int threads = 0;
@@ -58,7 +58,7 @@ struct Network {
   bool finds_instances() const { return model && model->task() == Task::instances; }
 };
 
-Network examine(const Checkpoint& checkpoint, const Options& options) {
+Network examine(const Checkpoint& checkpoint, const InspectArguments& options) {
   Network out;
   std::tie(out.width, out.height) = parse_size(options.size);
   try {
@@ -167,7 +167,7 @@ void add_members(JsonText& report, const Network& network) {
   if (model.answer().crf) add_member(report, "crf", crf_json(*model.answer().crf));
 }
 
-JsonText in_json(const Checkpoint& checkpoint, const Network& network, const Options& options,
+JsonText in_json(const Checkpoint& checkpoint, const Network& network, const InspectArguments& options,
                  const std::string& sha256) {
   JsonText report = json_object({{"file", options.file}});
   add_members(report, network);
@@ -247,7 +247,7 @@ std::string layer_of(const std::vector<std::string>& explain) {
 }
 #endif
 
-int run(const Options& options) {
+int run(const InspectArguments& options) {
   const Checkpoint checkpoint = open_checkpoint(options.file, options.weights);
   const Network network = examine(checkpoint, options);
 #if ATROUS_HAS_EXPLAIN
@@ -276,7 +276,7 @@ int run(const Options& options) {
 }  // namespace
 
 Action add_inspect(Verb& verb) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<InspectArguments>();
   verb.add_option("model", options->file,
                   "Checkpoint: .pth, .safetensors, a folder with one, or a model's name")
       .type_name("MODEL")

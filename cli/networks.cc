@@ -40,7 +40,7 @@ std::vector<const PublishedCheckpoint*> published_of(const Family& family, std::
   return found;
 }
 
-std::string listing() {
+std::string table_of_networks() {
   std::string out;
   for (const Family& family : families()) {
     const Preparation preparation = preparation_of(family);
@@ -117,7 +117,7 @@ Action add_networks(Verb& verb) {
       "  atrous networks | grep resnet50\n"
       "  atrous networks --json > networks.json");
   return [json] {
-    print(*json ? report() : listing());
+    print(*json ? report() : table_of_networks());
     return 0;
   };
 }

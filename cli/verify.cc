@@ -20,7 +20,7 @@ namespace atrous::cli {
 
 namespace {
 
-struct Options {
+struct VerifyArguments {
   RunOptions run;
   RunOptions elsewhere;  // of what --device names
   std::string reference, device, input, size = "97x65";
@@ -62,7 +62,7 @@ void check_finite(Session& session, ConstView input) {
     naming_layer(session, input, [&] { session.check_finite(n); });
 }
 
-Finding run_stored_test(const Model& model, const Options& options, const SelfTest& test) {
+Finding run_stored_test(const Model& model, const VerifyArguments& options, const SelfTest& test) {
   Session session(model.program, options.run.session_options());
   const Tensor input = self_test_input(test.height, test.width);
   const double deviation = naming_layer(session, input.view(), [&] { return run_self_test(session, test); });
@@ -80,7 +80,7 @@ Finding run_stored_test(const Model& model, const Options& options, const SelfTe
           {{"check", "self-test"}, {"deviation", deviation}, {"tolerance", tolerance}, {"holds", holds}})};
 }
 
-Tensor input_of(const Options& options) {
+Tensor input_of(const VerifyArguments& options) {
   if (!options.input.empty()) return read_npy(read_file(options.input, most_npy_bytes), options.input);
   const auto [width, height] = parse_size(options.size);
   return self_test_input(height, width);
@@ -106,7 +106,7 @@ Tensor formula_input(const Shape& shape) {
 // Layer by layer against another model, graph by graph, on the same inputs. Prints the table of layers up to
 // the first that diverges, or of all.
 Finding compare_with(const std::string& what, const Model& model, const Model& other,
-                     const Options& options) {
+                     const VerifyArguments& options) {
   const Tensor picture = input_of(options);
   const auto stages = stages_of(model, picture.shape().h, picture.shape().w),
              others = stages_of(other, picture.shape().h, picture.shape().w);
@@ -158,7 +158,7 @@ Finding compare_with(const std::string& what, const Model& model, const Model& o
 }
 
 // Against logits at the input's size, as `atrous segment --logits` or torch gives them.
-Finding compare_with_logits(const Model& model, const Options& options) {
+Finding compare_with_logits(const Model& model, const VerifyArguments& options) {
   if (model.task() == Task::instances)
     fail(ErrorCode::unsupported, options.reference, ": the ", model.architecture,
          " finds instances, it gives no logits at the input's size");
@@ -193,7 +193,7 @@ Finding compare_with_logits(const Model& model, const Options& options) {
           holds, json};
 }
 
-Finding compare_devices(const Model& model, const Options& options) {
+Finding compare_devices(const Model& model, const VerifyArguments& options) {
   RunOptions elsewhere = options.elsewhere;
   if (is_device_name(options.device)) elsewhere.device = options.device;
   const ModelOptions there = elsewhere.model_options();
@@ -214,13 +214,13 @@ Finding compare_devices(const Model& model, const Options& options) {
 }
 
 // Another file, whose prefixes are its own.
-Model open_reference(const Options& options) {
+Model open_reference(const VerifyArguments& options) {
   ModelOptions of_reference = options.run.model_options();
   of_reference.weights.clear();
   return open_model(options.reference, of_reference);
 }
 
-int run(Options options) {
+int run(VerifyArguments options) {
   if (!options.input.empty() && options.reference.empty() && options.device.empty())
     throw UsageError{"--input needs --reference or --device to compare on it"};
   if (!is_device_name(options.device))
@@ -264,7 +264,7 @@ int run(Options options) {
 }  // namespace
 
 Action add_verify(Verb& verb) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<VerifyArguments>();
   verb.add_option("model", o->run.model, "Checkpoint: .pth, .safetensors, or a model's name")
       .type_name("MODEL")
       .required();

@@ -20,14 +20,8 @@
 #include "weights_tools/safetensors/safetensors.h"
 #include "weights_tools/safetensors/safetensors_index.h"
 
-#ifndef ATROUS_HAS_PICKLE
-#define ATROUS_HAS_PICKLE 1
-#endif
 #if ATROUS_HAS_PICKLE
 #include "weights_tools/torch/pth.h"
-#endif
-#ifndef ATROUS_HAS_CAFFE
-#define ATROUS_HAS_CAFFE 1
 #endif
 #if ATROUS_HAS_CAFFE
 #include "weights_tools/caffe/caffemodel.h"

@@ -6,7 +6,7 @@ namespace atrous {
 
 namespace {
 
-std::string quoted(std::string_view text) {
+std::string dot_text(std::string_view text) {
   std::string out = "\"";
   for (const char c : text) {
     if (c == '"' || c == '\\') out += '\\';
@@ -31,19 +31,19 @@ std::string graph_in_dot(const Program& program, const Plan& plan) {
   const auto shape_of = [&](ValueId v) { return str_cat(plan.places[static_cast<std::size_t>(v)].shape); };
   std::string out =
       "digraph network {\n  node [shape=box, style=filled, fontname=\"Helvetica\", fontsize=10];\n";
-  out += str_cat("  v", graph.input, " [label=", quoted("input\n" + shape_of(graph.input)),
+  out += str_cat("  v", graph.input, " [label=", dot_text("input\n" + shape_of(graph.input)),
                  ", fillcolor=\"#ffffff\"];\n");
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
     const Node& node = graph.nodes[i];
     const std::string_view how = plan.in_place[i] ? "in place" : plan.kernels[i]->name();
-    out +=
-        str_cat("  v", node.output, " [label=",
-                quoted(str_cat(node.name, '\n', name_of(node.layer), ", ", how, '\n', shape_of(node.output))),
-                ", fillcolor=\"", colour(node.layer), "\"];\n");
+    out += str_cat(
+        "  v", node.output, " [label=",
+        dot_text(str_cat(node.name, '\n', name_of(node.layer), ", ", how, '\n', shape_of(node.output))),
+        ", fillcolor=\"", colour(node.layer), "\"];\n");
     for (const ValueId v : node.inputs) out += str_cat("  v", v, " -> v", node.output, ";\n");
   }
   for (const auto& [name, v] : graph.outputs)
-    out += str_cat("  o", v, " [label=", quoted(name), ", shape=ellipse, fillcolor=\"#ffffff\"];\n  v", v,
+    out += str_cat("  o", v, " [label=", dot_text(name), ", shape=ellipse, fillcolor=\"#ffffff\"];\n  v", v,
                    " -> o", v, ";\n");
   return out + "}\n";
 }
