@@ -488,6 +488,11 @@ def phone(page, url, expected):
     check(bool((page.labels() == expected).all()), "a phone has the same labels")
     page.click(page.one("#theme"))
     check(page.run("return document.documentElement.dataset.theme") == "light", "and can be had the other way")
+    page.driver.refresh()
+    # No flash of other colours: what the head's script sets is there before the first rule of colours is.
+    check(page.run("""return document.documentElement.dataset.theme === 'light' &&
+        [...document.head.children].findIndex((e) => e.tagName === 'SCRIPT' && !e.dataset.part) <
+        [...document.head.children].findIndex((e) => e.tagName === 'STYLE' || e.rel === 'stylesheet')"""), "and stays so from the first drawing on")
     page.run("localStorage.clear()")
     page.driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
 

@@ -25,25 +25,22 @@ let model = null; // in use; null until the first is ready
 let onStage = null; // the photo there
 let shown = null; // what was found in it: {photo, result, model}, and what draw() keeps with it; null before
 
-// ---- light and dark
+// ---- light and dark (theme.js)
 
-const kept = { // where a browser forbids it, nothing is kept
-  get theme() { try { return localStorage.getItem("theme"); } catch { return null; } },
-  set theme(value) { try { localStorage.setItem("theme", value); } catch { /* forbidden */ } },
-};
-const dark = matchMedia("(prefers-color-scheme: dark)");
-function useTheme() {
-  const theme = kept.theme || (dark.matches ? "dark" : "light");
-  document.documentElement.dataset.theme = theme;
+function nameTheme() {
+  const theme = document.documentElement.dataset.theme;
   byId("theme").textContent = theme === "dark" ? "Light" : "Dark";
   byId("theme").setAttribute("aria-label", theme === "dark" ? "Light colours" : "Dark colours");
 }
-dark.addEventListener("change", useTheme);
+dark.addEventListener("change", () => {
+  useTheme();
+  nameTheme();
+});
 byId("theme").addEventListener("click", () => {
   kept.theme = document.documentElement.dataset.theme = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
-  useTheme();
+  nameTheme();
 });
-useTheme();
+nameTheme();
 
 // ---- problems and progress
 

@@ -115,7 +115,7 @@ void check_kind(const Operation& operation, Kind kind, const std::exception_ptr&
                           (!operation.out.empty() && mentions(error.what(), operation.out));
     CHECK_MESSAGE(names_it, error.what());
   } catch (const std::exception& error) {
-    FAIL_CHECK("not an Error: ", error.what());
+    FAIL_CHECK("not an Error: ", std::string(error.what()));
   }
 }
 
@@ -445,8 +445,10 @@ TEST_CASE("a network that cannot be built or run says so") {
              [&] {
                const Model model = make_model(own([&] { return state; }), std::nullopt, {.threads = 2});
                Session session(model.program, {.threads = 2});
-               return content_of(segment(session, model, picture, {.resize = as_it_is, .logits = true})) +
-                      content_of(segment_tiled(session, model, picture, {.tiling = {24, 8}}));
+               const std::string whole =
+                   content_of(segment(session, model, picture, {.resize = as_it_is, .logits = true}));
+               const std::string tiled = content_of(segment_tiled(session, model, picture, {.tiling = {24, 8}}));
+               return own([&] { return whole + tiled; });
              }},
         Kind::allocation);
   }
