@@ -108,8 +108,7 @@ Predictions predictions_of(const EvalArguments& o, const Dataset& dataset) {
   named.classes = std::move(given.classes);
   if (named.classes.empty())
     throw UsageError{
-        "--predictions: the dataset does not say which classes there are; --classes names them, and so "
-        "does "
+        "--predictions: the dataset does not say which classes there are; --classes names them, and so does "
         "a class_dict.csv"};
   named.palette = given.palette.empty() ? dataset.palette : std::move(given.palette);
   if (named.palette.size() != named.classes.size())
@@ -484,8 +483,7 @@ Action add_eval(Verb& verb) {
       "  atrous eval --predictions masks --dataset voc VOCdevkit/VOC2012\n"
       "  atrous eval -m maskrcnn_resnet50_fpn.pth --dataset coco coco --results results.json\n"
       "  atrous eval --predictions results.json --dataset coco instances_val2017.json --images val2017 "
-      "--report "
-      "pages");
+      "--report pages");
   return [o] { return run(*o); };
 }
 
