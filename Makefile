@@ -159,7 +159,7 @@ install: build
 	$(if $(DESTDIR),,$(if $(shell [ -w $(PREFIX) ] && echo y),,$(SUDO))) cmake --install $(BUILD) --prefix $(PREFIX)
 
 deb: deps
-	$(call install_missing,$(DEB_PACKAGES))
+	$(call install_missing,$(DEB_PACKAGES) $(SERVE_PACKAGES))
 	@echo "building packages in $(BUILD)-deb"
 	@$(call configure,$(BUILD)-deb,deb) >/dev/null
 	@cmake --build $(BUILD)-deb -j $(JOBS)

@@ -3,6 +3,8 @@
 //   atrous::Dataset set = atrous::open_dataset("voc", "VOC2012");
 //   atrous::Evaluation e = atrous::evaluate(model, set);
 //   double mean_iou = e.metrics().mean_iou.value_or(0);
+//
+// On several machines, EvaluateOptions::shard and state, and merge_evaluations() of the states.
 #pragma once
 
 #include "runtime/evaluation/coco_detect.h"
@@ -11,6 +13,7 @@
 #include "runtime/evaluation/dataset.h"
 #include "runtime/evaluation/evaluate.h"
 #include "runtime/evaluation/evaluation_json.h"
+#include "runtime/evaluation/merge.h"
 #include "runtime/image/label_read.h"
 #include "runtime/metrics/metrics.h"
 #include "runtime/quantisation/calibrate.h"

@@ -102,6 +102,34 @@ ATROUS_C_API atrous_status atrous_png_write(const char* path, const atrous_image
 /* PASCAL VOC's colours of so many classes, 1 to 256: rgb has room for 3 * colours bytes. */
 ATROUS_C_API atrous_status atrous_voc_palette(size_t colours, uint8_t* rgb);
 
+/* ---- devices */
+
+/* What networks can run on, as it was when the list was made. */
+typedef struct atrous_devices atrous_devices;
+
+typedef struct atrous_device_info {
+  size_t size;
+  const char* device;    /* for atrous_model_options: "cpu", "cuda:0" */
+  const char* name;      /* "NVIDIA H200"; of the processor "" */
+  const char* kind;      /* of the processor its instruction sets, the best first, "avx512, avx2, sse4";
+                            "compute capability 9.0" */
+  uint64_t memory_bytes; /* of a GPU; of the processor 0 */
+  uint64_t free_bytes;
+  int32_t threads; /* of the processor: as many as the process may use; of a GPU 0 */
+  int32_t reserved;
+} atrous_device_info;
+
+/* The processor, which is always there, then the NVIDIA GPUs. That there are none is no failure: LIMIT. */
+ATROUS_C_API atrous_status atrous_devices_list(atrous_devices** out);
+ATROUS_C_API int32_t atrous_devices_count(const atrous_devices*);
+
+/* Fills in what `size` has room for. INVALID_ARGUMENT for an index outside 0 .. count - 1. */
+ATROUS_C_API atrous_status atrous_devices_get(const atrous_devices*, int32_t index, atrous_device_info*);
+
+/* Why there are no GPUs, in a sentence; "" where there are some. */
+ATROUS_C_API const char* atrous_devices_why_none(const atrous_devices*);
+ATROUS_C_API void atrous_devices_free(atrous_devices*);
+
 /* ---- models */
 
 typedef struct atrous_model atrous_model;
@@ -173,6 +201,46 @@ ATROUS_C_API atrous_status atrous_session_new(const atrous_model*, const atrous_
                                               atrous_session** out);
 ATROUS_C_API void atrous_session_free(atrous_session*);
 
+/* ---- a dense CRF: labels that follow the photo's edges */
+
+/* Each pixel is drawn towards those that are near (the Gaussian kernel), and those that are near and of like
+ * colour (the bilateral one): a weight, and standard deviations in pixels (xy) and in levels of colour of 0
+ * to 255 (rgb), 0.01 to 1000000. 0 stands for the network's where some are published, otherwise for 3, 1; 4,
+ * 67, 3; 10 iterations. A weight below 0 leaves its kernel out, iterations below 0 leave the probabilities as
+ * they are. */
+typedef struct atrous_crf_options {
+  size_t size;
+  double gaussian_weight, gaussian_xy;
+  double bilateral_weight, bilateral_xy, bilateral_rgb;
+  int32_t iterations; /* at most 1000 */
+  /* Of atrous_crf() alone; with a session the session's hold. */
+  int32_t logits;  /* not 0: the values are logits, whose softmax is the probabilities */
+  int32_t threads; /* 0: as many as the process may use */
+  int32_t reserved;
+  uint64_t memory_limit; /* bytes beside the arguments; 0: none */
+} atrous_crf_options;
+
+/* The same behind any network, of this library or not. values: photo->height x photo->width x classes floats,
+ * none below 0 (logits: finite), of two classes or more; the sharpened probabilities take their place. After
+ * a failure they are what they were. INVALID_ARGUMENT, LIMIT. */
+ATROUS_C_API atrous_status atrous_crf(const atrous_image* photo, float* values, int32_t classes,
+                                      const atrous_crf_options*);
+
+/* ---- test protocols: a photo at several sizes, in tiles, mirrored, and all answers averaged */
+
+typedef struct atrous_protocol_options {
+  size_t size;
+  /* As published: "semseg", "encnet", "deeplabv2", "torchvision" (one scale, the shorter side 520). NULL:
+   * both sides times each scale, probabilities averaged. 0 and NULL below stand for what is published. */
+  const char* name;
+  const double* scales; /* scale_count of them, 1 to 16, each above 0 and at most 8; NULL without a name: 1 */
+  int32_t scale_count;
+  int32_t flip;                    /* not 0: each input mirrored left to right too; not of deeplabv2 */
+  int32_t base_size;               /* of semseg and encnet, pixels: the longer side at scale 1 */
+  int32_t tile_width, tile_height; /* of these two: what the network sees at once */
+  int32_t overlap;                 /* of these two: pixels that neighbouring tiles share; below 0: none */
+} atrous_protocol_options;
+
 /* ---- segmentation */
 
 enum {                           /* of atrous_segment_options.want, beside labels */
@@ -198,16 +266,24 @@ typedef struct atrous_segment_options {
   double score;          /* of instances: those above it; 0: the model's. Below 0: all */
   int32_t max_instances; /* 0: the model's */
   int32_t reserved;
+  const atrous_crf_options* crf_options;   /* how, where crf is not 0; NULL: as their zeros say */
+  const atrous_protocol_options* protocol; /* NULL: the photo once. Not with ATROUS_LOGITS */
+  /* Above 0: a picture of any size at its own size, seen in tiles of so many pixels a side that share
+   * `overlap` (0: an eighth; below 0: none) and are blended. Labels and confidences alone: not with a CRF, a
+   * protocol, at_input, another resize than none. */
+  int32_t tile, overlap;
 } atrous_segment_options;
 
 typedef struct atrous_result atrous_result;
 
-/* A photo, of any size. The picture is not needed afterwards. INVALID_ARGUMENT, LIMIT, NOT_FINITE. */
+/* A photo, of any size. The picture is not needed afterwards. INVALID_ARGUMENT, LIMIT, NOT_FINITE; tiles are
+ * UNSUPPORTED in a build without them, for browsers. */
 ATROUS_C_API atrous_status atrous_segment(atrous_session*, const atrous_image* photo,
                                           const atrous_segment_options*, atrous_result** out);
 
 /* A batch that is normalised already: n x height x width x 3 floats. `out` has room for n results, each of
- * height x width; after a failure all of them are NULL. Of the options, resize and at_input do not matter. */
+ * height x width; after a failure all of them are NULL. Of the options, resize and at_input do not matter; a
+ * CRF, protocols and tiles want a photo. INVALID_ARGUMENT, LIMIT, NOT_FINITE. */
 ATROUS_C_API atrous_status atrous_segment_batch(atrous_session*, const float* input, int32_t n,
                                                 int32_t height, int32_t width, const atrous_segment_options*,
                                                 atrous_result** out);
@@ -261,8 +337,9 @@ typedef struct atrous_draw_options {
   int32_t reserved;
 } atrous_draw_options;
 
-/* `photo` is the one that was segmented, or NULL where none is needed. INVALID_ARGUMENT for a photo of
- * another size and for what the result does not have. */
+/* `photo` is the one that was segmented, or NULL where none is needed; of a batch's result a picture of its
+ * height x width, which the library has not seen. INVALID_ARGUMENT for a photo of another size and for what
+ * the result does not have. */
 ATROUS_C_API atrous_status atrous_draw(const atrous_result*, atrous_drawing, const atrous_image* photo,
                                        const atrous_draw_options*, atrous_picture** out);
 
@@ -282,6 +359,9 @@ typedef struct atrous_evaluate_options {
    * images under way, and the result is of those measured so far. */
   int (*progress)(void* user, size_t done, size_t all);
   void* user;
+  const atrous_crf_options* crf;           /* labels behind a dense CRF are measured too; NULL: not */
+  const atrous_protocol_options* protocol; /* as atrous_segment_options */
+  int32_t tile, overlap;                   /* likewise */
 } atrous_evaluate_options;
 
 /* Measures a model on a dataset: kind "voc", "camvid", "cityscapes", "ade20k", "pascal-context",

@@ -1,6 +1,7 @@
 // What is behind the handles of atrous_c.h, and how its functions fail.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -15,6 +16,7 @@
 #include "runtime/image/image.h"
 #include "runtime/instances/detector.h"
 #include "runtime/segment/segmenter.h"
+#include "runtime/tiles/tiled.h"
 
 namespace atrous::c {
 
@@ -22,6 +24,12 @@ struct NamedModel {
   Model model;
   std::string name;                   // as it was asked for
   std::vector<std::uint8_t> palette;  // 3 for each class
+};
+
+struct ListedDevice {
+  std::string device, name, kind;
+  std::uint64_t memory_bytes = 0, free_bytes = 0;
+  int threads = 0;
 };
 
 // ---- failures
@@ -69,19 +77,19 @@ inline std::string text(const char* given) { return given ? given : ""; }
 constexpr std::size_t largest_struct = 4096;  // that any later version will have
 [[noreturn]] void refuse_size(const char* name, std::size_t size, std::size_t known);
 
-// The caller's options. There was no shorter struct yet: one that grows takes the sizes that it had, with
-// zeros behind, and never fills its padding. Error(invalid_argument) for any other size, and where a struct
-// of a later version has something set that this one does not know.
+// The caller's options. A struct that has grown takes the size that it had, `before`, with zeros behind, and
+// never fills its padding. Error(invalid_argument) for any other size, and where a struct of a later version
+// has something set that this one does not know.
 template <class Options>
-Options options_of(const Options* given, const char* name) {
+Options options_of(const Options* given, const char* name, std::size_t before = sizeof(Options)) {
   Options all{};
   if (!given) return all;
   const std::size_t size = given->size;
-  if (size < sizeof all || size > largest_struct) refuse_size(name, size, sizeof all);
+  if ((size < sizeof all && size != before) || size > largest_struct) refuse_size(name, size, sizeof all);
   const auto* bytes = reinterpret_cast<const unsigned char*>(given);
   for (std::size_t i = sizeof all; i < size; ++i)
     if (bytes[i] != 0) refuse_size(name, size, sizeof all);
-  std::memcpy(&all, given, sizeof all);
+  std::memcpy(&all, given, std::min(size, sizeof all));
   return all;
 }
 
@@ -104,6 +112,19 @@ Image rgb_of(const atrous_image*, const char* what);
 
 std::optional<ResizeRule> resize_rule(std::int32_t kind, std::int32_t width, std::int32_t height);
 
+void refuse_reserved(std::int32_t found);  // Error(invalid_argument) unless it is 0
+int thread_count(std::int32_t threads);    // Error(invalid_argument) below 0
+
+// With `otherwise` in the place of zeros; of a model what is published for it.
+CrfParameters crf_parameters(const atrous_crf_options*, const CrfParameters& otherwise);
+CrfParameters crf_of_model(const atrous_crf_options*, const Model&);
+
+constexpr std::int32_t most_given_scales = 1000;  // that are looked at: check() names the number
+TestProtocol test_protocol(const atrous_protocol_options&, const Model&);
+
+// None of 0. Error(unsupported) in a build without tiles.
+std::optional<Tiling> tiling(std::int32_t tile, std::int32_t overlap);
+
 std::unique_ptr<atrous_picture> picture_of(Image);
 std::unique_ptr<atrous_bytes> bytes_of(std::vector<std::byte>);
 
@@ -115,6 +136,11 @@ struct atrous_bytes {
 
 struct atrous_picture {
   atrous::Image image;
+};
+
+struct atrous_devices {
+  std::vector<atrous::c::ListedDevice> all;
+  std::string why_none;
 };
 
 struct atrous_model {
@@ -132,5 +158,5 @@ struct atrous_result {
   std::shared_ptr<const atrous::c::NamedModel> named;
   atrous::Segmentation segmentation;
   std::optional<atrous::Instances> instances;
-  int photo_width = 0, photo_height = 0;  // 0 of a batch
+  int photo_width = 0, photo_height = 0;  // of a batch what it was normalised from
 };

@@ -20,9 +20,10 @@ Precision precision_of(const std::string& name) {
 }
 
 ModelOptions model_options(const atrous_model_options& o) {
-  ModelOptions options{
-      .name = text(o.name), .hyper = Hyper(text(o.arch)), .threads = o.threads, .weights = text(o.weights)};
-  if (o.threads < 0) fail(ErrorCode::invalid_argument, "threads: expected 0 or more, found ", o.threads);
+  ModelOptions options{.name = text(o.name),
+                       .hyper = Hyper(text(o.arch)),
+                       .threads = thread_count(o.threads),
+                       .weights = text(o.weights)};
   const std::string device = o.device ? o.device : "cpu";
   if (o.precision) options.precision = precision_of(o.precision);
   const Precision numbers = options.precision.value_or(Precision::fp32);
@@ -77,6 +78,11 @@ std::unique_ptr<atrous_model> handle_of(Model model, std::string name) {
 }
 
 }  // namespace
+
+int thread_count(std::int32_t threads) {
+  if (threads < 0) fail(ErrorCode::invalid_argument, "threads: expected 0 or more, found ", threads);
+  return threads;
+}
 
 }  // namespace atrous::c
 
@@ -140,12 +146,10 @@ atrous_status atrous_session_new(const atrous_model* model, const atrous_session
                                  atrous_session** out) {
   return made(out, [&] {
     const atrous_session_options o = options_of(options, "atrous_session_options");
-    if (o.threads < 0)
-      atrous::fail(atrous::ErrorCode::invalid_argument, "threads: expected 0 or more, found ", o.threads);
     auto session = std::make_unique<atrous_session>();
     session->named = given(model, "model").named;
     const atrous::Model& loaded = session->named->model;
-    const atrous::SessionOptions how{.threads = o.threads,
+    const atrous::SessionOptions how{.threads = thread_count(o.threads),
                                      .memory_limit = static_cast<std::size_t>(o.memory_limit)};
     if (loaded.task() == atrous::Task::instances)
       session->instances.emplace(loaded, how);

@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <cstddef>
+#include <utility>
 
 #include "runtime/c/handles.h"
 #include "runtime/drawing/pictures.h"
@@ -24,9 +26,8 @@ class InUse {
   std::atomic_flag& flag_;
 };
 
-void refuse_reserved(std::int32_t found) {
-  if (found != 0) fail(ErrorCode::invalid_argument, "reserved: expected 0, found ", found);
-}
+// atrous_segment_options had this size at first.
+constexpr std::size_t first_segment_options = offsetof(atrous_segment_options, crf_options);
 
 SegmentOptions segment_options(const atrous_segment_options& o, const Model& model) {
   constexpr std::uint32_t all = ATROUS_CONFIDENCE | ATROUS_PROBABILITIES | ATROUS_LOGITS;
@@ -39,20 +40,48 @@ SegmentOptions segment_options(const atrous_segment_options& o, const Model& mod
   options.probabilities = (o.want & ATROUS_PROBABILITIES) != 0;
   options.logits = (o.want & ATROUS_LOGITS) != 0;
   if (o.threshold != 0) options.threshold = o.threshold;
-  if (o.crf) options.crf = model.answer().crf.value_or(CrfParameters{});
+  if (o.crf) options.crf = crf_of_model(o.crf_options, model);
+  if (!o.crf && o.crf_options) fail(ErrorCode::invalid_argument, "crf_options: crf is 0, there is no CRF");
+  if (o.protocol) options.protocol = test_protocol(*o.protocol, model);
   if (o.score != 0 || o.max_instances != 0)
     fail(ErrorCode::invalid_argument, "score and max_instances are for instances, which ", model.architecture,
          " has none of");
   return options;
 }
 
+// A picture in tiles, at its own size.
+Segmentation tiled(atrous_session& session, const Image& photo, const atrous_segment_options& o,
+                   const Tiling& tiles) {
+  const SegmentOptions plain = segment_options(o, session.named->model);
+  const std::pair<bool, const char*> others[] = {
+      {plain.probabilities || plain.logits, "probabilities and logits"},
+      {plain.crf.has_value(), "crf"},
+      {plain.protocol.has_value(), "protocol"},
+      {plain.at_input, "at_input"},
+      {plain.resize && plain.resize->kind != ResizeRule::Kind::none, "resize"}};
+  for (const auto& [given, what] : others)
+    if (given)
+      fail(ErrorCode::invalid_argument, what,
+           ": with tile the picture has its own size, once, and labels and "
+           "confidences alone");
+#if ATROUS_HAS_TILES
+  return segment_tiled(*session.semantic, session.named->model, photo,
+                       {.tiling = tiles, .confidence = plain.confidence, .threshold = plain.threshold});
+#else
+  static_cast<void>(photo);
+  static_cast<void>(tiles);
+  return {};
+#endif
+}
+
 void detect(atrous_session& session, const Image& photo, const atrous_segment_options& o,
             atrous_result& result) {
   const Model& model = session.named->model;
   refuse_reserved(o.reserved);
-  if (o.want || o.at_input || o.crf || o.threshold != 0)
-    fail(ErrorCode::invalid_argument, "want, at_input, crf and threshold are for label maps, ",
-         model.architecture, " finds instances");
+  if (o.want || o.at_input || o.crf || o.crf_options || o.threshold != 0 || o.protocol || o.tile || o.overlap)
+    fail(ErrorCode::invalid_argument,
+         "want, at_input, crf, threshold, protocol and tile are for label maps, ", model.architecture,
+         " finds instances");
   InstanceOptions options;
   if (o.score != 0) options.score = static_cast<float>(std::max(o.score, 0.));
   if (o.max_instances != 0) options.detections = o.max_instances;
@@ -81,8 +110,6 @@ const Instance& instance_at(const atrous_result& result, std::int32_t index) {
 
 // The photo of a result, as it was given again. Error(invalid_argument) for another size.
 Image photo_of(const atrous_result& result, const atrous_image* argument) {
-  if (result.photo_width == 0)
-    fail(ErrorCode::invalid_argument, "the result is of a batch: there is no photo to draw on");
   Image photo = rgb_of(argument, "photo");
   if (photo.width != result.photo_width || photo.height != result.photo_height)
     fail(ErrorCode::invalid_argument, "photo: expected the one that was segmented, ", result.photo_width, 'x',
@@ -121,6 +148,10 @@ Image drawn(const atrous_result& result, atrous_drawing what, const atrous_image
 
 }  // namespace
 
+void refuse_reserved(std::int32_t found) {
+  if (found != 0) fail(ErrorCode::invalid_argument, "reserved: expected 0, found ", found);
+}
+
 std::optional<ResizeRule> resize_rule(std::int32_t kind, std::int32_t width, std::int32_t height) {
   const auto check = [](const char* side, std::int32_t found) {
     if (found < 1) fail(ErrorCode::invalid_argument, "resize: expected a ", side, " above 0, found ", found);
@@ -147,7 +178,7 @@ atrous_status atrous_segment(atrous_session* session, const atrous_image* photo,
   return made(out, [&] {
     given(session, "session");
     const InUse in_use(session->in_use);
-    const atrous_segment_options o = options_of(options, "atrous_segment_options");
+    const atrous_segment_options o = options_of(options, "atrous_segment_options", first_segment_options);
     const atrous::Image rgb = rgb_of(photo, "photo");
     auto result = std::make_unique<atrous_result>();
     result->named = session->named;
@@ -156,6 +187,8 @@ atrous_status atrous_segment(atrous_session* session, const atrous_image* photo,
     const atrous::Model& model = session->named->model;
     if (session->instances)
       detect(*session, rgb, o, *result);
+    else if (const auto tiles = tiling(o.tile, o.overlap))
+      result->segmentation = tiled(*session, rgb, o, *tiles);
     else
       result->segmentation = atrous::segment(*session->semantic, model, rgb, segment_options(o, model));
     return result;
@@ -178,7 +211,9 @@ atrous_status atrous_segment_batch(atrous_session* session, const float* input, 
     if (n < 1 || height < 1 || width < 1)
       atrous::fail(atrous::ErrorCode::invalid_argument, "batch: expected at least one of each, found ", n,
                    " images of ", height, 'x', width);
-    const atrous_segment_options o = options_of(options, "atrous_segment_options");
+    const atrous_segment_options o = options_of(options, "atrous_segment_options", first_segment_options);
+    if (o.crf || o.tile || o.overlap)
+      atrous::fail(atrous::ErrorCode::invalid_argument, "crf and tile are for a photo, a batch has none");
     const atrous::Shape shape{n, height, width, 3};
     auto all = atrous::segment(*session->semantic, model, atrous::ConstView{input, shape, shape.c},
                                segment_options(o, model));
@@ -186,6 +221,8 @@ atrous_status atrous_segment_batch(atrous_session* session, const float* input, 
     for (atrous::Segmentation& one : all) {
       auto& result = results.emplace_back(std::make_unique<atrous_result>());
       result->named = session->named;
+      result->photo_width = width;
+      result->photo_height = height;
       result->segmentation = std::move(one);
     }
     for (std::size_t i = 0; i < results.size(); ++i) out[i] = results[i].release();

@@ -6,10 +6,11 @@
 #include <span>
 #include <string>
 
+#include "layers/base/public.h"
 #include "runtime/evaluation/coco_detect.h"
 #include "runtime/evaluation/evaluation.h"
 
-namespace atrous {
+namespace ATROUS_PUBLIC atrous {
 
 // "evaluation" or "detections", by the head of a state. Error(io); Error(malformed) as read_journal().
 std::string kind_of_state(const std::string& path);

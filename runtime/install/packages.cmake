@@ -27,8 +27,14 @@ math(EXPR next_minor "${PROJECT_VERSION_MINOR} + 1")
 set(next_minor ${PROJECT_VERSION_MAJOR}.${next_minor})
 configure_file(${debian}/libatrous0.shlibs debian/shlibs @ONLY)
 configure_file(${debian}/libatrous0.triggers debian/triggers COPYONLY)
+# Programs in C depend on the version that brought the functions which they call; those in C++ on this minor version. A
+# function that libatrous0.symbols does not list, and one that is gone, end the build.
+configure_file(${debian}/libatrous0.symbols debian/libatrous0.symbols @ONLY)
+set_property(TARGET atrous_shared APPEND PROPERTY LINK_DEPENDS ${debian}/libatrous0.symbols)
+add_custom_command(TARGET atrous_shared POST_BUILD VERBATIM WORKING_DIRECTORY ${PROJECT_BINARY_DIR}/debian
+  COMMAND dpkg-gensymbols -q -c4 -plibatrous0 -v${PROJECT_VERSION} -Ilibatrous0.symbols -Osymbols -e$<TARGET_FILE:atrous_shared>)
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_CONTROL_EXTRA
-  "${PROJECT_BINARY_DIR}/debian/shlibs;${PROJECT_BINARY_DIR}/debian/triggers")
+  "${PROJECT_BINARY_DIR}/debian/shlibs;${PROJECT_BINARY_DIR}/debian/symbols;${PROJECT_BINARY_DIR}/debian/triggers")
 
 set(CPACK_DEBIAN_DEVELOPMENT_DESCRIPTION "semantic segmentation, what building against the library takes
 Headers, the static library, and files for CMake's find_package(atrous) and
@@ -60,6 +66,23 @@ arrays out.")
   endforeach()
 endif()
 
+if(TARGET atrous_serve)
+  list(APPEND components serve)
+  set(CPACK_DEBIAN_SERVE_PACKAGE_NAME atrous-serve)
+  set(CPACK_DEBIAN_SERVE_PACKAGE_SECTION httpd)
+  set(CPACK_DEBIAN_SERVE_PACKAGE_RECOMMENDS "curl, ca-certificates")
+  set(CPACK_DEBIAN_SERVE_PACKAGE_SUGGESTS atrous)
+  set(CPACK_DEBIAN_SERVE_DESCRIPTION "semantic segmentation behind HTTP
+atrous-serve answers photos with label maps, overlays and numbers, on
+loopback unless told otherwise, and serves a page that does so in a browser.
+Its systemd unit is neither enabled nor started by installing it.")
+  foreach(script postinst prerm postrm)
+    configure_file(${debian}/atrous-serve.${script} debian/serve/${script} COPYONLY
+      FILE_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
+    list(APPEND CPACK_DEBIAN_SERVE_PACKAGE_CONTROL_EXTRA ${PROJECT_BINARY_DIR}/debian/serve/${script})
+  endforeach()
+endif()
+
 # package_of(library result): the package that the file comes from, or nothing.
 function(package_of library result)
   file(REAL_PATH ${library} file)
@@ -68,29 +91,37 @@ function(package_of library result)
   set(${result} "${found}" PARENT_SCOPE)
 endfunction()
 
-# NVIDIA's packages say nothing that dpkg-shlibdeps reads, so what the module needs is named here: their packages that
-# its libraries come from, and Debian's as old as this machine's.
+# NVIDIA's packages say nothing that dpkg-shlibdeps reads, so what the module needs is named here: the packages that its
+# libraries come from, or where these came from an archive NVIDIA's of their versions; and Debian's as old as this
+# machine's.
 if(ATROUS_BUILD_CUDA)
   package_of(${CUDA_cublasLt_LIBRARY} cublas)
   package_of(${ATROUS_CUDNN_LIBRARY} cudnn)
-  if(cublas AND cudnn)
-    list(APPEND components cuda)
-    set(depends "atrous (= ${version}) | libatrous0 (= ${version}), ${cublas}, ${cudnn}")
-    foreach(package libc6 libstdc++6 libgcc-s1)
-      execute_process(COMMAND dpkg-query -W -f "\${Version}" ${package} OUTPUT_VARIABLE here)
-      string(REGEX REPLACE "[-+].*" "" here "${here}")
-      string(APPEND depends ", ${package} (>= ${here})")
-    endforeach()
-    set(CPACK_DEBIAN_CUDA_PACKAGE_NAME atrous-cuda)
-    set(CPACK_DEBIAN_CUDA_PACKAGE_SECTION contrib/graphics)
-    set(CPACK_DEBIAN_CUDA_PACKAGE_DEPENDS "${depends}")
-    set(CPACK_DEBIAN_CUDA_PACKAGE_SHLIBDEPS OFF)
-    set(CPACK_DEBIAN_CUDA_DESCRIPTION "semantic segmentation, the module for NVIDIA GPUs
-What atrous and libatrous load when --device cuda is asked for.")
-  else()
-    message(STATUS "No package atrous-cuda: its cuBLAS (${CUDA_cublasLt_LIBRARY}) or cuDNN (${ATROUS_CUDNN_LIBRARY}) is of no package")
-    set_target_properties(atrous_cuda atrous_cuda_objects PROPERTIES EXCLUDE_FROM_ALL ON)
+  if(NOT cublas)
+    set(cublas libcublas-${CUDAToolkit_VERSION_MAJOR}-${CUDAToolkit_VERSION_MINOR})
   endif()
+  if(NOT cudnn)
+    file(GLOB cudnn_version ${ATROUS_CUDNN_INCLUDE_DIR}/cudnn_version.h)
+    file(STRINGS "${cudnn_version}" major REGEX "define CUDNN_MAJOR ")
+    string(REGEX MATCH "[0-9]+" major "${major}")
+    set(cudnn libcudnn${major}-cuda-${CUDAToolkit_VERSION_MAJOR})
+  endif()
+  list(APPEND components cuda)
+  set(depends "atrous (= ${version}) | libatrous0 (= ${version}) | atrous-serve (= ${version}), ${cublas}, ${cudnn}")
+  foreach(package libc6 libstdc++6 libgcc-s1)
+    execute_process(COMMAND dpkg-query -W -f "\${Version}" ${package} OUTPUT_VARIABLE here)
+    string(REGEX REPLACE "[-+].*" "" here "${here}")
+    string(APPEND depends ", ${package} (>= ${here})")
+  endforeach()
+  set_target_properties(atrous_cuda PROPERTIES INSTALL_RPATH_USE_LINK_PATH OFF) # NVIDIA's packages tell the loader
+  set(CPACK_DEBIAN_CUDA_PACKAGE_NAME atrous-cuda)
+  set(CPACK_DEBIAN_CUDA_PACKAGE_SECTION contrib/graphics)
+  set(CPACK_DEBIAN_CUDA_PACKAGE_DEPENDS "${depends}")
+  set(CPACK_DEBIAN_CUDA_PACKAGE_SHLIBDEPS OFF)
+  set(CPACK_DEBIAN_CUDA_DESCRIPTION "semantic segmentation, the module for NVIDIA GPUs
+What atrous and libatrous load when --device cuda is asked for. It has code for
+devices of compute capability 7.5 and later, which the driver compiles when it
+is first run.")
 endif()
 
 # ---- what Debian wants in each
@@ -115,11 +146,13 @@ foreach(component IN LISTS components)
   endif()
   set(CPACK_DEBIAN_${upper}_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 endforeach()
-install(CODE [[
-  file(GLOB pages "$ENV{DESTDIR}${CMAKE_INSTALL_PREFIX}/share/man/man1/*.1")
-  if(pages)
-    execute_process(COMMAND gzip -9nf ${pages} COMMAND_ERROR_IS_FATAL ANY)
-  endif()]] COMPONENT program)
+foreach(component program serve)
+  install(CODE [[
+    file(GLOB pages "$ENV{DESTDIR}${CMAKE_INSTALL_PREFIX}/share/man/man1/*.1")
+    if(pages)
+      execute_process(COMMAND gzip -9nf ${pages} COMMAND_ERROR_IS_FATAL ANY)
+    endif()]] COMPONENT ${component})
+endforeach()
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_VERBATIM_VARIABLES ON)

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <new>
 #include <utility>
@@ -68,11 +69,7 @@ struct Name {
   int port = 0;
 };
 
-// The end of a connection, or a listener, that is on this machine.
-Name local_name(int socket) {
-  sockaddr_storage storage = {};
-  socklen_t length = sizeof storage;
-  if (getsockname(socket, reinterpret_cast<sockaddr*>(&storage), &length) != 0) return {};
+Name name_of(const sockaddr_storage& storage) {
   std::array<char, INET6_ADDRSTRLEN> text = {};
   if (storage.ss_family == AF_INET) {
     sockaddr_in v4;
@@ -84,6 +81,23 @@ Name local_name(int socket) {
   std::memcpy(&v6, &storage, sizeof v6);
   inet_ntop(AF_INET6, &v6.sin6_addr, text.data(), text.size());
   return {text.data(), ntohs(v6.sin6_port)};
+}
+
+// The end of a connection, or a listener, that is on this machine.
+Name local_name(int socket) {
+  sockaddr_storage storage = {};
+  socklen_t length = sizeof storage;
+  if (getsockname(socket, reinterpret_cast<sockaddr*>(&storage), &length) != 0) return {};
+  return name_of(storage);
+}
+
+// The status of an answer: "HTTP/1.1 200 OK".
+int status_in(std::string_view answer) {
+  int status = 0;
+  const std::size_t at = answer.find(' ');
+  if (at != answer.npos && answer.size() >= at + 4)
+    std::from_chars(answer.data() + at + 1, answer.data() + at + 4, status);
+  return status;
 }
 
 // What cannot be done for want of memory is tried again at the next turn.
@@ -112,7 +126,18 @@ struct Connections::Connection {
   std::size_t sent = 0, drained = 0, counted = 0;
   bool close_after = false, unread_body = false, probed = false;
   std::uint32_t watched = 0;
-  std::string local_address;
+  std::string local_address, peer_address;
+  // Of the request that is under way: when its first byte came, and what it was answered, 0 before that.
+  Clock::time_point began = Clock::now();
+  int status = 0;
+  bool under_way = false;
+
+  void begin_request() {
+    head = {};
+    began = Clock::now();
+    status = 0;
+    under_way = true;
+  }
 
   void enter(State next, std::chrono::milliseconds time) {
     state = next;
@@ -276,7 +301,10 @@ void Connections::begin_stop() {
 void Connections::accept_all() {
   for (int i = 0; i < 64 && listener_ >= 0; ++i) {
     if (connections_.size() - closed_.size() >= limits_.connections) make_room();
-    const int socket = accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    sockaddr_storage peer = {};
+    socklen_t length = sizeof peer;
+    const int socket =
+        accept4(listener_, reinterpret_cast<sockaddr*>(&peer), &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (socket < 0) {
       if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
         accept_again_ = Clock::now() + std::chrono::milliseconds(100);
@@ -297,6 +325,7 @@ void Connections::accept_all() {
     c->id = next_id_++;
     c->socket = socket;
     c->local_address = local_name(socket).address;
+    c->peer_address = name_of(peer).address;
     c->enter(Connection::State::idle, limits_.idle);
     c->watched = EPOLLIN;
     epoll_event event = {};
@@ -375,7 +404,10 @@ void Connections::receive(Connection& c) {
 // the other and not each within the one before.
 void Connections::advance(Connection& c) {
   for (;;) {
-    if (c.state == Connection::State::idle && !c.in.empty()) c.enter(Connection::State::head, limits_.head);
+    if (c.state == Connection::State::idle && !c.in.empty()) {
+      c.begin_request();
+      c.enter(Connection::State::head, limits_.head);
+    }
     if (c.state == Connection::State::head) take_head(c);
     if (c.state == Connection::State::body && c.body.size() == c.head.content_length) hand_on(c);
     if (c.state != Connection::State::idle || c.in.empty()) break;
@@ -433,6 +465,7 @@ void Connections::hand_on(Connection& c) {
 void Connections::start_answer(Connection& c, Answer answer) {
   c.out = std::move(answer.bytes);
   c.sent = 0;
+  c.status = status_in(c.out);
   c.body = {};
   c.close_after = answer.close || stopping_;
   c.enter(Connection::State::answering,
@@ -455,6 +488,7 @@ void Connections::send(Connection& c) {
 }
 
 void Connections::after_answer(Connection& c) {
+  report(c);
   c.out = {};
   recount(c);
   if (c.close_after) {
@@ -492,8 +526,19 @@ void Connections::watch(Connection& c) {
   if (epoll_ctl(epoll_, EPOLL_CTL_MOD, c.socket, &event) != 0) close(c);
 }
 
+void Connections::report(Connection& c) {
+  if (!std::exchange(c.under_way, false) || (c.status == 0 && c.head.method.empty())) return;
+  requests_->served({.address = c.peer_address,
+                     .method = c.head.method,
+                     .path = c.head.path,
+                     .status = c.status,
+                     .bytes = c.status == 0 ? 0 : c.sent,
+                     .seconds = std::chrono::duration<double>(Clock::now() - c.began).count()});
+}
+
 void Connections::close(Connection& c) {
   if (c.state == Connection::State::closed) return;
+  report(c);
   const bool computed = c.state == Connection::State::computing;
   c.state = Connection::State::closed;
   c.deadline = Clock::time_point::max();

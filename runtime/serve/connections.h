@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/serve/access_log.h"
 #include "runtime/serve/guard.h"
 #include "runtime/serve/jobs.h"
 #include "runtime/serve/problem.h"
@@ -53,6 +54,9 @@ class Requests {
   virtual void gone(std::uint64_t connection) = 0;
   // Several times a second.
   virtual void tick() = 0;
+  // A request has ended: its answer is sent, or its client is gone. Not of a connection that ends within a
+  // head.
+  virtual void served(const Served&) noexcept = 0;
 };
 
 class Connections {
@@ -97,6 +101,7 @@ class Connections {
   void probe(Connection&);
   void watch(Connection&);
   void close(Connection&);
+  void report(Connection&);
   void expire();
   void take_answers();
   void evict_slowest();

@@ -16,6 +16,7 @@
 #include "layers/cpu/parallel.h"
 #include "runtime/engine/program.h"
 #include "runtime/engine/version.h"
+#include "runtime/serve/options.h"
 #include "runtime/serve/server.h"
 
 namespace atrous::serve {
@@ -23,72 +24,6 @@ namespace atrous::serve {
 namespace {
 
 using cli::UsageError;
-
-struct Arguments {
-  cli::RunOptions run;
-  cli::SizeOptions size;
-  cli::NormaliseOptions normalise;
-  std::string classes, palette, listen = "127.0.0.1:8080", token_file, max_body = "32MB";
-  std::vector<std::string> hosts, origins;
-  bool no_token = false, quiet = false;
-  int sessions = 0, queue = 32, max_megapixels = 50, timeout = 30, connections = 512;
-};
-
-void add_options(cli::Verb& verb, Arguments& a) {
-  const std::string access = "Who may ask", limits = "Limits";
-  cli::add_model_option(verb, a.run);
-  verb.add_option("--listen", a.listen, "The address and the port; port 0 is whichever is free")
-      .type_name("ADDRESS:PORT")
-      .show_default()
-      .group(access);
-  verb.add_option("--token-file", a.token_file,
-                  "Requests bring one of these tokens, one a line (Authorization: Bearer TOKEN)")
-      .type_name("FILE")
-      .group(access);
-  verb.add_flag("--no-token", a.no_token, "Beyond loopback too anybody may ask")
-      .excludes("--token-file")
-      .group(access);
-  verb.add_option("--host", a.hosts, "A further name of this machine: a proxy's, or that of a name service")
-      .type_name("NAME")
-      .group(access);
-  verb.add_option("--cors", a.origins, "Pages of this origin may ask, https://example.org or *")
-      .type_name("ORIGIN")
-      .group(access);
-  verb.add_option("--sessions", a.sessions, "Photos computed at a time (default: 2, on a device 4)")
-      .whole_number(1, 64)
-      .group(limits);
-  verb.add_option("--queue", a.queue, "Photos that may wait; further ones are answered 429")
-      .whole_number(0, 10000)
-      .show_default()
-      .group(limits);
-  verb.add_option("--timeout", a.timeout, "Seconds that a photo may wait; then it is answered 503")
-      .whole_number(1, 3600)
-      .show_default()
-      .group(limits);
-  verb.add_option("--max-body", a.max_body, "Bytes of a photo's file, at most")
-      .type_name("BYTES")
-      .show_default()
-      .group(limits);
-  verb.add_option("--max-megapixels", a.max_megapixels, "Millions of pixels of a photo, at most")
-      .whole_number(1, 1000)
-      .show_default()
-      .group(limits);
-  verb.add_option("--connections", a.connections, "Connections at a time")
-      .whole_number(8, 100000)
-      .show_default()
-      .group(limits);
-  verb.add_flag("-q,--quiet", a.quiet, "Do not say the address on standard output");
-  verb.add_option("--classes", a.classes, std::string(cli::classes_help)).type_name("FILE");
-  verb.add_option("--palette", a.palette, "Colours: voc, hub, or a file of them").type_name("FILE");
-  cli::add_size_options(verb, a.size, "Size in the network");
-  cli::add_normalise_options(verb, a.normalise, "Normalising");
-  cli::add_run_options(verb, a.run);
-  verb.footer(
-      "Examples:\n"
-      "  atrous-serve                                     the network for streets that is built in\n"
-      "  curl --data-binary @street.jpg http://127.0.0.1:8080/v1/segment\n"
-      "  curl --data-binary @street.jpg 'http://127.0.0.1:8080/v1/segment?output=overlay' -o overlay.png");
-}
 
 ServerOptions server_options(const Arguments& a) {
   ServerOptions options;
@@ -104,6 +39,9 @@ ServerOptions server_options(const Arguments& a) {
   options.timeout = std::chrono::seconds(a.timeout);
   options.max_body = cli::parse_bytes(a.max_body);
   options.max_pixels = std::int64_t{a.max_megapixels} * 1'000'000;
+  options.refinements = {.runs = static_cast<double>(a.max_runs),
+                         .crf_pixels = std::int64_t{a.max_crf_megapixels} * 1'000'000};
+  options.log = a.log;
   options.connections.connections = static_cast<std::size_t>(a.connections);
   options.connections.buffers =
       std::max<std::size_t>(options.connections.buffers, 4 * static_cast<std::size_t>(options.max_body));
@@ -156,7 +94,7 @@ int run(const Arguments& a) {
 
 int parse_and_run(int argc, char** argv) {
   Arguments arguments;
-  CLI::App app("Segmentation behind HTTP: photos in, label maps, overlays and numbers out.", "atrous-serve");
+  CLI::App app(std::string(program_summary), "atrous-serve");
   app.set_version_flag("--version", str_cat("atrous-serve ", version()));
   cli::Verb verb(app);
   add_options(verb, arguments);

@@ -46,6 +46,7 @@ std::string Metrics::text(const Gauges& now) const {
   put("connections", "gauge", "Open connections.", now.connections);
   put("buffered_bytes", "gauge", "Bytes of bodies and answers on their way.", now.held_bytes);
   put("connections_evicted_total", "counter", "Connections closed to make room for others.", now.evicted);
+  put("log_lines_lost_total", "counter", "Lines that the access log could not write.", now.lost_log_lines);
   put("received_bytes_total", "counter", "Bytes received.", now.received_bytes);
   return out;
 }

@@ -14,7 +14,7 @@ namespace atrous::serve {
 // Of the moment, from whoever knows.
 struct Gauges {
   std::size_t waiting = 0, capacity = 0, busy = 0, sessions = 0, connections = 0, held_bytes = 0;
-  std::uint64_t evicted = 0, received_bytes = 0;
+  std::uint64_t evicted = 0, lost_log_lines = 0, received_bytes = 0;
 };
 
 // For any thread.

@@ -16,6 +16,7 @@
 #include "runtime/image/png.h"
 #include "runtime/instances/instance_overlay.h"
 #include "runtime/instances/instances_json.h"
+#include "runtime/segment/options_json.h"
 #include "runtime/segment/segmentation_json.h"
 #include "runtime/segment/segmenter.h"
 #include "runtime/serve/output.h"
@@ -105,10 +106,35 @@ std::optional<float> score_of(const Query& query) {
   return value;
 }
 
+// "1" and "0"; without it 0.
+bool flag_of(const Query& query, const char* name) {
+  const std::string value = query.parameter(name);
+  if (value != "" && value != "0" && value != "1")
+    throw Problem{400, str_cat(name, ": expected 0 or 1, found ", visible(value.substr(0, 64)))};
+  return value == "1";
+}
+
 }  // namespace
 
-PhotoSession::PhotoSession(const Model& model, const SessionOptions& options, std::int64_t max_pixels)
-    : model_(model), max_pixels_(max_pixels) {
+std::vector<double> parse_scales(std::string_view text) {
+  std::vector<double> scales;
+  const char *at = text.data(), *const end = at + text.size();
+  while (true) {
+    double scale = 0;
+    const auto [stop, error] = std::from_chars(at, end, scale);
+    if (error != std::errc()) break;
+    scales.push_back(scale);
+    at = stop;
+    if (at == end) return scales;
+    if (*at++ != ',') break;
+  }
+  throw Problem{400, str_cat("scales: expected numbers with commas between them, found ",
+                             visible(std::string(text.substr(0, 64))))};
+}
+
+PhotoSession::PhotoSession(const Model& model, const SessionOptions& options, std::int64_t max_pixels,
+                           const Refinements& refinements)
+    : model_(model), max_pixels_(max_pixels), refinements_(refinements) {
   if (model.task() == Task::instances)
     detector_.emplace(model, options);
   else
@@ -116,9 +142,13 @@ PhotoSession::PhotoSession(const Model& model, const SessionOptions& options, st
 }
 
 Reply PhotoSession::answer(const Query& query, std::string_view body, StageSeconds& seconds) {
-  query.check_parameters({"output", "include", "name", "score"});
+  query.check_parameters({"output", "include", "name", "score", "crf", "scales", "flip"});
   Asked asked{wanted_output(query.parameter("output"), query.accept),
-              parts_of_include(query.parameter("include")), name_of_photo(query), score_of(query)};
+              parts_of_include(query.parameter("include")),
+              name_of_photo(query),
+              score_of(query),
+              flag_of(query, "crf"),
+              protocol_of(query)};
   check(asked);
   const std::string& name = asked.name;
   const std::span<const std::byte> file(reinterpret_cast<const std::byte*>(body.data()), body.size());
@@ -130,9 +160,32 @@ Reply PhotoSession::answer(const Query& query, std::string_view body, StageSecon
     if (std::int64_t{width} * height > max_pixels_)
       throw Problem{413, str_cat(visible(name), ": ", width, "x", height, " are ",
                                  std::int64_t{width} * height, " pixels, at most ", max_pixels_)};
+    if (asked.crf && std::int64_t{width} * height > refinements_.crf_pixels)
+      throw Problem{413,
+                    str_cat(visible(name), ": ", width, "x", height, " are ", std::int64_t{width} * height,
+                            " pixels, with crf at most ", refinements_.crf_pixels)};
     photo = read_image(file, name, {.max_pixels = max_pixels_});
   }
   return detector_ ? instances(asked, photo, seconds) : label_map(asked, photo, seconds);
+}
+
+// Scales and mirror images; nothing where one run is all.
+std::optional<TestProtocol> PhotoSession::protocol_of(const Query& query) const {
+  const std::string scales = query.parameter("scales");
+  TestProtocol protocol{.flip = flag_of(query, "flip")};
+  if (!scales.empty()) protocol.scales = parse_scales(scales);
+  if (scales.empty() && !protocol.flip) return std::nullopt;
+  try {
+    atrous::check(protocol);
+  } catch (const Error& error) {
+    throw Problem{400, error.what()};
+  }
+  double runs = 0;
+  for (const double scale : protocol.scales) runs += scale * scale * (protocol.flip ? 2 : 1);
+  if (runs > refinements_.runs)
+    throw Problem{
+        413, str_cat("scales and flip: ", runs, " times the work of one run, at most ", refinements_.runs)};
+  return protocol;
 }
 
 // What the model has nothing for is refused before anything is decoded.
@@ -144,6 +197,8 @@ void PhotoSession::check(const Asked& asked) const {
   if (session_ && (output == Output::instances || includes("instance_map") || asked.score))
     throw Problem{400, "the model here gives each pixel a class; it finds no instances"};
   if (session_) return;
+  if (asked.crf || asked.protocol)
+    throw Problem{400, "the model here finds instances; crf, scales and flip are for label maps"};
   if (output == Output::confidence || includes("confidence"))
     throw Problem{400, "the model here finds instances; no pixel has a confidence"};
   const bool wants_masks =
@@ -155,6 +210,8 @@ Reply PhotoSession::label_map(const Asked& asked, const Image& photo, StageSecon
   const Wanted& wanted = asked.wanted;
   SegmentOptions how;
   how.confidence = wanted.output == Output::json || wanted.output == Output::confidence;
+  if (asked.crf) how.crf = model_.answer().crf.value_or(CrfParameters{});
+  how.protocol = asked.protocol;
   const Segmentation s = segment(*session_, model_, photo, how);
   seconds[preparation] += s.prepare_seconds;
   seconds[network] += s.network_seconds;
@@ -181,6 +238,8 @@ Reply PhotoSession::label_map(const Asked& asked, const Image& photo, StageSecon
   std::vector<JsonText> classes;
   for (const ClassShare& c : class_shares(s)) classes.push_back(class_share_json(c, model_));
   JsonText json = segmentation_json(asked.name, model_, s, classes, {});
+  if (how.crf) add_member(json, "crf", crf_json(*how.crf));
+  if (how.protocol) add_member(json, "protocol", protocol_json(*how.protocol));
   add_parts(json, asked.parts,
             [&](const std::string& part) { return part == "labels" ? grey_png(s.labels) : confidence(); });
   return json_reply(json);

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <optional>
 #include <thread>
 
 #include "layers/base/error.h"
 #include "runtime/engine/program.h"
 #include "runtime/engine/version.h"
+#include "runtime/serve/access_log.h"
 #include "runtime/serve/jobs.h"
 #include "runtime/serve/metrics.h"
 #include "runtime/serve/photo_request.h"
@@ -48,6 +50,8 @@ JsonText models_json(const Model& model, const ServerOptions& options) {
       {{"models", json_list(std::vector{one})},
        {"limits", json_object({{"body_bytes", options.max_body},
                                {"pixels", options.max_pixels},
+                               {"runs", options.refinements.runs},
+                               {"crf_pixels", options.refinements.crf_pixels},
                                {"waiting", options.queue},
                                {"wait_seconds", static_cast<double>(options.timeout.count()) / 1e3}})},
        {"version", version()}});
@@ -61,6 +65,7 @@ class Service final : public Requests {
         connections_(connections),
         names_({options.listen.address, connections.port()}, options.hosts),
         jobs_(options.queue) {
+    if (!options.log.empty()) log_.emplace(options.log);
     const auto json = [](std::string text) {
       return [text = std::move(text)](const Query& query) {
         query.check_parameters({});
@@ -87,7 +92,8 @@ class Service final : public Requests {
           Access::anybody);
     quick_.on("POST", segment_path, [](const Query&) -> Reply { throw Problem{500, "not here"}; });
     for (std::size_t i = 0; i < options.sessions; ++i) {
-      sessions_.push_back(std::make_unique<PhotoSession>(model, options.session, options.max_pixels));
+      sessions_.push_back(
+          std::make_unique<PhotoSession>(model, options.session, options.max_pixels, options.refinements));
       jobs_.add_worker();
     }
     try {
@@ -131,7 +137,15 @@ class Service final : public Requests {
 
   void gone(std::uint64_t connection) override { jobs_.drop(connection); }
 
+  void served(const Served& request) noexcept override {
+    if (log_) log_->write(request);
+  }
+
   void tick() override {
+    if (log_ && Clock::now() - looked_ > std::chrono::seconds(1)) {
+      log_->look_after();
+      looked_ = Clock::now();
+    }
     for (const Job& job : jobs_.take_older(Clock::now() - options_.timeout)) {
       const double seconds = static_cast<double>(options_.timeout.count()) / 1e3;
       connections_.answer(job.connection,
@@ -240,6 +254,7 @@ class Service final : public Requests {
                           .connections = connections_.count(),
                           .held_bytes = connections_.held_bytes(),
                           .evicted = connections_.evicted(),
+                          .lost_log_lines = log_ ? log_->lost() : 0,
                           .received_bytes = connections_.received_bytes()});
   }
 
@@ -283,6 +298,8 @@ class Service final : public Requests {
   const Names names_;
   Jobs jobs_;
   Metrics metrics_;
+  std::optional<AccessLog> log_;
+  Clock::time_point looked_ = Clock::now();
   Router quick_;
   std::map<std::string, Access, std::less<>> paths_;  // of GET
   std::vector<std::unique_ptr<PhotoSession>> sessions_;

@@ -11,6 +11,7 @@
 #include "runtime/segment/model.h"
 #include "runtime/serve/connections.h"
 #include "runtime/serve/guard.h"
+#include "runtime/serve/photo_request.h"
 
 namespace atrous::serve {
 
@@ -26,6 +27,8 @@ struct ServerOptions {
   std::uint64_t max_body = 32'000'000;        // bytes
   std::int64_t max_pixels = 50'000'000;       // width * height
   std::chrono::milliseconds timeout{30'000};  // that a photo may wait for a session
+  Refinements refinements = {};
+  std::string log = {};  // the access log's file, "-" for standard output; empty: none
   ConnectionLimits connections = {};
 };
 

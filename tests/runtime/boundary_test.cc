@@ -47,8 +47,8 @@ std::vector<std::string> public_headers() {
     for (const std::string& header : matches(source_of(front), std::regex(R"re(#include "([^"]+)")re"), 1))
       headers.push_back(header);
   for (const char* behind :
-       {"runtime/evaluation/class_map.h", "runtime/evaluation/merge.h", "runtime/image/pillow_resize.h",
-        "runtime/image/preprocess.h", "runtime/engine/plan.h", "weights_tools/metadata.h"})
+       {"runtime/evaluation/class_map.h", "runtime/image/pillow_resize.h", "runtime/image/preprocess.h",
+        "runtime/engine/plan.h", "weights_tools/metadata.h"})
     headers.emplace_back(behind);
   return headers;
 }

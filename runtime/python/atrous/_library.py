@@ -44,6 +44,11 @@ class Sized(ctypes.Structure):
         super().__init__(size=ctypes.sizeof(self), **fields)
 
 
+class DeviceInfo(Sized):
+    _fields_ = [("size", c_size_t), ("device", c_char_p), ("name", c_char_p), ("kind", c_char_p),
+                ("memory_bytes", c_uint64), ("free_bytes", c_uint64), ("threads", c_int32), ("reserved", c_int32)]
+
+
 DownloadProgress = CFUNCTYPE(c_int, c_void_p, c_uint64, c_uint64)
 EvaluateProgress = CFUNCTYPE(c_int, c_void_p, c_size_t, c_size_t)
 
@@ -69,10 +74,24 @@ WANT_CONFIDENCE, WANT_PROBABILITIES, WANT_LOGITS = 1, 2, 4
 RESIZE_AS_MODEL, RESIZE_NONE, RESIZE_SHORTER, RESIZE_EXACT = range(4)
 
 
+class CrfOptions(Sized):
+    _fields_ = [("size", c_size_t), ("gaussian_weight", c_double), ("gaussian_xy", c_double),
+                ("bilateral_weight", c_double), ("bilateral_xy", c_double), ("bilateral_rgb", c_double),
+                ("iterations", c_int32), ("logits", c_int32), ("threads", c_int32), ("reserved", c_int32),
+                ("memory_limit", c_uint64)]
+
+
+class ProtocolOptions(Sized):
+    _fields_ = [("size", c_size_t), ("name", c_char_p), ("scales", POINTER(c_double)), ("scale_count", c_int32),
+                ("flip", c_int32), ("base_size", c_int32), ("tile_width", c_int32), ("tile_height", c_int32),
+                ("overlap", c_int32)]
+
+
 class SegmentOptions(Sized):
     _fields_ = [("size", c_size_t), ("want", c_uint32), ("resize", c_int32), ("width", c_int32), ("height", c_int32),
                 ("at_input", c_int32), ("crf", c_int32), ("threshold", c_double), ("score", c_double),
-                ("max_instances", c_int32), ("reserved", c_int32)]
+                ("max_instances", c_int32), ("reserved", c_int32), ("crf_options", POINTER(CrfOptions)),
+                ("protocol", POINTER(ProtocolOptions)), ("tile", c_int32), ("overlap", c_int32)]
 
 
 class ResultInfo(Sized):
@@ -99,7 +118,8 @@ class EvaluateOptions(Sized):
     _fields_ = [("size", c_size_t), ("set", c_char_p), ("threads", c_int32), ("limit", c_int32),
                 ("at_original", c_int32), ("strict", c_int32), ("labels", c_char_p), ("resize", c_int32),
                 ("width", c_int32), ("height", c_int32), ("threshold", c_double), ("progress", EvaluateProgress),
-                ("user", c_void_p)]
+                ("user", c_void_p), ("crf", POINTER(CrfOptions)), ("protocol", POINTER(ProtocolOptions)),
+                ("tile", c_int32), ("overlap", c_int32)]
 
 
 # ---- functions
@@ -113,6 +133,9 @@ _FALLIBLE = {
     "png_encode": (POINTER(Image), c_void_p, c_size_t, _out),
     "png_write": (c_char_p, POINTER(Image), c_void_p, c_size_t),
     "voc_palette": (c_size_t, c_void_p),
+    "devices_list": (_out,),
+    "devices_get": (c_void_p, c_int32, POINTER(DeviceInfo)),
+    "crf": (POINTER(Image), c_void_p, c_int32, POINTER(CrfOptions)),
     "model_load": (c_char_p, POINTER(ModelOptions), _out),
     "model_load_memory": (c_char_p, c_size_t, c_char_p, POINTER(ModelOptions), _out),
     "model_get_info": (c_void_p, POINTER(ModelInfo)),
@@ -134,6 +157,9 @@ _OTHERS = {
     "bytes_free": (None, (c_void_p,)),
     "picture_image": (Image, (c_void_p,)),
     "picture_free": (None, (c_void_p,)),
+    "devices_count": (c_int32, (c_void_p,)),
+    "devices_why_none": (c_char_p, (c_void_p,)),
+    "devices_free": (None, (c_void_p,)),
     "model_class_name": (c_char_p, (c_void_p, c_int32)),
     "model_free": (None, (c_void_p,)),
     "session_free": (None, (c_void_p,)),

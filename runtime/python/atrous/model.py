@@ -8,7 +8,7 @@ import ctypes
 import functools
 import os
 import sys
-from typing import Any, Callable, Deque, Dict, Iterable, Iterator, List, Optional, Tuple, Union
+from typing import Any, Callable, Deque, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from . import _library as c
 from ._arguments import Path, Resize, choice, count, positive, resize as resize_fields, text, text_or_none
 from ._progress import Progress, watched
 from .images import Bytes, as_numpy, as_photo, image_of
+from .refine import Crf, Tile, crf_of, runs_of
 from .result import Result
 
 # How many threads there are to be had. Sessions that wait for a call are no more than that: others would not run at once.
@@ -106,7 +107,9 @@ class Model:
         return f"<atrous.Model {self.architecture}: {len(self.classes)} classes, {self._options['device']}{precision}>"
 
     def __call__(self, image: Any, *, confidence: bool = False, probabilities: bool = False, logits: bool = False,
-                 resize: Resize = None, at: str = "photo", crf: bool = False, threshold: Optional[float] = None,
+                 resize: Resize = None, at: str = "photo", crf: Crf = False, protocol: Optional[str] = None,
+                 scales: Optional[Sequence[float]] = None, flip: bool = False, base_size: Optional[int] = None,
+                 tile: Tile = None, overlap: Optional[int] = None, threshold: Optional[float] = None,
                  score: Optional[float] = None, max_instances: Optional[int] = None, threads: Optional[int] = None,
                  memory_limit: int = 0) -> Result:
         """Segments a photo: a path, a file's bytes, a Pillow image, or an array height x width (x 3 or 4) or torch
@@ -116,33 +119,54 @@ class Model:
         resize: the photo on its way in, None as the model was published, "none" not at all, 520 its shorter side,
             (width, height) exactly.
         at: "photo" or "input", the size that the labels have.
-        crf: labels follow the photo's edges, by a dense CRF.
+        crf: labels follow the photo's edges, by a dense CRF: True, or the arguments of atrous.crf() that say how,
+            {"iterations": 5, "bilateral": (4, 67, 3)}; what is not said is as published for the network, or the usual.
+        scales, flip: the photo at these scales, (0.5, 1, 1.5), and mirrored left to right too; probabilities are averaged.
+        protocol: as a publisher's test code does, "semseg", "encnet", "deeplabv2" or "torchvision", with its own scales,
+            flips and tiles unless they are given. base_size: of semseg and encnet, the longer side at scale 1.
+        tile: of these the tiles that the network sees, N or (width, height), which share `overlap` pixels, a third.
+            Without a protocol a picture of any size, at its own size, in tiles of N pixels that share `overlap`, an
+            eighth, blended: labels and confidences alone.
         threshold: of a network of one logit, the probability above which a pixel is of class 1, 0.5.
         score, max_instances: of instances, those above it, 0 for all, and how many.
         threads: instead of load()'s.
         memory_limit: most bytes for weights and activations.
         """
         photo = as_photo(image)
-        options = _options(confidence, probabilities, logits, crf, threshold, score, max_instances,
-                           at_input=choice("at", at, "photo", "input") == "input", **resize_fields(resize))
+        how = crf_of(crf)
+        options = _options(confidence, probabilities, logits, threshold, score, max_instances, crf=how is not None,
+                           at_input=choice("at", at, "photo", "input") == "input", **resize_fields(resize),
+                           **runs_of(protocol, scales, flip, base_size, tile, overlap))
+        if how is not None:
+            options.crf_options = ctypes.pointer(how)
         out = ctypes.c_void_p()
         with self._session(threads, memory_limit) as session:
             c.functions.segment(session.pointer, image_of(photo), options, ctypes.byref(out))
         return Result(self, out, photo)
 
-    def batch(self, batch: Any, *, confidence: bool = False, probabilities: bool = False, logits: bool = False,
-              threshold: Optional[float] = None, score: Optional[float] = None, max_instances: Optional[int] = None,
-              threads: Optional[int] = None, memory_limit: int = 0) -> List[Result]:
+    def batch(self, batch: Any, *, photos: Optional[Sequence[Any]] = None, confidence: bool = False,
+              probabilities: bool = False, logits: bool = False, threshold: Optional[float] = None,
+              score: Optional[float] = None, max_instances: Optional[int] = None, threads: Optional[int] = None,
+              memory_limit: int = 0) -> List[Result]:
         """Segments photos of one size that are normalised already: floats, an array n x height x width x 3 or a torch
-        tensor n x 3 x height x width."""
+        tensor n x 3 x height x width.
+
+        photos: the same ones as a call takes them, of that size, for the results' overlays and cut-outs.
+        """
         values, _ = _as_batch(batch)
-        options = _options(confidence, probabilities, logits, False, threshold, score, max_instances)
+        options = _options(confidence, probabilities, logits, threshold, score, max_instances)
         n, height, width = values.shape[:3]
+        under: List[Optional[Bytes]] = [None] * n if photos is None else [as_photo(photo) for photo in photos]
+        if len(under) != n:
+            raise c.Error(f"photos: expected {n}, as many as the batch has, got {len(under)}")
+        for photo in under:
+            if photo is not None and photo.shape[:2] != (height, width):
+                raise c.Error(f"photos: expected the batch's {height} x {width} pixels, got {photo.shape[0]} x {photo.shape[1]}")
         out = (ctypes.c_void_p * n)()
         with self._session(threads, memory_limit) as session:
             c.functions.segment_batch(session.pointer, values.ctypes.data, count("photos", n), count("height", height),
                                     count("width", width), options, out)
-        return [Result(self, ctypes.c_void_p(pointer), None) for pointer in out]
+        return [Result(self, ctypes.c_void_p(pointer), photo) for pointer, photo in zip(out, under)]
 
     def logits(self, batch: Any, *, threads: Optional[int] = None, memory_limit: int = 0) -> npt.NDArray[np.float32]:
         """The logits of photos that are normalised already, at their size, in the batch's order: an array n x height x
@@ -195,11 +219,11 @@ class Model:
             idle.append(session)
 
 
-def _options(confidence: bool, probabilities: bool, logits: bool, crf: bool, threshold: Optional[float],
-             score: Optional[float], max_instances: Optional[int], **fields: int) -> c.SegmentOptions:
+def _options(confidence: bool, probabilities: bool, logits: bool, threshold: Optional[float], score: Optional[float],
+             max_instances: Optional[int], **fields: Any) -> c.SegmentOptions:
     return c.SegmentOptions(
         want=c.WANT_CONFIDENCE * bool(confidence) + c.WANT_PROBABILITIES * bool(probabilities)
-        + c.WANT_LOGITS * bool(logits), crf=bool(crf), threshold=positive("threshold", threshold),
+        + c.WANT_LOGITS * bool(logits), threshold=positive("threshold", threshold),
         score=-1 if score == 0 else positive("score", score),
         max_instances=0 if max_instances is None else count("max_instances", max_instances, 1), **fields)
 

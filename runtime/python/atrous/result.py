@@ -62,7 +62,7 @@ class Result:
     labels          height x width, the class of each pixel; of instances that of the one with the highest score
     input_size      (width, height) that the network saw
     seconds         "prepare", "network" and "label", what the library took for each
-    photo           the photo, or None of a batch. It is the array that was given, where that needed no copy, and drawn
+    photo           the photo, or of a batch what `photos` gave, else None. It is the array that was given, where that needed no copy, and drawn
                     from again: an array that changes in the meantime makes other overlays
     """
 
@@ -147,7 +147,7 @@ class Result:
 
     def overlay(self, *, alpha: float = 0.5, contours: bool = True, background: bool = False) -> Bytes:
         """The photo tinted by class and outlined, height x width x 3; of instances with their boxes. A batch's results
-        have no photo to draw on.
+        have no photo to draw on but those that Model.batch(photos=...) gave.
 
         alpha: how much of the colour, 0 to 1.
         background: tint the background too.
@@ -185,7 +185,7 @@ class Result:
     # ---- notebooks
 
     def _repr_png_(self) -> bytes:
-        """The overlay, or the mask of a batch's result; at most 1,024 pixels a side."""
+        """The overlay, or where there is no photo the mask; at most 1,024 pixels a side."""
         picture = self.mask() if self.photo is None else self.overlay()
         step = -(-max(picture.shape[:2]) // 1024)
         return encode_png(picture[::step, ::step])

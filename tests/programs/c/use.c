@@ -80,6 +80,35 @@ static void use_model(const atrous_model* model, atrous_session* session, const 
   atrous_bytes_free(png);
   atrous_result_free(result);
 
+  /* Mirrored too, and behind a CRF; in tiles; the CRF alone, which leaves probabilities that add up to 1. */
+  const double scales[] = {0.5, 1};
+  const atrous_protocol_options twice = {.size = sizeof twice, .scales = scales, .scale_count = 2, .flip = 1};
+  const atrous_crf_options crf = {.size = sizeof crf, .iterations = 2};
+  const atrous_segment_options refined = {.size = sizeof refined,
+                                          .want = ATROUS_PROBABILITIES,
+                                          .crf = 1,
+                                          .crf_options = &crf,
+                                          .protocol = &twice};
+  atrous_result* sharp = NULL;
+  CHECK(atrous_segment(session, photo, &refined, &sharp) == ATROUS_OK);
+  atrous_result_info of_sharp = {.size = sizeof of_sharp};
+  CHECK(atrous_result_get_info(sharp, &of_sharp) == ATROUS_OK);
+  float* q = malloc(pixels * classes * sizeof *q);
+  if (q && of_sharp.probabilities) {
+    memcpy(q, of_sharp.probabilities, pixels * classes * sizeof *q);
+    CHECK(atrous_crf(photo, q, of_model.classes, NULL) == ATROUS_OK);
+    double sum = 0;
+    for (size_t c = 0; c < classes; ++c) sum += q[c];
+    CHECK(sum > 0.999 && sum < 1.001);
+  }
+  free(q);
+  atrous_result_free(sharp);
+  const atrous_segment_options in_tiles = {.size = sizeof in_tiles, .tile = 200, .overlap = 20};
+  CHECK(atrous_segment(session, photo, &in_tiles, &sharp) == ATROUS_OK);
+  CHECK(atrous_result_get_info(sharp, &of_sharp) == ATROUS_OK);
+  CHECK(of_sharp.width == photo->width && of_sharp.input_width == 200);
+  atrous_result_free(sharp);
+
   float* input = calloc(2 * 32 * 32 * 3, sizeof *input);
   atrous_result* batch[2] = {NULL, NULL};
   CHECK(atrous_segment_batch(session, input, 2, 32, 32, NULL, batch) == ATROUS_OK);
@@ -107,6 +136,15 @@ int main(int argc, char** argv) {
   CHECK(image.width == other.width && memcmp(image.pixels, other.pixels, 3 * (size_t)image.width) == 0);
   uint8_t rgb[6];
   CHECK(atrous_voc_palette(2, rgb) == ATROUS_OK && rgb[3] == 128 && rgb[4] == 0);
+
+  atrous_devices* devices = NULL;
+  CHECK(atrous_devices_list(&devices) == ATROUS_OK);
+  CHECK(atrous_devices_count(devices) >= 1);
+  atrous_device_info processor = {.size = sizeof processor};
+  CHECK(atrous_devices_get(devices, 0, &processor) == ATROUS_OK);
+  CHECK(strcmp(processor.device, "cpu") == 0 && processor.threads >= 1);
+  CHECK((atrous_devices_count(devices) == 1) == (strlen(atrous_devices_why_none(devices)) > 0));
+  atrous_devices_free(devices);
 
   atrous_model* model = NULL;
   int called = 0;

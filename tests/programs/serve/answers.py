@@ -3,6 +3,7 @@
 usage: answers.py ATROUS_SERVE ATROUS [full]    full: a network that finds instances too. Needs Debian's python3-jsonschema; exits 77 (skipped) without it.
 """
 import base64
+import datetime
 import itertools
 import json
 import os
@@ -11,6 +12,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.parse
 
 try:
@@ -18,7 +20,7 @@ try:
 except ImportError as error:
     print(f"skipped: {error}")
     sys.exit(77)
-from serving import HERE, STREET, Client, Server, check, grey_png, report
+from serving import HERE, STREET, Client, Server, check, grey_png, report, request
 
 PROGRAM, ATROUS = sys.argv[1:3]
 
@@ -125,6 +127,97 @@ def same_as_program():
         check(found == wanted, "JSON is that of atrous segment --json", (found, wanted))
 
 
+def refined():
+    """?crf=, ?scales= and ?flip= are the program's options, and what they cost has limits."""
+    photo = STREET.read_bytes()
+    with tempfile.TemporaryDirectory() as folder, Server(PROGRAM, "--sessions", "1", "--max-crf-megapixels", "1", "--max-runs", "5") as server:
+        for number, (target, options) in enumerate((("crf=1", ["--crf"]), ("scales=0.5,1&flip=1", ["--scales", "0.5,1", "--flip"]),
+                                                    ("flip=1&crf=1", ["--flip", "--crf"]), ("crf=0&flip=0", []))):
+            out = pathlib.Path(folder, str(number))
+            subprocess.run([ATROUS, "segment", str(STREET), "--size", "64x64", "-o", str(out), "--labels", "-q", "--json", f"{folder}/{number}.json", *options],
+                           check=True)
+            found = server.segment(photo, f"/v1/segment?output=labels&{target}")
+            check(found.body == (out / "street.labels.png").read_bytes(), f"{target}: the labels that atrous segment {' '.join(options)} writes",
+                  (found.status, found.body[:200]))
+            found = server.segment(photo, f"/v1/segment?name=street.png&{target}").json()
+            wanted = json.loads(pathlib.Path(folder, f"{number}.json").read_text())[0]
+            for part in ("crf", "protocol", "classes"):
+                check(found.get(part) == wanted.get(part), f"{target}: {part} of the JSON is the program's", (found.get(part), wanted.get(part)))
+        for target, status, words in (("crf=yes", 400, "crf: expected 0 or 1"), ("flip=", 200, ""), ("flip=2", 400, "flip: expected 0 or 1"),
+                                      ("scales=1,x", 400, "scales: expected numbers"), ("scales=9", 400, "scale 9"), ("scales=nan", 400, "scale nan"),
+                                      ("scales=" + ",".join(["1"] * 17), 400, "17 scales"), ("scales=1.5&flip=1", 200, ""),
+                                      ("scales=1.6&flip=1", 413, "5.12 times the work of one run, at most 5"), ("scales=2,2", 413, "8 times")):
+            found = server.segment(photo, "/v1/segment?" + target)
+            check(found.status == status and (status == 200 or words in found.json()["detail"]), f"{target}: {status} {words}", (found.status, found.body[:300]))
+        found = server.segment(grey_png(1100, 1000), "/v1/segment?crf=1")
+        check(found.status == 413 and "1100000 pixels, with crf at most 1000000" in found.json()["detail"], "a CRF on a larger photo: 413", found.body[:300])
+        limits = server.ask("GET", "/v1/models").json()["limits"]
+        check((limits["runs"], limits["crf_pixels"]) == (5, 1_000_000), "the limits are said", limits)
+
+
+LINE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) (\S+) (\S+) (\S+) (\d{3}|-) (\d+) (\d+\.\d{3})")
+
+
+def log():
+    """One line a request, with nothing secret in it; a file that is moved away is begun anew."""
+    with tempfile.TemporaryDirectory() as folder:
+        tokens, file = pathlib.Path(folder, "tokens"), pathlib.Path(folder, "access.log")
+        secret = "the-secret-0123456789"
+        tokens.write_text(secret + "\n")
+        tokens.chmod(0o600)
+        photo = grey_png(32, 32)
+
+        def lines(path=file, count=0):
+            end = time.monotonic() + 10
+            while True:
+                found = path.read_text().splitlines() if path.exists() else []
+                if len(found) >= count or time.monotonic() > end:
+                    return found
+                time.sleep(0.02)
+        with Server(PROGRAM, "--log", str(file), "--token-file", str(tokens), "--sessions", "1") as server:
+            bearer = {"Authorization": f"Bearer {secret}"}
+            answer = server.segment(photo, f"/v1/segment?output=labels&name={secret}", bearer)
+            server.ask("GET", f"/healthz?token={secret}")
+            server.segment(photo, "/v1/segment", {"Authorization": "Bearer wrong-0123456789abc"})
+            server.ask("GET", "/no/such%20path")
+            with Client(server.port) as client:
+                client.send(b"no HTTP at all\r\n\r\n")
+                client.answer()
+            with Client(server.port) as client:  # two requests in one connection
+                client.ask("GET", "/healthz")
+                client.ask("HEAD", "/healthz")
+            with Client(server.port) as client:  # gone within a body
+                client.send(request(server.port, "POST", "/v1/segment", photo, bearer)[:-5])
+            with Client(server.port) as client:  # gone within a head, and before one: no requests
+                client.send(b"GET /heal")
+            Client(server.port).socket.close()
+            found = [LINE.fullmatch(line) for line in lines(count=8)]
+            check(all(found) and len(found) == 8, "each line is seven words", lines())
+            words = [one.groups()[1:5] for one in found if one]
+            wanted = [("127.0.0.1", "POST", "/v1/segment", "200"), ("127.0.0.1", "GET", "/healthz", "400"), ("127.0.0.1", "POST", "/v1/segment", "401"),
+                      ("127.0.0.1", "GET", "/no/such%2520path", "401"), ("127.0.0.1", "-", "-", "400"), ("127.0.0.1", "GET", "/healthz", "200"),
+                      ("127.0.0.1", "HEAD", "/healthz", "200"), ("127.0.0.1", "POST", "/v1/segment", "-")]
+            check(words == wanted, "method, path and status of each request, in the order in which they ended", words)
+            check(secret not in file.read_text() and "wrong" not in file.read_text(), "neither tokens nor queries are in the log", file.read_text())
+            head = sum(len(f"{k}: {v}\r\n") for k, v in answer.fields.items()) + len("HTTP/1.1 200 OK\r\n\r\n")
+            check(int(found[0].group(6)) == head + len(answer.body), "bytes are those of head and body", (found[0].group(6), head, len(answer.body)))
+            check(0 < float(found[0].group(7)) < 60, "seconds of a photo", found[0].group(7))
+            now = datetime.datetime.now(datetime.timezone.utc)
+            when = datetime.datetime.fromisoformat(found[-1].group(1).replace("Z", "+00:00"))
+            check(abs((now - when).total_seconds()) < 60, "the time is UTC", (now, when))
+            check(file.stat().st_mode & 0o007 == 0, "others may not read the log", oct(file.stat().st_mode))
+            moved = file.rename(pathlib.Path(folder, "access.log.1"))
+            time.sleep(1.5)
+            server.ask("GET", "/healthz")
+            check(len(lines(count=1)) == 1 and len(lines(moved)) == 8, "a log that was moved away is begun anew", (lines(), lines(moved)))
+        with Server(PROGRAM, "--log", "-") as server:
+            server.ask("GET", "/healthz")
+            line = server.process.stdout.readline()
+            check(LINE.fullmatch(line.rstrip("\n")), "--log -: on standard output", line)
+        refused = subprocess.run([PROGRAM, "--listen", "127.0.0.1:0", "--log", "/no/such/folder/log"], capture_output=True, text=True)
+        check(refused.returncode == 1 and "/no/such/folder/log" in refused.stderr, "a log that cannot be opened is refused", refused.stderr)
+
+
 def instances():
     with Server(PROGRAM, "-m", "seeded:maskrcnn_resnet50_fpn", "--arch", "min_size=64,max_size=96", "--sessions", "1", small=False) as server:
         photo = grey_png(48, 32)
@@ -138,6 +231,7 @@ def instances():
             errors = [e.message for e in validator(description, schemas[schema]).iter_errors(found.json())]
             check(found.status == 200 and not errors, f"instances, {target}: as the schema says", (found.status, errors))
         check(server.segment(photo, "/v1/segment?output=confidence").status == 400, "instances have no confidence of pixels")
+        check(server.segment(photo, "/v1/segment?crf=1").status == 400, "instances have no CRF")
         few = server.segment(photo, "/v1/segment?score=0.999").json()
         check(few == [], "a score leaves instances out", few)
 
@@ -243,7 +337,9 @@ def main():
         check(server.segment(b"x", fields={"Content-Encoding": "gzip"}).status == 415, "gzip: 415")
         check("script-src 'self'" in server.ask("GET", "/").fields["content-security-policy"], "the page has a policy")
     tokens()
+    log()
     same_as_program()
+    refined()
     if sys.argv[3:] == ["full"]:
         instances()
     report()

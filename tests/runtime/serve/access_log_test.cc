@@ -1,0 +1,96 @@
+#include "runtime/serve/access_log.h"
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "doctest/doctest.h"
+#include "layers/base/error.h"
+
+namespace atrous::serve {
+
+namespace {
+
+// A folder for one test.
+class Folder {
+ public:
+  Folder()
+      : path_(std::filesystem::temp_directory_path() / ("atrous-access-log-" + std::to_string(getpid()))) {
+    std::filesystem::create_directories(path_);
+  }
+  ~Folder() { std::filesystem::remove_all(path_); }
+  std::string operator/(const char* name) const { return (path_ / name).string(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+std::string text_in(const std::string& path) {
+  std::ifstream in(path);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+// 2009-02-13T23:31:30Z is 1234567890 seconds after the epoch.
+constexpr std::chrono::system_clock::time_point moment{std::chrono::milliseconds(1234567890045)};
+
+std::string words_of(std::string_view address, std::string_view method, std::string_view path, int status) {
+  return log_line({address, method, path, status, 17, 0.25}, moment);
+}
+
+}  // namespace
+
+TEST_CASE("a line of the access log is time, address, method, path, status, bytes and seconds") {
+  CHECK(log_line({"127.0.0.1", "POST", "/v1/segment", 200, 5321, 0.3124}, moment) ==
+        "2009-02-13T23:31:30.045Z 127.0.0.1 POST /v1/segment 200 5321 0.312\n");
+  CHECK(log_line({"2001:db8::1", "GET", "/", 408, 1234567890123, 61.9996}, moment) ==
+        "2009-02-13T23:31:30.045Z 2001:db8::1 GET / 408 1234567890123 62.000\n");
+}
+
+TEST_CASE("a line has seven words whatever was sent") {
+  CHECK(words_of("", "", "", 0) == "2009-02-13T23:31:30.045Z - - - - 17 0.250\n");
+  CHECK(words_of("::1", "GET", "/a b\n\x1b[31m\"\\%2e\xc3\xa4\x7f", 404) ==
+        "2009-02-13T23:31:30.045Z ::1 GET /a%20b%0A%1B[31m%22%5C%252e%C3%A4%7F 404 17 0.250\n");
+  CHECK(words_of("::1", "GET", std::string_view("/\0x", 3), 404) ==
+        "2009-02-13T23:31:30.045Z ::1 GET /%00x 404 17 0.250\n");
+}
+
+TEST_CASE("an access log is added to, and begun anew where its file was moved away") {
+  const Folder folder;
+  const std::string path = folder / "access.log", moved = folder / "access.log.1";
+  std::ofstream(path) << "before\n";
+  AccessLog log(path);
+  log.write({"::1", "GET", "/healthz", 200, 1, 0});
+  log.look_after();
+  log.write({"::1", "GET", "/metrics", 200, 1, 0});
+  std::string text = text_in(path);
+  CHECK(text.starts_with("before\n"));
+  CHECK(text.find("/healthz 200") < text.find("/metrics 200"));
+  std::filesystem::rename(path, moved);
+  log.write({"::1", "GET", "/between", 200, 1, 0});
+  CHECK(text_in(moved).find("/between") != std::string::npos);
+  log.look_after();
+  log.write({"::1", "GET", "/after", 200, 1, 0});
+  CHECK(text_in(path).find("/after 200 1 0.000\n") != std::string::npos);
+  CHECK(text_in(path).find("/between") == std::string::npos);
+  CHECK((std::filesystem::status(path).permissions() & std::filesystem::perms::others_all) ==
+        std::filesystem::perms::none);
+  CHECK(log.lost() == 0);
+}
+
+TEST_CASE("lines that cannot be written are counted, and a log that cannot be opened is an error") {
+  AccessLog full("/dev/full");
+  full.write({"::1", "GET", "/", 200, 1, 0});
+  full.write({"::1", "GET", "/", 200, 1, 0});
+  CHECK(full.lost() == 2);
+  try {
+    AccessLog none("/nonexistent/access.log");
+    FAIL("opened");
+  } catch (const Error& error) {
+    CHECK(error.code() == ErrorCode::io);
+    CHECK(std::string(error.what()).starts_with("/nonexistent/access.log: "));
+  }
+}
+
+}  // namespace atrous::serve
