@@ -8,6 +8,7 @@
 #include "layers/base/ascii.h"
 #include "layers/base/error.h"
 #include "runtime/serve/problem.h"
+#include "runtime/serve/request_head.h"
 
 namespace atrous::serve {
 
@@ -22,16 +23,10 @@ constexpr std::array<std::pair<std::string_view, Output>, 7> outputs{{{"json", O
                                                                       {"instances", Output::instances}}};
 constexpr std::array<std::string_view, 3> includable{"labels", "confidence", "instance_map"};
 
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
-  while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
-  return text;
-}
-
 // Takes what stands before the separator off the text.
 std::string_view next_part(std::string_view& text, char separator) {
   const std::size_t end = std::min(text.find(separator), text.size());
-  const std::string_view part = trimmed(text.substr(0, end));
+  const std::string_view part = without_blanks(text.substr(0, end));
   text.remove_prefix(std::min(end + 1, text.size()));
   return part;
 }
@@ -46,7 +41,7 @@ double weight(std::string_view digits) {
 }  // namespace
 
 double weight_of(std::string_view accept, std::string_view type) {
-  if (trimmed(accept).empty()) return 1;
+  if (without_blanks(accept).empty()) return 1;
   const std::string_view kind = type.substr(0, type.find('/'));
   double best = 0;
   int closeness = 0;  // 3 for the type itself, 2 for image/*, 1 for */*

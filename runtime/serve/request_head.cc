@@ -20,17 +20,11 @@ bool is_token_character(char c) {
   return is_digit(c) || is_letter(c) || std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
 }
 
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
 // Whether one of the words between commas is this one, which is in lower case.
 bool lists(std::string_view value, std::string_view word) {
   while (!value.empty()) {
     const std::size_t comma = std::min(value.find(','), value.size());
-    if (lower(trimmed(value.substr(0, comma))) == word) return true;
+    if (lower(without_blanks(value.substr(0, comma))) == word) return true;
     value.remove_prefix(std::min(comma + 1, value.size()));
   }
   return false;
@@ -71,6 +65,12 @@ void take_once(std::string& into, std::string_view name, std::string_view value,
 
 }  // namespace
 
+std::string_view without_blanks(std::string_view text) {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+  return text;
+}
+
 std::optional<std::size_t> head_length(std::string_view received) {
   std::size_t begin = 0;
   while (received.substr(begin).starts_with("\r\n")) begin += 2;
@@ -107,7 +107,7 @@ RequestHead parse_head(std::string_view text) {
     if (colon == line.npos || colon == 0 || !std::ranges::all_of(line.substr(0, colon), is_token_character))
       bad_request("expected fields of a name, a colon and a value, each in one line");
     const std::string name = lower(line.substr(0, colon));
-    const std::string_view value = trimmed(line.substr(colon + 1));
+    const std::string_view value = without_blanks(line.substr(colon + 1));
     bool passed_on = false;
     if (name == "host") {
       take_once(head.host, "Host", value, std::exchange(has_host, true));

@@ -37,4 +37,7 @@ std::optional<std::size_t> head_length(std::string_view received);
 // have.
 RequestHead parse_head(std::string_view head);
 
+// Without the spaces and tabs at both ends, which belong to no value (RFC 9110, 5.6.3).
+std::string_view without_blanks(std::string_view);
+
 }  // namespace atrous::serve
