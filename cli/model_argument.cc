@@ -45,6 +45,7 @@ std::string path_of(const std::string& name) {
 std::vector<std::string> model_names() {
   std::vector<std::string> names;
   if (has_default_model()) names.emplace_back("default");
+  if (!voc_model_file().empty()) names.emplace_back("voc");
 #if ATROUS_HAS_FETCH
   for (const PublishedCheckpoint& p : published_checkpoints()) names.emplace_back(p.name);
 #endif
@@ -57,7 +58,8 @@ Model open_model(const std::string& name, const ModelOptions& options) {
 
 Checkpoint open_checkpoint(const std::string& name, const std::string& weights) {
   const LoadOptions options{.weights = weights};
-  if (names_default_model(name)) return load_checkpoint(default_model_file(), "the default model", options);
+  if (const auto built_in = built_in_model(name))
+    return load_checkpoint(built_in->file, built_in->name, options);
   if (names_seeded_model(name))
     return {.state = seeded_model_state(name),
             .metadata = {},
@@ -74,7 +76,8 @@ void notify_choice(const std::string& name, const Model& model) {
 
 std::string sha256_of_model(const std::string& name) {
   if (names_seeded_model(name)) return "";
-  return names_default_model(name) ? sha256_of_bytes(default_model_file()) : sha256_of_file(path_of(name));
+  const auto built_in = built_in_model(name);
+  return built_in ? sha256_of_bytes(built_in->file) : sha256_of_file(path_of(name));
 }
 
 }  // namespace atrous::cli

@@ -25,7 +25,7 @@ ClassTable read_classes(const std::string& name, std::size_t count);
 
 constexpr std::string_view classes_help =
     "Class names: a file with one name a line, or voc, cityscapes, ade20k, coco, coco-stuff, "
-    "pascal-context, camvid (with its colours)";
+    "pascal-context, pcontext, camvid (with its colours)";
 
 // A class by name or index; UsageError naming those there are.
 std::uint8_t class_by_name(const Model&, const std::string& name);

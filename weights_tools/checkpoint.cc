@@ -82,7 +82,15 @@ StateDict read_caffe(const InputFile&) {
 
 Checkpoint make_checkpoint(NetworkWeights weights, Container container) {
   const std::optional<Normalisation> normalisation = normalisation_of(weights.beside);
-  if (normalisation) weights.notes.emplace_back("took mean and std beside the network");
+  if (normalisation) {
+    weights.notes.emplace_back("took mean and std beside the network");
+  } else if (weights.beside.size() > 0) {
+    const bool mean = weights.beside.has("mean");
+    const std::string said = str_cat("left out ", mean ? "mean" : "std", " beside the network, where no ",
+                                     mean ? "std" : "mean", " is (--mean and --std give both)");
+    weights.notes.push_back(said);
+    weights.choice += (weights.choice.empty() ? "" : "; ") + said;
+  }
   return {.state = std::move(weights.state),
           .metadata = std::nullopt,
           .config = {},

@@ -35,9 +35,9 @@ struct Checkpoint {
   // What was done to get at the tensors: "took the weights under state_dict.net", "left out epoch,
   // optimizer".
   std::vector<std::string> notes;
-  std::string choice;     // the note that says which of several networks was taken; empty where there is one
+  std::string choice;     // which of several networks was taken, that mean or std is alone; mostly empty
   std::string arch = {};  // what the file calls its network, under "arch": "FCN8sAtOnce"; mostly empty
-  // Of the buffers mean and std beside the network in a Lightning module.
+  // Of both buffers mean and std beside the network in a Lightning module; of one, `choice` says so.
   std::optional<Normalisation> normalisation = {};
 };
 

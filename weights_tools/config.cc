@@ -44,9 +44,15 @@ Config read_config(std::string_view json, std::string_view name) try {
   if (!read) fail(ErrorCode::malformed, name, ": is not UTF-8 JSON");
   if (!read->object()) fail(ErrorCode::malformed, name, ": is JSON, but no object");
   Config config;
-  for (const JsonMember& member : *read->object())
-    if (std::optional<std::string> value = as_config_text(member.value))
-      config.emplace(member.key, *std::move(value));
+  const auto add = [&](std::string key, const Json& value) {
+    if (std::optional<std::string> text = as_config_text(value))
+      config.emplace(std::move(key), *std::move(text));
+  };
+  for (const JsonMember& member : *read->object()) {
+    add(member.key, member.value);
+    if (const auto* inner = member.value.object())
+      for (const JsonMember& below : *inner) add(str_cat(member.key, '.', below.key), below.value);
+  }
   return config;
 } catch (...) {
   rethrow_as_error();

@@ -16,7 +16,7 @@
 namespace ATROUS_PUBLIC atrous {
 
 // Strings as they are; numbers and truth values as JSON writes them; lists of these joined by commas,
-// "256,128,64,32,16", as a Hyper has them. Nulls, objects and lists of lists are left out.
+// "256,128,64,32,16", as a Hyper has them. Of objects KEY.INNER; nulls and what is deeper are left out.
 using Config = std::map<std::string, std::string, std::less<>>;
 
 constexpr std::uint64_t config_limit = std::uint64_t{1} << 20;

@@ -18,4 +18,8 @@ bool has_default_model();  // false in a build with ATROUS_EMBED_MODEL=OFF
 // The bytes of that .safetensors file. Error(unsupported) in a build without it.
 std::span<const std::byte> default_model_file();
 
+// A second .safetensors, whose path the build's ATROUS_EMBED_VOC was: the model called voc. Empty where it
+// was none, as it is unless somebody asks (weights_tools/README.md).
+std::span<const std::byte> voc_model_file();
+
 }  // namespace atrous

@@ -248,11 +248,15 @@ Var conv2d(Module m, Var x, const ConvOptions& options) {
 
 Var conv_transpose2d(Module m, Var x, const ConvTransposeOptions& options) {
   const std::int64_t known = x.channels() > 0 ? x.channels() : -1, k = options.kernel;
-  const auto weight = options.depthwise
-                          ? m.parameter("weight", {known, 1, k, k})
-                          : m.parameter("weight", {known, m.builder().published ? options.out : -1, k, k});
-  const std::int64_t out = weight.shape[options.depthwise ? 0 : 1];
-  ConvTranspose2d layer{.weight = {weight.shape[0], weight.shape[1], k, k, weight.data},
+  const std::vector<std::int64_t> expected{known,
+                                           options.depthwise       ? 1
+                                           : m.builder().published ? options.out
+                                                                   : -1,
+                                           k, k};
+  Filter weight = m.filter("weight", expected);
+  if (weight.quantised) weight = {weight.d0, weight.d1, k, k, m.parameter("weight", expected).data};
+  const std::int64_t out = options.depthwise ? weight.d0 : weight.d1;
+  ConvTranspose2d layer{.weight = {weight.d0, weight.d1, k, k, weight.data, nullptr, nullptr, weight.pending},
                         .bias = nullptr,
                         .stride = options.stride,
                         .padding = options.padding,

@@ -103,10 +103,11 @@ Resnet blocks_in_caffe(const StateDict& state) {
 
 Evidence recognise(const StateDict& state) {
   if (state.has("res2a_branch2a")) {
-    Evidence evidence = look_for(state, {"conv1", "res2a_branch2a", "bn2a_branch2a"});
     const std::string classifiers = classifiers_in_caffe(state);
-    (classifiers.empty() ? evidence.missing : evidence.found)
-        .push_back(classifiers.empty() ? "fc1_voc12_c0" : classifiers + "_c0");
+    // Other ResNets of Caffe have this much in common with it.
+    if (classifiers.empty()) return look_for(state, {"res2a_branch2a", "fc1_voc12_c0"});
+    Evidence evidence = look_for(state, {"conv1", "res2a_branch2a", "bn2a_branch2a"});
+    evidence.found.push_back(classifiers + "_c0");
     if (evidence.complete()) evidence.variant = caffe;
     return evidence;
   }

@@ -138,8 +138,9 @@ Network build(Module m, std::string_view variant, Hyper& hyper) {
   // The Caffe models come without the auxiliary head.
   if (m.builder().aux && !caffe) output("aux", fcn_head(m["aux"], features.layers[2]));
   // zoom_factor: upstream's network grows its logits to the picture's size, 8, or leaves that to the program
-  // around it, 1, which grows them in the same way. Here they leave at an eighth, whichever it is.
-  hyper.integer("zoom", 8, {8, 1});
+  // around it, 1, or grows them part of the way. Corner on corner that is the same. Here they leave at an
+  // eighth, whichever it is.
+  hyper.integer("zoom", 8, {8, 4, 2, 1});
 
   Network network;
   network.classes = x.channels();

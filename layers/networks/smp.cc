@@ -184,9 +184,10 @@ Var smp_conv(Module m, Var x, ConvOptions options, bool norm) {
   return relu(has_norm ? batch_norm(m[1], x) : x);
 }
 
-Resize smp_doubling(Hyper& hyper) {
-  const bool bilinear = hyper.word("interpolation", "nearest", {"nearest", "bilinear"}) == "bilinear";
-  return {.mode = bilinear ? ResizeMode::bilinear : ResizeMode::nearest, .align_corners = false};
+Resize smp_doubling(Hyper& hyper, std::string_view assumed, bool align_corners) {
+  const bool bilinear = hyper.word("interpolation", assumed, {"nearest", "bilinear"}) == "bilinear";
+  return {.mode = bilinear ? ResizeMode::bilinear : ResizeMode::nearest,
+          .align_corners = bilinear && align_corners};
 }
 
 Var smp_gate(Module m, Var x, std::int64_t squeezed) {
@@ -239,10 +240,7 @@ Network smp_finish(Module m, Var x, Var deepest, const SmpHead& head, Hyper& hyp
   network.preparation.resize = {.kind = ResizeRule::Kind::none};
   if (head.stride > 1 || head.has_upsampling) {
     const std::int64_t growth = hyper.integer("upsampling", head.stride, {1, 2, 4, 8, 16});
-    if (growth > head.stride)
-      fail(ErrorCode::invalid_argument, "upsampling: expected at most ", head.stride,
-           ", which gives the picture's size, found ", growth);
-    network.answer.align_corners = head.stride > 1 && growth == head.stride;
+    network.answer.align_corners = growth > 1 && growth >= head.stride;
     if (growth > 1 && growth < head.stride) {
       logits = resize_by("segmentation_head.1", logits, static_cast<double>(growth), smp_bilinear);
       network.output_stride = head.stride / growth;

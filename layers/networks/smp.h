@@ -61,8 +61,9 @@ std::vector<Var> smp_encoder(Module, Var x, std::string_view name, int depth = s
 // convolution has a bias: keys show which. `norm`: of a network without a checkpoint.
 Var smp_conv(Module, Var x, ConvOptions, bool norm = true);
 
-// How a decoder doubles its maps. Hyper interpolation: nearest, which was the only one before 0.5.
-Resize smp_doubling(Hyper&);
+// How a decoder doubles its maps. Hyper interpolation: nearest or bilinear; `assumed` was the only one before
+// 0.5. `align_corners`: of bilinear.
+Resize smp_doubling(Hyper&, std::string_view assumed = "nearest", bool align_corners = false);
 
 // What the U-Net family says of its decoders.
 struct SmpDecoder {
@@ -96,9 +97,11 @@ struct SmpHead {
 // SegmentationHead: a convolution (0) to the classes, then bilinear growth with align_corners = true by the
 // constructor's `upsampling`. Hyper upsampling (asked for where there is one): the stride, so that the growth
 // to the picture's size, which the Answer does, is the publisher's; less than that is done here, and the rest
-// without align_corners. An activation of the constructor's is left out: the Answer's decision is the same of
-// logits and of probabilities. `deepest` feeds the classifier of whole pictures (aux_params), which is read
-// and not run. Photos keep their size: how large they were in training is not known.
+// without align_corners. More than the stride gives the publisher logits beyond the picture's size, whose
+// corners are the picture's: the Answer grows to any size from the same map. An activation of the
+// constructor's is left out: the Answer's decision is the same of logits and of probabilities. `deepest`
+// feeds the classifier of whole pictures (aux_params), which is read and not run. Photos keep their size: how
+// large they were in training is not known.
 Network smp_finish(Module, Var x, Var deepest, const SmpHead&, Hyper&);
 
 // bilinear, align_corners = true: torch.nn.UpsamplingBilinear2d

@@ -1,8 +1,8 @@
 // FPN of segmentation_models.pytorch: a feature pyramid, whose four maps are brought to the largest one's
 // size and joined, by a sum or side by side. They are the encoder's last four, the largest of a quarter of
 // the picture's size; of half at encoder depth 4, and the picture itself at depth 3. Their names are those of
-// depth 5 all the same. The constructor's upsampling is 4 at every depth unless told otherwise: a logit map
-// larger than the picture, as depths 4 and 3 have then, is nobody's truth, and is refused.
+// depth 5 all the same. The constructor's upsampling is 4 at every depth unless told otherwise, which at
+// depths 4 and 3 makes logits of two and four times the picture's size.
 // segmentation_models_pytorch/decoders/fpn/decoder.py
 #include <algorithm>
 

@@ -1,7 +1,8 @@
 // PAN of segmentation_models.pytorch: a pyramid of ever smaller maps of one channel, which weigh the pixels
 // of the encoder's last map (feature pyramid attention), then three steps in which the mean of what is there
 // weighs the channels of a larger map (global attention upsample); two or one from an encoder of depth 4 or
-// 3, which 0.5 takes. segmentation_models_pytorch/decoders/pan/decoder.py
+// 3, which 0.5 takes. What it also takes, decoder_interpolation, is of the steps alone.
+// segmentation_models_pytorch/decoders/pan/decoder.py
 #include <algorithm>
 
 #include "layers/networks/smp.h"
@@ -20,7 +21,7 @@ constexpr std::string_view variants[] = {"smp_pan_r18",          "smp_pan_r34",
                                          "smp_pan_r101_os32",    "smp_pan_mobilenet_v2_os32"};
 constexpr std::int64_t published_channels = 32;
 
-constexpr ConfigKey config[] = {smp_config_os, smp_config_upsampling};
+constexpr ConfigKey config[] = {smp_config_os, smp_config_upsampling, smp_config_interpolation};
 
 Evidence recognise(const StateDict& state) {
   Evidence evidence = look_for_smp(state, prefix, {"decoder.fpa", "decoder.gau1"});
@@ -62,12 +63,12 @@ Var feature_pyramid_attention(Module m, Var x) {
 }
 
 // GAUBlock: `early` is the larger map.
-Var global_attention_upsample(Module m, Var early, Var x) {
+Var global_attention_upsample(Module m, Var early, Var x, const Resize& doubling) {
   const std::int64_t channels = m.channels(published_channels);
   const Module mean = m["conv1"];
   const Var gate = activation(conv_norm(mean[1], mean_of(mean[0], x), channels, 1), ActivationKind::sigmoid);
   const Var weighed = mul(conv_norm_relu(m["conv2"], early, channels, 3), gate);
-  return add(resize_like(m.path() + ".resize", x, early, smp_bilinear), weighed);
+  return add(resize_like(m.path() + ".resize", x, early, doubling), weighed);
 }
 
 Network build(Module m, std::string_view variant, Hyper& hyper) {
@@ -75,11 +76,12 @@ Network build(Module m, std::string_view variant, Hyper& hyper) {
   const std::int64_t output_stride = hyper.integer("os", is.number("os", 16), {16, 32});
   const int depth = static_cast<int>(is.number("depth", smp_depth));
   const auto maps = smp_encoder(m["encoder"], graph_input(m.builder(), 3), is.encoder, depth, output_stride);
+  const Resize doubling = smp_doubling(hyper, "bilinear", true);
   const Module decoder = m["decoder"];
   Var x = feature_pyramid_attention(decoder["fpa"], maps.back());
   for (int level = depth - 1; level >= 2; --level)
     x = global_attention_upsample(decoder[str_cat("gau", level - 1)], maps[static_cast<std::size_t>(level)],
-                                  x);
+                                  x, doubling);
   const int stride = std::min(static_cast<int>(output_stride), 1 << depth);
   constexpr int least = 8;  // of the last map's sides: three poolings leave one pixel
   return smp_finish(m, x, maps.back(),

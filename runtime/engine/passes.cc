@@ -169,9 +169,10 @@ void convolve_transposed(Graph& graph) {
     if (!layer || layer->stride != 1 || layer->groups != 1 || layer->output_padding != 0 ||
         layer->weight.kernel_h != layer->weight.kernel_w)
       continue;
-    const Filter& w = layer->weight;
+    Filter w = layer->weight;
     const std::int64_t reach = layer->dilation * (w.kernel_h - 1);
     if (2 * layer->padding < reach || layer->padding > reach) continue;
+    bring_in(w);
     Conv2d conv{.weight = {w.d1, w.d0, w.kernel_h, w.kernel_w, turned(w)},
                 .bias = layer->bias,
                 .stride = 1,

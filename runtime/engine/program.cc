@@ -73,6 +73,7 @@ void make_kernels(Program& program, int threads, const MakeKernels& make) {
       for (auto& kernel : make(ready)) program.kernels[i].push_back(std::move(kernel));
     }
     release_weights(node.layer);
+    if (auto* transposed = std::get_if<ConvTranspose2d>(&node.layer)) transposed->weight.pending.reset();
   };
   auto next = order.begin();
   {

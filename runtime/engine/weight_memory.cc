@@ -19,6 +19,7 @@ constexpr std::int64_t block_floats = 32768;  // of a task: in the cache from re
 std::vector<Filter*> pending_filters(Layer& layer) {
   std::vector<Filter*> found;
   if (auto* conv = std::get_if<Conv2d>(&layer)) found = {&conv->weight};
+  if (auto* transposed = std::get_if<ConvTranspose2d>(&layer)) found = {&transposed->weight};
   if (auto* gated = std::get_if<GatedConv2d>(&layer)) found = {&gated->conv.weight};
   if (auto* both = std::get_if<ExpandDepthwise>(&layer))
     found = {&both->expand.weight, &both->depthwise.weight};
@@ -52,7 +53,10 @@ void WeightMemory::bring_in(std::span<Filter* const> filters, int threads) {
   std::size_t floats = 0;
   for (const Filter* w : filters) floats += static_cast<std::size_t>(w->elements());
   if (floats == 0) return;
-  if (memory_ && (memory_.use_count() > 1 || memory_->size() < floats)) memory_.reset();
+  // Memory of a layer much larger goes, before that of all the packed ones is there.
+  constexpr std::size_t much = 4;
+  if (memory_ && (memory_.use_count() > 1 || memory_->size() < floats || memory_->size() / much > floats))
+    memory_.reset();
   if (!memory_) memory_ = std::make_shared<LargeVector<float>>(floats);
   float* to = memory_->data();
   for (Filter* w : filters) {

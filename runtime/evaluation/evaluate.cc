@@ -6,6 +6,7 @@
 #include <cmath>
 #include <exception>
 #include <limits>
+#include <memory>
 #include <utility>
 
 #include "layers/base/checked.h"
@@ -23,6 +24,7 @@
 #include "runtime/image/preprocess.h"
 #include "runtime/segment/pipeline.h"
 #include "runtime/segment/segmenter.h"
+#include "runtime/tiles/png_rows.h"
 #include "weights_tools/io/clean_text.h"
 #include "weights_tools/io/file.h"
 #include "weights_tools/io/sha256.h"
@@ -32,12 +34,20 @@ namespace atrous {
 namespace {
 
 constexpr std::size_t images_ahead = 4, images_behind = 2;
+constexpr std::size_t large_ahead = 1;  // and behind: of pictures that are seen in tiles
 constexpr Colour white{255, 255, 255};
 
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
+
+// A picture that is read row by row.
+struct PngFile {
+  InputFile file;
+  PngRows rows;
+  explicit PngFile(const std::string& path) : file(path), rows(file, path) {}
+};
 
 // One image on its way.
 struct Job {
@@ -52,6 +62,10 @@ struct Job {
   std::array<bool, 3> seen{};  // in the truth: 0, 1 and `undecided`
   Tensor logits;               // the low-resolution map
   Growth growth = {};          // into the truth's size
+  // Of tiles, in place of the photo, picture, prediction and logits: rows, as they are needed, and what they
+  // came to, with the undecided pixels left out and as class 1.
+  std::unique_ptr<PngFile> rows;
+  std::optional<ImageCounts> counted, alone;
   double network_seconds = 0;
 };
 
@@ -69,6 +83,10 @@ class Run {
   void segment_by_protocol(Job&);
   void segment_by_tiles(Job&);
   void score(Job&);
+  std::unique_ptr<PngFile> png_by_rows(const std::string& path) const;
+  LabelMap decided(const LabelMap& truth) const;
+  LabelMap undecided_alone(LabelMap truth) const;
+  bool counts_undecided(const Job&) const;
   void add(const Job&, const LabelMap& truth, ImageCounts&) const;
   ImageCounts no_counts() const;
   void add_score(const Job&, ImageCounts&) const;
@@ -100,6 +118,12 @@ class Run {
   Clock::time_point taken_ = start_;  // the image before
   double seconds_before_ = 0;         // of earlier runs
 };
+
+void check_truth(const DatasetSample& s, const LabelMap& truth, int width, int height) {
+  if (truth.width != width || truth.height != height)
+    fail(ErrorCode::malformed, s.label, ": expected labels of ", width, "x", height,
+         " as the photo has, found ", truth.width, "x", truth.height);
+}
 
 std::string size_text(const ResizeRule& rule, bool at_original) {
   const bool resized = rule.kind != ResizeRule::Kind::none;
@@ -230,6 +254,17 @@ void Run::look_ahead() {
   shown_as_binary_ = seen[0] && !seen[1] && seen[undecided];
 }
 
+// Where the photo is a large PNG whose rows come as they are, from the top.
+std::unique_ptr<PngFile> Run::png_by_rows(const std::string& path) const {
+  if (!PngRows::is_png(InputFile(path))) return nullptr;
+  auto file = std::make_unique<PngFile>(path);
+  const PngRows& rows = file->rows;
+  if (rows.is_interlaced() || (options_.exif && rows.orientation() != 1) ||
+      fits_one_tile(*options_.tiling, rows.width(), rows.height()))
+    return nullptr;
+  return file;
+}
+
 LabelMap Run::read_one_truth(Job& job) const {
   ReadLabels labels = read_truth(dataset_, sample(job), comparison_.colours);
   job.form = labels.form;
@@ -265,17 +300,23 @@ void Run::decode(Job& job) const {
     job.photo = read_image(job.file, s.photo, {.exif = options_.exif});
     return;
   }
+  if (options_.tiling && !callbacks_.image) {
+    job.rows = png_by_rows(s.photo);
+    if (job.rows) {
+      job.truth = read_one_truth(job);
+      return check_truth(s, job.truth, job.rows->rows.width(), job.rows->rows.height());
+    }
+  }
   const ResizeRule& rule = comparison_.preparation.resize;
   const ReadOptions how{.exif = options_.exif};
   job.file = read_file(s.photo, how.max_file_bytes);
   job.photo = read_image(job.file, s.photo, how);
   job.truth = read_one_truth(job);
-  if (job.truth.width != job.photo.width || job.truth.height != job.photo.height)
-    fail(ErrorCode::malformed, s.label, ": expected labels of ", job.photo.width, "x", job.photo.height,
-         " as the photo has, found ", job.truth.width, "x", job.truth.height);
+  check_truth(s, job.truth, job.photo.width, job.photo.height);
   const auto [width, height] = resized_size(rule, job.photo.width, job.photo.height);
   check_input(s.photo, width, height);
-  job.picture = apply(rule, job.photo, 1);
+  const bool in_tiles = options_.tiling && !callbacks_.image;  // rules of tiles leave photos alone
+  job.picture = in_tiles ? std::move(job.photo) : apply(rule, job.photo, 1);
   if (!options_.at_original) {
     if (width != job.truth.width || height != job.truth.height)
       job.truth = resize_nearest(job.truth, width, height);
@@ -292,7 +333,8 @@ void Run::segment(Job& job) {
   const auto start = Clock::now();
   const Model& model = *predictor_.model;
   if (options_.protocol && !is_single_run(*options_.protocol)) return segment_by_protocol(job);
-  if (options_.tiling && !fits_one_tile(*options_.tiling, job.picture.width, job.picture.height))
+  if (job.rows ||
+      (options_.tiling && !fits_one_tile(*options_.tiling, job.picture.width, job.picture.height)))
     return segment_by_tiles(job);
   if (options_.crf) session_->set_aside(sharp_label_bytes(model, job.truth.height, job.truth.width));
   session_->run(job.picture, comparison_.preparation);
@@ -335,20 +377,72 @@ void Run::segment_by_protocol(Job& job) {
   job.sharpened = label(model, p.view(), options_.threshold, nullptr);
 }
 
+// Rows are counted as they are made: neither their logits nor, where nobody looks at them, the picture and
+// its labels are in memory at once.
 void Run::segment_by_tiles(Job& job) {
   const auto start = Clock::now();
-  job.logits = tiled_logits(*session_, *predictor_.model, job.picture, *options_.tiling);
+  const bool both = counts_undecided(job);
+  job.counted = no_counts();
+  if (both) job.alone = no_counts();
+  RowSource source = rows_of(job.picture);
+  std::exception_ptr unread, error;  // of rows, which name their file already; of counting
+  if (job.rows)
+    source = {job.rows->rows.width(), job.rows->rows.height(), [&](std::span<std::uint8_t> to) {
+                try {
+                  job.rows->rows.read(to);
+                } catch (...) {
+                  unread = std::current_exception();
+                  throw;
+                }
+              }};
+  const auto count = [&](const LabelRows& rows, const LabelMap& truth, ImageCounts& counts) {
+    counts.confusion.add(truth, rows.labels, ClassMap::void_label);
+    if (counts.scores.classes > 0)
+      add_scores(counts.scores, rows.logits, truth, ClassMap::void_label, session_->threads());
+  };
+  job.prediction = {source.width, source.height, {}};
+  try {
+    segment_tiled(*session_, *predictor_.model, source,
+                  {.tiling = *options_.tiling,
+                   .confidence = false,
+                   .threshold = options_.threshold,
+                   .logits = result_.scores.classes > 0},
+                  [&](const LabelRows& rows) {
+                    attempt(error, "", [&] {
+                      const std::uint8_t* const first = job.truth.row(rows.y);
+                      const LabelMap truth{
+                          rows.labels.width, rows.labels.height, {first, first + rows.labels.labels.size()}};
+                      count(rows, decided(truth), *job.counted);
+                      if (both) count(rows, undecided_alone(truth), *job.alone);
+                      if (callbacks_.image)
+                        job.prediction.labels.insert(job.prediction.labels.end(), rows.labels.labels.begin(),
+                                                     rows.labels.labels.end());
+                    });
+                  });
+  } catch (...) {
+    if (!unread) throw;
+    job.error = unread;
+    return;
+  }
+  if (error) std::rethrow_exception(error);
+  job.rows.reset();
   job.network_seconds = seconds_since(start);
-  const std::int64_t height = job.picture.height, width = job.picture.width;
-  job.growth = {.out_h = static_cast<double>(height), .out_w = static_cast<double>(width)};
-  job.prediction = {job.picture.width, job.picture.height, {}};
-  job.prediction.labels.resize(static_cast<std::size_t>(height * width));
-  session_->label(job.logits.view(), job.growth, height, width, job.prediction.labels, {},
-                  comparison_.threshold);
-  if (!options_.scores) job.logits = {};
 }
 
 // ---- the scoring thread
+
+// Of a binary truth, where pixels may be undecided.
+LabelMap Run::decided(const LabelMap& truth) const {
+  return comparison_.binary ? relabelled(truth, undecided, ClassMap::void_label) : truth;
+}
+bool Run::counts_undecided(const Job& job) const {
+  return comparison_.binary && !job.seen[1] && job.seen[undecided];
+}
+// The undecided pixels, as class 1.
+LabelMap Run::undecided_alone(LabelMap truth) const {
+  for (std::uint8_t& label : truth.labels) label = label == undecided ? 1 : ClassMap::void_label;
+  return truth;
+}
 
 void Run::add(const Job& job, const LabelMap& truth, ImageCounts& counts) const {
   counts.confusion.add(truth, job.prediction, ClassMap::void_label);
@@ -368,15 +462,12 @@ void Run::score(Job& job) {
   image.name = names_[job.index];
   image.seen = job.seen;
   attempt(job.error, predictions_.empty() ? sample(job).label : predictions_[job.index], [&] {
-    image.counts = no_counts();
-    add(job, comparison_.binary ? relabelled(job.truth, undecided, ClassMap::void_label) : job.truth,
-        image.counts);
+    image.counts = job.counted ? std::move(*job.counted) : no_counts();
+    if (!job.counted) add(job, decided(job.truth), image.counts);
     add_score(job, image.counts);
-    if (job.seen[1] || !result_.binary || !job.seen[undecided]) return;
-    LabelMap alone = job.truth;  // the undecided pixels, as class 1
-    for (std::uint8_t& label : alone.labels) label = label == undecided ? 1 : ClassMap::void_label;
-    ImageCounts& foreground = image.foreground.emplace(no_counts());
-    add(job, alone, foreground);
+    if (!result_.binary || !counts_undecided(job)) return;
+    ImageCounts& foreground = image.foreground.emplace(job.alone ? std::move(*job.alone) : no_counts());
+    if (!job.alone) add(job, undecided_alone(job.truth), foreground);
     foreground.confusion.add(image.counts.confusion);
     foreground.sharpened.add(image.counts.sharpened);
     if (foreground.scores.classes > 0) foreground.scores.add(image.counts.scores);
@@ -447,7 +538,11 @@ void Run::run_all() {
     steps.run = [this](Job& job) { attempt(job.error, sample(job).photo, [&] { segment(job); }); };
   steps.finish = [this](Job& job) { score(job); };
   if (callbacks_.stop) steps.stop = [this] { return call_host(callbacks_.stop); };
-  run_pipeline({.first = first_, .last = size_, .threads = 1, .ahead = images_ahead, .behind = images_behind},
+  run_pipeline({.first = first_,
+                .last = size_,
+                .threads = 1,
+                .ahead = options_.tiling ? large_ahead : images_ahead,
+                .behind = options_.tiling ? large_ahead : images_behind},
                steps);
 }
 

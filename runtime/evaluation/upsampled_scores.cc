@@ -47,6 +47,17 @@ LabelMap rows_of(const LabelMap& map, std::int64_t first, std::int64_t count) {
 
 }  // namespace
 
+void add_scores(ScoreHistogram& histogram, ConstView logits, const LabelMap& truth, int ignore, int threads) {
+  if (logits.shape.c != 1 || histogram.classes != 2) return histogram.add(logits, truth, ignore, threads);
+  Tensor both({logits.shape.n, logits.shape.h, logits.shape.w, 2});
+  float* to = both.data();
+  for (std::int64_t p = 0; p < logits.shape.pixels(); ++p, to += 2) {
+    to[0] = 0;
+    to[1] = logits.data[p * logits.pitch];
+  }
+  histogram.add(both.view(), truth, ignore, threads);
+}
+
 void add_upsampled_scores(ScoreHistogram& histogram, ConstView logits, const Growth& growth,
                           const LabelMap& truth, int ignore) {
   check(truth, "truth");

@@ -15,4 +15,7 @@ namespace atrous {
 void add_upsampled_scores(ScoreHistogram&, ConstView logits, const Growth&, const LabelMap& truth,
                           int ignore = 255);
 
+// The same of logits that have the truth's size already, by so many threads.
+void add_scores(ScoreHistogram&, ConstView logits, const LabelMap& truth, int ignore, int threads);
+
 }  // namespace atrous

@@ -160,6 +160,12 @@ ClassTable pascal_context(std::size_t classes) {
   return in_voc_colours(std::move(names));
 }
 
+ClassTable pcontext(std::size_t classes) {
+  ClassTable table = pascal_context(classes);
+  std::ranges::sort(table.classes.begin() + (table.classes[0] == "background"), table.classes.end());
+  return table;
+}
+
 ClassTable camvid(std::size_t) { return {camvid_classes(), camvid_palette()}; }
 
 struct Known {
@@ -175,7 +181,8 @@ constexpr Known known[] = {{"voc", {"voc"}, {21}, voc, true},
                            {"ade20k", {"ade20k"}, {150}, ade20k, true},
                            {"coco", {"coco"}, {91}, coco, true},
                            {"coco-stuff", {"cocostuff"}, {182, 171}, coco_stuff, true},
-                           {"pascal-context", {"pascalcontext", "pcontext"}, {59, 60}, pascal_context, false},
+                           {"pascal-context", {"pascalcontext"}, {59, 60}, pascal_context, false},
+                           {"pcontext", {"pcontext"}, {59, 60}, pcontext, false},
                            {"camvid", {"camvid"}, {11}, camvid, false}};
 
 }  // namespace

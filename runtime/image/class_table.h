@@ -28,7 +28,7 @@ struct ClassTable {
   Palette palette;  // as many
 };
 
-// "voc", "cityscapes", "ade20k", "coco", "coco-stuff", "pascal-context", "camvid".
+// "voc", "cityscapes", "ade20k", "coco", "coco-stuff", "pascal-context", "pcontext", "camvid".
 std::vector<std::string_view> class_table_names();
 
 // The classes of a dataset as a network of `classes` outputs has them; of so many as its first kind has where
@@ -40,6 +40,8 @@ std::vector<std::string_view> class_table_names();
 //   coco            91       the objects by id behind a background, N/A where COCO has none of that id
 //   coco-stuff      182, 171 labels.txt from 1 on; without the 11 things of it that no picture has
 //   pascal-context  59, 60   59_labels.txt; behind a background
+//   pcontext        59, 60   the same by the alphabet, as by their numbers among PASCAL-Context's 459: the
+//                            order of PyTorch-Encoding (its datasets/pcontext.py)
 //   camvid          11       above
 //
 // Of those that publish no colours, COCO, COCO-Stuff and PASCAL-Context, VOC's colour map.
@@ -47,7 +49,7 @@ std::optional<ClassTable> class_table(std::string_view dataset, std::size_t clas
 
 // What a network of so many outputs is likely to know: the dataset that its file's name names, if it has such
 // a number of classes; else the only one with that number, but CamVid, which shares it with many, and
-// PASCAL-Context, whose classes are passed around in two orders.
+// PASCAL-Context, whose classes are passed around in two orders: pcontext in a file's name is the second.
 std::optional<ClassTable> likely_class_table(std::size_t classes, std::string_view file);
 
 }  // namespace atrous

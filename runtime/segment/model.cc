@@ -27,7 +27,22 @@ ClassTable default_classes(std::int64_t count, std::string_view file) {
   return table;
 }
 
-// What segmentation_models.pytorch puts behind the head in training: "sigmoid", "softmax2d" and others.
+// What segmentation_models.pytorch puts behind the decoder's convolutions: batch norm, or nothing, which keys
+// show; others have batch norm's keys, too, or none.
+void check_norm(const Config& config) {
+  for (const auto& [key, value] : config) {
+    const std::string_view of = std::string_view(key).substr(0, key.find('.'));
+    if (of != "decoder_use_norm" && of != "decoder_use_batchnorm" && of != "psp_use_batchnorm") continue;
+    if (key.ends_with(".eps") ? value == "1e-05"
+                              : (key != of && !key.ends_with(".type")) || value == "true" ||
+                                    value == "false" || value == "batchnorm" || value == "identity")
+      continue;
+    fail(ErrorCode::unsupported, "the config.json beside the weights says ", key, ' ', value,
+         ": atrous knows decoders with batch norm of eps 1e-05 and with none");
+  }
+}
+
+// What the same library puts behind the head in training: "sigmoid", "softmax2d" and others.
 void check_activation(const Network& network, const Config& config) {
   const auto found = config.find("activation");
   if (found == config.end()) return;
@@ -36,9 +51,13 @@ void check_activation(const Network& network, const Config& config) {
     fail(
         ErrorCode::unsupported, "the config.json beside the weights says that the head's ", network.classes,
         " channels have a sigmoid each (several labels a pixel); atrous takes a sigmoid of one channel only");
-  if (activation.find("softmax") != activation.npos && network.classes == 1)
+  const auto is = [&](std::string_view word) { return activation.find(word) != activation.npos; };
+  if ((is("softmax") || is("argmax")) && network.classes == 1)
     fail(ErrorCode::mismatch, "the config.json beside the weights says ", found->second,
          ", which over the head's one channel is always the same");
+  if (is("clamp") || (is("tanh") && network.classes == 1))
+    fail(ErrorCode::unsupported, "the config.json beside the weights says ", found->second,
+         " behind the head: atrous knows sigmoid, softmax and none");
 }
 
 Answer answer_of(const Network& network, const std::optional<Metadata>& metadata) {
@@ -153,10 +172,14 @@ Model make_model(StateDict state, const std::optional<Metadata>& metadata, const
     model.palette = metadata->palette;
     model.preparation = metadata->preparation;
   }
+  check_norm(options.config);
   if (!metadata || !metadata->decision) check_activation(network, options.config);
   const Answer answer = answer_of(network, metadata);
   if (model.classes.empty()) {
-    ClassTable table = default_classes(network.classes - network.last_is_void, file_part(options.name));
+    // EncNet's code has PASCAL-Context in an order of its own.
+    const bool context = network.classes == 59 && network.architecture.starts_with("encnet-");
+    ClassTable table = default_classes(network.classes - network.last_is_void,
+                                       context ? "pcontext" : file_part(options.name));
     if (network.last_is_void) {
       table.classes.push_back("void");
       table.palette.push_back({255, 255, 255});  // as Poutyne draws pixels without a label

@@ -108,8 +108,8 @@ Model load_model(std::span<const std::byte> file, const std::string& name, const
 // From a state dict already in memory. Moved in, so that its tensors can be released as they are packed.
 // Error(mismatch) when the metadata names another network, or another number of classes than the head has;
 // Error(unsupported) when the metadata or, without an answer there, the config's "activation" says that each
-// of several channels has a sigmoid of its own. An activation is no part of the weights: the network's output
-// is the logits before it.
+// of several channels has a sigmoid of its own, or the config another norm than batch norm of eps 1e-5.
+// An activation is no part of the weights: the network's output is the logits before it.
 Model make_model(StateDict, const std::optional<Metadata>&, const ModelOptions& = {});
 
 }  // namespace atrous

@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "layers/base/error.h"
+#include "weights_tools/default_model.h"
 #include "weights_tools/seeded.h"
 
 namespace atrous {
@@ -14,6 +15,13 @@ constexpr std::string_view seeded_prefix = "seeded:";
 }  // namespace
 
 bool names_default_model(const std::string& name) { return name == "default"; }
+std::optional<BuiltInModel> built_in_model(const std::string& name) try {
+  if (names_default_model(name)) return BuiltInModel{default_model_file(), "the default model"};
+  if (name == "voc" && !voc_model_file().empty()) return BuiltInModel{voc_model_file(), "the model voc"};
+  return std::nullopt;
+} catch (...) {
+  rethrow_as_error();
+}
 bool names_seeded_model(const std::string& name) { return name.starts_with(seeded_prefix); }
 StateDict seeded_model_state(const std::string& name) try {
   return seeded_state(std::string_view(name).substr(seeded_prefix.size()));
@@ -23,7 +31,7 @@ StateDict seeded_model_state(const std::string& name) try {
 
 Model load_named_model(const std::string& name, const ModelOptions& options,
                        const std::function<std::string(const std::string&)>& path_of) try {
-  if (names_default_model(name)) return load_default_model(options);
+  if (const auto built_in = built_in_model(name)) return load_model(built_in->file, built_in->name, options);
   if (!names_seeded_model(name)) return load_model(path_of(name), options);
   if (!options.weights.empty())
     fail(ErrorCode::invalid_argument, name, ": random weights have no prefix to choose");

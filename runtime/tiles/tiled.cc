@@ -17,7 +17,8 @@ namespace atrous {
 
 namespace {
 
-constexpr int band_rows = 64;  // that a sink gets at once
+// Rows that a sink gets at once, and with their logits.
+constexpr int band_rows = 64, band_rows_with_logits = 16;
 
 // How far pixel i of a tile is from the tile's edge, which is what its logits weigh.
 float weight(int i, int tile, int overlap) {
@@ -217,7 +218,10 @@ TiledRun segment_whole(Session& session, const Model& model, const Image& photo,
       label(session, 0, photo.height, photo.width, options.confidence ? &confidence : nullptr, options.output,
             threshold_logit(model, options.threshold));
   run.label_seconds = watch.lap();
-  call_host(sink, LabelRows{0, photo, labels, confidence});
+  Tensor logits;
+  if (options.logits)
+    logits = full_logits(session, model, 0, photo.height, photo.width, Upsampling::bilinear, options.output);
+  call_host(sink, LabelRows{0, photo, labels, confidence, logits.view()});
   return run;
 }
 
@@ -256,7 +260,8 @@ std::vector<int> tile_starts(const Tiling& t, int size) try {
   rethrow_as_error();
 }
 
-std::size_t tiled_bytes(const Model& model, const Tiling& t, int width, int height, int threads) try {
+std::size_t tiled_bytes(const Model& model, const Tiling& t, int width, int height, int threads,
+                        bool logits) try {
   check(t);
   const std::string_view what = "tiles";
   const std::int64_t channels = model.logits(), stride = model.output_stride;
@@ -269,7 +274,9 @@ std::size_t tiled_bytes(const Model& model, const Tiling& t, int width, int heig
   const std::int64_t pixels = checked_product({width + w, h, 3}, what),
                      band = checked_product({band_rows, width, 3 + 1 + sizeof(float)}, what);
   // The row itself, and twice widened beside the results of labelling.
-  const std::int64_t row = checked_product({width, 3 * channels + 8, threads, sizeof(float)}, what);
+  const std::int64_t of_band = logits ? band_rows_with_logits * channels : 0;
+  const std::int64_t row =
+      checked_product({width, (3 * channels + 8) * threads + of_band, sizeof(float)}, what);
   return static_cast<std::size_t>(
       checked_add(checked_add(low, pixels, what), checked_add(band, row, what), what));
 } catch (...) {
@@ -285,14 +292,18 @@ TiledRun segment_tiled(Session& session, const Model& model, const RowSource& so
   if (fits_one_tile(options.tiling, source.width, source.height))
     return segment_whole(session, model, whole(source), options, sink);
   const int threads = session.threads(), width = source.width;
-  const SetAside aside(session, tiled_bytes(model, options.tiling, width, source.height, threads));
+  const SetAside aside(session,
+                       tiled_bytes(model, options.tiling, width, source.height, threads, options.logits));
   Tiles tiles(session, model, source, options.tiling, options.output);
   double label_seconds = 0;
+  const int most_rows = options.logits ? band_rows_with_logits : band_rows;
+  Tensor band;
   while (tiles.next()) {
     RowScratch scratch(tiles, width, threads);
-    for (int y = tiles.first(); y < tiles.end(); y += band_rows) {
+    if (options.logits && band.values().empty()) band = Tensor({1, most_rows, width, tiles.channels()});
+    for (int y = tiles.first(); y < tiles.end(); y += most_rows) {
       Stopwatch watch;
-      const int rows = std::min(band_rows, tiles.end() - y);
+      const int rows = std::min(most_rows, tiles.end() - y);
       Image photo = make_image(width, rows, 3);
       std::copy_n(tiles.photo_row(y), photo.pixels.size(), photo.pixels.data());
       LabelMap labels{width, rows, std::vector<std::uint8_t>(photo.pixels.size() / 3)};
@@ -302,7 +313,7 @@ TiledRun segment_tiled(Session& session, const Model& model, const RowSource& so
         const auto part = [&](auto& all) {
           return std::span(all).subspan(at, static_cast<std::size_t>(width));
         };
-        float* const logits = scratch.logits(thread);
+        float* const logits = options.logits ? band.view().pixel(0, row, 0) : scratch.logits(thread);
         tiles.row(y + static_cast<int>(row), scratch.scratch(thread), logits);
         upsample_argmax(session.program().isa,
                         {.logits = {logits, {1, 1, width, tiles.channels()}, tiles.channels()},
@@ -315,7 +326,9 @@ TiledRun segment_tiled(Session& session, const Model& model, const RowSource& so
                          .threshold = threshold});
       });
       label_seconds += watch.lap();
-      call_host(sink, LabelRows{y, photo, labels, confidence});
+      ConstView logits;
+      if (options.logits) logits = {band.data(), {1, rows, width, tiles.channels()}, tiles.channels()};
+      call_host(sink, LabelRows{y, photo, labels, confidence, logits});
     }
   }
   TiledRun run = tiles.run();

@@ -50,14 +50,15 @@ std::vector<int> tile_starts(const Tiling&, int size);
 
 // Bytes that a picture so wide takes beside the session's own: the rows of pixels and the low-resolution
 // logits of the tiles that are still needed, a row's logits for each thread, a band of results.
-// Error(limit) on overflow.
-std::size_t tiled_bytes(const Model&, const Tiling&, int width, int height, int threads);
+// Error(limit) on overflow. `logits`: those of a band of rows too.
+std::size_t tiled_bytes(const Model&, const Tiling&, int width, int height, int threads, bool logits = false);
 
 struct TiledOptions {
   Tiling tiling;
   bool confidence = true;
   std::string output = "out";            // or "aux"
   std::optional<double> threshold = {};  // as SegmentOptions::threshold
+  bool logits = false;                   // LabelRows::logits too
 };
 
 // Some rows of the picture from row y on, valid during the call.
@@ -66,6 +67,7 @@ struct LabelRows {
   const Image& photo;
   const LabelMap& labels;
   std::span<const float> confidence;  // empty unless asked for
+  ConstView logits = {};              // [1, rows, width, Model::logits()], of no pixels unless asked for
 };
 
 // What a picture took.

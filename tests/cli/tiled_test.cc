@@ -1,5 +1,6 @@
 // --tile and --overlap without a protocol: large pictures in tiles, written row by row.
 #include <filesystem>
+#include <functional>
 
 #include "runtime/image/image_read.h"
 #include "runtime/image/jpeg.h"
@@ -22,6 +23,22 @@ using testing::operator+;
 namespace {
 
 std::span<const std::byte> as_bytes_of(const std::string& text) { return std::as_bytes(std::span(text)); }
+
+// Row by row: a program's peak counts what its parent had at the fork.
+void write_large(const std::string& path, int width, int height, int channels,
+                 const std::function<int(int x, int y, int channel)>& value) {
+  OutputFile file(path);
+  PngWriter writer(width, height, channels, [&](std::span<const std::byte> bytes) { file.write(bytes); });
+  std::vector<std::uint8_t> row(static_cast<std::size_t>(channels) * static_cast<std::size_t>(width));
+  for (int y = 0; y < height; ++y) {
+    for (std::size_t i = 0; i < row.size(); ++i)
+      row[i] =
+          static_cast<std::uint8_t>(value(static_cast<int>(i) / channels, y, static_cast<int>(i) % channels));
+    writer.write(row);
+  }
+  writer.finish();
+  file.commit();
+}
 
 struct TiledBench : Bench {
   const Image large_photo = photo(150, 131);
@@ -252,6 +269,17 @@ TEST_CASE_FIXTURE(Pairs, "eval --tile scores the labels that segment --tile give
   CHECK(all["tiles"].dump() == R"({"tile":24,"overlap":9})");
   CHECK(all["size"] == "the photos' own size");
   CHECK(all["notes"][0] == "tiles of 24 pixels that share 9, blended");
+  // Rows are counted one by one; the same of all logits at once. With a report pictures are kept.
+  Session session(model.program, {.threads = 1});
+  ScoreHistogram scores(static_cast<int>(model.classes.size()));
+  for (std::size_t i = 0; i < names.size(); ++i)
+    scores.add(tiled_logits(session, model, read_image_file(photo_path(i)), {24, 9}).view(),
+               read_labels_file(label_path(i)));
+  CHECK(all["summary"]["cross_entropy"].get<double>() ==
+        doctest::Approx(scores.cross_entropy / static_cast<double>(scores.pixels)).epsilon(1e-6));
+  const Json drawn = eval(tiles + Arguments{"--report", folder / "report"});
+  CHECK(drawn["summary"] == all["summary"]);
+  CHECK(drawn["confusion_matrix"] == all["confusion_matrix"]);
   const Json one = eval(one_tile);
   CHECK(one["confusion_matrix"] == untiled["confusion_matrix"]);
   CHECK(one["summary"] == untiled["summary"]);
@@ -275,8 +303,7 @@ TEST_CASE_FIXTURE(Pairs, "eval --tile scores the labels that segment --tile give
   refuse(2, resumed({"--tile", "24", "--overlap", "24"}), {"an overlap of 24 pixels"});
 }
 
-// The whole picture takes 144 MB for its RGB alone, and its results six times that. The file is made row by
-// row: a program's peak counts what its parent had at the fork.
+// The whole picture takes 144 MB for its RGB alone, and its results six times that.
 TEST_CASE_FIXTURE(TiledBench, "memory is that of a row of tiles, however high the picture is") {
   if (ATROUS_ADDRESS_SANITIZER) {
     std::puts("skipped: AddressSanitizer keeps memory that was given back");
@@ -287,19 +314,8 @@ TEST_CASE_FIXTURE(TiledBench, "memory is that of a row of tiles, however high th
   write_safetensors(lraspp, tiny_mobilenet_state("lraspp"), {});
   const auto peak = [&](int height) {
     const std::string path = folder / str_cat("high", height, ".png");
-    {
-      OutputFile file(path);
-      PngWriter writer(width, height, 3, [&](std::span<const std::byte> bytes) { file.write(bytes); });
-      std::vector<std::uint8_t> row(3 * width);
-      for (int y = 0; y < height; ++y) {
-        for (std::size_t i = 0; i < row.size(); ++i)
-          row[i] = static_cast<std::uint8_t>((i / 3 / 50) * 40 + static_cast<std::size_t>(y / 60) * 30 +
-                                             i % 3 * 9);
-        writer.write(row);
-      }
-      writer.finish();
-      file.commit();
-    }
+    write_large(path, width, height, 3,
+                [](int x, int y, int c) { return x / 50 * 40 + y / 60 * 30 + c * 9; });
     const ProcessResult r = run_atrous({"segment", path, "-m", lraspp, "--threads", "1", "-q", "-o", out,
                                         "--labels", "--confidence", "--tile", "256", "--overlap", "32"});
     CHECK(r.errors == "");
@@ -309,6 +325,38 @@ TEST_CASE_FIXTURE(TiledBench, "memory is that of a row of tiles, however high th
   const long low = peak(600), high = peak(6000);
   CHECK_MESSAGE(high < low + 8000, high, " kB after ", low);
   CHECK_MESSAGE(high < 60'000, high, " kB");
+}
+
+// The logits of the whole picture would take 480 MB, its RGB 72 MB.
+TEST_CASE_FIXTURE(TiledBench, "eval --tile: memory is that of a row of tiles and of the truth's labels") {
+  if (ATROUS_ADDRESS_SANITIZER) {
+    std::puts("skipped: AddressSanitizer keeps memory that was given back");
+    return;
+  }
+  constexpr int width = 4000;
+  const std::string lraspp = folder / "lraspp.safetensors";
+  write_safetensors(lraspp, tiny_mobilenet_state("lraspp"), {});
+  const auto peak = [&](int height) {
+    const std::string photos = folder / str_cat("photos", height),
+                      labels = folder / str_cat("labels", height);
+    std::filesystem::create_directories(photos);
+    std::filesystem::create_directories(labels);
+    write_large(photos + "/high.png", width, height, 3,
+                [](int x, int y, int c) { return x / 50 * 40 + y / 60 * 30 + c * 9; });
+    write_large(labels + "/high.png", width, height, 1,
+                [](int x, int y, int) { return (x / 90 + y / 70) % 5; });
+    const ProcessResult r =
+        run_atrous({"eval", "-m", lraspp, "--threads", "1", "-q", "--dataset", "pairs", photos, labels,
+                    "--json", folder / "e.json", "--tile", "256", "--overlap", "32"});
+    CHECK(r.errors == "");
+    REQUIRE(r.exit_code == 0);
+    const Json e = Json::parse(read_text(folder / "e.json"));
+    CHECK(e["summary"]["pixels"].get<int>() == width * height);
+    return r.peak_kilobytes;
+  };
+  const long low = peak(600), high = peak(6000), pixels = 5400L * width / 1024;
+  MESSAGE("peaks of ", low, " and ", high, " kB");
+  CHECK_MESSAGE(high < low + 4 * pixels, high, " kB after ", low);
 }
 
 }  // namespace atrous::cli_tiled_test

@@ -15,6 +15,8 @@ TEST_CASE("a config has strings as they are, numbers as written, lists joined by
 })",
                                     "config.json");
   CHECK(config == Config{{"_model_class", "DeepLabV3Plus"},
+                         {"aux_params.activation", "sigmoid"},
+                         {"aux_params.classes", "4"},
                          {"classes", "3"},
                          {"decoder_atrous_rates", "12,24,36"},
                          {"decoder_aspp_dropout", "0.5"},

@@ -25,10 +25,10 @@ constexpr std::uint64_t text_limit = 1024;
 // Field numbers of NetParameter, and of a layer by its generation.
 constexpr std::uint32_t net_name = 1, net_layers = 2, net_layer = 100;
 struct LayerFields {
-  std::uint32_t name, type, blobs, first_format;  // 0: no such field
+  std::uint32_t name, type, blobs, first_format, bn;  // 0: no such field
 };
-constexpr LayerFields v1{.name = 4, .type = 5, .blobs = 6, .first_format = 1},
-    v2{.name = 1, .type = 2, .blobs = 7, .first_format = 0};
+constexpr LayerFields v1{.name = 4, .type = 5, .blobs = 6, .first_format = 1, .bn = 45},
+    v2{.name = 1, .type = 2, .blobs = 7, .first_format = 0, .bn = 0};
 
 enum class Kind { other, convolution, inner_product, batch_norm, scale, normalize, bn };
 
@@ -71,6 +71,7 @@ struct CaffeLayer {
   std::string name;
   Kind kind = Kind::other;
   std::vector<WireRange> blobs;
+  bool learns = false;  // bn_mode LEARN
 };
 
 // BlobProto
@@ -172,6 +173,17 @@ std::shared_ptr<const std::byte> read_data(WireFile& file, WireRange range, cons
   return {std::move(buffer), data};
 }
 
+// BNParameter of HyeonwooNoh/caffe: fillers, and bn_mode, an enum of LEARN, 0, and INFERENCE, 1. Other forks
+// have other messages under the number.
+bool says_learn(WireFile& file, WireRange range) {
+  constexpr std::uint32_t bn_mode = 3;
+  WireMessage message(file, range, "bn_param");
+  bool learns = false;
+  for (WireField field; message.next(field);)
+    if (field.number == bn_mode && field.type == WireType::varint) learns = field.value == 0;
+  return learns;
+}
+
 CaffeLayer read_layer(WireFile& file, WireRange range, const LayerFields& fields) {
   CaffeLayer layer;
   WireMessage message(file, range, "a layer");
@@ -188,6 +200,8 @@ CaffeLayer read_layer(WireFile& file, WireRange range, const LayerFields& fields
       if (layer.blobs.size() == blob_limit)
         fail(ErrorCode::limit, printable(layer.name), ": more than ", blob_limit, " blobs");
       layer.blobs.push_back(field.range);
+    } else if (field.number == fields.bn && layer.kind == Kind::bn && field.type == WireType::bytes) {
+      layer.learns = says_learn(file, field.range);
     } else if (field.number == fields.first_format)
       fail(ErrorCode::unsupported,
            "holds layers of Caffe's first format (V0): Caffe's upgrade_net_proto_binary brings them up to "
@@ -257,6 +271,10 @@ class Reader {
       }
       case Kind::bn:
         expect(layer, blobs, blobs.size() == 2 || blobs.size() == 4, "two or four blobs");
+        if (layer.learns && blobs.size() == 2)
+          fail(ErrorCode::unsupported, printable(layer.name),
+               ": a batch norm of training (bn_mode LEARN), without statistics: DeconvNet's script "
+               "003_make_bn_layer_testable adds them");
         for (std::size_t i = 0; i < blobs.size(); ++i)
           state_.add(str_cat(layer.name, '.', bn_names[i]), blobs[i]);
         break;

@@ -135,6 +135,13 @@ TEST_CASE("detectors that atrous does not run are named, whatever they share wit
       {keys({"Conv_Body.panet_buttomup_conv1_modules.0.0.weight", "RPN.FPN_RPN_conv.weight",
              "Box_Head.fc1.weight", "Mask_Head.conv_fcn.0.weight"}),
        "PANet"},
+      {keys({"conv1.weight", "bn_conv1.weight", "res2a_branch2a.weight", "bn2a_branch2a.weight",
+             "res5c_branch2c.weight", "fc1_coco.weight"}),
+       "init.caffemodel, from which DeepLabV2's training begins"},
+      {keys({"conv1.weight", "res2a_branch2a.weight", "bn2a_branch2a.weight", "fc1000.weight"}),
+       "a classifier of pictures"},
+      {keys({"layer1.conv1.conv.weight", "layer5.block1.reduce.conv.weight", "fc.weight", "fc.bias"}),
+       "DeepLabV1, one 1x1 classifier (kazuto1011)"},
       {keys({"backbone.bottom_up.stem.conv1.weight", "proposal_generator.rpn_head.conv.weight",
              "roi_heads.mask_head.mask_fcn1.weight"}),
        "Mask R-CNN (Detectron2)"}};

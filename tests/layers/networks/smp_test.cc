@@ -68,6 +68,8 @@ TEST_CASE("smp: encoder, depth, attention, normalisation and merging are read fr
                            "smp_pan_r50_depth3",
                            "smp_pan_mobilenet_v2_depth4",
                            "smp_deeplabv3_mobilenet_v2",
+                           "smp_deeplabv3_r34_depth3",
+                           "smp_deeplabv3_mobilenet_v2_depth4",
                            "smp_deeplabv3plus_r50",
                            "smp_deeplabv3plus_r34_depth3",
                            "smp_deeplabv3plus_mobilenet_v2_depth4",
@@ -114,7 +116,14 @@ TEST_CASE("smp: what keys do not show is assumed as the constructors have it, or
   CHECK(choices(built("smp_fpn_r18")) == "interpolation=nearest upsampling=4");
   CHECK(choices(built("smp_pspnet_r18")) == "upsampling=8");
   CHECK(choices(built("smp_deeplabv3_r18")) == "os=8 rates=12,24,36 upsampling=8");
-  CHECK(choices(built("smp_pan_r18", "os=32")) == "os=32! upsampling=4");
+  CHECK(choices(built("smp_pan_r18", "os=32")) == "os=32! interpolation=bilinear upsampling=4");
+  // 0.5's decoder_interpolation of PAN: the three steps' alone, corner on corner where it is bilinear.
+  const auto grown = [](const char* hyper, const char* place) {
+    return std::get<Resize>(node(built("smp_pan_r18", hyper).graph, place).layer);
+  };
+  CHECK(grown("interpolation=nearest", "decoder.gau1.resize").mode == ResizeMode::nearest);
+  CHECK(grown("interpolation=nearest", "decoder.fpa.resize1").mode == ResizeMode::bilinear);
+  CHECK(grown("", "decoder.gau1.resize").align_corners);
   const Network plus = built("smp_deeplabv3plus_r18", "os=8,rates=6,12,18");
   CHECK(choices(plus) == "os=8! rates=6,12,18! upsampling=4");
   CHECK(plus.architecture.ends_with("_os8"));
@@ -129,10 +138,9 @@ TEST_CASE("smp: what keys do not show is assumed as the constructors have it, or
     return error_of(ErrorCode::invalid_argument, [&] { built(variant, hyper); });
   };
   CHECK(contains(invalid("smp_deeplabv3plus_r18", "os=32"), "expected 16 or 8, found 32"));
-  CHECK(contains(invalid("smp_fpn_r18", "upsampling=8"), "expected at most 4"));
   CHECK(choices(built("smp_fpn_r18_depth4")) == "interpolation=nearest upsampling=2");
   CHECK(choices(built("smp_fpn_r18_depth3", "upsampling=1")) == "interpolation=nearest upsampling=1!");
-  CHECK(contains(invalid("smp_fpn_r18_depth4", "upsampling=4"), "expected at most 2"));
+  CHECK(choices(built("smp_deeplabv3_r18_depth3", "os=16")) == "os=16! rates=12,24,36 upsampling=8");
   CHECK(contains(invalid("smp_unet_r18", "upsampling=2"), "no choice of smp_unet"));
   CHECK(contains(invalid("smp_unet_r18", "interpolation=bicubic"), "found bicubic"));
 }
@@ -141,6 +149,13 @@ TEST_CASE("smp: logits grow with align_corners = true where the head does, and n
   CHECK(built("smp_fpn_r18").answer.align_corners);
   CHECK(built("smp_fpn_r18").output_stride == 4);
   CHECK(output_of(built("smp_fpn_r18"), {1, 64, 96, 3}) == Shape{1, 16, 24, 3});
+  // The constructor's 4 at a smaller depth: logits beyond the picture's size, corner on corner.
+  for (const auto& [name, low] : {std::pair{"smp_fpn_r18_depth4", Shape{1, 32, 48, 3}},
+                                  std::pair{"smp_fpn_r18_depth3", Shape{1, 64, 96, 3}}}) {
+    const Network beyond = built(name, "upsampling=4");
+    CHECK(beyond.answer.align_corners);
+    CHECK(output_of(beyond, {1, 64, 96, 3}) == low);
+  }
   const Network less = built("smp_fpn_r18", "upsampling=2");
   CHECK(!less.answer.align_corners);
   CHECK(less.output_stride == 2);
@@ -168,6 +183,16 @@ TEST_CASE("smp: FPN, DeepLabV3+ and PAN stand on the encoder's last map at every
     CAPTURE(std::string(name));
     CHECK(output_of(built(name), {1, 128, 128, 3}) == Shape{1, 32, 32, 3});
   }
+  for (const char* name : {"smp_deeplabv3_r18_depth3", "smp_deeplabv3_r18_depth4"}) {
+    CAPTURE(std::string(name));
+    CHECK(output_of(built(name), {1, 64, 96, 3}) == Shape{1, 8, 12, 3});
+    CHECK(!has_node_under(built(name).graph, "encoder.layer4."));
+  }
+  // make_dilated sets layer3 to dilation 2 at output stride 8, and leaves layer2 its stride.
+  CHECK(spacing(built("smp_deeplabv3_r18_depth4").graph, "encoder.layer3.0.conv1") == "1/2/2");
+  CHECK(spacing(built("smp_deeplabv3_r18_depth3").graph, "encoder.layer2.0.conv1") == "2/1/1");
+  CHECK(output_of(built("smp_deeplabv3_r18_depth4", "os=16"), {1, 64, 96, 3}) == Shape{1, 4, 6, 3});
+  CHECK(output_of(built("smp_deeplabv3_r18_depth3", "os=16"), {1, 64, 96, 3}) == Shape{1, 8, 12, 3});
   const Graph dilated = built("smp_deeplabv3plus_r18_depth4", "os=8").graph;
   CHECK(spacing(dilated, "encoder.layer3.0.conv1") == "1/2/2");
   CHECK(spacing(built("smp_deeplabv3plus_r18_depth4").graph, "encoder.layer3.0.conv1") == "2/1/1");
@@ -262,6 +287,7 @@ TEST_CASE("smp: a config.json's arguments are the hyper's, those that the family
                                                                {"encoder_name", "resnet18"}};
   CHECK(hyper_of(weights("smp_deeplabv3plus_r18"), config).text() == "os=8,rates=6,12,18,upsampling=4");
   CHECK(hyper_of(weights("smp_unet_r18"), config).text() == "interpolation=nearest");
+  CHECK(hyper_of(weights("smp_pan_r18"), config).text() == "os=8,upsampling=4,interpolation=nearest");
   CHECK(hyper_of(weights("smp_linknet_r18"), config).empty());
   CHECK(hyper_of(weights("fcn_resnet18"), config).empty());
   CHECK(hyper_of(StateDict(), config).empty());

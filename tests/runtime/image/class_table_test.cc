@@ -64,6 +64,19 @@ TEST_CASE("classes are where their datasets have them") {
   CHECK(class_table("pascal-context", 59)->classes[20] == "bag");
   CHECK(class_table("pascal-context", 60)->classes[0] == "background");
   CHECK(class_table("pascal-context", 60)->classes[59] == "wood");
+  // PyTorch-Encoding's order, by the numbers among 459: 2 aeroplane, 9 bag, ..., 207 horse, ..., 397 table,
+  // ...
+  const std::vector<std::string> context = class_table("pcontext", 59)->classes;
+  CHECK(context.size() == 59);
+  CHECK(context[0] == "aeroplane");
+  CHECK(context[1] == "bag");
+  CHECK(context[5] == "bicycle");
+  CHECK(context[30] == "horse");
+  CHECK(context[49] == "table");
+  CHECK(context[50] == "track");
+  CHECK(context[58] == "wood");
+  CHECK(class_table("pcontext", 60)->classes[0] == "background");
+  CHECK(class_table("pcontext", 60)->classes[2] == "bag");
   CHECK(class_table("camvid", 11)->classes[0] == "sky");
 }
 
@@ -77,6 +90,8 @@ TEST_CASE("a dataset is taken by a file's name before the number of classes, and
   CHECK(first_of(11, "my-CamVid.pth") == "sky");
   CHECK(first_of(59, "model.pth") == "");
   CHECK(first_of(59, "fcn_pascal_context.pth") == "aeroplane");
+  CHECK(likely_class_table(59, "fcn_pascal_context.pth")->classes[1] == "bicycle");
+  CHECK(likely_class_table(59, "encnet_resnet50s_pcontext-4de91d59.pth")->classes[1] == "bag");
   CHECK(first_of(21, "best_cityscapes.pth") == "__background__");
   CHECK(first_of(20, "voc.pth") == "");
   CHECK(first_of(0, "voc.pth") == "");

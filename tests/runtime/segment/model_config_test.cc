@@ -62,6 +62,34 @@ TEST_CASE("a softmax over one channel, by config.json, is refused by name") {
   }
 }
 
+TEST_CASE("activations that move the threshold or lose the order are refused by name") {
+  for (const char* name : {"tanh", "clamp", "argmax2d"}) {
+    const Hub hub(binary_state(), str_cat(R"({"activation": ")", name, "\"}"));
+    CHECK(contains(sentence(name == std::string("argmax2d") ? ErrorCode::mismatch : ErrorCode::unsupported,
+                            [&] { hub.load(hub.weights); }),
+                   str_cat("the config.json beside the weights says ", name)));
+  }
+  CHECK(contains(Hub(tiny_state("fcn"), R"({"activation": "clamp"})").refusal(ErrorCode::unsupported),
+                 "clamp"));
+}
+
+TEST_CASE("decoders with another normalisation than batch norm, by config.json, are refused by name") {
+  // Of 0.3 and 0.4, and of 0.5, where a dictionary gives its arguments.
+  const std::pair<const char*, const char*> others[] = {
+      {R"({"decoder_use_batchnorm": "inplace"})", "decoder_use_batchnorm inplace"},
+      {R"({"psp_use_batchnorm": "inplace"})", "psp_use_batchnorm inplace"},
+      {R"({"decoder_use_norm": "layernorm"})", "decoder_use_norm layernorm"},
+      {R"({"decoder_use_norm": {"type": "instancenorm", "affine": true}})",
+       "decoder_use_norm.type instancenorm"},
+      {R"({"decoder_use_norm": {"type": "batchnorm", "eps": 0.001}})", "decoder_use_norm.eps 0.001"}};
+  for (const auto& [config, said] : others)
+    CHECK(contains(Hub(tiny_state("fcn"), config).refusal(ErrorCode::unsupported), said));
+  for (const char* config : {R"({"decoder_use_batchnorm": true})", R"({"decoder_use_batchnorm": false})",
+                             R"({"decoder_use_norm": "batchnorm"})", R"({"decoder_use_norm": "identity"})",
+                             R"({"decoder_use_norm": {"type": "batchnorm", "eps": 1e-5, "momentum": 0.3}})"})
+    CHECK(Hub(tiny_state("fcn"), config).load(Hub(tiny_state("fcn"), config).weights).classes.size() == 5);
+}
+
 TEST_CASE("other activations, none, and what the file's own metadata says need no config") {
   for (const char* config :
        {"{}", R"({"activation": null})", R"({"activation": "softmax2d"})", R"({"activation": "identity"})",

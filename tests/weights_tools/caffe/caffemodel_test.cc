@@ -147,6 +147,19 @@ TEST_CASE("the BN of PSPNet's fork has four blobs, that of DeconvNet's two") {
   CHECK(state.size() == 6);
 }
 
+TEST_CASE("DeconvNet's batch norms of training, by their mode, are refused, those of inference are not") {
+  // bn_param, 45, with the mode, 3, LEARN 0 or INFERENCE 1, behind a filler, 1.
+  const auto with_mode = [](std::uint64_t type, const Bytes& mode) {
+    return field(2, field(4, "bn1_1") + number_field(5, type) + field(45, field(1, "") + mode) +
+                        field(6, blob_of({7})) + field(6, blob_of({8})));
+  };
+  check_refused([&] { read(with_mode(43, number_field(3, 0))); }, ErrorCode::unsupported,
+                "bn1_1: a batch norm of training (bn_mode LEARN), without statistics");
+  check_tensor(read(with_mode(43, number_field(3, 1))), "bn1_1.weight", {1}, {7});
+  check_tensor(read(with_mode(43, "")), "bn1_1.bias", {1}, {8});
+  check_tensor(read(with_mode(4, number_field(3, 0))), "bn1_1.bias", {1}, {8});  // another layer's
+}
+
 TEST_CASE("a .caffemodel is recognised by its content, whatever it is called") {
   const Bytes layer = layer_v2("conv", "Convolution", {blob_of({1})});
   for (const Bytes& file : {layer, field(1, "name") + layer, number_field(4, 3) + layer,

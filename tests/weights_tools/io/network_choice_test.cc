@@ -330,8 +330,13 @@ TEST_CASE("mean and std beside the network in a Lightning module are what it nor
         file(three, next, floats({1, 1, std::numeric_limits<float>::infinity(), 1}));
       },
       ErrorCode::malformed, "a.ckpt: the buffer mean beside the network is not finite");
-  // One of them alone says nothing.
-  CHECK(!load(dict({{"state_dict", dict(with({{"mean", three}}, network("model.")))}})).normalisation);
+  // One of them alone says nothing, and that is said.
+  for (const char* alone : {"mean", "std"}) {
+    const Checkpoint read = load(dict({{"state_dict", dict(with({{alone, three}}, network("model.")))}}));
+    CHECK(!read.normalisation);
+    CHECK(read.choice.starts_with(str_cat("left out ", alone, " beside the network, where no ")));
+    CHECK(read.notes.back() == read.choice);
+  }
 }
 
 }  // namespace atrous::network_choice_test
