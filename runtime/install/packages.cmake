@@ -32,7 +32,7 @@ configure_file(${debian}/libatrous0.triggers debian/triggers COPYONLY)
 configure_file(${debian}/libatrous0.symbols debian/libatrous0.symbols @ONLY)
 set_property(TARGET atrous_shared APPEND PROPERTY LINK_DEPENDS ${debian}/libatrous0.symbols)
 add_custom_command(TARGET atrous_shared POST_BUILD VERBATIM WORKING_DIRECTORY ${PROJECT_BINARY_DIR}/debian
-  COMMAND dpkg-gensymbols -q -c4 -plibatrous0 -v${PROJECT_VERSION} -Ilibatrous0.symbols -Osymbols -e$<TARGET_FILE:atrous_shared>)
+  COMMAND dpkg-gensymbols -q -c4 -plibatrous0 -v${version} -Ilibatrous0.symbols -Osymbols -e$<TARGET_FILE:atrous_shared>)
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_CONTROL_EXTRA
   "${PROJECT_BINARY_DIR}/debian/shlibs;${PROJECT_BINARY_DIR}/debian/symbols;${PROJECT_BINARY_DIR}/debian/triggers")
 
