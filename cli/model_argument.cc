@@ -58,8 +58,8 @@ Model open_model(const std::string& name, const ModelOptions& options) {
 
 Checkpoint open_checkpoint(const std::string& name, const std::string& weights) {
   const LoadOptions options{.weights = weights};
-  if (const auto built_in = built_in_model(name))
-    return load_checkpoint(built_in->file, built_in->name, options);
+  if (const auto file = built_in_model(name); !file.empty())
+    return load_checkpoint(file, names_default_model(name) ? "the default model" : name, options);
   if (names_seeded_model(name))
     return {.state = seeded_model_state(name),
             .metadata = {},
@@ -76,8 +76,8 @@ void notify_choice(const std::string& name, const Model& model) {
 
 std::string sha256_of_model(const std::string& name) {
   if (names_seeded_model(name)) return "";
-  const auto built_in = built_in_model(name);
-  return built_in ? sha256_of_bytes(built_in->file) : sha256_of_file(path_of(name));
+  const auto file = built_in_model(name);
+  return file.empty() ? sha256_of_file(path_of(name)) : sha256_of_bytes(file);
 }
 
 }  // namespace atrous::cli

@@ -85,11 +85,11 @@ Checkpoint make_checkpoint(NetworkWeights weights, Container container) {
   if (normalisation) {
     weights.notes.emplace_back("took mean and std beside the network");
   } else if (weights.beside.size() > 0) {
-    const bool mean = weights.beside.has("mean");
-    const std::string said = str_cat("left out ", mean ? "mean" : "std", " beside the network, where no ",
-                                     mean ? "std" : "mean", " is (--mean and --std give both)");
+    const std::string said =
+        "left out " + weights.beside.entries()[0].first + " beside the network, one of mean and std alone";
+    if (!weights.choice.empty()) weights.choice += "; ";
+    weights.choice += said;
     weights.notes.push_back(said);
-    weights.choice += (weights.choice.empty() ? "" : "; ") + said;
   }
   return {.state = std::move(weights.state),
           .metadata = std::nullopt,

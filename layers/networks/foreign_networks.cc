@@ -7,6 +7,10 @@
 #include "layers/base/error.h"
 #include "layers/networks/backbones/resnet.h"
 
+#ifndef ATROUS_HAS_CAFFE
+#define ATROUS_HAS_CAFFE 1
+#endif
+
 namespace atrous {
 
 namespace {
@@ -65,6 +69,7 @@ constexpr Signature signatures[] = {
     {"DeepLabV3+", "kazuto1011", {"base.aspp", "base.fc2", "base.reduce"}, none},
     {"DeepLabV3", "kazuto1011", {"base.aspp.stages", "base.fc1"}, none},
     {"DeepLabV1, one 1x1 classifier", "kazuto1011", {"layer1.conv1.conv", "layer5.block1", "fc"}, none},
+#if ATROUS_HAS_CAFFE
     {"a classifier of pictures, without a segmentation head: ResNet of Caffe",
      "",
      {"res2a_branch2a", "fc1000"},
@@ -73,6 +78,7 @@ constexpr Signature signatures[] = {
      "",
      {"res2a_branch2a", "bn2a_branch2a"},
      none},
+#endif
     {"FCN-8s on VGG-16", "", {"score_fr", "score_pool3"}, none},
     {"FCN-16s on VGG-16", "", {"score_fr", "score_pool4"}, none},
     {"FCN-8s on VGG-16", "", {"score_fr", "upscore2"}, none},

@@ -162,7 +162,9 @@ ClassTable pascal_context(std::size_t classes) {
 
 ClassTable pcontext(std::size_t classes) {
   ClassTable table = pascal_context(classes);
-  std::ranges::sort(table.classes.begin() + (table.classes[0] == "background"), table.classes.end());
+  for (auto next = table.classes.begin() + (table.classes.size() == 60);  // background stays
+       next != table.classes.end(); ++next)
+    next->swap(*std::min_element(next, table.classes.end()));
   return table;
 }
 

@@ -28,18 +28,15 @@ ClassTable default_classes(std::int64_t count, std::string_view file) {
 }
 
 // What segmentation_models.pytorch puts behind the decoder's convolutions: batch norm, or nothing, which keys
-// show; others have batch norm's keys, too, or none.
+// show; others have batch norm's keys, too, or none. Of 0.5 a dictionary may give its arguments.
 void check_norm(const Config& config) {
-  for (const auto& [key, value] : config) {
-    const std::string_view of = std::string_view(key).substr(0, key.find('.'));
-    if (of != "decoder_use_norm" && of != "decoder_use_batchnorm" && of != "psp_use_batchnorm") continue;
-    if (key.ends_with(".eps") ? value == "1e-05"
-                              : (key != of && !key.ends_with(".type")) || value == "true" ||
-                                    value == "false" || value == "batchnorm" || value == "identity")
-      continue;
-    fail(ErrorCode::unsupported, "the config.json beside the weights says ", key, ' ', value,
-         ": atrous knows decoders with batch norm of eps 1e-05 and with none");
-  }
+  constexpr std::string_view known = " true false batchnorm identity 1e-05 ";
+  for (const char* key : {"decoder_use_batchnorm", "psp_use_batchnorm", "decoder_use_norm",
+                          "decoder_use_norm.type", "decoder_use_norm.eps"})
+    if (const auto found = config.find(key);
+        found != config.end() && known.find(' ' + found->second + ' ') == known.npos)
+      fail(ErrorCode::unsupported, "the config.json beside the weights says ", key, ' ', found->second,
+           ": atrous knows decoders with batch norm of eps 1e-05 and with none");
 }
 
 // What the same library puts behind the head in training: "sigmoid", "softmax2d" and others.

@@ -15,10 +15,9 @@ constexpr std::string_view seeded_prefix = "seeded:";
 }  // namespace
 
 bool names_default_model(const std::string& name) { return name == "default"; }
-std::optional<BuiltInModel> built_in_model(const std::string& name) try {
-  if (names_default_model(name)) return BuiltInModel{default_model_file(), "the default model"};
-  if (name == "voc" && !voc_model_file().empty()) return BuiltInModel{voc_model_file(), "the model voc"};
-  return std::nullopt;
+std::span<const std::byte> built_in_model(const std::string& name) try {
+  if (names_default_model(name)) return default_model_file();
+  return name == "voc" ? voc_model_file() : std::span<const std::byte>();
 } catch (...) {
   rethrow_as_error();
 }
@@ -31,7 +30,8 @@ StateDict seeded_model_state(const std::string& name) try {
 
 Model load_named_model(const std::string& name, const ModelOptions& options,
                        const std::function<std::string(const std::string&)>& path_of) try {
-  if (const auto built_in = built_in_model(name)) return load_model(built_in->file, built_in->name, options);
+  if (names_default_model(name)) return load_default_model(options);
+  if (const auto file = built_in_model(name); !file.empty()) return load_model(file, name, options);
   if (!names_seeded_model(name)) return load_model(path_of(name), options);
   if (!options.weights.empty())
     fail(ErrorCode::invalid_argument, name, ": random weights have no prefix to choose");

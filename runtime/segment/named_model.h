@@ -10,7 +10,6 @@
 
 #include <cstddef>
 #include <functional>
-#include <optional>
 #include <span>
 #include <string>
 
@@ -20,13 +19,9 @@
 namespace ATROUS_PUBLIC atrous {
 
 bool names_default_model(const std::string&);
-// The file compiled into the library under that name, and what errors call it; nothing for other names.
-// Error(unsupported) for the default where there is none.
-struct BuiltInModel {
-  std::span<const std::byte> file;
-  std::string name;
-};
-std::optional<BuiltInModel> built_in_model(const std::string& name);
+// The file compiled into the library under that name; empty for other names. Error(unsupported) for the
+// default where there is none.
+std::span<const std::byte> built_in_model(const std::string& name);
 bool names_seeded_model(const std::string&);
 StateDict seeded_model_state(const std::string& name);  // of a name that names_seeded_model()
 

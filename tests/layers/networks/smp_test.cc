@@ -287,7 +287,7 @@ TEST_CASE("smp: a config.json's arguments are the hyper's, those that the family
                                                                {"encoder_name", "resnet18"}};
   CHECK(hyper_of(weights("smp_deeplabv3plus_r18"), config).text() == "os=8,rates=6,12,18,upsampling=4");
   CHECK(hyper_of(weights("smp_unet_r18"), config).text() == "interpolation=nearest");
-  CHECK(hyper_of(weights("smp_pan_r18"), config).text() == "os=8,upsampling=4,interpolation=nearest");
+  CHECK(hyper_of(weights("smp_pan_r18"), config).text() == "interpolation=nearest,os=8,upsampling=4");
   CHECK(hyper_of(weights("smp_linknet_r18"), config).empty());
   CHECK(hyper_of(weights("fcn_resnet18"), config).empty());
   CHECK(hyper_of(StateDict(), config).empty());
