@@ -7,6 +7,7 @@
 #include <cmath>
 #include <filesystem>
 #include <iomanip>
+#include <set>
 
 #include "cli/cli.h"
 #include "cli/suggest.h"
@@ -56,18 +57,32 @@ std::string gmac(const LayerFacts& f) {
   return f.macs == 0 ? "" : fixed(static_cast<double>(f.macs) / 1e9, 3);
 }
 
+// How many of the program's nodes run the layers of these rows, not counting those of layers elsewhere. A
+// node that a pass made is called as a layer and more: "project.0.pixel".
+std::size_t nodes_of(const std::vector<LayerFacts>& rows) {
+  std::set<std::string_view> nodes;
+  for (const LayerFacts& f : rows) {
+    if (!f.runs_in || f.kernel == "in place") continue;
+    const std::string_view node = f.runs_in->name;
+    if (std::ranges::any_of(rows, [&](const LayerFacts& row) {
+          const std::string& name = row.node->name;
+          return node.starts_with(name) && (node.size() == name.size() || node[name.size()] == '.');
+        }))
+      nodes.insert(node);
+  }
+  return nodes.size();
+}
+
 std::string table_of(const std::vector<LayerFacts>& facts) {
   Table table({"layer", "kind", "output", "GMAC", "sees", "taps", "runs as"});
   std::int64_t all = 0;
-  std::size_t run = 0;
   for (const LayerFacts& f : facts) {
     table.add({f.node->name, std::string(name_of(f.node->layer)), str_cat(f.output), gmac(f),
                field_in_words(f), taps_of(f.node->layer) > 1 ? percent(f.taps_inside, 0) : "", runs_as(f)});
     all += f.macs;
-    run += f.runs_in && f.runs_in->name == f.node->name && f.kernel != "in place";
   }
   return table.plain() +
-         str_cat('\n', facts.size(), " layers, of which ", run, " run; ",
+         str_cat('\n', facts.size(), " layers, of which ", nodes_of(facts), " run; ",
                  fixed(static_cast<double>(all) / 1e9, 3), " GMAC.\n",
                  "sees: width x height of the input that one value depends on. taps: how many of a "
                  "kernel's taps read the map and not the padding.\n");

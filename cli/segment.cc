@@ -24,6 +24,7 @@
 #include "layers/base/visible_text.h"
 #include "runtime/drawing/lettering.h"
 #include "runtime/drawing/pictures.h"
+#include "runtime/engine/pipeline.h"
 #include "runtime/image/image_read.h"
 #include "runtime/image/jpeg.h"
 #include "runtime/image/npy.h"
@@ -33,7 +34,6 @@
 #include "runtime/instances/instances_json.h"
 #include "runtime/metrics/metrics.h"
 #include "runtime/segment/options_json.h"
-#include "runtime/segment/pipeline.h"
 #include "runtime/segment/segmentation_json.h"
 #include "runtime/segment/segmenter.h"
 #if ATROUS_HAS_TILES

@@ -13,12 +13,12 @@
 #include "cli/progress_line.h"
 #include "cli/stop_signals.h"
 #include "layers/base/ascii.h"
+#include "runtime/engine/pipeline.h"
 #include "runtime/image/frame_stream.h"
 #include "runtime/image/jpeg.h"
 #include "runtime/image/png.h"
 #include "runtime/image/y4m.h"
 #include "runtime/instances/instance_overlay.h"
-#include "runtime/segment/pipeline.h"
 #include "weights_tools/io/bytes.h"
 #include "weights_tools/io/file.h"
 

@@ -7,8 +7,8 @@
 
 namespace atrous::cuda {
 
-// At least one, in order of preference. Error(unsupported) for a layer that has none, which optimise() leaves
-// to the processor alone (passes.h).
+// At least one, in order of preference. Error(unsupported) for a layer that has none, such as those that
+// fuse_for_processor() makes (passes.h).
 std::vector<std::unique_ptr<Kernel>> make_kernels(const Node&, const std::shared_ptr<Context>&);
 
 }  // namespace atrous::cuda

@@ -107,33 +107,40 @@ def dilation() -> Card:
 
 
 def stride_to_dilation() -> Card:
-    """A row of 17 values: stride 2 and then 3 taps, and the same weights without the stride and at dilation 2."""
-    row = [(7 * i * i + 3 * i) % 10 for i in range(17)]
+    """A row of 13 values: stride 2 and then 3 taps, and the same weights without the stride and at dilation 2."""
+    row = [9, 5, 8, 2, 5, 3, 4, 7, 9, 2, 1, 8, 2]
     weights = (1, 2, -1)
     at = lambda values, i: values[i] if 0 <= i < len(values) else 0
     small = row[::2]
     strided = [sum(weights[k] * at(small, i + k - 1) for k in range(3)) for i in range(len(small))]
     dense = [sum(weights[k] * at(row, i + 2 * (k - 1)) for k in range(3)) for i in range(len(row))]
-    assert dense[::2] == strided
-    card = Card(760, 330, "Without the stride and with dilation 2 the same weights give the same values, and those between")
-    cell, left = 32, 190
-    card.text(20, 30, "With stride 2 the map shrinks, then the kernel (1, 2, -1) sees neighbours of the small map.", 13, bold=True)
-    card.text(20, 66, "the row")
-    card.grid(left, 46, 17, 1, cell, lambda x, y: PALE[BLUE] if x % 2 == 0 else None, lambda x, y: row[x])
-    card.text(20, 112, "every second, 3 taps")
-    for i, value in enumerate(strided):
-        card.rect(left + 2 * i * cell, 92, cell, cell, PALE[GREEN], GREEN)
-        card.text(left + (2 * i + .5) * cell, 112, value, 11, anchor="middle")
-    card.text(20, 176, "Without the stride the taps move apart instead: dilation 2.", 13, bold=True)
-    card.text(20, 212, "the row")
-    centre = 8
-    card.grid(left, 192, 17, 1, cell, lambda x, y: PALE[ORANGE] if x in (centre - 2, centre, centre + 2) else None,
-              lambda x, y: row[x])
-    for x in (centre - 2, centre, centre + 2):
-        card.line(left + (x + .5) * cell, 224, left + (centre + .5) * cell, 248, ORANGE, 1.5)
-    card.text(20, 268, "all, 3 taps 2 apart")
-    card.grid(left, 248, 17, 1, cell, lambda x, y: PALE[GREEN] if x % 2 == 0 else None, lambda x, y: dense[x])
-    card.text(20, 312, "The green values are the same. Twice as many values come out along each side, from the same three weights.", 13)
+    assert dense[::2] == strided and len(set(dense)) == len(dense)  # so that no two are alike by chance
+    card = Card(760, 468, "Without the stride and with dilation 2 the same weights give the same values, and those between")
+    cell, left, middle = 38, 230, 3
+    centre = lambda i: left + (i + .5) * cell
+    card.text(20, 28, "With stride 2 the map shrinks, then the kernel (1, 2, -1) sees neighbours of the small map.", 13, bold=True)
+    card.text(20, 64, "the row, 13 values")
+    card.grid(left, 42, 13, 1, cell, lambda x, y: PALE[BLUE] if x % 2 == 0 else None, lambda x, y: row[x], 13)
+    for i in range(len(small)):
+        card.line(centre(2 * i), 80, centre(i), 106, BLUE)
+    card.text(20, 128, "stride 2: every second, 7")
+    card.grid(left, 106, 7, 1, cell, lambda x, y: PALE[BLUE], lambda x, y: small[x], 13)
+    for i in (middle - 1, middle, middle + 1):
+        card.line(centre(i), 144, centre(middle), 170, ORANGE, 1.8)
+    card.text(20, 192, "three neighbouring taps: 7")
+    card.grid(left, 170, 7, 1, cell, lambda x, y: PALE[GREEN], lambda x, y: strided[x], 13)
+    left_one, one, right_one = small[middle - 1:middle + 2]
+    card.text(left + 7.4 * cell, 192, f"{left_one} + 2 * {one} - {right_one} = {strided[middle]}", 13, ORANGE)
+    card.text(20, 252, "Without the stride the taps move apart instead: dilation 2.", 13, bold=True)
+    card.text(20, 288, "the row, 13 values")
+    card.grid(left, 266, 13, 1, cell, lambda x, y: PALE[BLUE] if x % 2 == 0 else None, lambda x, y: row[x], 13)
+    for i in (2 * middle - 2, 2 * middle, 2 * middle + 2):
+        card.line(centre(i), 304, centre(2 * middle), 336, ORANGE, 1.8)
+    card.text(20, 358, "three taps, 2 apart: 13")
+    card.grid(left, 336, 13, 1, cell, lambda x, y: PALE[GREEN] if x % 2 == 0 else None, lambda x, y: dense[x], 13)
+    card.text(20, 412, f"Above {', '.join(map(str, strided))}; below the same values, green, and one new value between every two of them,", 13)
+    card.text(20, 432, "from the same three weights. All 13 are different, so none of this is chance.", 13)
+    card.text(20, 454, "Beyond the ends of a row a tap reads 0.", 12, GREY)
     return card
 
 
@@ -177,25 +184,73 @@ def map_side(photo: int, layers) -> int:
     return side
 
 
+LAMP_POST = 10  # pixels
+
+
+def street(card: Card, left, top, scale, x0, y0, x1, y1):
+    """The part [x0, x1) x [y0, y1) of a scene of 520x520: sky, houses, a road, a lamp post."""
+    def block(ax, ay, bx, by, fill):
+        ax, bx, ay, by = max(ax, x0), min(bx, x1), max(ay, y0), min(by, y1)
+        if ax < bx and ay < by:
+            card.rect(left + (ax - x0) * scale, top + (ay - y0) * scale, (bx - ax) * scale, (by - ay) * scale, fill, "none")
+    block(0, 0, 520, 250, "#dbeafe")
+    block(0, 130, 190, 340, "#e7d9c9")
+    block(190, 90, 300, 340, "#d8c7b3")
+    block(400, 170, 520, 340, "#e7d9c9")
+    block(0, 340, 520, 520, "#d4d4d8")
+    block(300, 110, 400, 340, "#e7d9c9")
+    block(340, 104, 340 + LAMP_POST, 400, INK)
+    block(316, 92, 374, 104, INK)
+
+
 def output_stride() -> Card:
-    card = Card(680, 286, "ResNet-50's last map for a photo of 513x513 at output stride 32, 16 and 8")
+    """Step 6: at output stride 32 a value is wider than a lamp post."""
+    layers = resnet50(32)
+    side, field, scale = map_side(520, layers), receptive_fields(layers)[-1][1], 0.62
+    card = Card(680, 392, "ResNet-50's last map at output stride 32 over a photo of 520x520")
+    left, top, extent = 24, 44, 520 * scale
+    card.text(left, 28, f"output stride 32: a photo of 520 x 520, a map of {side} x {side}", bold=True)
+    street(card, left, top, scale, 0, 0, 520, 520)
+    for k in range(side + 1):
+        at = min(k * 32 * scale, extent)
+        card.line(left + at, top, left + at, top + extent, PAPER, .8)
+        card.line(left, top + at, left + extent, top + at, PAPER, .8)
+    cell_x, cell_y = 10 * 32, 7 * 32
+    card.rect(left + cell_x * scale, top + cell_y * scale, 32 * scale, 32 * scale, ORANGE, ORANGE, 1.5, .45)
+    x, y = left + (cell_x + 32) * scale, top + (cell_y + 16) * scale
+    card.line(x, y, 372, y, ORANGE, 1.2)
+    card.text(378, y - 6, "one value stands for 32 x 32 pixels;", 13, ORANGE)
+    card.text(378, y + 12, f"the lamp post is {LAMP_POST} pixels wide:", 13)
+    card.text(378, y + 30, "less than a third of what is under it.", 13)
+    card.text(378, y + 62, f"What the value sees is larger: {field} x {field}", 13)
+    card.text(378, y + 80, "pixels, most of the photo. It knows that", 13)
+    card.text(378, y + 98, "this is a street, not where the post ends.", 13)
+    card.rect(left, top, extent, extent, stroke=GREY)
+    return card
+
+
+def output_strides() -> Card:
+    """Step 7: the same corner of the photo under the values of three output strides."""
+    card = Card(680, 286, "A part of the photo under the values of output stride 32, 16 and 8")
+    x0, y0, part = 288, 96, 128
     for i, stride in enumerate((32, 16, 8)):
         layers = resnet50(stride)
-        side, field = map_side(513, layers), receptive_fields(layers)[-1][1]
+        side, field = map_side(520, layers), receptive_fields(layers)[-1][1]
         left, top, extent = 24 + i * 220, 48, 192
+        scale = extent / part
         card.text(left, 32, f"output stride {stride}: {side} x {side}", bold=True)
-        for k in range(side + 1):
-            at = k * extent / side
-            card.line(left + at, top, left + at, top + extent, BLUE if side < 40 else "#54aeff", .6)
-            card.line(left, top + at, left + extent, top + at, BLUE if side < 40 else "#54aeff", .6)
+        street(card, left, top, scale, x0, y0, x0 + part, y0 + part)
+        for k in range(0, part + 1, stride):
+            card.line(left + k * scale, top, left + k * scale, top + extent, BLUE, .8)
+            card.line(left, top + k * scale, left + extent, top + k * scale, BLUE, .8)
         dilations = sorted({rate for *_, rate in layers})
-        card.text(left, 260, f"dilations {', '.join(map(str, dilations))}", 12, GREY)
+        card.text(left, 260, f"dilation {', '.join(map(str, dilations))}", 12, GREY)
         card.text(left, 276, f"one value sees {field} x {field} pixels", 12, GREY)
     return card
 
 
 def receptive_field() -> Card:
-    card = Card(680, 330, "Receptive fields along ResNet-50, with strides, with dilation, and with neither")
+    card = Card(680, 330, "Receptive fields along ResNet-50: with strides or dilation, and at stride 8 without dilation")
     left, top, width, height = 60, 44, 480, 230
     card.text(24, 26, "Receptive field: the side of the square of photo pixels that one value sees", bold=True)
     fields = [receptive_fields(resnet50(stride)) for stride in (32, 16, 8)]
@@ -206,16 +261,18 @@ def receptive_field() -> Card:
         y = top + height - height * value / most
         card.line(left, y, left + width, y, LINE)
         card.text(left - 8, y + 4, value, 11, GREY, "end")
-    for curve, colour, words in ((fields[0], BLUE, ("output stride", "32, 16 and 8")), (bare, ORANGE, ("stride 8,", "no dilation"))):
+    # The lower curve first and wide, so that both show where they are one.
+    for curve, colour, words, wide in ((bare, ORANGE, ("stride 8,", "no dilation"), True),
+                                       (fields[0], BLUE, ("output stride", "32, 16 and 8"), False)):
         points = [(left + width * i / (count - 1), top + height - height * field / most)
                   for i, (_, field, _) in enumerate(curve)]
-        card.path(points, colour)
+        card.path(points, "#ffd8b5" if wide else colour, 7 if wide else 2)
         for x, y in points:
-            card.dot(x, y, 2.6, colour)
+            card.dot(x, y, 6 if wide else 2.6, PALE[colour] if wide else colour, colour)
         x, y = points[-1]
-        card.text(x + 10, y + 5, curve[-1][1], 13, colour, bold=True)
+        card.text(x + 12, y + 5, curve[-1][1], 13, colour, bold=True)
         for i, line in enumerate(words):
-            card.text(x + 42, y - 2 + 14 * i, line, 11, colour)
+            card.text(x + 44, y - 2 + 14 * i, line, 11, colour)
     for i, (name, _, _) in enumerate(bare):
         if name in ("conv1", "layer1.0.conv2", "layer2.0.conv2", "layer3.0.conv2", "layer4.0.conv2"):
             x = left + width * i / (count - 1)
@@ -239,7 +296,7 @@ def share_inside(rate: int, side: int = SIDE) -> float:
 
 
 def aspp() -> Card:
-    card = Card(700, 352, "ASPP's branches over a map of 65x65")
+    card = Card(700, 360, "ASPP's branches over a map of 65x65")
     shades = {9: "#0969da", 6: "#54aeff", 4: "#b6e3ff", 3: "#ddf4ff", 2: "#f6f8fa", 1: "#ffffff"}
     extent = 195
     for i, rate in enumerate(RATES):
@@ -256,7 +313,7 @@ def aspp() -> Card:
         for y0, y1, in_y in runs:
             for x0, x1, in_x in runs:
                 card.rect(left + x0 * scale, top + y0 * scale, (x1 - x0) * scale, (y1 - y0) * scale, shades[in_x * in_y])
-                if min(x1 - x0, y1 - y0) * scale > 14:
+                if in_x * in_y > 1:  # the 1 stands below, beside no dot
                     card.text(left + x0 * scale + 6, top + y0 * scale + 15, in_x * in_y, 12, bold=True,
                               fill=PAPER if in_x * in_y == 9 else INK)
         centre, reach = 32, rate
@@ -267,11 +324,13 @@ def aspp() -> Card:
                 if inside:
                     card.dot(left + (x + .5) * scale, top + (y + .5) * scale, 4, ORANGE, PAPER)
         card.rect(left, top, extent, extent, stroke=INK, width=1.2)
-    card.text(24, 282, "The numbers: how many of a pixel's nine taps lie on the map. Orange: the taps of the pixel in the middle.", 12, GREY)
+        if rate == 36:
+            card.text(left + extent, top + extent + 15, "in the middle: 1", 12, bold=True, anchor="end")
+    card.text(24, 290, "The numbers: how many of a pixel's nine taps lie on the map. Orange: the taps of the pixel in the middle.", 12, GREY)
     middle = sum(taps_inside(36, x) == 1 for x in range(SIDE))
-    card.text(24, 304, f"At rate 36 no pixel has more than 4 taps on the map, and the {middle} x {middle} in the middle have only their own:", 13)
-    card.text(24, 322, f"{100 - 100 * share_inside(36):.0f}% of the multiplications would be by zeros, and need not be done. In the middle the branch is", 13)
-    card.text(24, 340, "a 1x1 convolution, as the paper says.", 13)
+    card.text(24, 312, f"At rate 36 no pixel has more than 4 taps on the map, and the {middle} x {middle} in the middle have only their own:", 13)
+    card.text(24, 330, f"{100 - 100 * share_inside(36):.0f}% of the multiplications would be by zeros, and need not be done. In the middle the branch is", 13)
+    card.text(24, 348, "a 1x1 convolution (Chen et al. 2017, Rethinking Atrous Convolution, section 3.3).", 13)
     return card
 
 
@@ -286,15 +345,15 @@ def source(o: int, size_in: int, size_out: int) -> tuple[int, int, float]:
 
 
 def upsampling() -> Card:
-    values = [2.0, 8.0, 4.0, 6.0]
-    size_out = 16
+    values, factor = [2.0, 8.0, 4.0], 8
+    size_out = factor * len(values)
     outputs = []
     for o in range(size_out):
-        first, second, share = source(o, 4, size_out)
+        first, second, share = source(o, len(values), size_out)
         outputs.append(values[first] * (1 - share) + values[second] * share)
-    card = Card(680, 300, "Four values become sixteen by bilinear interpolation")
-    left, bottom, width, height = 60, 220, 580, 160
-    card.text(24, 28, "Four logits of a row, and the sixteen that bilinear interpolation makes of them", bold=True)
+    card = Card(720, 300, "Three values become twenty-four by bilinear interpolation")
+    left, bottom, width, height = 46, 220, 648, 160
+    card.text(24, 28, "Three logits of a row, and the 24 that bilinear interpolation makes of them", bold=True)
     for v in (0, 2, 4, 6, 8):
         y = bottom - height * v / 8
         card.line(left, y, left + width, y, LINE)
@@ -305,11 +364,11 @@ def upsampling() -> Card:
         card.rect(x - 9, bottom - height * v / 8, 18, height * v / 8, PALE[BLUE], BLUE)
         card.text(x, bottom + 16, f"{v:.2f}", 10, GREY, "middle")
     for i, v in enumerate(values):
-        card.dot(left + (i + .5) * 4 * cell, bottom - height * v / 8, 6, ORANGE, PAPER)
-        card.text(left + (i + .5) * 4 * cell, bottom - height * v / 8 - 11, f"{v:g}", 13, ORANGE, "middle", True)
-    first, second, share = source(5, 4, size_out)
-    card.text(24, 262, f"Output 5 lies at (5 + 0.5) * 4 / 16 - 0.5 = {first + share:.3f} of the small row: "
-                       f"{1 - share:.3f} * {values[first]:g} + {share:.3f} * {values[second]:g} = {outputs[5]:.2f}.", 13)
+        card.dot(left + (i + .5) * factor * cell, bottom - height * v / 8, 6, ORANGE, PAPER)
+        card.text(left + (i + .5) * factor * cell, bottom - height * v / 8 - 11, f"{v:g}", 13, ORANGE, "middle", True)
+    first, second, share = source(9, len(values), size_out)
+    card.text(24, 262, f"Output 9 lies at (9 + 0.5) / {factor} - 0.5 = {first + share:.4f} of the small row: "
+                       f"{1 - share:.4f} * {values[first]:g} + {share:.4f} * {values[second]:g} = {outputs[9]:.2f}.", 13)
     card.text(24, 284, "Before the first and behind the last orange point the value stays: there is nothing to mix with.", 12, GREY)
     return card
 
@@ -318,29 +377,27 @@ def upsampling() -> Card:
 
 
 def argmax() -> Card:
-    side, names, colours = 8, ("road", "car", "sky"), ("#8250df", "#0969da", "#54aeff")
+    side, names, colours = 6, ("road", "car", "sky"), ("#d0b7f5", "#ffb77c", "#b6e3ff")
     def logits(x, y):
-        return (y - 3.5, 2.8 - abs(x - 3) - abs(y - 4), 2.5 - y)
-    card = Card(692, 262, "The label of a pixel is the class with the largest logit")
-    cell = 20
-    for c, name in enumerate(names):
-        left = 20 + c * 166
-        card.text(left, 28, f"logits of {name}", bold=True)
-        def shade(x, y, c=c):
-            v = max(0.0, min(1.0, (logits(x, y)[c] + 4) / 8))
-            grey = round(255 - 150 * v)
-            return f"#{grey:02x}{grey:02x}{grey:02x}"
-        card.grid(left, 40, side, side, cell, shade, lambda x, y, c=c: f"{logits(x, y)[c]:.1f}", 8)
-    left = 20 + 3 * 166
-    card.text(left, 28, "labels", bold=True)
+        return (y - 2.4, 1.9 - abs(x - 2.3) - 1.2 * abs(y - 3.2), 1.6 - y)
+    card = Card(784, 288, "The label of a pixel is the class with the largest logit")
+    cell = 29
     best = lambda x, y: max(range(3), key=lambda c: logits(x, y)[c])
-    card.grid(left, 40, side, side, cell, lambda x, y: colours[best(x, y)])
     for c, name in enumerate(names):
-        card.rect(20 + c * 90, 216, 12, 12, colours[c])
-        card.text(38 + c * 90, 227, name)
-    x, y = 3, 4
+        left = 20 + c * 190
+        card.text(left, 28, f"logits of class {c}, {name}", bold=True)
+        # Where the class wins its logits stand on its colour.
+        card.grid(left, 40, side, side, cell, lambda x, y, c=c: colours[c] if best(x, y) == c else None,
+                  lambda x, y, c=c: f"{round(logits(x, y)[c], 1) + 0:.1f}", 12)
+    left = 20 + 3 * 190
+    card.text(left, 28, "labels", bold=True)
+    card.grid(left, 40, side, side, cell, lambda x, y: colours[best(x, y)], best, 13)
+    for c, name in enumerate(names):
+        card.rect(20 + c * 90, 230, 12, 12, colours[c])
+        card.text(38 + c * 90, 241, f"{c} {name}")
+    x, y = 2, 3
     values = ", ".join(f"{v:.1f}" for v in logits(x, y))
-    card.text(20, 250, f"Column {x}, row {y}: logits {values}. The largest is {names[best(x, y)]}'s, so the label is {best(x, y)}.", 13)
+    card.text(20, 270, f"Column {x}, row {y}, counted from 0: logits {values}. The largest is {names[best(x, y)]}'s, so the label is {best(x, y)}.", 13)
     return card
 
 
@@ -373,7 +430,7 @@ def transposed() -> Card:
 def pyramid() -> Card:
     """PSPNet on a 473x473 photo: maps of 60x60, averaged in bins by adaptive_avg_pool2d.h's edges."""
     side = 60
-    card = Card(680, 236, "Pyramid pooling: a map of 60x60 in 1, 4, 9 and 36 bins")
+    card = Card(680, 250, "Pyramid pooling: a map of 60x60 in 1, 4, 9 and 36 bins")
     for i, bins in enumerate((1, 2, 3, 6)):
         left, top, extent = 20 + i * 166, 44, 144
         card.text(left, 30, f"{bins} x {bins}", bold=True)
@@ -384,7 +441,7 @@ def pyramid() -> Card:
                           (y1 - y0) * extent / side, PALE[BLUE] if (r + c) % 2 == 0 else PAPER, BLUE)
         width = edges[0][1] - edges[0][0]
         card.text(left, 208, f"means of {width} x {width} pixels", 12, GREY)
-    card.text(20, 226, "Each grid of means is enlarged to 60 x 60 again and laid beside the map.", 12, GREY)
+    card.text(20, 236, "Each grid of means is enlarged to 60 x 60 again and laid beside the map.", 12, GREY)
     return card
 
 
@@ -420,7 +477,7 @@ def roi_align() -> Card:
 
 
 DRAWINGS = {
-    "convolution": convolution, "dilation": dilation, "stride_to_dilation": stride_to_dilation,
+    "convolution": convolution, "dilation": dilation, "stride_to_dilation": stride_to_dilation, "output_strides": output_strides,
     "output_stride": output_stride, "receptive_field": receptive_field, "aspp": aspp, "upsampling": upsampling,
     "argmax": argmax, "transposed": transposed, "pyramid": pyramid, "roi_align": roi_align,
 }

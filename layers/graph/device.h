@@ -33,7 +33,7 @@ class Device : public std::enable_shared_from_this<Device> {
   virtual Precision precision() const = 0;
 
   // As make_cpu_kernels (cpu/cpu_backend.h): at least one, in order of preference, the weights packed on the
-  // device. Knows the layers that optimise() leaves for devices (passes.h).
+  // device. Knows the layers that optimise_for_device() leaves (passes.h).
   virtual std::vector<std::unique_ptr<Kernel>> make_kernels(const Node&) = 0;
 
   virtual std::unique_ptr<DeviceQueue> make_queue() = 0;

@@ -5,10 +5,6 @@
 
 namespace atrous::networks {
 
-Var conv_norm_relu(const ConvNorm& m, Var x, const ConvOptions& options) {
-  return relu(batch_norm(m.norm, conv2d(m.conv, x, options)));
-}
-
 Var conv3x3(Module m, Var x, const ConvOptions& options, bool separable) {
   if (!m.has("body", separable)) return conv2d(m, x, options);
   const Module body = m["body"];

@@ -7,17 +7,10 @@
 #include <string_view>
 #include <vector>
 
+#include "layers/networks/conv_norm.h"
 #include "layers/networks/family.h"
 
 namespace atrous::networks {
-
-// torch's Conv2d and the BatchNorm2d behind it.
-struct ConvNorm {
-  Module conv, norm;
-};
-
-// relu(norm(conv(x)))
-Var conv_norm_relu(const ConvNorm&, Var x, const ConvOptions&);
 
 // A 3x3 convolution; or, where the module has a `body`, a depthwise 3x3 convolution with the same dilation
 // (body.0) and a 1x1 convolution (body.1), which Chen et al. 2018 call atrous separable convolution.

@@ -2,7 +2,7 @@
 // dilated ResNet's map. encoding/models/sseg/encnet.py.
 #include "layers/base/error.h"
 #include "layers/networks/backbones/resnet.h"
-#include "layers/networks/deeplab.h"
+#include "layers/networks/conv_norm.h"
 #include "layers/networks/torchvision.h"
 
 namespace atrous::networks {

@@ -3,8 +3,9 @@
 
 #include "layers/networks/family.h"
 
-// The table of families. Each name is a constant that the file of that name defines; a checkpoint is compared
-// with them in this order. CMake's ATROUS_FAMILIES replaces the list by a shorter one.
+// The table of families. Each name is a constant that the file of that name defines (rcnn.cc defines two,
+// maskrcnn and fasterrcnn); a checkpoint is compared with them in this order. CMake's ATROUS_FAMILIES
+// replaces the list by a shorter one.
 #ifndef ATROUS_FAMILIES
 #define ATROUS_FAMILIES                                                                                  \
   fcn, deeplabv3, lraspp, deeplabv3plus_jfzhang, deeplabv3plus_vainf, deeplabv3_vainf, deeplabv2_kazuto, \

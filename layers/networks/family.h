@@ -54,7 +54,7 @@ struct PublishedCheckpoint {
 constexpr std::string_view by_hand;
 
 struct Network {
-  Graph graph;               // input: normalised RGB, [n, h, w, 3]; outputs: logits at 1 / output_stride
+  Graph graph;               // input: as preparation says, [n, h, w, 3]; outputs: logits at 1 / output_stride
   std::string architecture;  // the variant: "deeplabv3_resnet101"
   std::vector<std::string> same_keys = {};  // other variants that have the same keys
   std::string choice = {};                  // why this one of them, in a sentence; empty where it was said
@@ -106,8 +106,8 @@ struct Family {
   std::span<const ConfigKey> config = {};
 
   Evidence (*recognise)(const StateDict&) = nullptr;
-  // Builds the variant: graph with its outputs, classes and output_stride; the rest is filled in by the
-  // caller.
+  // Builds the variant: graph, classes, output_stride; and of preparation, padding, answer, last_is_void and
+  // two_stage what is not as by default. The caller fills in the rest.
   Network (*build)(Module, std::string_view variant, Hyper&) = nullptr;
 };
 

@@ -1,6 +1,6 @@
 // How a photo becomes a network's input, and how its logits become labels: what a publisher's code does
 // around the network. Plain data, filled by a family, overridden by a file's metadata or the user, and read
-// by the code for pictures and by the kernels, none of which know a network.
+// by the code for pictures (runtime/image) and the engine, none of which know a network.
 #pragma once
 
 #include <array>

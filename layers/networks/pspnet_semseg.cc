@@ -6,7 +6,7 @@
 #include "layers/base/ascii.h"
 #include "layers/base/error.h"
 #include "layers/networks/backbones/resnet.h"
-#include "layers/networks/deeplab.h"
+#include "layers/networks/conv_norm.h"
 #include "layers/networks/torchvision.h"
 
 namespace atrous::networks {
@@ -115,7 +115,8 @@ Var pyramid(Module m, Var x, const std::vector<std::int64_t>& bins, bool finest_
 }
 
 // Unlike torchvision's dilated stages, the first block of a stage has the stage's own dilation.
-constexpr Spacings spacings{{{1, 1, 1}, {2, 1, 1}, {1, 2, 2}, {1, 4, 4}}};
+constexpr Spacings spacings{
+    Spacing{}, {.stride = 2}, {.first_dilation = 2, .dilation = 2}, {.first_dilation = 4, .dilation = 4}};
 
 Network build(Module m, std::string_view variant, Hyper& hyper) {
   const bool caffe = is_caffe(variant);

@@ -65,8 +65,8 @@ void dequantise_others(Graph&);
 // device's kernels do not know ExpandDepthwise and GatedConv2d: the last two are the processor's alone, and
 // leave out what has quantised weights. After the first convolutions' weights may be still to be read, and to
 // be multiplied for a batch norm: WeightMemory brings them in layer by layer.
-void optimise_for_device(Graph&);
-void fuse_for_processor(Graph&);
-void optimise(Graph&);  // both, with all weights brought in
+void optimise_for_device(Graph&);  // for the processor too
+void fuse_for_processor(Graph&);   // behind it
+void optimise(Graph&);  // both, with all weights brought in: for tests; programs do the steps one by one
 
 }  // namespace atrous

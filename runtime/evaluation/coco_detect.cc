@@ -7,6 +7,7 @@
 
 #include "layers/base/ascii.h"
 #include "layers/base/error.h"
+#include "runtime/engine/pipeline.h"
 #include "runtime/engine/program.h"
 #include "runtime/engine/stopwatch.h"
 #include "runtime/evaluation/attempt.h"
@@ -16,7 +17,6 @@
 #include "runtime/evaluation/journal.h"
 #include "runtime/image/image_read.h"
 #include "runtime/image/preprocess.h"
-#include "runtime/segment/pipeline.h"
 #include "runtime/segment/second_stage.h"
 #include "weights_tools/io/sha256.h"
 

@@ -11,6 +11,7 @@
 
 #include "layers/base/checked.h"
 #include "layers/base/error.h"
+#include "runtime/engine/pipeline.h"
 #include "runtime/engine/program.h"
 #include "runtime/evaluation/attempt.h"
 #include "runtime/evaluation/comparison.h"
@@ -22,7 +23,6 @@
 #include "runtime/image/label_read.h"
 #include "runtime/image/pillow_resize.h"
 #include "runtime/image/preprocess.h"
-#include "runtime/segment/pipeline.h"
 #include "runtime/segment/segmenter.h"
 #include "runtime/tiles/png_rows.h"
 #include "weights_tools/io/clean_text.h"

@@ -32,8 +32,8 @@ std::string in_words(const CrfParameters&);
 
 // RGB bytes through that table. `out` is [1, height, width, 3], or higher and wider: then zeros lie below and
 // to the right. Its pitch may be wider than 3; what lies between pixels is left alone. The resize rule is not
-// applied here: see apply() in resize.h. Error(invalid_argument) with both shapes where the picture does not
-// fit.
+// applied here: see apply() in pillow_resize.h. Error(invalid_argument) with both shapes where the picture
+// does not fit.
 void normalise(const Image&, const Preparation&, View out);
 
 }  // namespace atrous

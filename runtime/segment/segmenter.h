@@ -1,12 +1,12 @@
 // A photo in, a label map out: the whole way, and its steps one by one.
 //
-//   prepare()      resize, crop, normalise                      photo -> [1, h, w, 3]
-//   Session::run   the network                                  [n, h, w, 3] -> low-resolution logits
+//   apply()        resize, crop (pillow_resize.h)               photo -> picture of the network's size
+//   Session::run   normalise, the network                       picture -> low-resolution logits
 //   label()        upsample, argmax or threshold, confidence    logits -> label map of any size
-//   full_logits()  upsample alone                               logits -> [n, h, w, Model::logits()], as
-//                                                               torchvision returns them
+//   full_logits()  upsample alone, as torchvision does          logits -> [n, h, w, Model::logits()]
 //
-// segment() is these in order.
+// segment() is the first three in order; a CRF sharpens what labels are taken from, a protocol runs the
+// network more than once. prepare() makes the network's input, [1, h, w, 3], which Session::run takes too.
 #pragma once
 
 #include <array>

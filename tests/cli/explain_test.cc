@@ -15,6 +15,11 @@ TEST_CASE_FIXTURE(Bench,
   const std::string some = succeed({"inspect", checkpoint, "--explain", "classifier.0.convs"});
   CHECK(!mentions(some, "backbone."));
   CHECK(mentions(some, "classifier.0.convs.3.0 "));
+  // Of ASPP four convolutions, the mean and its convolution, the projection; and what a pass took out of
+  // that.
+  const std::string aspp = succeed({"inspect", checkpoint, "--explain", "classifier.0"});
+  CHECK(mentions(aspp, "\n21 layers, of which 8 run; "));
+  CHECK(mentions(aspp, " in classifier.0.project.0.pixel\n"));
   const std::string one = succeed({"inspect", checkpoint, "--explain", "classifier.0.convs.3.0"});
   CHECK(mentions(one, "dilation 36"));
   CHECK(mentions(one, "together with  classifier.0.convs.3.1, classifier.0.convs.3.1.relu\n"));

@@ -19,7 +19,8 @@ struct Layer {
   std::int64_t macs() const { return pixels() * inputs * outputs * 9; }  // taps in the padding included
 };
 
-// The weights in every order that a rung reads, made before the clock runs.
+// The weights in every order that a rung reads, made before the clock runs. A rung that wants another has a
+// field of its own here, which weights_of() fills.
 struct Weights {
   std::vector<float> torch;     // [output][input][ky][kx], as a checkpoint has them
   std::vector<float> rows;      // [ky][kx][input][output]
@@ -41,6 +42,10 @@ struct Rung {
   void (*run)(const Run&);
   bool planes = false;   // torch's order of a map
   bool threads = false;  // uses as many as it is given
+  // How far from the definition an output may be, as a share of the largest one. 0 where all that the rung
+  // adds up is exact for small whole numbers and quarters, as halves in its transforms are and sixths are
+  // not.
+  double tolerance = 0;
 };
 std::span<const Rung> rungs();
 

@@ -1,6 +1,6 @@
-// atrous_ladder [check | THREADS]: the ladder's table in Markdown, one thread and all (or THREADS) of them;
-// or whether every rung computes what the layer's reference does, at odd shapes. Every rung is also checked
-// before it is timed.
+// atrous_ladder [check] [THREADS] [NAME]...: whether every rung computes what the layer's reference does, at
+// odd shapes; then, without `check`, the ladder's table in Markdown, on one thread and on all (or THREADS) of
+// them. With names, of these rungs and kernels alone: atrous_ladder 1 Winograd.
 #include <algorithm>
 #include <charconv>
 #include <chrono>
@@ -8,7 +8,11 @@
 #include <cstdio>
 #include <cstring>
 #include <functional>
+#include <span>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "layers/base/error.h"
 #include "layers/cpu/cpu_backend.h"
@@ -59,17 +63,24 @@ struct Climb {
   ConstView in() const { return {pixels.data(), {1, layer.height, layer.width, layer.inputs}, layer.inputs}; }
 };
 
-// Something that computes the layer: a rung, or a kernel of the product on so many threads.
+// Something that computes the layer: a rung, or a kernel of atrous on so many threads.
 struct Step {
+  int place;  // of a rung, from 1; 0 of a kernel
   std::string name, text;
   int threads;
+  bool planes;       // the order of its output
   double tolerance;  // of the largest output
   std::function<void(std::vector<float>&)> run;
 };
 
-Step step_of(const Climb& climb, const Rung& rung, int threads) {
+Step step_of(const Climb& climb, int place, const Rung& rung, int threads) {
   const int used = rung.threads ? threads : 1;
-  return {std::string(rung.name), std::string(rung.step), used, 0,
+  return {place,
+          std::string(rung.name),
+          std::string(rung.step),
+          used,
+          rung.planes,
+          rung.tolerance,
           [&climb, &rung, used](std::vector<float>& out) {
             rung.run({climb.layer, climb.weights, rung.planes ? climb.planes_in.data() : climb.pixels.data(),
                       out.data(), used});
@@ -81,7 +92,12 @@ Step step_of(const Climb& climb, const std::string& kernel, const std::string& t
       make_cpu_kernels({"layer", climb.conv, {}, -1}, {.force = kernel, .threads = threads}).front());
   const Shape in = climb.in().shape, out = climb.expected.shape();
   auto workspace = std::make_shared<Buffer>(made->workspace_bytes({&in, 1}, out, threads));
-  return {kernel, text, threads, kernel.starts_with("winograd") ? 1e-4 : 0,
+  return {0,
+          kernel,
+          text,
+          threads,
+          false,
+          kernel.starts_with("winograd") ? 1e-4 : 0,
           [&climb, made, workspace, out, threads](std::vector<float>& result) {
             const ConstAnyView input = any_view(climb.in());
             made->run({{&input, 1},
@@ -91,39 +107,55 @@ Step step_of(const Climb& climb, const std::string& kernel, const std::string& t
           }};
 }
 
-std::vector<Step> steps_of(const Climb& climb, int threads) {
+// The kernels of atrous that run beside the rungs, where a build has them.
+constexpr std::pair<std::string_view, std::string_view> kernels[] = {
+    {"eigen", "atrous's own, for the baseline"},
+    {"implicit_gemm", "atrous's own, skips padding"},
+    {"winograd_2x2", "atrous's own, tiles of 4x4 products"},
+    {"winograd_4x4", "6x6 products for 4x4 outputs"},
+    {"winograd_6x6", "8x8 products for 6x6 outputs"}};
+
+// All, or those of the names in `only`.
+std::vector<Step> steps_of(const Climb& climb, int threads, std::span<const std::string_view> only) {
   std::vector<Step> steps;
-  for (const Rung& rung : rungs()) steps.push_back(step_of(climb, rung, threads));
+  const auto asked = [&](std::string_view name) {
+    return only.empty() || std::ranges::find(only, name) != only.end();
+  };
+  int place = 0;
+  for (const Rung& rung : rungs())
+    if (++place; asked(rung.name)) steps.push_back(step_of(climb, place, rung, threads));
   std::vector<int> counts{1};
   if (threads > 1) counts.push_back(threads);
   const auto names = cpu_implementations(Conv2d{});
-  for (const auto& [name, text] : {std::pair("eigen", "the product's own, for the baseline"),
-                                   std::pair("implicit_gemm", "the product's own, skips padding"),
-                                   std::pair("winograd_2x2", "the product's own, tiles of 4x4 products"),
-                                   std::pair("winograd_4x4", "6x6 products for 4x4 outputs"),
-                                   std::pair("winograd_6x6", "8x8 products for 6x6 outputs")})
-    if (std::ranges::find(names, name) != names.end())
-      for (int count : counts) steps.push_back(step_of(climb, name, text, count));
+  for (const auto& [name, text] : kernels)
+    if (asked(name) && std::ranges::find(names, name) != names.end())
+      for (int count : counts) steps.push_back(step_of(climb, std::string(name), std::string(text), count));
   return steps;
 }
 
-// The largest difference from what was expected, as a share of the largest value.
+std::vector<float> unwritten(const Climb& climb) {
+  return std::vector<float>(static_cast<std::size_t>(climb.layer.pixels() * climb.layer.outputs), NAN);
+}
+
+// The largest difference from what was expected, as a share of the largest value; infinite where a value is
+// no number.
 double deviation(const Climb& climb, std::vector<float> found, bool of_planes) {
   if (of_planes) found = planes(found, climb.layer.pixels());
   double largest = 0, worst = 0;
   for (std::size_t i = 0; i < found.size(); ++i) {
     const double value = static_cast<double>(climb.expected.data()[i]);
     largest = std::max(largest, std::abs(value));
-    worst = std::max(worst, std::abs(value - static_cast<double>(found[i])));
+    const double difference = std::abs(value - static_cast<double>(found[i]));
+    if (std::isnan(difference)) return INFINITY;
+    worst = std::max(worst, difference);
   }
   return worst / largest;
 }
 
 bool computes_the_layer(const Climb& climb, const Step& step) {
-  std::vector<float> out(static_cast<std::size_t>(climb.layer.pixels() * climb.layer.outputs), NAN);
+  std::vector<float> out = unwritten(climb);
   step.run(out);
-  const bool of_planes = step.name == rungs().front().name;
-  const double found = deviation(climb, std::move(out), of_planes);
+  const double found = deviation(climb, std::move(out), step.planes);
   if (found <= step.tolerance) return true;
   std::fprintf(stderr,
                "ladder: %s, %lld x %lld, %lld -> %lld channels, dilation %lld: deviation %g, at most %g\n",
@@ -135,13 +167,18 @@ bool computes_the_layer(const Climb& climb, const Step& step) {
 }
 
 // Against the reference, at shapes where tiles, blocks and sub-grids have remainders.
-bool check() {
+bool check(std::span<const std::string_view> only) {
   bool good = true;
+  const Climb one(Layer{1, 1, 1, 16, 32});
+  if (deviation(one, unwritten(one), false) <= 1) {
+    std::fputs("ladder: values that no rung has written are taken for right\n", stderr);
+    good = false;
+  }
   for (const Layer& layer : {Layer{1, 1, 1, 16, 32}, Layer{7, 13, 1, 16, 64}, Layer{13, 11, 2, 48, 32},
                              Layer{17, 19, 4, 272, 64}, Layer{9, 9, 36, 32, 32}, Layer{16, 15, 3, 32, 96}}) {
     Climb climb(layer);
     conv2d_reference(climb.conv, climb.in(), nullptr, climb.expected.view());
-    for (const Step& step : steps_of(climb, 3)) good = computes_the_layer(climb, step) && good;
+    for (const Step& step : steps_of(climb, 3, only)) good = computes_the_layer(climb, step) && good;
   }
   return good;
 }
@@ -149,7 +186,7 @@ bool check() {
 double best_seconds(const Step& step, std::size_t floats) {
   std::vector<float> out(floats);
   double best = 1e9, spent = 0;
-  for (int run = 0; run < 2 || (spent < 2 && run < 50); ++run) {
+  for (int run = 0; run == 0 || (spent < 2 && run < 50); ++run) {
     const auto start = std::chrono::steady_clock::now();
     step.run(out);
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -159,7 +196,7 @@ double best_seconds(const Step& step, std::size_t floats) {
   return best;
 }
 
-bool climb_and_print(int threads) {
+bool climb_and_print(int threads, std::span<const std::string_view> only) {
   Climb climb(Layer{});
   const auto floats = static_cast<std::size_t>(climb.layer.pixels() * climb.layer.outputs);
   std::vector<float> expected(
@@ -176,12 +213,11 @@ bool climb_and_print(int threads) {
   std::printf(
       "| | rung | what is new | threads | ms | GFLOP/s | of the peak |\n|--:|---|---|--:|--:|--:|--:|\n");
   bool good = true;
-  int number = 0;
-  for (const Step& step : steps_of(climb, threads)) {
+  for (const Step& step : steps_of(climb, threads, only)) {
     good = computes_the_layer(climb, step) && good;
     const double seconds = best_seconds(step, floats),
                  gflops = 2e-9 * static_cast<double>(climb.layer.macs()) / seconds;
-    const std::string place = number < static_cast<int>(rungs().size()) ? std::to_string(++number) : "";
+    const std::string place = step.place ? std::to_string(step.place) : "";
     std::printf("| %s | %s | %s | %d | %.0f | %.1f | %.0f%% |\n", place.c_str(), step.name.c_str(),
                 step.text.c_str(), step.threads, 1e3 * seconds, gflops,
                 100 * gflops / peak[step.threads > 1]);
@@ -190,19 +226,35 @@ bool climb_and_print(int threads) {
   return good;
 }
 
-int run(int argc, char** argv) {
-  if (argc == 2 && std::strcmp(argv[1], "check") == 0) {
-    const bool good = check();
-    std::puts(good ? "every rung computes the layer" : "rungs fail");
-    return good ? 0 : 1;
-  }
+// The names that a table may have: a rung's or a kernel's.
+bool is_name(std::string_view word) {
+  return std::ranges::any_of(rungs(), [&](const Rung& rung) { return rung.name == word; }) ||
+         std::ranges::any_of(kernels, [&](const auto& kernel) { return kernel.first == word; });
+}
+
+int run(std::span<char* const> arguments) {
+  bool only_check = false;
   int threads = available_threads();
-  if (argc > 2 ||
-      (argc == 2 && std::from_chars(argv[1], argv[1] + std::strlen(argv[1]), threads).ec != std::errc())) {
-    std::fprintf(stderr, "usage: %s [check | THREADS]\n", argv[0]);
-    return 2;
+  std::vector<std::string_view> only;
+  for (std::size_t i = 1; i < arguments.size(); ++i) {
+    const std::string_view word = arguments[i];
+    if (i == 1 && word == "check")
+      only_check = true;
+    else if (is_name(word))
+      only.push_back(word);
+    else if (std::from_chars(word.data(), word.data() + word.size(), threads).ptr !=
+             word.data() + word.size()) {
+      std::fprintf(stderr, "usage: %s [check] [THREADS] [NAME]...\n%s is no rung:", arguments[0],
+                   arguments[i]);
+      for (const Rung& rung : rungs()) std::fprintf(stderr, " '%s'", std::string(rung.name).c_str());
+      std::fputs("\n", stderr);
+      return 2;
+    }
   }
-  return climb_and_print(resolve_threads(threads)) ? 0 : 1;
+  const bool good = check(only);
+  std::fputs(good ? "every rung computes the layer\n" : "rungs fail\n", only_check ? stdout : stderr);
+  if (only_check || !good) return good ? 0 : 1;
+  return climb_and_print(resolve_threads(threads), only) ? 0 : 1;
 }
 
 }  // namespace
@@ -211,7 +263,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
-    return atrous::ladder::run(argc, argv);
+    return atrous::ladder::run({argv, static_cast<std::size_t>(argc)});
   } catch (const std::exception& e) {
     std::fprintf(stderr, "atrous_ladder: %s\n", e.what());
     return 1;

@@ -15,11 +15,13 @@ namespace atrous::ladder {
 
 namespace {
 
+// Highway: a V is a vector register of floats, 16 with AVX-512, 8 with AVX2. hn::Set(d, x) fills one with x,
+// LoadU and StoreU move one, MulAdd(a, b, c) is a * b + c.
 namespace hn = hwy::HWY_NAMESPACE;
 using D = hn::ScalableTag<float>;
 using V = hn::Vec<D>;
 constexpr D d;
-constexpr std::int64_t lanes = hn::MaxLanes(D());
+constexpr std::int64_t lanes = hn::MaxLanes(D());           // floats of a vector
 constexpr std::int64_t panel = 2 * lanes;                   // outputs of a register tile: two vectors
 constexpr int rows = lanes == 16 || HWY_ARCH_ARM ? 12 : 6;  // its pixels: 24 sums in 32 registers, 12 in 16
 
@@ -188,7 +190,7 @@ void multiply_block(const float* a, std::int64_t count, const float* b, std::int
   }
 }
 
-// Pixels [first, first + count), all outputs.
+// Pixels [first, first + count), all outputs. The first product of all sets the sums, the others add to them.
 void multiply_pixels(const Run& run, std::int64_t first, std::int64_t count) {
   const Layer& l = run.layer;
   HWY_ALIGN std::array<float, block_pixels * block_pitch> a;
@@ -216,6 +218,7 @@ void blocking(const Run& run) {
 
 // ---- 7: threads. Blocks of pixels are tasks, each to whoever is free. Two threads never write the same
 // pixel, and every sum has the same order whoever makes it: the result is the same to the bit.
+// parallel_tasks(threads, count, f) calls f(task, thread) for every task below count and waits for all.
 
 void threads(const Run& run) {
   const std::int64_t blocks = (run.layer.pixels() + block_pixels - 1) / block_pixels;
@@ -314,8 +317,10 @@ std::array<float, 16> filter_to_points(const float* g) {
 
 Weights weights_of(const Layer& l, std::vector<float> torch) {
   const std::size_t all = torch.size();
-  Weights w{std::move(torch), std::vector<float>(all), std::vector<float>(all),
-            std::vector<float>(all / 9 * 16)};
+  Weights w{.torch = std::move(torch),
+            .rows = std::vector<float>(all),
+            .panels = std::vector<float>(all),
+            .winograd = std::vector<float>(all / 9 * 16)};
   for (std::int64_t o = 0; o < l.outputs; ++o)
     for (std::int64_t i = 0; i < l.inputs; ++i) {
       const float* const from = &w.torch[index((o * l.inputs + i) * 9)];

@@ -111,9 +111,11 @@ Resnet resnet_in(const Module& m, std::string_view name) {
 }
 
 Spacings torchvision_spacings(std::int64_t output_stride) {
-  if (output_stride == 8) return {{{1, 1, 1}, {2, 1, 1}, {1, 1, 2}, {1, 2, 4}}};
-  if (output_stride == 16) return {{{1, 1, 1}, {2, 1, 1}, {2, 1, 1}, {1, 1, 2}}};
-  return {{{1, 1, 1}, {2, 1, 1}, {2, 1, 1}, {2, 1, 1}}};
+  constexpr Spacing plain, strided{.stride = 2}, first_dilated{.first_dilation = 1, .dilation = 2},
+      second_dilated{.first_dilation = 2, .dilation = 4};
+  if (output_stride == 8) return {plain, strided, first_dilated, second_dilated};
+  if (output_stride == 16) return {plain, strided, strided, first_dilated};
+  return {plain, strided, strided, strided};
 }
 
 ResnetFeatures resnet(Module m, Var x, const Resnet& net, const Spacings& spacings) {

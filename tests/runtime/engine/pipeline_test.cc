@@ -1,4 +1,4 @@
-#include "runtime/segment/pipeline.h"
+#include "runtime/engine/pipeline.h"
 
 #include <doctest/doctest.h>
 

@@ -19,7 +19,7 @@
 #include <utility>
 #include <vector>
 
-#include "runtime/segment/bounded_queue.h"
+#include "runtime/engine/bounded_queue.h"
 
 namespace atrous {
 
