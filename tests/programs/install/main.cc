@@ -40,7 +40,10 @@ bool merges(const atrous::Model& model, const std::string& folder) {
   std::vector<std::string> states;
   for (const std::size_t number : {1, 2}) {
     states.push_back(folder + "/" + std::to_string(number) + ".state");
-    atrous::evaluate(model, set, {.shard = {number, 2}, .state = states.back()});
+    atrous::EvaluateOptions options;
+    options.shard = {number, 2};
+    options.state = states.back();
+    atrous::evaluate(model, set, options);
   }
   if (atrous::kind_of_state(states[0]) != "evaluation") return false;
   try {
