@@ -109,10 +109,12 @@ SessionOptions RunOptions::session_options() const {
 }
 
 std::optional<ResizeRule> SizeOptions::rule() const {
-  if (no_resize + (resize > 0) + !size.empty() > 1)
-    throw UsageError{"--resize, --size and --no-resize exclude each other"};
+  if (no_resize + (resize > 0) + (longer_side > 0) + !size.empty() > 1)
+    throw UsageError{longer_side > 0 ? "--longer-side, --resize, --size and --no-resize exclude each other"
+                                     : "--resize, --size and --no-resize exclude each other"};
   if (no_resize) return ResizeRule{.kind = ResizeRule::Kind::none, .width = 0};
   if (resize > 0) return ResizeRule{.kind = ResizeRule::Kind::shorter_side, .width = resize};
+  if (longer_side > 0) return ResizeRule{.kind = ResizeRule::Kind::longer_side, .width = longer_side};
   if (size.empty()) return std::nullopt;
   const auto [width, height] = parse_size(size);
   return ResizeRule{.kind = ResizeRule::Kind::exact, .width = width, .height = height};
@@ -123,6 +125,11 @@ void add_size_options(Verb& verb, SizeOptions& options, const std::string& group
                   "Shorter side (default: the model's: 520, the default model's 360)")
       .whole_number(1, 16384)
       .group(group);
+#if ATROUS_HAS_EVALUATION
+  verb.add_option("--longer-side", options.longer_side, "Longer side in place of the shorter one")
+      .whole_number(1, 16384)
+      .group(group);
+#endif
   verb.add_option("--size", options.size, "Exactly WIDTHxHEIGHT").type_name("WIDTHxHEIGHT").group(group);
   verb.add_flag("--no-resize", options.no_resize, "As it is").group(group);
 }

@@ -74,7 +74,7 @@ std::string device_name(const std::string&);  // an option's check: "" or what i
 
 // How photos become the network's input, in place of the model's own way.
 struct SizeOptions {
-  int resize = 0;
+  int resize = 0, longer_side = 0;
   std::string size;
   bool no_resize = false;
 

@@ -20,7 +20,7 @@ namespace {
 
 struct ConvertArguments {
   std::string in, out, weights, classes, palette, background, arch;
-  int resize = 0;
+  int resize = 0, longer_side = 0;
   bool no_resize = false, half = false;
   NormaliseOptions normalise;
   CrfArguments crf = {.use = CrfArguments::Use::recorded};
@@ -45,7 +45,7 @@ int run(const ConvertArguments& options) {
                        .arch = checkpoint.arch,
                        .normalisation = checkpoint.normalisation});
   });
-  if (model.task() == Task::instances && (options.resize > 0 || options.no_resize))
+  if (model.task() == Task::instances && (options.resize > 0 || options.longer_side > 0 || options.no_resize))
     throw UsageError{str_cat("--resize, --no-resize: the ", model.architecture,
                              " takes the sides that --arch says, min_size=800,max_size=1333")};
   apply_names(model, options.classes, options.palette);
@@ -67,6 +67,8 @@ int run(const ConvertArguments& options) {
   if (options.no_resize) metadata.preparation.resize = {.kind = ResizeRule::Kind::none, .width = 0};
   if (options.resize > 0)
     metadata.preparation.resize = {.kind = ResizeRule::Kind::shorter_side, .width = options.resize};
+  if (options.longer_side > 0)
+    metadata.preparation.resize = {.kind = ResizeRule::Kind::longer_side, .width = options.longer_side};
   options.normalise.apply(metadata.preparation);
   metadata.source = file_name(checkpoint_file(options.in));
   metadata.source_sha256 = sha256_of_model(options.in);
@@ -108,6 +110,11 @@ Action add_convert(Verb& verb) {
   const Option resize =
       verb.add_option("--resize", options->resize, "Shorter side to store (default: the source's, or 520)")
           .whole_number(1, 16384);
+#if ATROUS_HAS_EVALUATION
+  verb.add_option("--longer-side", options->longer_side, "Longer side to store in place of the shorter one")
+      .whole_number(1, 16384)
+      .excludes(resize);
+#endif
   verb.add_flag("--no-resize", options->no_resize, "Store that photos are not resized").excludes(resize);
   add_normalise_options(verb, options->normalise, "The photo on its way in, to store");
   add_crf_options(verb, options->crf, "What --crf takes later, to store");

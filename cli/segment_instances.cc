@@ -39,9 +39,11 @@ void add_instance_options(Verb& verb, InstanceArguments& a, const std::string& g
 InstanceOptions instance_options(const InstanceArguments& a, const SizeOptions& size, const Model& model,
                                  const Image& photo) {
   InstanceOptions options = a.which.options();
-  if (!size.size.empty())
+  if (!size.size.empty() || size.longer_side > 0)
     throw UsageError{
-        "--size: instances are found at the photo's own proportions; --resize gives the shorter side"};
+        size.longer_side > 0
+            ? "--longer-side: instances are found at a shorter side: --resize"
+            : "--size: instances are found at the photo's own proportions; --resize gives the shorter side"};
   if (const auto rule = size.rule())
     options.sides = bounded_sides(*rule, model.second_stage->how.sides, photo.width, photo.height);
   return options;

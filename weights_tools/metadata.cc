@@ -48,6 +48,8 @@ std::string_view name_of(ResizeRule::Kind kind) {
       return "shorter_side";
     case ResizeRule::Kind::exact:
       return "exact";
+    case ResizeRule::Kind::longer_side:
+      return "longer_side";
   }
   return "?";
 }
@@ -185,7 +187,8 @@ ResizeRule read_resize(const std::string& value) {
   const Json json = parse(value, "resize");
   const Json& kind = member(json, "kind", "resize");
   ResizeRule out;
-  const auto kinds = {ResizeRule::Kind::none, ResizeRule::Kind::shorter_side, ResizeRule::Kind::exact};
+  const auto kinds = {ResizeRule::Kind::none, ResizeRule::Kind::shorter_side, ResizeRule::Kind::exact,
+                      ResizeRule::Kind::longer_side};
   const auto found =
       std::ranges::find_if(kinds, [&](auto k) { return kind.string() && *kind.string() == name_of(k); });
   if (found == kinds.end())

@@ -172,15 +172,17 @@ Var base(Module m, Var x, const Resnet& net, const std::vector<std::int64_t>& ra
 }
 
 // The same section: the network sees the picture at several scales, and the largest score of a class wins.
-// `legacy`: how pixels of the scaled picture lie on the picture's, see build().
+// `scaling`: how pixels of the scaled picture lie on the picture's, see build(); corners alike, those of the
+// scores on each other.
 Var multi_scale(Module m, Var picture, const Resnet& net, const std::vector<std::int64_t>& rates,
-                bool legacy) {
+                const Resize& scaling) {
   const Var whole = base(m, picture, net, rates);
   Var largest = whole;
   for (const double factor : {0.5, 0.75}) {
-    const Var smaller = resize_by(str_cat("msc.", factor), picture, factor, {.ratio_of_sizes = legacy});
+    const Var smaller = resize_by(str_cat("msc.", factor), picture, factor, scaling);
     const Var scores = base(m, smaller, net, rates);
-    largest = maximum(largest, resize_like(str_cat("msc.", factor, ".resize"), scores, whole, {}));
+    largest = maximum(largest, resize_like(str_cat("msc.", factor, ".resize"), scores, whole,
+                                           {.align_corners = scaling.align_corners}));
   }
   return largest;
 }
@@ -204,14 +206,21 @@ Network build(Module m, std::string_view variant, Hyper& hyper) {
   const Module in = wrapper.empty() ? m : m[wrapper];
   const Var picture = graph_input(m.builder(), 3);
   // torch before 1.6, under which the published weights were trained, scaled by the ratio of the rounded
-  // sizes where it scales by the factor now. They are the same where a quarter of the sides is whole.
-  const Var x = scales ? multi_scale(in, picture, net, rates,
-                                     hyper.word("msc", "current", {"current", "legacy"}) == "legacy")
-                       : base(in, picture, net, rates);
+  // sizes where it scales by the factor now. They are the same where a quarter of the sides is whole. The
+  // authors' program for Caffe lays corners on corners (its layer Interp), where the port does not; the
+  // port's way is assumed of either's weights.
+  const std::string way =
+      scales ? hyper.word("msc", "current", {"current", "legacy", "caffe"}) : std::string("none");
+  const bool corners = way == "caffe";
+  const Var x =
+      scales ? multi_scale(in, picture, net, rates,
+                           {.align_corners = corners, .ratio_of_sizes = way == "legacy", .of_steps = corners})
+             : base(in, picture, net, rates);
   output("out", x);
 
   Network network;
   network.classes = x.channels();
+  network.answer.align_corners = corners;
   network.preparation = caffe_preparation;
   network.preparation.mean = {104.008f, 116.669f, 122.675f};
   if (!is_caffe) network.answer.crf = CrfParameters{};  // config.yaml: CRF

@@ -20,6 +20,7 @@ struct ResizeRule {
     none,          // leave it
     shorter_side,  // the shorter side becomes `width`; the longer one int(width * long / short)
     exact,         // width x height
+    longer_side,   // the longer side becomes `width`; the shorter one int(width * short / long + 1/2)
   };
   Kind kind = Kind::shorter_side;
   int width = 520, height = 0;

@@ -58,7 +58,8 @@ void resize_taps(const Resize& layer, std::int64_t in_size, std::span<ResizeTap>
 Shape Resize::output_shape(Shapes in) const {
   if (factor == 0) return {in[0].n, in[1].h, in[1].w, in[0].c};
   const auto extent = [&](std::int64_t size) {
-    const double grown = std::floor(static_cast<double>(size) * factor);
+    const double grown = of_steps ? std::floor(static_cast<double>(size - 1) * factor) + 1
+                                  : std::floor(static_cast<double>(size) * factor);
     if (!(grown >= 1))
       fail(ErrorCode::invalid_argument, "resize: ", size, " times ", factor, " leaves no pixel");
     if (grown > 1e9) fail(ErrorCode::limit, "resize: ", size, " times ", factor, " pixels");

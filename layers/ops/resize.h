@@ -12,7 +12,8 @@
 //
 // A factor f instead of a size gives w_out = floor(w_in * f), and r = 1 / f unless r is to be computed from
 // the sizes (torch's recompute_scale_factor, and what torch did before 1.6). The two differ where w_in * f is
-// no whole number.
+// no whole number. A factor of steps is one of the ways between pixels: w_out = floor((w_in - 1) * f) + 1, as
+// Caffe's Interp has them (with align_corners = true).
 //
 // Everything is computed in fp32, as by torch; the weights sum to one. This is not Pillow's antialiased
 // resize of photos. Source: torch.nn.functional.interpolate.
@@ -33,6 +34,7 @@ struct Resize {
   // Of the size. 0: the target size is that of the node's second input, whose values are not read.
   double factor = 0;
   bool ratio_of_sizes = false;  // with a factor: r = w_in / w_out all the same
+  bool of_steps = false;        // with a factor: w_out as above
 
   static constexpr std::string_view name = "resize";
   // Error(invalid_argument) where nothing is left; Error(limit) on overflow.

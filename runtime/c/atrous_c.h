@@ -253,7 +253,9 @@ enum {                             /* of atrous_segment_options.resize */
        ATROUS_RESIZE_AS_MODEL = 0, /* as the model was published */
        ATROUS_RESIZE_NONE = 1,     /* the photo's own size */
        ATROUS_RESIZE_SHORTER = 2,  /* the shorter side to `width`, the longer one in proportion */
-       ATROUS_RESIZE_EXACT = 3     /* to `width` x `height`; not of instances */
+       ATROUS_RESIZE_EXACT = 3,    /* to `width` x `height`; not of instances */
+       ATROUS_RESIZE_LONGER =
+           4 /* the longer side to `width`, the shorter one in proportion; not of instances */
 };
 
 typedef struct atrous_segment_options {

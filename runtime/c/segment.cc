@@ -158,9 +158,10 @@ std::optional<ResizeRule> resize_rule(std::int32_t kind, std::int32_t width, std
   };
   if (kind == ATROUS_RESIZE_AS_MODEL) return std::nullopt;
   if (kind == ATROUS_RESIZE_NONE) return ResizeRule{.kind = ResizeRule::Kind::none, .width = 0};
-  if (kind != ATROUS_RESIZE_SHORTER && kind != ATROUS_RESIZE_EXACT)
-    fail(ErrorCode::invalid_argument, "resize: expected 0 to 3, found ", kind);
+  if (kind < ATROUS_RESIZE_AS_MODEL || kind > ATROUS_RESIZE_LONGER)
+    fail(ErrorCode::invalid_argument, "resize: expected 0 to 4, found ", kind);
   check("width", width);
+  if (kind == ATROUS_RESIZE_LONGER) return ResizeRule{.kind = ResizeRule::Kind::longer_side, .width = width};
   if (kind == ATROUS_RESIZE_SHORTER)
     return ResizeRule{.kind = ResizeRule::Kind::shorter_side, .width = width};
   check("height", height);

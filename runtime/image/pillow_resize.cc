@@ -150,6 +150,13 @@ std::pair<int, int> resized_size(const ResizeRule& rule, int width, int height) 
     return {rule.width, rule.height};
   }
   const int shorter = std::min(width, height), longer = std::max(width, height);
+  if (rule.kind == ResizeRule::Kind::longer_side) {
+    const std::int64_t scaled =
+        (2 * static_cast<std::int64_t>(rule.width) * shorter + longer) / (2LL * longer);
+    const int other = static_cast<int>(std::max<std::int64_t>(1, scaled));
+    check_target(rule.width, other);
+    return width < height ? std::pair{other, rule.width} : std::pair{rule.width, other};
+  }
   // torchvision's int(size * long / short) divides in double and truncates. Whole numbers give the same: a
   // quotient up to max_picture_side that is not whole is at least 2^-31 below the next whole number, and a
   // double there is finer than that.

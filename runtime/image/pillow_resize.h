@@ -25,8 +25,8 @@ constexpr int max_picture_side = 16384;  // of a picture made by any function of
 Image resize_bilinear(const Image&, int width, int height, int threads = 1);
 
 // Width and height that the rule resizes a width x height photo to, before its crop. The shorter side's rule
-// truncates the longer side, as torchvision does. Error(limit) when a side would be
-// outside 1..max_picture_side.
+// truncates the longer side, as torchvision does; the longer side's rounds the shorter one, to 1 at least, as
+// EncNet's test code does. Error(limit) when a side would be outside 1..max_picture_side.
 std::pair<int, int> resized_size(const ResizeRule&, int width, int height);
 
 // The side x side square in the middle; where the picture is smaller it is first padded with zeros, the odd

@@ -48,6 +48,8 @@ std::string in_words(const ResizeRule& rule) try {
       return "the photos' own size" + cropped;
     case ResizeRule::Kind::shorter_side:
       return str_cat("shorter side ", rule.width, cropped);
+    case ResizeRule::Kind::longer_side:
+      return str_cat("longer side ", rule.width, cropped);
     case ResizeRule::Kind::exact:
       return str_cat(rule.width, "x", rule.height, cropped);
   }

@@ -106,6 +106,9 @@ BoundedSides bounded_sides(const ResizeRule& rule, const BoundedSides& usual, in
          "instances: expected a shorter side, since pictures keep their "
          "proportions, found a size of ",
          rule.width, 'x', rule.height);
+  if (rule.kind == ResizeRule::Kind::longer_side)
+    fail(ErrorCode::invalid_argument, "instances: expected a shorter side, found a longer one of ",
+         rule.width);
   BoundedSides sides = usual;
   sides.longer = std::max(sides.longer, sides.longer * rule.width / sides.shorter);
   sides.shorter = rule.width;

@@ -175,11 +175,28 @@ TEST_CASE_FIXTURE(
   CHECK(names() == Names{"dog.png", "net.safetensors"});
 }
 
+TEST_CASE_FIXTURE(Bench, "--longer-side is the network's longer side, and convert stores it") {
+  const auto input = [&](const std::string& model, const Arguments& more) {
+    const Json said =
+        Json::parse(succeed(Arguments{"segment", write_photo("tall.png", photo(30, 61)), "-m", model,
+                                      "--labels", "-o", folder / "out", "-q", "--json", "-"} +
+                            more));
+    return str_cat(said[0]["input_width"].get<int>(), 'x', said[0]["input_height"].get<int>());
+  };
+  CHECK(input(checkpoint, {"--longer-side", "40"}) == "20x40");  // 19.67
+  succeed({"convert", checkpoint, folder / "longer.safetensors", "--longer-side", "50"});
+  CHECK(mentions(succeed({"inspect", folder / "longer.safetensors"}), "longer side 50"));
+  CHECK(input(folder / "longer.safetensors", {}) == "25x50");  // 24.59
+  refuse(2, {"convert", checkpoint, folder / "x.safetensors", "--longer-side", "9", "--resize", "9"},
+         {"--longer-side", "--resize"});
+}
+
 TEST_CASE_FIXTURE(Bench, "contradictions are usage errors") {
   const Arguments plain{"segment", dog, "-m", checkpoint};
   refuse(2, plain + Arguments{"--resize", "64", "--size", "8x8"}, {"--resize", "--size"});
   refuse(2, plain + Arguments{"--resize", "64", "--no-resize"}, {"--resize", "--no-resize"});
   refuse(2, plain + Arguments{"--size", "8x8", "--no-resize"}, {"--size", "--no-resize"});
+  refuse(2, plain + Arguments{"--longer-side", "64", "--resize", "64"}, {"--longer-side", "--resize"});
   refuse(2, plain + Arguments{"--threads", "1", "--threads", "2"}, {"--threads"});
   for (const char* precision : {"fp64", "", "BF16"})
     refuse(2, plain + Arguments{str_cat("--precision=", precision)}, {"--precision"});

@@ -98,6 +98,7 @@ TEST_CASE("a negative zero stays negative") {
 TEST_CASE("every resize rule comes back") {
   for (const ResizeRule rule :
        {ResizeRule{.kind = ResizeRule::Kind::none}, ResizeRule{.width = 256, .center_crop = 224},
+        ResizeRule{.kind = ResizeRule::Kind::longer_side, .width = 513},
         ResizeRule{.kind = ResizeRule::Kind::exact, .width = 16384, .height = 1}}) {
     Metadata m;
     m.preparation.resize = rule;

@@ -117,6 +117,14 @@ TEST_CASE("DeepLabV2's scales are there where the weights stand under base, or s
   CHECK(count_nodes(network.graph, "max") == 2);
   CHECK(output_of(network, {1, 65, 97, 3}) == Shape{1, 9, 13, 3});
   CHECK(network.preparation.order == ChannelOrder::bgr);
+  CHECK(!network.answer.align_corners);
+
+  // Caffe's Interp: (n - 1) * p + 1 pixels, corner on corner, there and back.
+  const Network caffe = built(state, "msc=caffe");
+  CHECK(caffe.answer.align_corners);
+  for (const char* place : {"msc.0.5", "msc.0.5.resize", "msc.0.75", "msc.0.75.resize"})
+    CHECK(std::get<Resize>(node(caffe.graph, place).layer).align_corners);
+  CHECK(std::get<Resize>(node(caffe.graph, "msc.0.5").layer).of_steps);
 
   const StateDict bare = renamed(state, {{"base.", ""}});
   CHECK(built(bare).architecture == "deeplabv2-kazuto-resnet(3,4,23,3)");

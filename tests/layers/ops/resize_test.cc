@@ -51,6 +51,18 @@ TEST_CASE("resize by a factor equals torch's scale_factor, recomputed from the s
   }
 }
 
+TEST_CASE("a factor of steps gives the sizes of DeepLabV2's prototxt, of one pixel one") {
+  const auto side = [](std::int64_t size, double factor) {
+    const Shape in[] = {{1, size, size, 2}};
+    return Resize{.align_corners = true, .factor = factor, .of_steps = true}.output_shape(in).h;
+  };
+  CHECK(side(513, 0.5) == 257);
+  CHECK(side(513, 0.75) == 385);
+  CHECK(side(321, 0.75) == 241);
+  CHECK(side(66, 0.5) == 33);  // 32.5 steps
+  CHECK(side(1, 0.5) == 1);
+}
+
 TEST_CASE("resize by a factor that leaves no pixel, or too many, is refused") {
   const Shape in[] = {{1, 3, 8, 2}};
   const auto sentence = [&](ErrorCode code, double factor) {

@@ -153,7 +153,8 @@ TEST_CASE("C: a photo is segmented as by the C++ library, to the bit") {
   const ResizeRule none{.kind = ResizeRule::Kind::none, .width = 0};
   const ResizeRule exact{.kind = ResizeRule::Kind::exact, .width = 40, .height = 33};
   const ResizeRule shorter{.kind = ResizeRule::Kind::shorter_side, .width = 50};
-  std::vector<Case> cases(5);
+  const ResizeRule longer{.kind = ResizeRule::Kind::longer_side, .width = 50};
+  std::vector<Case> cases(6);
   cases[0].options = {.confidence = false};
   cases[1].options = {.resize = none, .probabilities = true};
   cases[1].c.want = ATROUS_CONFIDENCE | ATROUS_PROBABILITIES;
@@ -171,6 +172,10 @@ TEST_CASE("C: a photo is segmented as by the C++ library, to the bit") {
   cases[4].options = {.crf = CrfParameters{}};
   cases[4].c.want = ATROUS_CONFIDENCE;
   cases[4].c.crf = 1;
+  cases[5].options = {.resize = longer};
+  cases[5].c.want = ATROUS_CONFIDENCE;
+  cases[5].c.resize = ATROUS_RESIZE_LONGER;
+  cases[5].c.width = 50;
   for (const Case& one : cases) {
     const Segmentation expected = segment(session, model, picture, one.options);
     const auto result = segmented(c_run.get(), picture, one.c);
@@ -700,7 +705,7 @@ TEST_CASE("C: what cannot be is refused in a sentence") {
   refused("bytes are more than memory has", bad);
   refused("reserved: expected 0, found 1", good, {.reserved = 1});
   refused("want: expected some of 7, found 8", good, {.want = 8});
-  refused("resize: expected 0 to 3, found 4", good, {.resize = 4});
+  refused("resize: expected 0 to 4, found 5", good, {.resize = 5});
   refused("width above 0, found 0", good, {.resize = ATROUS_RESIZE_SHORTER});
   refused("height above 0, found -1", good, {.resize = ATROUS_RESIZE_EXACT, .width = 8, .height = -1});
   refused("threshold", good, {.threshold = 0.5});
@@ -898,6 +903,7 @@ TEST_CASE("C: instances, their masks and their overlay are those of the C++ libr
   const atrous_protocol_options flip{.size = sizeof flip, .flip = 1};
   refused("finds instances", {.protocol = &flip});
   refused("keep their proportions", {.resize = ATROUS_RESIZE_EXACT, .width = 40, .height = 40});
+  refused("found a longer one of 40", {.resize = ATROUS_RESIZE_LONGER, .width = 40});
   const float input[3] = {};
   atrous_result* none = nullptr;
   CHECK(atrous_segment_batch(session.get(), input, 1, 1, 1, nullptr, &none) == ATROUS_UNSUPPORTED);

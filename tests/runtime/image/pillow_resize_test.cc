@@ -59,6 +59,16 @@ TEST_CASE("the longer side is truncated, not rounded") {
   CHECK(resized_size({ResizeRule::Kind::none, 0, 0, 0}, 1, 31) == std::pair{1, 31});
 }
 
+TEST_CASE("the longer side's rule rounds the shorter one half up, as EncNet's test code does") {
+  const ResizeRule longer{ResizeRule::Kind::longer_side, 513, 0, 0};
+  CHECK(resized_size(longer, 500, 375) == std::pair{513, 385});  // 384.75
+  CHECK(resized_size(longer, 375, 500) == std::pair{385, 513});
+  CHECK(resized_size(longer, 2048, 1024) == std::pair{513, 257});  // 256.5
+  CHECK(resized_size(longer, 640, 427) == std::pair{513, 342});    // 342.27
+  CHECK(resized_size(longer, 513, 513) == std::pair{513, 513});
+  CHECK(resized_size(longer, 9000, 1) == std::pair{513, 1});
+}
+
 TEST_CASE("sizes that cannot be are refused with both numbers") {
   const ResizeRule shorter{ResizeRule::Kind::shorter_side, 520, 0, 0};
   CHECK(contains(sentence([&] { resized_size(shorter, 1, 32); }),

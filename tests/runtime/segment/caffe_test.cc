@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "layers/ops/resize.h"
 #include "runtime/engine/session.h"
 #include "runtime/segment/model.h"
 #include "tests/support/runtime_testing.h"
@@ -104,6 +105,39 @@ TEST_CASE("a .caffemodel gives the logits of the PyTorch port's checkpoint with 
     MESSAGE(network.script, " ", network.port, ": ", difference);
     CHECK(difference <= network.tolerance);
   }
+}
+
+TEST_CASE("DeepLabV2 at Caffe's scales is the largest of three runs, corner on corner") {
+  const StateDict state = seeded_state("deeplabv2-kazuto-resnet101-msc", {.classes = 5, .width = 4});
+  StateDict bare;
+  for (const auto& [key, tensor] : state.entries())
+    bare.add(key.substr(std::string_view("base.").size()), tensor);
+  const Model model = make_model(StateDict(state), std::nullopt, {.hyper = Hyper("msc=caffe"), .threads = 1}),
+              base = make_model(std::move(bare), std::nullopt, {.threads = 1});
+  CHECK(model.answer().align_corners);
+  const Tensor picture = noise({1, 66, 49, 3}, 7);
+  const auto low = [](const Model& of, const Tensor& input) {
+    Session session(of.program);
+    session.run(input.view());
+    const ConstView out = session.output("out");
+    Tensor kept(out.shape);
+    std::ranges::copy(values(out), kept.data());
+    return kept;
+  };
+  const auto resized = [](const Tensor& map, std::int64_t height, std::int64_t width) {
+    Tensor out({1, height, width, map.shape().c});
+    resize_reference({.mode = ResizeMode::bilinear, .align_corners = true}, map.view(), out.view());
+    return out;
+  };
+  Tensor largest = low(base, picture);
+  const Shape whole = largest.shape();
+  // (66 - 1) / 2 + 1 = 33.5 rows and (49 - 1) / 2 + 1 columns; 49.75 and 37.
+  for (const auto& [height, width] : {std::pair{33, 25}, {49, 37}}) {
+    const Tensor scores = resized(low(base, resized(picture, height, width)), whole.h, whole.w);
+    for (std::size_t i = 0; i < largest.values().size(); ++i)
+      largest.values()[i] = std::max(largest.values()[i], scores.values()[i]);
+  }
+  CHECK(deviation(values(low(model, picture).view()), values(largest.view())) < 2e-5);
 }
 
 }  // namespace atrous::caffe_test
