@@ -1,6 +1,6 @@
-// atrous_ladder [check | THREADS]: the ladder's table in Markdown, one thread and all (or THREADS) of them;
-// or whether every rung computes what the layer's reference does, at odd shapes. Every rung is also checked
-// before it is timed.
+// atrous_ladder [THREADS]: the ladder's table in Markdown, one thread and all (or THREADS) of them. Every
+// rung is checked before it is timed. atrous_ladder check: whether every rung computes what the layer's
+// reference does, at odd shapes. atrous_ladder rows THREADS: the table's rows without their times, at once.
 #include <algorithm>
 #include <charconv>
 #include <chrono>
@@ -159,6 +159,21 @@ double best_seconds(const Step& step, std::size_t floats) {
   return best;
 }
 
+// "| 1 | plain loops | the formula, in torch's order of channels | 1 |"
+void print_row_begin(const Step& step, int& number) {
+  const std::string place = number < static_cast<int>(rungs().size()) ? std::to_string(++number) : "";
+  std::printf("| %s | %s | %s | %d |", place.c_str(), step.name.c_str(), step.text.c_str(), step.threads);
+}
+
+void print_rows(int threads) {
+  const Climb climb(Layer{1, 1, 1, 16, 32});
+  int number = 0;
+  for (const Step& step : steps_of(climb, threads)) {
+    print_row_begin(step, number);
+    std::puts("");
+  }
+}
+
 bool climb_and_print(int threads) {
   Climb climb(Layer{});
   const auto floats = static_cast<std::size_t>(climb.layer.pixels() * climb.layer.outputs);
@@ -181,10 +196,8 @@ bool climb_and_print(int threads) {
     good = computes_the_layer(climb, step) && good;
     const double seconds = best_seconds(step, floats),
                  gflops = 2e-9 * static_cast<double>(climb.layer.macs()) / seconds;
-    const std::string place = number < static_cast<int>(rungs().size()) ? std::to_string(++number) : "";
-    std::printf("| %s | %s | %s | %d | %.0f | %.1f | %.0f%% |\n", place.c_str(), step.name.c_str(),
-                step.text.c_str(), step.threads, 1e3 * seconds, gflops,
-                100 * gflops / peak[step.threads > 1]);
+    print_row_begin(step, number);
+    std::printf(" %.0f | %.1f | %.0f%% |\n", 1e3 * seconds, gflops, 100 * gflops / peak[step.threads > 1]);
     std::fflush(stdout);
   }
   return good;
@@ -196,12 +209,16 @@ int run(int argc, char** argv) {
     std::puts(good ? "every rung computes the layer" : "rungs fail");
     return good ? 0 : 1;
   }
+  const bool rows = argc == 3 && std::strcmp(argv[1], "rows") == 0;
   int threads = available_threads();
-  if (argc > 2 ||
-      (argc == 2 && std::from_chars(argv[1], argv[1] + std::strlen(argv[1]), threads).ec != std::errc())) {
-    std::fprintf(stderr, "usage: %s [check | THREADS]\n", argv[0]);
+  if (argc > 2 + rows ||
+      (argc > 1 &&
+       std::from_chars(argv[argc - 1], argv[argc - 1] + std::strlen(argv[argc - 1]), threads).ec !=
+           std::errc())) {
+    std::fprintf(stderr, "usage: %s [check | THREADS | rows THREADS]\n", argv[0]);
     return 2;
   }
+  if (rows) return print_rows(threads), 0;
   return climb_and_print(resolve_threads(threads)) ? 0 : 1;
 }
 
