@@ -78,13 +78,13 @@ void check_facts(const Json& json, ConstView map, std::int64_t c) {
 TEST_CASE_FIXTURE(
     LayerBench, "segment --layer draws the layer's maps, those of largest variance first, and nothing else") {
   const std::string said = succeed(segment({dog, "--layer", layer, "--channels", "5"}));
-  CHECK(mentions(said, dog + ": " + layer + " (activation), 6x4, 16 channels, the 5 of largest variance\n"));
+  CHECK(mentions(said, dog + ": " + layer + " (activation), 12x8, 16 channels, the 5 of largest variance\n"));
   CHECK(mentions(said, "\nwrote " + sheet + '\n'));
   CHECK(names() == Names{"dog.layer.png", "dog.png", "net.safetensors"});
   const Json json = sight({"--layer", layer, "--channels", "5"});
   CHECK(json["layer"] == layer);
   CHECK(json["kind"] == "activation");
-  CHECK(json["map"].dump() == R"({"width":6,"height":4})");
+  CHECK(json["map"].dump() == R"({"width":12,"height":8})");
   CHECK(json["channels"] == 16);
   REQUIRE(json["maps"].size() == 5);
   Session part = looking_at({value_of(layer)});
@@ -159,9 +159,9 @@ TEST_CASE_FIXTURE(LayerBench, "--layer classes has each class's probabilities, t
 TEST_CASE_FIXTURE(LayerBench,
                   "--pixel says what the value under it sees, and what covering each part changes") {
   const std::string shallow = "backbone.layer1.0.conv1";
-  // A map of 12x8: a stride of 4, and 11 pixels seen (7, then 2 * 2 more). Pixel 30,17 lies in value 7 (its
+  // A map of 12x8: a stride of 4, and 11 pixels seen (7, then 2 * 2 more). Pixel 29,17 lies in value 7 (its
   // middle at 28.5) and 4 (at 16.5), which see 23 to 33 and 11 to 21.
-  const Json json = sight({"--layer", shallow, "--pixel", "30,17", "--cells", "12"});
+  const Json json = sight({"--layer", shallow, "--pixel", "29,17", "--cells", "12"});
   CHECK(json["map"].dump() == R"({"width":12,"height":8})");
   CHECK(json["value"].dump() == "[7,4]");
   CHECK(json["sees"].dump() == "[23,11,34,22]");
@@ -195,9 +195,9 @@ TEST_CASE_FIXTURE(LayerBench,
     distance += (v - w) * (v - w);
   }
   CHECK(json["change"][4 * 12 + 7].get<double>() == doctest::Approx(std::sqrt(distance / length)));
-  const std::string said = succeed(segment({dog, "--layer", shallow, "--pixel", "30,17"}));
+  const std::string said = succeed(segment({dog, "--layer", shallow, "--pixel", "29,17"}));
   CHECK(mentions(said,
-                 "value 7,4 of 12x8, under pixel 30,17 of the photo\nsees 11x11 of the input, of the "
+                 "value 7,4 of 12x8, under pixel 29,17 of the photo\nsees 11x11 of the input, of the "
                  "picture 23,11 to 34,22\n16x11 cells of 3 pixels: the largest change is "));
 }
 
@@ -208,18 +208,18 @@ TEST_CASE_FIXTURE(LayerBench, "a value behind a mean over the map sees all") {
 }
 
 TEST_CASE_FIXTURE(LayerBench, "several photos have a picture each, standard output takes one") {
+  const TemporaryFolder out;
   write_photo("cat.png", photo(40, 32, 3));
-  const std::string said = succeed(segment({folder.path(), "--layer", layer, "-o", folder / "out"}));
-  CHECK(names_in(folder / "out") == Names{"cat.layer.png", "dog.layer.png"});
+  const std::string said = succeed(segment({folder.path(), "--layer", layer, "-o", out.path()}));
+  CHECK(names_in(out.path()) == Names{"cat.layer.png", "dog.layer.png"});
   CHECK(mentions(said, "cat.png: "));
   const std::string picture = succeed(segment({dog, "--layer", layer, "-o", "-"}));
-  CHECK(picture == read_text(folder / "out/dog.layer.png"));
+  CHECK(picture == read_text(out / "dog.layer.png"));
   refuse(2, segment({dog, folder / "cat.png", "--layer", layer, "-o", "-"}),
          {"-o -: one picture of one photo"});
   // What a run wrote is no photo of the next.
   succeed(segment({folder.path(), "-q", "--layer", layer}));
-  CHECK(Names(names()) ==
-        Names{"cat.layer.png", "cat.png", "dog.layer.png", "dog.png", "net.safetensors", "out"});
+  CHECK(Names(names()) == Names{"cat.layer.png", "cat.png", "dog.layer.png", "dog.png", "net.safetensors"});
   CHECK(Json::parse(succeed(segment({folder.path(), "--layer", layer, "--json", "-"}))).size() == 2);
 }
 
@@ -239,7 +239,7 @@ TEST_CASE_FIXTURE(
           "(did you mean backbone.layer2.0.conv1?)"});
   refuse(1, segment({dog, "--layer", "clases"}), {"(did you mean classes?)"});
   refuse(1, segment({dog, "--layer", "backbone.layer2.0"}),
-         {"a module of the deeplabv3_resnet(1,1,1,1), whose last layer is backbone.layer2.0.bn2.add.relu"});
+         {"a module of the deeplabv3_resnet(1,1,1,1), whose last layer is backbone.layer2.0.bn3.add.relu"});
   for (const Arguments& others :
        {Arguments{"--tile", "64"}, Arguments{"--stream"}, Arguments{"--protocol", "semseg"},
         Arguments{"--crf"}, Arguments{"--sheet"}, Arguments{"-r"}, Arguments{"--device", "cuda"},
