@@ -126,6 +126,62 @@ std::string in_words(const Graph& graph, const std::vector<LayerFacts>& facts, c
   return out;
 }
 
+// The facts of a network's layers, and those of them that a name asks for. Error(invalid_argument) where
+// there are none.
+struct Looked {
+  Graph built;
+  Planned planned;
+  std::vector<LayerFacts> all, asked;
+
+  Looked(const Explained& e, const std::string& layer)
+      : built(
+            build_network(e.checkpoint.state, {.hyper = e.model.hyper, .named = e.model.architecture}).graph),
+        planned(plan_of(e)),
+        all(layer_facts(built, *e.model.program, planned.plan, planned.input)) {
+    std::vector<std::string> names;
+    for (const LayerFacts& f : all) {
+      const std::string& name = f.node->name;
+      names.push_back(name);
+      if (layer.empty() || name == layer || name.starts_with(layer + '.')) asked.push_back(f);
+    }
+    if (const LayerFacts* found = one(layer)) asked = {*found};
+    if (asked.empty())
+      fail(ErrorCode::invalid_argument, "the ", e.model.architecture, " has no layer ", layer,
+           suggestion(layer, names));
+  }
+  const LayerFacts* one(const std::string& layer) const {
+    const auto found = std::ranges::find_if(all, [&](const LayerFacts& f) { return f.node->name == layer; });
+    return found == all.end() ? nullptr : &*found;
+  }
+};
+
+JsonText field_json(const ReceptiveField& f) {
+  JsonText json = json_object({{"jump", f.jump}});
+  if (f.all) return add_member(json, "pixels", nullptr), json;
+  add_member(json, "pixels", f.field);
+  add_member(json, "centre", f.centre);
+  return json;
+}
+
+JsonText facts_json(const Graph& graph, const LayerFacts& f) {
+  const Node& node = *f.node;
+  std::vector<std::string> reads;
+  for (const Node& other : graph.nodes)
+    if (std::ranges::count(node.inputs, other.output) > 0) reads.push_back(other.name);
+  JsonText json = json_object(
+      {{"layer", node.name},
+       {"kind", name_of(node.layer)},
+       {"parameters", parameters_in_words(node.layer)},
+       {"reads", json_list(reads)},
+       {"output", json_list({f.output.n, f.output.h, f.output.w, f.output.c})},
+       {"macs", f.macs},
+       {"sees", json_object({{"width", field_json(f.width)}, {"height", field_json(f.height)}})}});
+  add_member(json, "taps_inside", taps_of(node.layer) > 1 ? JsonText(f.taps_inside) : JsonText());
+  add_member(json, "runs_in", f.runs_in ? JsonText(f.runs_in->name) : JsonText());
+  add_member(json, "kernel", f.runs_in ? JsonText(f.kernel) : JsonText());
+  return json;
+}
+
 // Runs Graphviz's dot on a file.
 std::string drawn_by_dot(const std::string& text) {
   std::string path = (std::filesystem::temp_directory_path() / "atrous_graph_XXXXXX").string();
@@ -154,23 +210,25 @@ std::string drawn_by_dot(const std::string& text) {
 }  // namespace
 
 std::string explained(const Explained& e, const std::string& layer) {
-  const Graph built =
-      build_network(e.checkpoint.state, {.hyper = e.model.hyper, .named = e.model.architecture}).graph;
-  const Planned planned = plan_of(e);
-  std::vector<LayerFacts> facts = layer_facts(built, *e.model.program, planned.plan, planned.input);
-  std::vector<std::string> names;
-  for (const LayerFacts& f : facts) {
-    if (f.node->name == layer) {
-      return visible(in_words(built, facts, f) + '\n' + text_of(f.node->layer), Newlines::kept);
-    }
-    names.push_back(f.node->name);
-  }
-  std::erase_if(
-      facts, [&](const LayerFacts& f) { return !layer.empty() && !f.node->name.starts_with(layer + '.'); });
-  if (facts.empty())
-    fail(ErrorCode::invalid_argument, "the ", e.model.architecture, " has no layer ", layer,
-         suggestion(layer, names));
-  return visible(table_of(facts), Newlines::kept);
+  const Looked looked(e, layer);
+  if (const LayerFacts* one = looked.one(layer))
+    return visible(in_words(looked.built, looked.all, *one) + '\n' + text_of(one->node->layer),
+                   Newlines::kept);
+  return visible(table_of(looked.asked), Newlines::kept);
+}
+
+JsonText explained_in_json(const Explained& e, const std::string& file, const std::string& layer) {
+  const Looked looked(e, layer);
+  const bool one = looked.one(layer) != nullptr;
+  const auto layer_json = [&](const LayerFacts& f) {
+    JsonText json = facts_json(looked.built, f);
+    if (one) add_member(json, "text", text_of(f.node->layer));
+    return json;
+  };
+  return json_object({{"file", file},
+                      {"architecture", e.model.architecture},
+                      {"input", json_object({{"width", e.width}, {"height", e.height}})},
+                      {"layers", json_list(looked.asked, layer_json)}});
 }
 
 void write_graph(const Explained& e, const std::string& file) {

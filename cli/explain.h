@@ -5,6 +5,7 @@
 
 #include "runtime/segment/model.h"
 #include "weights_tools/checkpoint.h"
+#include "weights_tools/io/json.h"
 
 namespace atrous::cli {
 
@@ -19,6 +20,10 @@ struct Explained {
 // Without a name a table of all layers; of a name the layer in words; of the beginning of several names, up
 // to a dot, a table of these. Error(invalid_argument) with a suggestion where there is none.
 std::string explained(const Explained&, const std::string& layer);
+
+// The same facts for programs: of all layers, of one with its header's text, or of those whose names begin
+// so.
+JsonText explained_in_json(const Explained&, const std::string& file, const std::string& layer);
 
 // Writes the graph as it runs: .dot, or .svg where Graphviz's dot is installed. Error(unsupported) where it
 // is not; UsageError for other endings.

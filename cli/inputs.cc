@@ -47,7 +47,7 @@ std::string_view unread_kind(const fs::path& path) {
 // dog.mask.png, dog.cutout-cat.png: what an earlier run wrote into the same folder.
 bool is_result(const fs::path& path) {
   const std::string kind = path.stem().extension().string();
-  constexpr const char* known[] = {".mask", ".overlay", ".labels", ".sheet", ".confidence"};
+  constexpr const char* known[] = {".mask", ".overlay", ".labels", ".sheet", ".confidence", ".layer"};
   return std::ranges::find(known, kind) != std::end(known) || kind.starts_with(".cutout-");
 }
 
@@ -154,6 +154,12 @@ Inputs expand_inputs(const std::vector<std::string>& paths, const std::string& f
       throw UsageError{str_cat(at->second, " and ", input.path, " would both write ", input.stem, ".*")};
   }
   return all;
+}
+
+void make_folder(const std::string& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (error) fail(ErrorCode::io, path, ": ", error.message());
 }
 
 std::vector<std::byte> read_input(const std::string& path) {

@@ -26,6 +26,9 @@ struct Inputs {
 // or when no folder holds a picture. A path that does not exist is found when it is read.
 Inputs expand_inputs(const std::vector<std::string>& paths, const std::string& folder, bool recursive);
 
+// With those that it lies in, where they do not exist. Error(io).
+void make_folder(const std::string& path);
+
 // The bytes of a file, or of standard input for "-". Error(io, limit).
 std::vector<std::byte> read_input(const std::string& path);
 

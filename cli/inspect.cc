@@ -255,7 +255,9 @@ int run(const InspectArguments& options) {
     if (!network.model) fail(ErrorCode::unsupported, options.file, ": ", network.reason);
     const Explained e{*network.model, checkpoint, network.width, network.height, options.threads};
     if (!options.graph.empty()) naming(options.graph, [&] { write_graph(e, options.graph); });
-    if (!options.explain.empty()) print(explained(e, layer_of(options.explain)));
+    if (options.explain.empty()) return 0;
+    const std::string layer = layer_of(options.explain);
+    print(options.json ? json_output(explained_in_json(e, options.file, layer)) : explained(e, layer));
     return 0;
   }
 #endif
@@ -296,8 +298,7 @@ Action add_inspect(Verb& verb) {
                   "it; or tell "
                   "of one, or of those whose names begin so")
       .type_name("[LAYER]")
-      .expected(0, 1)
-      .excludes("--json");
+      .expected(0, 1);
   verb.add_option("--graph", options->graph, "Draw the network as it runs: .dot, or .svg by Graphviz's dot")
       .type_name("FILE");
 #endif

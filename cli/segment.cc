@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <exception>
-#include <filesystem>
 #include <iterator>
 
 #include "cli/inputs.h"
@@ -16,6 +15,9 @@
 #if ATROUS_HAS_EVALUATION
 #include "cli/manifest.h"
 #include "weights_tools/io/sha256.h"
+#endif
+#if ATROUS_HAS_EXPLAIN
+#include "cli/segment_layer.h"
 #endif
 #if ATROUS_HAS_TILES
 #include "cli/segment_tiled.h"
@@ -349,13 +351,11 @@ void Job::run(const Input& input) {
   }
 }
 
-void make_folder(const std::string& path) {
-  std::error_code error;
-  std::filesystem::create_directories(path, error);
-  if (error) fail(ErrorCode::io, path, ": ", error.message());
-}
-
 int run(SegmentArguments& options, const Verb& verb) {
+#if ATROUS_HAS_EXPLAIN
+  check_layer(options.layer, verb);
+  if (!options.layer.name.empty()) return segment_layer(options);
+#endif
 #if ATROUS_HAS_STREAM
   if (options.stream) settle_stream(options);
 #endif
@@ -513,6 +513,9 @@ Action add_segment(Verb& verb) {
 #endif
 #if ATROUS_HAS_EVALUATION
       "\n  atrous segment photos/ -r --shard 2/7 --labels --resume 2.jsonl --pack 2.tar"
+#endif
+#if ATROUS_HAS_EXPLAIN
+      "\n  atrous segment street.png -m deeplabv3_resnet50 --layer aspp"
 #endif
 #if ATROUS_HAS_STREAM
       "\n  ffmpeg -i drive.mp4 -f yuv4mpegpipe - | atrous segment - --stream | ffplay -"

@@ -275,6 +275,9 @@ void add_segment_options(Verb& verb, SegmentArguments& o) {
   add_crf_options(verb, o.crf, result);
   add_protocol_options(verb, o.protocol, "Several scales, tiles and mirror images, averaged");
   add_instance_options(verb, o.instances, "Of a model that finds instances");
+#if ATROUS_HAS_EXPLAIN
+  add_layer_options(verb, o.layer);
+#endif
   verb.add_flag("--aux", o.aux, "The auxiliary head's answer").group(result);
   verb.add_option("--palette", o.palette, "Colours: voc, hub, or a file with one colour a line")
       .type_name("FILE")

@@ -10,6 +10,9 @@
 #include "cli/crf_options.h"
 #include "cli/protocol_options.h"
 #include "cli/segment_instances.h"
+#if ATROUS_HAS_EXPLAIN
+#include "cli/segment_layer.h"
+#endif
 #include "cli/truth.h"
 #include "runtime/drawing/pictures.h"
 #include "runtime/segment/segmenter.h"
@@ -30,6 +33,9 @@ struct SegmentArguments {
   CrfArguments crf;
   ProtocolArguments protocol;
   InstanceArguments instances;
+#if ATROUS_HAS_EXPLAIN
+  LayerArguments layer;
+#endif
   std::optional<double> threshold;
   bool no_exif = false, aux = false, quiet = false;
   bool mask = false, overlay = false, labels = false, confidence = false, no_mask = false, no_overlay = false;

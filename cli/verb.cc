@@ -70,7 +70,7 @@ Option Verb::add_option(const std::string& names, std::optional<double>& value, 
 Option Verb::add_flag(const std::string& names, bool& value, const std::string& help) {
   return Option(app_->add_flag(names, value, help));
 }
-#if ATROUS_HAS_EVALUATION
+#if ATROUS_HAS_EVALUATION || ATROUS_HAS_EXPLAIN
 std::vector<std::pair<std::string, std::string>> Verb::given(const std::vector<std::string>& but) const {
   std::vector<std::pair<std::string, std::string>> all;
   for (const CLI::Option* option : app_->get_options()) {

@@ -53,6 +53,20 @@ class Card:
                 if words is not None:
                     self.text(x + (column + .5) * cell, y + (row + .5) * cell + size * .36, words, size, anchor="middle")
 
+    def cells(self, x, y, columns, rows, cell, fill):
+        """Cells without lines, those of one colour as one path: for maps of many values."""
+        runs: dict[str, list[str]] = {}
+        for row in range(rows):
+            start = 0
+            for column in range(1, columns + 1):
+                if column == columns or fill(column, row) != fill(start, row):
+                    runs.setdefault(fill(start, row), []).append(
+                        f"M{x + start * cell:g} {y + row * cell:g}h{(column - start) * cell:g}v{cell:g}"
+                        f"h{(start - column) * cell:g}z")
+                    start = column
+        for colour, parts in runs.items():
+            self.parts.append(f'<path d="{"".join(parts)}" fill="{colour}"/>')
+
     def svg(self) -> str:
         head = (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width} {self.height}" '
                 f'width="{self.width}" height="{self.height}" font-family="Helvetica, Arial, sans-serif" role="img">\n'
@@ -427,6 +441,157 @@ def transposed() -> Card:
     return card
 
 
+def grown(small: list[list[float]], size: int) -> list[list[float]]:
+    """Bilinear, align_corners = false, as upsampling() above."""
+    side = len(small)
+    taps = [source(o, side, size) for o in range(size)]
+    rows = [[row[a] * (1 - f) + row[b] * f for a, b, f in taps] for row in small]
+    return [[rows[a][x] * (1 - f) + rows[b][x] * f for x in range(size)] for a, b, f in taps]
+
+
+def shade(v: float, most: float) -> str:
+    """White for 0, blue above, orange below, in ten steps."""
+    step = max(-10, min(10, round(10 * v / most))) / 10
+    low, high = (255, 255, 255), (9, 105, 218) if step > 0 else (188, 76, 0)
+    return "#" + "".join(f"{round(a + (b - a) * abs(step)):02x}" for a, b in zip(low, high))
+
+
+def skips() -> Card:
+    """A scene of 48x48: a car-like block and a post. A map's logit is the mean of the scene's +-1 in its cell, and an
+    error, the larger the less of the scene a value sees; FCN-8s adds the enlarged maps."""
+    size = 48
+    truth = [[1.0 if (8 <= x < 30 and 24 <= y < 38) or (14 <= x < 25 and 16 <= y < 24) or (37 <= x < 39 and 6 <= y < 40)
+              else -1.0 for x in range(size)] for y in range(size)]
+    state = [1]
+
+    def uniform():
+        state[0] = (1103515245 * state[0] + 12345) % 2 ** 31
+        return 2 * state[0] / 2 ** 31 - 1
+
+    def logits(cell: int, error: float):
+        side = size // cell
+        return [[sum(truth[y * cell + v][x * cell + u] for v in range(cell) for u in range(cell)) / cell ** 2
+                 + error * uniform() for x in range(side)] for y in range(side)]
+
+    maps = [logits(8, 0.1), logits(4, 0.7), logits(2, 1.5)]
+    total, sums = [[0.0] * size for _ in range(size)], []
+    for small in maps:
+        large = grown(small, size)
+        total = [[a + b for a, b in zip(*rows)] for rows in zip(total, large)]
+        sums.append(total)
+
+    def score(values):
+        pairs = [(values[y][x] > 0, truth[y][x] > 0) for y in range(size) for x in range(size)]
+        return 100 * sum(a and b for a, b in pairs) / sum(a or b for a, b in pairs)
+
+    card = Card(760, 470, "FCN's skip connections: logits at stride 32, 16 and 8 are enlarged and added")
+    extent, step = 168, 188
+    card.text(20, 28, "The logits of a class, and the labels that come of them", 13, bold=True)
+    names = ("stride 32: sees much, coarse", "stride 16: in between", "stride 8: fine, errs often")
+    results = ("32 alone", "32 + 16", "32 + 16 + 8")
+    for i, (small, values) in enumerate(zip(maps, sums)):
+        left, side = 20 + i * step, len(small)
+        card.text(left, 52, names[i], 12)
+        card.cells(left, 60, side, side, extent / side, lambda x, y: shade(small[y][x], 2))
+        card.rect(left, 60, extent, extent, stroke=GREY)
+        card.line(left + extent / 2, 236, left + extent / 2, 256, GREY, 1.5)
+        if i:
+            card.text(left - 10, 258, "+", 16, GREY, "middle", True)
+        card.text(left, 276, f"{results[i]}: IoU {score(values):.0f}%", 12, bold=True)
+        card.cells(left, 284, size, size, extent / size, lambda x, y: BLUE if values[y][x] > 0 else PALE[BLUE])
+        card.rect(left, 284, extent, extent, stroke=GREY)
+    left = 20 + 3 * step
+    card.text(left, 276, "the truth", 12, bold=True)
+    card.cells(left, 284, size, size, extent / size, lambda x, y: GREEN if truth[y][x] > 0 else PALE[GREEN])
+    card.rect(left, 284, extent, extent, stroke=GREY)
+    alone = score(grown(maps[2], size))
+    for i, line in enumerate(("Blue: for the class,", "orange: against it.", "", "Stride 8 alone,", f"enlarged: IoU {alone:.0f}%.", "", "Errors are made up, up", "to 0.1, 0.7 and 1.5.")):
+        card.text(left, 76 + 18 * i, line, 12, GREY)
+    return card
+
+
+def unet() -> Card:
+    """smp_unet_r34 (layers/networks/smp_unet.cc) and a picture of 512x512: sides and channels of its maps."""
+    encoder = [(256, 64), (128, 64), (64, 128), (32, 256), (16, 512)]
+    decoder = [(32, 256), (64, 128), (128, 64), (256, 32), (512, 16)]
+    megabytes = lambda side, channels: side * side * channels * 4 / 1e6
+    card = Card(760, 436, "U-Net: every doubled map is joined with the encoder's map of that size")
+    card.text(20, 28, "U-Net on ResNet-34 for a picture of 512 x 512: height is a map's side, width its channels", 13, bold=True)
+    height = lambda side: 14 * (side.bit_length() - 4)
+    width = lambda channels: 6 + channels / 12
+    levels = {256: 0, 128: 1, 64: 2, 32: 3, 16: 4, 512: -1}
+    bottom = lambda side: 172 + 50 * levels[side]
+    left, right = {}, {}
+    x = 30.0
+    for side, channels in encoder:
+        left[side] = x
+        card.rect(x, bottom(side) - height(side), width(channels), height(side), PALE[BLUE], BLUE, 1.5)
+        card.text(x, bottom(side) + 14, f"{side}: {channels}", 11, BLUE)
+        x += width(channels) + 42
+    x = left[16] + width(512) + 34
+    previous = 512
+    for i, (side, channels) in enumerate(decoder):
+        skip = dict(encoder).get(side)
+        right[side] = x
+        if skip:
+            y = bottom(side) - height(side) / 2
+            card.line(left[side] + width(skip), y, x, y, BLUE, 1.2, "5 4")
+            card.rect(x, bottom(side) - height(side), 5, height(side), BLUE, BLUE)
+        card.rect(x + 5, bottom(side) - height(side), width(channels), height(side), PALE[ORANGE], ORANGE, 1.5)
+        words = f"{previous} + {skip} to {channels}" if skip else f"{previous} to {channels}"
+        card.text(x, bottom(side) + 14, f"{side}: {words}", 11, ORANGE)
+        previous = channels
+        x += width(channels) + 64
+    whole = sum(megabytes(*m) for m in decoder)
+    card.text(20, 408, f"The decoder's outputs take {', '.join(f'{megabytes(*m):.1f}' for m in decoder)} MB in fp32: "
+                       f"{100 * (megabytes(*decoder[-1]) + megabytes(*decoder[-2])) / whole:.0f}% of it the last two.", 13)
+    card.text(20, 426, "Blue: the encoder's maps, and where they are laid beside the doubled one. Orange: behind two 3x3 convolutions.", 12, GREY)
+    return card
+
+
+def crf() -> Card:
+    """Mean field on a row of pixels, all pairs: dense_crf.h's formula without its lattice."""
+    from math import exp, log, sqrt
+
+    count, edge = 30, 17
+    greys = [(60 if i < edge else 190) + (7 * i * i + 3 * i) % 13 - 6 for i in range(count)]
+    # A coarse network's answer: the edge three pixels too far to the left, and round.
+    start = [1 / (1 + exp((i - (edge - 3.5)) / 2.5)) for i in range(count)]
+    kernels = []
+    for weight, near, colour in ((3, 1, None), (4, 8, 12)):
+        k = [[exp(-(i - j) ** 2 / (2 * near ** 2) - ((greys[i] - greys[j]) ** 2 / (2 * colour ** 2) if colour else 0))
+              for j in range(count)] for i in range(count)]
+        norms = [1 / sqrt(sum(row)) for row in k]
+        kernels.append((weight, [[norms[i] * k[i][j] * norms[j] for j in range(count)] for i in range(count)]))
+    unary = [(-log(max(p, 1e-5)), -log(max(1 - p, 1e-5))) for p in start]
+    softmax = lambda a, b: exp(a) / (exp(a) + exp(b))
+    q, shown = [softmax(-u, -v) for u, v in unary], {}
+    for iteration in range(1, 6):
+        heard = [[sum(w * sum(k[i][j] * (q[j] if c == 0 else 1 - q[j]) for j in range(count)) for w, k in kernels)
+                  for c in range(2)] for i in range(count)]
+        q = [softmax(-u + a, -v + b) for (u, v), (a, b) in zip(unary, heard)]
+        shown[iteration] = q
+    label_edge = lambda values: next(i for i, p in enumerate(values) if p < .5)
+    card = Card(760, 348, "A dense CRF moves the border of two labels to the border of two colours")
+    card.text(20, 28, "A row of pixels. Each hears all others, the more the nearer and the more alike in colour they are.", 13, bold=True)
+    left, cell, top = 150, 19, 46
+    card.text(20, top + 16, "the photo")
+    card.grid(left, top, count, 1, cell, lambda x, y: f"#{greys[x]:02x}{greys[x]:02x}{greys[x]:02x}")
+    for n, (name, values) in enumerate((("the network", start), ("after 1 round", shown[1]), ("after 5 rounds", shown[5]))):
+        base = top + 100 + n * 84
+        card.text(20, base - 30, name)
+        at = label_edge(values)
+        card.text(20, base - 14, f"border at pixel {at}", 12, GREY)
+        for i, p in enumerate(values):
+            card.rect(left + i * cell, base - 58 * p, cell, 58 * p, PALE[BLUE], BLUE, .8)
+        card.line(left, base, left + count * cell, base, GREY)
+        card.line(left, base - 29, left + count * cell, base - 29, LINE, 1, "3 3")
+        card.line(left + at * cell, base - 62, left + at * cell, base + 4, RED, 2)
+    card.line(left + edge * cell, top, left + edge * cell, top + 268, GREEN, 1.5, "5 4")
+    card.text(20, 338, f"Blue: the probability of the left class. Red: where it falls below one half. Green: where the colour changes, at pixel {edge}.", 12, GREY)
+    return card
+
+
 def pyramid() -> Card:
     """PSPNet on a 473x473 photo: maps of 60x60, averaged in bins by adaptive_avg_pool2d.h's edges."""
     side = 60
@@ -479,7 +644,8 @@ def roi_align() -> Card:
 DRAWINGS = {
     "convolution": convolution, "dilation": dilation, "stride_to_dilation": stride_to_dilation, "output_strides": output_strides,
     "output_stride": output_stride, "receptive_field": receptive_field, "aspp": aspp, "upsampling": upsampling,
-    "argmax": argmax, "transposed": transposed, "pyramid": pyramid, "roi_align": roi_align,
+    "argmax": argmax, "transposed": transposed, "skips": skips, "unet": unet, "pyramid": pyramid, "crf": crf,
+    "roi_align": roi_align,
 }
 
 

@@ -370,6 +370,43 @@ Image grid(std::span<const Image> pictures, int columns) try {
   rethrow_as_error();
 }
 
+Image captioned_grid(std::string_view title, std::span<const Panel> panels, int columns) try {
+  if (panels.empty() || columns < 1)
+    fail(ErrorCode::invalid_argument, "grid: expected panels and columns, found ", panels.size(), " and ",
+         columns);
+  int cell_width = 1, cell_height = 1;
+  for (const Panel& p : panels) {
+    check_rgb(p.picture, "grid");
+    cell_width = std::max(cell_width, p.picture.width);
+    cell_height = std::max(cell_height, p.picture.height);
+  }
+  const auto count = static_cast<std::int64_t>(panels.size());
+  const std::int64_t across = std::min<std::int64_t>(columns, count), down = divide_up(count, across);
+  check_side(across * cell_width, down * cell_height, "grid");
+  int scale = natural_scale(across * cell_width, down * cell_height);
+  const auto captions_fit = [&] {
+    return std::ranges::all_of(panels,
+                               [&](const Panel& p) { return text_width(p.caption, scale) <= cell_width; });
+  };
+  while (scale > 1 && (!captions_fit() || text_width(title, scale) > across * cell_width)) --scale;
+  const int gap = margin * scale, line = (glyph_height + 2) * scale;
+  const std::int64_t width = across * (cell_width + gap) + gap,
+                     height = line + down * (cell_height + line + gap) + gap;
+  check_side(width, height, "grid");
+  Image out = blank(static_cast<int>(width), static_cast<int>(height));
+  draw_text(out, gap, gap / 2, shortened(title, out.width - 2 * gap, scale), ink, scale);
+  for (std::int64_t i = 0; i < count; ++i) {
+    const Panel& panel = panels[static_cast<std::size_t>(i)];
+    const int x = gap + static_cast<int>(i % across) * (cell_width + gap),
+              y = gap + line + static_cast<int>(i / across) * (cell_height + line + gap);
+    draw_text(out, x, y, shortened(panel.caption, cell_width, scale), ink, scale);
+    paste(out, x, y + line, panel.picture);
+  }
+  return out;
+} catch (...) {
+  rethrow_as_error();
+}
+
 Image sheet(std::span<const Panel> panels, std::span<const LegendEntry> entries) try {
   if (panels.empty()) fail(ErrorCode::invalid_argument, "sheet: no panels");
   int height = 1;

@@ -58,6 +58,12 @@ struct Panel {
   std::string caption;
 };
 
+// Panels row by row on white, `columns` of them in each, every one under its caption in a cell as large as
+// the largest, a title above them all. Letters are as large as a sheet's where the captions fit into the
+// cells, otherwise smaller; captions that do not fit even so end in an ellipsis. Error(invalid_argument)
+// without panels or columns; Error(limit) where a side would be over max_picture_side.
+Image captioned_grid(std::string_view title, std::span<const Panel>, int columns);
+
 // Panels side by side on white, each under its caption, with a legend below them all. They are scaled to the
 // height of the tallest (those of one size stay as they are), and then made smaller where the sheet's side
 // would be over max_picture_side or its panels would take over four times their pixels. Long captions end in

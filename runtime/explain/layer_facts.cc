@@ -17,26 +17,38 @@ struct Fields {
   ReceptiveField height, width;
 };
 
-// One side of a layer's window, from `in` pixels to `out`.
-ReceptiveField window(ReceptiveField field, std::int64_t covered, double step) {
+// One side of a layer's window: how many values it covers, how far the next one is, and which value, counted
+// from value 0 on, lies in the middle of the first.
+ReceptiveField window(ReceptiveField field, std::int64_t covered, double step, double middle) {
   field.field += static_cast<double>(covered - 1) * field.jump;
+  field.centre += middle * field.jump;
   field.jump *= step;
   return field;
 }
 
-// Side by side: at most the wider one.
-ReceptiveField wider(const ReceptiveField& a, const ReceptiveField& b) {
-  return {std::max(a.field, b.field), a.all ? b.jump : a.jump, a.all || b.all};
+// That of a kernel whose first place is `padding` values before the map.
+ReceptiveField window(const ReceptiveField& field, std::int64_t covered, std::int64_t stride,
+                      std::int64_t padding) {
+  return window(field, covered, static_cast<double>(stride),
+                static_cast<double>(covered - 1) / 2 - static_cast<double>(padding));
+}
+
+// Side by side: from where the first of both begins to where the last ends.
+ReceptiveField joined(const ReceptiveField& a, const ReceptiveField& b) {
+  const double first = std::min(a.centre - a.field / 2, b.centre - b.field / 2),
+               last = std::max(a.centre + a.field / 2, b.centre + b.field / 2);
+  return {last - first, a.all ? b.jump : a.jump, a.all || b.all, (first + last) / 2};
 }
 
 // A map of `in` made `out` pixels large, each of them from `read`.
-ReceptiveField resized(const ReceptiveField& field, std::int64_t in, std::int64_t out, std::int64_t read) {
-  return in == out ? field
-                   : window(field, std::min(read, in), static_cast<double>(in) / static_cast<double>(out));
+ReceptiveField resized(const ReceptiveField& field, std::int64_t in, std::int64_t out, std::int64_t read,
+                       bool align_corners = false) {
+  const double ratio = static_cast<double>(in) / static_cast<double>(out);
+  return in == out ? field : window(field, std::min(read, in), ratio, align_corners ? 0 : 0.5 * ratio - 0.5);
 }
 
 ReceptiveField pooled(ReceptiveField field, std::int64_t in, std::int64_t out) {
-  if (out == 1) return {field.field, field.jump, true};
+  if (out == 1) return {field.field, field.jump, true, field.centre};
   return resized(field, in, out, (in + out - 1) / out + (in % out != 0));
 }
 
@@ -53,19 +65,23 @@ ReceptiveField through(const Layer& layer, const ReceptiveField& from, bool down
       [&]<class L>(const L& l) {
         if constexpr (std::is_same_v<L, Conv2d>) {
           const std::int64_t taps = down ? l.weight.kernel_h : l.weight.kernel_w;
-          return window(from, (taps - 1) * l.dilation + 1, static_cast<double>(l.stride));
+          return window(from, (taps - 1) * l.dilation + 1, l.stride, l.padding);
         } else if constexpr (std::is_same_v<L, ConvTranspose2d>) {
           const std::int64_t taps = down ? l.weight.kernel_h : l.weight.kernel_w;
-          return window(from, ((taps - 1) * l.dilation + l.stride) / l.stride,
-                        1 / static_cast<double>(l.stride));
+          const std::int64_t reach = (taps - 1) * l.dilation;
+          const double step = 1 / static_cast<double>(l.stride);
+          return window(from, (reach + l.stride) / l.stride, step,
+                        (static_cast<double>(l.padding) - static_cast<double>(reach) / 2) * step);
         } else if constexpr (std::is_same_v<L, MaxPool2d>) {
-          return window(from, l.kernel, static_cast<double>(l.stride));
+          return window(from, l.kernel, l.stride, l.padding);
         } else if constexpr (std::is_same_v<L, AdaptiveAvgPool2d>) {
           return pooled(from, in, out);
         } else if constexpr (std::is_same_v<L, Resize>) {
-          return resized(from, in, out, l.mode == ResizeMode::bilinear ? 2 : 1);
+          return resized(from, in, out, l.mode == ResizeMode::bilinear ? 2 : 1, l.align_corners);
         } else if constexpr (std::is_same_v<L, MaxUnpool2d>) {
           return resized(from, in, out, 1);
+        } else if constexpr (std::is_same_v<L, Crop>) {
+          return window(from, 1, 1, static_cast<double>(down ? l.top : l.left));
         } else if constexpr (std::is_same_v<L, Encoding> || std::is_same_v<L, GroupNorm> ||
                              std::is_same_v<L, PositionAttention>) {
           return everything(from);
@@ -135,7 +151,7 @@ std::vector<LayerFacts> layer_facts(const Graph& built, const Program& program, 
     for (std::size_t i = 1; i < node.inputs.size(); ++i)
       if (reads(node, i)) {
         const Fields& other = fields[index(node.inputs[i])];
-        from = {wider(from.height, other.height), wider(from.width, other.width)};
+        from = {joined(from.height, other.height), joined(from.width, other.width)};
       }
     f.height = through(node.layer, from.height, true, in, f.output);
     f.width = through(node.layer, from.width, false, in, f.output);

@@ -15,10 +15,12 @@ namespace atrous {
 // Along one side of the map: how many input pixels one value depends on at most, and how many the next value
 // is further on. A kernel of k taps, `dilation` apart, makes field + (k - 1) * dilation * jump of it, a
 // stride s jump * s (Araujo, Norris & Sim 2019, "Computing Receptive Fields of Convolutional Neural
-// Networks").
+// Networks"). Value i depends on the pixels from centre + i * jump - field / 2 to centre + i * jump + field /
+// 2, where pixel p reaches from p to p + 1; some of them may be padding.
 struct ReceptiveField {
   double field = 1, jump = 1;
-  bool all = false;  // the whole side, as behind a mean over the map
+  bool all = false;     // the whole side, as behind a mean over the map
+  double centre = 0.5;  // of value 0's field
 };
 
 struct LayerFacts {

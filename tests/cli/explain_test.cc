@@ -26,6 +26,44 @@ TEST_CASE_FIXTURE(Bench,
   CHECK(mentions(one, "\nlayers/ops/conv2d.h\nConv2d: the convolution"));
 }
 
+TEST_CASE_FIXTURE(Bench, "inspect --explain --json says the same of each layer as the table") {
+  const auto explain = [&](const Arguments& layer) {
+    return Json::parse(
+        succeed(Arguments{"inspect", checkpoint, "--size", "65x33", "--json", "--explain"} + layer));
+  };
+  const Json all = explain({});
+  CHECK(all["file"] == checkpoint);
+  CHECK(all["architecture"] == "deeplabv3_resnet(1,1,1,1)");
+  CHECK(all["input"].dump() == R"({"width":65,"height":33})");
+  const std::string table = succeed({"inspect", checkpoint, "--size", "65x33", "--explain"});
+  CHECK(mentions(table, str_cat('\n', all["layers"].size(), " layers, of which ")));
+  for (const Json& layer : all["layers"]) CHECK(mentions(table, layer["layer"].get<std::string>()));
+  const Json& first = all["layers"][0];
+  CHECK(first["layer"] == "backbone.conv1");
+  CHECK(first["kind"] == "conv2d");
+  CHECK(first["parameters"] == "7x7 kernel, 3 -> 8 channels, stride 2, padding 3, no bias");
+  CHECK(first["reads"].empty());
+  CHECK(first["output"].dump() == "[1,17,33,8]");
+  CHECK(first["macs"] == 17 * 33 * 8 * 7 * 7 * 3);
+  // Value 0 sees the pixels from -3 to 3, value 1 those two further on.
+  CHECK(first["sees"]["width"].dump() == R"({"jump":2.0,"pixels":7.0,"centre":0.5})");
+  CHECK(first["runs_in"] == "backbone.conv1");
+  const Json& relu = all["layers"][2];
+  CHECK(relu["reads"].dump() == R"(["backbone.bn1"])");
+  CHECK(relu["taps_inside"].is_null());
+  CHECK(relu["runs_in"] == "backbone.conv1");
+
+  const Json some = explain({"classifier.0.convs"});
+  for (const Json& layer : some["layers"])
+    CHECK(layer["layer"].get<std::string>().starts_with("classifier.0.convs."));
+  CHECK(some["layers"][0].contains("text") == false);
+  const Json one = explain({"classifier.0.convs.4.0"});
+  REQUIRE(one["layers"].size() == 1);
+  CHECK(one["layers"][0]["sees"]["height"]["pixels"].is_null());
+  CHECK(one["layers"][0]["text"].get<std::string>().starts_with("layers/ops/adaptive_avg_pool2d.h\n"));
+  refuse(1, {"inspect", checkpoint, "--json", "--explain", "clasifier.4"}, {"(did you mean classifier.4?)"});
+}
+
 TEST_CASE_FIXTURE(Bench, "a layer that is none is an error with a suggestion") {
   const auto none = run_atrous({"inspect", checkpoint, "--explain", "clasifier.4"});
   CHECK(none.exit_code == 1);

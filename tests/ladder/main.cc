@@ -1,6 +1,7 @@
-// atrous_ladder [check] [THREADS] [NAME]...: whether every rung computes what the layer's reference does, at
-// odd shapes; then, without `check`, the ladder's table in Markdown, on one thread and on all (or THREADS) of
-// them. With names, of these rungs and kernels alone: atrous_ladder 1 Winograd.
+// atrous_ladder [check | rows] [THREADS] [NAME]...: whether every rung computes what the layer's reference does,
+// at odd shapes; then, without `check`, the ladder's table in Markdown, on one thread and on all (or THREADS)
+// of them. With names, of these rungs and kernels alone: atrous_ladder 1 Winograd. `rows`: the table's rows
+// without their times, at once.
 #include <algorithm>
 #include <charconv>
 #include <chrono>
@@ -196,6 +197,20 @@ double best_seconds(const Step& step, std::size_t floats) {
   return best;
 }
 
+// "| 1 | plain loops | the formula, in torch's order of channels | 1 |"
+void print_row_begin(const Step& step) {
+  const std::string place = step.place ? std::to_string(step.place) : "";
+  std::printf("| %s | %s | %s | %d |", place.c_str(), step.name.c_str(), step.text.c_str(), step.threads);
+}
+
+void print_rows(int threads) {
+  const Climb climb(Layer{1, 1, 1, 16, 32});
+  for (const Step& step : steps_of(climb, threads, {})) {
+    print_row_begin(step);
+    std::puts("");
+  }
+}
+
 bool climb_and_print(int threads, std::span<const std::string_view> only) {
   Climb climb(Layer{});
   const auto floats = static_cast<std::size_t>(climb.layer.pixels() * climb.layer.outputs);
@@ -217,10 +232,8 @@ bool climb_and_print(int threads, std::span<const std::string_view> only) {
     good = computes_the_layer(climb, step) && good;
     const double seconds = best_seconds(step, floats),
                  gflops = 2e-9 * static_cast<double>(climb.layer.macs()) / seconds;
-    const std::string place = step.place ? std::to_string(step.place) : "";
-    std::printf("| %s | %s | %s | %d | %.0f | %.1f | %.0f%% |\n", place.c_str(), step.name.c_str(),
-                step.text.c_str(), step.threads, 1e3 * seconds, gflops,
-                100 * gflops / peak[step.threads > 1]);
+    print_row_begin(step);
+    std::printf(" %.0f | %.1f | %.0f%% |\n", 1e3 * seconds, gflops, 100 * gflops / peak[step.threads > 1]);
     std::fflush(stdout);
   }
   return good;
@@ -233,24 +246,27 @@ bool is_name(std::string_view word) {
 }
 
 int run(std::span<char* const> arguments) {
-  bool only_check = false;
+  bool only_check = false, only_rows = false;
   int threads = available_threads();
   std::vector<std::string_view> only;
   for (std::size_t i = 1; i < arguments.size(); ++i) {
     const std::string_view word = arguments[i];
     if (i == 1 && word == "check")
       only_check = true;
+    else if (i == 1 && word == "rows")
+      only_rows = true;
     else if (is_name(word))
       only.push_back(word);
     else if (std::from_chars(word.data(), word.data() + word.size(), threads).ptr !=
              word.data() + word.size()) {
-      std::fprintf(stderr, "usage: %s [check] [THREADS] [NAME]...\n%s is no rung:", arguments[0],
+      std::fprintf(stderr, "usage: %s [check | rows] [THREADS] [NAME]...\n%s is no rung:", arguments[0],
                    arguments[i]);
       for (const Rung& rung : rungs()) std::fprintf(stderr, " '%s'", std::string(rung.name).c_str());
       std::fputs("\n", stderr);
       return 2;
     }
   }
+  if (only_rows) return print_rows(resolve_threads(threads)), 0;
   const bool good = check(only);
   std::fputs(good ? "every rung computes the layer\n" : "rungs fail\n", only_check ? stdout : stderr);
   if (only_check || !good) return good ? 0 : 1;

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Checks every page (*.md) of the repository against the repository.
 
-usage: pages.py PROGRAM [--figures]
+usage: pages.py PROGRAM [--figures] [--ladder PROGRAM]
 
 Links lead to files that are there, and their anchors to headings; file names in `code` exist; commands name verbs, options,
 make's targets and scripts that exist; drawings are what their script draws. With --figures the figures too: what follows
-"$ atrous ..." in a block marked console is what the program prints, where a line "..." stands for any lines. Needs the
-standard library alone.
+"$ atrous ..." in a block marked console is what the program prints, where a line "..." stands for any lines. With --ladder
+(atrous_ladder, which `make ladder` runs) the rows of the ladder's table, but for their times, which no two machines share.
+Needs the standard library alone.
 """
 
 from __future__ import annotations
@@ -123,13 +124,31 @@ class Pages:
                     self.fault(page, f"$ {command}\nprints\n{run.stdout}{run.stderr}\nand the page shows\n{shown}")
         return count
 
+    def check_ladder(self, program: str) -> None:
+        """Each row that the ladder prints for two threads is the page's, in that order, with three numbers behind it."""
+        page = ROOT / "layers/cpu/README.md"
+        table = re.search(r"^\| \| rung \|.*\n\|[-:|]*\n((?:\|.*\n)*)", page.read_text(), re.M)
+        shown = table.group(1).splitlines() if table else []
+        printed = subprocess.run([program, "rows", "2"], capture_output=True, text=True, check=True).stdout.splitlines()
+        numbers = re.compile(r" \d+ \| \d+\.\d \| \d+% \|")
+        for i in range(max(len(shown), len(printed))):
+            row, expected = (rows[i] if i < len(rows) else "no row" for rows in (shown, printed))
+            if not row.startswith(expected) or not numbers.fullmatch(row[len(expected):]):
+                self.fault(page, f"the ladder prints\n{expected}\nand the page shows\n{row}")
+
 
 def main() -> int:
-    arguments = [a for a in sys.argv[1:] if a != "--figures"]
+    arguments, ladder = [a for a in sys.argv[1:] if a != "--figures"], None
+    if "--ladder" in arguments[:-1]:
+        at = arguments.index("--ladder")
+        ladder = arguments[at + 1]
+        del arguments[at:at + 2]
     if len(arguments) != 1:
         print(__doc__.strip().splitlines()[2], file=sys.stderr)
         return 2
     pages, figures = Pages(arguments[0]), 0
+    if ladder:
+        pages.check_ladder(ladder)
     count = 0
     with tempfile.TemporaryDirectory() as folder:
         for name in pages.files:

@@ -13,9 +13,11 @@
 #include <string>
 #include <vector>
 
+#include "layers/base/tensor.h"
 #include "layers/graph/state_dict.h"
 #include "weights_tools/io/file.h"
 #include "weights_tools/io/json.h"
+#include "weights_tools/random_state.h"
 #include "weights_tools/seeded.h"
 
 namespace atrous::conformance_testing {
@@ -105,6 +107,21 @@ inline StateDict state_of(const fs::path& folder) {
     state.add(key, made);
   }
   return state;
+}
+
+// Normals in the order of [n, channels, h, w], as torch has them.
+inline Tensor input_of(const Row& row) {
+  const std::vector<std::int64_t> shape = shape_of(row.at("input_shape"));
+  REQUIRE(shape.size() == 4);
+  RandomState draw(static_cast<std::uint32_t>(std::stoul(row.at("seed"))));
+  Tensor input({shape[0], shape[2], shape[3], shape[1]});
+  const View view = input.view();
+  for (std::int64_t n = 0; n < shape[0]; ++n)
+    for (std::int64_t c = 0; c < shape[1]; ++c)
+      for (std::int64_t y = 0; y < shape[2]; ++y)
+        for (std::int64_t x = 0; x < shape[3]; ++x)
+          view.pixel(n, y, x)[c] = static_cast<float>(draw.normal());
+  return input;
 }
 
 }  // namespace atrous::conformance_testing

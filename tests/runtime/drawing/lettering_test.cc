@@ -361,6 +361,40 @@ TEST_CASE("a grid has pictures row by row in cells of the largest, two pixels of
   CHECK(contains(sentence([&] { grid(pictures, 0); }), "found 3 and 0"));
 }
 
+TEST_CASE("a captioned grid has each picture as it is below its caption, row by row, and a title above") {
+  std::vector<Panel> panels{
+      {noise(90, 60, 3), "one"}, {noise(90, 50, 3), "two"}, {noise(40, 60, 3), "three"}};
+  for (std::uint8_t& v : panels[1].picture.pixels) v = static_cast<std::uint8_t>(255 - v);
+  const Image out = captioned_grid("title", panels, 2);
+  const Image bare = captioned_grid("", panels, 2);
+  CHECK(out.width == bare.width);
+  CHECK(out.height == bare.height);
+  // Where a picture's top left corner is, the only place that has all of its pixels.
+  const auto place = [&](const Image& picture) {
+    for (int y = 0; y + picture.height <= out.height; ++y)
+      for (int x = 0; x + picture.width <= out.width; ++x)
+        if (at(out, x, y) == at(picture, 0, 0) && part(out, x, y, picture.width, picture.height) == picture)
+          return std::pair{x, y};
+    return std::pair{-1, -1};
+  };
+  const auto [x0, y0] = place(panels[0].picture);
+  const auto [x1, y1] = place(panels[1].picture);
+  const auto [x2, y2] = place(panels[2].picture);
+  REQUIRE(x0 > 0);
+  CHECK(x1 >= x0 + 90);
+  CHECK(y1 == y0);
+  CHECK(x2 == x0);
+  CHECK(y2 >= y0 + 60 + 13);
+  CHECK(out.height >= y2 + 60);
+  const auto is_white = [](const Image& i) { return count(i, {255, 255, 255}) == i.width * i.height; };
+  CHECK(!is_white(part(out, 0, 0, out.width, y0 - 15)));
+  CHECK(is_white(part(bare, 0, 0, out.width, y0 - 15)));
+  CHECK(!is_white(part(out, x0, y0 - 14, 90, 13)));
+  CHECK(!is_white(part(out, x2, y2 - 14, 90, 13)));
+  CHECK_THROWS_AS(static_cast<void>(captioned_grid("title", {}, 2)), Error);
+  CHECK_THROWS_AS(static_cast<void>(captioned_grid("title", panels, 0)), Error);
+}
+
 TEST_CASE("panels of one size stay as they are, side by side under their captions") {
   const Image left = noise(200, 150, 3), right = white(200, 150);
   const Panel panels[] = {{left, "photo"}, {right, "prediction"}};

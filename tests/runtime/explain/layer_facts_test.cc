@@ -28,6 +28,12 @@ Conv2d conv(std::int64_t kernel, std::int64_t stride, std::int64_t dilation) {
           .dilation = dilation};
 }
 
+Conv2d unpadded(std::int64_t kernel, std::int64_t stride) {
+  Conv2d layer = conv(kernel, stride, 1);
+  layer.padding = 0;
+  return layer;
+}
+
 // One layer behind the other, of one channel.
 Graph chain(const std::vector<Layer>& layers) {
   Graph graph{.values = {{.channels = 1}}, .nodes = {}, .input = 0, .outputs = {}};
@@ -54,22 +60,25 @@ Tensor by_references(const Graph& graph, const Tensor& input) {
   return now;
 }
 
-// How many pixels of the middle row change the output at the map's middle, from the first to the last.
-std::int64_t seen(const Graph& graph, std::int64_t side) {
+// The pixels of the middle row that change the output at the map's middle, from the first to the last.
+struct Seen {
+  std::int64_t first, last, value;
+};
+Seen seen(const Graph& graph, std::int64_t side) {
   Tensor input = Tensor::zeros({1, side, side, 1});
-  std::int64_t first = side, last = -1;
+  std::int64_t first = side, last = -1, value = 0;
   for (std::int64_t x = 0; x < side; ++x) {
     input.view().at(0, side / 2, x, 0) = 1;
     const Tensor out = by_references(graph, input);
     input.view().at(0, side / 2, x, 0) = 0;
+    value = out.shape().w / 2;
     bool changed = false;  // in the column of the middle, whatever the row
-    for (std::int64_t y = 0; y < out.shape().h; ++y)
-      changed = changed || out.view().at(0, y, out.shape().w / 2, 0) != 0;
+    for (std::int64_t y = 0; y < out.shape().h; ++y) changed = changed || out.view().at(0, y, value, 0) != 0;
     if (!changed) continue;
     first = std::min(first, x);
     last = x;
   }
-  return last - first + 1;
+  return {first, last, value};
 }
 
 Program program_of(const Graph& graph) { return compile(graph, {}); }
@@ -81,7 +90,7 @@ std::vector<LayerFacts> facts_of(const Graph& graph, const Program& program, con
 
 }  // namespace
 
-TEST_CASE("a receptive field is as wide as the inputs that change an output") {
+TEST_CASE("a receptive field is as wide as the inputs that change an output, and lies where they are") {
   const std::vector<std::vector<Layer>> networks{
       {conv(3, 1, 1)},
       {conv(3, 1, 4)},
@@ -92,7 +101,9 @@ TEST_CASE("a receptive field is as wide as the inputs that change an output") {
       {conv(3, 2, 1), ConvTranspose2d{.weight = {1, 1, 2, 2, ones(4)}, .bias = nullptr, .stride = 2}},
       {conv(3, 2, 1),
        ConvTranspose2d{.weight = {1, 1, 4, 4, ones(16)}, .bias = nullptr, .stride = 2, .padding = 1}},
-      {conv(3, 2, 1), Resize{.mode = ResizeMode::nearest, .factor = 2}, conv(1, 1, 1)}};
+      {conv(3, 2, 1), Resize{.mode = ResizeMode::nearest, .factor = 2}, conv(1, 1, 1)},
+      {unpadded(5, 2), MaxPool2d{2, 2, 0}},
+      {unpadded(2, 2), unpadded(4, 1), conv(3, 2, 1)}};
   for (const auto& layers : networks) {
     const Graph graph = chain(layers);
     const Program program = program_of(graph);
@@ -100,7 +111,12 @@ TEST_CASE("a receptive field is as wide as the inputs that change an output") {
     const auto facts = facts_of(graph, program, {1, 48, 48, 1}, plan);
     CAPTURE(name_of(layers.back()));
     CAPTURE(layers.size());
-    CHECK(std::lround(facts.back().width.field) == seen(graph, 48));
+    const Seen pixels = seen(graph, 48);
+    const ReceptiveField& field = facts.back().width;
+    CHECK(std::lround(field.field) == pixels.last - pixels.first + 1);
+    const double first = field.centre + static_cast<double>(pixels.value) * field.jump - field.field / 2;
+    // An enlarged map's values see the same pixels two by two; their fields are as far apart as they are.
+    CHECK(std::abs(first - static_cast<double>(pixels.first)) <= 0.5);
     CHECK(facts.back().height.field == facts.back().width.field);
     CHECK(!facts.back().width.all);
   }

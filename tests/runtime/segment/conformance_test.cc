@@ -15,7 +15,6 @@
 #include "tests/support/conformance_testing.h"
 #include "tests/support/runtime_testing.h"
 #include "weights_tools/io/file.h"
-#include "weights_tools/random_state.h"
 
 namespace atrous::conformance_test {
 
@@ -86,21 +85,6 @@ namespace fs = std::filesystem;
   DEEPLABV3PLUS_FOLDERS(FOLDER) \
   CONTEMPORARY_FOLDERS(FOLDER)  \
   SMP_FOLDERS(FOLDER)
-
-// Normals in the order of [n, channels, h, w], as torch has them.
-Tensor input_of(const Row& row) {
-  const std::vector<std::int64_t> shape = shape_of(row.at("input_shape"));
-  REQUIRE(shape.size() == 4);
-  RandomState draw(static_cast<std::uint32_t>(std::stoul(row.at("seed"))));
-  Tensor input({shape[0], shape[2], shape[3], shape[1]});
-  const View view = input.view();
-  for (std::int64_t n = 0; n < shape[0]; ++n)
-    for (std::int64_t c = 0; c < shape[1]; ++c)
-      for (std::int64_t y = 0; y < shape[2]; ++y)
-        for (std::int64_t x = 0; x < shape[3]; ++x)
-          view.pixel(n, y, x)[c] = static_cast<float>(draw.normal());
-  return input;
-}
 
 // Of an array of four dimensions, or of two, [n, channels].
 Tensor expected_of(const fs::path& file, const std::vector<std::int64_t>& full_shape) {
