@@ -37,11 +37,6 @@ Planned plan_of(const Explained& e) {
 
 std::string side(const ReceptiveField& f) { return f.all ? "all" : str_cat(std::lround(f.field)); }
 
-std::string field_in_words(const LayerFacts& f) {
-  const std::string w = side(f.width), h = side(f.height);
-  return w == h && f.width.all ? w : w + 'x' + h;
-}
-
 // The sides of a convolution's kernel; 1 for other layers.
 std::int64_t taps_of(const Layer& layer) {
   const auto* conv = std::get_if<Conv2d>(&layer);
@@ -208,6 +203,11 @@ std::string drawn_by_dot(const std::string& text) {
 }
 
 }  // namespace
+
+std::string field_in_words(const LayerFacts& f) {
+  const std::string w = side(f.width), h = side(f.height);
+  return w == h && f.width.all ? w : w + 'x' + h;
+}
 
 std::string explained(const Explained& e, const std::string& layer) {
   const Looked looked(e, layer);

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "runtime/explain/layer_facts.h"
 #include "runtime/segment/model.h"
 #include "weights_tools/checkpoint.h"
 #include "weights_tools/io/json.h"
@@ -24,6 +25,9 @@ std::string explained(const Explained&, const std::string& layer);
 // The same facts for programs: of all layers, of one with its header's text, or of those whose names begin
 // so.
 JsonText explained_in_json(const Explained&, const std::string& file, const std::string& layer);
+
+// "427x427", or "all": what one value of a layer's output depends on.
+std::string field_in_words(const LayerFacts&);
 
 // Writes the graph as it runs: .dot, or .svg where Graphviz's dot is installed. Error(unsupported) where it
 // is not; UsageError for other endings.

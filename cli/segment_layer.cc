@@ -7,6 +7,7 @@
 #include <iomanip>
 #include <numeric>
 
+#include "cli/explain.h"
 #include "cli/inputs.h"
 #include "cli/model_argument.h"
 #include "cli/names.h"
@@ -40,11 +41,6 @@ std::string short_number(double v) { return str_cat(std::setprecision(3), v); }
 
 std::string range_in_words(const ChannelFacts& f) {
   return str_cat(short_number(f.least), " .. ", short_number(f.largest));
-}
-
-std::string field_in_words(const LayerFacts& f) {
-  return f.width.all ? std::string("all")
-                     : str_cat(std::lround(f.width.field), "x", std::lround(f.height.field));
 }
 
 std::string branch_in_words(const AsppBranch& b) {
@@ -275,7 +271,7 @@ Sight Looker::aspp(const Image& photo) {
     const auto of_mean = channel_facts(mean.view(), name).front();
     std::string taps, caption = branch;
     if (branches[b].conv && branches[b].dilation() > 1) {
-      taps = fixed(100 * layer_of(branches[b].conv).taps_inside, 0) + '%';
+      taps = percent(layer_of(branches[b].conv).taps_inside, 0);
       caption += ", taps " + taps;
     }
     panels.push_back({heat_map(mean.view(), 0, of_mean.magnitude(), map_side), caption});
