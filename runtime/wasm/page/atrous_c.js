@@ -9,7 +9,7 @@ const layouts = {
   atrous_model_options: {bytes: 40, size: 0, threads: 24},
   atrous_model_info: {bytes: 68, size: 0, architecture: 4, task: 8, classes: 12, background: 20, has_masks: 24, palette: 28},
   atrous_session_options: {bytes: 16, size: 0, threads: 4, memory_limit: 8},
-  atrous_segment_options: {bytes: 56, size: 0, want: 4, resize: 8, width: 12},
+  atrous_segment_options: {bytes: 72, size: 0, want: 4, resize: 8, width: 12},
   atrous_result_info: {bytes: 64, size: 0, width: 4, height: 8, labels: 12, confidence: 16, input_width: 28, input_height: 32,
     instances: 36, prepare_seconds: 40, network_seconds: 48, label_seconds: 56},
   atrous_instance: {bytes: 28, size: 0, x1: 4, y1: 8, x2: 12, y2: 16, score: 20, label: 24},
