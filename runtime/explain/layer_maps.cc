@@ -129,7 +129,7 @@ std::vector<AsppBranch> aspp_branches(const Graph& graph) {
     for (const Node* reader : readers_of(graph, v)) {
       if (inputs_read(*reader) != 1) continue;
       branches.push_back(followed(graph, reader));
-      if (branches.back().conv) dilations.insert(branches.back().dilation());
+      if (branches.back().dilation() > 1) dilations.insert(branches.back().dilation());
     }
     if (dilations.size() > 1) return branches;
   }

@@ -48,9 +48,9 @@ struct AsppBranch {
   std::int64_t dilation() const { return conv ? std::get<Conv2d>(conv->layer).dilation : 1; }
 };
 
-// The branches of the first value that convolutions of several dilations read, each followed as far as one
-// layer reads the one before and nothing else. Empty where there is no such value. Found by structure: no
-// name of a network counts.
+// The branches of the first value that convolutions of several dilations above 1 read, each followed as far
+// as one layer reads the one before and nothing else. Empty where there is no such value. Found by structure:
+// no name of a network counts.
 std::vector<AsppBranch> aspp_branches(const Graph&);
 
 // The channels whose variance is largest over the branches together, each branch's counted as a share of all
