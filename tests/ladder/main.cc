@@ -1,7 +1,7 @@
-// atrous_ladder [check | rows] [THREADS] [NAME]...: whether every rung computes what the layer's reference does,
-// at odd shapes; then, without `check`, the ladder's table in Markdown, on one thread and on all (or THREADS)
-// of them. With names, of these rungs and kernels alone: atrous_ladder 1 Winograd. `rows`: the table's rows
-// without their times, at once.
+// atrous_ladder [check | rows] [THREADS] [NAME]...: whether every rung computes what the layer's reference
+// does, at odd shapes; then, without `check`, the ladder's table in Markdown, on one thread and on all (or
+// THREADS) of them. With names, of these rungs and kernels alone: atrous_ladder 1 Winograd. `rows`: the
+// table's rows without their times, at once.
 #include <algorithm>
 #include <charconv>
 #include <chrono>

@@ -447,7 +447,8 @@ TEST_CASE("a network that cannot be built or run says so") {
                Session session(model.program, {.threads = 2});
                const std::string whole =
                    content_of(segment(session, model, picture, {.resize = as_it_is, .logits = true}));
-               const std::string tiled = content_of(segment_tiled(session, model, picture, {.tiling = {24, 8}}));
+               const std::string tiled =
+                   content_of(segment_tiled(session, model, picture, {.tiling = {24, 8}}));
                return own([&] { return whole + tiled; });
              }},
         Kind::allocation);
