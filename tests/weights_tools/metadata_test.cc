@@ -201,7 +201,7 @@ TEST_CASE("bad metadata is refused by its key") {
       {"std", "is not positive", "[1,1,1e-60]"},
       {"resize", "has no kind", "{}"},
       {"resize", "has no kind", "[]"},
-      {"resize", "unknown kind", R"({"kind":"longer_side","width":1})"},
+      {"resize", "unknown kind", R"({"kind":"middle_side","width":1})"},
       {"resize", "has the key kind twice", R"({"kind":"none","kind":"exact"})"},
       {"self_test", "has an object of more than 1000 keys",
        [] {

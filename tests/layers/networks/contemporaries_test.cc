@@ -92,7 +92,11 @@ TEST_CASE("PSPNet's dilated stages have their own dilation from the first block 
   CHECK(network.answer.align_corners);
   CHECK(output_of(network, {1, 473, 713, 3}) == Shape{1, 60, 90, 3});
   CHECK(network.choices == std::vector<Hyper::Choice>{{"bins", "1,2,3,6", true}, {"zoom", "8", true}});
-  CHECK(error_of(ErrorCode::invalid_argument, [] { built("pspnet-semseg-resnet50", "zoom=4"); }) != "");
+  for (const char* zoom : {"zoom=1", "zoom=2", "zoom=4", "zoom=8"}) {  // those of semseg's code
+    CAPTURE(zoom);
+    CHECK(output_of(built("pspnet-semseg-resnet50", zoom), {1, 473, 713, 3}) == Shape{1, 60, 90, 3});
+  }
+  CHECK(error_of(ErrorCode::invalid_argument, [] { built("pspnet-semseg-resnet50", "zoom=3"); }) != "");
 }
 
 TEST_CASE("DeepLabV2's stride sits in the first 1x1 convolution, and its pool rounds up") {

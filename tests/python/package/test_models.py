@@ -151,7 +151,7 @@ class Batches(Test):
         np.testing.assert_allclose(model().logits(batch)[0], photo.logits, atol=1e-3)
         result, = model().batch(batch, confidence=True)
         self.assertGreater((result.labels == photo.labels).mean(), .9999)
-        self.refused("invalid_argument", "no photo to draw on", result.overlay)
+        self.refused("invalid_argument", "photo is NULL", result.overlay)
         self.assertEqual(result._repr_png_(), atrous.encode_png(result.mask()))
 
     def test_refusals(self):

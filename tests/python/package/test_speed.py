@@ -28,9 +28,19 @@ def processors_to_be_had(seconds=3):
     return (time.process_time() - busy) / (time.perf_counter() - begin)
 
 
+def seconds_of_a_loop(passes):
+    """The measure of a machine that is slower than the one that the bars were made for."""
+    def once():
+        begin = time.perf_counter()
+        for _ in range(passes):
+            pass
+        return time.perf_counter() - begin
+    return min(once() for _ in range(20))
+
+
 class Speed(Test):
     def test_a_call_costs_little_beyond_the_library(self):
-        """Without the time within the library's function, on a photo of 520 x 520."""
+        """Without the time within the library's function, on a photo of 520 x 520: 0.2 ms, or 10,000 passes of a loop."""
         street = np.array(atrous.read_image(STREET))
         photo = np.resize(street, (520, 520, 3))
         inside, overheads = [], []
@@ -48,7 +58,7 @@ class Speed(Test):
                 overheads.append(time.perf_counter() - begin - inside[-1])
         print(f"a call from Python costs {1e6 * statistics.median(overheads):.0f} us beyond the library's own "
               f"(best {1e6 * min(overheads):.0f})")
-        self.assertLess(min(overheads), 0.2e-3)
+        self.assertLess(min(overheads), max(0.2e-3, seconds_of_a_loop(10_000)))
 
     def test_threads_of_python_use_the_processors(self):
         """ATROUS_SPEED=1000 measures so many photos; otherwise a few, while the machine is busy with other tests."""
