@@ -125,11 +125,9 @@ void add_size_options(Verb& verb, SizeOptions& options, const std::string& group
                   "Shorter side (default: the model's: 520, the default model's 360)")
       .whole_number(1, 16384)
       .group(group);
-#if ATROUS_HAS_EVALUATION
   verb.add_option("--longer-side", options.longer_side, "Longer side in place of the shorter one")
       .whole_number(1, 16384)
       .group(group);
-#endif
   verb.add_option("--size", options.size, "Exactly WIDTHxHEIGHT").type_name("WIDTHxHEIGHT").group(group);
   verb.add_flag("--no-resize", options.no_resize, "As it is").group(group);
 }

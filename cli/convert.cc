@@ -110,11 +110,9 @@ Action add_convert(Verb& verb) {
   const Option resize =
       verb.add_option("--resize", options->resize, "Shorter side to store (default: the source's, or 520)")
           .whole_number(1, 16384);
-#if ATROUS_HAS_EVALUATION
   verb.add_option("--longer-side", options->longer_side, "Longer side to store in place of the shorter one")
       .whole_number(1, 16384)
       .excludes(resize);
-#endif
   verb.add_flag("--no-resize", options->no_resize, "Store that photos are not resized").excludes(resize);
   add_normalise_options(verb, options->normalise, "The photo on its way in, to store");
   add_crf_options(verb, options->crf, "What --crf takes later, to store");
