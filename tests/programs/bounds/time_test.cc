@@ -183,8 +183,9 @@ TEST_CASE("four times the checkpoint takes at most eight times as long") {
   }
 }
 
-// Building looks for modules by name, counts blocks by name and reports keys by name. What takes these seconds on
-// a slow and busy machine takes a third of one on a quick one; what is quadratic in the names takes minutes.
+// Building looks for modules by name, counts blocks by name and reports keys by name. What takes these
+// seconds on a slow and busy machine takes a third of one on a quick one; what is quadratic in the names
+// takes minutes.
 TEST_CASE("a megabyte of names is read and its network built or refused within three seconds") {
   const std::vector<std::string> resnet{"backbone.conv1.weight", "backbone.layer1.0.conv3.weight",
                                         "classifier.0.weight"},
