@@ -42,14 +42,16 @@ help:
 	@echo "make format    clang-format on every source"
 
 # $(call install_missing,packages): only those that are missing, so that a second run needs neither root nor a network. Where
-# there is no apt-get they are named, and what is installed has to do.
+# there is no apt-get they are named, and what is installed has to do. An installation that was interrupted is ended first:
+# apt-get refuses to begin another.
 define install_missing
 	@if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then \
 	  echo "no apt-get here: what these of Debian's packages hold is needed: $(strip $(1)); going on with what is installed"; \
 	  exit 0; fi; \
 	missing=""; for p in $(1); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'install ok installed' || missing="$$missing $$p"; done; \
 	if [ -n "$$missing" ]; then echo "installing:$$missing"; \
-	  $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; fi
+	  $(SUDO) env DEBIAN_FRONTEND=noninteractive dpkg --configure -a && $(SUDO) apt-get update -q && \
+	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; fi
 endef
 
 # $(call configure,folder,preset,options): as CMakePresets.json has it. Ninja where present. Asked when the recipe runs, since deps may just have installed it, and
