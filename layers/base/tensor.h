@@ -4,7 +4,8 @@
 //   element (n, y, x, c)  =  data[((n * h + y) * w + x) * pitch + c]
 //
 // pitch >= c. Where pitch > c the view is a slice of channels of a wider tensor: that is how the branches of
-// a concatenation write their results in place. Pixels follow each other without gaps.
+// a concatenation write their results in place, or a plan keeps pixels from lying whole pages apart. Rows and
+// images follow each other without gaps.
 #pragma once
 
 #include <cstddef>

@@ -30,13 +30,18 @@ struct Layout {
 
   std::size_t alignment() const { return device ? 256 : 64; }
   DType dtype(const Value& value) const { return device ? element_type(device->precision()) : value.dtype; }
-  std::int64_t pitch(std::int64_t channels) const {
-    return device ? device_pitch(channels, device->precision()) : channels;
+  // Of maps that the processor reads. Where pixels lie whole pages apart, those of a tile would fall into the
+  // same few sets of the first cache: a line keeps them apart.
+  std::int64_t pitch(std::int64_t channels, DType dtype) const {
+    if (device) return device_pitch(channels, device->precision());
+    const auto element = static_cast<std::int64_t>(size_of(dtype));
+    return channels > 0 && channels * element % 4096 == 0 ? channels + 64 / element : channels;
   }
   std::size_t bytes(const Shape& shape, const Value& value) const {
+    const Shape wide{shape.n, shape.h, shape.w, device ? shape.c : pitch(shape.c, value.dtype)};
     const std::size_t exact = device
                                   ? device_bytes(shape, device->precision())
-                                  : static_cast<std::size_t>(checked_elements(shape)) * size_of(dtype(value));
+                                  : static_cast<std::size_t>(checked_elements(wide)) * size_of(value.dtype);
     return checked_add(exact, alignment() - 1, "plan: activation bytes") / alignment() * alignment();
   }
 };
@@ -215,7 +220,7 @@ Plan make_plan(const Program& program, const Shape& input, int threads, std::siz
     const auto [root, channel] = slices[v];
     const DType dtype = layout.dtype(graph.values[v]);
     plan.places[v] = {shapes[v], offsets[root] + static_cast<std::size_t>(channel) * size_of(dtype),
-                      layout.pitch(shapes[root].c), dtype, graph.values[v].quantisation};
+                      layout.pitch(shapes[root].c, dtype), dtype, graph.values[v].quantisation};
   }
 
   for (const Node& node : graph.nodes)

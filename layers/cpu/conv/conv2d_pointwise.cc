@@ -11,11 +11,9 @@ namespace atrous {
 
 namespace {
 
-// Pixels of 1024 channels lie 4 KB apart: a tile's would fall into the same few sets of the L1 cache.
-constexpr std::int64_t most_channels = 1023;
-constexpr std::int64_t block_floats = 32768;  // of the pixels that a task reads: they stay in the L2 cache
+constexpr std::int64_t block_floats = 65536;  // of the pixels that a task reads: they stay in the L2 cache
 constexpr std::int64_t block_pixels = 192;    // at most
-constexpr std::int64_t enough_tasks = 8;
+constexpr std::int64_t enough_tasks = 8;      // with fewer blocks of pixels, tasks get fewer channels
 
 template <class T>
 BasicView<T> image(const BasicView<T>& v, std::int64_t n) {
@@ -24,8 +22,7 @@ BasicView<T> image(const BasicView<T>& v, std::int64_t n) {
 
 bool accepts(const Conv2d& layer) {
   const Filter& w = layer.weight;
-  return w.kernel_h == 1 && w.kernel_w == 1 && layer.stride == 1 && layer.padding == 0 && layer.groups == 1 &&
-         w.d1 <= most_channels;
+  return w.kernel_h == 1 && w.kernel_w == 1 && layer.stride == 1 && layer.padding == 0 && layer.groups == 1;
 }
 
 struct Pointwise {
@@ -39,11 +36,15 @@ struct Pointwise {
     // Multiples of 24, which every tile divides.
     const std::int64_t most = std::clamp(block_floats / in.shape.c / 24 * 24, std::int64_t{24}, block_pixels);
     const std::int64_t block = std::min(most, divide_up(divide_up(pixels, enough_tasks), 24) * 24);
-    const std::int64_t blocks = divide_up(pixels, block);
+    const std::int64_t blocks = divide_up(pixels, block),
+                       groups = static_cast<std::int64_t>(columns.groups().size()),
+                       parts = std::min(groups, divide_up(enough_tasks, blocks));
     const std::int64_t step = residual ? residual_pitch(*residual, out.shape) : 0;
-    parallel_tasks(threads, blocks, [&](std::int64_t b, int) {
-      const std::int64_t first = b * block, count = std::min(block, pixels - first);
-      for (const PackedColumns::Group& group : columns.groups())
+    parallel_tasks(threads, blocks * parts, [&](std::int64_t task, int) {
+      const std::int64_t first = task / parts * block, count = std::min(block, pixels - first),
+                         part = task % parts;
+      for (std::int64_t g = groups * part / parts; g < groups * (part + 1) / parts; ++g) {
+        const PackedColumns::Group& group = columns.groups()[static_cast<std::size_t>(g)];
         tiles.run({.a = in.data + first * in.pitch,
                    .a_pitch = in.pitch,
                    .depth = in.shape.c,
@@ -56,6 +57,7 @@ struct Pointwise {
                    .columns = group.columns,
                    .activation = activation},
                   group.vectors, count);
+      }
     });
   }
 

@@ -6,6 +6,7 @@
 #define HWY_TARGET_INCLUDE "layers/cpu/tiles/row_tile.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "layers/cpu/dispatch.h"
 #include "layers/cpu/tiles/activation-inl.h"
@@ -19,6 +20,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 using D = hn::ScalableTag<float>;
 using V = hn::Vec<D>;
 constexpr std::int64_t lanes = hn::MaxLanes(D());
+constexpr std::int64_t line_floats = 16;  // of a line of the caches
 
 // As many accumulators as leave registers for the vectors of b and one of a: 24 of 32, 12 of 16.
 constexpr int rows_of(int vectors) {
@@ -62,6 +64,12 @@ void tile(const RowTileCall& t) {
   V sum[kSums];
   HWY_UNROLL(32)
   for (int i = 0; i < kSums; ++i) sum[i] = hn::Load(d, t.bias + i % kVectors * lanes);
+  // What is added and stored in the end lies too far apart for the processor to foresee.
+  for (int r = 0; r < kRows; ++r)
+    for (std::int64_t j = 0; j < t.columns; j += line_floats) {
+      if (t.residual) hwy::Prefetch(t.residual + r * t.residual_pitch + j);
+      if (t.residual != t.c) hwy::Prefetch(t.c + r * t.c_pitch + j);
+    }
   // Four rows share an address register: the pitch, its double and its triple are offsets.
   constexpr int kGroups = (kRows + 3) / 4;
   const std::int64_t pitch = t.a_pitch;

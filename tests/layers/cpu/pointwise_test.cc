@@ -78,7 +78,7 @@ TEST_CASE("the pointwise kernel equals the reference exactly for any number of c
   for (std::int64_t out : {1,  2,  4,  5,  7,  8,  9,  12, 15, 16, 17, 21,  24,  31, 32,
                            33, 40, 47, 48, 49, 63, 64, 65, 72, 80, 81, 112, 120, 184})
     check({.in = {2, 3, 7, 6}, .out = out, .residual = true});
-  for (std::int64_t in : {1, 2, 3, 4, 15, 16, 17, 64, 255, 256, 257, 672, 1000})
+  for (std::int64_t in : {1, 2, 3, 4, 15, 16, 17, 64, 255, 256, 257, 672, 1000, 1024, 2049})
     check({.in = {1, 5, 5, in}, .out = 24});
 }
 
@@ -104,9 +104,9 @@ TEST_CASE("the pointwise kernel reads and writes slices of wider tensors and tou
 }
 
 TEST_CASE("the pointwise kernel gives the same bits for any number of threads and any batch") {
-  for (const Problem& p :
-       {Problem{.in = {2, 33, 33, 40}, .out = 72, .residual = true},
-        Problem{.in = {1, 5, 7, 300}, .out = 21, .activation = ActivationKind::hardswish}}) {
+  for (const Problem& p : {Problem{.in = {2, 33, 33, 40}, .out = 72, .residual = true},
+                           Problem{.in = {1, 5, 7, 300}, .out = 21, .activation = ActivationKind::hardswish},
+                           Problem{.in = {1, 1, 1, 1024}, .out = 500, .residual = true}}) {
     const DrawnConv2d s = set_up(p, Draw::floats, Draw::floats);
     for (Isa isa : supported_isas()) {
       CAPTURE(name_of(isa));

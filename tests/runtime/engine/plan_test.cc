@@ -420,6 +420,18 @@ TEST_CASE("of a concatenation what nobody else reads lies in place, where the re
   CHECK(make_plan(compile(early, {}), {2, 7, 9, 3}, 1).places[1].pitch == 3);
 }
 
+TEST_CASE("pixels never lie whole pages apart, unless they lie in a wider map") {
+  const auto pitch = [](std::int64_t channels) {
+    const auto weights = std::make_shared<Tensor>(noise({1, 1, 1, 3 * channels}));
+    const Conv2d wide{.weight = {channels, 3, 1, 1, {weights, weights->data()}}, .bias = nullptr};
+    const Plan plan = make_plan(compile(chain({{"a", wide, {0}}}, {1}), {}), {1, 2, 3, 3}, 1);
+    CHECK(plan.activation_bytes >= static_cast<std::size_t>(6 * plan.places[1].pitch) * sizeof(float));
+    return plan.places[1].pitch;
+  };
+  for (const std::int64_t channels : {1, 512, 1023, 1025, 1536}) CHECK(pitch(channels) == channels);
+  for (const std::int64_t channels : {1024, 2048, 3072}) CHECK(pitch(channels) == channels + 16);
+}
+
 TEST_CASE("U-Net's doubled maps are made where they are concatenated") {
   const Model model =
       make_model(seeded_state("smp_unet_r18", {.classes = 2, .width = 8}), std::nullopt, {.threads = 1});
