@@ -20,7 +20,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 using D = hn::ScalableTag<float>;
 using V = hn::Vec<D>;
 constexpr std::int64_t lanes = hn::MaxLanes(D());
-constexpr std::int64_t line_floats = 16;  // of a line of the caches
+constexpr std::int64_t line_floats = 16;     // of a line of the caches
+constexpr std::int64_t worth_fetching = 64;  // products of a sum: fewer are done before the lines have come
 
 // As many accumulators as leave registers for the vectors of b and one of a: 24 of 32, 12 of 16.
 constexpr int rows_of(int vectors) {
@@ -64,12 +65,11 @@ void tile(const RowTileCall& t) {
   V sum[kSums];
   HWY_UNROLL(32)
   for (int i = 0; i < kSums; ++i) sum[i] = hn::Load(d, t.bias + i % kVectors * lanes);
-  // What is added and stored in the end lies too far apart for the processor to foresee.
-  for (int r = 0; r < kRows; ++r)
-    for (std::int64_t j = 0; j < t.columns; j += line_floats) {
-      if (t.residual) hwy::Prefetch(t.residual + r * t.residual_pitch + j);
-      if (t.residual != t.c) hwy::Prefetch(t.c + r * t.c_pitch + j);
-    }
+  // What is added in the end lies too far apart for the processor to foresee.
+  if (t.residual && t.segments * t.depth >= worth_fetching)
+    for (int r = 0; r < kRows; ++r)
+      for (std::int64_t j = 0; j < t.columns; j += line_floats)
+        hwy::Prefetch(t.residual + r * t.residual_pitch + j);
   // Four rows share an address register: the pitch, its double and its triple are offsets.
   constexpr int kGroups = (kRows + 3) / 4;
   const std::int64_t pitch = t.a_pitch;
