@@ -21,8 +21,9 @@ using D = hn::CappedTag<float, crf_lanes>;
 using V = hn::Vec<D>;
 constexpr std::int64_t lanes = static_cast<std::int64_t>(hn::MaxLanes(D()));
 // Rows lie in memory as the picture has it, so no processor foresees the next one. A row of 21 classes is two
-// lines of a cache.
-constexpr std::uint32_t ahead = 16;
+// lines of a cache, and what is fetched fills a quarter of the first one: measured on Zen 5, from 16 to 64
+// rows ahead a fifth of the time is saved, beyond 128 it grows again.
+constexpr std::uint32_t ahead = 96;
 constexpr std::int64_t pixels_ahead = 4;
 
 // N vectors of a row, in registers.
