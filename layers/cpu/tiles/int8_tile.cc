@@ -30,11 +30,18 @@ HWY_INLINE void unroll_int8(std::integer_sequence<int, kI...>, F&& f) {
   (f(std::integral_constant<int, kI>()), ...);
 }
 
-// sums[row][column] (+)= add_step(a's 32 bits of a step, b's, sum) over `steps` steps. Every third row has a
-// pointer, as in gemm_tile.cc; pitch: 32-bit words from row to row.
-template <class AddStep>
+// Sums that all rows share, of b alone: none.
+struct NothingOfB {
+  void add(V32, V32) {}
+  void finish(V32&, V32&) const {}
+};
+
+// sums[row][column] (+)= add_step(a's 32 bits of a step, b's, sum) over `steps` steps, and what of_b makes of
+// b alone. Every third row has a pointer, as in gemm_tile.cc; pitch: 32-bit words from row to row.
+template <class AddStep, class OfB = NothingOfB>
 HWY_INLINE void sum_steps(const std::int32_t* first_row, std::int64_t pitch, const std::int32_t* b,
-                          std::int64_t steps, std::int32_t* sums, bool add, AddStep&& add_step) {
+                          std::int64_t steps, std::int32_t* sums, bool add, AddStep&& add_step,
+                          OfB of_b = {}) {
   constexpr auto rows = std::make_integer_sequence<int, tile_rows>();
   constexpr auto thirds = std::make_integer_sequence<int, tile_rows / 3>();
   const D32 d;
@@ -51,6 +58,7 @@ HWY_INLINE void sum_steps(const std::int32_t* first_row, std::int64_t pitch, con
   unroll_int8(thirds, [&](auto i) HWY_ATTR { a[i()] = first_row + 3 * i() * pitch; });
   for (std::int64_t k = 0; k < steps; ++k) {
     const V32 b0 = hn::LoadU(d, b), b1 = hn::LoadU(d, b + lanes);
+    of_b.add(b0, b1);
     unroll_int8(rows, [&](auto r) HWY_ATTR {
       const V32 broadcast = hn::Set(d, a[r() / 3][r() % 3 * pitch]);
       left[r()] = add_step(broadcast, b0, left[r()]);
@@ -60,22 +68,66 @@ HWY_INLINE void sum_steps(const std::int32_t* first_row, std::int64_t pitch, con
     b += panel;
   }
   unroll_int8(rows, [&](auto r) HWY_ATTR {
+    of_b.finish(left[r()], right[r()]);
     hn::StoreU(left[r()], d, sums + r() * panel);
     hn::StoreU(right[r()], d, sums + r() * panel + lanes);
   });
 }
 
-#if HWY_TARGET == HWY_AVX3
+// The instructions are written out: Highway 1.0.3 lacks them.
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX2
 constexpr bool has_dot = true;
+
+HWY_INLINE V32 dot_step(V32 bytes, V32 weights, V32 sum) {
+#if HWY_TARGET == HWY_AVX3  // AVX-512 VNNI
+  asm("vpdpbusd %2, %1, %0" : "+v"(sum.raw) : "v"(bytes.raw), "v"(weights.raw));
+#else  // AVX-VNNI
+  asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum.raw) : "x"(bytes.raw), "x"(weights.raw));
+#endif
+  return sum;
+}
 
 void dot(const Int8TileCall& t) {
   sum_steps(reinterpret_cast<const std::int32_t*>(t.a), t.pitch / 4,
             reinterpret_cast<const std::int32_t*>(t.b), t.depth / 4, t.sums, t.add,
-            [](V32 bytes, V32 weights, V32 sum) HWY_ATTR {
-              // What Highway 1.0.3 lacks.
-              asm("vpdpbusd %2, %1, %0" : "+v"(sum.raw) : "v"(bytes.raw), "v"(weights.raw));
-              return sum;
-            });
+            [](V32 bytes, V32 weights, V32 sum) HWY_ATTR { return dot_step(bytes, weights, sum); });
+}
+#elif HWY_TARGET == HWY_NEON
+constexpr bool has_dot = true;
+
+// SDOT multiplies signed bytes alone: x - 128 is x with its highest bit turned, and what that takes from the
+// sums, 128 times the weights, is added in the end.
+HWY_INLINE V32 dot_step(V32 bytes, V32 weights, V32 sum) {
+  asm(".arch armv8.2-a+dotprod\n\tsdot %0.4s, %1.16b, %2.16b"
+      : "+w"(sum.raw)
+      : "w"(bytes.raw), "w"(weights.raw));
+  return sum;
+}
+
+struct WeightSums {
+  V32 left, right;
+
+  // Written out, since one that is not would be for no instruction set.
+  HWY_INLINE WeightSums() : left(hn::Zero(D32())), right(hn::Zero(D32())) {}
+  void add(V32 b0, V32 b1) {
+    const V32 ones = hn::Set(D32(), 0x01010101);
+    left = dot_step(ones, b0, left);
+    right = dot_step(ones, b1, right);
+  }
+  void finish(V32& sum_left, V32& sum_right) const {
+    sum_left = hn::Add(sum_left, hn::ShiftLeft<7>(left));
+    sum_right = hn::Add(sum_right, hn::ShiftLeft<7>(right));
+  }
+};
+
+void dot(const Int8TileCall& t) {
+  sum_steps(
+      reinterpret_cast<const std::int32_t*>(t.a), t.pitch / 4, reinterpret_cast<const std::int32_t*>(t.b),
+      t.depth / 4, t.sums, t.add,
+      [](V32 bytes, V32 weights, V32 sum) HWY_ATTR {
+        return dot_step(hn::Xor(bytes, hn::Set(D32(), static_cast<std::int32_t>(0x80808080u))), weights, sum);
+      },
+      WeightSums());
 }
 #else
 constexpr bool has_dot = false;
@@ -191,6 +243,8 @@ void taps(const Int8TapsCall& t) {
 }
 
 #if HWY_TARGET == HWY_AVX3
+constexpr bool has_dot_taps = true;
+
 // 64 channels at a time: their bytes of four taps are interleaved, and each lane of 128 bits then holds
 // neighbouring channels in one of four vectors. A transposition of lanes brings the sums into order.
 void dot_taps(const Int8TapsCall& t) {
@@ -224,6 +278,7 @@ void dot_taps(const Int8TapsCall& t) {
   }
 }
 #else
+constexpr bool has_dot_taps = false;
 void dot_taps(const Int8TapsCall&) {}
 #endif
 
@@ -249,14 +304,14 @@ void unpack(const std::int8_t* from, std::int16_t* to, std::int64_t steps) {
 }  // namespace
 
 Int8Tile int8_tile(bool instruction) {
-  const bool dots = has_dot && instruction;
+  const bool dots = has_dot && instruction, taps_dot = has_dot_taps && instruction;
   return {.rows = tile_rows,
           .columns = panel,
           .dot = dots ? dot : nullptr,
           .pairs = pairs,
           .finish = finish,
-          .taps = dots ? dot_taps : taps,
-          .interleaved_taps = dots,
+          .taps = taps_dot ? dot_taps : taps,
+          .interleaved_taps = taps_dot,
           .widen = widen,
           .unpack = unpack};
 }
@@ -266,14 +321,25 @@ Int8Tile int8_tile(bool instruction) {
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
 namespace atrous {
 
 namespace {
 
-bool processor_multiplies_bytes() {
+bool processor_multiplies_bytes([[maybe_unused]] Isa isa) {
 #if defined(__x86_64__)
-  static const bool has = __builtin_cpu_supports("avx512vnni");
-  return has;
+  if (isa == Isa::avx512) return __builtin_cpu_supports("avx512vnni");
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  constexpr unsigned avx_vnni = 1u << 4;  // of leaf 7, subleaf 1
+  return isa == Isa::avx2 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax & avx_vnni) != 0;
+#elif defined(__aarch64__) && defined(__linux__)
+  return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
 #else
   return false;
 #endif
@@ -282,7 +348,7 @@ bool processor_multiplies_bytes() {
 }  // namespace
 
 Int8Tile int8_tile(Isa isa, bool dot) {
-  return ATROUS_FOR_ISA(isa, int8_tile)(dot && processor_multiplies_bytes());
+  return ATROUS_FOR_ISA(isa, int8_tile)(dot && processor_multiplies_bytes(isa));
 }
 
 std::size_t place_of_tap(const Int8Tile& tile, std::int64_t channels, std::int64_t count,

@@ -1,9 +1,10 @@
 // The innermost loop of convolutions in 8 bits, and what follows it. All of it is exact (see
 // layers/ops/quantised_conv2d.h): every instruction set gives the same bits.
 //
-// Four neighbouring k make one step: VPDPBUSD multiplies four unsigned bytes by four signed ones and adds the
-// products to a 32-bit sum. Processors without it widen both to 16 bits and multiply pairs, which no product
-// or sum of two overflows.
+// Four neighbouring k make one step: VPDPBUSD (AVX-512 VNNI, AVX-VNNI) multiplies four unsigned bytes by four
+// signed ones and adds the products to a 32-bit sum; SDOT of Arm (FEAT_DotProd) does so with signed ones.
+// Processors without either widen both to 16 bits and multiply pairs, which no product or sum of two
+// overflows.
 #pragma once
 
 #include <cstddef>
