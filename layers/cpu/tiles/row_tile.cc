@@ -6,7 +6,6 @@
 #define HWY_TARGET_INCLUDE "layers/cpu/tiles/row_tile.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 
-#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "layers/cpu/dispatch.h"
 #include "layers/cpu/tiles/activation-inl.h"
@@ -20,8 +19,6 @@ namespace hn = hwy::HWY_NAMESPACE;
 using D = hn::ScalableTag<float>;
 using V = hn::Vec<D>;
 constexpr std::int64_t lanes = hn::MaxLanes(D());
-constexpr std::int64_t line_floats = 16;     // of a line of the caches
-constexpr std::int64_t worth_fetching = 64;  // products of a sum: fewer are done before the lines have come
 
 // As many accumulators as leave registers for the vectors of b and one of a: 24 of 32, 12 of 16.
 constexpr int rows_of(int vectors) {
@@ -65,11 +62,6 @@ void tile(const RowTileCall& t) {
   V sum[kSums];
   HWY_UNROLL(32)
   for (int i = 0; i < kSums; ++i) sum[i] = hn::Load(d, t.bias + i % kVectors * lanes);
-  // What is added in the end lies too far apart for the processor to foresee.
-  if (t.residual && t.segments * t.depth >= worth_fetching)
-    for (int r = 0; r < kRows; ++r)
-      for (std::int64_t j = 0; j < t.columns; j += line_floats)
-        hwy::Prefetch(t.residual + r * t.residual_pitch + j);
   // Four rows share an address register: the pitch, its double and its triple are offsets.
   constexpr int kGroups = (kRows + 3) / 4;
   const std::int64_t pitch = t.a_pitch;
@@ -127,22 +119,39 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace atrous {
 
+namespace {
+
+constexpr std::int64_t line_floats = 16;     // of a line of the caches
+constexpr std::int64_t worth_fetching = 64;  // products of a sum: fewer are done before the lines have come
+
+// What is added in the end lies too far apart for the processor to foresee. Inlined, since GCC leaves out
+// calls of a function that does nothing but fetch.
+HWY_INLINE void fetch_residual(const RowTileCall& t, std::int64_t rows) {
+  if (!t.residual || t.segments * t.depth < worth_fetching) return;
+  for (std::int64_t r = 0; r < rows; ++r)
+    for (std::int64_t j = 0; j < t.columns; j += line_floats)
+      __builtin_prefetch(t.residual + r * t.residual_pitch + j);
+}
+
+}  // namespace
+
 RowTiles row_tiles(Isa isa) { return ATROUS_FOR_ISA(isa, row_tiles)(); }
 
 void RowTiles::run(RowTileCall t, int vectors, std::int64_t count) const {
   const RowTileCall first = t;
-  const auto run_at = [&](std::int64_t pixel, auto* tile) {
+  const auto run_at = [&](std::int64_t pixel, std::int64_t pixels, auto* tile) {
     t.a = first.a + pixel * first.a_pitch;
     t.c = first.c + pixel * first.c_pitch;
     if (first.residual) t.residual = first.residual + pixel * first.residual_pitch;
+    fetch_residual(t, pixels);
     tile(t);
   };
   const std::int64_t step = rows[vectors];
   const bool in_place = first.residual == first.c;
   const std::int64_t whole = count < step ? 0 : in_place ? count / step * step : count;
   for (std::int64_t pixel = 0; pixel < whole; pixel += step)
-    run_at(std::min(pixel, count - step), many[vectors]);
-  for (std::int64_t pixel = whole; pixel < count; ++pixel) run_at(pixel, one[vectors]);
+    run_at(std::min(pixel, count - step), step, many[vectors]);
+  for (std::int64_t pixel = whole; pixel < count; ++pixel) run_at(pixel, 1, one[vectors]);
 }
 
 }  // namespace atrous
