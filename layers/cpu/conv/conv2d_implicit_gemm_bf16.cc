@@ -32,8 +32,9 @@ class Bf16Numbers {
 
   void widen(const Bf16* from, float* to, std::int64_t count) const { conversion_.widen(from, to, count); }
   void unpack(const Bf16* from, float* to, std::int64_t k) const { tile_.unpack(from, to, k / 2); }
-  void dot(const Bf16* a, const Bf16* weights, std::int64_t k, float* sums, bool add) const {
-    tile_.dot({.a = a, .pitch = pitch, .b = weights, .depth = k, .sums = sums, .add = add});
+  void dot(const Bf16* a, std::int64_t a_pitch, const Bf16* weights, std::int64_t k, float* sums,
+           bool add) const {
+    tile_.dot({.a = a, .pitch = a_pitch, .b = weights, .depth = k, .sums = sums, .add = add});
   }
   void multiply_wide(const float* a, const float* panel, std::int64_t k, float* sums, bool add) const {
     constexpr int most_rows = 12;

@@ -50,9 +50,9 @@ class Int8Numbers {
   void unpack(const std::int8_t* from, std::int16_t* to, std::int64_t k) const {
     tile_.unpack(from, to, k / 4);
   }
-  void dot(const std::uint8_t* a, const std::int8_t* weights, std::int64_t k, std::int32_t* sums,
-           bool add) const {
-    tile_.dot({.a = a, .pitch = pitch, .b = weights, .depth = k, .sums = sums, .add = add});
+  void dot(const std::uint8_t* a, std::int64_t a_pitch, const std::int8_t* weights, std::int64_t k,
+           std::int32_t* sums, bool add) const {
+    tile_.dot({.a = a, .pitch = a_pitch, .b = weights, .depth = k, .sums = sums, .add = add});
   }
   void multiply_wide(const std::int16_t* a, const std::int16_t* panel, std::int64_t k, std::int32_t* sums,
                      bool add) const {

@@ -3,8 +3,8 @@
 // As conv2d_implicit_gemm.h: a task takes a block of output pixels and panels of weights, gathers what lies
 // under a stretch's taps, and multiplies tile by tile. Here the sums of a task wait in memory from stretch to
 // stretch, since they are of another type than the output. Where the processor has an instruction for the
-// narrow numbers (`dot`), the tile takes them as they are; elsewhere the weights of a panel and the gathered
-// rows are widened once a task.
+// narrow numbers (`dot`), the tile takes them as they are, and pixels of a 1x1 convolution where they lie;
+// elsewhere the weights of a panel and the gathered rows are widened once a task.
 #pragma once
 
 #include <algorithm>
@@ -39,7 +39,7 @@ struct FinishedTile {
 //   add_padding(group, stretch, panel, sums, add)
 //   widen(from, to, count)           Elements
 //   unpack(from, to, depth)          a panel's Weights
-//   dot(a, weights, depth, sums, add), multiply_wide(a, panel, depth, sums, add)
+//   dot(a, pitch, weights, depth, sums, add), multiply_wide(a, panel, depth, sums, add)
 //   finish(FinishedTile)
 //   cost()                           of a product
 template <class Numbers>
@@ -105,6 +105,15 @@ class NarrowImplicitGemm final : public Kernel {
     return s;
   }
 
+  // Whether a whole tile's pixels are rows as the instruction wants them: at one distance, words of 32 bits.
+  bool reads_in_place(const BasicView<const Element>& in) const {
+    const Filter& w = layer_.weight;
+    constexpr std::int64_t word = 4 / sizeof(Element);
+    return numbers_.has_dot() && w.kernel_h == 1 && w.kernel_w == 1 && layer_.stride == 1 &&
+           layer_.padding == 0 && layer_.groups == 1 && strip_of(layer_) == 1 && in.pitch % word == 0 &&
+           reinterpret_cast<std::uintptr_t>(in.data) % 4 == 0;
+  }
+
   // What lies under the stretch's taps for the tile of `rows` pixels from `first` on. A tile always takes
   // whole blocks; what it makes of rows that do not exist is dropped.
   void gather_tile(const BasicView<const Element>& in, const GemmTask& task, const Stretch& stretch,
@@ -137,13 +146,14 @@ class NarrowImplicitGemm final : public Kernel {
                        residual_element = has_residual ? element(call.inputs[1]) : 0;
     alignas(64) Sum block[most_rows * most_columns];
     const std::int64_t row_groups = divide_up(pixels, tile_rows);
+    const std::int64_t in_place = reads_in_place(in) ? pixels / tile_rows : 0;  // row groups
     bool started[block_pixels] = {}, active[block_pixels] = {};
     for (const Stretch& stretch : packed_->stretches()) {
       const bool last = &stretch == &packed_->stretches().back();
       for (std::int64_t g = 0; g < row_groups; ++g) {
         const std::int64_t first = g * tile_rows, rows = std::min<std::int64_t>(tile_rows, pixels - first);
         active[g] = touches(layer_, in.shape, stretch, scratch.places + first, rows);
-        if (active[g]) gather_tile(in, task, stretch, scratch, first, rows);
+        if (active[g] && g >= in_place) gather_tile(in, task, stretch, scratch, first, rows);
       }
       for (std::int64_t panel = task.first_panel; panel < task.last_panel; ++panel) {
         const auto* weights = packed_->template weights<typename Numbers::Weight>(task.group, stretch, panel);
@@ -160,8 +170,12 @@ class NarrowImplicitGemm final : public Kernel {
           Sum* sums = keeps_sums()
                           ? scratch.sums + ((panel - task.first_panel) * row_groups + g) * block_sums()
                           : block;
-          if (active[g] && numbers_.has_dot())
-            numbers_.dot(scratch.a + first * Numbers::pitch, weights, stretch.depth, sums, started[g]);
+          if (g < in_place)
+            numbers_.dot(in.pixel(task.n, 0, 0) + (task.first + first) * in.pitch + stretch.segments[0].first,
+                         in.pitch, weights, stretch.depth, sums, started[g]);
+          else if (active[g] && numbers_.has_dot())
+            numbers_.dot(scratch.a + first * Numbers::pitch, Numbers::pitch, weights, stretch.depth, sums,
+                         started[g]);
           else if (active[g])
             numbers_.multiply_wide(scratch.wide_a + first * Numbers::pitch, scratch.panel, stretch.depth,
                                    sums, started[g]);
