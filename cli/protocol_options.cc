@@ -9,17 +9,7 @@ namespace atrous::cli {
 namespace {
 
 std::vector<double> scales_in(const std::string& given) {
-  std::vector<double> all;
-  const char *at = given.data(), *const end = at + given.size();
-  while (true) {
-    double scale = 0;
-    const auto [stop, error] = std::from_chars(at, end, scale);
-    if (error != std::errc()) break;
-    all.push_back(scale);
-    at = stop;
-    if (at == end) return all;
-    if (*at++ != ',') break;
-  }
+  if (auto scales = parse_scales(given)) return *std::move(scales);
   throw UsageError{str_cat("--scales ", visible(given), ": expected numbers with commas between them")};
 }
 

@@ -1,11 +1,16 @@
 #include "cli/segment_layer.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
-#include <functional>
 #include <iomanip>
+#include <memory>
 #include <numeric>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "cli/explain.h"
 #include "cli/inputs.h"
@@ -47,14 +52,6 @@ std::string branch_in_words(const AsppBranch& b) {
   return b.pools ? "mean" : b.conv ? str_cat("rate ", b.dilation()) : "1x1";
 }
 
-// The photo as large as the maps that follow it.
-void set_photo(std::vector<Panel>& panels, const Image& photo) {
-  const Image& map = panels[1].picture;
-  const int longer = std::max(map.width, map.height), of_photo = std::max(photo.width, photo.height);
-  const auto side = [&](int s) { return std::max(1, (s * longer + of_photo / 2) / of_photo); };
-  panels[0] = {resize_bilinear(photo, side(photo.width), side(photo.height)), "photo"};
-}
-
 struct Place {
   int x = 0, y = 0;
 };
@@ -75,23 +72,34 @@ Place parse_pixel(const std::string& text) {
 struct Sight {
   Image picture;
   std::string said;
-  JsonText json;
+  JsonText json = json_object();
 };
 
-JsonText size_json(std::int64_t width, std::int64_t height) {
-  return json_object({{"width", width}, {"height", height}});
+// Of numbers and texts, so that each place that writes one has a call and no JsonText.
+void add_count(JsonText& json, std::string_view key, std::int64_t v) { add_member(json, key, v); }
+void add_number(JsonText& json, std::string_view key, double v) { add_member(json, key, v); }
+void add_text(JsonText& json, std::string_view key, std::string_view v) { add_member(json, key, v); }
+
+void add_size(JsonText& json, std::string_view key, std::int64_t width, std::int64_t height) {
+  JsonText size = json_object();
+  add_count(size, "width", width);
+  add_count(size, "height", height);
+  add_member(json, key, size);
 }
 
-void add_facts(JsonText& json, const ChannelFacts& f) {
-  add_member(json, "least", f.least);
-  add_member(json, "largest", f.largest);
-  add_member(json, "mean", f.mean);
-  add_member(json, "deviation", std::sqrt(f.variance));
+void add_counts(JsonText& json, std::string_view key, std::span<const std::int64_t> counts) {
+  add_member(json, key, json_list(counts));
 }
 
-std::vector<std::string> facts_row(std::string name, const ChannelFacts& f) {
-  return {std::move(name), short_number(f.least), short_number(f.largest), short_number(f.mean),
-          short_number(std::sqrt(f.variance))};
+// "a b c", of which a list of strings is made where one is wanted.
+std::vector<std::string> words_of(std::string_view text) {
+  std::vector<std::string> words(1);
+  for (const char c : text)
+    if (c == ' ')
+      words.emplace_back();
+    else
+      words.back() += c;
+  return words;
 }
 
 // Of all channels together.
@@ -121,50 +129,52 @@ Tensor mean_of_channels(ConstView map) {
   return mean;
 }
 
-// One photo at a time is looked at.
-class Looker {
+// Maps as panels behind the photo, and what is said of them.
+class Maps {
  public:
-  Looker(const SegmentArguments& options, const Model& model, const Graph& whole);
+  // Of the table; the first column is the name, then follow the facts.
+  explicit Maps(std::string_view head) : table_(words_of(head)) {}
 
-  Sight look(const Image& photo, const std::string& name);
+  void add_panel(Image picture, std::string caption) {
+    panels_.push_back({std::move(picture), std::move(caption)});
+  }
+  void add_map(ConstView map, std::int64_t channel, double one, std::string caption) {
+    add_panel(heat_map(map, channel, one, map_side), std::move(caption));
+  }
+  // `json` holds what comes before the facts, `more` the columns after them.
+  void add_facts(JsonText& json, const std::string& name, const ChannelFacts& f,
+                 const std::string* more = nullptr, std::size_t columns = 0) {
+    negative_ = negative_ || f.least < 0;
+    constexpr std::string_view names[] = {"least", "largest", "mean", "deviation"};
+    const double values[] = {f.least, f.largest, f.mean, std::sqrt(f.variance)};
+    std::vector<std::string> row(1, name);
+    for (std::size_t i = 0; i < std::size(names); ++i) {
+      add_number(json, names[i], values[i]);
+      row.push_back(short_number(values[i]));
+    }
+    for (std::size_t i = 0; i < columns; ++i) row.push_back(more[i]);
+    table_.add(std::move(row));
+    facts_.push_back(std::move(json));
+  }
+
+  // The photo as large as the maps that follow it.
+  void finish(Sight& sight, const std::string& title, std::size_t columns, const Image& photo,
+              std::string_view facts, const char* of_one = "1: the largest of the map") {
+    const Image& map = panels_[1].picture;
+    const int longer = std::max(map.width, map.height), of_photo = std::max(photo.width, photo.height);
+    const auto side = [&](int s) { return std::max(1, (s * longer + of_photo / 2) / of_photo); };
+    panels_[0] = {resize_bilinear(photo, side(photo.width), side(photo.height)), "photo"};
+    sight.picture = with_legend(captioned_grid(title, panels_, static_cast<int>(columns)),
+                                heat_legend(negative_, of_one));
+    sight.said = title + '\n' + table_.plain();
+    add_member(sight.json, facts, json_list(facts_));
+  }
 
  private:
-  Sight maps(const Image& photo);
-  Sight aspp(const Image& photo);
-  Sight classes(const Image& photo);
-  Sight pixel(const Image& photo, const std::string& name);
-
-  const Node& node_of(std::size_t output) const {
-    return *std::ranges::find(built_.nodes, built_.outputs[output].second, &Node::output);
-  }
-  std::size_t count(int usual) const {
-    return static_cast<std::size_t>(layer_.channels > 0 ? layer_.channels : usual);
-  }
-  Prepared run(const Image& photo) {
-    Prepared prepared = prepare(photo, preparation_, session_->threads());
-    session_->run(prepared.input.view());
-    return prepared;
-  }
-  Shape input_of(const Image& picture) const {
-    return padded_shape(program_->padding, {1, picture.height, picture.width, 3});
-  }
-  std::vector<LayerFacts> facts_at(const Shape& input) {
-    return layer_facts(built_, *program_, session_->plan(input), input);
-  }
-  Sight sight_of(const std::string& title, const std::vector<Panel>& panels, int columns, bool negative,
-                 const Table& table) const {
-    return {with_legend(captioned_grid(title, panels, columns),
-                        heat_legend(negative, "1: the largest of the map")),
-            title + '\n' + table.plain(), json_object({{"layer", layer_.name}})};
-  }
-
-  const SegmentArguments& options_;
-  const LayerArguments& layer_;
-  const Model& model_;
-  Preparation preparation_;
-  Graph built_;  // the part of the network that is looked at, as it was written down
-  std::shared_ptr<const Program> program_;
-  std::optional<Session> session_;
+  std::vector<Panel> panels_{1};  // the photo's place
+  Table table_;
+  std::vector<JsonText> facts_;
+  bool negative_ = false;
 };
 
 // By its name; a module's, which several layers begin with, is told apart from none.
@@ -183,160 +193,191 @@ ValueId value_named(const Graph& graph, const std::string& name, const std::stri
        suggestion(name, names), "; atrous inspect --explain lists them");
 }
 
-Looker::Looker(const SegmentArguments& options, const Model& model, const Graph& whole)
-    : options_(options), layer_(options.layer), model_(model), preparation_(model.preparation) {
-  if (const auto rule = options.size.rule()) preparation_.resize = *rule;
-  if (layer_.name == LayerArguments::classes) {
-    program_ = model.program;
-    session_.emplace(program_, options.run.session_options());
-    return;
-  }
+// Those that --layer asks for; none for the classes.
+std::vector<ValueId> values_asked_for(const std::string& layer, const Model& model, const Graph& whole) {
   std::vector<ValueId> values;
-  if (layer_.name == LayerArguments::aspp) {
+  if (layer == LayerArguments::aspp) {
     for (const AsppBranch& branch : aspp_branches(whole)) values.push_back(branch.last->output);
     if (values.empty())
       fail(ErrorCode::invalid_argument, "--layer aspp: the ", model.architecture,
            " has none, no value that convolutions of several dilations read");
-  } else {
-    values.push_back(value_named(whole, layer_.name, model.architecture));
+  } else if (layer != LayerArguments::classes) {
+    values.push_back(value_named(whole, layer, model.architecture));
   }
-  built_ = part_of(whole, values);
-  const ModelOptions how = options.run.model_options();
-  Program program =
-      compile(built_, {.isa = how.isa, .force = how.force, .threads = resolve_threads(how.threads)});
-  program.name = model.program->name;
-  program.padding = model.program->padding;
-  program_ = std::make_shared<const Program>(std::move(program));
-  session_.emplace(program_, options.run.session_options());
+  return values;
 }
+
+std::shared_ptr<const Program> program_of(Graph part, const RunOptions& run, const Program& whole) {
+  const ModelOptions how = run.model_options();
+  auto program = std::make_shared<Program>(compile(
+      std::move(part), {.isa = how.isa, .force = how.force, .threads = resolve_threads(how.threads)}));
+  program->name = whole.name;
+  program->padding = whole.padding;
+  return program;
+}
+
+// One photo at a time is looked at.
+class Looker {
+ public:
+  Looker(const SegmentArguments& options, const Model& model, const Graph& whole)
+      : options_(options),
+        layer_(options.layer),
+        model_(model),
+        preparation_(model.preparation),
+        values_(values_asked_for(layer_.name, model, whole)),
+        built_(part_of(whole, values_)),
+        program_(values_.empty() ? model.program
+                                 : program_of(part_of(whole, values_), options.run, *model.program)),
+        session_(program_, options.run.session_options()) {
+    if (const auto rule = options.size.rule()) preparation_.resize = *rule;
+  }
+
+  Sight look(const Image& photo, const std::string& name);
+
+ private:
+  void maps(const Image& photo, Sight&);
+  void aspp(const Image& photo, Sight&);
+  void classes(const Image& photo, Sight&);
+  void pixel(const Image& photo, const std::string& name, Sight&);
+
+  const Node& node_of(std::size_t output) const {
+    return *std::ranges::find(built_.nodes, values_[output], &Node::output);
+  }
+  ConstView map_of(std::size_t output) { return session_.output(part_output(output)); }
+  std::size_t count(int usual) const {
+    return static_cast<std::size_t>(layer_.channels > 0 ? layer_.channels : usual);
+  }
+  Prepared run(const Image& photo) {
+    Prepared prepared = prepare(photo, preparation_, session_.threads());
+    session_.run(prepared.input.view());
+    return prepared;
+  }
+  Shape input_of(const Image& picture) const {
+    return padded_shape(program_->padding, {1, picture.height, picture.width, 3});
+  }
+  std::vector<LayerFacts> facts_at(const Shape& input) {
+    return layer_facts(built_, *program_, session_.plan(input), input);
+  }
+  static const LayerFacts& facts_of(const std::vector<LayerFacts>& layers, const Node* node) {
+    return *std::ranges::find(layers, node, &LayerFacts::node);
+  }
+
+  const SegmentArguments& options_;
+  const LayerArguments& layer_;
+  const Model& model_;
+  Preparation preparation_;
+  std::vector<ValueId> values_;
+  Graph built_;  // the part of the network that is looked at, as it was written down
+  std::shared_ptr<const Program> program_;
+  Session session_;
+};
 
 Sight Looker::look(const Image& photo, const std::string& name) {
-  if (layer_.name == LayerArguments::classes) return classes(photo);
-  if (layer_.name == LayerArguments::aspp) return aspp(photo);
-  return layer_.pixel.empty() ? maps(photo) : pixel(photo, name);
-}
-
-Sight Looker::maps(const Image& photo) {
-  const Prepared prepared = run(photo);
-  const ConstView map = session_->output(part_output(0));
-  const Node& node = node_of(0);
-  const auto shown = strongest(channel_facts(map, node.name), count(usual_maps));
-  std::vector<Panel> panels(1);  // the photo's place
-  Table table({"channel", "least", "largest", "mean", "deviation"});
-  bool negative = false;
-  for (const ChannelFacts& f : shown) {
-    panels.push_back(
-        {heat_map(map, f.channel, f.magnitude(), map_side), str_cat(f.channel, ": ", range_in_words(f))});
-    table.add(facts_row(str_cat(f.channel), f));
-    negative = negative || f.least < 0;
-  }
-  set_photo(panels, prepared.picture);
-  std::string title = str_cat(node.name, " (", name_of(node.layer), "), ", map.shape.w, "x", map.shape.h,
-                              ", ", map.shape.c, " channels");
-  if (std::ssize(shown) < map.shape.c) title += str_cat(", the ", shown.size(), " of largest variance");
-  if (const auto side = values_a_pixel(map, map_side); side > 1)
-    title += str_cat("; a dot is the mean of ", side, "x", side);
-  Sight sight = sight_of(title, panels, sheet_columns, negative, table);
-  add_member(sight.json, "kind", name_of(node.layer));
-  add_member(sight.json, "map", size_json(map.shape.w, map.shape.h));
-  add_member(sight.json, "channels", map.shape.c);
-  add_member(sight.json, "input", size_json(prepared.picture.width, prepared.picture.height));
-  add_member(sight.json, "maps", json_list(shown, [](const ChannelFacts& f) {
-               JsonText json = json_object({{"channel", f.channel}});
-               add_facts(json, f);
-               return json;
-             }));
+  Sight sight;
+  add_text(sight.json, "layer", layer_.name);
+  if (layer_.name == LayerArguments::classes)
+    classes(photo, sight);
+  else if (layer_.name == LayerArguments::aspp)
+    aspp(photo, sight);
+  else if (layer_.pixel.empty())
+    maps(photo, sight);
+  else
+    pixel(photo, name, sight);
   return sight;
 }
 
+void Looker::maps(const Image& photo, Sight& sight) {
+  const Prepared prepared = run(photo);
+  const ConstView map = map_of(0);
+  const Node& node = node_of(0);
+  const auto shown = strongest(channel_facts(map, node.name), count(usual_maps));
+  Maps maps("channel least largest mean deviation");
+  for (const ChannelFacts& f : shown) {
+    const std::string number = std::to_string(f.channel);
+    maps.add_map(map, f.channel, f.magnitude(), number + ": " + range_in_words(f));
+    JsonText json = json_object();
+    add_count(json, "channel", f.channel);
+    maps.add_facts(json, number, f);
+  }
+  const std::string_view kind = name_of(node.layer);
+  std::string title =
+      str_cat(node.name, " (", kind, "), ", map.shape.w, "x", map.shape.h, ", ", map.shape.c, " channels");
+  if (std::ssize(shown) < map.shape.c) title += str_cat(", the ", shown.size(), " of largest variance");
+  if (const auto side = values_a_pixel(map, map_side); side > 1)
+    title += str_cat("; a dot is the mean of ", side, "x", side);
+  add_text(sight.json, "kind", kind);
+  add_size(sight.json, "map", map.shape.w, map.shape.h);
+  add_count(sight.json, "channels", map.shape.c);
+  add_size(sight.json, "input", prepared.picture.width, prepared.picture.height);
+  maps.finish(sight, title, sheet_columns, prepared.picture, "maps");
+}
+
 // A row of the branches' means over all channels, then a row for each channel.
-Sight Looker::aspp(const Image& photo) {
+void Looker::aspp(const Image& photo, Sight& sight) {
   const Prepared prepared = run(photo);
   const std::vector<AsppBranch> branches = aspp_branches(built_);
   const std::vector<LayerFacts> layers = facts_at(input_of(prepared.picture));
-  const auto layer_of = [&](const Node* node) { return *std::ranges::find(layers, node, &LayerFacts::node); };
-  std::vector<std::vector<ChannelFacts>> facts;
-  std::vector<Panel> panels(1);  // the photo's place
-  Table table({"branch", "least", "largest", "mean", "deviation", "sees", "taps", "layer"});
-  std::vector<JsonText> all_json;
-  bool negative = false;
+  std::vector<std::vector<ChannelFacts>> facts(branches.size());
+  Maps maps("branch least largest mean deviation sees taps layer");
   for (std::size_t b = 0; b < branches.size(); ++b) {
-    const ConstView map = session_->output(part_output(b));
-    const std::string &name = node_of(b).name, branch = branch_in_words(branches[b]),
-                      sees = field_in_words(layer_of(branches[b].last));
-    facts.push_back(channel_facts(map, name));
-    const ChannelFacts all = taken_together(facts.back());
-    negative = negative || all.least < 0;
-    const Tensor mean = mean_of_channels(map);
-    const auto of_mean = channel_facts(mean.view(), name).front();
-    std::string taps, caption = branch;
-    if (branches[b].conv && branches[b].dilation() > 1) {
-      taps = percent(layer_of(branches[b].conv).taps_inside, 0);
-      caption += ", taps " + taps;
+    const ConstView map = map_of(b);
+    const std::string &name = node_of(b).name, branch = branch_in_words(branches[b]);
+    facts[b] = channel_facts(map, name);
+    std::string caption = branch, more[] = {field_in_words(facts_of(layers, branches[b].last)), "", name};
+    if (branches[b].dilation() > 1) {
+      more[1] = percent(facts_of(layers, branches[b].conv).taps_inside, 0);
+      caption += ", taps " + more[1];
     }
-    panels.push_back({heat_map(mean.view(), 0, of_mean.magnitude(), map_side), caption});
-    std::vector<std::string> row = facts_row(branch, all);
-    row.insert(row.end(), {sees, taps, name});
-    table.add(std::move(row));
-    JsonText json = json_object({{"branch", branch}, {"layer", name}, {"sees", sees}});
-    add_facts(json, all);
-    all_json.push_back(std::move(json));
+    const Tensor mean = mean_of_channels(map);
+    maps.add_map(mean.view(), 0, channel_facts(mean.view(), name).front().magnitude(), std::move(caption));
+    JsonText json = json_object();
+    add_text(json, "branch", branch);
+    add_text(json, "layer", name);
+    add_text(json, "sees", more[0]);
+    maps.add_facts(json, branch, taken_together(facts[b]), more, std::size(more));
   }
   const auto shown = strongest_together(facts, count(usual_aspp_maps));
   for (const std::int64_t c : shown) {
     Image paper = make_image(1, 1, 3);
     fill_rectangle(paper, 0, 0, 1, 1, {255, 255, 255});
-    panels.push_back({std::move(paper), str_cat("channel ", c)});
+    maps.add_panel(std::move(paper), str_cat("channel ", c));
     for (std::size_t b = 0; b < branches.size(); ++b) {
       const ChannelFacts& f = facts[b][static_cast<std::size_t>(c)];
-      panels.push_back(
-          {heat_map(session_->output(part_output(b)), c, f.magnitude(), map_side), range_in_words(f)});
+      maps.add_map(map_of(b), c, f.magnitude(), range_in_words(f));
     }
   }
-  set_photo(panels, prepared.picture);
-  const Shape shape = session_->output(part_output(0)).shape;
-  const std::string title =
-      str_cat("ASPP of the ", model_.architecture, ", ", shape.w, "x", shape.h, ": first the mean of ",
-              shape.c, " channels, then ", shown.size(), " of them");
-  Sight sight = sight_of(title, panels, static_cast<int>(branches.size()) + 1, negative, table);
-  add_member(sight.json, "map", size_json(shape.w, shape.h));
-  add_member(sight.json, "input", size_json(prepared.picture.width, prepared.picture.height));
-  add_member(sight.json, "channels", json_list(shown));
-  add_member(sight.json, "branches", json_list(all_json));
-  return sight;
+  const Shape shape = map_of(0).shape;
+  add_size(sight.json, "map", shape.w, shape.h);
+  add_size(sight.json, "input", prepared.picture.width, prepared.picture.height);
+  add_counts(sight.json, "channels", shown);
+  maps.finish(sight,
+              str_cat("ASPP of the ", model_.architecture, ", ", shape.w, "x", shape.h,
+                      ": first the mean of ", shape.c, " channels, then ", shown.size(), " of them"),
+              branches.size() + 1, prepared.picture, "branches");
 }
 
-Sight Looker::classes(const Image& photo) {
+void Looker::classes(const Image& photo, Sight& sight) {
   const Segmentation s =
-      segment(*session_, model_, photo,
+      segment(session_, model_, photo,
               {.resize = preparation_.resize, .at_input = true, .confidence = false, .probabilities = true});
   const ConstView map = s.probabilities.view();
-  std::vector<ChannelFacts> facts = channel_facts(map, model_.architecture);
-  std::ranges::stable_sort(facts, std::greater<>{}, &ChannelFacts::mean);
-  facts.resize(std::min(count(most_maps), facts.size()));
-  std::vector<Panel> panels(1);  // the photo's place
-  Table table({"class", "least", "largest", "mean", "deviation"});
-  const auto class_of = [&](const ChannelFacts& f) {
-    return model_.classes[static_cast<std::size_t>(f.channel)];
-  };
-  for (const ChannelFacts& f : facts) {
-    panels.push_back({heat_map(map, f.channel, 1, map_side),
-                      str_cat(class_of(f), ": ", fixed(100 * f.mean, 1), "%, up to ",
-                              fixed(100 * static_cast<double>(f.largest), 0), '%')});
-    table.add(facts_row(class_of(f), f));
+  Maps maps("class least largest mean deviation");
+  for (const ChannelFacts& f :
+       strongest(channel_facts(map, model_.architecture), count(most_maps), &ChannelFacts::mean)) {
+    const std::string& name = model_.classes[static_cast<std::size_t>(f.channel)];
+    maps.add_map(
+        map, f.channel, 1,
+        str_cat(name, ": ", percent(f.mean, 1), ", up to ", percent(static_cast<double>(f.largest), 0)));
+    JsonText json = json_object();
+    add_text(json, "class", name);
+    add_count(json, "index", f.channel);
+    maps.add_facts(json, name, f);
   }
-  set_photo(panels, picture_under(s, photo));
-  const std::string title =
-      str_cat("Probabilities of the classes, ", model_.architecture, ", ", map.shape.w, "x", map.shape.h);
-  Sight sight{with_legend(captioned_grid(title, panels, sheet_columns), heat_legend(false, "1")),
-              title + '\n' + table.plain(), json_object({{"layer", layer_.name}})};
-  add_member(sight.json, "input", size_json(map.shape.w, map.shape.h));
-  add_member(sight.json, "maps", json_list(facts, [&](const ChannelFacts& f) {
-               JsonText json = json_object({{"class", class_of(f)}, {"index", f.channel}});
-               add_facts(json, f);
-               return json;
-             }));
-  return sight;
+  add_size(sight.json, "input", map.shape.w, map.shape.h);
+  maps.finish(
+      sight,
+      str_cat("Probabilities of the classes, ", model_.architecture, ", ", map.shape.w, "x", map.shape.h),
+      sheet_columns, picture_under(s, photo), "maps", "1");
 }
 
 // Along one side of the map: the value under a place of the input, and the pixels that it sees.
@@ -357,7 +398,7 @@ Side side_under(double place, const ReceptiveField& field, std::int64_t map, std
   return {value, within(std::floor(centre - field.field / 2)), within(std::ceil(centre + field.field / 2))};
 }
 
-Sight Looker::pixel(const Image& photo, const std::string& name) {
+void Looker::pixel(const Image& photo, const std::string& name, Sight& sight) {
   const Place at = parse_pixel(layer_.pixel);
   if (at.x >= photo.width || at.y >= photo.height)
     fail(ErrorCode::invalid_argument, "--pixel ", layer_.pixel, ": the photo has ", photo.width, "x",
@@ -365,11 +406,11 @@ Sight Looker::pixel(const Image& photo, const std::string& name) {
   if (preparation_.resize.center_crop > 0)
     fail(ErrorCode::unsupported,
          "--pixel: the network sees only a square of the photo's middle; --no-resize shows it all");
-  const Image picture = apply(preparation_.resize, photo, session_->threads());
+  const Image picture = apply(preparation_.resize, photo, session_.threads());
   const Shape input = input_of(picture);
   const std::vector<LayerFacts> layers = facts_at(input);
   const Node& node = node_of(0);
-  const LayerFacts& facts = *std::ranges::find(layers, &node, &LayerFacts::node);
+  const LayerFacts& facts = facts_of(layers, &node);
   const auto moved = [](int place, int to, int from) { return (place + 0.5) * to / from; };
   const double x = moved(at.x, picture.width, photo.width), y = moved(at.y, picture.height, photo.height);
   const Side across = side_under(x, facts.width, facts.output.w, input.w, picture.width),
@@ -387,56 +428,50 @@ Sight Looker::pixel(const Image& photo, const std::string& name) {
                    " s; fewer with --cells"));
     line.show(str_cat(visible(name), ": cell ", done + 1, " of ", all));
   };
-  const Occlusion o = occlude(*session_, picture, preparation_, how);
+  const Occlusion o = occlude(session_, picture, preparation_, how);
   line.clear();
-  const double largest = std::ranges::max(o.change),
-               all = std::accumulate(o.change.begin(), o.change.end(), 0.0);
   std::vector<double> sorted = o.change, shares = o.change;
-  for (double& share : shares) share /= largest > 0 ? largest : 1;
-  std::ranges::sort(sorted, std::greater<>{});
+  std::ranges::sort(sorted);
+  const double largest = sorted.back(), all = std::accumulate(shares.begin(), shares.end(), 0.0);
   std::size_t half = 0;
-  for (double sum = 0; half < sorted.size() && sum < all / 2; ++half) sum += sorted[half];
+  for (double sum = 0; half < sorted.size() && sum < all / 2; ++half) sum += sorted.rbegin()[half];
+  for (double& share : shares) share /= largest > 0 ? largest : 1;
 
   const std::string value =
       str_cat("value ", across.value, ",", down.value, " of ", facts.output.w, "x", facts.output.h);
   constexpr Colour frame{255, 214, 0}, mark{255, 0, 96};
-  const auto framed = [&](Image image) {
-    draw_frame(image, across.first, down.first, across.last, down.last, frame);
+  Panel panels[] = {{picture, str_cat(node.name, ", ", value)},
+                    {heat_over(picture, shares, o.side, o.across),
+                     str_cat("its change where ", o.side, "x", o.side, " pixels are grey")}};
+  for (Panel& panel : panels) {
+    draw_frame(panel.picture, across.first, down.first, across.last, down.last, frame);
     const int reach = std::max(3, std::max(picture.width, picture.height) / 100);
     const int px = static_cast<int>(x), py = static_cast<int>(y);
-    draw_frame(image, px - reach, py - reach, px + reach + 1, py + reach + 1, mark);
-    return image;
-  };
-  const std::string sees = field_in_words(facts);
-  const Panel panels[] = {{framed(picture), str_cat(node.name, ", ", value)},
-                          {framed(heat_over(picture, shares, o.side, o.across)),
-                           str_cat("its change where ", o.side, "x", o.side, " pixels are grey")}};
+    draw_frame(panel.picture, px - reach, py - reach, px + reach + 1, py + reach + 1, mark);
+  }
+  const std::string sees = field_in_words(facts), percentage = short_number(100 * largest);
   std::vector<LegendEntry> legend{{mark, "the pixel"}, {frame, "what the value can see: " + sees}};
-  for (LegendEntry& entry :
-       heat_legend(false, str_cat("1: by ", short_number(100 * largest), "% of its length")))
+  for (LegendEntry& entry : heat_legend(false, "1: by " + percentage + "% of its length"))
     legend.push_back(std::move(entry));
-  Sight sight{sheet(panels, legend),
-              str_cat(node.name, " (", name_of(node.layer), "): ", value, ", under pixel ", at.x, ",", at.y,
-                      " of the photo\nsees ", sees, " of the input, of the picture ", across.first, ",",
-                      down.first, " to ", across.last, ",", down.last, "\n", o.across, "x", o.down,
-                      " cells of ", o.side, " pixels: the largest change is ", short_number(100 * largest),
-                      "% of the value's length, half of all change comes from ", half, " cells\n"),
-              json_object({{"layer", layer_.name}})};
-  add_member(sight.json, "kind", name_of(node.layer));
-  add_member(sight.json, "map", size_json(facts.output.w, facts.output.h));
-  add_member(sight.json, "input", size_json(picture.width, picture.height));
-  add_member(sight.json, "value", json_list({across.value, down.value}));
-  add_member(sight.json, "sees", json_list({across.first, down.first, across.last, down.last}));
-  add_member(sight.json, "cell", o.side);
-  add_member(sight.json, "cells", size_json(o.across, o.down));
+  sight.picture = sheet(panels, legend);
+  sight.said = str_cat(node.name, " (", name_of(node.layer), "): ", value, ", under pixel ", at.x, ",", at.y,
+                       " of the photo\nsees ", sees, " of the input, of the picture ", across.first, ",",
+                       down.first, " to ", across.last, ",", down.last, "\n", o.across, "x", o.down,
+                       " cells of ", o.side, " pixels: the largest change is ", percentage,
+                       "% of the value's length, half of all change comes from ", half, " cells\n");
+  add_text(sight.json, "kind", name_of(node.layer));
+  add_size(sight.json, "map", facts.output.w, facts.output.h);
+  add_size(sight.json, "input", picture.width, picture.height);
+  add_counts(sight.json, "value", std::array{across.value, down.value});
+  add_counts(sight.json, "sees",
+             std::array<std::int64_t, 4>{across.first, down.first, across.last, down.last});
+  add_count(sight.json, "cell", o.side);
+  add_size(sight.json, "cells", o.across, o.down);
   add_member(sight.json, "change", json_list(o.change));
-  return sight;
 }
 
-// With the network's graph as it was written down, as `inspect --explain` has it.
-std::pair<Model, Graph> opened(const SegmentArguments& o) {
+Model model_of(const Checkpoint& checkpoint, const SegmentArguments& o) {
   const std::string& name = o.run.model;
-  const Checkpoint checkpoint = open_checkpoint(name, o.run.weights);
   ModelOptions how = o.run.model_options();
   const bool calibrated = checkpoint.metadata && !checkpoint.metadata->activations.empty();
   if (how.precision ? *how.precision != Precision::fp32 : calibrated)
@@ -451,13 +486,13 @@ std::pair<Model, Graph> opened(const SegmentArguments& o) {
   if (model.task() == Task::instances)
     fail(ErrorCode::unsupported, "--layer: the ", model.architecture,
          " finds instances, by several graphs; --layer is for networks of one");
-  Graph graph = build_network(checkpoint.state, {.hyper = model.hyper, .named = model.architecture}).graph;
-  return {std::move(model), std::move(graph)};
+  return model;
 }
 
 }  // namespace
 
 void add_layer_options(Verb& verb, LayerArguments& o) {
+  static_assert(usual_maps == 19 && usual_aspp_maps == 4 && most_maps == 64 && usual_cells == 16);
   const auto group = "What a layer computes";
   verb.add_option("--layer", o.name,
                   "NAME.layer.png alone: the layer's maps, by a name that atrous inspect --explain lists; "
@@ -465,8 +500,8 @@ void add_layer_options(Verb& verb, LayerArguments& o) {
       .type_name("LAYER")
       .group(group);
   verb.add_option("--channels", o.channels,
-                  str_cat("How many maps, those of largest variance (default: ", usual_maps, ", of aspp ",
-                          usual_aspp_maps, ", of classes the ", most_maps, " most probable)"))
+                  "How many maps, those of largest variance (default: 19, of aspp 4, of classes the 64 most "
+                  "probable)")
       .whole_number(1, most_maps)
       .group(group);
   verb.add_option("--pixel", o.pixel,
@@ -475,8 +510,7 @@ void add_layer_options(Verb& verb, LayerArguments& o) {
       .type_name("X,Y")
       .group(group);
   verb.add_option("--cells", o.cells,
-                  str_cat("Parts along the photo's longer side that are covered, one run each (default: ",
-                          usual_cells, ")"))
+                  "Parts along the photo's longer side that are covered, one run each (default: 16)")
       .whole_number(2, most_cells)
       .group(group);
 }
@@ -490,11 +524,10 @@ void check_layer(const LayerArguments& o, const Verb& verb) {
     if (without) throw UsageError{str_cat(without, ": there is no --layer")};
     return;
   }
-  const auto others = verb.given({"photos",    "--model", "--output",    "--weights",   "--arch",
-                                  "--threads", "--isa",   "--force",     "--precision", "--memory-limit",
-                                  "--resize",  "--size",  "--no-resize", "--mean",      "--std",
-                                  "--range",   "--order", "--no-exif",   "--json",      "--quiet",
-                                  "--classes", "--layer", "--channels",  "--pixel",     "--cells"});
+  const auto others = verb.given(
+      words_of("photos --model --output --weights --arch --threads --isa --force --precision --memory-limit "
+               "--resize --size --no-resize --mean --std --range --order --no-exif --json --quiet --classes "
+               "--layer --channels --pixel --cells"));
   if (!others.empty()) throw UsageError{str_cat(others.front().first, " does not go with --layer")};
   const bool word = o.name == LayerArguments::aspp || o.name == LayerArguments::classes;
   if (o.pixel.empty()) {
@@ -511,13 +544,16 @@ int segment_layer(const SegmentArguments& o) {
   const Inputs found = expand_inputs(o.inputs, to_folder ? o.output : "", false);
   if (o.to_stdout() && (found.inputs.size() != 1 || o.json == "-"))
     throw UsageError{"-o -: one picture of one photo can go to standard output, and nothing beside it"};
-  auto [model, whole] = opened(o);
+  std::unique_ptr<Checkpoint> checkpoint(new Checkpoint(open_checkpoint(o.run.model, o.run.weights)));
+  Model model = model_of(*checkpoint, o);
   if (!o.quiet) notify_choice(o.run.model, model);
   apply_names(model, o.classes, "");
   o.normalise.apply(model.preparation);
   for (const std::string& sentence : found.passed_over) note(sentence);
-  Looker looker(o, model, whole);
-  whole = {};
+  // With the network's graph as it was written down, as `inspect --explain` has it.
+  Looker looker(o, model,
+                build_network(checkpoint->state, {.hyper = model.hyper, .named = model.architecture}).graph);
+  checkpoint.reset();
   if (to_folder) make_folder(o.output);
   std::vector<JsonText> report;
   for (const Input& input : found.inputs) {
@@ -530,10 +566,11 @@ int segment_layer(const SegmentArguments& o) {
     write_to(to, encode_png(sight.picture));
     if (o.prints_table())
       print(str_cat(visible(name), ": ", visible(sight.said, Newlines::kept), "wrote ", visible(to), '\n'));
-    JsonText json = json_object({{"file", name}});
-    add_member(json, "model", model.architecture);
+    JsonText json = json_object();
+    add_text(json, "file", name);
+    add_text(json, "model", model.architecture);
     add_member(json, "sight", sight.json);
-    add_member(json, "picture", to);
+    add_text(json, "picture", to);
     report.push_back(std::move(json));
   }
   if (!o.json.empty()) write_to(o.json, json_output(json_list(report)));

@@ -40,11 +40,13 @@ Colour heat_colour(double v) {
 }
 
 std::vector<LegendEntry> heat_legend(bool with_negative, const std::string& of_one) {
-  std::vector<LegendEntry> entries;
-  if (with_negative) entries = {{heat_colour(-1), "-1"}, {heat_colour(-0.5), "-0.5"}};
-  entries.push_back({heat_colour(0), "0"});
-  entries.push_back({heat_colour(0.5), "0.5"});
-  entries.push_back({heat_colour(1), of_one});
+  const std::string_view words[] = {"-1", "-0.5", "0", "0.5", of_one};  // from -1 to 1 by halves
+  const std::size_t first = with_negative ? 0 : 2;
+  std::vector<LegendEntry> entries(std::size(words) - first);
+  for (std::size_t i = first; i < std::size(words); ++i) {
+    entries[i - first].colour = heat_colour(static_cast<double>(i) / 2 - 1);
+    entries[i - first].text = words[i];
+  }
   return entries;
 }
 

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <functional>
 #include <numeric>
-#include <set>
 
 #include "layers/base/error.h"
 #include "runtime/engine/stopwatch.h"
@@ -79,14 +78,15 @@ bool meet(const PixelBox& a, const PixelBox& b) {
 std::string part_output(std::size_t i) { return std::to_string(i); }
 
 Graph part_of(const Graph& graph, std::span<const ValueId> values) {
-  std::set<ValueId> needed(values.begin(), values.end());
+  std::vector<char> needed(graph.values.size());
+  const auto need = [&](ValueId v) { needed.at(static_cast<std::size_t>(v)) = 1; };
+  const auto is_needed = [&](const Node& node) { return needed[static_cast<std::size_t>(node.output)] != 0; };
+  std::ranges::for_each(values, need);
+  for (auto node = graph.nodes.rbegin(); node != graph.nodes.rend(); ++node)
+    if (is_needed(*node)) std::ranges::for_each(node->inputs, need);
   Graph part{.values = graph.values, .nodes = {}, .input = graph.input, .outputs = {}};
-  for (auto node = graph.nodes.rbegin(); node != graph.nodes.rend(); ++node) {
-    if (!needed.contains(node->output)) continue;
-    needed.insert(node->inputs.begin(), node->inputs.end());
-    part.nodes.push_back(*node);
-  }
-  std::ranges::reverse(part.nodes);
+  for (const Node& node : graph.nodes)
+    if (is_needed(node)) part.nodes.push_back(node);
   for (std::size_t i = 0; i < values.size(); ++i) part.outputs.emplace_back(part_output(i), values[i]);
   return part;
 }
@@ -116,22 +116,33 @@ std::vector<ChannelFacts> channel_facts(ConstView map, const std::string& name) 
   return facts;
 }
 
-std::vector<ChannelFacts> strongest(std::vector<ChannelFacts> facts, std::size_t count) {
-  std::ranges::stable_sort(facts, std::greater<>{}, &ChannelFacts::variance);
-  facts.resize(std::min(count, facts.size()));
+std::vector<ChannelFacts> strongest(std::vector<ChannelFacts> facts, std::size_t count,
+                                    double ChannelFacts::*by) {
+  const auto before = [by](const ChannelFacts& a, const ChannelFacts& b) {
+    return a.*by != b.*by ? a.*by > b.*by : a.channel < b.channel;
+  };
+  count = std::min(count, facts.size());
+  const auto shown = facts.begin() + static_cast<std::ptrdiff_t>(count);
+  // One after the other: they are few, and a sort takes 4 KB of program.
+  for (auto next = facts.begin(); next != shown; ++next)
+    std::iter_swap(next, std::min_element(next, facts.end(), before));
+  facts.erase(shown, facts.end());
   return facts;
 }
 
 std::vector<AsppBranch> aspp_branches(const Graph& graph) {
   for (ValueId v = 0; v < static_cast<ValueId>(graph.values.size()); ++v) {
     std::vector<AsppBranch> branches;
-    std::set<std::int64_t> dilations;
+    std::int64_t least = 0, largest = 0;  // dilation above 1
     for (const Node* reader : readers_of(graph, v)) {
       if (inputs_read(*reader) != 1) continue;
       branches.push_back(followed(graph, reader));
-      if (branches.back().dilation() > 1) dilations.insert(branches.back().dilation());
+      if (const std::int64_t dilation = branches.back().dilation(); dilation > 1) {
+        least = least > 0 ? std::min(least, dilation) : dilation;
+        largest = std::max(largest, dilation);
+      }
     }
-    if (dilations.size() > 1) return branches;
+    if (least < largest) return branches;
   }
   return {};
 }

@@ -36,8 +36,9 @@ struct ChannelFacts {
 // By channel, of a map of one image. Error(not_finite), with `name`, for values that are not finite.
 std::vector<ChannelFacts> channel_facts(ConstView map, const std::string& name);
 
-// The most telling `count` of them, the largest variance first, the lower number first among equals.
-std::vector<ChannelFacts> strongest(std::vector<ChannelFacts>, std::size_t count);
+// The most telling `count` of them, the largest variance first, or mean, the lower number first among equals.
+std::vector<ChannelFacts> strongest(std::vector<ChannelFacts>, std::size_t count,
+                                    double ChannelFacts::*by = &ChannelFacts::variance);
 
 // Atrous spatial pyramid pooling: convolutions of different dilation side by side on one value.
 struct AsppBranch {

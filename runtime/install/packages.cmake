@@ -92,36 +92,56 @@ function(package_of library result)
 endfunction()
 
 # NVIDIA's packages say nothing that dpkg-shlibdeps reads, so what the module needs is named here: the packages that its
-# libraries come from, or where these came from an archive NVIDIA's of their versions; and Debian's as old as this
-# machine's.
+# libraries come from, or where these came from an archive NVIDIA's of their versions, cuDNN no older than the one that the
+# module was tested with; and Debian's as old as this machine's.
 if(ATROUS_BUILD_CUDA)
+  find_package(CUDAToolkit 12 REQUIRED QUIET)
   package_of(${CUDA_cublasLt_LIBRARY} cublas)
   package_of(${ATROUS_CUDNN_LIBRARY} cudnn)
   if(NOT cublas)
     set(cublas libcublas-${CUDAToolkit_VERSION_MAJOR}-${CUDAToolkit_VERSION_MINOR})
   endif()
+  file(STRINGS ${ATROUS_CUDNN_INCLUDE_DIR}/cudnn_version.h cudnn_version REGEX "define CUDNN_(MAJOR|MINOR) +[0-9]+")
+  list(TRANSFORM cudnn_version REPLACE ".*define CUDNN_M[A-Z]+ +([0-9]+).*" "\\1")
+  list(GET cudnn_version 0 cudnn_major)
+  list(JOIN cudnn_version . cudnn_version)
   if(NOT cudnn)
-    file(GLOB cudnn_version ${ATROUS_CUDNN_INCLUDE_DIR}/cudnn_version.h)
-    file(STRINGS "${cudnn_version}" major REGEX "define CUDNN_MAJOR ")
-    string(REGEX MATCH "[0-9]+" major "${major}")
-    set(cudnn libcudnn${major}-cuda-${CUDAToolkit_VERSION_MAJOR})
+    set(cudnn libcudnn${cudnn_major}-cuda-${CUDAToolkit_VERSION_MAJOR})
   endif()
   list(APPEND components cuda)
-  set(depends "atrous (= ${version}) | libatrous0 (= ${version}) | atrous-serve (= ${version}), ${cublas}, ${cudnn}")
+  set(depends "atrous (= ${version}) | libatrous0 (= ${version}) | atrous-serve (= ${version}), ${cublas}, ${cudnn} (>= ${cudnn_version})")
   foreach(package libc6 libstdc++6 libgcc-s1)
     execute_process(COMMAND dpkg-query -W -f "\${Version}" ${package} OUTPUT_VARIABLE here)
     string(REGEX REPLACE "[-+].*" "" here "${here}")
     string(APPEND depends ", ${package} (>= ${here})")
   endforeach()
   set_target_properties(atrous_cuda PROPERTIES INSTALL_RPATH_USE_LINK_PATH OFF) # NVIDIA's packages tell the loader
+  # "7.5, 8.0"; 75-real is code for a device, 75-virtual what the driver compiles for any later one, 75 both.
+  get_target_property(architectures atrous_cuda_objects CUDA_ARCHITECTURES)
+  set(compiled ${architectures})
+  list(FILTER compiled EXCLUDE REGEX "virtual")
+  list(TRANSFORM compiled REPLACE "([0-9]+)([0-9]).*" "\\1.\\2")
+  list(JOIN compiled ", " compiled)
+  set(portable ${architectures})
+  list(FILTER portable EXCLUDE REGEX "real")
+  list(TRANSFORM portable REPLACE "([0-9]+)([0-9]).*" "\\1.\\2")
+  set(code "")
+  if(compiled)
+    string(APPEND code "It has code for devices of compute capability ${compiled}.\n")
+  endif()
+  if(portable)
+    list(GET portable 0 portable)
+    string(APPEND code "For others from ${portable} on the driver compiles it when it is first run.\n")
+  endif()
+  string(STRIP "${code}" code)
   set(CPACK_DEBIAN_CUDA_PACKAGE_NAME atrous-cuda)
   set(CPACK_DEBIAN_CUDA_PACKAGE_SECTION contrib/graphics)
   set(CPACK_DEBIAN_CUDA_PACKAGE_DEPENDS "${depends}")
+  set(CPACK_DEBIAN_CUDA_PACKAGE_SUGGESTS nvidia-driver)
   set(CPACK_DEBIAN_CUDA_PACKAGE_SHLIBDEPS OFF)
   set(CPACK_DEBIAN_CUDA_DESCRIPTION "semantic segmentation, the module for NVIDIA GPUs
-What atrous and libatrous load when --device cuda is asked for. It has code for
-devices of compute capability 7.5 and later, which the driver compiles when it
-is first run.")
+What atrous and libatrous load when --device cuda is asked for.
+${code}")
 endif()
 
 # ---- what Debian wants in each

@@ -5,13 +5,19 @@
 // when it ended, by UTC; the address that it came from, a proxy's where there is one; method and path; the
 // status; bytes of the answer, head and body, that were sent; seconds from its first byte to the answer's
 // last. "-" stands for what there is not: a method and a path in what is no HTTP, a status where the client
-// went away first. Neither tokens nor queries are in it.
+// went away first. Neither tokens nor queries are in it. Where lines could not be written, the next that can
+// stands behind one that says so:
+//
+//   # 2026-11-30T08:01:02.345Z 17 lines lost
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <thread>
 
 namespace atrous::serve {
 
@@ -27,28 +33,34 @@ struct Served {
 // path and address is percent-encoded, so that a line has seven words whatever was sent.
 std::string log_line(const Served&, std::chrono::system_clock::time_point);
 
-// One thread's.
+// Lines are written by a thread of the log's own: a pipe that nobody reads, or a disk that hangs, keeps
+// nobody who answers requests waiting. The functions are for one thread, but for lost().
 class AccessLog {
  public:
-  // A file that lines are added to, or "-", standard output. Error(io) naming the file where it cannot be
-  // opened.
-  explicit AccessLog(std::string path);
+  // A file that lines are added to, or "-", standard output; lines of at most so many bytes may wait.
+  // Error(io) naming the file where it cannot be opened.
+  explicit AccessLog(std::string path, std::size_t most_waiting = 1 << 20);
+  // Waits a second at most for what is not written yet.
   ~AccessLog();
   AccessLog(const AccessLog&) = delete;
   AccessLog& operator=(const AccessLog&) = delete;
 
-  // By one write(). A line that cannot be written, on a full disk or for want of memory, is lost and counted.
+  // Returns at once. A line is lost and counted where too many wait already, on a full disk and for want of
+  // memory.
   void write(const Served&) noexcept;
-  std::uint64_t lost() const { return lost_; }
+  std::uint64_t lost() const noexcept;
 
   // Begins the file anew where another program has renamed or removed it, as logrotate does. Called now and
   // then.
   void look_after() noexcept;
 
+  // Waits for what was given so far, whether it is written then.
+  bool flush(std::chrono::milliseconds at_most) noexcept;
+
  private:
-  std::string path_;
-  int descriptor_ = -1;
-  std::uint64_t lost_ = 0;
+  struct State;
+  std::shared_ptr<State> state_;  // the thread's too: one that is stuck in a write outlives the log
+  std::thread thread_;
 };
 
 }  // namespace atrous::serve

@@ -65,6 +65,7 @@ void add_options(cli::Verb& verb, Arguments& a) {
   verb.add_option("--palette", a.palette, "Colours: voc, hub, or a file of them").type_name("FILE");
   cli::add_size_options(verb, a.size, "Size in the network");
   cli::add_normalise_options(verb, a.normalise, "Normalising");
+  cli::add_device_options(verb, a.run);
   cli::add_run_options(verb, a.run);
   verb.footer(
       "Examples:\n"

@@ -116,22 +116,6 @@ bool flag_of(const Query& query, const char* name) {
 
 }  // namespace
 
-std::vector<double> parse_scales(std::string_view text) {
-  std::vector<double> scales;
-  const char *at = text.data(), *const end = at + text.size();
-  while (true) {
-    double scale = 0;
-    const auto [stop, error] = std::from_chars(at, end, scale);
-    if (error != std::errc()) break;
-    scales.push_back(scale);
-    at = stop;
-    if (at == end) return scales;
-    if (*at++ != ',') break;
-  }
-  throw Problem{400, str_cat("scales: expected numbers with commas between them, found ",
-                             visible(std::string(text.substr(0, 64))))};
-}
-
 PhotoSession::PhotoSession(const Model& model, const SessionOptions& options, std::int64_t max_pixels,
                            const Refinements& refinements)
     : model_(model), max_pixels_(max_pixels), refinements_(refinements) {
@@ -173,7 +157,13 @@ Reply PhotoSession::answer(const Query& query, std::string_view body, StageSecon
 std::optional<TestProtocol> PhotoSession::protocol_of(const Query& query) const {
   const std::string scales = query.parameter("scales");
   TestProtocol protocol{.flip = flag_of(query, "flip")};
-  if (!scales.empty()) protocol.scales = parse_scales(scales);
+  if (!scales.empty()) {
+    auto given = parse_scales(scales);
+    if (!given)
+      throw Problem{400, str_cat("scales: expected numbers with commas between them, found ",
+                                 visible(scales.substr(0, 64)))};
+    protocol.scales = *std::move(given);
+  }
   if (scales.empty() && !protocol.flip) return std::nullopt;
   try {
     atrous::check(protocol);

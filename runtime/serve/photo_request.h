@@ -30,9 +30,6 @@ struct Refinements {
   std::int64_t crf_pixels = 2'000'000;  // of a photo with ?crf=1, at most; 0: none
 };
 
-// "0.5,1,1.5": 1 to 16 numbers. Problem(400).
-std::vector<double> parse_scales(std::string_view);
-
 // One caller's: a session of the model's own kind.
 class PhotoSession {
  public:

@@ -79,7 +79,8 @@ TEST_CASE_FIXTURE(ProtocolBench, "what a protocol cannot be is refused in a line
   refused({"--scales", many}, {"17 scales, expected 1 to 16"});
   refused({"--scales", "0.5;1"}, {"--scales 0.5;1", "commas"});
   refused({"--scales", "1,"}, {"--scales 1,", "commas"});
-  refused({"--scales", "half"}, {"--scales half"});
+  for (const char* wrong : {",", "1,,2", "0.5, 1", "1e999", "half"})
+    refused({"--scales", wrong}, {std::string("--scales ") + wrong + ": expected numbers with commas"});
   refused({"--protocol", "semseg", "--tile", "64", "--overlap", "64"},
           {"overlap of 64", "less than a tile's 64"});
   refused({"--protocol", "semseg", "--tile", "64x32", "--overlap", "40"}, {"overlap of 40", "tile's 32"});

@@ -4,6 +4,7 @@ usage: answers.py ATROUS_SERVE ATROUS [full]    full: a network that finds insta
 """
 import base64
 import datetime
+import fcntl
 import itertools
 import json
 import os
@@ -12,6 +13,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.parse
 
@@ -158,6 +160,50 @@ def refined():
 LINE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) (\S+) (\S+) (\S+) (\d{3}|-) (\d+) (\d+\.\d{3})")
 
 
+LOST = re.compile(r"# \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (\d+) lines? lost")
+
+
+def unread(server):
+    """Its log goes to a pipe that nobody reads: requests are answered, and the log says afterwards how many lines are missing."""
+    pipe = server.process.stdout
+    fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 4096)
+    before, count = server.metric("atrous_log_lines_lost_total"), 0
+    path = "/" + "%20" * 640  # of which the log has %2520
+    while server.metric("atrous_log_lines_lost_total") == before and count < 1000:
+        server.ask("GET", path, timeout=20)
+        count += 1
+    lost = server.metric("atrous_log_lines_lost_total") - before
+    check(lost > 0, "lines beyond a megabyte that nobody reads are lost and counted", (count, lost))
+    check(server.segment(grey_png(32, 32)).status == 200, "a log that nobody reads keeps no photo waiting")
+    found = []
+    reader = threading.Thread(target=lambda: found.extend(iter(pipe.readline, "")))
+    reader.start()
+    end = time.monotonic() + 20
+    while not any(map(LOST.match, found)) and time.monotonic() < end:
+        server.ask("GET", "/healthz")
+        time.sleep(0.05)
+    lost = server.metric("atrous_log_lines_lost_total") - before
+    server.terminate()
+    check(server.status() == 0, "the server ends", server.process.returncode)
+    reader.join()
+    check(all(LINE.fullmatch(line.rstrip("\n")) or LOST.fullmatch(line.rstrip("\n")) for line in found), "each line is whole",
+          [line[:200] for line in found])
+    said = [int(one.group(1)) for one in map(LOST.match, found) if one]
+    check(sum(said) == lost, "the log says how many lines are missing", (said, lost))
+    check(found[-1].split()[2:5] in (["GET", "/metrics", "200"], ["GET", "/healthz", "200"]), "and goes on", found[-1:])
+
+
+def unread_to_the_end():
+    """SIGTERM ends the server though nobody reads its log."""
+    with Server(PROGRAM, "--log", "-") as server:
+        fcntl.fcntl(server.process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+        with server.client() as client:
+            for _ in range(200):
+                client.ask("GET", "/healthz")
+        server.terminate()
+        check(server.status() == 0, "SIGTERM ends a server whose log nobody reads")
+
+
 def log():
     """One line a request, with nothing secret in it; a file that is moved away is begun anew."""
     with tempfile.TemporaryDirectory() as folder:
@@ -214,6 +260,7 @@ def log():
             server.ask("GET", "/healthz")
             line = server.process.stdout.readline()
             check(LINE.fullmatch(line.rstrip("\n")), "--log -: on standard output", line)
+            unread(server)
         refused = subprocess.run([PROGRAM, "--listen", "127.0.0.1:0", "--log", "/no/such/folder/log"], capture_output=True, text=True)
         check(refused.returncode == 1 and "/no/such/folder/log" in refused.stderr, "a log that cannot be opened is refused", refused.stderr)
 
@@ -292,10 +339,12 @@ def tokens():
             refused = subprocess.run([PROGRAM, "--listen", "127.0.0.1:0", "--token-file", str(file)], capture_output=True, text=True)
             check(refused.returncode == 1 and refused.stderr, f"a token file of {content!r} is refused", refused.stderr)
     for options, status in ((["--listen", "0.0.0.0:0"], 2), (["--listen", "localhost:0"], 1), (["--listen", "127.0.0.1"], 1),
-                            (["--listen", "127.0.0.1:70000"], 1), (["--cors", "evil"], 1)):
+                            (["--listen", "127.0.0.1:70000"], 1), (["--cors", "evil"], 1), (["--device", "abacus"], 2)):
         refused = subprocess.run([PROGRAM, *options], capture_output=True, text=True, timeout=30)
         check(refused.returncode == status and refused.stderr.startswith("atrous"), f"{' '.join(options)}: refused in a sentence",
               (refused.returncode, refused.stderr))
+    with Server(PROGRAM, "--device", "cpu") as server:
+        check(server.segment(grey_png(32, 32)).status == 200, "--device cpu: the processor computes")
     with Server(PROGRAM, "--listen", "0.0.0.0:0", "--no-token") as server:
         check(server.ask("GET", "/healthz", fields={"Host": f"localhost:{server.port}"}).status == 200, "--no-token: beyond loopback")
         check(server.ask("GET", "/healthz", fields={"Host": f"evil.example:{server.port}"}).status == 421, "--no-token: names as ever")
@@ -338,6 +387,7 @@ def main():
         check("script-src 'self'" in server.ask("GET", "/").fields["content-security-policy"], "the page has a policy")
     tokens()
     log()
+    unread_to_the_end()
     same_as_program()
     refined()
     if sys.argv[3:] == ["full"]:

@@ -268,6 +268,25 @@ TEST_CASE_FIXTURE(Fixture, "published protocols have their publishers' numbers")
       mentions(sentence(ErrorCode::invalid_argument, [&] { published_protocol("mmseg", model); }), "mmseg"));
 }
 
+TEST_CASE("scales are decimal numbers with one comma between them") {
+  using Scales = std::vector<double>;
+  CHECK(parse_scales("1") == Scales{1});
+  CHECK(parse_scales("0.5,0.75,1") == Scales{0.5, 0.75, 1});
+  CHECK(parse_scales("-2,1.25e0,.5,2.") == Scales{-2, 1.25, 0.5, 2});
+  std::string many = "0.1";  // check() says how many there may be
+  for (int i = 1; i < 100; ++i) many += ",0.1";
+  CHECK(parse_scales(many) == Scales(100, 0.1));
+  CHECK(parse_scales(std::string_view("0.5,19").substr(0, 5)) == Scales{0.5, 1});  // nothing beyond the view
+  for (const std::string_view wrong :
+       {"",   ",",     "1,",  ",1",    "1,,2", "1;2", "1.2.3", "one",      "1 ",  " 1", "1, 2",
+        "+1", "0x1p1", "0x1", "1,two", "1\n",  "1e",  "1e999", "1,1e-999", "--1", "1/2"}) {
+    CAPTURE(wrong);
+    CHECK_FALSE(parse_scales(wrong));
+  }
+  CHECK_FALSE(parse_scales({}));
+  CHECK_FALSE(parse_scales(std::string_view("1\0,2", 4)));
+}
+
 TEST_CASE_FIXTURE(Fixture, "protocols that cannot be are refused in a sentence") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const auto scales = [](std::vector<double> all) { return TestProtocol{.scales = std::move(all)}; };
