@@ -67,6 +67,11 @@ struct EvaluateProgress {
   const std::string* failure = nullptr;  // and what was wrong with it
 };
 
+// A picture that is seen in several tiles and has a longer side than this is shown reduced, by the least
+// whole number that brings it there: of the photo the mean of that many pixels, of labels the one in the
+// middle.
+constexpr int most_shown_side = 2048;
+
 // Called from the scoring thread, one at a time, in the dataset's order; what they throw ends the run.
 struct EvaluateCallbacks {
   std::function<void(const EvaluateProgress&)> progress;
