@@ -59,6 +59,9 @@ struct ReducedPictures {
       : photo(width, height, factor), truth(width, height, factor), prediction(width, height, factor) {}
 };
 
+// Thrown through segment_tiled(): no more rows are wanted.
+struct EndOfPicture {};
+
 // One image on its way.
 struct Job {
   std::size_t index = 0;
@@ -78,6 +81,7 @@ struct Job {
   std::unique_ptr<TruthRows> truth_rows;
   std::unique_ptr<ReducedPictures> reduced;
   std::optional<ImageCounts> counted, alone;
+  bool abandoned = false;  // the run was stopped before the last row
   double network_seconds = 0;
 };
 
@@ -94,6 +98,7 @@ class Run {
   void segment(Job&);
   void segment_by_protocol(Job&);
   void segment_by_tiles(Job&);
+  bool is_stopped();
   void score(Job&);
   bool goes_by_rows(int width, int height) const;
   std::unique_ptr<PngFile> png_by_rows(const std::string& path) const;
@@ -130,7 +135,7 @@ class Run {
   std::vector<std::string> predictions_;  // a path for each sample, where there is no model
   Evaluation result_;
   std::optional<Session> session_;
-  bool shown_as_binary_ = false;
+  bool shown_as_binary_ = false, stopped_ = false;
   std::optional<Journal> journal_;
   const Clock::time_point start_ = Clock::now();
   Clock::time_point taken_ = start_;  // the image before
@@ -438,6 +443,11 @@ void Run::segment_by_protocol(Job& job) {
   job.sharpened = label(model, p.view(), options_.threshold, nullptr);
 }
 
+bool Run::is_stopped() {
+  stopped_ = stopped_ || (callbacks_.stop && call_host(callbacks_.stop));
+  return stopped_;
+}
+
 // The truth of rows that were just made.
 LabelMap Run::truth_of(Job& job, const LabelRows& rows) const {
   if (job.truth_rows) return job.truth_rows->read(rows.labels.height);
@@ -479,6 +489,18 @@ void Run::segment_by_tiles(Job& job) {
     if (counts.scores.classes > 0)
       add_scores(counts.scores, rows.logits, truth, ClassMap::void_label, session_->threads());
   };
+  const auto take = [&](const LabelRows& rows) {
+    if (is_stopped()) throw EndOfPicture{};
+    LabelMap truth;
+    attempt(unread, "", [&] { truth = truth_of(job, rows); });
+    if (unread) throw EndOfPicture{};
+    attempt(error, "", [&] {
+      count(rows, decided(truth), *job.counted);
+      if (both) count(rows, undecided_alone(truth), *job.alone);
+      keep_shown(job, rows, truth);
+    });
+    if (error) throw EndOfPicture{};
+  };
   job.prediction = {source.width, source.height, {}};
   try {
     segment_tiled(*session_, *predictor_.model, source,
@@ -486,26 +508,17 @@ void Run::segment_by_tiles(Job& job) {
                    .confidence = false,
                    .threshold = options_.threshold,
                    .logits = result_.scores.classes > 0},
-                  [&](const LabelRows& rows) {
-                    LabelMap truth;
-                    attempt(unread, "", [&] { truth = truth_of(job, rows); });
-                    if (unread) return;
-                    attempt(error, "", [&] {
-                      count(rows, decided(truth), *job.counted);
-                      if (both) count(rows, undecided_alone(truth), *job.alone);
-                      keep_shown(job, rows, truth);
-                    });
-                  });
+                  take);
+  } catch (const EndOfPicture&) {
+    if (error) std::rethrow_exception(error);
+    job.error = unread;
+    job.abandoned = !unread;
+    return;
   } catch (...) {
     if (!unread) throw;
     job.error = unread;
     return;
   }
-  if (unread) {
-    job.error = unread;
-    return;
-  }
-  if (error) std::rethrow_exception(error);
   job.rows.reset();
   job.truth_rows.reset();
   job.network_seconds = seconds_since(start);
@@ -540,6 +553,7 @@ ImageCounts Run::no_counts() const {
 }
 
 void Run::score(Job& job) {
+  if (job.abandoned) return;
   EvaluatedImage image;
   image.name = names_[job.index];
   image.seen = job.seen;
@@ -624,7 +638,7 @@ void Run::run_all() {
   if (session_)
     steps.run = [this](Job& job) { attempt(job.error, sample(job).photo, [&] { segment(job); }); };
   steps.finish = [this](Job& job) { score(job); };
-  if (callbacks_.stop) steps.stop = [this] { return call_host(callbacks_.stop); };
+  steps.stop = [this] { return is_stopped(); };
   run_pipeline({.first = first_,
                 .last = size_,
                 .threads = 1,

@@ -76,7 +76,8 @@ constexpr int most_shown_side = 2048;
 struct EvaluateCallbacks {
   std::function<void(const EvaluateProgress&)> progress;
   std::function<void(const ScoredImage&)> image;  // every image that has been scored
-  // Asked by the caller's thread before each image: true ends the run after those under way.
+  // Asked by the caller's thread before each image: true ends the run after those under way. Of a picture in
+  // tiles between its rows too: true leaves it to the run that goes on.
   std::function<bool()> stop;
 };
 

@@ -275,4 +275,28 @@ TEST_CASE_FIXTURE(Pairs, "of a picture with a long side those who look see a sma
   CHECK(shown == 1);
 }
 
+TEST_CASE_FIXTURE(Pairs, "a run is stopped within a picture in tiles, and goes on to the same numbers") {
+  const Evaluation expected = evaluate(model, open(), tiled());
+  EvaluateOptions options = tiled();
+  int asked = 0;
+  evaluate(model, open(), options, {.progress = {}, .image = {}, .stop = [&] { return ++asked < 0; }});
+  const int all = asked;
+  CHECK(all > 2 * static_cast<int>(names.size()));  // between rows too
+  std::size_t within = 0;
+  for (int n = 1; n <= all; n += 5) {
+    CAPTURE(n);
+    options.state = folder / str_cat("state", n);
+    asked = 0;
+    // A host that says so once only.
+    const Evaluation part =
+        evaluate(model, open(), options, {.progress = {}, .image = {}, .stop = [&] { return ++asked == n; }});
+    CHECK(part.images.size() < names.size());
+    CHECK(part.failed.empty());
+    CHECK(asked == n);
+    within += !part.images.empty();
+    check_same(evaluate(model, open(), options), expected);
+  }
+  CHECK(within > 0);
+}
+
 }  // namespace atrous::evaluate_tiles_test
