@@ -68,7 +68,8 @@ ReportPictures find_pictures(const std::string& folder, const std::string& image
       continue;
     try {
       std::tie(paths.width, paths.height) = size_in_head(folder + '/' + paths.truth);
-    } catch (const Error&) {  // somebody else's: no picture of ours
+    } catch (const Error& error) {  // somebody else's file: no picture of ours
+      if (error.code() != ErrorCode::malformed && error.code() != ErrorCode::unsupported) throw;
       continue;
     }
     return paths;
