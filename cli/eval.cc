@@ -474,7 +474,9 @@ Action add_eval(Verb& verb) {
   add_run_options(verb, o->run);
   verb.footer(
       "A broken image is named, counted and left out; the exit status is 0 all the same, unless --strict.\n"
-      "Interrupted (Ctrl-C), the run ends after the images under way, with exit status 130.\n\n"
+      "Interrupted (Ctrl-C), the run ends after the images under way, those in tiles at once, with exit "
+      "status "
+      "130.\n\n"
       "Examples:\n"
       "  atrous eval -m fcn_resnet50 --dataset voc VOCdevkit/VOC2012 --resume voc.state\n"
       "  atrous eval -m camvid.safetensors --dataset pairs val valannot --ignore 11 --no-resize --json "

@@ -121,7 +121,8 @@ void add_protocol_options(Verb& verb, ProtocolArguments& o, const std::string& g
 #if ATROUS_HAS_TILES
   verb.add_option("--tile", o.tile,
                   "Of these: the tiles that the network sees, N or WIDTHxHEIGHT. Without --protocol: a large "
-                  "picture at its own size, in tiles of N pixels, in the memory of a row of them")
+                  "picture at its own size, in tiles of N pixels, in the memory of a row of them: of PNG, "
+                  "labels of eval too; others, and interlaced PNG, are decoded whole")
       .type_name("SIZE")
       .group(group);
   verb.add_option("--overlap", o.overlap,

@@ -22,6 +22,11 @@ CLI::Validator digits(int low, int high) {
   return CLI::Validator(check, str_cat(low, "..", high));
 }
 
+// A shell's variable that is not set is no reason to go on as if the option were not there.
+std::string not_empty(const std::string& given) {
+  return given.empty() ? "expected a value, found none" : "";
+}
+
 }  // namespace
 
 Option Option::type_name(const std::string& name) const { return Option(option_->type_name(name)); }
@@ -50,22 +55,22 @@ Option Option::whole_number(int low, int high) const { return Option(option_->ch
 Option Option::range(double low, double high) const { return Option(option_->check(CLI::Range(low, high))); }
 
 Option Verb::add_option(const std::string& names, std::string& value, const std::string& help) {
-  return Option(app_->add_option(names, value, help));
+  return Option(app_->add_option(names, value, help)).check(not_empty);
 }
 Option Verb::add_option(const std::string& names, std::vector<std::string>& value, const std::string& help) {
-  return Option(app_->add_option(names, value, help));
+  return Option(app_->add_option(names, value, help)).check(not_empty);
 }
 Option Verb::add_option(const std::string& names, int& value, const std::string& help) {
-  return Option(app_->add_option(names, value, help));
+  return Option(app_->add_option(names, value, help)).check(not_empty);
 }
 Option Verb::add_option(const std::string& names, float& value, const std::string& help) {
-  return Option(app_->add_option(names, value, help));
+  return Option(app_->add_option(names, value, help)).check(not_empty);
 }
 Option Verb::add_option(const std::string& names, double& value, const std::string& help) {
-  return Option(app_->add_option(names, value, help));
+  return Option(app_->add_option(names, value, help)).check(not_empty);
 }
 Option Verb::add_option(const std::string& names, std::optional<double>& value, const std::string& help) {
-  return Option(app_->add_option(names, value, help));
+  return Option(app_->add_option(names, value, help)).check(not_empty);
 }
 Option Verb::add_flag(const std::string& names, bool& value, const std::string& help) {
   return Option(app_->add_flag(names, value, help));

@@ -8,6 +8,7 @@
 #include "layers/base/ascii.h"
 #include "layers/base/error.h"
 #include "runtime/evaluation/dataset_classes.h"
+#include "runtime/evaluation/label_step.h"
 #include "weights_tools/io/bytes.h"
 #include "weights_tools/io/clean_text.h"
 #include "weights_tools/io/file.h"
@@ -220,20 +221,7 @@ ClassMap read_class_map_file(const std::string& path, const Names& dataset, cons
 
 LabelMap apply(const ClassMap& map, LabelMap truth, int ignore, std::string_view name) try {
   check(truth, name);
-  for (std::size_t i = 0; i < truth.labels.size(); ++i) {
-    std::uint8_t& label = truth.labels[i];
-    if (label == ignore) {
-      label = ClassMap::void_label;
-      continue;
-    }
-    if (!map.known[label]) {
-      const auto width = static_cast<std::size_t>(truth.width);
-      fail(ErrorCode::malformed, name, ": the label ", int{label}, " at pixel (", i % width, ", ", i / width,
-           ") is no class of the model's");
-    }
-    label = map.to[label];
-  }
-  return truth;
+  return apply(class_step(map, ignore), std::move(truth), name);
 } catch (...) {
   rethrow_as_error();
 }

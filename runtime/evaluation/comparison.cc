@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <numeric>
 #include <system_error>
 
 #include "layers/base/error.h"
@@ -84,10 +85,21 @@ LabelMap relabelled(LabelMap truth, std::uint8_t label, std::uint8_t as) {
   return truth;
 }
 
+std::vector<LabelStep> comparison_steps(const Comparison& comparison) {
+  std::vector<LabelStep> steps{class_step(comparison.map, comparison.ignore)};
+  if (comparison.void_index == ClassMap::void_label) return steps;
+  LabelStep& own_void = steps.emplace_back();
+  std::iota(own_void.to.begin(), own_void.to.end(), std::uint8_t{0});
+  own_void.known.fill(true);
+  own_void.to[ClassMap::void_label] = static_cast<std::uint8_t>(comparison.void_index);
+  return steps;
+}
+
 LabelMap map_truth(LabelMap truth, const Comparison& comparison, const DatasetSample& sample) {
-  truth = apply(comparison.map, std::move(truth), comparison.ignore, sample.label);
-  if (comparison.void_index == ClassMap::void_label) return truth;
-  return relabelled(std::move(truth), ClassMap::void_label, static_cast<std::uint8_t>(comparison.void_index));
+  check(truth, sample.label);
+  for (const LabelStep& step : comparison_steps(comparison))
+    truth = apply(step, std::move(truth), sample.label);
+  return truth;
 }
 
 LabelMap crop_truth(LabelMap truth, int side) {

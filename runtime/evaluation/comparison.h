@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "runtime/evaluation/evaluate.h"
+#include "runtime/evaluation/label_step.h"
 #include "runtime/image/label_read.h"
 
 namespace atrous {
@@ -40,6 +41,9 @@ Comparison make_comparison(const Predictor&, const Dataset&, const EvaluateOptio
 
 // Every `label` becomes `as`.
 LabelMap relabelled(LabelMap, std::uint8_t label, std::uint8_t as);
+
+// From the dataset's classes to those that are compared, one after the other.
+std::vector<LabelStep> comparison_steps(const Comparison&);
 
 // The sample's truth in the classes that are compared. Errors as apply() (class_map.h).
 LabelMap map_truth(LabelMap, const Comparison&, const DatasetSample&);

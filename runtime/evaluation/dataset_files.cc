@@ -67,20 +67,6 @@ void refuse_missing(const DatasetRequest& request, const Missing& missing, std::
        " photos have none (", request.kind.name, ": ", request.kind.layout, ")");
 }
 
-LabelMap look_up(LabelMap map, const std::array<std::uint8_t, 256>& lookup,
-                 const std::array<bool, 256>& known, std::string_view kind, const std::string& path) {
-  for (std::size_t i = 0; i < map.labels.size(); ++i) {
-    std::uint8_t& label = map.labels[i];
-    if (!known[label]) {
-      const auto width = static_cast<std::size_t>(map.width);
-      fail(ErrorCode::malformed, path, ": the label ", int{label}, " at pixel (", i % width, ", ", i / width,
-           ") is none of ", kind);
-    }
-    label = lookup[label];
-  }
-  return map;
-}
-
 }  // namespace
 
 std::string DatasetRequest::set(std::string_view otherwise) const {
@@ -223,12 +209,19 @@ void map_range(Dataset& dataset, int first_raw, int count, int first_class) {
 
 void map_void(Dataset& dataset, int raw) { map_range(dataset, raw, 1, void_label); }
 
+const LabelColours& truth_colours(const Dataset& dataset, const LabelColours& otherwise) {
+  return dataset.label_colours.palette.empty() ? otherwise : dataset.label_colours;
+}
+
+LabelStep lookup_step(const Dataset& dataset) {
+  return {dataset.lookup, dataset.known, "is none of " + dataset.kind};
+}
+
 ReadLabels read_truth(const Dataset& dataset, const DatasetSample& sample, const LabelColours& otherwise) {
   if (dataset.truth) return {dataset.truth(sample)};
-  ReadLabels labels = read_labels_file(
-      sample.label, dataset.label_colours.palette.empty() ? otherwise : dataset.label_colours);
+  ReadLabels labels = read_labels_file(sample.label, truth_colours(dataset, otherwise));
   if (labels.form == LabelForm::indices)
-    labels.map = look_up(std::move(labels.map), dataset.lookup, dataset.known, dataset.kind, sample.label);
+    labels.map = apply(lookup_step(dataset), std::move(labels.map), sample.label);
   return labels;
 }
 

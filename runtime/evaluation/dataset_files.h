@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "runtime/evaluation/dataset.h"
+#include "runtime/evaluation/label_step.h"
 
 namespace atrous {
 
@@ -68,5 +69,9 @@ std::vector<std::string> read_names_file(const std::string& path, std::size_t cl
 Dataset make_dataset(const DatasetRequest&, std::vector<std::string> classes, Palette = {});
 void map_range(Dataset&, int first_raw, int count, int first_class);
 void map_void(Dataset&, int raw);
+
+// Of read_truth(): the colours that label files are read by, and what raw labels become.
+const LabelColours& truth_colours(const Dataset&, const LabelColours& otherwise);
+LabelStep lookup_step(const Dataset&);
 
 }  // namespace atrous

@@ -18,6 +18,7 @@
 #include "runtime/evaluation/dataset_classes.h"
 #include "runtime/evaluation/evaluation_state.h"
 #include "runtime/evaluation/journal.h"
+#include "runtime/evaluation/truth_rows.h"
 #include "runtime/evaluation/upsampled_scores.h"
 #include "runtime/image/image_read.h"
 #include "runtime/image/label_read.h"
@@ -25,6 +26,7 @@
 #include "runtime/image/preprocess.h"
 #include "runtime/segment/segmenter.h"
 #include "runtime/tiles/png_rows.h"
+#include "runtime/tiles/reduced.h"
 #include "weights_tools/io/clean_text.h"
 #include "weights_tools/io/file.h"
 #include "weights_tools/io/sha256.h"
@@ -49,6 +51,17 @@ struct PngFile {
   explicit PngFile(const std::string& path) : file(path), rows(file, path) {}
 };
 
+// What somebody will look at of a picture too large to be kept.
+struct ReducedPictures {
+  ReducedPhoto photo;
+  ReducedLabels truth, prediction;
+  ReducedPictures(int width, int height, int factor)
+      : photo(width, height, factor), truth(width, height, factor), prediction(width, height, factor) {}
+};
+
+// Thrown through segment_tiled(): no more rows are wanted.
+struct EndOfPicture {};
+
 // One image on its way.
 struct Job {
   std::size_t index = 0;
@@ -62,10 +75,13 @@ struct Job {
   std::array<bool, 3> seen{};  // in the truth: 0, 1 and `undecided`
   Tensor logits;               // the low-resolution map
   Growth growth = {};          // into the truth's size
-  // Of tiles, in place of the photo, picture, prediction and logits: rows, as they are needed, and what they
-  // came to, with the undecided pixels left out and as class 1.
+  // Of tiles, in place of the photo, picture, prediction and logits, and of the truth's labels: rows, as they
+  // are needed, and what they came to, with the undecided pixels left out and as class 1.
   std::unique_ptr<PngFile> rows;
+  std::unique_ptr<TruthRows> truth_rows;
+  std::unique_ptr<ReducedPictures> reduced;
   std::optional<ImageCounts> counted, alone;
+  bool abandoned = false;  // the run was stopped before the last row
   double network_seconds = 0;
 };
 
@@ -82,7 +98,9 @@ class Run {
   void segment(Job&);
   void segment_by_protocol(Job&);
   void segment_by_tiles(Job&);
+  bool is_stopped();
   void score(Job&);
+  bool goes_by_rows(int width, int height) const;
   std::unique_ptr<PngFile> png_by_rows(const std::string& path) const;
   LabelMap decided(const LabelMap& truth) const;
   LabelMap undecided_alone(LabelMap truth) const;
@@ -91,6 +109,11 @@ class Run {
   ImageCounts no_counts() const;
   void add_score(const Job&, ImageCounts&) const;
   void take(EvaluatedImage&&);
+  void decode_prediction(Job&) const;
+  void read_truth_of(Job&, int width, int height) const;
+  void survey(Job&) const;
+  LabelMap truth_of(Job&, const LabelRows&) const;
+  void keep_shown(Job&, const LabelRows&, const LabelMap& truth) const;
   LabelMap read_one_truth(Job&) const;
   LabelMap read_prediction(const Job&) const;
   void look_ahead();
@@ -112,14 +135,16 @@ class Run {
   std::vector<std::string> predictions_;  // a path for each sample, where there is no model
   Evaluation result_;
   std::optional<Session> session_;
-  bool shown_as_binary_ = false;
+  bool shown_as_binary_ = false, stopped_ = false;
   std::optional<Journal> journal_;
   const Clock::time_point start_ = Clock::now();
   Clock::time_point taken_ = start_;  // the image before
   double seconds_before_ = 0;         // of earlier runs
 };
 
-void check_truth(const DatasetSample& s, const LabelMap& truth, int width, int height) {
+// `truth`: what has a width and a height.
+template <class Truth>
+void check_truth(const DatasetSample& s, const Truth& truth, int width, int height) {
   if (truth.width != width || truth.height != height)
     fail(ErrorCode::malformed, s.label, ": expected labels of ", width, "x", height,
          " as the photo has, found ", truth.width, "x", truth.height);
@@ -248,20 +273,31 @@ void Run::look_ahead() {
   for (std::size_t i = 0; i < dataset_.samples.size() && !seen[1]; ++i) {
     Job job;
     job.index = i;
-    attempt(job.error, "", [&] { read_one_truth(job); });
+    attempt(job.error, "", [&] {
+      if (options_.tiling) job.truth_rows = TruthRows::open(dataset_, sample(job));
+      if (job.truth_rows)
+        survey(job);
+      else
+        read_one_truth(job);
+    });
     for (std::size_t label = 0; label < seen.size(); ++label) seen[label] = seen[label] || job.seen[label];
   }
   shown_as_binary_ = seen[0] && !seen[1] && seen[undecided];
 }
 
+// Whether a picture of this size is seen in several tiles, and nobody will look at all of its pixels.
+bool Run::goes_by_rows(int width, int height) const {
+  return options_.tiling && !fits_one_tile(*options_.tiling, width, height) &&
+         (!callbacks_.image || std::max(width, height) > most_shown_side);
+}
+
 // Where the photo is a large PNG whose rows come as they are, from the top.
 std::unique_ptr<PngFile> Run::png_by_rows(const std::string& path) const {
-  if (!PngRows::is_png(InputFile(path))) return nullptr;
+  if (!options_.tiling || !PngRows::is_png(InputFile(path))) return nullptr;
   auto file = std::make_unique<PngFile>(path);
   const PngRows& rows = file->rows;
-  if (rows.is_interlaced() || (options_.exif && rows.orientation() != 1) ||
-      fits_one_tile(*options_.tiling, rows.width(), rows.height()))
-    return nullptr;
+  const bool turned = options_.exif && rows.orientation() != 1;
+  if (rows.is_interlaced() || turned || !goes_by_rows(rows.width(), rows.height())) return nullptr;
   return file;
 }
 
@@ -287,36 +323,66 @@ LabelMap Run::read_prediction(const Job& job) const {
   return std::move(labels.map);
 }
 
-void Run::decode(Job& job) const {
+void Run::survey(Job& job) const {
+  TruthRows& truth = *job.truth_rows;
+  truth.survey(dataset_, comparison_);
+  job.form = truth.form();
+  job.other_order = truth.other_order();
+  if (comparison_.binary)
+    for (std::size_t label = 0; label < job.seen.size(); ++label)
+      job.seen[label] = truth.has(static_cast<std::uint8_t>(label));
+}
+
+// Of a photo so large, which sizes in the heads are compared with first.
+void Run::read_truth_of(Job& job, int width, int height) const {
   const DatasetSample& s = sample(job);
-  if (predictor_.predictions) {
+  if (goes_by_rows(width, height)) job.truth_rows = TruthRows::open(dataset_, s);
+  if (!job.truth_rows) {
     job.truth = read_one_truth(job);
-    job.prediction = read_prediction(job);
-    if (job.truth.width != job.prediction.width || job.truth.height != job.prediction.height)
-      fail(ErrorCode::malformed, predictions_[job.index], ": expected labels of ", job.truth.width, "x",
-           job.truth.height, " as the truth has, found ", job.prediction.width, "x", job.prediction.height);
-    if (!callbacks_.image) return;
-    job.file = read_file(s.photo, ReadOptions().max_file_bytes);
-    job.photo = read_image(job.file, s.photo, {.exif = options_.exif});
-    return;
+    return check_truth(s, job.truth, width, height);
   }
-  if (options_.tiling && !callbacks_.image) {
-    job.rows = png_by_rows(s.photo);
-    if (job.rows) {
-      job.truth = read_one_truth(job);
-      return check_truth(s, job.truth, job.rows->rows.width(), job.rows->rows.height());
-    }
-  }
+  job.truth = {job.truth_rows->width(), job.truth_rows->height(), {}};
+  check_truth(s, job.truth, width, height);
+  survey(job);
+}
+
+void Run::decode_prediction(Job& job) const {
+  const DatasetSample& s = sample(job);
+  job.truth = read_one_truth(job);
+  job.prediction = read_prediction(job);
+  if (job.truth.width != job.prediction.width || job.truth.height != job.prediction.height)
+    fail(ErrorCode::malformed, predictions_[job.index], ": expected labels of ", job.truth.width, "x",
+         job.truth.height, " as the truth has, found ", job.prediction.width, "x", job.prediction.height);
+  if (!callbacks_.image) return;
+  job.file = read_file(s.photo, ReadOptions().max_file_bytes);
+  job.photo = read_image(job.file, s.photo, {.exif = options_.exif});
+}
+
+void Run::decode(Job& job) const {
+  if (predictor_.predictions) return decode_prediction(job);
+  const DatasetSample& s = sample(job);
   const ResizeRule& rule = comparison_.preparation.resize;
   const ReadOptions how{.exif = options_.exif};
-  job.file = read_file(s.photo, how.max_file_bytes);
-  job.photo = read_image(job.file, s.photo, how);
-  job.truth = read_one_truth(job);
-  check_truth(s, job.truth, job.photo.width, job.photo.height);
+  job.rows = png_by_rows(s.photo);
+  if (!job.rows) {
+    job.file = read_file(s.photo, how.max_file_bytes);
+    job.photo = read_image(job.file, s.photo, how);
+  }
+  const int photo_width = job.rows ? job.rows->rows.width() : job.photo.width,
+            photo_height = job.rows ? job.rows->rows.height() : job.photo.height;
+  read_truth_of(job, photo_width, photo_height);
+  if (goes_by_rows(photo_width, photo_height)) {
+    if (callbacks_.image)
+      job.reduced = std::make_unique<ReducedPictures>(
+          photo_width, photo_height, reduction_to(most_shown_side, photo_width, photo_height));
+    job.picture = std::move(job.photo);
+    job.photo = {};
+    job.file = {};
+    return;
+  }
   const auto [width, height] = resized_size(rule, job.photo.width, job.photo.height);
   check_input(s.photo, width, height);
-  const bool in_tiles = options_.tiling && !callbacks_.image;  // rules of tiles leave photos alone
-  job.picture = in_tiles ? std::move(job.photo) : apply(rule, job.photo, 1);
+  job.picture = apply(rule, job.photo, 1);
   if (!options_.at_original) {
     if (width != job.truth.width || height != job.truth.height)
       job.truth = resize_nearest(job.truth, width, height);
@@ -377,6 +443,29 @@ void Run::segment_by_protocol(Job& job) {
   job.sharpened = label(model, p.view(), options_.threshold, nullptr);
 }
 
+bool Run::is_stopped() {
+  stopped_ = stopped_ || (callbacks_.stop && call_host(callbacks_.stop));
+  return stopped_;
+}
+
+// The truth of rows that were just made.
+LabelMap Run::truth_of(Job& job, const LabelRows& rows) const {
+  if (job.truth_rows) return job.truth_rows->read(rows.labels.height);
+  const std::uint8_t* const first = job.truth.row(rows.y);
+  return {rows.labels.width, rows.labels.height, {first, first + rows.labels.labels.size()}};
+}
+
+void Run::keep_shown(Job& job, const LabelRows& rows, const LabelMap& truth) const {
+  if (job.reduced) {
+    job.reduced->photo.add(rows.photo);
+    job.reduced->truth.add(truth);
+    job.reduced->prediction.add(rows.labels);
+  } else if (callbacks_.image) {
+    job.prediction.labels.insert(job.prediction.labels.end(), rows.labels.labels.begin(),
+                                 rows.labels.labels.end());
+  }
+}
+
 // Rows are counted as they are made: neither their logits nor, where nobody looks at them, the picture and
 // its labels are in memory at once.
 void Run::segment_by_tiles(Job& job) {
@@ -400,6 +489,18 @@ void Run::segment_by_tiles(Job& job) {
     if (counts.scores.classes > 0)
       add_scores(counts.scores, rows.logits, truth, ClassMap::void_label, session_->threads());
   };
+  const auto take = [&](const LabelRows& rows) {
+    if (is_stopped()) throw EndOfPicture{};
+    LabelMap truth;
+    attempt(unread, "", [&] { truth = truth_of(job, rows); });
+    if (unread) throw EndOfPicture{};
+    attempt(error, "", [&] {
+      count(rows, decided(truth), *job.counted);
+      if (both) count(rows, undecided_alone(truth), *job.alone);
+      keep_shown(job, rows, truth);
+    });
+    if (error) throw EndOfPicture{};
+  };
   job.prediction = {source.width, source.height, {}};
   try {
     segment_tiled(*session_, *predictor_.model, source,
@@ -407,25 +508,19 @@ void Run::segment_by_tiles(Job& job) {
                    .confidence = false,
                    .threshold = options_.threshold,
                    .logits = result_.scores.classes > 0},
-                  [&](const LabelRows& rows) {
-                    attempt(error, "", [&] {
-                      const std::uint8_t* const first = job.truth.row(rows.y);
-                      const LabelMap truth{
-                          rows.labels.width, rows.labels.height, {first, first + rows.labels.labels.size()}};
-                      count(rows, decided(truth), *job.counted);
-                      if (both) count(rows, undecided_alone(truth), *job.alone);
-                      if (callbacks_.image)
-                        job.prediction.labels.insert(job.prediction.labels.end(), rows.labels.labels.begin(),
-                                                     rows.labels.labels.end());
-                    });
-                  });
+                  take);
+  } catch (const EndOfPicture&) {
+    if (error) std::rethrow_exception(error);
+    job.error = unread;
+    job.abandoned = !unread;
+    return;
   } catch (...) {
     if (!unread) throw;
     job.error = unread;
     return;
   }
-  if (error) std::rethrow_exception(error);
   job.rows.reset();
+  job.truth_rows.reset();
   job.network_seconds = seconds_since(start);
 }
 
@@ -458,6 +553,7 @@ ImageCounts Run::no_counts() const {
 }
 
 void Run::score(Job& job) {
+  if (job.abandoned) return;
   EvaluatedImage image;
   image.name = names_[job.index];
   image.seen = job.seen;
@@ -509,6 +605,11 @@ void Run::take(EvaluatedImage&& image) {
 
 void Run::show(Job& job) const {
   if (!callbacks_.image) return;
+  if (job.reduced) {
+    job.photo = job.reduced->photo.picture();
+    job.truth = job.reduced->truth.map();
+    job.prediction = job.reduced->prediction.map();
+  }
   if (comparison_.binary)
     job.truth = relabelled(std::move(job.truth), undecided, shown_as_binary_ ? 1 : ClassMap::void_label);
   call_host(callbacks_.image, ScoredImage{.name = names_[job.index],
@@ -537,7 +638,7 @@ void Run::run_all() {
   if (session_)
     steps.run = [this](Job& job) { attempt(job.error, sample(job).photo, [&] { segment(job); }); };
   steps.finish = [this](Job& job) { score(job); };
-  if (callbacks_.stop) steps.stop = [this] { return call_host(callbacks_.stop); };
+  steps.stop = [this] { return is_stopped(); };
   run_pipeline({.first = first_,
                 .last = size_,
                 .threads = 1,

@@ -67,11 +67,17 @@ struct EvaluateProgress {
   const std::string* failure = nullptr;  // and what was wrong with it
 };
 
+// A picture that is seen in several tiles and has a longer side than this is shown reduced, by the least
+// whole number that brings it there: of the photo the mean of that many pixels, of labels the one in the
+// middle.
+constexpr int most_shown_side = 2048;
+
 // Called from the scoring thread, one at a time, in the dataset's order; what they throw ends the run.
 struct EvaluateCallbacks {
   std::function<void(const EvaluateProgress&)> progress;
   std::function<void(const ScoredImage&)> image;  // every image that has been scored
-  // Asked by the caller's thread before each image: true ends the run after those under way.
+  // Asked by the caller's thread before each image: true ends the run after those under way. Of a picture in
+  // tiles between its rows too: true leaves it to the run that goes on.
   std::function<bool()> stop;
 };
 

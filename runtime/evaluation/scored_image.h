@@ -13,9 +13,10 @@ namespace ATROUS_PUBLIC atrous {
 struct ScoredImage {
   std::string name;                       // as ImageScore's
   std::span<const std::byte> photo_file;  // its bytes: JPEG and PNG are copied, others (and PNG with EXIF,
-                                          // which not every browser turns upright) written anew as PNG
+                                          // which not every browser turns upright) written anew as PNG; none
+                                          // of a photo that is shown reduced (most_shown_side, evaluate.h)
   const Image& photo;                     // decoded and upright
-  const LabelMap& truth;                  // at the size they were compared at
+  const LabelMap& truth;                  // at the size they were compared at, or reduced with the photo
   const LabelMap& prediction;
   int ignore = 255;
 };

@@ -70,6 +70,14 @@ void check_png_density(const PngHeader&, std::uint64_t expected, std::uint64_t c
 void unfilter_png_row(unsigned filter, std::span<std::uint8_t> row, const std::uint8_t* above,
                       std::size_t step, std::string_view name);
 
+// Channels of what is read as labels: one of grey samples or indices, three of colours. Error(unsupported)
+// for colours of 16 bits.
+int png_label_channels(const PngHeader&, std::string_view name);
+
+// A row of 16-bit samples that are to be labels, of the pixels (x0 + i * dx, y): Error(malformed) unless each
+// is 0..255 or 65535.
+void check_png_labels(const std::uint8_t* row, int count, int x0, int dx, int y, std::string_view name);
+
 // `count` pixels of a row to RGB for three channels, to raw samples for one.
 void expand_png_row(const PngParts&, const std::uint8_t* row, int count, std::uint8_t* out, int channels,
                     std::string_view name);

@@ -159,8 +159,8 @@ void expand_bytes(const PngHeader& h, const std::uint8_t* row, int count, std::u
   }
 }
 
-// Grey samples or palette indices of at most 8 bits, as they are; of 16 bits those that check_labels() lets
-// through.
+// Grey samples or palette indices of at most 8 bits, as they are; of 16 bits those that check_png_labels()
+// lets through.
 void expand_raw(unsigned depth, const std::uint8_t* row, int count, std::uint8_t* out) {
   if (depth == 8) {
     std::copy_n(row, count, out);
@@ -172,13 +172,6 @@ void expand_raw(unsigned depth, const std::uint8_t* row, int count, std::uint8_t
   }
   for (int x = 0; x < count; ++x)
     out[x] = static_cast<std::uint8_t>(packed_sample(row, static_cast<std::size_t>(x), depth));
-}
-
-// A row of 16-bit grey samples that are to be labels: 0..255, and 65535, which is void.
-void check_labels(const std::uint8_t* row, int count, const Pass& pass, int y, std::string_view name) {
-  for (int x = 0; x < count; ++x, row += 2)
-    label_of_16_bits(static_cast<unsigned>(row[0] << 8 | row[1]), pass.x0 + x * pass.dx,
-                     pass.y0 + y * pass.dy, name);
 }
 
 // Decodes one pass from `filtered`; returns what is left of it.
@@ -196,7 +189,8 @@ std::span<std::uint8_t> decode_pass(const Parts& parts, const Pass& pass, std::s
     const auto row = filtered.subspan(1, bytes);
     unfilter_png_row(filtered[0], row, above, step, name);
     above = row.data();
-    if (channels == 1 && h.depth == 16) check_labels(row.data(), width, pass, j, name);
+    if (channels == 1 && h.depth == 16)
+      check_png_labels(row.data(), width, pass.x0, pass.dx, pass.y0 + j * pass.dy, name);
     filtered = filtered.subspan(1 + bytes);
     std::uint8_t* to = out.row(pass.y0 + j * pass.dy);
     if (pass.dx == 1) {
@@ -330,6 +324,20 @@ void expand_png_row(const PngParts& parts, const std::uint8_t* row, int count, s
     expand_bytes(h, row, count, out);
 }
 
+int png_label_channels(const PngHeader& h, std::string_view name) {
+  if (h.colour == png_grey || h.colour == png_indexed) return 1;
+  if (h.depth > 8)
+    fail(ErrorCode::unsupported, name,
+         ": labels that are colours are read from 8 bits a sample, and only grey ones from 16; this PNG is ",
+         colour_name(h.colour), " of ", h.depth, ": save it with 8");
+  return 3;
+}
+
+void check_png_labels(const std::uint8_t* row, int count, int x0, int dx, int y, std::string_view name) {
+  for (int x = 0; x < count; ++x, row += 2)
+    label_of_16_bits(static_cast<unsigned>(row[0] << 8 | row[1]), x0 + x * dx, y, name);
+}
+
 bool is_png(std::span<const std::byte> file) {
   return file.size() >= signature.size() && std::memcmp(file.data(), signature.data(), signature.size()) == 0;
 }
@@ -347,14 +355,8 @@ Decoded read_png(const Bytes& file, std::int64_t max_pixels) {
 
 LabelSamples read_png_labels(const Bytes& file, std::int64_t max_pixels) {
   Parts parts = read_chunks(file, max_pixels);
-  const PngHeader& h = parts.header;
-  const bool single = h.colour == png_grey || h.colour == png_indexed;
-  if (!single && h.depth > 8)
-    fail(ErrorCode::unsupported, file.name,
-         ": labels that are colours are read from 8 bits a sample, and only grey ones from 16; this PNG is ",
-         colour_name(h.colour), " of ", h.depth, ": save it with 8");
-  Image samples = decode_passes(parts, single ? 1 : 3, file.name);
-  if (h.colour != png_indexed) parts.palette.clear();
+  Image samples = decode_passes(parts, png_label_channels(parts.header, file.name), file.name);
+  if (parts.header.colour != png_indexed) parts.palette.clear();
   return {std::move(samples), std::move(parts.palette)};
 }
 

@@ -1,11 +1,14 @@
 #include "runtime/report/report.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "layers/base/error.h"
+#include "runtime/image/image_read.h"
 #include "runtime/image/png.h"
 #include "runtime/report/report_data.h"
 #include "runtime/report/report_files.h"
@@ -44,6 +47,15 @@ ReportPictures picture_paths(const std::string& image_name, std::string_view pho
           .errors = stem + "-errors.png"};
 }
 
+// Of a picture that write_file() has written.
+std::pair<int, int> size_in_head(const std::string& path) {
+  constexpr std::uint64_t most = 64;
+  const InputFile file(path);
+  std::vector<std::byte> head(static_cast<std::size_t>(std::min(file.size(), most)));
+  file.read(0, head);
+  return picture_size(head, path);
+}
+
 // The pictures of an image that are there already; the error map is the last to be written.
 ReportPictures find_pictures(const std::string& folder, const std::string& image_name) {
   for (const std::string_view extension : {".jpg", ".png"}) {
@@ -52,8 +64,15 @@ ReportPictures find_pictures(const std::string& folder, const std::string& image
       std::error_code ignored;
       return std::filesystem::is_regular_file(folder + '/' + path, ignored);
     };
-    if (exists(paths.photo) && exists(paths.truth) && exists(paths.prediction) && exists(paths.errors))
-      return paths;
+    if (!exists(paths.photo) || !exists(paths.truth) || !exists(paths.prediction) || !exists(paths.errors))
+      continue;
+    try {
+      std::tie(paths.width, paths.height) = size_in_head(folder + '/' + paths.truth);
+    } catch (const Error& error) {  // somebody else's file: no picture of ours
+      if (error.code() != ErrorCode::malformed && error.code() != ErrorCode::unsupported) throw;
+      continue;
+    }
+    return paths;
   }
   return {};
 }

@@ -91,7 +91,10 @@ JsonText image_json(const ImageScore& image, const ReportPictures& pictures) {
                               {"classes", json_list(image.iou, [](const auto& of_class) {
                                  return json_list({of_class.first, number(of_class.second, 1e4)});
                                })}});
-  if (!pictures.photo.empty()) add_member(out, "pictures", pictures_json(pictures));
+  if (pictures.photo.empty()) return out;
+  add_member(out, "pictures", pictures_json(pictures));
+  if (pictures.width < image.width || pictures.height < image.height)
+    add_member(out, "shown", json_list({pictures.width, pictures.height}));
   return out;
 }
 

@@ -19,6 +19,7 @@ std::string picture_stem(std::string_view image_name);
 // Of one image, relative to the report; `photo` is empty where there are none.
 struct ReportPictures {
   std::string photo, truth, prediction, errors;
+  int width = 0, height = 0;  // of the truth's; less than the image's where pictures are reduced
 };
 
 // The JSON of runtime/report/page/page.js; pictures as many as evaluation.images. ASCII. Ratios that do not

@@ -29,6 +29,8 @@ std::uint32_t be32(std::span<const std::byte> bytes) { return formats::Bytes{byt
 struct PngRows::State {
   const InputFile& file;
   const std::string name;
+  const PngSamples kind;
+  int channels = 3;
   formats::PngParts parts = {};
   std::uint64_t expected = 0, produced = 0;  // inflated bytes, with the filters' numbers
 
@@ -44,7 +46,7 @@ struct PngRows::State {
   std::vector<std::uint8_t> row = {}, above = {};  // each with its filter's number in front
   int rows_read = 0;
 
-  State(const InputFile& f, std::string_view n) : file(f), name(visible(n)) {
+  State(const InputFile& f, std::string_view n, PngSamples k) : file(f), name(visible(n)), kind(k) {
     walk();
     const std::size_t bytes = parts.header.row_bytes(parts.header.width) + 1;
     row.resize(bytes);
@@ -101,10 +103,12 @@ struct PngRows::State {
       next += 12 + std::uint64_t{length};
     }
     const formats::PngHeader& h = parts.header;
+    if (kind == PngSamples::annotations) channels = formats::png_label_channels(h, name);
     expected = static_cast<std::uint64_t>(h.height) * (h.row_bytes(h.width) + 1);
     if (!h.interlaced) formats::check_png_density(h, expected, compressed, name);
     if (h.colour == formats::png_indexed && parts.palette.empty())
       fail(ErrorCode::malformed, name, ": a palette PNG without a palette");
+    if (h.colour != formats::png_indexed) parts.palette.clear();
   }
 
   // The next bytes of the IDAT chunks; none at their end.
@@ -194,18 +198,22 @@ struct PngRows::State {
     const formats::PngHeader& h = parts.header;
     inflate_row();
     formats::unfilter_png_row(row[0], std::span(row).subspan(1), above.data() + 1, h.step(), name);
-    formats::expand_png_row(parts, row.data() + 1, h.width, to, 3, name);
+    if (channels == 1 && h.depth == 16)
+      formats::check_png_labels(row.data() + 1, h.width, 0, 1, rows_read, name);
+    formats::expand_png_row(parts, row.data() + 1, h.width, to, channels, name);
     std::swap(row, above);
     if (++rows_read == h.height) finish();
   }
 };
 
-PngRows::PngRows(const InputFile& file, std::string_view name) try
-    : state_(std::make_unique<State>(file, name)),
+PngRows::PngRows(const InputFile& file, std::string_view name, PngSamples samples) try
+    : state_(std::make_unique<State>(file, name, samples)),
       width_(state_->parts.header.width),
       height_(state_->parts.header.height),
+      channels_(state_->channels),
       orientation_(state_->parts.orientation),
-      interlaced_(state_->parts.header.interlaced) {
+      interlaced_(state_->parts.header.interlaced),
+      palette_(state_->parts.palette) {
 } catch (...) {
   rethrow_as_error();
 }
@@ -225,7 +233,8 @@ void PngRows::read(std::span<std::uint8_t> rows) try {
   State& s = *state_;
   if (is_interlaced())
     fail(ErrorCode::invalid_argument, s.name, ": the PNG is interlaced and cannot be read row by row");
-  const std::size_t bytes = 3 * static_cast<std::size_t>(width()), count = rows.size() / bytes;
+  const auto bytes = static_cast<std::size_t>(width()) * static_cast<std::size_t>(channels());
+  const std::size_t count = rows.size() / bytes;
   const auto left = static_cast<std::size_t>(height() - s.rows_read);
   if (rows.size() % bytes != 0 || count > left)
     fail(ErrorCode::invalid_argument, s.name, ": room for ", rows.size(), " bytes of rows of ", bytes,

@@ -240,7 +240,6 @@ TEST_CASE_FIXTURE(Bench, "what is no checkpoint is refused by name and kind") {
       {folder / "nothing", {"nothing", "is a folder without model.safetensors"}},
       {folder / "short.safetensors", {"short.safetensors"}},
       {folder / "other.safetensors", {"other.safetensors", "layer.weight"}},
-      {"", {"empty name"}},
   };
   for (const auto& [path, parts] : models) {
     refuse(1, {"segment", dog, "-m", path}, parts);

@@ -327,36 +327,75 @@ TEST_CASE_FIXTURE(TiledBench, "memory is that of a row of tiles, however high th
   CHECK_MESSAGE(high < 60'000, high, " kB");
 }
 
-// The logits of the whole picture would take 480 MB, its RGB 72 MB.
-TEST_CASE_FIXTURE(TiledBench, "eval --tile: memory is that of a row of tiles and of the truth's labels") {
+namespace {
+
+// Truths of 24 megapixels: their labels alone take 24 MB, their colours 72; the logits of the whole picture
+// would take 480 MB, its RGB 72.
+struct LargePairs : TiledBench {
+  static constexpr int width = 4000;
+  const std::string lraspp = folder / "lraspp.safetensors";
+  LargePairs() { write_safetensors(lraspp, tiny_mobilenet_state("lraspp"), {}); }
+
+  // Kilobytes of a run with a pair so high. channels: of the truth's samples, labels or colours.
+  long peak(int height, int channels, const Arguments& more = {}) const {
+    const std::string photos = folder / str_cat("photos", height),
+                      labels = folder / str_cat("labels", height, '-', channels);
+    if (!std::filesystem::exists(photos)) {
+      std::filesystem::create_directories(photos);
+      write_large(photos + "/high.png", width, height, 3,
+                  [](int x, int y, int c) { return x / 50 * 40 + y / 60 * 30 + c * 9; });
+    }
+    std::filesystem::create_directories(labels);
+    write_text(labels + "/class_dict.csv", "name,r,g,b\na,0,0,0\nb,1,8,15\nc,2,9,16\nd,3,10,17\ne,4,11,18\n");
+    write_large(labels + "/high.png", width, height, channels, [channels](int x, int y, int c) {
+      const int label = (x / 90 + y / 70) % 5;
+      return channels == 1 || label > 0 ? label + 7 * c : 0;
+    });
+    const ProcessResult r =
+        run_atrous(Arguments{"eval", "-m", lraspp, "--threads", "1", "-q", "--dataset", "pairs", photos,
+                             labels, "--json", folder / "e.json", "--tile", "256", "--overlap", "32"} +
+                   more);
+    CHECK(r.errors == "");
+    REQUIRE(r.exit_code == 0);
+    const Json e = Json::parse(read_text(folder / "e.json"));
+    CHECK(e["failed"].empty());
+    CHECK(e["summary"]["pixels"].get<int>() == width * height);
+    return r.peak_kilobytes;
+  }
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(LargePairs,
+                  "eval --tile: memory is that of a row of tiles, however high photo and truth are") {
   if (ATROUS_ADDRESS_SANITIZER) {
     std::puts("skipped: AddressSanitizer keeps memory that was given back");
     return;
   }
-  constexpr int width = 4000;
-  const std::string lraspp = folder / "lraspp.safetensors";
-  write_safetensors(lraspp, tiny_mobilenet_state("lraspp"), {});
-  const auto peak = [&](int height) {
-    const std::string photos = folder / str_cat("photos", height),
-                      labels = folder / str_cat("labels", height);
-    std::filesystem::create_directories(photos);
-    std::filesystem::create_directories(labels);
-    write_large(photos + "/high.png", width, height, 3,
-                [](int x, int y, int c) { return x / 50 * 40 + y / 60 * 30 + c * 9; });
-    write_large(labels + "/high.png", width, height, 1,
-                [](int x, int y, int) { return (x / 90 + y / 70) % 5; });
-    const ProcessResult r =
-        run_atrous({"eval", "-m", lraspp, "--threads", "1", "-q", "--dataset", "pairs", photos, labels,
-                    "--json", folder / "e.json", "--tile", "256", "--overlap", "32"});
-    CHECK(r.errors == "");
-    REQUIRE(r.exit_code == 0);
-    const Json e = Json::parse(read_text(folder / "e.json"));
-    CHECK(e["summary"]["pixels"].get<int>() == width * height);
-    return r.peak_kilobytes;
-  };
-  const long low = peak(600), high = peak(6000), pixels = 5400L * width / 1024;
+  for (const int channels : {1, 3}) {
+    const long low = peak(600, channels), high = peak(6000, channels);
+    MESSAGE("peaks of ", low, " and ", high, " kB");
+    CHECK_MESSAGE(high < low + 8000, high, " kB after ", low);
+    CHECK_MESSAGE(high < 60'000, high, " kB");
+  }
+}
+
+// Pictures of a page are of 2048 pixels at most: 3 bytes of the photo, one of truth, prediction and errors.
+TEST_CASE_FIXTURE(LargePairs, "eval --tile --report: pictures are made smaller while rows pass") {
+  if (ATROUS_ADDRESS_SANITIZER) {
+    std::puts("skipped: AddressSanitizer keeps memory that was given back");
+    return;
+  }
+  const std::string pages = folder / "pages";
+  const long low = peak(600, 1, {"--report", pages}), high = peak(6000, 1, {"--report", pages});
   MESSAGE("peaks of ", low, " and ", high, " kB");
-  CHECK_MESSAGE(high < low + 4 * pixels, high, " kB after ", low);
+  CHECK_MESSAGE(high < low + 40'000, high, " kB after ", low);
+  for (const char* kind : {"photo", "truth", "prediction", "errors"}) {
+    const Image shown = read_image_file(str_cat(pages, "/images/high-", kind, ".png"));
+    CHECK(shown.width == 4000 / 3 + 1);
+    CHECK(shown.height == 2000);
+  }
+  CHECK(mentions(read_text(pages + "/index.html"), "\"shown\":[1334,2000]"));
 }
 
 }  // namespace atrous::cli_tiled_test

@@ -59,6 +59,27 @@ TEST_CASE("the help fits a screen and lists every verb; each verb's ends with tw
   }
 }
 
+TEST_CASE(
+    "an option whose value is empty is refused by its name, whichever it is: a variable may not be set") {
+  std::size_t tried = 0;
+  for (const std::string& verb : verbs) {
+    std::istringstream help(succeed({verb, "--help"}));
+    for (std::string line; std::getline(help, line);) {
+      // "  -o,--output FOLDER  ..."; what takes no value goes on with spaces or "Excludes: ".
+      const auto at = line.find("--");
+      if (!line.starts_with("  -") || at > 5) continue;
+      const auto end = line.find(' ', at);
+      if (end == line.npos || end + 1 >= line.size() || line[end + 1] == ' ') continue;
+      const std::string_view value = std::string_view(line).substr(end + 1);
+      if (value.starts_with("Excludes: ") || value.starts_with("[")) continue;
+      const std::string option = line.substr(at, end - at);
+      refuse(2, {verb, option, ""}, {option + ": "});
+      ++tried;
+    }
+  }
+  CHECK(tried > 50);
+}
+
 TEST_CASE("bash completes verbs, options, choices, models and files") {
   if (!has_program("/bin/bash")) {
     MESSAGE("skipped: no bash");

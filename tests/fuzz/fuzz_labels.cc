@@ -1,8 +1,9 @@
 // Annotations. What is read has no more pixels than allowed and can be resized; a picture that is read as
 // labels is read as a photo of the same size, unless a label has no colour. With colours to look up, every
-// label of those is one of theirs or void.
+// label of those is one of theirs or void. A PNG that is read by rows gives the labels it gives read whole.
 #include "runtime/image/image_formats.h"
 #include "runtime/image/label_read.h"
+#include "runtime/tiles/png_label_rows.h"
 #include "tests/fuzz/png_repair.h"
 #include "tests/fuzz/targets.h"
 
@@ -28,6 +29,23 @@ void read_colours(Bytes file, bool of_labels) {
   });
 }
 
+void read_rows(Bytes bytes, bool of_labels) {
+  LabelColours these = colours;
+  these.of_labels = of_labels;
+  const InputFile file(bytes, "fuzz");
+  LabelMap map;
+  const bool whole = may_refuse([&] {
+    PngLabelRows rows(file, "fuzz");
+    if (rows.is_interlaced()) fail(ErrorCode::unsupported, "interlaced");
+    if (std::int64_t{rows.width()} * rows.height() > most_pixels) fail(ErrorCode::limit, "large");
+    rows.survey(these);
+    map = {rows.width(), rows.height(), {}};
+    map.labels.resize(static_cast<std::size_t>(rows.width()) * static_cast<std::size_t>(rows.height()));
+    rows.read(map.labels);
+  });
+  if (whole) promise(read_labels(bytes, "fuzz", these).map == map, "labels by rows differ from the whole");
+}
+
 void read_as_map(Bytes file) {
   for (const bool of_labels : {false, true}) read_colours(file, of_labels);
   LabelMap map;
@@ -45,7 +63,13 @@ void read_as_map(Bytes file) {
 
 void labels(Bytes input) {
   read_as_map(input);
-  if (formats::is_png(input)) read_as_map(with_right_checksums(input));
+  if (!formats::is_png(input)) return;
+  const std::vector<std::byte> repaired = with_right_checksums(input);
+  read_as_map(repaired);
+  for (const bool of_labels : {false, true}) {
+    read_rows(input, of_labels);
+    read_rows(repaired, of_labels);
+  }
 }
 
 }  // namespace atrous::fuzz

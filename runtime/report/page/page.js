@@ -208,6 +208,7 @@ function mostConfused() {
 
 function imagePanel(image) {
   const facts = [image.width + " \u00d7 " + image.height + " compared", plural(image.pixels, "pixel") + " counted"];
+  if (image.shown) facts.push("pictures reduced to " + image.shown.join(" \u00d7 "));
   for (const [key, title] of [["iou", "mean IoU"], ["accuracy", "pixel accuracy"], ["dice", "mean Dice"]])
     if (exists(image[key])) facts.push(title + " " + percent(image[key]));
   if (exists(image.loss)) facts.push("loss " + image.loss.toFixed(3));

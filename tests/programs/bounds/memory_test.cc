@@ -5,7 +5,9 @@
 #include "runtime/image/image_read.h"
 #include "runtime/image/label_read.h"
 #include "runtime/image/npy.h"
+#include "runtime/image/palette.h"
 #include "runtime/image/png.h"
+#include "runtime/tiles/png_label_rows.h"
 #include "runtime/tiles/png_rows.h"
 #include "runtime/tiles/png_writer.h"
 #include "tests/programs/bounds/counted_memory.h"
@@ -266,7 +268,7 @@ TEST_CASE("a picture costs at most 16 bytes for each pixel, and three times its 
   check_picture("PNM that claims 90 megapixels", atrous::testing::bytes("P6 9472 9472 255\n123"), 0);
 }
 
-TEST_CASE("a PNG read row by row costs three rows, and one written so a few megabytes") {
+TEST_CASE("a PNG read row by row costs a few rows, its labels too, and one written so a few megabytes") {
   using namespace atrous::testing;
   constexpr int width = 1500, height = 4000;
   const Image picture = atrous::testing::noise(width, height, 3);
@@ -277,6 +279,15 @@ TEST_CASE("a PNG read row by row costs three rows, and one written so a few mega
           PngRows rows(input, "a");
           for (int y = 0; y < height; ++y) rows.read(row);
         }) <= 3 * row.size() + constant);
+  const Image levels = atrous::testing::noise(width, height, 1);
+  const FileBytes annotation = encode_png(LabelMap{width, height, levels.pixels}, voc_palette(256));
+  std::vector<std::uint8_t> labels(width);
+  CHECK(peak_of([&] {
+          const InputFile input(annotation, "a");
+          PngLabelRows rows(input, "a");
+          rows.survey({.palette = voc_palette(256)});
+          for (int y = 0; y < height; ++y) rows.read(labels);
+        }) <= 10 * labels.size() + 2 * constant);
   std::size_t written = 0;
   CHECK(peak_of([&] {
           PngWriter writer(width, height, 3,

@@ -15,6 +15,7 @@
 #include "runtime/image/jpeg.h"
 #include "runtime/image/palette.h"
 #include "runtime/report/report.h"
+#include "runtime/tiles/png_label_rows.h"
 #include "runtime/tiles/png_rows.h"
 #include "runtime/tiles/png_writer.h"
 #include "runtime/tiles/tiled.h"
@@ -414,6 +415,19 @@ TEST_CASE_FIXTURE(Folders, "a photo that cannot be read says so") {
                              },
                          .in = in});
   }
+  SUBCASE("labels row by row") {
+    const std::string path = save("a.png", as_text(encode_png(patches(24, 16, 3), voc_palette(256))));
+    check_every_failure({.run =
+                             [path] {
+                               const InputFile file(path);
+                               PngLabelRows rows(file, path);
+                               rows.survey(own([] { return LabelColours{.palette = voc_palette(5)}; }));
+                               std::string labels = own([] { return std::string(24 * 16, ' '); });
+                               rows.read({reinterpret_cast<std::uint8_t*>(labels.data()), labels.size()});
+                               return labels;
+                             },
+                         .in = in});
+  }
 #if ATROUS_HAS_WEBP
   SUBCASE("WebP") {
     using namespace atrous::testing;
@@ -541,6 +555,9 @@ TEST_CASE_FIXTURE(Evaluating, "an evaluation that runs out of memory says so, wh
   const Operation evaluating{.run = [&] { return content_of(evaluate(model, dataset, o)); }};
   check_every_failure(evaluating, Kind::allocation);
   check_every_failure(evaluating, Kind::allocation, Lasting::yes);
+  o.tiling = Tiling{24, 8};
+  o.resize.reset();
+  check_every_failure(evaluating, Kind::allocation);
 }
 
 // The state is kept when memory gives out in between, and no image may be in a part of it only.
