@@ -14,6 +14,7 @@
 #include "runtime/instances/detector_trace.h"
 #include "tests/support/conformance_testing.h"
 #include "tests/support/instance_testing.h"
+#include "tests/support/logging_device.h"
 #include "tests/support/runtime_testing.h"
 
 namespace atrous::detector_test {
@@ -281,6 +282,50 @@ TEST_CASE("one detector finds in a picture what it finds first, whatever it saw 
   CHECK(bounded.detect(first, {.score = 0.0F}).found.size() == expected.found.size());
   Detector small(model, {.threads = 1, .memory_limit = taken / 2});
   CHECK_THROWS_AS(small.detect(first), Error);
+}
+
+TEST_CASE("from a device come the proposals' maps and the heads' answers, and no map that a head looks at") {
+  struct Case {
+    const char* name;
+    bool maps, masks;  // whether the boxes' head begins with convolutions; whether there are masks
+  };
+  for (const Case& c : {Case{"maskrcnn_resnet(1,1,1,1)_fpn", false, true},
+                        Case{"maskrcnn_resnet(1,1,1,1)_fpn_v2", true, true},
+                        Case{"fasterrcnn_resnet(1,1,1,1)_fpn", false, false}}) {
+    CAPTURE(std::string(c.name));
+    const auto log = std::make_shared<Log>();
+    const Model model = make_model(
+        seeded_state(c.name, {.classes = 5, .width = 8}), std::nullopt,
+        {.hyper = Hyper("min_size=64,max_size=96"), .device = std::make_shared<LoggingDevice>(log)});
+    Detector detector(model);
+    const Instances found = detector.detect(atrous::runtime_testing::photo(96, 64), {.detections = 18});
+    REQUIRE(found.found.size() == 18);  // where all is zero each class is as likely as the others, 0.2
+    CHECK(found.found.front().mask == std::vector<float>(c.masks ? 784 : 0, 0.5F));
+    CHECK(log->uploaded == std::vector{Shape{1, 64, 96, 3}});
+
+    std::vector<Shape> downloaded;
+    for (const auto& [h, w] : {std::pair{16, 24}, {8, 12}, {4, 6}, {2, 3}, {1, 2}})
+      for (const std::int64_t channels : {3, 12}) downloaded.push_back({1, h, w, channels});
+    const std::size_t maps = downloaded.size();
+    std::vector<Shape> pooled, flattened;
+    REQUIRE(log->downloaded.size() > maps);
+    for (std::size_t i = maps; i < log->downloaded.size() && log->downloaded[i].n == 1; i += 2) {
+      const std::int64_t rows = log->downloaded[i].h;
+      CHECK(rows % 64 == 0);
+      for (const std::int64_t channels : {5, 20}) downloaded.push_back({1, rows, 1, channels});
+      const Shape flat{1, rows, 1, std::int64_t{49} * 32};
+      pooled.push_back(c.maps ? Shape{rows, 7, 7, 32} : flat);
+      if (c.maps) flattened.push_back(flat);
+    }
+    for (const std::int64_t rows : {16, 4}) {  // of 18, in shares of 16 and rounded up to 4
+      if (!c.masks) break;
+      downloaded.push_back({rows, 28, 28, 5});
+      pooled.push_back({rows, 14, 14, 32});
+    }
+    CHECK(log->downloaded == downloaded);
+    CHECK(log->pooled == pooled);
+    CHECK(log->flattened == flattened);
+  }
 }
 
 TEST_CASE("labels are painted from the lowest score to the highest") {
