@@ -127,9 +127,15 @@ TEST_CASE("instances are found on the device, verified layer by layer, timed and
       CHECK(std::abs(there[i]["bbox"][side].get<double>() - here[i]["bbox"][side].get<double>()) < 0.5);
   }
   CHECK(found({"--device", "cuda", "--fp16"}, simulated).size() == 8);
-  CHECK(
-      mentions(succeed(Arguments{"verify", model, "--device", "cuda", "--size", "48x32"} + sides, simulated),
-               "holds"));
+  const std::string verified =
+      succeed(Arguments{"verify", model, "--device", "cuda", "--size", "48x32", "--all"} + sides, simulated);
+  for (const char* part : {"roi_heads.box_roi_pool", "roi_heads.mask_roi_pool", "holds"})
+    CHECK(mentions(verified, part));
+  CHECK(mentions(succeed(Arguments{"verify", model, "--device", "cuda", "--fp16", "--tolerance", "0.02",
+                                   "--size", "48x32"} +
+                             sides,
+                         simulated),
+                 "holds"));
   const Json one =
       Json::parse(succeed(Arguments{"bench", model, "--device", "cuda", "--size", "48x32", "--runs", "1",
                                     "--warmup", "0", "--batch", "1", "-o", "json"} +
