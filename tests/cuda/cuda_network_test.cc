@@ -1,6 +1,7 @@
 // Whole networks on a CUDA device, real or simulated, against the processor.
 #include <doctest/doctest.h>
 
+#include <cstdlib>
 #include <thread>
 
 #include "runtime/engine/compare.h"
@@ -11,6 +12,7 @@
 #include "runtime/quantisation/calibrate.h"
 #include "runtime/segment/second_stage.h"
 #include "tests/cuda/device_testing.h"
+#include "tests/support/instance_conformance.h"
 #include "tests/support/runtime_testing.h"
 
 namespace atrous::cuda_network_test {
@@ -164,6 +166,18 @@ TEST_CASE(
           }
       }
     }
+}
+
+TEST_CASE("conformance: torchvision's Mask R-CNN on the device, instances at each stage") {
+  SKIP_WITHOUT_DEVICE();
+  if (!conformance_testing::data_is_there()) return;
+  if (device()->info().name == "Simulated device" && !std::getenv("ATROUS_SLOW_SIMULATION")) {
+    MESSAGE("skipped: on a simulated device this takes minutes; ATROUS_SLOW_SIMULATION=1 runs it");
+    return;
+  }
+  for (const char* name : {"maskrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn_v2"})
+    conformance_testing::check_instances(name, conformance_testing::networks_folder / name / "small_256_384",
+                                         {.device = device()});
 }
 
 TEST_CASE("a queue refuses regions and maps that do not fit, and names both") {
