@@ -11,6 +11,7 @@
 #include "runtime/engine/program.h"
 #include "runtime/engine/self_test.h"
 #include "runtime/image/npy.h"
+#include "runtime/instances/compare_regions.h"
 #include "runtime/instances/detector.h"
 #include "runtime/segment/segmenter.h"
 #include "weights_tools/io/file.h"
@@ -120,6 +121,11 @@ Finding compare_with(const std::string& what, const Model& model, const Model& o
     layers.insert(layers.end(), found.begin(), found.end());
     check_finite(examined, input);
     check_finite(reference, input);
+#if ATROUS_HAS_CUDA
+    if (i > 0) continue;
+    const auto regions = compare_regions(model, input, options.run.session_options());
+    layers.insert(layers.end(), regions.begin(), regions.end());
+#endif
   }
   if (stages.size() != others.size())
     fail(ErrorCode::mismatch, what, ": has ", others.size(), " graphs, the model ", stages.size());

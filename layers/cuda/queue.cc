@@ -134,16 +134,24 @@ void* Queue::staging(std::size_t bytes) {
   return staging_.data();
 }
 
+template <class Fill>
+void* Queue::stage(std::size_t bytes, Fill&& fill) {
+  void* staged = staging(bytes);
+  check(cudaEventSynchronize(uploaded_.get()), "cudaEventSynchronize");
+  std::byte* pinned = in_.reserve(bytes);
+  fill(pinned);
+  check(cudaMemcpyAsync(staged, pinned, bytes, cudaMemcpyHostToDevice, stream()), "cudaMemcpyAsync");
+  check(cudaEventRecord(uploaded_.get(), stream()), "cudaEventRecord");
+  return staged;
+}
+
 void Queue::upload(ConstView from, AnyView to) {
   context_->make_current();
   const std::size_t bytes = static_cast<std::size_t>(from.shape.pixels() * from.shape.c) * sizeof(float);
-  auto* staged = static_cast<float*>(staging(bytes));
-  check(cudaEventSynchronize(uploaded_.get()), "cudaEventSynchronize");
-  auto* pinned = reinterpret_cast<float*>(in_.reserve(bytes));
-  copy_pixels(from.data, from.pitch, pinned, from.shape.c, from.shape);
-  check(cudaMemcpyAsync(staged, pinned, bytes, cudaMemcpyHostToDevice, stream()), "cudaMemcpyAsync");
-  check(cudaEventRecord(uploaded_.get(), stream()), "cudaEventRecord");
-  pack(stream(), staged, static_cast<int>(from.shape.c), map_of(to));
+  const void* staged = stage(bytes, [&](std::byte* pinned) {
+    copy_pixels(from.data, from.pitch, reinterpret_cast<float*>(pinned), from.shape.c, from.shape);
+  });
+  pack(stream(), static_cast<const float*>(staged), static_cast<int>(from.shape.c), map_of(to));
 }
 
 void Queue::upload_picture(std::span<const std::uint8_t> rgb, const NormaliseTable& table, std::int64_t n,
@@ -155,13 +163,10 @@ void Queue::upload_picture(std::span<const std::uint8_t> rgb, const NormaliseTab
     table_ = to_device(&table, table_bytes);
     table_values_ = table;
   }
-  auto* staged = static_cast<std::uint8_t*>(staging(rgb.size()));
-  check(cudaEventSynchronize(uploaded_.get()), "cudaEventSynchronize");
-  std::byte* pinned = in_.reserve(rgb.size());
-  std::memcpy(pinned, rgb.data(), rgb.size());
-  check(cudaMemcpyAsync(staged, pinned, rgb.size(), cudaMemcpyHostToDevice, stream()), "cudaMemcpyAsync");
-  check(cudaEventRecord(uploaded_.get(), stream()), "cudaEventRecord");
-  normalise(stream(), staged, static_cast<const float*>(table_.data()), image_of(map_of(to), n));
+  const void* staged =
+      stage(rgb.size(), [&](std::byte* pinned) { std::memcpy(pinned, rgb.data(), rgb.size()); });
+  normalise(stream(), static_cast<const std::uint8_t*>(staged), static_cast<const float*>(table_.data()),
+            image_of(map_of(to), n));
 }
 
 const std::byte* Queue::fetch(const void* staged, std::size_t bytes) {
@@ -202,6 +207,37 @@ bool Queue::label(ConstAnyView logits, std::int64_t n, const Growth& growth, std
   std::memcpy(labels.data(), pinned + labels_at, labels.size());
   if (!confidence.empty()) std::memcpy(confidence.data(), pinned, confidence.size_bytes());
   return not_finite == 0;
+}
+
+void Queue::roi_align(std::span<const RoiAlign> layers, std::span<const ConstAnyView> maps,
+                      std::span<const MapRegion> regions, AnyView out) {
+  context_->make_current();
+  const std::int64_t count = std::ssize(regions), size = layers.empty() ? 0 : layers.front().size,
+                     channels = maps.empty() ? 0 : maps.front().shape.c;
+  std::vector<Shape> shapes;
+  std::vector<Map> there;
+  for (const ConstAnyView& map : maps) {
+    shapes.push_back(map.shape);
+    there.push_back(map_of(map));
+  }
+  check_roi_align(layers, shapes, regions, {count, size, size, channels});
+  const Shape &s = out.shape, cells{s.n, size, size, channels}, flat{1, s.h, 1, size * size * channels};
+  if (!(s == cells && s.n >= count) && !(s == flat && s.h >= count))
+    fail(ErrorCode::invalid_argument, "roi_align: ", count, " regions of ", Shape{1, size, size, channels},
+         ", but the output is ", s);
+  const void* staged = regions.empty() ? nullptr : stage(regions.size_bytes(), [&](std::byte* pinned) {
+    std::memcpy(pinned, regions.data(), regions.size_bytes());
+  });
+  cuda::roi_align(stream(), layers, there, static_cast<const MapRegion*>(staged),
+                  checked_cast<int>(count, "roi_align: regions"), map_of(out));
+}
+
+void Queue::flatten(ConstAnyView from, AnyView to) {
+  context_->make_current();
+  const Shape& s = from.shape;
+  if (to.shape != Shape{1, s.n, 1, s.h * s.w * s.c})
+    fail(ErrorCode::invalid_argument, "flatten: ", s, " is not ", to.shape);
+  cuda::flatten(stream(), map_of(from), map_of(to));
 }
 
 void Queue::wait() {

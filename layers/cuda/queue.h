@@ -65,6 +65,9 @@ class Queue final : public DeviceQueue {
   void download(ConstAnyView from, View to) override;
   bool label(ConstAnyView logits, std::int64_t n, const Growth&, std::int64_t height, std::int64_t width,
              std::span<std::uint8_t> labels, std::span<float> confidence, float threshold) override;
+  void roi_align(std::span<const RoiAlign> layers, std::span<const ConstAnyView> maps,
+                 std::span<const MapRegion> regions, AnyView out) override;
+  void flatten(ConstAnyView from, AnyView to) override;
   void wait() override;
 
   cudaStream_t stream() const { return stream_.get(); }
@@ -73,6 +76,9 @@ class Queue final : public DeviceQueue {
  private:
   // Memory on the device for what is on its way in or out, at least so large. Waits where it must grow.
   void* staging(std::size_t bytes);
+  // Bytes on their way to staging memory: `fill` writes them to where the copy takes them from.
+  template <class Fill>
+  void* stage(std::size_t bytes, Fill&& fill);
   const std::byte* fetch(const void* staged, std::size_t bytes);  // once all work is done
 
   std::shared_ptr<Context> context_;

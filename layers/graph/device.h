@@ -23,6 +23,7 @@
 #include "layers/graph/graph.h"
 #include "layers/graph/kernel.h"
 #include "layers/graph/precision.h"
+#include "layers/ops/roi_align.h"
 
 namespace atrous {
 
@@ -78,6 +79,16 @@ class DeviceQueue {
   virtual bool label(ConstAnyView logits, std::int64_t n, const Growth&, std::int64_t height,
                      std::int64_t width, std::span<std::uint8_t> labels, std::span<float> confidence,
                      float threshold) = 0;
+
+  // As roi_align_channelwise (cpu/maps/roi_align_channelwise.h), of maps on this device, whichever queue made
+  // them: their work is done. `out` has room for as many regions or more, which become zeros: [n, size, size,
+  // channels], or a region a pixel, its cells row by row, [1, n, 1, size * size * channels].
+  virtual void roi_align(std::span<const RoiAlign> layers, std::span<const ConstAnyView> maps,
+                         std::span<const MapRegion> regions, AnyView out) = 0;
+
+  // An image a pixel, [n, h, w, c] -> [1, n, 1, h * w * c], of a map on this device, whichever queue made it:
+  // its work is done.
+  virtual void flatten(ConstAnyView from, AnyView to) = 0;
 
   virtual void wait() = 0;
 };

@@ -7,7 +7,9 @@
 namespace atrous {
 
 void roi_align_reference(const RoiAlign& layer, ConstView map, const Region& region, View out) {
-  check_roi_align(layer, map, out);
+  check(map, "roi_align's map");
+  check(out, "roi_align's output");
+  check_roi_align(layer, map.shape, out.shape);
   const RoiAxis rows = roi_axis(region.y1 * layer.scale, region.y2 * layer.scale, layer.size);
   const RoiAxis columns = roi_axis(region.x1 * layer.scale, region.x2 * layer.scale, layer.size);
   for (std::int64_t p = 0; p < layer.size; ++p)
@@ -40,15 +42,26 @@ RoiAxis roi_axis(float low, float high, std::int64_t size) {
   return {low, std::max(high - low, 1.0F) / static_cast<float>(size)};
 }
 
-void check_roi_align(const RoiAlign& layer, ConstView map, ConstView out) {
-  check(map, "roi_align's map");
-  check(out, "roi_align's output");
+void check_roi_align(const RoiAlign& layer, const Shape& map, const Shape& out) {
   if (layer.size < 1 || layer.samples < 1 || !(layer.scale > 0))
     fail(ErrorCode::invalid_argument, "roi_align: size ", layer.size, ", samples ", layer.samples, ", scale ",
          layer.scale, ": expected positive ones");
-  if (map.shape.n != 1 || out.shape != Shape{1, layer.size, layer.size, map.shape.c})
+  if (map.n != 1 || out != Shape{1, layer.size, layer.size, map.c})
     fail(ErrorCode::invalid_argument, "roi_align of ", layer.size, " x ", layer.size, " cells: the map is ",
-         map.shape, ", the output ", out.shape);
+         map, ", the output ", out);
+}
+
+void check_roi_align(std::span<const RoiAlign> layers, std::span<const Shape> maps,
+                     std::span<const MapRegion> regions, const Shape& out) {
+  if (layers.size() != maps.size())
+    fail(ErrorCode::invalid_argument, "roi_align: ", layers.size(), " layers for ", maps.size(), " maps");
+  if (out.n != std::ssize(regions))
+    fail(ErrorCode::invalid_argument, "roi_align: ", regions.size(), " regions, but the output is ", out);
+  for (const MapRegion& region : regions)
+    if (region.map < 0 || region.map >= std::ssize(maps))
+      fail(ErrorCode::invalid_argument, "roi_align: a region of map ", region.map, ", but there are ",
+           maps.size());
+  for (std::size_t m = 0; m < maps.size(); ++m) check_roi_align(layers[m], maps[m], {1, out.h, out.w, out.c});
 }
 
 }  // namespace atrous

@@ -15,6 +15,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "layers/base/tensor.h"
 
@@ -29,6 +30,12 @@ struct RoiAlign {
 // One region; `map` holds one image.
 struct Region {
   float x1 = 0, y1 = 0, x2 = 0, y2 = 0;
+};
+
+// A region and the map that it is cut from.
+struct MapRegion {
+  Region region;
+  int map = 0;
 };
 
 // A place on an axis of `length` pixels: two neighbours and how much of each.
@@ -51,7 +58,13 @@ RoiAxis roi_axis(float low, float high, std::int64_t size);
 
 // Error(invalid_argument) unless the map is of one image, `out` is [1, size, size, the map's channels], and
 // the layer's numbers are positive.
-void check_roi_align(const RoiAlign&, ConstView map, ConstView out);
+void check_roi_align(const RoiAlign&, const Shape& map, const Shape& out);
+
+// The same for many regions, image n of `out` being region n, and layers[m] the one of maps[m]. Beyond that
+// Error(invalid_argument) where there are not as many layers as maps, not as many images as regions, or a
+// region names a map that is not there.
+void check_roi_align(std::span<const RoiAlign> layers, std::span<const Shape> maps,
+                     std::span<const MapRegion> regions, const Shape& out);
 
 // The definition in plain loops.
 void roi_align_reference(const RoiAlign&, ConstView map, const Region&, View out);

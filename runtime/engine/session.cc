@@ -322,8 +322,26 @@ void Session::run(const Image& picture, const Preparation& preparation) try {
   rethrow_as_error();
 }
 
-double Session::repeat() try {
+void Session::run(const Shape& input, const DeviceInput& put) try {
+  check_on_device();
+  const KeptPlan& kept = reserved_plan(input);
+  if (kept.input != input)
+    fail(ErrorCode::invalid_argument, "input: ", input, " on the device, the network takes ", kept.input);
+  begin_run(kept);
+  seen_ = input;
+  call_host(put, *queue_, view_of(kept.plan, program_->graph.input));
+  run_on_device(kept, {});
+  keep_outputs(kept.plan);
+} catch (...) {
+  rethrow_as_error();
+}
+
+void Session::check_on_device() const {
   if (!queue_) fail(ErrorCode::invalid_argument, "the network does not run on a device");
+}
+
+double Session::repeat() try {
+  check_on_device();
   if (last_outputs_.empty()) fail(ErrorCode::invalid_argument, "no input yet: the network has not run");
   return queue_->time([&] { run_on_device(*last_run_, {}); });
 } catch (...) {
@@ -349,6 +367,15 @@ ConstView Session::output(std::string_view name) try {
     fetched_[i] = std::move(fetched);
   }
   return fetched_[i]->view();
+} catch (...) {
+  rethrow_as_error();
+}
+
+ConstAnyView Session::output_on_device(std::string_view name) try {
+  check_on_device();
+  const ConstAnyView output = last_outputs_[output_index(name)];
+  queue_->wait();
+  return output;
 } catch (...) {
   rethrow_as_error();
 }

@@ -32,6 +32,9 @@ struct SessionOptions {
 // overwrite. On a device seconds are the device's own.
 using NodeObserver = std::function<void(std::size_t node, double seconds, ConstView output)>;
 
+// Puts a run's input where it belongs on the device, by the session's own queue.
+using DeviceInput = std::function<void(DeviceQueue&, AnyView input)>;
+
 // Not for two threads at once; the program it runs is const and may be shared by many.
 class Session {
  public:
@@ -50,6 +53,10 @@ class Session {
   // The same for a picture at the network's input size, RGB, normalised on the way: to a device it travels as
   // bytes. Error(invalid_argument) for a picture of other channels.
   void run(const Image& picture, const Preparation&);
+
+  // The same on a device, of an input that is made there: maps need not leave it between two graphs. The
+  // shape is not padded. Error(invalid_argument) on the processor.
+  void run(const Shape& input, const DeviceInput& put);
 
   // The last run once more, on a device and on the input that is there, whatever was planned since: seconds
   // that it takes without any copies to or from it. Error(invalid_argument) on the processor, before the
@@ -71,6 +78,9 @@ class Session {
   // graph's: "out", "aux" where the program has it; the first of them without a name. Error(invalid_argument)
   // for others. From a device it is fetched when asked for.
   ConstView output(std::string_view name = {});
+
+  // The same where it lies on the device, once the run is done. Error(invalid_argument) on the processor.
+  ConstAnyView output_on_device(std::string_view name = {});
 
   // Multiply-accumulates of the direct algorithm in the last run; 0 before it.
   std::int64_t macs() const;
@@ -120,6 +130,7 @@ class Session {
   void run_nodes(const Plan&, const ConstView* input, const NodeObserver&);
   void run_on_device(const KeptPlan&, const NodeObserver&);
   void keep_outputs(const Plan&);
+  void check_on_device() const;
   std::size_t output_index(std::string_view name) const;
 
   std::shared_ptr<const Program> program_;

@@ -10,6 +10,7 @@
 #include "layers/base/error.h"
 #include "layers/cpu/maps/roi_align_channelwise.h"
 #include "layers/cpu/parallel.h"
+#include "layers/graph/device.h"
 #include "layers/ops/resize.h"
 #include "runtime/engine/plan.h"
 #include "runtime/engine/stopwatch.h"
@@ -69,6 +70,23 @@ Tensor copy_of(ConstView view) {
   for (std::int64_t p = 0; p < view.shape.pixels(); ++p)
     std::copy_n(view.data + p * view.pitch, view.shape.c, out.data() + p * view.shape.c);
   return out;
+}
+
+bool is_on_device(const Session& session) { return ATROUS_HAS_CUDA && session.program().device; }
+
+// Runs the box head on what the graph before it has made, a region a pixel. A region's cells are one after
+// the other: the same memory as one pixel of all their channels, but on a device, where pixels have an
+// alignment.
+void run_on_maps(Session& before, Session& head) {
+  const auto flat = [](const Shape& maps) { return Shape{1, maps.n, 1, maps.h * maps.w * maps.c}; };
+  if (is_on_device(head)) {
+    const ConstAnyView maps = before.output_on_device("maps");
+    head.run(flat(maps.shape), [&](DeviceQueue& queue, AnyView to) { queue.flatten(maps, to); });
+    return;
+  }
+  const ConstView maps = before.output("maps");
+  const Shape input = flat(maps.shape);
+  head.run(ConstView{maps.data, input, input.c});
 }
 
 LabelMap empty_map(const Instances& instances) {
@@ -208,7 +226,7 @@ std::size_t Detector::heads_bytes() {
   const Shape boxes{most_boxes, how.box_cells, how.box_cells, how.map_channels},
       masks{most_masks, how.mask_cells, how.mask_cells, how.map_channels};
   std::size_t bytes = model_->packed_bytes() - trunk_.program().packed_bytes();
-  bytes += std::max(bytes_of(boxes), bytes_of(masks));
+  if (!is_on_device(trunk_)) bytes += std::max(bytes_of(boxes), bytes_of(masks));
   if (box_maps_) bytes += box_maps_->plan(boxes).arena_bytes();
   bytes += box_head_->plan({1, most_boxes, 1, boxes.h * boxes.w * boxes.c}).arena_bytes();
   if (mask_head_) bytes += mask_head_->plan(masks).arena_bytes();
@@ -216,29 +234,44 @@ std::size_t Detector::heads_bytes() {
          bytes_of({how.proposals.proposals, 1, 1, 5 * static_cast<std::int64_t>(model_->classes.size())});
 }
 
-// Pools the regions from the maps of the trunk's last run, and zeros up to `rows`. Valid until the next call.
-ConstView Detector::pool(std::span<const Box> regions, std::int64_t cells, std::int64_t rows) {
+// Runs a head on the regions, cut from the maps of the trunk's last run, and on zeros up to as many as
+// `input` has: [n, cells, cells, c], or a region a pixel, [1, n, 1, cells * cells * c], which here is the
+// same memory. On a device nothing leaves it. The regions stay in pooled_, there only where they are to be
+// kept.
+void Detector::run_on_regions(Session& head, const Shape& input, std::span<const Box> regions,
+                              std::int64_t cells, bool keep_pooled) {
   const TwoStage& how = model_->second_stage->how;
-  std::array<ConstView, pyramid_maps> maps;
   std::array<RoiAlign, pyramid_maps> layers;
-  for (int i = 0; i < pyramid_maps; ++i) {
-    maps[static_cast<std::size_t>(i)] = trunk_.output(map_name(i));
+  for (int i = 0; i < pyramid_maps; ++i)
     layers[static_cast<std::size_t>(i)] = {cells, how.samples, 1 / static_cast<float>(4 << i)};
-  }
   std::vector<MapRegion> places;
   for (const Box& box : regions) places.push_back({{box.x1, box.y1, box.x2, box.y2}, pyramid_map_of(box)});
-  const Shape shape{rows, cells, cells, how.map_channels};
-  if (pooled_.shape().pixels() * pooled_.shape().c < shape.pixels() * shape.c) {
-    pooled_ = {};
-    pooled_ = Tensor(shape);
+  if (is_on_device(head)) {
+    std::array<ConstAnyView, pyramid_maps> maps;
+    for (int i = 0; i < pyramid_maps; ++i)
+      maps[static_cast<std::size_t>(i)] = trunk_.output_on_device(map_name(i));
+    head.run(input, [&](DeviceQueue& queue, AnyView to) {
+      queue.roi_align(layers, maps, places, to);
+      if (!keep_pooled) return;
+      pooled_ = Tensor(input);
+      queue.download(to, pooled_.view());
+    });
+    return;
   }
-  View pooled{pooled_.data(), shape, shape.c};
-  View filled = pooled;
-  filled.shape.n = std::ssize(regions);
-  roi_align_channelwise(layers, maps, places, filled, trunk_.threads());
-  const std::int64_t taken = filled.shape.pixels() * shape.c;
-  std::fill_n(pooled.data + taken, shape.pixels() * shape.c - taken, 0.0F);
-  return pooled;
+  std::array<ConstView, pyramid_maps> maps;
+  for (int i = 0; i < pyramid_maps; ++i) maps[static_cast<std::size_t>(i)] = trunk_.output(map_name(i));
+  const std::int64_t values = input.pixels() * input.c, each = cells * cells * how.map_channels,
+                     taken = std::ssize(regions) * each;
+  if (pooled_.shape().pixels() * pooled_.shape().c < values) {
+    pooled_ = {};
+    pooled_ = Tensor(input);
+  }
+  roi_align_channelwise(
+      layers, maps, places,
+      {pooled_.data(), {std::ssize(regions), cells, cells, how.map_channels}, how.map_channels},
+      trunk_.threads());
+  std::fill_n(pooled_.data() + taken, values - taken, 0.0F);
+  head.run(ConstView{pooled_.data(), input, input.c});
 }
 
 void Detector::run_box_head(std::span<const Proposal> proposals, Tensor& classes, Tensor& deltas,
@@ -256,17 +289,12 @@ void Detector::run_box_head(std::span<const Proposal> proposals, Tensor& classes
     for (std::int64_t n = 0; n < count; ++n)
       boxes.push_back(proposals[static_cast<std::size_t>(first + n)].box);
     const std::int64_t rows = rounded_up(count, boxes_step);
-    ConstView regions = pool(boxes, cells, rows);
-    if (trace)
-      std::copy_n(regions.data, count * cells * cells * how.map_channels,
-                  trace->pooled.data() + first * cells * cells * how.map_channels);
-    if (box_maps_) {
-      box_maps_->run(regions);
-      regions = box_maps_->output("maps");
-    }
-    // A region's cells are one after the other: the same memory as one pixel of all their channels.
-    const std::int64_t flat = cells * cells * regions.shape.c;
-    box_head_->run(ConstView{regions.data, {1, rows, 1, flat}, flat});
+    const std::int64_t each = cells * cells * how.map_channels;
+    const Shape maps{rows, cells, cells, how.map_channels}, flat{1, rows, 1, each};
+    run_on_regions(box_maps_ ? *box_maps_ : *box_head_, box_maps_ ? maps : flat, boxes, cells,
+                   trace != nullptr);
+    if (trace) std::copy_n(pooled_.data(), count * each, trace->pooled.data() + first * each);
+    if (box_maps_) run_on_maps(*box_maps_, *box_head_);
     macs_ += box_head_->macs() + (box_maps_ ? box_maps_->macs() : 0);
     const ConstView found = box_head_->output("classes"), moved = box_head_->output("deltas");
     for (std::int64_t n = 0; n < count; ++n) {
@@ -282,7 +310,8 @@ void Detector::run_mask_head(std::span<const Detection> detections, Instances& i
     std::vector<Box> boxes;
     for (std::int64_t n = 0; n < count; ++n)
       boxes.push_back(detections[static_cast<std::size_t>(first + n)].box);
-    mask_head_->run(pool(boxes, how.mask_cells, rounded_up(count, masks_step)));
+    const Shape input{rounded_up(count, masks_step), how.mask_cells, how.mask_cells, how.map_channels};
+    run_on_regions(*mask_head_, input, boxes, how.mask_cells, false);
     macs_ += mask_head_->macs();
     const ConstView logits = mask_head_->output("masks");
     instances.mask_side = logits.shape.w;

@@ -94,7 +94,8 @@ class Detector {
 
  private:
   std::size_t heads_bytes();
-  ConstView pool(std::span<const Box> regions, std::int64_t cells, std::int64_t rows);
+  void run_on_regions(Session& head, const Shape& input, std::span<const Box> regions, std::int64_t cells,
+                      bool keep_pooled);
   void run_box_head(std::span<const Proposal>, Tensor& classes, Tensor& deltas, DetectorTrace*);
   void run_mask_head(std::span<const Detection>, Instances&);
 
@@ -102,7 +103,7 @@ class Detector {
   Session trunk_;
   std::optional<Session> box_maps_, box_head_, mask_head_;
   std::int64_t macs_ = 0;
-  Tensor pooled_;  // the regions of a share, kept for the next
+  Tensor pooled_;  // the regions of a share, kept for the next; on a device only where they are asked for
 };
 
 // The part of the photo that an instance's mask touches, [top, top + size.h) x [left, left + size.w), and its

@@ -105,6 +105,46 @@ TEST_CASE("bench reports every batch and precision of the device, profile every 
   for (const char* way : {"cublaslt", "cudnn", "cuda"}) CHECK(std::ranges::find(ways, way) != ways.end());
 }
 
+TEST_CASE("instances are found on the device, verified layer by layer, timed and profiled") {
+  TemporaryFolder folder;
+  const std::string model = folder / "masks.safetensors";
+  write_safetensors(model, seeded_state("maskrcnn_resnet(1,1,1,1)_fpn_v2", {.classes = 4, .width = 4}), {});
+  const Arguments sides{"--arch", "min_size=32,max_size=48"};
+  const auto found = [&](const Arguments& how, const ProcessOptions& options) {
+    succeed(Arguments{"segment", street, "-m", model, "--score", "0", "--max-instances", "8", "-o",
+                      folder / "out", "--instances", folder / "masks", "--json", folder / "found.json"} +
+                sides + how,
+            options);
+    return Json::parse(read_text(folder / "found.json"));
+  };
+  const Json here = found({}, {}), there = found({"--device", "cuda"}, simulated);
+  REQUIRE(here.size() == 8);
+  REQUIRE(there.size() == 8);
+  for (std::size_t i = 0; i < 8; ++i) {
+    CHECK(there[i]["category_id"] == here[i]["category_id"]);
+    CHECK(std::abs(there[i]["score"].get<double>() - here[i]["score"].get<double>()) < 1e-3);
+    for (std::size_t side = 0; side < 4; ++side)
+      CHECK(std::abs(there[i]["bbox"][side].get<double>() - here[i]["bbox"][side].get<double>()) < 0.5);
+  }
+  CHECK(found({"--device", "cuda", "--fp16"}, simulated).size() == 8);
+  const std::string verified =
+      succeed(Arguments{"verify", model, "--device", "cuda", "--size", "48x32", "--all"} + sides, simulated);
+  for (const char* part : {"roi_heads.box_roi_pool", "roi_heads.mask_roi_pool", "holds"})
+    CHECK(mentions(verified, part));
+  CHECK(mentions(succeed(Arguments{"verify", model, "--device", "cuda", "--fp16", "--tolerance", "0.02",
+                                   "--size", "48x32"} +
+                             sides,
+                         simulated),
+                 "holds"));
+  const Json one =
+      Json::parse(succeed(Arguments{"bench", model, "--device", "cuda", "--size", "48x32", "--runs", "1",
+                                    "--warmup", "0", "--batch", "1", "-o", "json"} +
+                              sides,
+                          simulated));
+  CHECK(one["device"] == "Simulated device");
+  CHECK(one["median_ms"].get<double>() > 0);
+}
+
 TEST_CASE("what a search finds is kept in the cache, whose folder is made") {
   TemporaryFolder folder;
   ProcessOptions options = simulated;

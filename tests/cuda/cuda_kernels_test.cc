@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <deque>
+
 #include "layers/cpu/maps/upsample_argmax.h"
 #include "layers/ops/activation.h"
 #include "layers/ops/adaptive_avg_pool2d.h"
@@ -14,8 +16,10 @@
 #include "layers/ops/l2_norm.h"
 #include "layers/ops/max_unpool2d.h"
 #include "layers/ops/position_attention.h"
+#include "layers/ops/roi_align.h"
 #include "layers/ops/softmax.h"
 #include "tests/cuda/device_testing.h"
+#include "tests/support/golden.h"
 #include "tests/support/sanitizers.h"
 
 namespace atrous::cuda {
@@ -467,6 +471,117 @@ TEST_CASE("cuda position_attention: the reference's mixture, in one stripe of th
         CHECK(difference(out, expected, 1e-5) == "");
       }
     }
+  });
+}
+
+namespace {
+
+// Of every kind: within the map, on its edges, across them, beyond, turned round, of no size, no numbers.
+std::vector<Region> odd_regions(Random& random, float height, float width) {
+  std::vector<Region> regions{{0, 0, width, height},
+                              {-1, -1, width + 1, height + 1},
+                              {-3 * width, -2, -2 * width, 5},
+                              {width - 1, height - 1, width + 3, height + 2},
+                              {5, 6, 2, 1},
+                              {1, 1, 1, 1},
+                              {not_a_number, 1, 2, 3},
+                              {0, 0, INFINITY, 4},
+                              {-INFINITY, 0, INFINITY, 2}};
+  for (int i = 0; i < 6; ++i) {
+    const auto place = [&](float length) {
+      return length * static_cast<float>(pick(random, -200, 1200)) / 1000.f;
+    };
+    regions.push_back({place(width), place(height), place(width), place(height)});
+  }
+  return regions;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "cuda roi_align: as the reference, of several maps, as maps and flattened, zeros for what is no region") {
+  SKIP_WITHOUT_DEVICE();
+  for (const Setting& s : settings)
+    for (const std::int64_t channels : {1, 5, 8, 21, 40, 256})
+      for (const std::int64_t size : {1, 2, 7}) {
+        INFO(text_of(s), ", ", channels, " channels, ", size, " cells a side");
+        Random random(s.seed);
+        const std::vector<RoiAlign> layers{{size, 2, 0.25f}, {size, 1, 0.3f}, {size, 3, 1.f}};
+        std::vector<Tensor> tensors;
+        std::deque<DeviceMap> on_device;
+        for (const Shape& shape :
+             {Shape{1, 13, 9, channels}, Shape{1, 1, 6, channels}, Shape{1, 4, 1, channels}}) {
+          tensors.push_back(drawn_map(shape, random, Draw::floats, s.half));
+          on_device.emplace_back(tensors.back(), s.half, s.wider);
+        }
+        std::vector<Map> maps;
+        for (const DeviceMap& map : on_device) maps.push_back(map.map());
+        std::vector<MapRegion> regions;
+        for (int m = 0; m < 3; ++m)
+          for (const Region& region : odd_regions(random, 50, 36)) regions.push_back({region, 2 - m});
+        const auto count = std::ssize(regions), rooms = count + 2;
+        Tensor expected = Tensor::zeros({rooms, size, size, channels});
+        for (std::int64_t n = 0; n < count; ++n) {
+          const auto& [region, map] = regions[static_cast<std::size_t>(n)];
+          const auto m = static_cast<std::size_t>(map);
+          roi_align_reference(layers[m], tensors[m].view(), region,
+                              {expected.view().pixel(n, 0, 0), {1, size, size, channels}, channels});
+        }
+        const OnDevice list(regions);
+        const DeviceMap cells(expected.shape(), s.half, s.wider);
+        roi_align(stream, layers, maps, list.as<MapRegion>(), static_cast<int>(count), cells.map());
+        CHECK(difference(cells, expected, 1e-5) == "");
+        const Tensor flat = tensor_of({1, rooms, 1, size * size * channels},
+                                      {expected.values().begin(), expected.values().end()});
+        const DeviceMap pixels(flat.shape(), s.half, s.wider);
+        roi_align(stream, layers, maps, list.as<MapRegion>(), static_cast<int>(count), pixels.map());
+        CHECK(difference(pixels, flat, 1e-5) == "");
+      }
+}
+
+TEST_CASE("cuda roi_align: torchvision's values") {
+  SKIP_WITHOUT_DEVICE();
+  int cases = 0;
+  for (const Golden& golden : read_goldens("instances")) {
+    if (golden.name != "roi_align") continue;
+    ++cases;
+    const RoiAlign layer{golden.integer("size"), golden.integer("samples"),
+                         static_cast<float>(golden.number("scale"))};
+    const DeviceMap map(golden["map"].map(), false);
+    std::vector<MapRegion> regions;
+    const std::vector<float>& corners = golden["regions"].values;
+    for (std::size_t i = 0; i + 3 < corners.size(); i += 4)
+      regions.push_back({{corners[i], corners[i + 1], corners[i + 2], corners[i + 3]}, 0});
+    const Tensor expected =
+        tensor_of({std::ssize(regions), layer.size, layer.size, map.map().c}, golden["out"].values);
+    const OnDevice list(regions);
+    const DeviceMap out(expected.shape(), false);
+    const Map one = map.map();
+    roi_align(stream, {&layer, 1}, {&one, 1}, list.as<MapRegion>(), static_cast<int>(regions.size()),
+              out.map());
+    CHECK(difference(out, expected, 1e-5) == "");
+  }
+  CHECK(cases >= 3);
+}
+
+TEST_CASE("cuda roi_align: nine maps are one too many") {
+  SKIP_WITHOUT_DEVICE();
+  const DeviceMap map(Tensor::zeros({1, 2, 2, 4}), false), out({1, 1, 1, 4}, false);
+  const std::vector<Map> maps(9, map.map());
+  const std::vector<RoiAlign> layers(9, RoiAlign{.size = 1});
+  CHECK(contains(error_of(ErrorCode::limit, [&] { roi_align(stream, layers, maps, nullptr, 0, out.map()); }),
+                 "9 maps, at least 1 and at most 8"));
+}
+
+TEST_CASE("cuda flatten: an image's pixels one after the other") {
+  SKIP_WITHOUT_DEVICE();
+  for_each_shape([](const Setting& s, const Shape& shape, Random& random) {
+    const Tensor in = drawn_map(shape, random, Draw::floats, s.half);
+    const Tensor expected =
+        tensor_of({1, shape.n, 1, shape.h * shape.w * shape.c}, {in.values().begin(), in.values().end()});
+    const DeviceMap from(in, s.half, s.wider), out(expected.shape(), s.half, s.wider);
+    flatten(stream, from.map(), out.map());
+    CHECK(difference(out, expected, 0) == "");
   });
 }
 

@@ -1,14 +1,18 @@
 // Whole networks on a CUDA device, real or simulated, against the processor.
 #include <doctest/doctest.h>
 
+#include <cstdlib>
 #include <thread>
 
 #include "runtime/engine/compare.h"
 #include "runtime/engine/plan.h"
 #include "runtime/image/preprocess.h"
 #include "runtime/instances/detector.h"
+#include "runtime/instances/detector_trace.h"
 #include "runtime/quantisation/calibrate.h"
+#include "runtime/segment/second_stage.h"
 #include "tests/cuda/device_testing.h"
+#include "tests/support/instance_conformance.h"
 #include "tests/support/runtime_testing.h"
 
 namespace atrous::cuda_network_test {
@@ -80,6 +84,130 @@ TEST_CASE("a network of two stages on the device finds the processor's instances
       });
     CHECK(missed <= 1);  // where suppression decides within rounding
   }
+}
+
+namespace {
+
+// The definition: each region of its map of the pyramid.
+Tensor regions_of(const DetectorTrace& trace, std::span<const Box> boxes, std::int64_t cells) {
+  const std::int64_t channels = trace.maps[0].shape().c;
+  Tensor out({std::ssize(boxes), cells, cells, channels});
+  for (std::int64_t n = 0; n < std::ssize(boxes); ++n) {
+    const Box& box = boxes[static_cast<std::size_t>(n)];
+    const int map = pyramid_map_of(box);
+    roi_align_reference({cells, 2, 1 / static_cast<float>(4 << map)},
+                        trace.maps[static_cast<std::size_t>(map)].view(), {box.x1, box.y1, box.x2, box.y2},
+                        {out.view().pixel(n, 0, 0), {1, cells, cells, channels}, channels});
+  }
+  return out;
+}
+
+// What a graph makes of an input on the processor.
+std::vector<float> here(const std::shared_ptr<const Program>& program, ConstView input, const char* output) {
+  Session session(program, {.threads = 1});
+  session.run(input);
+  return values(session.output(output));
+}
+
+template <class Found>
+std::vector<Box> boxes_in(const std::vector<Found>& found) {
+  std::vector<Box> boxes;
+  for (const Found& one : found) boxes.push_back(one.box);
+  return boxes;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "between the graphs of two stages nothing is lost: regions are their definition's, answers the heads'") {
+  SKIP_WITHOUT_DEVICE();
+  for (const char* name :
+       {"maskrcnn_resnet(1,1,1,1)_fpn", "maskrcnn_resnet(1,1,1,1)_fpn_v2", "fasterrcnn_resnet(1,1,1,1)_fpn"})
+    for (const Precision precision : precisions) {
+      INFO(std::string(name), ", ", std::string(name_of(precision)));
+      const StateDict state = seeded_state(name, {.classes = 4, .width = 4});
+      const Hyper sides("min_size=32,max_size=64");
+      const Model processor = make_model(state, std::nullopt, {.hyper = sides, .threads = 1}),
+                  model = make_model(state, std::nullopt, {.hyper = sides, .device = device(precision)});
+      Detector detector(model);
+      for (const Image& picture : {photo(32, 40), photo(60, 33)}) {
+        DetectorTrace trace;
+        const Instances found = detector.detect(picture, {.score = 0.0F, .detections = 6}, &trace);
+        const std::vector<Box> proposals = boxes_in(trace.proposals), boxes = boxes_in(trace.detections);
+        REQUIRE(proposals.size() > 10);
+        REQUIRE(found.found.size() == boxes.size());
+        const bool half = precision == Precision::fp16;
+        const Tensor regions = cuda::rounded(regions_of(trace, proposals, 7), half);
+        CHECK(atrous::difference(trace.pooled.view(), regions.view(), half ? 1.0 / 1024 : 1e-5) == "");
+
+        const auto& [how, box_maps, box_head, mask_head] = *processor.second_stage;
+        Tensor flat({1, std::ssize(proposals), 1, 49 * how.map_channels});
+        std::ranges::copy(
+            box_maps ? here(box_maps, trace.pooled.view(), "maps") : values(trace.pooled.view()),
+            flat.data());
+        CHECK(deviation(values(trace.classes.view()), here(box_head, flat.view(), "classes")) <
+              tolerance(precision));
+        CHECK(deviation(values(trace.deltas.view()), here(box_head, flat.view(), "deltas")) <
+              tolerance(precision));
+        if (!mask_head || boxes.empty()) continue;
+        const Tensor looked_at = cuda::rounded(regions_of(trace, boxes, 14), half);
+        const std::vector<float> logits = here(mask_head, looked_at.view(), "masks");
+        const double largest = std::abs(
+            static_cast<double>(*std::ranges::max_element(logits, {}, [](float x) { return std::abs(x); })));
+        for (std::size_t i = 0; i < boxes.size(); ++i)
+          for (std::size_t pixel = 0; pixel < 784; ++pixel) {
+            const auto label = static_cast<std::size_t>(found.found[i].label);
+            const auto logit = static_cast<double>(logits[(i * 784 + pixel) * 4 + label]),
+                       probability = static_cast<double>(found.found[i].mask[pixel]);
+            // The logistic function is nowhere steeper than 1/4.
+            if (!(std::abs(probability - 1 / (1 + std::exp(-logit))) <=
+                  tolerance(precision) * largest / 4 + 1e-6))
+              FAIL("instance ", i, ", pixel ", pixel, ": ", probability, " of the logit ", logit);
+          }
+      }
+    }
+}
+
+TEST_CASE("conformance: torchvision's Mask R-CNN on the device, instances at each stage") {
+  SKIP_WITHOUT_DEVICE();
+  if (!conformance_testing::data_is_there()) return;
+  if (device()->info().name == "Simulated device" && !std::getenv("ATROUS_SLOW_SIMULATION")) {
+    MESSAGE("skipped: on a simulated device this takes minutes; ATROUS_SLOW_SIMULATION=1 runs it");
+    return;
+  }
+  for (const char* name : {"maskrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn_v2"})
+    conformance_testing::check_instances(name, conformance_testing::networks_folder / name / "small_256_384",
+                                         {.device = device()});
+}
+
+TEST_CASE("a queue refuses regions and maps that do not fit, and names both") {
+  SKIP_WITHOUT_DEVICE();
+  const auto queue = device()->make_queue();
+  std::byte* memory = queue->reserve(1 << 16);
+  const auto view = [&](const Shape& shape) {
+    return AnyView{memory, shape, device_pitch(shape.c, Precision::fp32), DType::f32, {}};
+  };
+  const auto refused = [&](std::vector<RoiAlign> layers, const Shape& map, int of, const Shape& out) {
+    const std::vector<ConstAnyView> maps(1, view(map));
+    const std::vector<MapRegion> regions{{{0, 0, 1, 1}, 0}, {{0, 0, 1, 1}, of}};
+    return sentence(ErrorCode::invalid_argument, [&] { queue->roi_align(layers, maps, regions, view(out)); });
+  };
+  const Shape map{1, 4, 4, 8};
+  CHECK(mentions(refused({{2, 2, 1}}, map, 1, {2, 2, 2, 8}), "a region of map 1, but there are 1"));
+  CHECK(mentions(refused({{2, 2, 1}, {2, 2, 1}}, map, 0, {2, 2, 2, 8}), "2 layers for 1 maps"));
+  CHECK(mentions(refused({{2, 0, 1}}, map, 0, {2, 2, 2, 8}), "samples 0"));
+  CHECK(mentions(refused({{2, 2, 1}}, {2, 4, 4, 8}, 0, {2, 2, 2, 8}), "the map is [2, 4, 4, 8]"));
+  for (const Shape& out : {Shape{1, 2, 2, 8}, Shape{2, 2, 2, 7}, Shape{2, 3, 2, 8}, Shape{1, 1, 1, 32},
+                           Shape{1, 2, 1, 31}, Shape{1, 2, 2, 32}})
+    CHECK(mentions(refused({{2, 2, 1}}, map, 0, out),
+                   str_cat("2 regions of [1, 2, 2, 8], but the output is ", out)));
+  CHECK(refused({{2, 2, 1}}, map, 0, {3, 2, 2, 8}) == "");
+  CHECK(refused({{2, 2, 1}}, map, 0, {1, 2, 1, 32}) == "");
+  CHECK(mentions(sentence(ErrorCode::invalid_argument,
+                          [&] {
+                            queue->flatten(view({2, 3, 3, 5}), view({1, 2, 1, 44}));
+                          }),
+                 "[2, 3, 3, 5] is not [1, 2, 1, 44]"));
 }
 
 TEST_CASE("on the device a quantised checkpoint is computed from the floats that its weights are") {

@@ -1,8 +1,8 @@
 #include "layers/cpu/maps/roi_align_channelwise.h"
 
 #include <algorithm>
+#include <vector>
 
-#include "layers/base/error.h"
 #include "layers/cpu/parallel.h"
 
 namespace atrous {
@@ -40,25 +40,17 @@ void align_region(const RoiAlign& layer, ConstView map, const Region& region, Vi
 
 void roi_align_channelwise(std::span<const RoiAlign> layers, std::span<const ConstView> maps,
                            std::span<const MapRegion> regions, View out, int threads) {
-  if (layers.size() != maps.size())
-    fail(ErrorCode::invalid_argument, "roi_align: ", layers.size(), " layers for ", maps.size(), " maps");
-  if (out.shape.n != std::ssize(regions))
-    fail(ErrorCode::invalid_argument, "roi_align: ", regions.size(), " regions, but the output is ",
-         out.shape);
-  const auto image = [&](std::int64_t n) {
-    return View{out.pixel(n, 0, 0), {1, out.shape.h, out.shape.w, out.shape.c}, out.pitch};
-  };
-  for (const MapRegion& region : regions)
-    if (region.map < 0 || region.map >= std::ssize(maps))
-      fail(ErrorCode::invalid_argument, "roi_align: a region of map ", region.map, ", but there are ",
-           maps.size());
+  std::vector<Shape> shapes;
+  for (const ConstView& map : maps) shapes.push_back(map.shape);
+  check_roi_align(layers, shapes, regions, out.shape);
   if (regions.empty()) return;
   check(out, "roi_align's output");
-  for (std::size_t m = 0; m < maps.size(); ++m) check_roi_align(layers[m], maps[m], image(0));
+  for (const ConstView& map : maps) check(map, "roi_align's map");
   parallel_tasks(threads, std::ssize(regions), [&](std::int64_t n, int) {
     const MapRegion& region = regions[static_cast<std::size_t>(n)];
     const auto m = static_cast<std::size_t>(region.map);
-    align_region(layers[m], maps[m], region.region, image(n));
+    align_region(layers[m], maps[m], region.region,
+                 {out.pixel(n, 0, 0), {1, out.shape.h, out.shape.w, out.shape.c}, out.pitch});
   });
 }
 

@@ -17,6 +17,7 @@
 #include "layers/cpu/parallel.h"
 #include "runtime/engine/compare.h"
 #include "runtime/engine/plan.h"
+#include "tests/support/logging_device.h"
 #include "tests/support/runtime_testing.h"
 #include "tests/support/sanitizers.h"
 
@@ -90,64 +91,6 @@ std::size_t least_workspace(const Program& program, const Shape& size, int threa
   }
   return most;
 }
-
-// What a device was asked to write, and where its memory is.
-struct Log {
-  std::vector<std::byte> memory;
-  std::vector<Shape> written;
-  std::vector<std::uint64_t> keys;  // of the recordings that were run
-  bool outside = false;             // whether anything was written that is not in the memory
-};
-
-struct LoggingKernel final : Kernel {
-  explicit LoggingKernel(std::shared_ptr<Log> kept) : log(std::move(kept)) {}
-  std::string_view name() const override { return "logging"; }
-  void run(const KernelCall& call) const override {
-    const auto offset = static_cast<std::size_t>(call.output.data - log->memory.data());
-    if (offset > log->memory.size() ||
-        device_bytes(call.output.shape, Precision::fp32) > log->memory.size() - offset)
-      log->outside = true;
-    log->written.push_back(call.output.shape);
-  }
-  std::shared_ptr<Log> log;
-};
-
-struct LoggingQueue final : DeviceQueue {
-  explicit LoggingQueue(std::shared_ptr<Log> kept) : log(std::move(kept)) {}
-  std::byte* reserve(std::size_t bytes) override {
-    log->memory.resize(std::max(bytes, log->memory.size()));
-    return log->memory.data();
-  }
-  void run(std::uint64_t key, const std::function<void()>& enqueue) override {
-    log->keys.push_back(key);
-    enqueue();
-  }
-  void forget(std::uint64_t key) override { CHECK(key != log->keys.back()); }
-  double time(const std::function<void()>& enqueue) override { return enqueue(), 0; }
-  void upload(ConstView, AnyView) override {}
-  void upload_picture(std::span<const std::uint8_t>, const NormaliseTable&, std::int64_t, AnyView) override {}
-  void download(ConstAnyView, View) override {}
-  bool label(ConstAnyView, std::int64_t, const Growth&, std::int64_t, std::int64_t, std::span<std::uint8_t>,
-             std::span<float>, float) override {
-    return true;
-  }
-  void wait() override {}
-  std::shared_ptr<Log> log;
-};
-
-// A device that computes nothing.
-struct LoggingDevice final : Device {
-  explicit LoggingDevice(std::shared_ptr<Log> kept) : log(std::move(kept)) {}
-  DeviceInfo info() const override { return {"logging", "none", 0, 0}; }
-  Precision precision() const override { return Precision::fp32; }
-  std::vector<std::unique_ptr<Kernel>> make_kernels(const Node&) override {
-    std::vector<std::unique_ptr<Kernel>> kernels;
-    kernels.push_back(std::make_unique<LoggingKernel>(log));
-    return kernels;
-  }
-  std::unique_ptr<DeviceQueue> make_queue() override { return std::make_unique<LoggingQueue>(log); }
-  std::shared_ptr<Log> log;
-};
 
 }  // namespace
 
@@ -232,6 +175,48 @@ TEST_CASE("a session repeats what ran last, whatever was planned since") {
   session.reserve({1, 64, 64, 3});  // takes other memory, in which there is no input
   CHECK(mentions(sentence(ErrorCode::invalid_argument, [&] { session.repeat(); }), "no input"));
   CHECK(mentions(sentence(ErrorCode::invalid_argument, [&] { session.output(); }), "no output"));
+}
+
+TEST_CASE("an input that is made on a device is put where the network takes it, and runs as any other") {
+  const auto log = std::make_shared<Log>();
+  const Model model = tiny_model("fcn", {.device = std::make_shared<LoggingDevice>(log)});
+  Session session(model.program);
+  const Shape shape{1, 16, 24, 3};
+  for (int run = 0; run < 3; ++run) {
+    log->written.clear();
+    std::size_t before = 1;
+    session.run(shape, [&](DeviceQueue&, AnyView to) {
+      CHECK(to.shape == shape);
+      CHECK(to.pitch == device_pitch(3, Precision::fp32));
+      CHECK(to.data >= log->memory.data());
+      CHECK(to.data + device_bytes(shape, Precision::fp32) <= log->memory.data() + log->memory.size());
+      before = log->written.size();
+    });
+    CHECK(before == 0);
+    CHECK(log->written.size() > 3);
+  }
+  CHECK(log->uploaded.empty());
+  const int waits = log->waits;
+  const ConstAnyView out = session.output_on_device();
+  CHECK(log->waits == waits + 1);
+  CHECK(out.shape == Shape{1, 2, 3, 5});
+  CHECK(out.data > log->memory.data());
+  CHECK(log->downloaded.empty());
+  CHECK_FALSE(log->outside);
+  CHECK(mentions(sentence(ErrorCode::invalid_argument, [&] { session.output_on_device("other"); }),
+                 "no output named other"));
+
+  const Model padding = make_model(seeded_state("maskrcnn_resnet(1,1,1,1)_fpn", {.classes = 4, .width = 8}),
+                                   std::nullopt, {.device = model.program->device});
+  Session padded(padding.program);
+  CHECK(mentions(
+      sentence(ErrorCode::invalid_argument, [&] { padded.run(shape, [](DeviceQueue&, AnyView) {}); }),
+      "[1, 16, 24, 3] on the device, the network takes [1, 32, 32, 3]"));
+  Session here(tiny_model("fcn").program);
+  for (const std::string& said :
+       {sentence(ErrorCode::invalid_argument, [&] { here.run(shape, [](DeviceQueue&, AnyView) {}); }),
+        sentence(ErrorCode::invalid_argument, [&] { here.output_on_device(); })})
+    CHECK(mentions(said, "does not run on a device"));
 }
 
 TEST_CASE("an observer may plan as many other sizes as it likes") {
