@@ -494,10 +494,15 @@ Model model_of(const Checkpoint& checkpoint, const SegmentArguments& o) {
 void add_layer_options(Verb& verb, LayerArguments& o) {
   static_assert(usual_maps == 19 && usual_aspp_maps == 4 && most_maps == 64 && usual_cells == 16);
   const auto group = "What a layer computes";
+  // A script's variable may be empty; without a word of that the photo would be segmented.
+  const Check some = [](const std::string& value) {
+    return std::string(value.empty() ? "expected a value, found an empty one" : "");
+  };
   verb.add_option("--layer", o.name,
                   "NAME.layer.png alone: the layer's maps, by a name that atrous inspect --explain lists; "
                   "aspp: its branches side by side; classes: their probabilities")
       .type_name("LAYER")
+      .check(some)
       .group(group);
   verb.add_option("--channels", o.channels,
                   "How many maps, those of largest variance (default: 19, of aspp 4, of classes the 64 most "
@@ -508,6 +513,7 @@ void add_layer_options(Verb& verb, LayerArguments& o) {
                   "What the layer's value at this pixel of the photo depends on, measured by covering parts "
                   "of the photo, and what it can see")
       .type_name("X,Y")
+      .check(some)
       .group(group);
   verb.add_option("--cells", o.cells,
                   "Parts along the photo's longer side that are covered, one run each (default: 16)")

@@ -12,6 +12,7 @@ namespace {
 struct Block {
   std::size_t value = 0, bytes = 0, first = 0, last = 0, offset = 0;
   std::string_view name = "input";
+  bool in_wider = false;  // in some channels of another map
 };
 
 std::size_t at(ValueId v) { return static_cast<std::size_t>(v); }
@@ -66,14 +67,16 @@ void place_as_planned(std::vector<Block>& blocks, const Plan& plan) {
   const std::vector<Block> all = blocks;
   for (Block& b : blocks) {
     const Plan::Place& place = plan.places[b.value];
-    if (place.pitch == place.shape.c) continue;
+    std::int64_t widest = place.shape.c;  // a concatenation may lie in another one
     for (const Block& root : all) {
       const Plan::Place& wide = plan.places[root.value];
       const std::size_t pixel = static_cast<std::size_t>(wide.pitch) * size_of(wide.dtype);
-      if (wide.shape.c == place.pitch && root.offset <= place.offset && place.offset < root.offset + pixel &&
-          root.last >= b.first)
-        b.offset =
-            root.offset + (place.offset - root.offset) * static_cast<std::size_t>(place.shape.pixels());
+      if (wide.pitch != place.pitch || wide.shape.c <= widest || place.offset < root.offset ||
+          place.offset >= root.offset + pixel || root.last < b.first)
+        continue;
+      widest = wide.shape.c;
+      b.in_wider = true;
+      b.offset = root.offset + (place.offset - root.offset) * static_cast<std::size_t>(place.shape.pixels());
     }
   }
 }
@@ -105,11 +108,9 @@ std::string arena_in_svg(const Program& program, const Plan& plan) {
       "sans-serif\" font-size=\"13\">\n<rect width=\"920\" height=\"680\" rx=\"8\" fill=\"#ffffff\"/>\n";
   const auto draw = [&](double top) {
     for (const Block& b : blocks)
-      out += rect(
-          left + right * static_cast<double>(b.first), top + down * static_cast<double>(b.offset),
-          right * static_cast<double>(b.last - b.first + 1), down * static_cast<double>(b.bytes),
-          plan.places[b.value].pitch == plan.places[b.value].shape.c || top < height ? "#54aeff" : "#4ac26b",
-          str_cat(b.name, ", ", mb(b.bytes)));
+      out += rect(left + right * static_cast<double>(b.first), top + down * static_cast<double>(b.offset),
+                  right * static_cast<double>(b.last - b.first + 1), down * static_cast<double>(b.bytes),
+                  b.in_wider ? "#4ac26b" : "#54aeff", str_cat(b.name, ", ", mb(b.bytes)));
   };
   out += text(28, str_cat("Before: every map in memory of its own, ", mb(apart)));
   draw(40);

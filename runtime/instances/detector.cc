@@ -75,8 +75,8 @@ Tensor copy_of(ConstView view) {
 bool is_on_device(const Session& session) { return ATROUS_HAS_CUDA && session.program().device; }
 
 // Runs the box head on what the graph before it has made, a region a pixel. A region's cells are one after
-// the other: the same memory as one pixel of all their channels, but on a device, where pixels have an
-// alignment.
+// the other: the same memory as one pixel of all their channels, but where the plan leaves room between them,
+// and on a device, where pixels have an alignment.
 void run_on_maps(Session& before, Session& head) {
   const auto flat = [](const Shape& maps) { return Shape{1, maps.n, 1, maps.h * maps.w * maps.c}; };
   if (is_on_device(head)) {
@@ -84,9 +84,24 @@ void run_on_maps(Session& before, Session& head) {
     head.run(flat(maps.shape), [&](DeviceQueue& queue, AnyView to) { queue.flatten(maps, to); });
     return;
   }
-  const ConstView maps = before.output("maps");
+  ConstView maps = before.output("maps");
+  Tensor joined;
+  if (!maps.dense()) {
+    joined = copy_of(maps);
+    maps = joined.view();
+  }
   const Shape input = flat(maps.shape);
   head.run(ConstView{maps.data, input, input.c});
+}
+
+// Of the program's first output among its graph's values.
+std::size_t index_of_output(const Program& program) {
+  return static_cast<std::size_t>(program.graph.outputs.front().second);
+}
+
+// Of a region's cells, as the box head takes them: the maps', or what its convolutions make of them.
+std::int64_t region_channels(const TwoStage& how, const Program* box_maps) {
+  return box_maps ? box_maps->graph.values[index_of_output(*box_maps)].channels : how.map_channels;
 }
 
 LabelMap empty_map(const Instances& instances) {
@@ -103,13 +118,8 @@ std::vector<Stage> stages_of(const Model& model, std::int64_t height, std::int64
   const Extent size = bounded_extent(how.sides, {height, width});
   const std::int64_t cells = how.box_cells;
   std::vector<Stage> stages{{model.program, {1, size.h, size.w, 3}}};
-  std::int64_t channels = how.map_channels;
-  if (box_maps) {
-    stages.push_back({box_maps, {most_boxes, cells, cells, channels}});
-    channels =
-        box_maps->graph.values[static_cast<std::size_t>(box_maps->graph.outputs.front().second)].channels;
-  }
-  stages.push_back({box_head, {1, most_boxes, 1, cells * cells * channels}});
+  if (box_maps) stages.push_back({box_maps, {most_boxes, cells, cells, how.map_channels}});
+  stages.push_back({box_head, {1, most_boxes, 1, cells * cells * region_channels(how, box_maps.get())}});
   if (mask_head)
     stages.push_back({mask_head, {most_masks, how.mask_cells, how.mask_cells, how.map_channels}});
   return stages;
@@ -227,8 +237,16 @@ std::size_t Detector::heads_bytes() {
       masks{most_masks, how.mask_cells, how.mask_cells, how.map_channels};
   std::size_t bytes = model_->packed_bytes() - trunk_.program().packed_bytes();
   if (!is_on_device(trunk_)) bytes += std::max(bytes_of(boxes), bytes_of(masks));
-  if (box_maps_) bytes += box_maps_->plan(boxes).arena_bytes();
-  bytes += box_head_->plan({1, most_boxes, 1, boxes.h * boxes.w * boxes.c}).arena_bytes();
+  Shape flat = boxes;
+  if (box_maps_) {
+    flat.c = region_channels(how, &box_maps_->program());
+    const Plan plan = box_maps_->plan(boxes);
+    const Plan::Place& place = plan.places[index_of_output(box_maps_->program())];
+    bytes += plan.arena_bytes();
+    if (!is_on_device(*box_maps_) && place.pitch > flat.c)
+      bytes += bytes_of(flat);  // run_on_maps() joins them
+  }
+  bytes += box_head_->plan({1, most_boxes, 1, flat.h * flat.w * flat.c}).arena_bytes();
   if (mask_head_) bytes += mask_head_->plan(masks).arena_bytes();
   return bytes +
          bytes_of({how.proposals.proposals, 1, 1, 5 * static_cast<std::int64_t>(model_->classes.size())});

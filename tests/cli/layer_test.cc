@@ -246,6 +246,8 @@ TEST_CASE_FIXTURE(
         Arguments{"--mask"}, Arguments{"--scales", "0.5,1"}, Arguments{"--instances", "x"},
         Arguments{"--center-crop", "8"}})
     refuse(2, segment(Arguments{dog, "--layer", layer} + others), {"does not go with --layer"});
+  refuse(2, segment({dog, "--layer", ""}), {"--layer: expected a value"});
+  refuse(2, segment({dog, "--layer", layer, "--pixel", ""}), {"--pixel: expected a value"});
   refuse(2, segment({dog, "--channels", "3"}), {"--channels: there is no --layer"});
   refuse(2, segment({dog, "--pixel", "3,3"}), {"--pixel: there is no --layer"});
   refuse(2, segment({dog, "--layer", layer, "--cells", "3"}), {"--cells: there is no --pixel"});

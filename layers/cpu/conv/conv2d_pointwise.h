@@ -6,9 +6,8 @@
 // the L1 cache: a plan leaves a line between them.
 //
 // Measured (Zen 5 with AVX-512, 274 GFLOP/s, one thread): 247 to 252 GFLOP/s on 65x65 maps of 1024 and 2048
-// channels, where implicit GEMM gives 223 to 235: it copies its pixels first, a tenth of its time. What a
-// tile adds and stores in the end is fetched into the cache when it begins: layers with a residual 237 to
-// 248, 197 to 224 without that.
+// channels, where implicit GEMM gives 223 to 235: it copies its pixels first, a tenth of its time. A residual
+// is fetched into the cache when its tile begins: layers with one 237 to 248, 197 to 224 without that.
 //
 // Measured (Zen 4 with AVX-512, 117 GFLOP/s, one thread): 101 to 109 GFLOP/s on ResNet's 65x65 maps of 256
 // and 512 channels, 109 to 112 on MobileNetV3's projections; where the output is four times the input and the

@@ -44,6 +44,14 @@ def as_numpy(tensor: Any) -> npt.NDArray[Any]:
         raise c.Error(f"a tensor whose values cannot be had: {error}") from None
 
 
+def as_array(what: str, values: Any) -> npt.NDArray[Any]:
+    """As numpy makes an array of them: lists too, whose rows are equally long."""
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError) as error:
+        raise c.Error(f"{what}: numpy makes no array of it: {error}") from None
+
+
 def as_photo(image: Any) -> Bytes:
     """What Model takes for a photo, as an array whose rows have their samples side by side.
 
@@ -66,7 +74,7 @@ def as_photo(image: Any) -> Bytes:
             raise c.Error(f"photo: Pillow's mode {image.mode} has no whites at 255: convert it to RGB first")
         pixels = np.asarray(image.convert("RGB"))
     else:
-        pixels = np.asarray(image)
+        pixels = as_array("photo", image)
     if pixels.dtype != np.uint8:
         raise c.Error(f"photo: expected uint8, 0 to 255, got {pixels.dtype}; "
                       "what is normalised already goes to Model.logits() or Model.batch()")

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from . import _library as c
 from ._arguments import Path, Resize, choice, count, positive, resize as resize_fields, text, text_or_none
 from ._progress import Progress, watched
-from .images import Bytes, as_numpy, as_photo, image_of
+from .images import Bytes, as_array, as_numpy, as_photo, image_of
 from .refine import Crf, Tile, crf_of, runs_of
 from .result import Result
 
@@ -232,7 +232,7 @@ def _as_batch(batch: Any) -> Tuple[npt.NDArray[np.float32], bool]:
     """n x height x width x 3, and whether it came with channels before height, as torch has them."""
     torch = sys.modules.get("torch")
     is_tensor = torch is not None and isinstance(batch, torch.Tensor)
-    values = as_numpy(batch) if is_tensor else np.asarray(batch)
+    values = as_numpy(batch) if is_tensor else as_array("batch", batch)
     order = "a tensor is n x 3 x height x width" if is_tensor else "an array is n x height x width x 3"
     if values.dtype.kind != "f":
         raise c.Error(f"batch: expected floats, normalised, got {values.dtype}; photos go to the model itself")

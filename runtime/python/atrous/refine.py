@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from . import _library as c
 from ._arguments import count, number_of, text
-from .images import as_numpy, as_photo, image_of
+from .images import as_array, as_numpy, as_photo, image_of
 
 Crf = Union[bool, Mapping[str, Any]]
 Tile = Union[None, int, Tuple[int, int]]
@@ -37,7 +37,7 @@ def crf(image: Any, values: Any, *, logits: bool = False, iterations: Optional[i
     photo = as_photo(image)
     torch = sys.modules.get("torch")
     is_tensor = torch is not None and isinstance(values, torch.Tensor)
-    given = as_numpy(values) if is_tensor else np.asarray(values)
+    given = as_numpy(values) if is_tensor else as_array("values", values)
     order = "a tensor is classes x height x width" if is_tensor else "an array is height x width x classes"
     if given.dtype.kind != "f":
         raise c.Error(f"values: expected floats, got {given.dtype}")

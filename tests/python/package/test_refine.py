@@ -117,6 +117,8 @@ class Refined(Test):
         def refused_crf(words, values, **options):
             self.refused("invalid_argument", words, atrous.crf, self.street, values, **options)
         refused_crf("values: expected floats, got uint8", self.street)
+        refused_crf("values: ", [[1.0], [2.0, 3.0]])
+        self.refused("invalid_argument", "photo: ", atrous.crf, [[1], [2, 3]], [[[0.5]]])
         refused_crf("this one is 360 x 480", np.zeros((360, 480), np.float32))
         refused_crf("of the photo's 360 x 480 pixels", np.zeros((11, 360, 480), np.float32))
         refused_crf("classes: expected 2 or more, found 1", np.zeros((360, 480, 1), np.float32))

@@ -222,4 +222,36 @@ TEST_CASE("an arena's drawing says what every map in its own memory would take, 
   CHECK(drawing.find("layer2, 0.3 MB") != drawing.npos);
 }
 
+TEST_CASE(
+    "an arena's drawing has green for what lies in a wider map, of maps whose pixels a line parts too") {
+  // Two convolutions whose outputs a concatenation of `channels` takes, and one behind it.
+  const auto greens = [](std::int64_t channels) {
+    const std::int64_t half = channels / 2;
+    const auto conv_of = [](std::int64_t out, std::int64_t in) {
+      return Conv2d{.weight = {out, in, 1, 1, ones(out * in)}, .bias = nullptr};
+    };
+    Graph graph{.values = {{.channels = 1}, {.channels = half}, {.channels = half}, {.channels = channels}},
+                .nodes = {{"left", conv_of(half, 1), {0}, 1},
+                          {"right", conv_of(half, 1), {0}, 2},
+                          {"both", Concat{}, {1, 2}, 3},
+                          {"wide", conv_of(channels, channels), {3}, 4},
+                          {"last", conv_of(1, channels), {4}, 5}},
+                .input = 0,
+                .outputs = {{"out", 5}}};
+    graph.values.resize(6);
+    graph.values[4].channels = channels;
+    graph.values[5].channels = 1;
+    const Program program = program_of(graph);
+    const std::string drawing = arena_in_svg(program, make_plan(program, {1, 4, 4, 1}, 1));
+    std::string names;
+    for (std::size_t at = 0; (at = drawing.find("\"#4ac26b\"", at)) != drawing.npos; ++at) {
+      const std::size_t title = drawing.find("<title>", at) + 7;
+      names += drawing.substr(title, drawing.find(',', title) - title) + ' ';
+    }
+    return names;
+  };
+  CHECK(greens(64) == "left right ");
+  CHECK(greens(1024) == "left right ");
+}
+
 }  // namespace atrous::layer_facts_test

@@ -93,7 +93,47 @@ Model small_model(const std::string& kind, int classes = 5) {
                     std::nullopt, {.hyper = Hyper("min_size=64,max_size=96"), .threads = 1});
 }
 
+// The tensor with zeros behind its own numbers along axis 0 or 1, up to `count`.
+StateTensor widened(const StateTensor& tensor, std::size_t axis, std::int64_t count) {
+  const std::int64_t rows = axis == 0 ? 1 : tensor.shape[0], own = tensor.elements() / rows,
+                     wide = own / tensor.shape[axis] * count;
+  const auto from = to_float(tensor);
+  const auto to = std::make_shared<std::vector<float>>(static_cast<std::size_t>(rows * wide));
+  for (std::int64_t r = 0; r < rows; ++r) std::copy_n(from.get() + r * own, own, to->data() + r * wide);
+  StateTensor out{DType::f32, tensor.shape, {to, reinterpret_cast<const std::byte*>(to->data())}};
+  out.shape[axis] = count;
+  return out;
+}
+
 }  // namespace
+
+TEST_CASE("channels of zeros change nothing, of regions whose cells the plan keeps a line apart too") {
+  // v2's last convolution before the regions are flattened, 1024 channels wide in place of 32.
+  const StateDict narrow = seeded_state("fasterrcnn_resnet(1,1,1,1)_fpn_v2", {.classes = 5, .width = 8});
+  const std::string head = "roi_heads.box_head.";
+  REQUIRE(narrow.find(head + "3.0.weight")->shape[0] == 32);
+  StateDict wide;
+  for (const auto& [name, tensor] : narrow.entries()) {
+    if (name.starts_with(head + "3.") && !tensor.shape.empty())
+      wide.add(name, widened(tensor, 0, 1024));
+    else if (name == head + "5.weight")
+      wide.add(name, widened(tensor, 1, 1024 * tensor.shape[1] / 32));
+    else
+      wide.add(name, tensor);
+  }
+  const auto detect = [](const StateDict& state) {
+    const Model model = make_model(state, std::nullopt, {.threads = 1});
+    const InstanceOptions options{.score = 0.0F, .sides = BoundedSides{64, 96, false}};
+    return Detector(model, {.threads = 1}).detect(atrous::runtime_testing::photo(40, 30), options);
+  };
+  const Instances expected = detect(narrow), found = detect(wide);
+  REQUIRE(!expected.found.empty());
+  REQUIRE(found.found.size() == expected.found.size());
+  for (std::size_t i = 0; i < found.found.size(); ++i) {
+    CHECK(found.found[i].label == expected.found[i].label);
+    CHECK(found.found[i].score == doctest::Approx(expected.found[i].score).epsilon(1e-4));
+  }
+}
 
 TEST_CASE("a detector takes its own task's models and sensible options only") {
   const Model masks = small_model("maskrcnn"), boxes = small_model("fasterrcnn"),
