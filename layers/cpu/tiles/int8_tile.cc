@@ -95,15 +95,20 @@ void dot(const Int8TileCall& t) {
 #elif HWY_TARGET == HWY_NEON
 constexpr bool has_dot = true;
 
-// SDOT multiplies signed bytes alone: x - 128 is x with its highest bit turned, and what that takes from the
-// sums, 128 times the weights, is added in the end.
+// The assembler is told of the instruction where the compiler's options do not.
+#ifdef __ARM_FEATURE_DOTPROD
+#define ATROUS_WITH_SDOT
+#else
+#define ATROUS_WITH_SDOT ".arch armv8.2-a+dotprod\n\t"
+#endif
+
 HWY_INLINE V32 dot_step(V32 bytes, V32 weights, V32 sum) {
-  asm(".arch armv8.2-a+dotprod\n\tsdot %0.4s, %1.16b, %2.16b"
-      : "+w"(sum.raw)
-      : "w"(bytes.raw), "w"(weights.raw));
+  asm(ATROUS_WITH_SDOT "sdot %0.4s, %1.16b, %2.16b" : "+w"(sum.raw) : "w"(bytes.raw), "w"(weights.raw));
   return sum;
 }
 
+// SDOT multiplies signed bytes alone: x - 128 is x with its highest bit turned, and what that takes from the
+// sums, 128 times the weights, is added in the end.
 struct WeightSums {
   V32 left, right;
 
