@@ -125,7 +125,10 @@ void dense_crf(const Image& photo, View probabilities, const CrfOptions& options
     taken += PermutohedralLattice::bytes(dimensions, pixels);
     PermutohedralLattice::Bounds bounds{.with_origin = options.in_fours && pixels % 4 != 0};
     if (options.memory_limit != 0) {
-      const std::size_t left = options.memory_limit - std::min(options.memory_limit, taken);
+      if (taken > options.memory_limit)
+        fail(ErrorCode::limit, "a CRF of ", photo.width, "x", photo.height, " pixels and ", classes,
+             " classes takes more than ", taken, " bytes, the limit is ", options.memory_limit);
+      const std::size_t left = options.memory_limit - taken;
       bounds.most_vertices = left / bytes_of_vertex(stride);
     }
     PairwiseKernel kernel{{features, dimensions, bounds, options.isa, threads}, weight, {}};
