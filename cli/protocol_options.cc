@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "layers/base/visible_text.h"
+#include "runtime/segment/scale_list.h"
 
 namespace atrous::cli {
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <charconv>
 #include <cmath>
 
 #include "layers/base/checked.h"
@@ -298,20 +297,6 @@ TestProtocol published_protocol(std::string_view name, const Model& model) try {
   if (name == "torchvision") return {.resize = ResizeRule{}};
   fail(ErrorCode::invalid_argument, "test protocol ", name,
        ": expected semseg, encnet, deeplabv2 or torchvision");
-} catch (...) {
-  rethrow_as_error();
-}
-
-std::optional<std::vector<double>> parse_scales(std::string_view text) try {
-  std::vector<double> scales;
-  const char *at = text.data(), *const end = at + text.size();
-  while (true) {
-    const auto [stop, error] = std::from_chars(at, end, scales.emplace_back());
-    if (error != std::errc()) return std::nullopt;
-    if (stop == end) return scales;
-    if (*stop != ',') return std::nullopt;
-    at = stop + 1;
-  }
 } catch (...) {
   rethrow_as_error();
 }

@@ -52,10 +52,6 @@ struct TestProtocol {
 // scales itself (-msc) is given one. Error(invalid_argument) for another name.
 TestProtocol published_protocol(std::string_view name, const Model&);
 
-// The numbers of "0.5,0.75,1", decimal and with one comma between them; nothing for any other text. Whether
-// they can be scales, check() says.
-std::optional<std::vector<double>> parse_scales(std::string_view);
-
 // Error(invalid_argument), naming what is wrong: 1 to 16 scales, each above 0 and at most 8; overlap less
 // than a tile; sizes where the style has none or wants some; deeplabv2 without scale 1 or with flips.
 void check(const TestProtocol&);

@@ -17,6 +17,7 @@
 #include "runtime/instances/instance_overlay.h"
 #include "runtime/instances/instances_json.h"
 #include "runtime/segment/options_json.h"
+#include "runtime/segment/scale_list.h"
 #include "runtime/segment/segmentation_json.h"
 #include "runtime/segment/segmenter.h"
 #include "runtime/serve/output.h"

@@ -10,6 +10,7 @@
 #include <numeric>
 
 #include "runtime/engine/program.h"
+#include "runtime/segment/scale_list.h"
 #include "tests/support/runtime_testing.h"
 
 namespace atrous::test_protocol_test {
