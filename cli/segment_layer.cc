@@ -434,7 +434,7 @@ void Looker::pixel(const Image& photo, const std::string& name, Sight& sight) {
   std::ranges::sort(sorted);
   const double largest = sorted.back(), all = std::accumulate(shares.begin(), shares.end(), 0.0);
   std::size_t half = 0;
-  for (double sum = 0; half < sorted.size() && sum < all / 2; ++half) sum += sorted.rbegin()[half];
+  for (double sum = 0; half < sorted.size() && sum < all / 2; ++half) sum += sorted[sorted.size() - 1 - half];
   for (double& share : shares) share /= largest > 0 ? largest : 1;
 
   const std::string value =
