@@ -40,6 +40,10 @@ def run_cli(*arguments):
     return subprocess.run([CLI, *map(str, arguments)], check=True, capture_output=True, text=True).stdout
 
 
+# One heap for all threads: with one for each, how much stays between pieces that are used is chance, tens of megabytes.
+ctypes.CDLL(None).mallopt(-8, 1)  # M_ARENA_MAX
+
+
 def resident_bytes():
     """Without what the C library keeps for later."""
     gc.collect()

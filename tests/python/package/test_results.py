@@ -141,7 +141,7 @@ class Lifetimes(Test):
         load_and_call(20)
         before = resident_bytes()
         load_and_call(200)  # of 6 MB each
-        self.assertLess(resident_bytes() - before, 20e6)
+        self.assertLess(resident_bytes() - before, 3e6)
 
 
 class Instances(Test):
