@@ -112,9 +112,9 @@ Var convolutions(const Module& m, Var x, std::int64_t width, int published, bool
 }
 
 // A thousandth of a pixel decides which regions are kept, and masks follow from them. Behind the batch norms
-// of v2's heads the body's rounding shows most.
+// of v2's heads the rounding of body and pyramid shows most.
 constexpr Rounding usual_rounding = Rounding::close;
-constexpr Rounding body_rounding(bool second) { return second ? Rounding::precise : usual_rounding; }
+constexpr Rounding trunk_rounding(bool second) { return second ? Rounding::precise : usual_rounding; }
 
 Network build(Module m, std::string_view body, Rcnn published, Hyper& hyper) {
   Builder& builder = m.builder();
@@ -130,12 +130,12 @@ Network build(Module m, std::string_view body, Rcnn published, Hyper& hyper) {
   two.sides.in_double = hyper.word("resize", "0.14", {"0.14", "0.18"}) == "0.18";
 
   const Module body_module = m["backbone.body"];
-  builder.rounding = body_rounding(second);
+  builder.rounding = trunk_rounding(second);
   const ResnetFeatures features =
       resnet(body_module, graph_input(builder, 3), resnet_in(body_module, body), torchvision_spacings(32));
   builder.norms = {.eps = 1e-5, .counted = true};
-  builder.rounding = usual_rounding;
   const auto maps = pyramid(m["backbone.fpn"], features.layers, width, second);
+  builder.rounding = usual_rounding;
   for (int i = 0; i < pyramid_maps; ++i) output(map_name(i), maps[static_cast<std::size_t>(i)]);
   propose(m["rpn.head"], maps, width, second);
   two.map_channels = maps.front().channels();

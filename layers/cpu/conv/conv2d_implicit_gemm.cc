@@ -6,14 +6,14 @@
 #include "layers/base/checked.h"
 #include "layers/cpu/conv/tap_rows.h"
 #include "layers/cpu/parallel.h"
-#include "layers/cpu/tiles/double_sums.h"
+#include "layers/cpu/tiles/compensated_tile.h"
 
 namespace atrous {
 
 namespace {
 
 constexpr std::int64_t block_columns = 512;    // output channels of a task
-constexpr std::int64_t precise_columns = 256;  // likewise, where sums are doubles
+constexpr std::int64_t precise_columns = 256;  // likewise, where each sum is two floats
 
 class ImplicitGemm final : public Kernel {
  public:
@@ -22,7 +22,7 @@ class ImplicitGemm final : public Kernel {
         layer_(packed_->layer()),
         tile_(packed_->tile()),
         columns_of_task_(is_precise() ? precise_columns : block_columns),
-        double_sums_(double_sums(packed_->isa())) {}
+        compensated_(compensated_tile(packed_->isa())) {}
 
   std::string_view name() const override { return "implicit_gemm"; }
   std::size_t packed_bytes() const override { return packed_->bytes(); }
@@ -40,7 +40,7 @@ class ImplicitGemm final : public Kernel {
     Pixel* places;           // [pixels], in the input, of each output pixel's first tap
     float** c;               // [pixels]
     const float** residual;  // [pixels]
-    double* sums;            // of a precise layer: [panels of a task][row groups][rows][tile columns]
+    float* sums;             // of a precise layer: [panels of a task][row groups][rows][2][tile columns]
   };
 
   bool is_precise() const { return layer_.rounding == Rounding::precise; }
@@ -50,25 +50,24 @@ class ImplicitGemm final : public Kernel {
     return (static_cast<std::size_t>(most_pixels()) * per_pixel + 63) / 64 * 64 + sums_bytes();
   }
   std::size_t sums_bytes() const {
-    return is_precise() ? static_cast<std::size_t>(most_pixels() * columns_of_task_) * sizeof(double) : 0;
+    return is_precise() ? static_cast<std::size_t>(most_pixels() * columns_of_task_) * 2 * sizeof(float) : 0;
   }
 
   Scratch scratch(std::byte* at) const;
   void run_task(const KernelCall&, const GemmTask&, const Scratch&) const;
-  void sum_precisely(const TileCall&, std::int64_t rows, double* sums) const;
-  void finish_precisely(const TileCall&, std::int64_t rows, const double* sums) const;
+  void run_precise_tile(const TileCall&, std::int64_t rows, bool begin, float* sums) const;
 
   std::shared_ptr<const PackedConv2d> packed_;
   const Conv2d& layer_;
   const GemmTile& tile_;
   std::int64_t columns_of_task_;
-  DoubleSums double_sums_;
+  CompensatedTile compensated_;
 };
 
 ImplicitGemm::Scratch ImplicitGemm::scratch(std::byte* at) const {
   const auto pixels = static_cast<std::size_t>(most_pixels());
   Scratch s;
-  s.sums = reinterpret_cast<double*>(at);
+  s.sums = reinterpret_cast<float*>(at);
   at += sums_bytes();
   s.a = reinterpret_cast<float*>(at);
   at += pixels * tile_pitch * sizeof(float);
@@ -103,7 +102,6 @@ void ImplicitGemm::run_task(const KernelCall& call, const GemmTask& task, const 
 
   const std::int64_t row_groups = divide_up(pixels, tile_.rows);
   bool started[block_pixels] = {}, active[block_pixels] = {};
-  if (is_precise()) std::fill_n(scratch.sums, sums_bytes() / sizeof(double), 0.);
   for (const Stretch& stretch : packed_->stretches()) {
     const bool last = &stretch == &packed_->stretches().back();
     for (std::int64_t g = 0; g < row_groups; ++g) {
@@ -138,41 +136,26 @@ void ImplicitGemm::run_task(const KernelCall& call, const GemmTask& task, const 
           tile_.run[rows](t);
           continue;
         }
-        double* sums =
-            scratch.sums + ((panel - task.first_panel) * row_groups + g) * tile_.rows * tile_.columns;
-        sum_precisely(t, rows, sums);
         t.begin = has_residual ? scratch.residual + first : nullptr;
-        if (last) finish_precisely(t, rows, sums);
+        const std::int64_t tile = (panel - task.first_panel) * row_groups + g;
+        run_precise_tile(t, rows, !started[g], scratch.sums + tile * tile_.rows * 2 * tile_.columns);
       }
     }
     for (std::int64_t g = 0; g < row_groups; ++g) started[g] = started[g] || active[g];
   }
 }
 
-// Adds what the call asks for to sums, [rows][tile columns].
-void ImplicitGemm::sum_precisely(const TileCall& call, std::int64_t rows, double* sums) const {
-  constexpr std::size_t most_rows = 12, most_columns = 32;
-  alignas(64) float terms[most_rows * most_columns];
-  float* c[most_rows];
-  for (std::int64_t r = 0; r < rows; ++r) c[r] = terms + r * tile_.columns;
-  TileCall part = call;
-  part.c = c;
-  part.begin = nullptr;
-  part.column = 0;
-  part.columns = tile_.columns;
-  part.finish = false;
-  for (std::int64_t k = 0; k < call.depth; k += float_depth) {
-    part.a = call.a + k;
-    part.b = call.b + k * tile_.columns;
-    part.depth = std::min(float_depth, call.depth - k);
-    tile_.run[rows](part);
-    double_sums_.add(terms, sums, rows * tile_.columns);
-  }
-}
-
-void ImplicitGemm::finish_precisely(const TileCall& call, std::int64_t rows, const double* sums) const {
+void ImplicitGemm::run_precise_tile(const TileCall& call, std::int64_t rows, bool begin, float* sums) const {
+  compensated_.add({.a = call.a,
+                    .pitch = call.pitch,
+                    .b = call.b,
+                    .depth = call.depth,
+                    .rows = rows,
+                    .sums = sums,
+                    .begin = begin});
+  if (!call.finish) return;
   for (std::int64_t r = 0; r < rows; ++r)
-    double_sums_.finish(sums + r * tile_.columns, call.bias,
+    compensated_.finish(sums + r * 2 * tile_.columns, call.bias,
                         call.begin ? call.begin[r] + call.column : nullptr, call.activation,
                         call.c[r] + call.column, call.columns);
 }

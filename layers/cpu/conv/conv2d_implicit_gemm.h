@@ -12,8 +12,8 @@
 // accumulates in place between stretches. Tasks depend on the shape alone, never on the number of threads,
 // and every output is summed in the order of k: the result is bitwise the same for any number of threads.
 //
-// Of a precise layer 16 products at a time are summed as floats, and their sums as doubles: what remains of
-// rounding is little more than that of the result.
+// Of a precise layer 16 products at a time are summed as floats, and their sums exactly (compensated_tile.h):
+// what remains of rounding is little more than that of the result.
 //
 // Measured (Zen 4 with AVX-512, 117 GFLOP/s, one thread): 98 to 107 GFLOP/s on ResNet's 1x1 layers of 1024
 // and 2048 channels, 98 on its 3x3/2.
