@@ -99,8 +99,7 @@ Network build(Module m, std::string_view variant, Hyper&) {
                        .kernel = 3,
                        .stride = 1,
                        .padding = 1,
-                       .bias = true,
-                       .rounding = Rounding::close});
+                       .bias = true});
   }
   x = is_caffe ? conv2d(m["seg-score-voc"], x, {.out = m.classes(21), .bias = true})
                : conv_transpose2d(m["deconv1"][6], x,
