@@ -12,6 +12,7 @@
 #include "layers/cpu/conv/conv2d_winograd.h"
 #include "layers/cpu/conv/conv_transpose2d_columns.h"
 #include "layers/cpu/conv/conv_transpose2d_subpixel.h"
+#include "layers/cpu/conv/doubled_conv2d_phases.h"
 #include "layers/cpu/conv/expand_depthwise_banded.h"
 #if ATROUS_HAS_EIGEN
 #include "layers/cpu/eigen/conv2d_eigen.h"
@@ -274,6 +275,12 @@ constexpr CpuImplementation gated_conv2d_list[] = {
     reference,
 };
 
+constexpr CpuImplementation doubled_conv2d_list[] = {
+    {"phases",
+     [](KernelContext& c) { return make_doubled_conv2d_phases(c.as<DoubledConv2d>(), c.options.isa); }},
+    reference,
+};
+
 constexpr CpuImplementation reference_list[] = {reference};
 
 // By the kind of layer.
@@ -294,6 +301,7 @@ std::span<const CpuImplementation> list_for(const Scale&) { return scale_list; }
 std::span<const CpuImplementation> list_for(const Encoding&) { return encoding_list; }
 std::span<const CpuImplementation> list_for(const ExpandDepthwise&) { return expand_depthwise_list; }
 std::span<const CpuImplementation> list_for(const GatedConv2d&) { return gated_conv2d_list; }
+std::span<const CpuImplementation> list_for(const DoubledConv2d&) { return doubled_conv2d_list; }
 std::span<const CpuImplementation> list_for(const BatchNorm&) { return reference_list; }
 std::span<const CpuImplementation> list_for(const Softmax&) { return reference_list; }
 std::span<const CpuImplementation> list_for(const GroupNorm&) { return group_norm_list; }
@@ -364,9 +372,9 @@ std::vector<std::string_view> cpu_implementations(const Layer& layer) {
 
 std::vector<std::string_view> cpu_implementations() {
   std::vector<std::string_view> names;
-  for (const Layer& layer :
-       {Layer(Conv2d{}), Layer(ConvTranspose2d{}), Layer(MaxPool2d{}), Layer(AdaptiveAvgPool2d{}),
-        Layer(Resize{}), Layer(Crop{}), Layer(Add{}), Layer(PositionAttention{}), Layer(ExpandDepthwise{})})
+  for (const Layer& layer : {Layer(Conv2d{}), Layer(ConvTranspose2d{}), Layer(MaxPool2d{}),
+                             Layer(AdaptiveAvgPool2d{}), Layer(Resize{}), Layer(Crop{}), Layer(Add{}),
+                             Layer(PositionAttention{}), Layer(ExpandDepthwise{}), Layer(DoubledConv2d{})})
     for (std::string_view name : cpu_implementations(layer))
       if (std::ranges::find(names, name) == names.end()) names.push_back(name);
   return names;

@@ -331,6 +331,7 @@ std::span<const CudaImplementation> list_for(const GroupNorm&) { return group_no
 std::span<const CudaImplementation> list_for(const PositionAttention&) { return position_attention_list; }
 std::span<const CudaImplementation> list_for(const ExpandDepthwise&) { return {}; }
 std::span<const CudaImplementation> list_for(const GatedConv2d&) { return {}; }
+std::span<const CudaImplementation> list_for(const DoubledConv2d&) { return {}; }
 
 std::span<const CudaImplementation> implementations(const Layer& layer) {
   return std::visit([](const auto& l) { return list_for(l); }, layer);

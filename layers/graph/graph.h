@@ -21,6 +21,7 @@
 #include "layers/ops/conv_transpose2d.h"
 #include "layers/ops/crop.h"
 #include "layers/ops/encoding.h"
+#include "layers/ops/doubled_conv2d.h"
 #include "layers/ops/expand_depthwise.h"
 #include "layers/ops/gated_conv2d.h"
 #include "layers/ops/group_norm.h"
@@ -35,7 +36,7 @@ namespace atrous {
 
 using Layer = std::variant<Conv2d, ConvTranspose2d, BatchNorm, Activation, MaxPool2d, AdaptiveAvgPool2d,
                            Resize, Crop, Concat, Add, Mul, Max, Scale, Softmax, Encoding, GroupNorm,
-                           PositionAttention, MaxUnpool2d, L2Norm, ExpandDepthwise, GatedConv2d>;
+                           PositionAttention, MaxUnpool2d, L2Norm, ExpandDepthwise, GatedConv2d, DoubledConv2d>;
 std::string_view name_of(const Layer&);  // "conv2d", "max_pool2d", ...
 
 using ValueId = int;

@@ -31,6 +31,11 @@ Node* sole_convolution(Graph& graph, const std::vector<std::size_t>& by, const s
   return std::holds_alternative<Conv2d>(node.layer) ? &node : nullptr;
 }
 
+void drop(Graph& graph, const std::vector<bool>& dropped) {
+  std::size_t i = 0;
+  std::erase_if(graph.nodes, [&](const Node&) { return dropped[i++]; });
+}
+
 // Offers every node of type L to `absorb(node, layer)`; where that returns true the node is dropped, since
 // what it computed is now computed by the node that took over its output.
 template <class L, class Absorb>
@@ -39,8 +44,7 @@ void absorb_each(Graph& graph, Absorb&& absorb) {
   for (std::size_t i = 0; i < graph.nodes.size(); ++i)
     if (const auto* layer = std::get_if<L>(&graph.nodes[i].layer))
       dropped[i] = absorb(graph.nodes[i], *layer);
-  std::size_t i = 0;
-  std::erase_if(graph.nodes, [&](const Node&) { return dropped[i++]; });
+  drop(graph, dropped);
 }
 
 // Of quantised weights the scales are multiplied, of others the factors are written down.
@@ -291,8 +295,7 @@ void fuse_expansion(Graph& graph) {
     node.inputs = before->inputs;
     node.layer = ExpandDepthwise{std::get<Conv2d>(before->layer), *depthwise};
   }
-  std::size_t i = 0;
-  std::erase_if(graph.nodes, [&](const Node&) { return dropped[i++]; });
+  drop(graph, dropped);
 }
 
 void fold_gate(Graph& graph) {
@@ -311,8 +314,31 @@ void fold_gate(Graph& graph) {
     node.inputs.insert(node.inputs.begin() + 1, mul.inputs[1]);
     node.layer = GatedConv2d{*conv};
   }
-  std::size_t i = 0;
-  std::erase_if(graph.nodes, [&](const Node&) { return dropped[i++]; });
+  drop(graph, dropped);
+}
+
+void fuse_doubling(Graph& graph) {
+  constexpr std::int64_t most_inputs = 64, most_outputs = 32;  // with more, Winograd's tiles save more
+  const auto by = producers(graph);
+  const auto readers = count_readers(graph);
+  std::vector<bool> dropped(graph.nodes.size());
+  for (Node& node : graph.nodes) {
+    const auto* conv = std::get_if<Conv2d>(&node.layer);
+    if (!conv || node.inputs.size() != 1 || conv->weight.kernel_h != 3 || conv->weight.kernel_w != 3 ||
+        conv->stride != 1 || conv->padding != 1 || conv->dilation != 1 || conv->groups != 1 ||
+        conv->in_channels() > most_inputs || conv->out_channels() > most_outputs || conv->weight.quantised ||
+        conv->rounding == Rounding::precise)
+      continue;
+    const auto grown = static_cast<std::size_t>(node.inputs[0]);
+    if (by[grown] == nowhere || readers[grown] != 1) continue;
+    const Node& before = graph.nodes[by[grown]];
+    const auto* resize = std::get_if<Resize>(&before.layer);
+    if (!resize || resize->mode != ResizeMode::nearest || resize->factor != 2) continue;
+    dropped[by[grown]] = true;
+    node.inputs = before.inputs;
+    node.layer = DoubledConv2d{*conv};
+  }
+  drop(graph, dropped);
 }
 
 namespace {
@@ -443,15 +469,16 @@ void optimise_for_device(Graph& graph) {
   fuse_activation(graph);
 }
 
-void fuse_for_processor(Graph& graph) {
+void fuse_for_processor(Graph& graph, bool few_bits) {
   fuse_expansion(graph);
   fold_gate(graph);
+  if (!few_bits) fuse_doubling(graph);
 }
 
 void optimise(Graph& graph) {
   optimise_for_device(graph);
   bring_in_all(graph);
-  fuse_for_processor(graph);
+  fuse_for_processor(graph, false);
 }
 
 }  // namespace atrous

@@ -43,6 +43,11 @@ void fuse_expansion(Graph&);
 // GatedConv2d. Run behind the passes above likewise.
 void fold_gate(Graph&);
 
+// A nearest resize by 2 that only a 3x3 convolution of few outputs reads makes one layer with it,
+// DoubledConv2d. Run behind the passes above likewise; not where maps are in fewer bits, which it does not
+// read.
+void fuse_doubling(Graph&);
+
 // Which maps are in bfloat16 (Value::dtype) where a network is to run so: those that only layers read and
 // write which multiply in bfloat16 or merely move values. The rest stays in fp32: the input, and so the first
 // layer's products; the outputs; maps of one pixel, that is means over the whole map and what is made of
@@ -62,11 +67,12 @@ std::span<const ValueId> moved_values(const Node&);
 void dequantise_others(Graph&);
 
 // All rewrites of above that make a network cheaper, in the order that lets each find what it looks for. A
-// device's kernels do not know ExpandDepthwise and GatedConv2d: the last two are the processor's alone, and
-// leave out what has quantised weights. After the first convolutions' weights may be still to be read, and to
-// be multiplied for a batch norm: WeightMemory brings them in layer by layer.
+// device's kernels do not know ExpandDepthwise, GatedConv2d and DoubledConv2d: these are the processor's
+// alone, and leave out what has quantised weights. After the first convolutions' weights may be still to be
+// read, and to be multiplied for a batch norm: WeightMemory brings them in layer by layer.
 void optimise_for_device(Graph&);  // for the processor too
-void fuse_for_processor(Graph&);   // behind it
+// Behind it. Of few bits: in which the network's maps are to be afterwards.
+void fuse_for_processor(Graph&, bool few_bits);
 void optimise(Graph&);  // both, with all weights brought in: for tests; programs do the steps one by one
 
 }  // namespace atrous

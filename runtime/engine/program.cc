@@ -100,7 +100,7 @@ Program compile(Graph graph, const CpuOptions& options) try {
   optimise_for_device(graph);
   if (options.precision == Precision::int8) choose_int8(graph);
   dequantise_others(graph);
-  if (!options.device_layers) fuse_for_processor(graph);
+  if (!options.device_layers) fuse_for_processor(graph, options.precision != Precision::fp32);
   if (options.precision == Precision::bf16) choose_bf16(graph);
   Program program{.graph = std::move(graph),
                   .kernels = {},

@@ -21,6 +21,7 @@ std::vector<Filter*> pending_filters(Layer& layer) {
   if (auto* conv = std::get_if<Conv2d>(&layer)) found = {&conv->weight};
   if (auto* transposed = std::get_if<ConvTranspose2d>(&layer)) found = {&transposed->weight};
   if (auto* gated = std::get_if<GatedConv2d>(&layer)) found = {&gated->conv.weight};
+  if (auto* doubled = std::get_if<DoubledConv2d>(&layer)) found = {&doubled->conv.weight};
   if (auto* both = std::get_if<ExpandDepthwise>(&layer))
     found = {&both->expand.weight, &both->depthwise.weight};
   std::erase_if(found, [](const Filter* w) { return !w->pending; });

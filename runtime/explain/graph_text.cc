@@ -17,7 +17,7 @@ std::string dot_text(std::string_view text) {
 
 std::string_view colour(const Layer& layer) {
   return std::holds_alternative<Conv2d>(layer) || std::holds_alternative<ExpandDepthwise>(layer) ||
-                 std::holds_alternative<GatedConv2d>(layer)
+                 std::holds_alternative<GatedConv2d>(layer) || std::holds_alternative<DoubledConv2d>(layer)
              ? "#ddf4ff"
          : std::holds_alternative<ConvTranspose2d>(layer) || std::holds_alternative<Resize>(layer)
              ? "#dafbe1"

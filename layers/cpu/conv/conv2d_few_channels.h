@@ -1,7 +1,5 @@
-// Convolutions of few channels. In NHWC the taps of a kernel's row lie side by side in memory, so a kernel of
-// k rows is k stretches of kernel_w * channels floats, which row_tile.h reads where they lie: neighbouring
-// pixels' stretches overlap. Only pixels at the left and right edge are computed from a copy with its
-// padding.
+// Convolutions of few channels, a row at a time, from pixels that are read where they lie
+// (row_convolution.h).
 //
 // For pictures, the first layer of a network, since a tap of three channels alone would be too little to work
 // on. And for layers of few outputs at a high resolution, such as the end of U-Net's decoder, where a

@@ -410,8 +410,8 @@ double Winograd::cost(std::span<const Shape> in, const Shape& out) const {
                points = static_cast<double>(cover.rows.points * cover.columns.points),
                inputs = static_cast<double>(layer_.in_channels()),
                outputs = static_cast<double>(packed_->panels() * tile_.columns);
-  // What one transformed value costs, between what was measured on Zen 4 (28) and on Zen 5 (56 to 87), which multiplies
-  // twice as fast. Half of it and more is memory traffic.
+  // What one transformed value costs, between what was measured on Zen 4 (28) and on Zen 5 (56 to 87), which
+  // multiplies twice as fast. Half of it and more is memory traffic.
   constexpr double per_weight = 10, per_input = 40, per_product = 48;
   return products * inputs * outputs + per_weight * points * inputs * outputs +
          per_input * products * inputs + per_product * products * outputs;

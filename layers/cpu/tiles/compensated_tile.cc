@@ -22,7 +22,9 @@ using V = hn::Vec<D>;
 constexpr std::size_t lanes = hn::MaxLanes(D());
 constexpr int columns = 2 * static_cast<int>(lanes);
 // Of the rows of gemm_tile.h's blocks as many as make 16 or 12 sums of products in registers.
-constexpr int tile_rows = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON ? 4 : 3;
+constexpr int tile_rows = HWY_TARGET == HWY_SCALAR                           ? 1
+                          : HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON ? 4
+                                                                             : 3;
 constexpr std::int64_t float_depth = 16;  // products that are summed as floats
 
 // Adds a term to a sum rounded and to what rounding took away (TwoSum).

@@ -65,7 +65,8 @@ std::vector<Sample> samples() {
           {ExpandDepthwise{pointwise, depthwise}, {map}},
           {GatedConv2d{pointwise}, {map, pixel}},
           {GatedConv2d{pointwise}, {map, pixel, map}},
-          {GatedConv2d{pointwise}, {map, pixel, pixel}}};
+          {GatedConv2d{pointwise}, {map, pixel, pixel}},
+          {DoubledConv2d{conv}, {wide}}};
 }
 
 // Whether one of the specialised kernels is made for a layer; the others take everything.

@@ -525,6 +525,39 @@ TEST_CASE(
   }
 }
 
+TEST_CASE(
+    "a doubled map and the 3x3 convolution of few outputs behind it become one layer, with its activation") {
+  const Resize doubling{.mode = ResizeMode::nearest, .factor = 2};
+  Graph g = small_map_first(
+      {{"double", doubling, {2}}, {"conv", conv(5, 8, 3, 3, true), {3}}, {"relu", relu_layer, {4}}}, {5});
+  transform(g, optimise, 1e-6);
+  CHECK(names(g) == Names{"halve", "widen", "conv"});
+  CHECK(std::get<DoubledConv2d>(g.nodes[2].layer).conv.activation == ActivationKind::relu);
+
+  const auto stays = [](const Resize& resize, const Conv2d& layer, std::vector<ValueId> inputs = {3},
+                        std::vector<ValueId> outputs = {4}) {
+    Graph graph =
+        small_map_first({{"double", resize, {2}}, {"conv", layer, std::move(inputs)}}, std::move(outputs));
+    transform(graph, fuse_doubling);
+    CHECK(names(graph) == Names{"halve", "widen", "double", "conv"});
+  };
+  const Conv2d usual = conv(5, 8, 3, 3);
+  SUBCASE("another factor") { stays({.mode = ResizeMode::nearest, .factor = 4}, usual); }
+  SUBCASE("bilinear") { stays({.factor = 2}, usual); }
+  SUBCASE("another reader") { stays(doubling, usual, {3}, {3, 4}); }
+  SUBCASE("a residual") { stays(doubling, conv(8, 8, 3, 3), {3, 3}); }
+  SUBCASE("many outputs") { stays(doubling, conv(33, 8, 3, 3)); }
+  SUBCASE("another kernel") { stays(doubling, conv(5, 8, 1, 3)); }
+  for (const auto& change : std::initializer_list<void (*)(Conv2d&)>{
+           [](Conv2d& c) { c.padding = 0; }, [](Conv2d& c) { c.stride = 2; },
+           [](Conv2d& c) { c.padding = c.dilation = 2; },
+           [](Conv2d& c) { c.rounding = Rounding::precise; }}) {
+    Conv2d other = usual;
+    change(other);
+    stays(doubling, other);
+  }
+}
+
 namespace {
 
 // A squeeze-excitation on value 2, and whatever reads it.
@@ -726,7 +759,7 @@ TEST_CASE("what has quantised weights is not fused for the processor") {
   Graph g = chain({{"expand", quantised_conv(4, 4, 1, 1), {0}, -1},
                    {"depthwise", quantised_conv(4, 4, 3, 2, 4), {1}, -1}},
                   {2});
-  fuse_for_processor(g);
+  fuse_for_processor(g, false);
   CHECK(names(g) == Names{"expand", "depthwise"});
 }
 

@@ -104,7 +104,7 @@ TEST_CASE("weights in memory that nothing multiplies stay where they are") {
   CHECK(filter_of(WeightMemory().bring_in(conv, 2)).data == conv.weight.data);
 }
 
-TEST_CASE("both convolutions of an expansion and that of a gate are brought in") {
+TEST_CASE("both convolutions of an expansion and those of a gate and a doubled map are brought in") {
   const Floats weights = drawn(outputs * inputs * 9);
   const Conv2d conv = pending(true, weights, false);
   WeightMemory memory;
@@ -112,6 +112,8 @@ TEST_CASE("both convolutions of an expansion and that of a gate are brought in")
   for (const Conv2d& c : {std::get<ExpandDepthwise>(both).expand, std::get<ExpandDepthwise>(both).depthwise})
     CHECK(same_bits(weights_of(c), weights));
   CHECK(same_bits(weights_of(std::get<GatedConv2d>(memory.bring_in(GatedConv2d{conv}, 1)).conv), weights));
+  CHECK(
+      same_bits(weights_of(std::get<DoubledConv2d>(memory.bring_in(DoubledConv2d{conv}, 1)).conv), weights));
 }
 
 TEST_CASE("the memory is used again, but not while a layer is kept") {

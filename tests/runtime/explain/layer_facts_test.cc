@@ -186,7 +186,8 @@ TEST_CASE("a layer is described in words, with the comment of its header") {
                              Layer(MaxUnpool2d{}),
                              Layer(L2Norm{}),
                              Layer(ExpandDepthwise{}),
-                             Layer(GatedConv2d{})}) {
+                             Layer(GatedConv2d{}),
+                             Layer(DoubledConv2d{})}) {
     CAPTURE(name_of(layer));
     const std::string text = text_of(layer);
     CHECK(text.starts_with("layers/ops/"));
