@@ -2,6 +2,10 @@
 
 usage: floods.py ATROUS_SERVE [sanitized]    sanitized: a program whose memory and times are a sanitizer's
 """
+import pathlib
+import resource
+import selectors
+import signal
 import socket
 import struct
 import sys
@@ -139,6 +143,60 @@ def slow():
             client.socket.close()
 
 
+def crowds():
+    """Whoever asks is answered beside more new connections than the kernel's queue, --connections or descriptors have room for."""
+    longest_queue = int(pathlib.Path("/proc/sys/net/core/somaxconn").read_text())
+    half = min(300, longest_queue // 2 - 4)
+    with Server(PROGRAM, "--sessions", "1", "--connections", "64") as server, selectors.DefaultSelector() as selector:
+        # A server that stands still takes nobody out of the queue: who is not let in at once is not let in at all.
+        server.process.send_signal(signal.SIGSTOP)
+        crowd = []
+
+        def knock(count):
+            for _ in range(count):
+                one = socket.socket()
+                one.setblocking(False)
+                one.connect_ex(("127.0.0.1", server.port))
+                selector.register(one, selectors.EVENT_WRITE)
+                crowd.append(one)
+
+        knock(half)
+        try:
+            clients = [Client(server.port, timeout=10)]
+            knock(half)
+            clients.append(Client(server.port, timeout=10))
+        except TimeoutError:
+            clients = []
+        let_in = len(selector.select(0)) if clients else 0
+        check(let_in == len(crowd) == 2 * half, f"a server that is busy keeps {2 * half} new connections waiting, and drops none", let_in)
+        for client in clients:
+            client.send(request(server.port, "GET", "/healthz"))
+        server.process.send_signal(signal.SIGCONT)
+        statuses = []
+        for client in clients:
+            try:
+                statuses.append(client.answer().status)
+            except (OSError, EOFError) as error:
+                statuses.append(repr(error))
+        check(statuses == [200, 200], "those among them who ask are answered, whoever came behind them", statuses)
+        check(server.metric("atrous_connections") <= 64, "of the others no more stay than may be", server.metric("atrous_connections"))
+        for one in crowd:
+            one.close()
+    with Server(PROGRAM, "--sessions", "1") as server:
+        descriptors = len(list(pathlib.Path(f"/proc/{server.process.pid}/fd").iterdir())) + 20
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (descriptors, descriptors))
+        crowd = [Client(server.port) for _ in range(100)]
+        try:  # an idle connection stays for 15 seconds
+            statuses = [server.ask("GET", "/healthz", timeout=10).status for _ in range(3)]
+        except (OSError, EOFError) as error:
+            statuses = [repr(error)]
+        check(statuses == [200] * 3, "100 idle connections and 20 descriptors: whoever asks is answered", statuses)
+        kept = server.metric("atrous_connections")
+        check(kept >= 19, "and no more of them go than have to", kept)
+        for one in crowd:
+            one.socket.close()
+
+
 def limits():
     street = STREET.read_bytes()
     with Server(PROGRAM, "--sessions", "1", "--queue", "2", "--timeout", "1", "--threads", "1", "--size", "1400x1400", small=False) as server:
@@ -243,6 +301,7 @@ def main():
         server.terminate()
         check(server.status() == 0, "and it ends in order", server.process.returncode)
     slow()
+    crowds()
     limits()
     at_the_end()
     if sys.argv[2:] != ["sanitized"]:
