@@ -135,6 +135,7 @@ struct HttpServer::State {
       body.remove_prefix(std::min(piece, body.size()));
       std::this_thread::sleep_for(std::chrono::milliseconds(answer.milliseconds));
     }
+    if (answer.before_end) answer.before_end();
     if (answer.hang) readable(socket);
     const linger at_once{1, 0};
     if (answer.reset) ::setsockopt(socket, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
