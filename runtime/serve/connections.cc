@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -26,6 +27,7 @@ namespace {
 constexpr std::uint64_t listener_id = 0, wake_id = 1;
 constexpr std::size_t read_bytes = 256 * 1024;
 constexpr int tick_milliseconds = 100;
+constexpr std::size_t most_accepted_at_once = 64;
 // What is read of a refused body, so that the client sees the answer and no reset connection.
 constexpr std::size_t most_drained_bytes = 64u << 20;
 constexpr std::chrono::seconds longest_drain{5};
@@ -91,6 +93,11 @@ Name local_name(int socket) {
   return name_of(storage);
 }
 
+bool somebody_waits(int listener) {
+  pollfd queue = {listener, POLLIN, 0};
+  return poll(&queue, 1, 0) == 1;
+}
+
 // The status of an answer: "HTTP/1.1 200 OK".
 int status_in(std::string_view answer) {
   int status = 0;
@@ -112,6 +119,13 @@ void if_memory_allows(Step&& step) {
 }  // namespace
 
 struct Connections::Connection {
+  Connection() = default;
+  ~Connection() {
+    if (socket >= 0) ::close(socket);
+  }
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
   // idle: between requests, or before the first. draining: answered, and what still comes is thrown away.
   enum class State { idle, head, body, computing, answering, draining, closed };
 
@@ -164,8 +178,10 @@ Connections::Connections(const ListenAddress& listen, const ConnectionLimits& li
       if (one >= 0) ::close(one);
     fail_by_system(name, error);
   };
+  // As long a queue as the kernel allows: where it is full, a client's SYN is dropped, and tried again a
+  // second later.
   if (bind(listener_, reinterpret_cast<const sockaddr*>(&address.storage), address.length) != 0 ||
-      ::listen(listener_, 256) != 0)
+      ::listen(listener_, SOMAXCONN) != 0)
     fail_closing();
   port_ = local_name(listener_).port;
   epoll_ = epoll_create1(EPOLL_CLOEXEC);
@@ -181,8 +197,6 @@ Connections::Connections(const ListenAddress& listen, const ConnectionLimits& li
 }
 
 Connections::~Connections() {
-  for (auto& [id, connection] : connections_)
-    if (connection->socket >= 0) ::close(connection->socket);
   for (const int one : {listener_, epoll_, wake_})
     if (one >= 0) ::close(one);
 }
@@ -199,12 +213,13 @@ void Connections::run(Requests& requests, const std::function<bool()>& stopping)
     if (stopping_ && (connections_.empty() || Clock::now() > last)) return;
     const int count = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), tick_milliseconds);
     if (count < 0 && errno != EINTR) fail_by_system("waiting for connections", errno);
+    bool knocked = false;
     for (int i = 0; i < count; ++i) {
       const epoll_event& event = events[static_cast<std::size_t>(i)];
       const std::uint64_t id = event.data.u64;  // the struct is packed: no reference into it
       const std::uint32_t what = event.events;
       if (id == listener_id) {
-        if_memory_allows([&] { accept_all(); });
+        knocked = true;
         continue;
       }
       if (id == wake_id) {
@@ -234,6 +249,8 @@ void Connections::run(Requests& requests, const std::function<bool()>& stopping)
         close(c);
       }
     }
+    // Accepted last: whoever has to go for a new connection has had its bytes read before.
+    if (knocked) if_memory_allows([&] { accept_all(); });
     if (held_ > limits_.buffers) evict_slowest();
     if (Clock::now() - ticked > std::chrono::milliseconds(tick_milliseconds)) {
       ticked = Clock::now();
@@ -299,14 +316,19 @@ void Connections::begin_stop() {
 }
 
 void Connections::accept_all() {
-  for (int i = 0; i < 64 && listener_ >= 0; ++i) {
-    if (connections_.size() - closed_.size() >= limits_.connections) make_room();
+  // At most half of what may be here: a connection is read before those of the next turn can make it go.
+  const std::size_t most = std::clamp<std::size_t>(limits_.connections / 2, 1, most_accepted_at_once);
+  for (std::size_t i = 0; i < most && listener_ >= 0; ++i) {
+    auto c = std::make_unique<Connection>();
     sockaddr_storage peer = {};
     socklen_t length = sizeof peer;
-    const int socket =
-        accept4(listener_, reinterpret_cast<sockaddr*>(&peer), &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (socket < 0) {
-      if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+    c->socket = accept4(listener_, reinterpret_cast<sockaddr*>(&peer), &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (c->socket < 0) {
+      const bool no_descriptor =
+          errno == EMFILE || errno == ENFILE;  // which accept4 says of an empty queue, too
+      if (no_descriptor && !somebody_waits(listener_)) return;
+      if (no_descriptor && make_room()) continue;
+      if (no_descriptor || errno == ENOBUFS || errno == ENOMEM) {
         accept_again_ = Clock::now() + std::chrono::milliseconds(100);
         epoll_event event = {};
         event.data.u64 = listener_id;
@@ -314,42 +336,38 @@ void Connections::accept_all() {
       }
       return;
     }
-    if (connections_.size() - closed_.size() >= limits_.connections) {  // all are being answered
+    if (connections_.size() - closed_.size() >= limits_.connections &&
+        !make_room()) {  // all are being answered
       ++evicted_;
-      ::close(socket);
       continue;
     }
     const int on = 1;
-    setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    auto c = std::make_unique<Connection>();
+    setsockopt(c->socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     c->id = next_id_++;
-    c->socket = socket;
-    c->local_address = local_name(socket).address;
+    c->local_address = local_name(c->socket).address;
     c->peer_address = name_of(peer).address;
     c->enter(Connection::State::idle, limits_.idle);
     c->watched = EPOLLIN;
     epoll_event event = {};
     event.events = c->watched;
     event.data.u64 = c->id;
-    if (epoll_ctl(epoll_, EPOLL_CTL_ADD, socket, &event) != 0) {
-      ::close(socket);
-      continue;
-    }
+    if (epoll_ctl(epoll_, EPOLL_CTL_ADD, c->socket, &event) != 0) continue;
     connections_.emplace(c->id, std::move(c));
   }
 }
 
 // Whichever has been in its state longest goes, idle or at work on a head, a body or an answer: a client that
-// is not slow is among the youngest.
-void Connections::make_room() {
+// is not slow is among the youngest. Whether there was one.
+bool Connections::make_room() {
   Connection* chosen = nullptr;
   for (auto& [id, c] : connections_) {
     if (c->state == Connection::State::computing || c->state == Connection::State::closed) continue;
     if (!chosen || c->since < chosen->since) chosen = c.get();
   }
-  if (!chosen) return;
+  if (!chosen) return false;
   ++evicted_;
   close(*chosen);
+  return true;
 }
 
 // Bodies and answers of which the oldest goes until the others fit.

@@ -89,7 +89,7 @@ class Connections {
   using Entry = std::map<std::uint64_t, std::unique_ptr<Connection>>::iterator;
 
   void accept_all();
-  void make_room();
+  bool make_room();
   void receive(Connection&);
   void advance(Connection&);
   void take_head(Connection&);

@@ -21,7 +21,7 @@ struct Listener {
   int socket = -1, port = 0;
 };
 
-Listener listen_on_loopback() {
+Listener bound_to_loopback() {
   Listener out;
   out.socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};
@@ -29,10 +29,16 @@ Listener listen_on_loopback() {
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t size = sizeof address;
   auto* generic = reinterpret_cast<sockaddr*>(&address);
-  if (out.socket < 0 || ::bind(out.socket, generic, size) != 0 || ::listen(out.socket, 16) != 0 ||
+  if (out.socket < 0 || ::bind(out.socket, generic, size) != 0 ||
       ::getsockname(out.socket, generic, &size) != 0)
     throw std::runtime_error("no socket on 127.0.0.1");
   out.port = ntohs(address.sin_port);
+  return out;
+}
+
+Listener listen_on_loopback() {
+  const Listener out = bound_to_loopback();
+  if (::listen(out.socket, 16) != 0) throw std::runtime_error("no listener on 127.0.0.1");
   return out;
 }
 
@@ -135,6 +141,7 @@ struct HttpServer::State {
       body.remove_prefix(std::min(piece, body.size()));
       std::this_thread::sleep_for(std::chrono::milliseconds(answer.milliseconds));
     }
+    if (answer.before_end) answer.before_end();
     if (answer.hang) readable(socket);
     const linger at_once{1, 0};
     if (answer.reset) ::setsockopt(socket, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
@@ -161,9 +168,9 @@ std::vector<HttpRequest> HttpServer::requests() const {
 }
 
 std::string refused_url(std::string_view path) {
-  const Listener gone = listen_on_loopback();
-  ::close(gone.socket);
-  return url_of(gone.port, path);
+  // Bound until the process ends, so that no other test's server gets the port.
+  static const Listener silent = bound_to_loopback();
+  return url_of(silent.port, path);
 }
 
 }  // namespace atrous::testing

@@ -26,6 +26,7 @@ struct HttpAnswer {
   bool reset = false;                           // by a reset instead of an orderly end
   int milliseconds = 0;                         // to wait after each 16 KiB
   bool hang = false;                            // after stop_after: say nothing more, until the client goes
+  std::function<void()> before_end = {};        // called when all is sent, before the connection ends
 };
 
 // The file, or the part of it that was asked for.

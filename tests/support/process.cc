@@ -161,7 +161,12 @@ ProcessResult run_process(const std::vector<std::string>& arguments, const Proce
     // poll() skips descriptors of -1.
     std::array<pollfd, 3> waits{pollfd{out.read.get(), POLLIN, 0}, pollfd{err.read.get(), POLLIN, 0},
                                 pollfd{in.write.get(), POLLOUT, 0}};
-    if (::poll(waits.data(), waits.size(), static_cast<int>(left)) <= 0) continue;
+    if (options.kill_when && options.kill_when()) {
+      ::kill(child, SIGKILL);
+      break;
+    }
+    const int step = static_cast<int>(options.kill_when ? std::min<std::int64_t>(left, 10) : left);
+    if (::poll(waits.data(), waits.size(), step) <= 0) continue;
     if (waits[0].revents) drain(out.read, result.output);
     if (waits[1].revents) drain(err.read, result.errors);
     send(signal_at_output, result.output);

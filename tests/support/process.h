@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,10 +16,11 @@ struct ProcessOptions {
   std::string output_file = {};  // standard output goes to this file instead
   bool close_output = false;     // no standard output at all
   std::vector<std::pair<std::string, std::string>> environment = {};  // added to this process's
-  std::uint64_t file_size_limit = 0;  // bytes a file may grow to, as on a full disk; 0: any
-  std::size_t close_after = 0;        // its output is read no further than about here; 0: to the end
-  int signal_at_output = 0;           // sent once, as soon as something is on standard output; 0: none
-  int signal_at_errors = 0;           // the same for standard error
+  std::uint64_t file_size_limit = 0;     // bytes a file may grow to, as on a full disk; 0: any
+  std::size_t close_after = 0;           // its output is read no further than about here; 0: to the end
+  int signal_at_output = 0;              // sent once, as soon as something is on standard output; 0: none
+  int signal_at_errors = 0;              // the same for standard error
+  std::function<bool()> kill_when = {};  // asked again and again; with SIGKILL, once it says so
   int timeout_seconds = 120;
 };
 

@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cstring>
 #include <mutex>
-#include <thread>
 #include <utility>
 
 #include "tests/cuda/simulation/libraries.h"
@@ -315,8 +313,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t how, const 
     return CUBLAS_STATUS_INVALID_VALUE;
   simulated::enqueue(stream, [=] {
     if (found.workspace_bytes > 0) std::memset(workspace, 0xff, found.workspace_bytes);
-    if (found.milliseconds > 0)
-      std::this_thread::sleep_for(std::chrono::duration<double, std::milli>(found.milliseconds));
+    simulated::pass(found.milliseconds);
     multiply(p, reads_c, a, b, c, d);
     const std::lock_guard lock(state().mutex);
     state().run.push_back(found.index);

@@ -1,7 +1,5 @@
 #include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <thread>
 
 #include "tests/cuda/simulation/cudnn_objects.h"
 #include "tests/cuda/simulation/simulation.h"
@@ -63,8 +61,7 @@ void Run::point(const Object& o) {
 }
 
 void Run::operator()() {
-  if (engine.milliseconds > 0)
-    std::this_thread::sleep_for(std::chrono::duration<double, std::milli>(engine.milliseconds));
+  simulated::pass(engine.milliseconds);
   for (const Reference& o : graph->objects(CUDNN_ATTR_OPERATIONGRAPH_OPS)) {
     const Object& out = o->object(output_of(*o));
     const auto [n, c, h, w] = sizes_of(out);

@@ -9,6 +9,11 @@ using namespace simulated;
 
 namespace simulated {
 
+void pass(double milliseconds) {
+  const std::lock_guard lock(state().mutex);
+  state().passed += std::chrono::duration<double, std::milli>(milliseconds);
+}
+
 void enqueue(cudaStream_t handle, std::function<void()> work) {
   State& s = state();
   const std::lock_guard lock(s.mutex);
@@ -386,7 +391,8 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
     simulated::enqueue(stream, [event] {
       if (!state().events.contains(event)) return;
       event->happened = true;
-      event->at = std::chrono::steady_clock::now();
+      event->at = std::chrono::steady_clock::now() +
+                  std::chrono::duration_cast<std::chrono::steady_clock::duration>(state().passed);
     });
     return cudaSuccess;
   });

@@ -60,6 +60,8 @@ struct State {
   std::size_t calls_to_failure = 0;
   bool for_good = false, failed = false;
   std::vector<std::string> misuses;
+  std::chrono::duration<double, std::milli>
+      passed{};  // on the device's clock, beside the time that really passes
 };
 
 inline State& state() {

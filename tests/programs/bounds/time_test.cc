@@ -63,6 +63,15 @@ Bytes megabyte_of_names(const std::vector<std::string>& first, const std::functi
   return le64(json.size()) + json + Bytes(static_cast<std::size_t>(4 * count), 'x');
 }
 
+// Whether four times as much takes at most eight times as long: caches and sorting cost something, but what
+// is quadratic takes sixteen times. A neighbour on the same core can halve a thread's speed for a while: what
+// is linear shows it in one of a few attempts, what is quadratic in none.
+bool takes_time_in_proportion(const std::function<void()>& one, const std::function<void()>& four_times) {
+  for (int attempt = 0; attempt < 5; ++attempt)
+    if (const double least = quickest(one); quickest(four_times) <= 8 * least + 0.001) return true;
+  return false;
+}
+
 // A file that grows with a number.
 struct Growing {
   const char* what;
@@ -74,8 +83,6 @@ Bytes zipped(const Bytes& value) { return pth_zip(pickled(value), {{"0", "abcd"}
 
 }  // namespace
 
-// A file four times as large may take eight times as long: caches and sorting cost something, but what is
-// quadratic takes sixteen times.
 TEST_CASE("four times the checkpoint takes at most eight times as long") {
   const Bytes one = tensor(storage("0", 1), 0, {1}, {1});
   const Growing rows[] = {
@@ -177,9 +184,7 @@ TEST_CASE("four times the checkpoint takes at most eight times as long") {
   for (const Growing& row : rows) {
     const Bytes small = row.file(row.count), large = row.file(4 * row.count);
     CAPTURE(std::string(row.what));
-    const double one_time = quickest([&] { read(small); }), four_times = quickest([&] { read(large); });
-    CAPTURE(one_time);
-    CHECK(four_times <= 8 * one_time + 0.001);
+    CHECK(takes_time_in_proportion([&] { read(small); }, [&] { read(large); }));
   }
 }
 
@@ -270,12 +275,8 @@ TEST_CASE("four times the picture takes at most eight times as long") {
   for (const Picture& row : rows) {
     const FileBytes small = row.file(row.count), large = row.file(4 * row.count);
     CAPTURE(std::string(row.what));
-    const auto time = [](const FileBytes& file) {
-      return quickest([&] { sentence([&] { read_image(file, "a"); }); });
-    };
-    const double one_time = time(small), four_times = time(large);
-    CAPTURE(one_time);
-    CHECK(four_times <= 8 * one_time + 0.001);
+    const auto decode = [](const FileBytes& file) { sentence([&] { read_image(file, "a"); }); };
+    CHECK(takes_time_in_proportion([&] { decode(small); }, [&] { decode(large); }));
   }
 }
 

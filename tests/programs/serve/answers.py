@@ -253,7 +253,9 @@ def log():
             check(abs((now - when).total_seconds()) < 60, "the time is UTC", (now, when))
             check(file.stat().st_mode & 0o007 == 0, "others may not read the log", oct(file.stat().st_mode))
             moved = file.rename(pathlib.Path(folder, "access.log.1"))
-            time.sleep(1.5)
+            end = time.monotonic() + 20
+            while not file.exists() and time.monotonic() < end:
+                time.sleep(0.05)
             server.ask("GET", "/healthz")
             check(len(lines(count=1)) == 1 and len(lines(moved)) == 8, "a log that was moved away is begun anew", (lines(), lines(moved)))
         with Server(PROGRAM, "--log", "-") as server:

@@ -39,6 +39,13 @@ Bytes noise(std::size_t size) {
 }
 
 // A file of 300,000 bytes, where it shall go, and what it may be fetched from.
+// Until the file has so many, or never will.
+void wait_for_bytes(const std::string& path, std::uintmax_t bytes) {
+  std::error_code none;
+  for (int i = 0; i < 2000 && !(std::filesystem::file_size(path, none) == bytes && !none); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+}
+
 struct Download {
   const TempFolder folder;
   const Bytes file = noise(300'000);
@@ -147,9 +154,11 @@ TEST_CASE_FIXTURE(Download, "a download that breaks off keeps its part and says 
     bool broken = true;
     const HttpServer server([&](const HttpRequest& request) {
       HttpAnswer answer = answer_with(request, file);
-      // The pause lets what was sent arrive before a reset would discard it.
-      if (std::exchange(broken, false))
-        answer.stop_after = 16'384, answer.reset = reset, answer.milliseconds = 200;
+      if (std::exchange(broken, false)) {
+        answer.stop_after = 16'384, answer.reset = reset;
+        // What was sent has arrived before a reset would discard it.
+        answer.before_end = [&] { wait_for_bytes(here + ".part", 16'384); };
+      }
       return answer;
     });
     const Refusal refusal = refusal_of([&] { fetch(server.url("/net.pth"), here, prefix, options); });
