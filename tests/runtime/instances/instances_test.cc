@@ -216,12 +216,12 @@ TEST_CASE("RoIAlign is torchvision's, and the fast one its definition's for any 
     const Shape one{1, layer.size, layer.size, map.shape().c};
 
     Tensor fast({std::ssize(regions), one.h, one.w, one.c}), reference(one);
-    const ConstView view = map.view();
+    const RoiMap<ConstView> from{layer, map.view()};
     for (const int threads : {1, 3}) {
       std::fill_n(fast.data(), expected.size(), -1.0F);
-      roi_align_channelwise({&layer, 1}, {&view, 1}, regions, fast.view(), threads);
+      roi_align_channelwise({&from, 1}, regions, fast.view(), threads);
       for (std::size_t i = 0; i < regions.size(); ++i) {
-        roi_align_reference(layer, view, regions[i].region, reference.view());
+        roi_align_reference(layer, from.map, regions[i].region, reference.view());
         const std::span<const float> torchs = expected.subspan(i * each, each),
                                      values(reference.data(), each);
         CHECK(largest_difference(values, torchs) <= 1e-5F);
@@ -229,9 +229,9 @@ TEST_CASE("RoIAlign is torchvision's, and the fast one its definition's for any 
       }
     }
     regions[0].map = 1;
-    CHECK_THROWS_WITH_AS(roi_align_channelwise({&layer, 1}, {&view, 1}, regions, fast.view(), 1),
+    CHECK_THROWS_WITH_AS(roi_align_channelwise({&from, 1}, regions, fast.view(), 1),
                          "roi_align: a region of map 1, but there are 1", Error);
-    CHECK_THROWS_AS(roi_align_reference({0, 2, 1}, view, {}, reference.view()), Error);
+    CHECK_THROWS_AS(roi_align_reference({0, 2, 1}, from.map, {}, reference.view()), Error);
   }
 }
 
