@@ -251,9 +251,9 @@ TEST_CASE("forced implementations run where they accept a layer") {
   SKIP_WITHOUT_DEVICE();
   const auto kernels_named = [](const Session& session, const Plan& plan, std::string_view which) {
     std::size_t count = 0;
-    for (std::size_t i = 0; i < plan.kernels.size(); ++i)
+    for (std::size_t i = 0; i < plan.steps.size(); ++i)
       if (std::holds_alternative<Conv2d>(session.program().graph.nodes[i].layer))
-        count += plan.kernels[i]->name() == which;
+        count += plan.steps[i].kernel->name() == which;
     return count;
   };
   for (const char* force : {"direct", "cudnn", "cudnn_plain", "cublaslt"}) {
@@ -386,7 +386,7 @@ TEST_CASE("a plan for a device pads pixels, keeps the input and lays nothing ove
         CHECK(place.offset % 256 == 0);
         CHECK(place.pitch == device_pitch(place.shape.c, precision));
       }
-    for (std::size_t i = 0; i < graph.nodes.size(); ++i) CHECK_FALSE(plan.in_place[i]);
+    for (const Plan::Step& step : plan.steps) CHECK_FALSE(step.in_place);
     const auto& input = plan.places[static_cast<std::size_t>(graph.input)];
     const std::size_t end = input.offset + device_bytes(input.shape, precision);
     for (const Node& node : graph.nodes) {
