@@ -301,11 +301,11 @@ int profile(const BenchArguments& options) {
               .output = str_cat(shapes[static_cast<std::size_t>(nodes[i].output)]),
               .layer = name_of(nodes[i].layer),
               .how = "in place"};
-      if (!plan.in_place[i]) {
-        row.how = plan.kernels[i]->name();
+      if (!plan.steps[i].in_place) {
+        row.how = plan.steps[i].kernel->name();
         row.seconds = found.seconds[i];
         row.gmac = static_cast<double>(macs(nodes[i], shapes)) / 1e9;
-        row.workspace = plan.workspace[i];
+        row.workspace = plan.steps[i].workspace;
         in_nodes += row.seconds;
       }
       rows.push_back(std::move(row));

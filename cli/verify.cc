@@ -73,7 +73,7 @@ Finding run_stored_test(const Model& model, const VerifyArguments& options, cons
   const double tolerance = exact ? stored : std::max(stored, tolerance_of(precision));
   const bool holds = deviation <= tolerance;
   return {
-      str_cat("self-test: ", test.values.size(), " logits at ", test.width, "x", test.height,
+      str_cat("self-test: ", test.logits.size(), " logits at ", test.width, "x", test.height,
               ", largest deviation ", scientific(deviation), " of the largest logit, tolerance ",
               scientific(tolerance), holds ? ": holds" : ": FAILS"),
       holds,

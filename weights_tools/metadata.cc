@@ -67,8 +67,8 @@ JsonText in_json(const ResizeRule& r) {
 JsonText in_json(const SelfTest& t) {
   return json_object({{"height", t.height},
                       {"width", t.width},
-                      {"indices", json_list(t.indices)},
-                      {"values", numbers(t.values)},
+                      {"indices", json_list(t.logits, [](const ExpectedLogit& l) { return l.index; })},
+                      {"values", json_list(t.logits, [](const ExpectedLogit& l) { return number(l.value); })},
                       {"largest", number(t.largest)},
                       {"tolerance", number(t.tolerance)}});
 }
@@ -209,13 +209,13 @@ SelfTest read_self_test(const std::string& value) {
   out.width = size(member(json, "width", what), "self_test width");
   constexpr std::int64_t last_index = std::int64_t{class_limit} * size_limit * size_limit - 1;
   for (const Json& index : list(member(json, "indices", what), self_test_limit, "self_test indices"))
-    out.indices.push_back(integer(index, 0, last_index, "self_test index"));
-  for (const Json& v : list(member(json, "values", what), self_test_limit, "self_test values"))
-    out.values.push_back(finite(v, "self_test value"));
+    out.logits.push_back({integer(index, 0, last_index, "self_test index")});
+  const Json::List& values = list(member(json, "values", what), self_test_limit, "self_test values");
+  if (values.size() != out.logits.size())
+    fail_metadata(what, str_cat("has ", out.logits.size(), " indices, but ", values.size(), " values"));
+  for (std::size_t i = 0; i < values.size(); ++i) out.logits[i].value = finite(values[i], "self_test value");
   out.largest = finite(member(json, "largest", what), "self_test largest");
   out.tolerance = finite(member(json, "tolerance", what), "self_test tolerance");
-  if (out.indices.size() != out.values.size())
-    fail_metadata(what, str_cat("has ", out.indices.size(), " indices, but ", out.values.size(), " values"));
   if (out.largest < 0) fail_metadata("self_test largest", "is negative");
   if (!(out.tolerance > 0)) fail_metadata("self_test tolerance", "is not positive");
   return out;

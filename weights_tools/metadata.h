@@ -22,12 +22,18 @@ using Palette = std::vector<Colour>;         // by class index
 
 constexpr int no_background = -1;  // where a class is asked for and none is the background
 
-// The network run on self_test_input(height, width) gives, at the listed places of the low-resolution logits,
-// the listed values, within `tolerance` times the largest absolute logit.
+// One of the low-resolution logits.
+struct ExpectedLogit {
+  std::int64_t index = 0;  // flat, in NCHW order
+  float value = 0;
+  bool operator==(const ExpectedLogit&) const = default;
+};
+
+// The network run on self_test_input(height, width) gives these logits, within `tolerance` times the largest
+// absolute one.
 struct SelfTest {
   int height = 0, width = 0;
-  std::vector<std::int64_t> indices;  // flat, in NCHW order of the low-resolution logits
-  std::vector<float> values;
+  std::vector<ExpectedLogit> logits;
   float largest = 0;  // the largest absolute logit
   float tolerance = 1e-4f;
   bool operator==(const SelfTest&) const = default;

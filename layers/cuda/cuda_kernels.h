@@ -64,11 +64,10 @@ void copy_channels(cudaStream_t, Map in, Map out, int channel);
 // out is as large as what is left of `in` behind row `top` and column `left`, or smaller.
 void crop(cudaStream_t, int top, int left, Map in, Map out);
 
-// layers/ops/roi_align.h, of `count` regions (device memory), layers[m] the one of maps[m], which are of one
-// size. out: [n, size, size, channels], or [1, n, 1, size * size * channels], a region a pixel, its cells row
-// by row; zeros beyond `count`. At most 8 maps.
-void roi_align(cudaStream_t, std::span<const RoiAlign> layers, std::span<const Map> maps,
-               const MapRegion* regions, int count, Map out);
+// layers/ops/roi_align.h, of `count` regions (device memory), of maps whose layers are of one size. out: [n,
+// size, size, channels], or [1, n, 1, size * size * channels], a region a pixel, its cells row by row; zeros
+// beyond `count`. At most 8 maps.
+void roi_align(cudaStream_t, std::span<const RoiMap<Map>> maps, const MapRegion* regions, int count, Map out);
 // [n, h, w, c] -> [1, n, 1, h * w * c].
 void flatten(cudaStream_t, Map in, Map out);
 

@@ -209,18 +209,18 @@ bool Queue::label(ConstAnyView logits, std::int64_t n, const Growth& growth, std
   return not_finite == 0;
 }
 
-void Queue::roi_align(std::span<const RoiAlign> layers, std::span<const ConstAnyView> maps,
-                      std::span<const MapRegion> regions, AnyView out) {
+void Queue::roi_align(std::span<const RoiMap<ConstAnyView>> maps, std::span<const MapRegion> regions,
+                      AnyView out) {
   context_->make_current();
-  const std::int64_t count = std::ssize(regions), size = layers.empty() ? 0 : layers.front().size,
-                     channels = maps.empty() ? 0 : maps.front().shape.c;
-  std::vector<Shape> shapes;
-  std::vector<Map> there;
-  for (const ConstAnyView& map : maps) {
-    shapes.push_back(map.shape);
-    there.push_back(map_of(map));
+  const std::int64_t count = std::ssize(regions), size = maps.empty() ? 0 : maps.front().layer.size,
+                     channels = maps.empty() ? 0 : maps.front().map.shape.c;
+  std::vector<RoiMap<Shape>> shapes;
+  std::vector<RoiMap<Map>> there;
+  for (const auto& [layer, map] : maps) {
+    shapes.push_back({layer, map.shape});
+    there.push_back({layer, map_of(map)});
   }
-  check_roi_align(layers, shapes, regions, {count, size, size, channels});
+  check_roi_align(shapes, regions, {count, size, size, channels});
   const Shape &s = out.shape, cells{s.n, size, size, channels}, flat{1, s.h, 1, size * size * channels};
   if (!(s == cells && s.n >= count) && !(s == flat && s.h >= count))
     fail(ErrorCode::invalid_argument, "roi_align: ", count, " regions of ", Shape{1, size, size, channels},
@@ -228,7 +228,7 @@ void Queue::roi_align(std::span<const RoiAlign> layers, std::span<const ConstAny
   const void* staged = regions.empty() ? nullptr : stage(regions.size_bytes(), [&](std::byte* pinned) {
     std::memcpy(pinned, regions.data(), regions.size_bytes());
   });
-  cuda::roi_align(stream(), layers, there, static_cast<const MapRegion*>(staged),
+  cuda::roi_align(stream(), there, static_cast<const MapRegion*>(staged),
                   checked_cast<int>(count, "roi_align: regions"), map_of(out));
 }
 

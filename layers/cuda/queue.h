@@ -65,8 +65,8 @@ class Queue final : public DeviceQueue {
   void download(ConstAnyView from, View to) override;
   bool label(ConstAnyView logits, std::int64_t n, const Growth&, std::int64_t height, std::int64_t width,
              std::span<std::uint8_t> labels, std::span<float> confidence, float threshold) override;
-  void roi_align(std::span<const RoiAlign> layers, std::span<const ConstAnyView> maps,
-                 std::span<const MapRegion> regions, AnyView out) override;
+  void roi_align(std::span<const RoiMap<ConstAnyView>> maps, std::span<const MapRegion> regions,
+                 AnyView out) override;
   void flatten(ConstAnyView from, AnyView to) override;
   void wait() override;
 

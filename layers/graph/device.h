@@ -83,8 +83,8 @@ class DeviceQueue {
   // As roi_align_channelwise (cpu/maps/roi_align_channelwise.h), of maps on this device, whichever queue made
   // them: their work is done. `out` has room for as many regions or more, which become zeros: [n, size, size,
   // channels], or a region a pixel, its cells row by row, [1, n, 1, size * size * channels].
-  virtual void roi_align(std::span<const RoiAlign> layers, std::span<const ConstAnyView> maps,
-                         std::span<const MapRegion> regions, AnyView out) = 0;
+  virtual void roi_align(std::span<const RoiMap<ConstAnyView>> maps, std::span<const MapRegion> regions,
+                         AnyView out) = 0;
 
   // An image a pixel, [n, h, w, c] -> [1, n, 1, h * w * c], of a map on this device, whichever queue made it:
   // its work is done.

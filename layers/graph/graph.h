@@ -4,6 +4,7 @@
 // a given input. So one loaded network serves every height, width and batch.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -34,6 +35,8 @@
 
 namespace atrous {
 
+class Kernel;  // kernel.h
+
 using Layer = std::variant<Conv2d, ConvTranspose2d, BatchNorm, Activation, MaxPool2d, AdaptiveAvgPool2d,
                            Resize, Crop, Concat, Add, Mul, Max, Scale, Softmax, Encoding, GroupNorm,
                            PositionAttention, MaxUnpool2d, L2Norm, ExpandDepthwise, GatedConv2d, DoubledConv2d>;
@@ -56,6 +59,9 @@ struct Node {
   Layer layer;
   std::vector<ValueId> inputs;
   ValueId output = -1;
+  // Of a compiled graph (runtime/engine/program.h): at least one, sharing the layer's weights. Nodes that run
+  // one layer several times share their kernels.
+  std::vector<std::shared_ptr<const Kernel>> kernels = {};
 };
 
 struct Graph {

@@ -17,6 +17,7 @@
 
 #include "layers/graph/graph.h"
 #include "layers/networks/detection_options.h"
+#include "layers/ops/roi_align.h"
 
 namespace atrous {
 
@@ -41,6 +42,11 @@ struct TwoStage {
   BoundedSides sides = {};
   ProposalOptions proposals = {};
   DetectionOptions detections = {};
+
+  // Of map i of the pyramid: to `cells` a side.
+  RoiAlign pooling(std::int64_t cells, int i) const {
+    return {cells, samples, 1 / static_cast<float>(4 << i)};
+  }
 };
 
 }  // namespace atrous

@@ -51,17 +51,15 @@ void check_roi_align(const RoiAlign& layer, const Shape& map, const Shape& out) 
          map, ", the output ", out);
 }
 
-void check_roi_align(std::span<const RoiAlign> layers, std::span<const Shape> maps,
-                     std::span<const MapRegion> regions, const Shape& out) {
-  if (layers.size() != maps.size())
-    fail(ErrorCode::invalid_argument, "roi_align: ", layers.size(), " layers for ", maps.size(), " maps");
+void check_roi_align(std::span<const RoiMap<Shape>> maps, std::span<const MapRegion> regions,
+                     const Shape& out) {
   if (out.n != std::ssize(regions))
     fail(ErrorCode::invalid_argument, "roi_align: ", regions.size(), " regions, but the output is ", out);
   for (const MapRegion& region : regions)
     if (region.map < 0 || region.map >= std::ssize(maps))
       fail(ErrorCode::invalid_argument, "roi_align: a region of map ", region.map, ", but there are ",
            maps.size());
-  for (std::size_t m = 0; m < maps.size(); ++m) check_roi_align(layers[m], maps[m], {1, out.h, out.w, out.c});
+  for (const auto& [layer, map] : maps) check_roi_align(layer, map, {1, out.h, out.w, out.c});
 }
 
 }  // namespace atrous

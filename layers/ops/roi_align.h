@@ -32,7 +32,14 @@ struct Region {
   float x1 = 0, y1 = 0, x2 = 0, y2 = 0;
 };
 
-// A region and the map that it is cut from.
+// One of several maps that regions are cut from, and how: a view of the map, or its shape.
+template <class OfMap>
+struct RoiMap {
+  RoiAlign layer;
+  OfMap map;
+};
+
+// A region and the map that it is cut from: its place among them.
 struct MapRegion {
   Region region;
   int map = 0;
@@ -60,11 +67,10 @@ RoiAxis roi_axis(float low, float high, std::int64_t size);
 // the layer's numbers are positive.
 void check_roi_align(const RoiAlign&, const Shape& map, const Shape& out);
 
-// The same for many regions, image n of `out` being region n, and layers[m] the one of maps[m]. Beyond that
-// Error(invalid_argument) where there are not as many layers as maps, not as many images as regions, or a
-// region names a map that is not there.
-void check_roi_align(std::span<const RoiAlign> layers, std::span<const Shape> maps,
-                     std::span<const MapRegion> regions, const Shape& out);
+// The same for many regions, image n of `out` being region n. Beyond that Error(invalid_argument) where there
+// are not as many images as regions, or a region names a map that is not there.
+void check_roi_align(std::span<const RoiMap<Shape>> maps, std::span<const MapRegion> regions,
+                     const Shape& out);
 
 // The definition in plain loops.
 void roi_align_reference(const RoiAlign&, ConstView map, const Region&, View out);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <numeric>
 #include <span>
 
 #include "layers/ops/quantised_conv2d.h"
@@ -379,6 +378,13 @@ bool fits_int8(const Node& node) {
          (conv->is_depthwise() ? node.inputs.size() == 1 : conv->weight.d1 % 4 == 0);
 }
 
+// A map that may be in 8 bits.
+struct Int8Candidate {
+  bool fits = false, wanted = false;
+  std::size_t same = 0;  // the map whose range is this one's, or one nearer to it; itself where its own is
+  ValueRange range;
+};
+
 }  // namespace
 
 std::span<const ValueId> moved_values(const Node& node) {
@@ -394,53 +400,52 @@ std::span<const ValueId> moved_values(const Node& node) {
 void choose_int8(Graph& graph) {
   const std::size_t count = graph.values.size();
   const auto by = producers(graph);
-  std::vector<bool> fits(count), wanted(count);
-  const auto at = [](auto& of_values, ValueId v) { return of_values[static_cast<std::size_t>(v)]; };
+  std::vector<Int8Candidate> maps(count);
+  const auto at = [&](ValueId v) -> Int8Candidate& { return maps[static_cast<std::size_t>(v)]; };
   for (const Node& node : graph.nodes) {
-    const auto out = static_cast<std::size_t>(node.output);
+    bool& fits = at(node.output).fits;
+    const bool has_range = graph.values[static_cast<std::size_t>(node.output)].range.has_value();
     if (const auto moved = moved_values(node); !moved.empty())
-      fits[out] = std::ranges::all_of(moved, [&](ValueId v) { return at(fits, v); });
+      fits = std::ranges::all_of(moved, [&](ValueId v) { return at(v).fits; });
     else if (std::holds_alternative<Mul>(node.layer))
-      fits[out] =
-          graph.values[out].range && at(fits, node.inputs[0]) && single_pixel(graph, by, node.inputs[1]);
+      fits = has_range && at(node.inputs[0]).fits && single_pixel(graph, by, node.inputs[1]);
     else
-      fits[out] = std::holds_alternative<Conv2d>(node.layer) && graph.values[out].range.has_value();
-    if (single_pixel(graph, by, node.output)) fits[out] = false;
+      fits = has_range && std::holds_alternative<Conv2d>(node.layer);
+    if (single_pixel(graph, by, node.output)) fits = false;
   }
-  for (const auto& [name, v] : graph.outputs) fits[static_cast<std::size_t>(v)] = false;
+  for (const auto& [name, v] : graph.outputs) at(v).fits = false;
+  const auto in_int8 = [&](ValueId v) { return at(v).fits && at(v).wanted; };
   // From the end: who reads 8 bits.
   for (auto node = graph.nodes.rbegin(); node != graph.nodes.rend(); ++node) {
     if (fits_int8(*node))  // and its residual
-      for (ValueId v : node->inputs) wanted[static_cast<std::size_t>(v)] = true;
-    if (std::holds_alternative<Mul>(node->layer) && at(wanted, node->output) && at(fits, node->output))
-      wanted[static_cast<std::size_t>(node->inputs[0])] = true;
-    if (at(wanted, node->output) && at(fits, node->output))
-      for (ValueId v : moved_values(*node)) wanted[static_cast<std::size_t>(v)] = true;
+      for (ValueId v : node->inputs) at(v).wanted = true;
+    if (!in_int8(node->output)) continue;
+    if (std::holds_alternative<Mul>(node->layer)) at(node->inputs[0]).wanted = true;
+    for (ValueId v : moved_values(*node)) at(v).wanted = true;
   }
   // What is moved from one to another has the range of both: the first of each is where it is kept.
-  std::vector<std::size_t> same(count);
-  std::iota(same.begin(), same.end(), std::size_t{0});
-  const auto first_of = [&](std::size_t v) {
-    while (same[v] != v) v = same[v];
+  const auto first_of = [&](ValueId of) {
+    auto v = static_cast<std::size_t>(of);
+    while (maps[v].same != v) v = maps[v].same;
     return v;
   };
-  std::vector<ValueRange> ranges(count);
-  const auto in_int8 = [&](ValueId v) { return at(fits, v) && at(wanted, v); };
-  for (std::size_t v = 0; v < count; ++v) ranges[v] = graph.values[v].range.value_or(ValueRange{});
+  for (std::size_t v = 0; v < count; ++v) {
+    maps[v].same = v;
+    maps[v].range = graph.values[v].range.value_or(ValueRange{});
+  }
   for (const Node& node : graph.nodes) {
     if (!in_int8(node.output)) continue;
     for (ValueId v : moved_values(node)) {
-      const std::size_t a = first_of(static_cast<std::size_t>(node.output)),
-                        b = first_of(static_cast<std::size_t>(v));
-      ranges[a] = {std::min(ranges[a].lowest, ranges[b].lowest),
-                   std::max(ranges[a].highest, ranges[b].highest)};
-      same[b] = a;
+      const std::size_t a = first_of(node.output), b = first_of(v);
+      maps[a].range = {std::min(maps[a].range.lowest, maps[b].range.lowest),
+                       std::max(maps[a].range.highest, maps[b].range.highest)};
+      maps[b].same = a;
     }
   }
-  for (std::size_t v = 0; v < count; ++v)
-    if (in_int8(static_cast<ValueId>(v))) {
-      graph.values[v].dtype = DType::u8;
-      graph.values[v].quantisation = quantisation_of(ranges[first_of(v)]);
+  for (std::size_t i = 0; i < count; ++i)
+    if (const auto v = static_cast<ValueId>(i); in_int8(v)) {
+      graph.values[i].dtype = DType::u8;
+      graph.values[i].quantisation = quantisation_of(maps[first_of(v)].range);
     }
 }
 

@@ -53,7 +53,7 @@ bool is_output(const Graph& graph, ValueId v) {
 // Inputs of concatenations that are made by nodes and read by nobody else are laid into the output; where all
 // are, the concatenation is done in place. The others are copied beside them: then only what is made after
 // all of those is laid, for else the whole output would take its room before they have all been made.
-void lay_concatenations(const Graph& graph, std::vector<Slice>& slices, std::vector<bool>& in_place,
+void lay_concatenations(const Graph& graph, std::vector<Slice>& slices, std::vector<Plan::Step>& steps,
                         const std::vector<Shape>& shapes) {
   const auto readers = count_readers(graph);
   std::vector<std::size_t> made_by(graph.values.size());  // 1 + the node; 0 for the input
@@ -68,7 +68,7 @@ void lay_concatenations(const Graph& graph, std::vector<Slice>& slices, std::vec
     std::size_t copied = 0;  // 1 + the node that makes the last of those that are copied
     for (ValueId v : node.inputs)
       if (!is_alone(v)) copied = std::max(copied, made_by[index(v)]);
-    in_place[i] = std::ranges::all_of(node.inputs, is_alone);
+    steps[i].in_place = std::ranges::all_of(node.inputs, is_alone);
     std::int64_t channel = 0;
     for (ValueId v : node.inputs) {
       if (is_alone(v) && made_by[index(v)] > copied) slices[index(v)] = {index(node.output), channel};
@@ -103,18 +103,17 @@ void lay_over_residuals(const Graph& graph, std::vector<Slice>& slices, const st
 // The cheapest kernel whose workspace for one thread can be held to `allowance`, or else the one that needs
 // least: the choice, and with it every bit of the result, depends on no number of threads. On the processor
 // the cheapest for one image: an image gets the same answer alone and in a batch.
-const Kernel& choose(const Program& program, std::size_t node, std::span<const Shape> in, const Shape& out,
+const Kernel& choose(const Node& node, bool on_device, std::span<const Shape> in, const Shape& out,
                      std::size_t allowance) {
-  const auto& kernels = program.kernels[node];
   std::vector<Shape> in_of_one(in.begin(), in.end());
   Shape out_of_one = out;
-  if (!program.device) {  // a device's libraries have kernels for a batch that are none for one image
+  if (!on_device) {  // a device's libraries have kernels for a batch that are none for one image
     for (Shape& s : in_of_one) s.n = 1;
     out_of_one.n = 1;
   }
   const Kernel* best = nullptr;
   double least_cost = 0;
-  for (const auto& kernel : kernels) {
+  for (const auto& kernel : node.kernels) {
     if (best && least_cost <= 0) break;  // nothing is cheaper, and asking a device's library costs it a plan
     const double cost = kernel->cost(in_of_one, out_of_one);
     if (best && cost >= least_cost) continue;
@@ -123,9 +122,8 @@ const Kernel& choose(const Program& program, std::size_t node, std::span<const S
     least_cost = cost;
   }
   if (best) return *best;
-  return **std::ranges::min_element(kernels, {}, [&](const std::shared_ptr<Kernel>& kernel) {
-    return kernel->least_workspace_bytes(in, out, 1);
-  });
+  return **std::ranges::min_element(
+      node.kernels, {}, [&](const auto& kernel) { return kernel->least_workspace_bytes(in, out, 1); });
 }
 
 // As many of the threads as the kernel has workspace for; one where there is not enough for any.
@@ -201,13 +199,13 @@ Plan make_plan(const Program& program, const Shape& input, int threads, std::siz
   const std::vector<Shape> shapes = infer_shapes(graph, input);
   Plan plan;
   plan.places.resize(graph.values.size());
-  plan.in_place.resize(graph.nodes.size());
+  plan.steps.resize(graph.nodes.size());
 
   std::vector<Slice> slices(graph.values.size());
   for (std::size_t v = 0; v < slices.size(); ++v) slices[v].root = v;
   const Layout layout(program);
   if (!layout.device) {
-    lay_concatenations(graph, slices, plan.in_place, shapes);
+    lay_concatenations(graph, slices, plan.steps, shapes);
     lay_over_residuals(graph, slices, shapes);
     resolve(slices);
   }
@@ -235,13 +233,13 @@ Plan make_plan(const Program& program, const Shape& input, int threads, std::siz
     in.clear();
     for (ValueId v : node.inputs) in.push_back(shapes[index(v)]);
     const Shape& out = shapes[index(node.output)];
-    const Kernel& kernel = choose(program, i, in, out, allowance);
-    const int fitting = fitting_threads(kernel, in, out, threads, allowance);
-    plan.kernels.push_back(&kernel);
-    plan.threads.push_back(fitting);
-    plan.workspace.push_back(std::max(std::min(kernel.workspace_bytes(in, out, fitting), allowance) / 64 * 64,
-                                      kernel.least_workspace_bytes(in, out, fitting)));
-    plan.workspace_bytes = std::max(plan.workspace_bytes, plan.workspace.back());
+    const Kernel& kernel = choose(node, program.device != nullptr, in, out, allowance);
+    Plan::Step& step = plan.steps[i];
+    step.kernel = &kernel;
+    step.threads = fitting_threads(kernel, in, out, threads, allowance);
+    step.workspace = std::max(std::min(kernel.workspace_bytes(in, out, step.threads), allowance) / 64 * 64,
+                              kernel.least_workspace_bytes(in, out, step.threads));
+    plan.workspace_bytes = std::max(plan.workspace_bytes, step.workspace);
   }
   return plan;
 } catch (...) {

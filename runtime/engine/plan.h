@@ -30,11 +30,16 @@ struct Plan {
     DType dtype = DType::f32;
     Quantisation quantisation = {};  // of u8
   };
-  std::vector<Place> places;           // by ValueId
-  std::vector<bool> in_place;          // by node: nothing to run, its inputs already lie in its output
-  std::vector<const Kernel*> kernels;  // by node: the program's one that runs
-  std::vector<int> threads;            // by node: at most those asked for
-  std::vector<std::size_t> workspace;  // by node
+  // How a node runs.
+  struct Step {
+    const Kernel* kernel = nullptr;  // the node's one that runs
+    std::size_t workspace = 0;       // bytes
+    int threads = 1;                 // at most those asked for
+    bool in_place = false;           // nothing to run: its inputs already lie in its output
+    bool operator==(const Step&) const = default;
+  };
+  std::vector<Place> places;  // by ValueId
+  std::vector<Step> steps;    // by node
   std::size_t activation_bytes = 0, workspace_bytes = 0;
   std::int64_t macs = 0;  // of the direct algorithm
 

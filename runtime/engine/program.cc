@@ -65,12 +65,11 @@ void make_kernels(Program& program, int threads, const MakeKernels& make) {
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::ranges::stable_sort(order, std::greater<>{},
                            [&](std::size_t i) { return weight_bytes(program.graph.nodes[i].layer); });
-  program.kernels.resize(first.size());
   const auto make_one = [&](std::size_t i, WeightMemory& memory, int team) {
     Node& node = program.graph.nodes[i];
     if (first[i] == i) {
       const Node ready{node.name, memory.bring_in(node.layer, team), node.inputs, node.output};
-      for (auto& kernel : make(ready)) program.kernels[i].push_back(std::move(kernel));
+      for (auto& kernel : make(ready)) node.kernels.push_back(std::move(kernel));
     }
     release_weights(node.layer);
     if (auto* transposed = std::get_if<ConvTranspose2d>(&node.layer)) transposed->weight.pending.reset();
@@ -88,7 +87,8 @@ void make_kernels(Program& program, int threads, const MakeKernels& make) {
     failure.guard([&] { make_one(next[task], memories[static_cast<std::size_t>(thread)], 1); });
   });
   failure.rethrow();
-  for (std::size_t i = 0; i < first.size(); ++i) program.kernels[i] = program.kernels[first[i]];
+  for (std::size_t i = 0; i < first.size(); ++i)
+    if (first[i] != i) program.graph.nodes[i].kernels = program.graph.nodes[first[i]].kernels;
 }
 
 }  // namespace
@@ -102,11 +102,8 @@ Program compile(Graph graph, const CpuOptions& options) try {
   dequantise_others(graph);
   if (!options.device_layers) fuse_for_processor(graph, options.precision != Precision::fp32);
   if (options.precision == Precision::bf16) choose_bf16(graph);
-  Program program{.graph = std::move(graph),
-                  .kernels = {},
-                  .cpu_precision = options.precision,
-                  .isa = options.isa,
-                  .device = nullptr};
+  Program program{
+      .graph = std::move(graph), .cpu_precision = options.precision, .isa = options.isa, .device = nullptr};
   make_kernels(program, std::max(1, options.threads), [&](const Node& node) {
     return make_cpu_kernels(node, options, types_of(program.graph, node));
   });
@@ -118,8 +115,7 @@ Program compile(Graph graph, const CpuOptions& options) try {
 Program compile_for(std::shared_ptr<Device> device, Graph graph) try {
   optimise_for_device(graph);
   dequantise_others(graph);
-  Program program{
-      .graph = std::move(graph), .kernels = {}, .isa = supported_isas().front(), .device = std::move(device)};
+  Program program{.graph = std::move(graph), .isa = supported_isas().front(), .device = std::move(device)};
   make_kernels(program, 1, [&](const Node& node) { return program.device->make_kernels(node); });
   return program;
 } catch (...) {
@@ -135,8 +131,9 @@ std::string Program::runs_on() const try {
 std::size_t Program::packed_bytes() const {
   std::set<const Kernel*> counted;  // that several nodes may run
   std::size_t bytes = 0;
-  for (const auto& of_node : kernels)
-    if (counted.insert(of_node.front().get()).second) bytes += of_node.front()->packed_bytes();
+  for (const Node& node : graph.nodes)
+    if (const Kernel* kernel = node.kernels.front().get(); counted.insert(kernel).second)
+      bytes += kernel->packed_bytes();
   return bytes;
 }
 

@@ -4,7 +4,6 @@
 
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "layers/cpu/cpu_backend.h"
 #include "layers/graph/device.h"
@@ -14,10 +13,8 @@
 namespace atrous {
 
 struct Program {
-  std::string name = {};  // of the network in errors, such as its file's; may be empty
-  Graph graph;            // optimised; its convolutions no longer hold their weights
-  // By node: at least one, sharing its weights. Nodes that run one layer several times share their kernels.
-  std::vector<std::vector<std::shared_ptr<Kernel>>> kernels;
+  std::string name = {};                      // of the network in errors, such as its file's; may be empty
+  Graph graph;                                // optimised; its nodes hold kernels in place of their weights
   Precision cpu_precision = Precision::fp32;  // on the processor: fp32, bf16 or int8
   Isa isa;  // of the kernels, or of the steps around the network that a device leaves to the CPU
   std::shared_ptr<Device> device;  // whose kernels they are; null: the processor's

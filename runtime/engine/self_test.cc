@@ -35,12 +35,12 @@ SelfTest make_self_test(Session& session, int height, int width, int count) try 
   session.check_finite(0);
   const ConstView logits = session.output();
   const std::int64_t elements = logits.shape.pixels() * logits.shape.c;
-  SelfTest test{.height = height, .width = width, .indices = {}, .values = {}};
+  SelfTest test{.height = height, .width = width, .logits = {}};
   for (std::int64_t i = 0; i < elements; ++i)
     test.largest = std::max(test.largest, std::abs(nchw(logits, i)));
   for (std::int64_t k = 0; k < std::min<std::int64_t>(count, elements); ++k) {
-    test.indices.push_back(k * elements / std::min<std::int64_t>(count, elements));
-    test.values.push_back(nchw(logits, test.indices.back()));
+    const std::int64_t index = k * elements / std::min<std::int64_t>(count, elements);
+    test.logits.push_back({index, nchw(logits, index)});
   }
   return test;
 } catch (...) {
@@ -53,14 +53,10 @@ double run_self_test(Session& session, const SelfTest& test) try {
   const ConstView logits = session.output();
   const std::int64_t elements = logits.shape.pixels() * logits.shape.c;
   double worst = 0;
-  if (test.indices.size() != test.values.size())
-    fail(ErrorCode::malformed, "self-test: ", test.indices.size(), " places and ", test.values.size(),
-         " values");
-  for (std::size_t k = 0; k < test.indices.size(); ++k) {
-    if (test.indices[k] < 0 || test.indices[k] >= elements)
-      fail(ErrorCode::mismatch, "self-test: logit ", test.indices[k], " is asked for, the network gives ",
-           elements);
-    const double deviation = std::abs(nchw(logits, test.indices[k]) - test.values[k]);
+  for (const auto& [index, value] : test.logits) {
+    if (index < 0 || index >= elements)
+      fail(ErrorCode::mismatch, "self-test: logit ", index, " is asked for, the network gives ", elements);
+    const double deviation = std::abs(nchw(logits, index) - value);
     if (!(deviation <= worst)) worst = deviation;  // a NaN is the worst of all, and stays
     if (std::isnan(worst)) return worst;
   }

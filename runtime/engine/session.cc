@@ -214,17 +214,17 @@ KernelCall Session::call_of(const Plan& p, std::size_t i, const ConstView* input
     inputs_.push_back(v == graph.input && input ? any_view(*input) : ConstAnyView(view_of(p, v)));
   return {inputs_,
           view_of(p, node.output),
-          {arena_ + p.activation_bytes, p.workspace[i]},
-          p.threads[i],
+          {arena_ + p.activation_bytes, p.steps[i].workspace},
+          p.steps[i].threads,
           queue_.get()};
 }
 
 void Session::run_nodes(const Plan& p, const ConstView* input, const NodeObserver& observer) {
   for (std::size_t i = 0; i < program_->graph.nodes.size(); ++i) {
-    if (p.in_place[i]) continue;
+    if (p.steps[i].in_place) continue;
     const KernelCall call = call_of(p, i, input);
     const auto start = std::chrono::steady_clock::now();
-    p.kernels[i]->run(call);
+    p.steps[i].kernel->run(call);
     if (!observer) continue;
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     if (call.output.dtype == DType::f32) {
@@ -245,7 +245,7 @@ void Session::run_on_device(const KeptPlan& kept, const NodeObserver& observer) 
   }
   for (std::size_t i = 0; i < program_->graph.nodes.size(); ++i) {
     const KernelCall call = call_of(p, i, nullptr);
-    const double seconds = queue_->time([&] { p.kernels[i]->run(call); });
+    const double seconds = queue_->time([&] { p.steps[i].kernel->run(call); });
     Tensor output(call.output.shape);
     queue_->download(call.output, output.view());
     call_host(observer, i, seconds, ConstView(output.view()));
@@ -253,10 +253,8 @@ void Session::run_on_device(const KeptPlan& kept, const NodeObserver& observer) 
 }
 
 void Session::keep_outputs(const Plan& p) {
-  std::vector<AnyView> outputs;  // all of them or none
-  for (const auto& [name, value] : program_->graph.outputs) outputs.push_back(view_of(p, value));
-  fetched_.clear();
-  fetched_.resize(outputs.size());
+  std::vector<Output> outputs;  // all of them or none
+  for (const auto& [name, value] : program_->graph.outputs) outputs.push_back({view_of(p, value)});
   last_outputs_ = std::move(outputs);
   if (!queue_) idle_workspace_ = {arena_ + p.activation_bytes, p.workspace_bytes};
 }
@@ -359,21 +357,21 @@ std::size_t Session::output_index(std::string_view name) const {
 }
 
 ConstView Session::output(std::string_view name) try {
-  const std::size_t i = output_index(name);
-  if (!queue_) return last_outputs_[i];
-  if (!fetched_[i]) {
-    Tensor fetched(last_outputs_[i].shape);
-    queue_->download(last_outputs_[i], fetched.view());
-    fetched_[i] = std::move(fetched);
+  Output& output = last_outputs_[output_index(name)];
+  if (!queue_) return output.map;
+  if (!output.fetched) {
+    Tensor fetched(output.map.shape);
+    queue_->download(output.map, fetched.view());
+    output.fetched = std::move(fetched);
   }
-  return fetched_[i]->view();
+  return output.fetched->view();
 } catch (...) {
   rethrow_as_error();
 }
 
 ConstAnyView Session::output_on_device(std::string_view name) try {
   check_on_device();
-  const ConstAnyView output = last_outputs_[output_index(name)];
+  const ConstAnyView output = last_outputs_[output_index(name)].map;
   queue_->wait();
   return output;
 } catch (...) {
@@ -382,7 +380,7 @@ ConstAnyView Session::output_on_device(std::string_view name) try {
 
 void Session::label(std::int64_t n, std::int64_t height, std::int64_t width, std::span<std::uint8_t> labels,
                     std::span<float> confidence, std::string_view output, float threshold) try {
-  const AnyView logits = last_outputs_[output_index(output)];
+  const AnyView logits = last_outputs_[output_index(output)].map;
   if (n < 0 || n >= logits.shape.n)
     fail(ErrorCode::invalid_argument, "image ", n, " of a batch of ", logits.shape.n);
   check_label_sizes(height, width, labels, confidence);

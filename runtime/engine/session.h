@@ -118,6 +118,10 @@ class Session {
 
  private:
   struct KeptPlan;
+  struct Output {
+    AnyView map;
+    std::optional<Tensor> fetched = {};  // from a device
+  };
   const KeptPlan& kept_plan(const Shape& input);
   const KeptPlan& reserved_plan(const Shape& input);
   void begin_run(const KeptPlan&);
@@ -147,8 +151,7 @@ class Session {
   std::size_t arena_bytes_ = 0;
   std::span<std::byte> idle_workspace_;  // in the processor's arena, behind the outputs of the last run
   std::vector<ConstAnyView> inputs_;     // of the node that runs
-  std::vector<AnyView> last_outputs_;    // of the last run, in the order of graph.outputs; empty before
-  std::vector<std::optional<Tensor>> fetched_;  // from a device, likewise
+  std::vector<Output> last_outputs_;     // of the last run, in the order of graph.outputs; empty before
 };
 
 }  // namespace atrous

@@ -338,28 +338,32 @@ struct CocoCurve {
   std::array<double, points> precision{}, score{};
 };
 
+struct CocoCurvePoint {
+  double recall = 0, precision = 0, score = 0;
+};
+
 // `detections` by descending score; those of rank `most` and above are left out.
 CocoCurve curve_of(std::span<const MatchedDetection> detections, std::size_t truths, std::size_t area,
                    std::size_t threshold, std::size_t most) {
-  std::vector<double> recalls, precisions, scores;
+  std::vector<CocoCurvePoint> found;
   double right = 0, wrong = 0;
   for (const MatchedDetection& d : detections) {
     if (d.rank >= most) continue;
     if ((d.ignored[area] & bit(threshold)) == 0) ++((d.matched[area] & bit(threshold)) != 0 ? right : wrong);
-    scores.push_back(d.score);
-    recalls.push_back(right / static_cast<double>(truths));
-    precisions.push_back(right / (wrong + right + std::numeric_limits<double>::epsilon()));
+    found.push_back({.recall = right / static_cast<double>(truths),
+                     .precision = right / (wrong + right + std::numeric_limits<double>::epsilon()),
+                     .score = d.score});
   }
   CocoCurve curve;
-  if (recalls.empty()) return curve;
-  curve.recall = recalls.back();
-  for (std::size_t i = precisions.size() - 1; i > 0; --i)
-    precisions[i - 1] = std::max(precisions[i - 1], precisions[i]);
+  if (found.empty()) return curve;
+  curve.recall = found.back().recall;
+  for (std::size_t i = found.size() - 1; i > 0; --i)
+    found[i - 1].precision = std::max(found[i - 1].precision, found[i].precision);
   for (std::size_t p = 0, i = 0; p < points; ++p) {
-    while (i < recalls.size() && recalls[i] < static_cast<double>(p) * 0.01) ++i;
-    if (i == recalls.size()) break;
-    curve.precision[p] = precisions[i];
-    curve.score[p] = scores[i];
+    while (i < found.size() && found[i].recall < static_cast<double>(p) * 0.01) ++i;
+    if (i == found.size()) break;
+    curve.precision[p] = found[i].precision;
+    curve.score[p] = found[i].score;
   }
   return curve;
 }

@@ -119,10 +119,10 @@ std::string arena_in_svg(const Program& program, const Plan& plan) {
   place_as_planned(blocks, plan);
   draw(360);
   for (std::size_t i = 0; i + 1 < steps; ++i)
-    if (plan.workspace[i] > 0)
-      out +=
-          rect(left + right * static_cast<double>(i), 360 + down * static_cast<double>(plan.activation_bytes),
-               right, down * static_cast<double>(plan.workspace[i]), "#d0d7de", program.graph.nodes[i].name);
+    if (plan.steps[i].workspace > 0)
+      out += rect(
+          left + right * static_cast<double>(i), 360 + down * static_cast<double>(plan.activation_bytes),
+          right, down * static_cast<double>(plan.steps[i].workspace), "#d0d7de", program.graph.nodes[i].name);
   out += text(650, str_cat("To the right: ", steps - 1,
                            " nodes, one after the other. Downwards: bytes of the arena."));
   return out + "</svg>\n";

@@ -35,7 +35,7 @@ std::string graph_in_dot(const Program& program, const Plan& plan) {
                  ", fillcolor=\"#ffffff\"];\n");
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
     const Node& node = graph.nodes[i];
-    const std::string_view how = plan.in_place[i] ? "in place" : plan.kernels[i]->name();
+    const std::string_view how = plan.steps[i].in_place ? "in place" : plan.steps[i].kernel->name();
     out += str_cat(
         "  v", node.output, " [label=",
         dot_text(str_cat(node.name, '\n', name_of(node.layer), ", ", how, '\n', shape_of(node.output))),

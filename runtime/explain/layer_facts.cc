@@ -164,7 +164,7 @@ std::vector<LayerFacts> layer_facts(const Graph& built, const Program& program, 
     if (runs < 0) continue;
     f.runs_in = &program.graph.nodes[static_cast<std::size_t>(runs)];
     const auto i = static_cast<std::size_t>(runs);
-    f.kernel = plan.in_place[i] ? "in place" : plan.kernels[i]->name();
+    f.kernel = plan.steps[i].in_place ? "in place" : plan.steps[i].kernel->name();
   }
   return facts;
 }

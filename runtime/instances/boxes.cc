@@ -45,17 +45,14 @@ Box clip_box(const Box& box, float width, float height) try {
 
 bool has_sides(const Box& box, float side) { return box.x2 - box.x1 >= side && box.y2 - box.y1 >= side; }
 
-std::vector<std::size_t> suppress_overlapping(std::span<const Box> boxes, std::span<const float> scores,
-                                              std::span<const int> groups, float threshold) try {
-  if (scores.size() != boxes.size() || groups.size() != boxes.size())
-    fail(ErrorCode::invalid_argument, "suppression of overlapping boxes: ", boxes.size(), " boxes, ",
-         scores.size(), " scores and ", groups.size(), " groups");
-  if (std::ranges::any_of(scores, [](float score) { return std::isnan(score); }))
+std::vector<std::size_t> suppress_overlapping(std::span<const ScoredBox> boxes, float threshold) try {
+  if (std::ranges::any_of(boxes, [](const ScoredBox& b) { return std::isnan(b.score); }))
     fail(ErrorCode::invalid_argument, "suppression of overlapping boxes: a score is not a number");
 
   std::vector<std::size_t> order(boxes.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::ranges::stable_sort(order, [&](std::size_t a, std::size_t b) { return scores[a] > scores[b]; });
+  std::ranges::stable_sort(order,
+                           [&](std::size_t a, std::size_t b) { return boxes[a].score > boxes[b].score; });
 
   struct Kept {
     Box box;
@@ -64,9 +61,9 @@ std::vector<std::size_t> suppress_overlapping(std::span<const Box> boxes, std::s
   std::map<int, std::vector<Kept>> kept_of_group;
   std::vector<std::size_t> kept;
   for (const std::size_t place : order) {
-    const Box& box = boxes[place];
+    const auto& [box, score, group] = boxes[place];
     const float area = area_of(box);
-    std::vector<Kept>& better = kept_of_group[groups[place]];
+    std::vector<Kept>& better = kept_of_group[group];
     if (std::ranges::any_of(better,
                             [&](const Kept& k) { return overlap(k.box, k.area, box, area, threshold); }))
       continue;

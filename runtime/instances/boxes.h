@@ -24,6 +24,13 @@ struct Box {
   bool operator==(const Box&) const = default;
 };
 
+// A box that may be suppressed by a better one of its group.
+struct ScoredBox {
+  Box box;
+  float score = 0;
+  int group = 0;  // a class, or a map of the pyramid
+};
+
 // The box that a regression says, relative to a reference box of width w, height h and centre (cx, cy):
 //
 //   cx' = dx / weight.x * w + cx       w' = exp(min(dw / weight.w, log(1000 / 16))) * w
@@ -45,8 +52,7 @@ bool has_sides(const Box&, float side);
 // Boxes of no area drop none (0 / 0). Returns the places of the kept boxes, by falling score, equal ones by
 // their place. Source: torchvision's ops.batched_nms, group by group; with at most 1000 boxes torchvision
 // shifts the groups apart instead, which is the same but for the shift's rounding. Error(invalid_argument)
-// where the three do not have one length or a score is not a number.
-std::vector<std::size_t> suppress_overlapping(std::span<const Box> boxes, std::span<const float> scores,
-                                              std::span<const int> groups, float threshold);
+// where a score is not a number.
+std::vector<std::size_t> suppress_overlapping(std::span<const ScoredBox>, float threshold);
 
 }  // namespace atrous

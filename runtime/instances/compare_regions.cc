@@ -34,18 +34,20 @@ LayerDifference compare_head(const char* name, const std::shared_ptr<const Progr
   const Shape& finest = maps.here[0].shape;
   const auto regions = regions_all_over(static_cast<float>(4 * finest.h), static_cast<float>(4 * finest.w));
   const Shape shape{std::ssize(regions), cells, cells, how.map_channels};
-  std::array<RoiAlign, pyramid_maps> layers;
-  for (int i = 0; i < pyramid_maps; ++i)
-    layers[static_cast<std::size_t>(i)] = {cells, how.samples, 1 / static_cast<float>(4 << i)};
+  std::array<RoiMap<ConstAnyView>, pyramid_maps> there;
+  for (int i = 0; i < pyramid_maps; ++i) {
+    const auto m = static_cast<std::size_t>(i);
+    there[m] = {how.pooling(cells, i), maps.there[m]};
+  }
   Tensor found(flat ? Shape{1, shape.n, 1, cells * cells * shape.c} : shape), expected(shape);
   Session(head, options).run(found.shape(), [&](DeviceQueue& queue, AnyView input) {
-    queue.roi_align(layers, maps.there, regions, input);
+    queue.roi_align(there, regions, input);
     queue.download(input, found.view());
   });
   for (std::int64_t n = 0; n < shape.n; ++n) {
     const auto& [region, map] = regions[static_cast<std::size_t>(n)];
     const auto m = static_cast<std::size_t>(map);
-    roi_align_reference(layers[m], maps.here[m], region,
+    roi_align_reference(there[m].layer, maps.here[m], region,
                         {expected.view().pixel(n, 0, 0), {1, cells, cells, shape.c}, shape.c});
   }
   return {name, "roi_align", shape, difference({found.data(), shape, shape.c}, expected.view())};

@@ -55,9 +55,8 @@ std::vector<Detection> select_detections(ConstView logits, ConstView deltas,
     fail(ErrorCode::invalid_argument, "detections of ", count, " proposals: class logits are ", logits.shape,
          ", box deltas are ", deltas.shape);
 
-  std::vector<Box> boxes;
-  std::vector<float> scores, softmax(static_cast<std::size_t>(classes));
-  std::vector<int> labels;
+  std::vector<ScoredBox> boxes;
+  std::vector<float> softmax(static_cast<std::size_t>(classes));
   for (std::int64_t n = 0; n < count; ++n) {
     const std::span<const float> row(logits.pixel(n, 0, 0), static_cast<std::size_t>(classes));
     if (!std::ranges::all_of(row, [](float logit) { return std::isfinite(logit); }))
@@ -72,15 +71,14 @@ std::vector<Detection> select_detections(ConstView logits, ConstView deltas,
                                           deltas.pixel(n, 0, 0) + 4 * c, options.weights),
                                static_cast<float>(image.w), static_cast<float>(image.h));
       if (!has_sides(box, options.smallest_side)) continue;
-      boxes.push_back(box);
-      scores.push_back(score);
-      labels.push_back(static_cast<int>(c));
+      boxes.push_back({box, score, static_cast<int>(c)});
     }
   }
   std::vector<Detection> detections;
-  for (const std::size_t place : suppress_overlapping(boxes, scores, labels, options.threshold)) {
+  for (const std::size_t place : suppress_overlapping(boxes, options.threshold)) {
     if (std::ssize(detections) >= options.detections) break;
-    detections.push_back({boxes[place], scores[place], labels[place]});
+    const auto& [box, score, label] = boxes[place];
+    detections.push_back({box, score, label});
   }
   return detections;
 } catch (...) {

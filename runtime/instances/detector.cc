@@ -259,25 +259,23 @@ std::size_t Detector::heads_bytes() {
 void Detector::run_on_regions(Session& head, const Shape& input, std::span<const Box> regions,
                               std::int64_t cells, bool keep_pooled) {
   const TwoStage& how = model_->second_stage->how;
-  std::array<RoiAlign, pyramid_maps> layers;
-  for (int i = 0; i < pyramid_maps; ++i)
-    layers[static_cast<std::size_t>(i)] = {cells, how.samples, 1 / static_cast<float>(4 << i)};
   std::vector<MapRegion> places;
   for (const Box& box : regions) places.push_back({{box.x1, box.y1, box.x2, box.y2}, pyramid_map_of(box)});
   if (is_on_device(head)) {
-    std::array<ConstAnyView, pyramid_maps> maps;
+    std::array<RoiMap<ConstAnyView>, pyramid_maps> maps;
     for (int i = 0; i < pyramid_maps; ++i)
-      maps[static_cast<std::size_t>(i)] = trunk_.output_on_device(map_name(i));
+      maps[static_cast<std::size_t>(i)] = {how.pooling(cells, i), trunk_.output_on_device(map_name(i))};
     head.run(input, [&](DeviceQueue& queue, AnyView to) {
-      queue.roi_align(layers, maps, places, to);
+      queue.roi_align(maps, places, to);
       if (!keep_pooled) return;
       pooled_ = Tensor(input);
       queue.download(to, pooled_.view());
     });
     return;
   }
-  std::array<ConstView, pyramid_maps> maps;
-  for (int i = 0; i < pyramid_maps; ++i) maps[static_cast<std::size_t>(i)] = trunk_.output(map_name(i));
+  std::array<RoiMap<ConstView>, pyramid_maps> maps;
+  for (int i = 0; i < pyramid_maps; ++i)
+    maps[static_cast<std::size_t>(i)] = {how.pooling(cells, i), trunk_.output(map_name(i))};
   const std::int64_t values = input.pixels() * input.c, each = cells * cells * how.map_channels,
                      taken = std::ssize(regions) * each;
   if (pooled_.shape().pixels() * pooled_.shape().c < values) {
@@ -285,8 +283,7 @@ void Detector::run_on_regions(Session& head, const Shape& input, std::span<const
     pooled_ = Tensor(input);
   }
   roi_align_channelwise(
-      layers, maps, places,
-      {pooled_.data(), {std::ssize(regions), cells, cells, how.map_channels}, how.map_channels},
+      maps, places, {pooled_.data(), {std::ssize(regions), cells, cells, how.map_channels}, how.map_channels},
       trunk_.threads());
   std::fill_n(pooled_.data() + taken, values - taken, 0.0F);
   head.run(ConstView{pooled_.data(), input, input.c});

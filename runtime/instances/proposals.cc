@@ -92,19 +92,14 @@ std::vector<Candidate> proposal_candidates(std::span<const ProposalMap> maps, Ex
 
 std::vector<Proposal> select_proposals(std::span<const Candidate> candidates,
                                        const ProposalOptions& options) try {
-  std::vector<Box> boxes;
-  std::vector<float> scores;
-  std::vector<int> maps;
-  for (const Candidate& candidate : candidates) {
-    if (!has_sides(candidate.box, options.smallest_side)) continue;
-    boxes.push_back(candidate.box);
-    scores.push_back(1 / (1 + std::exp(-candidate.logit)));
-    maps.push_back(candidate.map);
-  }
+  std::vector<ScoredBox> boxes;
+  for (const Candidate& candidate : candidates)
+    if (has_sides(candidate.box, options.smallest_side))
+      boxes.push_back({candidate.box, 1 / (1 + std::exp(-candidate.logit)), candidate.map});
   std::vector<Proposal> proposals;
-  for (const std::size_t place : suppress_overlapping(boxes, scores, maps, options.threshold)) {
+  for (const std::size_t place : suppress_overlapping(boxes, options.threshold)) {
     if (std::ssize(proposals) >= options.proposals) break;
-    proposals.push_back({boxes[place], scores[place]});
+    proposals.push_back({boxes[place].box, boxes[place].score});
   }
   return proposals;
 } catch (...) {

@@ -60,30 +60,30 @@ Ratio mean_of(const Values& values, Field field) {
   return mean.value();
 }
 
-// TP, TP + FN and TP + FP of every class, each in one pass over the matrix.
+// TP, TP + FN and TP + FP of a class.
+struct ClassSums {
+  std::int64_t correct = 0, truth = 0, predicted = 0;
+
+  Ratio iou() const { return ratio(correct, truth + predicted - correct); }
+  Ratio dice() const { return ratio(2 * correct, truth + predicted); }
+};
+
+// Of every class, in one pass over the matrix.
 struct Sums {
-  std::vector<std::int64_t> correct, truth, predicted;
+  std::vector<ClassSums> classes;
   std::int64_t pixels = 0, all_correct = 0;
 
-  explicit Sums(const ConfusionMatrix& m) {
-    const auto classes = static_cast<std::size_t>(m.classes);
-    correct.resize(classes);
-    truth.resize(classes);
-    predicted.resize(classes);
-    for (std::size_t t = 0; t < classes; ++t)
-      for (std::size_t p = 0; p < classes; ++p) {
-        const std::int64_t n = m.counts[t * classes + p];
-        if (t == p) correct[t] = n;
-        truth[t] += n;
-        predicted[p] += n;
+  explicit Sums(const ConfusionMatrix& m) : classes(static_cast<std::size_t>(m.classes)) {
+    for (std::size_t t = 0; t < classes.size(); ++t)
+      for (std::size_t p = 0; p < classes.size(); ++p) {
+        const std::int64_t n = m.counts[t * classes.size() + p];
+        if (t == p) classes[t].correct = n;
+        classes[t].truth += n;
+        classes[p].predicted += n;
         pixels += n;
       }
-    for (const std::int64_t n : correct) all_correct += n;
+    for (const ClassSums& c : classes) all_correct += c.correct;
   }
-
-  std::int64_t in_either(std::size_t c) const { return truth[c] + predicted[c] - correct[c]; }
-  Ratio iou(std::size_t c) const { return ratio(correct[c], in_either(c)); }
-  Ratio dice(std::size_t c) const { return ratio(2 * correct[c], truth[c] + predicted[c]); }
 };
 
 void check(const ConfusionMatrix& m) {
@@ -99,14 +99,15 @@ void check_class(const ConfusionMatrix& m, int c) {
 }
 
 std::vector<ClassMetrics> class_metrics(const Sums& sums, const ScoreHistogram* scores) {
-  std::vector<ClassMetrics> classes(sums.correct.size());
+  std::vector<ClassMetrics> classes(sums.classes.size());
   for (std::size_t c = 0; c < classes.size(); ++c) {
+    const ClassSums& of_class = sums.classes[c];
     ClassMetrics& m = classes[c];
-    m.truth_pixels = sums.truth[c];
-    m.predicted_pixels = sums.predicted[c];
-    m.correct_pixels = sums.correct[c];
-    m.iou = sums.iou(c);
-    m.dice = sums.dice(c);
+    m.truth_pixels = of_class.truth;
+    m.predicted_pixels = of_class.predicted;
+    m.correct_pixels = of_class.correct;
+    m.iou = of_class.iou();
+    m.dice = of_class.dice();
     m.precision = ratio(m.correct_pixels, m.predicted_pixels);
     m.recall = ratio(m.correct_pixels, m.truth_pixels);
     if (scores && static_cast<int>(c) < scores->classes)
@@ -133,8 +134,8 @@ void add_image_means(Metrics& m, std::span<const ImageScore> images) {
 Ratio frequency_weighted_iou(const Sums& sums) {
   if (sums.pixels == 0) return {};
   double sum = 0;
-  for (std::size_t c = 0; c < sums.truth.size(); ++c)
-    sum += static_cast<double>(sums.truth[c]) * sums.iou(c).value_or(0);  // without IoU there is no truth
+  for (const ClassSums& c : sums.classes)
+    sum += static_cast<double>(c.truth) * c.iou().value_or(0);  // without IoU there is no truth
   return sum / static_cast<double>(sums.pixels);
 }
 
@@ -231,12 +232,12 @@ ImageScore score_image(std::string name, int width, int height, const ConfusionM
   score.pixels = sums.pixels;
   score.pixel_accuracy = ratio(sums.all_correct, sums.pixels);
   Mean ious, dices;
-  for (std::size_t c = 0; c < sums.correct.size(); ++c) {
-    const Ratio iou = sums.iou(c);
+  for (std::size_t c = 0; c < sums.classes.size(); ++c) {
+    const Ratio iou = sums.classes[c].iou();
     if (!iou) continue;
     score.iou.emplace_back(static_cast<int>(c), *iou);
     ious.add(iou);
-    dices.add(sums.dice(c));
+    dices.add(sums.classes[c].dice());
   }
   score.mean_iou = ious.value();
   score.mean_dice = dices.value();

@@ -155,6 +155,7 @@ class Calibrator {
     const Model model = model_of(state_, {}, true);
     Session session(model.program, {.threads = options_.threads});
     graph_ = model.program->graph;
+    for (Node& node : graph_.nodes) node.kernels.clear();  // with them go the packed weights
     const std::size_t all = photos_.count;
     progress_.begin("ranges", all);
     for (std::size_t i = 0; i < all; ++i) {

@@ -229,7 +229,7 @@ TEST_CASE_FIXTURE(OverflowBench,
 
 TEST_CASE_FIXTURE(OverflowBench, "a stored self-test whose logits are not finite names the layer") {
   Metadata metadata;
-  metadata.self_test = SelfTest{.height = 16, .width = 24, .indices = {0}, .values = {0}, .largest = 1};
+  metadata.self_test = SelfTest{.height = 16, .width = 24, .logits = {{0, 0}}, .largest = 1};
   write_safetensors(checkpoint, overflowing(tiny_state("fcn")), to_strings(metadata));
   refuse(1, {"verify", checkpoint},
          {"the logits of " + checkpoint + " are not finite", "classifier.4 (conv2d)"});

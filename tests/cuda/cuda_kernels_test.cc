@@ -514,8 +514,8 @@ TEST_CASE(
           tensors.push_back(drawn_map(shape, random, Draw::floats, s.half));
           on_device.emplace_back(tensors.back(), s.half, s.wider);
         }
-        std::vector<Map> maps;
-        for (const DeviceMap& map : on_device) maps.push_back(map.map());
+        std::vector<RoiMap<Map>> maps;
+        for (std::size_t m = 0; m < layers.size(); ++m) maps.push_back({layers[m], on_device[m].map()});
         std::vector<MapRegion> regions;
         for (int m = 0; m < 3; ++m)
           for (const Region& region : odd_regions(random, 50, 36)) regions.push_back({region, 2 - m});
@@ -529,12 +529,12 @@ TEST_CASE(
         }
         const OnDevice list(regions);
         const DeviceMap cells(expected.shape(), s.half, s.wider);
-        roi_align(stream, layers, maps, list.as<MapRegion>(), static_cast<int>(count), cells.map());
+        roi_align(stream, maps, list.as<MapRegion>(), static_cast<int>(count), cells.map());
         CHECK(difference(cells, expected, 1e-5) == "");
         const Tensor flat = tensor_of({1, rooms, 1, size * size * channels},
                                       {expected.values().begin(), expected.values().end()});
         const DeviceMap pixels(flat.shape(), s.half, s.wider);
-        roi_align(stream, layers, maps, list.as<MapRegion>(), static_cast<int>(count), pixels.map());
+        roi_align(stream, maps, list.as<MapRegion>(), static_cast<int>(count), pixels.map());
         CHECK(difference(pixels, flat, 1e-5) == "");
       }
 }
@@ -556,9 +556,8 @@ TEST_CASE("cuda roi_align: torchvision's values") {
         tensor_of({std::ssize(regions), layer.size, layer.size, map.map().c}, golden["out"].values);
     const OnDevice list(regions);
     const DeviceMap out(expected.shape(), false);
-    const Map one = map.map();
-    roi_align(stream, {&layer, 1}, {&one, 1}, list.as<MapRegion>(), static_cast<int>(regions.size()),
-              out.map());
+    const RoiMap<Map> one{layer, map.map()};
+    roi_align(stream, {&one, 1}, list.as<MapRegion>(), static_cast<int>(regions.size()), out.map());
     CHECK(difference(out, expected, 1e-5) == "");
   }
   CHECK(cases >= 3);
@@ -567,9 +566,8 @@ TEST_CASE("cuda roi_align: torchvision's values") {
 TEST_CASE("cuda roi_align: nine maps are one too many") {
   SKIP_WITHOUT_DEVICE();
   const DeviceMap map(Tensor::zeros({1, 2, 2, 4}), false), out({1, 1, 1, 4}, false);
-  const std::vector<Map> maps(9, map.map());
-  const std::vector<RoiAlign> layers(9, RoiAlign{.size = 1});
-  CHECK(contains(error_of(ErrorCode::limit, [&] { roi_align(stream, layers, maps, nullptr, 0, out.map()); }),
+  const std::vector<RoiMap<Map>> maps(9, {RoiAlign{.size = 1}, map.map()});
+  CHECK(contains(error_of(ErrorCode::limit, [&] { roi_align(stream, maps, nullptr, 0, out.map()); }),
                  "9 maps, at least 1 and at most 8"));
 }
 

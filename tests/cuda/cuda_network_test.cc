@@ -187,22 +187,21 @@ TEST_CASE("a queue refuses regions and maps that do not fit, and names both") {
   const auto view = [&](const Shape& shape) {
     return AnyView{memory, shape, device_pitch(shape.c, Precision::fp32), DType::f32, {}};
   };
-  const auto refused = [&](std::vector<RoiAlign> layers, const Shape& map, int of, const Shape& out) {
-    const std::vector<ConstAnyView> maps(1, view(map));
+  const auto refused = [&](const RoiAlign& layer, const Shape& map, int of, const Shape& out) {
+    const std::vector<RoiMap<ConstAnyView>> maps{{layer, view(map)}};
     const std::vector<MapRegion> regions{{{0, 0, 1, 1}, 0}, {{0, 0, 1, 1}, of}};
-    return sentence(ErrorCode::invalid_argument, [&] { queue->roi_align(layers, maps, regions, view(out)); });
+    return sentence(ErrorCode::invalid_argument, [&] { queue->roi_align(maps, regions, view(out)); });
   };
   const Shape map{1, 4, 4, 8};
-  CHECK(mentions(refused({{2, 2, 1}}, map, 1, {2, 2, 2, 8}), "a region of map 1, but there are 1"));
-  CHECK(mentions(refused({{2, 2, 1}, {2, 2, 1}}, map, 0, {2, 2, 2, 8}), "2 layers for 1 maps"));
-  CHECK(mentions(refused({{2, 0, 1}}, map, 0, {2, 2, 2, 8}), "samples 0"));
-  CHECK(mentions(refused({{2, 2, 1}}, {2, 4, 4, 8}, 0, {2, 2, 2, 8}), "the map is [2, 4, 4, 8]"));
+  CHECK(mentions(refused({2, 2, 1}, map, 1, {2, 2, 2, 8}), "a region of map 1, but there are 1"));
+  CHECK(mentions(refused({2, 0, 1}, map, 0, {2, 2, 2, 8}), "samples 0"));
+  CHECK(mentions(refused({2, 2, 1}, {2, 4, 4, 8}, 0, {2, 2, 2, 8}), "the map is [2, 4, 4, 8]"));
   for (const Shape& out : {Shape{1, 2, 2, 8}, Shape{2, 2, 2, 7}, Shape{2, 3, 2, 8}, Shape{1, 1, 1, 32},
                            Shape{1, 2, 1, 31}, Shape{1, 2, 2, 32}})
-    CHECK(mentions(refused({{2, 2, 1}}, map, 0, out),
+    CHECK(mentions(refused({2, 2, 1}, map, 0, out),
                    str_cat("2 regions of [1, 2, 2, 8], but the output is ", out)));
-  CHECK(refused({{2, 2, 1}}, map, 0, {3, 2, 2, 8}) == "");
-  CHECK(refused({{2, 2, 1}}, map, 0, {1, 2, 1, 32}) == "");
+  CHECK(refused({2, 2, 1}, map, 0, {3, 2, 2, 8}) == "");
+  CHECK(refused({2, 2, 1}, map, 0, {1, 2, 1, 32}) == "");
   CHECK(mentions(sentence(ErrorCode::invalid_argument,
                           [&] {
                             queue->flatten(view({2, 3, 3, 5}), view({1, 2, 1, 44}));
@@ -252,9 +251,9 @@ TEST_CASE("forced implementations run where they accept a layer") {
   SKIP_WITHOUT_DEVICE();
   const auto kernels_named = [](const Session& session, const Plan& plan, std::string_view which) {
     std::size_t count = 0;
-    for (std::size_t i = 0; i < plan.kernels.size(); ++i)
+    for (std::size_t i = 0; i < plan.steps.size(); ++i)
       if (std::holds_alternative<Conv2d>(session.program().graph.nodes[i].layer))
-        count += plan.kernels[i]->name() == which;
+        count += plan.steps[i].kernel->name() == which;
     return count;
   };
   for (const char* force : {"direct", "cudnn", "cudnn_plain", "cublaslt"}) {
@@ -387,7 +386,7 @@ TEST_CASE("a plan for a device pads pixels, keeps the input and lays nothing ove
         CHECK(place.offset % 256 == 0);
         CHECK(place.pitch == device_pitch(place.shape.c, precision));
       }
-    for (std::size_t i = 0; i < graph.nodes.size(); ++i) CHECK_FALSE(plan.in_place[i]);
+    for (const Plan::Step& step : plan.steps) CHECK_FALSE(step.in_place);
     const auto& input = plan.places[static_cast<std::size_t>(graph.input)];
     const std::size_t end = input.offset + device_bytes(input.shape, precision);
     for (const Node& node : graph.nodes) {

@@ -113,8 +113,8 @@ Metadata metadata() {
   m.preparation.resize = {
       .kind = ResizeRule::Kind::exact, .width = 1040, .height = 2080, .center_crop = 1024};
   m.preparation.mean = {0.5f, 1234.5f, -0.25f};
-  m.self_test = SelfTest{
-      .height = 1065, .width = 97, .indices = {0, 12345}, .values = {-1234.25f, 1e-7f}, .largest = 3};
+  m.self_test =
+      SelfTest{.height = 1065, .width = 97, .logits = {{0, -1234.25f}, {12345, 1e-7f}}, .largest = 3};
   return m;
 }
 

@@ -61,8 +61,7 @@ struct LoggingQueue final : DeviceQueue {
              std::span<float>, float) override {
     return true;
   }
-  void roi_align(std::span<const RoiAlign>, std::span<const ConstAnyView>, std::span<const MapRegion>,
-                 AnyView out) override {
+  void roi_align(std::span<const RoiMap<ConstAnyView>>, std::span<const MapRegion>, AnyView out) override {
     log->pooled.push_back(out.shape);
   }
   void flatten(ConstAnyView, AnyView to) override { log->flattened.push_back(to.shape); }

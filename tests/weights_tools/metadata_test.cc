@@ -30,8 +30,7 @@ Metadata example() {
   m.source_sha256 = Bytes(64, 'a');
   m.self_test = SelfTest{.height = 65,
                          .width = 97,
-                         .indices = {0, 5, 1'000'000},
-                         .values = {-1.25f, 0.1f, 7e-20f},
+                         .logits = {{0, -1.25f}, {5, 0.1f}, {1'000'000, 7e-20f}},
                          .largest = 12.7f,
                          .tolerance = 1e-4f};
   return m;

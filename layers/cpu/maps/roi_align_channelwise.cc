@@ -38,18 +38,18 @@ void align_region(const RoiAlign& layer, ConstView map, const Region& region, Vi
 
 }  // namespace
 
-void roi_align_channelwise(std::span<const RoiAlign> layers, std::span<const ConstView> maps,
-                           std::span<const MapRegion> regions, View out, int threads) {
-  std::vector<Shape> shapes;
-  for (const ConstView& map : maps) shapes.push_back(map.shape);
-  check_roi_align(layers, shapes, regions, out.shape);
+void roi_align_channelwise(std::span<const RoiMap<ConstView>> maps, std::span<const MapRegion> regions,
+                           View out, int threads) {
+  std::vector<RoiMap<Shape>> shapes;
+  for (const auto& [layer, map] : maps) shapes.push_back({layer, map.shape});
+  check_roi_align(shapes, regions, out.shape);
   if (regions.empty()) return;
   check(out, "roi_align's output");
-  for (const ConstView& map : maps) check(map, "roi_align's map");
+  for (const auto& [layer, map] : maps) check(map, "roi_align's map");
   parallel_tasks(threads, std::ssize(regions), [&](std::int64_t n, int) {
     const MapRegion& region = regions[static_cast<std::size_t>(n)];
-    const auto m = static_cast<std::size_t>(region.map);
-    align_region(layers[m], maps[m], region.region,
+    const auto& [layer, map] = maps[static_cast<std::size_t>(region.map)];
+    align_region(layer, map, region.region,
                  {out.pixel(n, 0, 0), {1, out.shape.h, out.shape.w, out.shape.c}, out.pitch});
   });
 }

@@ -8,9 +8,9 @@
 
 namespace atrous {
 
-// Image n of `out` is region n of its map; layers[m] belongs to maps[m]. Bitwise the same for any number of
-// threads. Errors as check_roi_align() and, for views, as roi_align_reference().
-void roi_align_channelwise(std::span<const RoiAlign> layers, std::span<const ConstView> maps,
-                           std::span<const MapRegion> regions, View out, int threads);
+// Image n of `out` is region n of its map. Bitwise the same for any number of threads. Errors as
+// check_roi_align() and, for views, as roi_align_reference().
+void roi_align_channelwise(std::span<const RoiMap<ConstView>> maps, std::span<const MapRegion> regions,
+                           View out, int threads);
 
 }  // namespace atrous

@@ -21,7 +21,7 @@ namespace {
 constexpr std::size_t most_roi_maps = 8;
 
 template <class T>
-struct RoiMap {
+struct MapOnDevice {
   const T* data = nullptr;
   int h = 0, w = 0, pitch = 0, samples = 0;
   float scale = 0;
@@ -29,8 +29,8 @@ struct RoiMap {
   __device__ const T* pixel(int y, int x) const { return data + (1LL * y * w + x) * pitch; }
 };
 template <class T>
-struct RoiMaps {
-  RoiMap<T> map[most_roi_maps];
+struct MapsOnDevice {
+  MapOnDevice<T> map[most_roi_maps];
 };
 
 // As roi_axis(), whose place of a sample roi_tap() takes.
@@ -61,14 +61,14 @@ __device__ RoiTap roi_tap(const DeviceRoiAxis& axis, int index, int sample, int 
 
 template <class T>
 __global__ void __launch_bounds__(256)
-    roi_align_kernel(RoiMaps<T> maps, const MapRegion* regions, int count, int size, CellsOut<T> out) {
+    roi_align_kernel(MapsOnDevice<T> maps, const MapRegion* regions, int count, int size, CellsOut<T> out) {
   const InRow at = in_row_of_thread(size, size);
   const int vector = vector_of_thread();
   if (at.column >= size) return;
   Vector<T> sum = splat<T>(0);
   if (at.n < count && vector * lanes<T> < out.channels) {
     const Region region = regions[at.n].region;
-    const RoiMap<T>& map = maps.map[regions[at.n].map];
+    const MapOnDevice<T>& map = maps.map[regions[at.n].map];
     const DeviceRoiAxis rows = device_roi_axis(region.y1, region.y2, map.scale, size);
     const DeviceRoiAxis columns = device_roi_axis(region.x1, region.x2, map.scale, size);
     for (int i = 0; i < map.samples; ++i) {
@@ -95,16 +95,18 @@ __global__ void __launch_bounds__(256)
 
 }  // namespace
 
-void roi_align(cudaStream_t stream, std::span<const RoiAlign> layers, std::span<const Map> maps,
-               const MapRegion* regions, int count, Map out) {
+void roi_align(cudaStream_t stream, std::span<const RoiMap<Map>> maps, const MapRegion* regions, int count,
+               Map out) {
   if (maps.empty() || maps.size() > most_roi_maps)
     fail(ErrorCode::limit, "roi_align: ", maps.size(), " maps, at least 1 and at most ", most_roi_maps);
-  const int size = static_cast<int>(layers.front().size), channels = maps.front().c;
+  const int size = static_cast<int>(maps.front().layer.size), channels = maps.front().map.c;
   with_type_of(out, [&]<class T>(T) {
-    RoiMaps<T> all;
-    for (std::size_t m = 0; m < maps.size(); ++m)
-      all.map[m] = {static_cast<const T*>(maps[m].data), maps[m].h,      maps[m].w, maps[m].pitch,
-                    static_cast<int>(layers[m].samples), layers[m].scale};
+    MapsOnDevice<T> all;
+    for (std::size_t m = 0; m < maps.size(); ++m) {
+      const auto& [layer, map] = maps[m];
+      all.map[m] = {static_cast<const T*>(map.data), map.h,      map.w, map.pitch,
+                    static_cast<int>(layer.samples), layer.scale};
+    }
     const CellsOut<T> to(out, size * size, channels);
     const long long rooms = out.pixels() / (to.flat ? 1 : size * size);
     const Grid grid = grid_of_rows(rooms * size, size, to.vectors());

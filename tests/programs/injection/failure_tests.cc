@@ -254,8 +254,7 @@ Metadata small_metadata() {
   m.palette = {{0, 0, 0}, {128, 64, 128}};
   m.preparation.resize = {.kind = ResizeRule::Kind::exact, .width = 480, .height = 360, .center_crop = 224};
   m.source = "a-model-with-a-long-name.pth";
-  m.self_test =
-      SelfTest{.height = 65, .width = 97, .indices = {0, 5}, .values = {-1.25f, 0.1f}, .largest = 3};
+  m.self_test = SelfTest{.height = 65, .width = 97, .logits = {{0, -1.25f}, {5, 0.1f}}, .largest = 3};
   return m;
 }
 

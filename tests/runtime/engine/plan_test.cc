@@ -16,6 +16,18 @@ const Shape sizes[] = {{1, 1, 1, 3},    {1, 8, 8, 3},   {1, 33, 65, 3}, {2, 24, 
 
 std::size_t index(ValueId v) { return static_cast<std::size_t>(v); }
 
+std::vector<bool> in_place(const Plan& plan) {
+  std::vector<bool> all;
+  for (const Plan::Step& step : plan.steps) all.push_back(step.in_place);
+  return all;
+}
+
+std::vector<const Kernel*> kernels_of(const Plan& plan) {
+  std::vector<const Kernel*> all;
+  for (const Plan::Step& step : plan.steps) all.push_back(step.kernel);
+  return all;
+}
+
 // Whether a convolution writes its output over its residual, pixel for pixel.
 bool lies_over_residual(const Node& node, const Graph& graph, const Plan& plan) {
   if (!std::holds_alternative<Conv2d>(node.layer) || node.inputs.size() < 2) return false;
@@ -54,7 +66,7 @@ class Arena {
       const Node& node = graph_.nodes[i];
       if (!fits(node.output)) return str_cat(node.name, ": its output lies outside the arena");
       if (!inputs_whole(node)) return str_cat(node.name, ": an input was overwritten before it ran");
-      if (plan_.in_place[i]) {
+      if (plan_.steps[i].in_place) {
         if (!laid_side_by_side(node)) return str_cat(node.name, ": its inputs are not its output's channels");
         write(node.output);
         if (!holds(node.output)) return str_cat(node.name, ": its inputs do not fill its output");
@@ -130,7 +142,7 @@ std::size_t least_bytes(const Graph& graph, const Plan& plan) {
     for (std::size_t made = 0; made <= step; ++made) {
       const ValueId v = graph.nodes[made].output;
       const Shape& s = plan.places[index(v)].shape;
-      const bool shares = plan.in_place[made] || lies_over_residual(graph.nodes[made], graph, plan);
+      const bool shares = plan.steps[made].in_place || lies_over_residual(graph.nodes[made], graph, plan);
       const bool counts = made == step ? !shares : last[index(v)] >= step;
       if (counts) alive += static_cast<std::size_t>(s.pixels() * s.c) * sizeof(float);
     }
@@ -165,10 +177,10 @@ TEST_CASE("DeepLab's four branches of maps are concatenated in place") {
   const Model model = tiny_model("deeplabv3");
   const Plan plan = make_plan(*model.program, {2, 33, 40, 3}, 1);
   int concatenations = 0;
-  for (std::size_t i = 0; i < plan.in_place.size(); ++i) {
+  for (std::size_t i = 0; i < plan.steps.size(); ++i) {
     const Node& node = model.program->graph.nodes[i];
     const bool concat = std::holds_alternative<Concat>(node.layer);
-    CHECK(plan.in_place[i] == concat);
+    CHECK(plan.steps[i].in_place == concat);
     if (!concat) continue;
     ++concatenations;
     CHECK(node.inputs.size() == 4);
@@ -187,7 +199,7 @@ TEST_CASE("a concatenation stays a copy where something else reads one of its in
   g.outputs = {{"out", 3}, {"twice", 4}};
   const Program program = compile(g, {});
   const Plan plan = make_plan(program, {1, 4, 5, 3}, 1);
-  CHECK(plan.in_place == std::vector<bool>{false, false, false, false});
+  CHECK(in_place(plan) == std::vector<bool>{false, false, false, false});
   CHECK(Arena(program.graph, plan).first_conflict() == "");
 }
 
@@ -219,7 +231,7 @@ TEST_CASE("concatenations of concatenations lie in place too") {
   g.outputs = {{"out", 5}};
   const Program program = compile(g, {});
   const Plan plan = make_plan(program, {2, 4, 5, 3}, 1);
-  CHECK(plan.in_place == std::vector<bool>{false, false, true, false, true});
+  CHECK(in_place(plan) == std::vector<bool>{false, false, true, false, true});
   CHECK(Arena(program.graph, plan).first_conflict() == "");
   const auto lines = [](std::size_t floats) { return (floats * sizeof(float) + 63) / 64 * 64; };
   CHECK(plan.activation_bytes == lines(2 * 4 * 5 * 9) + lines(2 * 4 * 5 * 3));  // the input beside it
@@ -405,7 +417,7 @@ TEST_CASE("of a concatenation what nobody else reads lies in place, where the re
     const Graph g = chain({{"a", conv, {0}}, {"b", conv, {1}}, {"ab", Concat{}, std::move(joined)}}, {3});
     CHECK(over_residuals(g) == Names{});
     Plan plan = make_plan(compile(g, {}), {2, 7, 9, 3}, 1);
-    CHECK(!plan.in_place[2]);
+    CHECK(!plan.steps[2].in_place);
     CHECK(plan.places[1].pitch == 3);  // read by b too, and copied
     CHECK(plan.places[2].pitch == 6);
     return plan;
@@ -539,18 +551,18 @@ TEST_CASE("of every node's kernels the cheapest runs") {
   for (const Shape& size : {Shape{1, 40, 56, 3}, Shape{1, 160, 200, 3}, Shape{2, 8, 8, 3}}) {
     CAPTURE(str_cat(size));
     const Plan plan = make_plan(program, size, 2);
-    REQUIRE(plan.kernels.size() == program.graph.nodes.size());
-    for (std::size_t i = 0; i < plan.kernels.size(); ++i) {
+    REQUIRE(plan.steps.size() == program.graph.nodes.size());
+    for (std::size_t i = 0; i < plan.steps.size(); ++i) {
       const Node& node = program.graph.nodes[i];
       CAPTURE(node.name);
-      const double cost = cost_of(*plan.kernels[i], node, plan);
+      const double cost = cost_of(*plan.steps[i].kernel, node, plan);
       bool own = false;
-      for (const auto& kernel : program.kernels[i]) {
+      for (const auto& kernel : node.kernels) {
         CHECK(cost <= cost_of(*kernel, node, plan));
-        own = own || kernel.get() == plan.kernels[i];
+        own = own || kernel.get() == plan.steps[i].kernel;
       }
       CHECK(own);
-      winograd += plan.kernels[i]->name().starts_with("winograd");
+      winograd += plan.steps[i].kernel->name().starts_with("winograd");
     }
   }
   CHECK(winograd > 0);
@@ -563,7 +575,7 @@ TEST_CASE("which kernel runs does not depend on the batch or on the threads") {
     for (const int threads : {1, 2, 7}) {
       CAPTURE(batch);
       CAPTURE(threads);
-      CHECK(make_plan(program, {batch, 160, 200, 3}, threads).kernels == one.kernels);
+      CHECK(kernels_of(make_plan(program, {batch, 160, 200, 3}, threads)) == kernels_of(one));
     }
 }
 
@@ -580,23 +592,24 @@ TEST_CASE("under a memory limit the cheapest kernel runs of those that keep with
       CAPTURE(allowance);
       const Plan plan = make_plan(program, size, threads, taken + allowance);
       CHECK(plan.activation_bytes == free.activation_bytes);
-      for (std::size_t i = 0; i < plan.kernels.size(); ++i) {
+      for (std::size_t i = 0; i < plan.steps.size(); ++i) {
         const Node& node = program.graph.nodes[i];
         CAPTURE(node.name);
-        const double cost = cost_of(*plan.kernels[i], node, plan);
-        const std::size_t least = least_workspace(*plan.kernels[i], node, plan, 1);
-        CHECK(plan.workspace[i] >= least_workspace(*plan.kernels[i], node, plan, plan.threads[i]));
-        CHECK(plan.workspace[i] <= std::max(allowance, least));
-        if (plan.threads[i] < threads)
-          CHECK(least_workspace(*plan.kernels[i], node, plan, plan.threads[i] + 1) > allowance);
-        for (const auto& kernel : program.kernels[i]) {
+        const Plan::Step& chosen = plan.steps[i];
+        const double cost = cost_of(*chosen.kernel, node, plan);
+        const std::size_t least = least_workspace(*chosen.kernel, node, plan, 1);
+        CHECK(chosen.workspace >= least_workspace(*chosen.kernel, node, plan, chosen.threads));
+        CHECK(chosen.workspace <= std::max(allowance, least));
+        if (chosen.threads < threads)
+          CHECK(least_workspace(*chosen.kernel, node, plan, chosen.threads + 1) > allowance);
+        for (const auto& kernel : node.kernels) {
           const std::size_t other = least_workspace(*kernel, node, plan, 1);
           if (other <= allowance)
             CHECK((least <= allowance && cost <= cost_of(*kernel, node, plan)));
           else if (least > allowance)
             CHECK(least <= other);
         }
-        exchanged = exchanged || plan.kernels[i] != free.kernels[i];
+        exchanged = exchanged || chosen.kernel != free.steps[i].kernel;
       }
     }
     CHECK(exchanged);
@@ -617,9 +630,9 @@ TEST_CASE("which kernel runs does not depend on the threads under a memory limit
         const Plan one = make_plan(program, size, 1, taken + allowance);
         for (const int threads : {2, 7, 64}) {
           const Plan many = make_plan(program, size, threads, taken + allowance);
-          CHECK(many.kernels == one.kernels);
+          CHECK(kernels_of(many) == kernels_of(one));
           CHECK(many.workspace_bytes <= std::max(one.workspace_bytes, allowance));
-          fewer += std::ranges::min(many.threads) < threads;
+          fewer += std::ranges::min(many.steps, {}, &Plan::Step::threads).threads < threads;
         }
       }
       CHECK(fewer > 0);
@@ -632,8 +645,7 @@ TEST_CASE("a memory limit that leaves room for all changes nothing") {
   const Shape size{1, 40, 56, 3};
   const Plan free = make_plan(program, size, 2);
   const Plan plan = make_plan(program, size, 2, program.packed_bytes() + free.arena_bytes());
-  CHECK(plan.kernels == free.kernels);
-  CHECK(plan.workspace == free.workspace);
+  CHECK(plan.steps == free.steps);
   CHECK(plan.arena_bytes() == free.arena_bytes());
 }
 
@@ -642,14 +654,14 @@ TEST_CASE("the workspace is the greediest kernel's, and grows with the threads a
   const auto& nodes = model.program->graph.nodes;
   const Shape size{1, 40, 56, 3};
   const Plan one = make_plan(*model.program, size, 1), four = make_plan(*model.program, size, 4);
-  REQUIRE(one.workspace.size() == nodes.size());
+  REQUIRE(one.steps.size() == nodes.size());
   std::size_t greediest = 0;
   for (std::size_t i = 0; i < nodes.size(); ++i) {
     std::vector<Shape> inputs;
     for (ValueId v : nodes[i].inputs) inputs.push_back(one.places[index(v)].shape);
-    CHECK(one.workspace[i] ==
-          one.kernels[i]->workspace_bytes(inputs, one.places[index(nodes[i].output)].shape, 1));
-    greediest = std::max(greediest, one.workspace[i]);
+    CHECK(one.steps[i].workspace ==
+          one.steps[i].kernel->workspace_bytes(inputs, one.places[index(nodes[i].output)].shape, 1));
+    greediest = std::max(greediest, one.steps[i].workspace);
   }
   CHECK(one.workspace_bytes == greediest);
   CHECK(one.arena_bytes() == one.activation_bytes + one.workspace_bytes);

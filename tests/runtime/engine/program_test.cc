@@ -44,9 +44,10 @@ TEST_CASE(
         if (auto* c = std::get_if<Conv2d>(&node.layer)) c->weight.data = drawn(4 * 4 * 9, 3);
     const auto once = compile(chain(conv, norm, 1), {}).packed_bytes();
     const auto program = std::make_shared<const Program>(compile(std::move(graph), {}));
-    REQUIRE(program->kernels.size() == 3);
+    const std::vector<Node>& nodes = program->graph.nodes;
+    REQUIRE(nodes.size() == 3);
     CHECK(program->packed_bytes() == (shared ? once : 3 * once));
-    CHECK((program->kernels[0] == program->kernels[2]) == shared);
+    CHECK((nodes[0].kernels == nodes[2].kernels) == shared);
 
     const Graph plain = chain(conv, norm, 3);
     std::vector<Tensor> made;

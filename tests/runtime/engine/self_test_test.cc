@@ -32,8 +32,7 @@ TEST_CASE("a self-test holds on the network that made it, alone and through the 
     const Model model = tiny_model(head);
     Session session(model.program, {.threads = 1});
     const SelfTest made = make_self_test(session);
-    CHECK(made.indices.size() == 64);
-    CHECK(made.values.size() == 64);
+    CHECK(made.logits.size() == 64);
     CHECK(made.largest > 0);
     CHECK(run_self_test(session, made) == 0);
 
@@ -94,7 +93,7 @@ TEST_CASE("one expected value that is no number fails a self-test, wherever it s
   Session session(model.program, {.threads = 1});
   for (const std::size_t at : {std::size_t{0}, std::size_t{5}, std::size_t{63}}) {
     SelfTest test = make_self_test(session);
-    test.values.at(at) = std::numeric_limits<float>::quiet_NaN();
+    test.logits.at(at).value = std::numeric_limits<float>::quiet_NaN();
     CHECK_FALSE(run_self_test(session, test) <= static_cast<double>(test.tolerance));
   }
 }
@@ -103,7 +102,7 @@ TEST_CASE("a self-test for a larger map than the network gives is a mismatch wit
   const Model model = tiny_model("fcn");
   Session session(model.program, {.threads = 1});
   SelfTest test = make_self_test(session, 16, 16, 4);
-  test.indices.back() = 20;  // five classes at 2 x 2: indices up to 19
+  test.logits.back().index = 20;  // five classes at 2 x 2: indices up to 19
   const std::string said = sentence(ErrorCode::mismatch, [&] { run_self_test(session, test); });
   CHECK(mentions(said, "20"));
 }
@@ -112,10 +111,11 @@ TEST_CASE("a map smaller than the self-test's count is kept whole") {
   const Model model = tiny_model("fcn");
   Session session(model.program, {.threads = 1});
   const SelfTest test = make_self_test(session, 8, 16, 64);
-  CHECK(test.indices == std::vector<std::int64_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
+  REQUIRE(test.logits.size() == 10);
+  for (std::int64_t i = 0; const ExpectedLogit& logit : test.logits) CHECK(logit.index == i++);
   // NCHW order: the second value is the first class at the second pixel.
-  CHECK(test.values[1] == session.output().at(0, 0, 1, 0));
-  CHECK(test.values[2] == session.output().at(0, 0, 0, 1));
+  CHECK(test.logits[1].value == session.output().at(0, 0, 1, 0));
+  CHECK(test.logits[2].value == session.output().at(0, 0, 0, 1));
 }
 
 TEST_CASE("threads outside 0 to 1024 are refused") {

@@ -80,12 +80,11 @@ std::size_t least_workspace(const Program& program, const Shape& size, int threa
   const Plan plan = make_plan(program, size, threads);
   const auto shape = [&](ValueId v) { return plan.places[static_cast<std::size_t>(v)].shape; };
   std::size_t most = 0;
-  for (std::size_t i = 0; i < program.graph.nodes.size(); ++i) {
-    const Node& node = program.graph.nodes[i];
+  for (const Node& node : program.graph.nodes) {
     std::vector<Shape> inputs;
     for (ValueId v : node.inputs) inputs.push_back(shape(v));
     std::size_t least = SIZE_MAX;
-    for (const auto& kernel : program.kernels[i])
+    for (const auto& kernel : node.kernels)
       least = std::min(least, kernel->least_workspace_bytes(inputs, shape(node.output), threads));
     most = std::max(most, least);
   }
@@ -135,8 +134,7 @@ TEST_CASE("a plan that a caller holds stays what it was, however many others are
   const Plan &planned = session.plan(size), &reserved = session.reserve(size);
   for (std::int64_t width = 1; width <= 40; ++width) session.plan({1, 8, width, 3});
   for (const Plan* held : {&planned, &reserved}) {
-    CHECK(held->kernels == expected.kernels);
-    CHECK(held->workspace == expected.workspace);
+    CHECK(held->steps == expected.steps);
     CHECK(held->arena_bytes() == expected.arena_bytes());
     REQUIRE(held->places.size() == expected.places.size());
     for (std::size_t v = 0; v < expected.places.size(); ++v)
@@ -514,10 +512,10 @@ TEST_CASE("the observer hears of every node that ran, in order, and sees what it
   const Model model = tiny_model("deeplabv3");
   Session session(model.program, {.threads = 1});
   const Tensor input = noise({1, 9, 9, 3});
-  const auto& in_place = session.plan(input.shape()).in_place;
+  const Plan plan = session.plan(input.shape());
   std::vector<std::size_t> expected, heard;
-  for (std::size_t i = 0; i < in_place.size(); ++i)
-    if (!in_place[i]) expected.push_back(i);
+  for (std::size_t i = 0; i < plan.steps.size(); ++i)
+    if (!plan.steps[i].in_place) expected.push_back(i);
   std::vector<float> last;
   session.run(input.view(), [&](std::size_t node, double seconds, ConstView output) {
     heard.push_back(node);

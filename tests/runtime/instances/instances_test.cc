@@ -74,23 +74,28 @@ std::int64_t number_in(const fs::path& json, const std::string& key, int place) 
 
 TEST_CASE("suppression keeps the boxes that torchvision keeps, in its order") {
   for (const Golden& golden : goldens("nms")) {
-    const auto kept = suppress_overlapping(boxes_of(golden["boxes"]), golden["scores"].values,
-                                           integers_of(golden["groups"].values),
-                                           static_cast<float>(golden.number("threshold")));
+    const std::vector<Box> boxes = boxes_of(golden["boxes"]);
+    const std::vector<int> groups = integers_of(golden["groups"].values);
+    std::vector<ScoredBox> scored;
+    for (std::size_t i = 0; i < boxes.size(); ++i)
+      scored.push_back({boxes[i], golden["scores"].values.at(i), groups.at(i)});
+    const auto kept = suppress_overlapping(scored, static_cast<float>(golden.number("threshold")));
     CHECK(std::vector<int>(kept.begin(), kept.end()) == integers_of(golden["kept"].values));
   }
 }
 
 TEST_CASE("suppression keeps equal scores by place, boxes of no area, and an overlap of just the threshold") {
-  const std::vector<Box> boxes{{0, 0, 2, 2}, {0, 0, 2, 2}, {5, 5, 5, 5}, {5, 5, 5, 5}, {0, 0, 2, 1}};
-  const std::vector<float> scores{0.5F, 0.5F, 0.5F, 0.5F, 0.25F};
-  const std::vector<int> one(5, 0), each{0, 1, 2, 3, 4};
-  CHECK(suppress_overlapping(boxes, scores, one, 0.5F) == std::vector<std::size_t>{0, 2, 3, 4});
-  CHECK(suppress_overlapping(boxes, scores, each, 0.5F) == std::vector<std::size_t>{0, 1, 2, 3, 4});
-  CHECK_THROWS_WITH_AS(suppress_overlapping(boxes, scores, std::vector<int>(4), 0.5F),
-                       "suppression of overlapping boxes: 5 boxes, 5 scores and 4 groups", Error);
-  const std::vector<float> no_number(5, std::numeric_limits<float>::quiet_NaN());
-  CHECK_THROWS_AS(suppress_overlapping(boxes, no_number, one, 0.5F), Error);
+  std::vector<ScoredBox> boxes{{{0, 0, 2, 2}, 0.5F},
+                               {{0, 0, 2, 2}, 0.5F},
+                               {{5, 5, 5, 5}, 0.5F},
+                               {{5, 5, 5, 5}, 0.5F},
+                               {{0, 0, 2, 1}, 0.25F}};
+  CHECK(suppress_overlapping(boxes, 0.5F) == std::vector<std::size_t>{0, 2, 3, 4});
+  for (int i = 0; ScoredBox & box : boxes) box.group = i++;
+  CHECK(suppress_overlapping(boxes, 0.5F) == std::vector<std::size_t>{0, 1, 2, 3, 4});
+  boxes[3].score = std::numeric_limits<float>::quiet_NaN();
+  CHECK_THROWS_WITH_AS(suppress_overlapping(boxes, 0.5F),
+                       "suppression of overlapping boxes: a score is not a number", Error);
 }
 
 TEST_CASE("boxes are decoded as torchvision's BoxCoder decodes them") {
@@ -216,12 +221,12 @@ TEST_CASE("RoIAlign is torchvision's, and the fast one its definition's for any 
     const Shape one{1, layer.size, layer.size, map.shape().c};
 
     Tensor fast({std::ssize(regions), one.h, one.w, one.c}), reference(one);
-    const ConstView view = map.view();
+    const RoiMap<ConstView> from{layer, map.view()};
     for (const int threads : {1, 3}) {
       std::fill_n(fast.data(), expected.size(), -1.0F);
-      roi_align_channelwise({&layer, 1}, {&view, 1}, regions, fast.view(), threads);
+      roi_align_channelwise({&from, 1}, regions, fast.view(), threads);
       for (std::size_t i = 0; i < regions.size(); ++i) {
-        roi_align_reference(layer, view, regions[i].region, reference.view());
+        roi_align_reference(layer, from.map, regions[i].region, reference.view());
         const std::span<const float> torchs = expected.subspan(i * each, each),
                                      values(reference.data(), each);
         CHECK(largest_difference(values, torchs) <= 1e-5F);
@@ -229,9 +234,9 @@ TEST_CASE("RoIAlign is torchvision's, and the fast one its definition's for any 
       }
     }
     regions[0].map = 1;
-    CHECK_THROWS_WITH_AS(roi_align_channelwise({&layer, 1}, {&view, 1}, regions, fast.view(), 1),
+    CHECK_THROWS_WITH_AS(roi_align_channelwise({&from, 1}, regions, fast.view(), 1),
                          "roi_align: a region of map 1, but there are 1", Error);
-    CHECK_THROWS_AS(roi_align_reference({0, 2, 1}, view, {}, reference.view()), Error);
+    CHECK_THROWS_AS(roi_align_reference({0, 2, 1}, from.map, {}, reference.view()), Error);
   }
 }
 

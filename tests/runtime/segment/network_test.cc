@@ -16,9 +16,9 @@ TEST_CASE("a network on fast kernels gives the references' logits, on every inst
     const auto& [name, state, aux] = sample;
     CAPTURE(sample.name);
     const Model reference = make_model(state, std::nullopt, {.aux = aux, .force = "reference", .threads = 1});
-    for (const auto& kernels : reference.program->kernels) {
-      CHECK(kernels.size() == 1);
-      CHECK(kernels.front()->name() == "reference");
+    for (const Node& node : reference.program->graph.nodes) {
+      CHECK(node.kernels.size() == 1);
+      CHECK(node.kernels.front()->name() == "reference");
     }
     Session slow(reference.program, {.threads = 1});
     for (const Isa isa : supported_isas()) {
@@ -58,11 +58,10 @@ TEST_CASE("no layer of a network falls back to its reference") {
     const auto& [name, state, aux] = sample;
     CAPTURE(sample.name);
     const Model model = make_model(state, std::nullopt, {.aux = aux, .threads = 1});
-    const auto& nodes = model.program->graph.nodes;
-    for (std::size_t i = 0; i < nodes.size(); ++i) {
-      CAPTURE(nodes[i].name);
-      if (std::holds_alternative<Concat>(nodes[i].layer)) continue;
-      CHECK(model.program->kernels[i].front()->name() != "reference");
+    for (const Node& node : model.program->graph.nodes) {
+      CAPTURE(node.name);
+      if (std::holds_alternative<Concat>(node.layer)) continue;
+      CHECK(node.kernels.front()->name() != "reference");
     }
   }
 }

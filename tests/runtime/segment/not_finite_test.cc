@@ -37,8 +37,7 @@ TEST_CASE_FIXTURE(Overflow, "logits that are not finite become neither labels no
   });
   check_refused([&] { segment(session, model, noise({2, 16, 24, 3}).view()); });
   check_refused([&] { make_self_test(session); });
-  check_refused(
-      [&] { run_self_test(session, SelfTest{.height = 16, .width = 24, .indices = {0}, .values = {0}}); });
+  check_refused([&] { run_self_test(session, SelfTest{.height = 16, .width = 24, .logits = {{0, 0}}}); });
   session.run(noise({2, 16, 24, 3}).view());
   check_refused([&] { label(session, 1, 5, 5, nullptr); });
   check_refused([&] { full_logits(session, model, 1, 16, 24, Upsampling::bilinear); });
