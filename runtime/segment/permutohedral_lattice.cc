@@ -406,6 +406,7 @@ CrfMessage PermutohedralLattice::message(const float* vertices) const {
   return {.vertices = vertices,
           .index = index_.data(),
           .weights = weights_.data(),
+          .first = 0,
           .corners = dimensions_ + 1,
           .factor = 1.f / (1.f + std::pow(2.f, static_cast<float>(-dimensions_))),
           .scale = 1,

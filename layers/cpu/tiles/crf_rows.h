@@ -33,8 +33,9 @@ struct CrfSimplexes {
 // [classes][stride], whichever is there.
 struct CrfMessage {
   const float* vertices;       // [vertex][stride]
-  const std::uint32_t* index;  // [pixel][corners]
-  const float* weights;        // [pixel][corners]
+  const std::uint32_t* index;  // [pixel - first][corners]
+  const float* weights;        // likewise
+  std::int64_t first;
   std::int64_t corners;
   float factor, scale;
   const float *diagonal, *matrix;
