@@ -9,7 +9,6 @@
 
 #include "hwy/highway.h"
 #include "layers/cpu/dispatch.h"
-#include "layers/cpu/tiles/activation-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace atrous {
@@ -59,8 +58,8 @@ HWY_NOINLINE void add_rows(const CompensatedCall& call, std::int64_t first_row) 
   V sum[tile_rows][2], rest[tile_rows][2];
   unroll(rows, [&](auto r) HWY_ATTR {
     for (int i = 0; i < 2; ++i) {
-      sum[r()][i] = call.begin ? hn::Zero(d) : hn::Load(d, sums + 2 * r() * columns + i * lanes);
-      rest[r()][i] = call.begin ? hn::Zero(d) : hn::Load(d, sums + (2 * r() + 1) * columns + i * lanes);
+      sum[r()][i] = hn::Load(d, sums + 2 * r() * columns + i * lanes);
+      rest[r()][i] = hn::Load(d, sums + (2 * r() + 1) * columns + i * lanes);
     }
   });
   const float* HWY_RESTRICT b = call.b;
@@ -104,22 +103,24 @@ void add(const CompensatedCall& call) {
 void finish(const float* sums, const float* bias, const float* residual, ActivationKind kind, float* out,
             std::int64_t count) {
   const D d;
-  const auto sum_of = [&](std::int64_t i, const float* added) HWY_ATTR {
+  constexpr auto floats = static_cast<std::int64_t>(lanes);
+  HWY_ALIGN float part[lanes] = {};  // the last floats, where they do not fill a vector
+  for (std::int64_t i = 0; i < count; i += floats) {
+    const bool whole = i + floats <= count;
     V sum = hn::Load(d, sums + i), rest = hn::Load(d, sums + columns + i);
     add_exactly(hn::Load(d, bias + i), sum, rest);
-    if (added) add_exactly(hn::LoadU(d, added), sum, rest);
+    if (residual) {
+      if (!whole) std::copy_n(residual + i, count - i, part);
+      add_exactly(hn::LoadU(d, whole ? residual + i : part), sum, rest);
+    }
     // Of an infinite sum the rest is none.
-    return activate(d, kind, hn::IfThenElse(hn::IsNaN(rest), sum, hn::Add(sum, rest)));
-  };
-  constexpr auto floats = static_cast<std::int64_t>(lanes);
-  std::int64_t i = 0;
-  for (; i + floats <= count; i += floats)
-    hn::StoreU(sum_of(i, residual ? residual + i : nullptr), d, out + i);
-  if (i == count) return;
-  HWY_ALIGN float last[lanes] = {};
-  if (residual) std::copy_n(residual + i, count - i, last);
-  hn::Store(sum_of(i, residual ? last : nullptr), d, last);
-  std::copy_n(last, count - i, out + i);
+    sum = hn::IfThenElse(hn::IsNaN(rest), sum, hn::Add(sum, rest));
+    hn::StoreU(kind == ActivationKind::relu ? hn::Max(hn::Zero(d), sum) : sum, d, whole ? out + i : part);
+    if (!whole) std::copy_n(part, count - i, out + i);
+  }
+  if (kind == ActivationKind::none || kind == ActivationKind::relu) return;
+  for (std::int64_t i = 0; i < count; ++i)
+    out[i] = activate(kind, out[i]);  // seldom: in no network that is precise
 }
 
 }  // namespace

@@ -90,29 +90,28 @@ HWY_NOINLINE void whole_tile(const TileCall& t) {
       hn::StoreU(activate(d, t.activation, hn::LoadU(d, c)), d, c);
 }
 
-// The last panel may be wider than the output: then it works on a copy.
-template <int kRows>
-HWY_NOINLINE void part_of_tile(const TileCall& t) {
-  HWY_ALIGN float copy[kRows][panel] = {};
-  float* rows[kRows];
-  for (int r = 0; r < kRows; ++r) {
-    rows[r] = copy[r];
+using Run = void (*)(const TileCall&);
+
+// The last panel may be wider than the output: then `whole`, which takes that many rows, works on a copy.
+HWY_NOINLINE void part_of_tile(const TileCall& t, int rows, Run whole) {
+  HWY_ALIGN float copy[max_rows][panel] = {};
+  float* copies[max_rows];
+  for (int r = 0; r < rows; ++r) {
+    copies[r] = copy[r];
     if (t.begin) std::copy_n(t.begin[r] + t.column, t.columns, copy[r]);
   }
-  TileCall whole = t;
-  whole.c = rows;
-  if (t.begin) whole.begin = rows;
-  whole.column = 0;
-  whole_tile<kRows>(whole);
-  for (int r = 0; r < kRows; ++r) std::copy_n(copy[r], t.columns, t.c[r] + t.column);
+  TileCall call = t;
+  call.c = copies;
+  if (t.begin) call.begin = copies;
+  call.column = 0;
+  whole(call);
+  for (int r = 0; r < rows; ++r) std::copy_n(copy[r], t.columns, t.c[r] + t.column);
 }
 
 template <int kRows>
 void tile(const TileCall& t) {
-  t.columns == panel ? whole_tile<kRows>(t) : part_of_tile<kRows>(t);
+  t.columns == panel ? whole_tile<kRows>(t) : part_of_tile(t, kRows, whole_tile<kRows>);
 }
-
-using Run = void (*)(const TileCall&);
 
 template <int... kRows>
 struct Table {
