@@ -299,7 +299,7 @@ def memory():
             client.socket.close()
         for _ in range(50):
             server.segment(PHOTO)
-        time.sleep(0.3)
+        check(server.wait_for("atrous_buffered_bytes", lambda n: n == 0), "the bodies of those that are gone are gone")
         after = server.resident()
         check(after < before + 16e6, f"afterwards it has what it had: {before / 1e6:.0f} and {after / 1e6:.0f} MB", (before, after))
 
