@@ -44,7 +44,8 @@ struct CrfOptions {
 // they were.
 void dense_crf(const Image& photo, View probabilities, const CrfOptions&);
 
-// Bytes that dense_crf() takes beside its arguments where each lattice has as many vertices as pixels. How
+// Bytes that dense_crf() takes beside its arguments where each lattice has as many vertices as pixels, or the
+// Gaussian kernel reaches so few pixels that Q is kept twice in place of its vertices' rows. How
 // many there are, the photo decides: 0.7 to 3.2 times as many with the default kernels on four photos of 500
 // x 375.
 std::size_t dense_crf_bytes(std::int64_t pixels, std::int64_t classes);

@@ -296,9 +296,10 @@ LargeVector<std::uint32_t> PermutohedralLattice::number(std::span<const float> f
 }
 
 PermutohedralLattice::PermutohedralLattice(std::span<const float> features, int dimensions,
-                                           const Bounds& bounds, Isa isa, int threads)
+                                           const Bounds& bounds, Isa isa, int threads, const Window& window)
     : dimensions_(dimensions),
       pixels_(static_cast<std::int64_t>(features.size()) / dimensions),
+      window_(window),
       rows_(crf_rows(isa)) {
   if (dimensions != 2 && dimensions != 5)
     fail(ErrorCode::invalid_argument, "a lattice of ", dimensions, " dimensions: expected 2 or 5");
@@ -351,7 +352,7 @@ void PermutohedralLattice::list_sources(std::size_t vertices, int threads) {
   begins_[vertices] = sum;
   sources_.resize(index_.size());
   each([&](std::uint32_t& place, std::int64_t p, std::size_t at) {
-    sources_[place++] = {static_cast<std::uint32_t>(p), weights_[at]};
+    sources_[place++] = {static_cast<std::uint32_t>(window_.row_of(p)), weights_[at]};
   });
 }
 
@@ -411,7 +412,8 @@ CrfMessage PermutohedralLattice::message(const float* vertices) const {
           .factor = 1.f / (1.f + std::pow(2.f, static_cast<float>(-dimensions_))),
           .scale = 1,
           .diagonal = nullptr,
-          .matrix = nullptr};
+          .matrix = nullptr,
+          .near = false};
 }
 
 std::vector<float> PermutohedralLattice::ones(int threads) const {
@@ -455,7 +457,7 @@ void PermutohedralLattice::scale(std::span<const float> before, std::span<const 
     for (std::int64_t i = task * pixels_at_once; i < std::min(sources, (task + 1) * pixels_at_once); ++i) {
       CrfSource& source = sources_[static_cast<std::size_t>(i)];
       source.weight *= before[source.pixel];
-      weights_[static_cast<std::size_t>(i)] *= after[static_cast<std::size_t>(i / corners)];
+      weights_[static_cast<std::size_t>(i)] *= after[static_cast<std::size_t>(window_.row_of(i / corners))];
     }
   });
 }

@@ -31,6 +31,15 @@ class PermutohedralLattice {
   static std::size_t bytes(int dimensions, std::int64_t pixels);
   static constexpr std::size_t bytes_of_vertex = 4 + 6 * 6, building_bytes_of_vertex = 400;
 
+  // Which row of the values a pixel's are, where a lattice holds a part of a picture only: rows of `width`
+  // pixels, each `pitch` after the one above.
+  struct Window {
+    std::int64_t first = 0, width = 0, pitch = 0;  // width 0: pixel i is row i
+    std::int64_t row_of(std::int64_t pixel) const {
+      return width == 0 ? pixel : first + pixel / width * pitch + pixel % width;
+    }
+  };
+
   struct Bounds {
     bool with_origin = false;  // the simplex of a feature of 0 is part of the lattice, and weighs nothing
     std::size_t most_vertices = static_cast<std::size_t>(-1);
@@ -38,17 +47,18 @@ class PermutohedralLattice {
 
   // features: [dimensions][pixels], 2 or 5 dimensions, in standard deviations. Error(invalid_argument) for
   // features beyond what whole numbers hold, Error(limit) for too many pixels or vertices.
-  PermutohedralLattice(std::span<const float> features, int dimensions, const Bounds&, Isa, int threads);
+  PermutohedralLattice(std::span<const float> features, int dimensions, const Bounds&, Isa, int threads,
+                       const Window& = {0, 0, 0});
 
   std::int64_t vertices() const { return static_cast<std::int64_t>(begins_.size()) - 1; }
 
   // L(1) for each pixel.
   std::vector<float> ones(int threads) const;
 
-  // Pixel i's values count times before[i] when they are taken in, and times after[i] when they come out.
+  // The values of row i count times before[i] when they are taken in, and times after[i] when they come out.
   void scale(std::span<const float> before, std::span<const float> after, int threads);
 
-  // Splat and blur: values [pixels][stride] to vertices [vertices()][stride].
+  // Splat and blur: values [rows][stride] to vertices [vertices()][stride].
   void spread(const float* values, std::int64_t stride, float* vertices, int threads) const;
 
   // The message that update() of layers/cpu/tiles/crf_rows.h slices; its sum's scale is left to the caller.
@@ -72,6 +82,7 @@ class PermutohedralLattice {
 
   int dimensions_;
   std::int64_t pixels_;
+  Window window_;
   CrfRows rows_;
   LargeVector<std::uint32_t> index_;  // [pixels][dimensions + 1]
   LargeVector<float> weights_;        // likewise: barycentric, times `after`

@@ -248,6 +248,7 @@ HWY_INLINE Part<N> add_scaled(const Part<N>& sum, const CrfMessage& m, const Par
 }
 
 HWY_INLINE void prefetch_rows(const CrfMessage& m, std::int64_t p, std::int64_t stride) {
+  if (m.near) return;
   const std::uint32_t* coming = m.index + (p - m.first) * m.corners;
   for (std::int64_t r = 0; r < m.corners; ++r)
     prefetch(m.vertices + static_cast<std::int64_t>(coming[r]) * stride, stride);
@@ -256,12 +257,12 @@ HWY_INLINE void prefetch_rows(const CrfMessage& m, std::int64_t p, std::int64_t 
 // A row stays in registers from the evidence to the distribution.
 template <int N>
 HWY_INLINE void update_row(const float* evidence, const float* padding, std::span<const CrfMessage> messages,
-                           std::int64_t p, std::int64_t ahead_p, float* out) {
+                           std::int64_t p, std::int64_t coming, float* out) {
   const D d;
   constexpr std::int64_t stride = N * lanes;
   auto sum = Part<N>::load(evidence) + Part<N>::load(padding);
   for (const CrfMessage& m : messages) {
-    prefetch_rows(m, ahead_p, stride);
+    prefetch_rows(m, coming, stride);
     sum = add_scaled(sum, m, heard_by<N>(m, p, stride, 0), 0);
   }
   V largest = sum.at[0], total = hn::Zero(d);
@@ -277,7 +278,7 @@ HWY_INLINE void update_row(const float* evidence, const float* padding, std::spa
 }
 
 void update(const CrfEvidence& evidence, std::span<const CrfMessage> messages, std::int64_t stride,
-            std::int64_t first, std::int64_t last, float* distribution, float* room) {
+            const CrfPixels& pixels, float* distribution, float* room) {
   const D d;
   const std::int64_t classes = evidence.classes;
   float *const total = room, *const heard = room + stride,
@@ -288,18 +289,25 @@ void update(const CrfEvidence& evidence, std::span<const CrfMessage> messages, s
     const float* own = evidence.logarithms + p * evidence.pitch;
     return own + stride > evidence.end ? std::copy_n(own, classes, total) - classes : own;
   };
+  const auto behind = [&](std::int64_t p) {
+    const std::int64_t coming = p + pixels_ahead;
+    return HWY_MIN(coming < pixels.last ? coming : coming + pixels.gap, pixels.all - 1);
+  };
   bool matrix = false;
   for (const CrfMessage& m : messages) matrix |= m.matrix != nullptr;
   if constexpr (lanes == crf_lanes)  // a row of 24 classes fits
     if (!matrix && stride <= 3 * lanes)
       return by_parts(stride, [&]<int N>(Part<N>, std::int64_t) HWY_ATTR {
-        for (std::int64_t p = first; p < last; ++p)
-          update_row<N>(evidence_of(p), padding, messages, p, HWY_MIN(p + pixels_ahead, last - 1),
-                        distribution + p * stride);
+        for (std::int64_t p = pixels.first; p < pixels.last; ++p) {
+          const std::int64_t coming = behind(p);
+          prefetch(evidence.logarithms + coming * evidence.pitch, stride);
+          prefetch(distribution + coming * stride, stride);
+          update_row<N>(evidence_of(p), padding, messages, p, coming, distribution + p * stride);
+        }
       });
 
-  for (std::int64_t p = first; p < last; ++p) {
-    for (const CrfMessage& m : messages) prefetch_rows(m, HWY_MIN(p + pixels_ahead, last - 1), stride);
+  for (std::int64_t p = pixels.first; p < pixels.last; ++p) {
+    for (const CrfMessage& m : messages) prefetch_rows(m, behind(p), stride);
     const float* own = evidence_of(p);
     float* const out = distribution + p * stride;
     by_parts(stride, [&]<int N>(Part<N>, std::int64_t c) HWY_ATTR {

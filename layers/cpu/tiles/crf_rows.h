@@ -39,6 +39,12 @@ struct CrfMessage {
   std::int64_t corners;
   float factor, scale;
   const float *diagonal, *matrix;
+  bool near;  // the vertices are in the processor's cache, others are fetched ahead
+};
+
+// Pixels [first, last) of `all`, behind which come those from last + gap on.
+struct CrfPixels {
+  std::int64_t first, last, gap, all;
 };
 
 // Evidence of a pixel itself: `classes` logarithms, those of the next pixel `pitch` floats on. Memory up to
@@ -64,10 +70,9 @@ struct CrfRows {
   // have one.
   void (*blur)(float* vertices, std::int64_t stride, const std::uint32_t* order, const std::uint32_t* begins,
                std::int64_t first, std::int64_t last);
-  // distribution = softmax(evidence + all messages), for pixels [first, last). room: scratch, [2 +
-  // messages][stride].
-  void (*update)(const CrfEvidence&, std::span<const CrfMessage>, std::int64_t stride, std::int64_t first,
-                 std::int64_t last, float* distribution, float* room);
+  // distribution = softmax(evidence + all messages) for these pixels. room: scratch, [2 + messages][stride].
+  void (*update)(const CrfEvidence&, std::span<const CrfMessage>, std::int64_t stride, const CrfPixels&,
+                 float* distribution, float* room);
 };
 
 CrfRows crf_rows(Isa);

@@ -181,6 +181,48 @@ TEST_CASE("dense CRF: any number of threads gives the same bits, and instruction
   }
 }
 
+TEST_CASE(
+    "dense CRF: a Gaussian kernel of few pixels, taken tile by tile, gives the bits of one lattice of all") {
+  Random random(31);
+  const Image photo = drawn_photo(300, 141, random);
+  const std::int64_t pixels = 300 * 141, classes = 3, stride = crf_lanes;
+  const Tensor p = drawn_probabilities({1, 141, 300, classes}, random);
+  for (const float xy : {0.3f, 1.f, 1.4f}) {
+    CAPTURE(xy);
+    std::vector<float> features(static_cast<std::size_t>(2 * pixels));
+    for (std::int64_t i = 0; i < pixels; ++i) {
+      features[static_cast<std::size_t>(i)] = static_cast<float>(i % 300) / xy;
+      features[static_cast<std::size_t>(pixels + i)] = static_cast<float>(i / 300) / xy;
+    }
+    const Isa isa = supported_isas().front();
+    const CrfRows rows = crf_rows(isa);
+    PermutohedralLattice lattice(features, 2, {}, isa, 1);
+    std::vector<float> n = lattice.ones(1);
+    for (float& x : n) x = 1.f / std::sqrt(x + 1e-20f);
+    lattice.scale(n, n, 1);
+    Tensor logarithms(p.shape()), expected(p.shape());
+    std::ranges::copy(p.values(), logarithms.data());
+    rows.logarithms(logarithms.data(), pixels * classes);
+    const CrfEvidence evidence{logarithms.data(), logarithms.data() + pixels * classes, classes, classes};
+    std::vector<float> q(static_cast<std::size_t>(pixels * stride)), room(4 * crf_lanes);
+    std::vector<float> vertices(static_cast<std::size_t>(lattice.vertices() * stride));
+    rows.update(evidence, {}, stride, {0, pixels, 0, pixels}, q.data(), room.data());
+    for (int i = 0; i < 2; ++i) {
+      lattice.spread(q.data(), stride, vertices.data(), 1);
+      CrfMessage message = lattice.message(vertices.data());
+      message.scale = 3;
+      rows.update(evidence, {&message, 1}, stride, {0, pixels, 0, pixels}, q.data(), room.data());
+    }
+    for (std::int64_t i = 0; i < pixels; ++i)
+      std::copy_n(&q[static_cast<std::size_t>(i * stride)], classes, expected.data() + i * classes);
+    CrfOptions options{.parameters = {.iterations = 2, .gaussian = {3, xy}, .bilateral = {0, 67, 3}}};
+    for (const int threads : {1, 2}) {
+      options.threads = threads;
+      CHECK(most_apart(q_of(photo, p, options), expected) == 0);
+    }
+  }
+}
+
 TEST_CASE("dense CRF: without iterations or weights Q is what came in, clipped") {
   Random random(7);
   const Image photo = drawn_photo(9, 7, random);
