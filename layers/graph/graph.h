@@ -21,8 +21,8 @@
 #include "layers/ops/conv2d.h"
 #include "layers/ops/conv_transpose2d.h"
 #include "layers/ops/crop.h"
-#include "layers/ops/encoding.h"
 #include "layers/ops/doubled_conv2d.h"
+#include "layers/ops/encoding.h"
 #include "layers/ops/expand_depthwise.h"
 #include "layers/ops/gated_conv2d.h"
 #include "layers/ops/group_norm.h"
@@ -37,9 +37,10 @@ namespace atrous {
 
 class Kernel;  // kernel.h
 
-using Layer = std::variant<Conv2d, ConvTranspose2d, BatchNorm, Activation, MaxPool2d, AdaptiveAvgPool2d,
-                           Resize, Crop, Concat, Add, Mul, Max, Scale, Softmax, Encoding, GroupNorm,
-                           PositionAttention, MaxUnpool2d, L2Norm, ExpandDepthwise, GatedConv2d, DoubledConv2d>;
+using Layer =
+    std::variant<Conv2d, ConvTranspose2d, BatchNorm, Activation, MaxPool2d, AdaptiveAvgPool2d, Resize, Crop,
+                 Concat, Add, Mul, Max, Scale, Softmax, Encoding, GroupNorm, PositionAttention, MaxUnpool2d,
+                 L2Norm, ExpandDepthwise, GatedConv2d, DoubledConv2d>;
 std::string_view name_of(const Layer&);  // "conv2d", "max_pool2d", ...
 
 using ValueId = int;
