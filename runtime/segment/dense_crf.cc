@@ -129,15 +129,16 @@ std::vector<Tile> tiles_of(int width, int height, float xy, int threads) {
   const auto begin_of = [](int whole, int part, int parts) {
     return static_cast<int>(std::int64_t{whole} * part / parts);
   };
-  std::vector<Tile> tiles;
+  std::vector<Tile> tiles(static_cast<std::size_t>(columns) * static_cast<std::size_t>(rows));
+  Tile* tile = tiles.data();
   for (int row = 0; row < rows; ++row)
-    for (int column = 0; column < columns; ++column) {
+    for (int column = 0; column < columns; ++column, ++tile) {
       const int left = begin_of(width, column, columns), right = begin_of(width, column + 1, columns),
                 top = begin_of(height, row, rows), bottom = begin_of(height, row + 1, rows);
-      Rectangle all{std::max(left - margin, 0), std::max(top - margin, 0), 0, 0};
+      tile->own = {left, top, right - left, bottom - top};
+      Rectangle& all = tile->all = {std::max(left - margin, 0), std::max(top - margin, 0), 0, 0};
       all.width = std::min(right + margin, width) - all.left;
       all.height = std::min(bottom + margin, height) - all.top;
-      tiles.push_back({{left, top, right - left, bottom - top}, all, std::nullopt});
     }
   return tiles;
 }
@@ -197,25 +198,23 @@ void dense_crf(const Image& photo, View probabilities, const CrfOptions& options
     const PermutohedralLattice::Bounds bounds{
         .most_vertices = room_beside(PermutohedralLattice::bytes(2, pixels_of_tiles)) / of_vertex};
     std::vector<float> ones(static_cast<std::size_t>(pixels));
-    const auto each = [&](const auto& work) {  // work(Tile&)
-      FirstFailure failure;
-      parallel_tasks(threads, static_cast<std::int64_t>(tiles.size()), [&](std::int64_t task, int) {
-        failure.guard([&] { work(tiles[static_cast<std::size_t>(task)]); });
+    FirstFailure failure;
+    parallel_tasks(threads, static_cast<std::int64_t>(tiles.size()), [&](std::int64_t task, int) {
+      failure.guard([&] {
+        Tile& tile = tiles[static_cast<std::size_t>(task)];
+        const Rectangle &own = tile.own, &all = tile.all;
+        tile.lattice.emplace(features_of(photo, all, gaussian.xy, std::nullopt), 2, bounds, options.isa, 1,
+                             PermutohedralLattice::Window{std::int64_t{all.top} * photo.width + all.left,
+                                                          all.width, photo.width});
+        const std::vector<float> here = tile.lattice->ones(1);
+        for (int y = 0; y < own.height; ++y)
+          std::copy_n(here.begin() + std::int64_t{own.top + y - all.top} * all.width + own.left - all.left,
+                      own.width, ones.begin() + std::int64_t{own.top + y} * photo.width + own.left);
       });
-      failure.rethrow();
-    };
-    each([&](Tile& tile) {
-      const Rectangle &own = tile.own, &all = tile.all;
-      tile.lattice.emplace(features_of(photo, all, gaussian.xy, std::nullopt), 2, bounds, options.isa, 1,
-                           PermutohedralLattice::Window{std::int64_t{all.top} * photo.width + all.left,
-                                                        all.width, photo.width});
-      const std::vector<float> here = tile.lattice->ones(1);
-      for (int y = 0; y < own.height; ++y)
-        std::copy_n(here.begin() + std::int64_t{own.top + y - all.top} * all.width + own.left - all.left,
-                    own.width, ones.begin() + std::int64_t{own.top + y} * photo.width + own.left);
     });
+    failure.rethrow();
     const PixelWeights weights = weights_of(std::move(ones), options.normalisation);
-    each([&](Tile& tile) { tile.lattice->scale(weights.before, weights.after, 1); });
+    for (Tile& tile : tiles) tile.lattice->scale(weights.before, weights.after, threads);
     for (const Tile& tile : tiles) {
       vertices_of_tile = std::max(vertices_of_tile, tile.lattice->vertices());
       taken += static_cast<std::size_t>(tile.lattice->vertices()) * PermutohedralLattice::bytes_of_vertex;

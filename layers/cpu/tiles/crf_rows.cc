@@ -295,16 +295,17 @@ void update(const CrfEvidence& evidence, std::span<const CrfMessage> messages, s
   };
   bool matrix = false;
   for (const CrfMessage& m : messages) matrix |= m.matrix != nullptr;
-  if constexpr (lanes == crf_lanes)  // a row of 24 classes fits
-    if (!matrix && stride <= 3 * lanes)
-      return by_parts(stride, [&]<int N>(Part<N>, std::int64_t) HWY_ATTR {
-        for (std::int64_t p = pixels.first; p < pixels.last; ++p) {
-          const std::int64_t coming = behind(p);
-          prefetch(evidence.logarithms + coming * evidence.pitch, stride);
-          prefetch(distribution + coming * stride, stride);
-          update_row<N>(evidence_of(p), padding, messages, p, coming, distribution + p * stride);
-        }
-      });
+  // 17 to 24 classes, as VOC and Cityscapes have: a third less time than below.
+  if constexpr (lanes == crf_lanes)
+    if (!matrix && stride == 3 * lanes) {
+      for (std::int64_t p = pixels.first; p < pixels.last; ++p) {
+        const std::int64_t coming = behind(p);
+        prefetch(evidence.logarithms + coming * evidence.pitch, stride);
+        prefetch(distribution + coming * stride, stride);
+        update_row<3>(evidence_of(p), padding, messages, p, coming, distribution + p * stride);
+      }
+      return;
+    }
 
   for (std::int64_t p = pixels.first; p < pixels.last; ++p) {
     for (const CrfMessage& m : messages) prefetch_rows(m, behind(p), stride);
