@@ -146,9 +146,13 @@ void ImplicitGemm::run_task(const KernelCall& call, const GemmTask& task, const 
 }
 
 void ImplicitGemm::run_precise_tile(const TileCall& call, std::int64_t rows, bool begin, float* sums) const {
-  if (begin) std::fill_n(sums, tile_.rows * 2 * tile_.columns, 0.f);
-  compensated_.add(
-      {.a = call.a, .pitch = call.pitch, .b = call.b, .depth = call.depth, .rows = rows, .sums = sums});
+  compensated_.add({.a = call.a,
+                    .pitch = call.pitch,
+                    .b = call.b,
+                    .depth = call.depth,
+                    .rows = rows,
+                    .sums = sums,
+                    .begin = begin});
   if (!call.finish) return;
   for (std::int64_t r = 0; r < rows; ++r)
     compensated_.finish(sums + r * 2 * tile_.columns, call.bias,

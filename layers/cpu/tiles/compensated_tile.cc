@@ -58,8 +58,8 @@ HWY_NOINLINE void add_rows(const CompensatedCall& call, std::int64_t first_row) 
   V sum[tile_rows][2], rest[tile_rows][2];
   unroll(rows, [&](auto r) HWY_ATTR {
     for (int i = 0; i < 2; ++i) {
-      sum[r()][i] = hn::Load(d, sums + 2 * r() * columns + i * lanes);
-      rest[r()][i] = hn::Load(d, sums + (2 * r() + 1) * columns + i * lanes);
+      sum[r()][i] = call.begin ? hn::Zero(d) : hn::Load(d, sums + 2 * r() * columns + i * lanes);
+      rest[r()][i] = call.begin ? hn::Zero(d) : hn::Load(d, sums + (2 * r() + 1) * columns + i * lanes);
     }
   });
   const float* HWY_RESTRICT b = call.b;

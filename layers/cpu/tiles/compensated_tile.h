@@ -24,6 +24,7 @@ struct CompensatedCall {
   std::int64_t depth;  // 0 or more
   std::int64_t rows;   // 1 to gemm_tile.h's
   float* sums;         // [gemm_tile.h's rows][2][columns]: sums rounded, and what rounding took away
+  bool begin;          // with sums of zero, whatever they hold
 };
 
 // Columns are those of gemm_tile.h's panels.

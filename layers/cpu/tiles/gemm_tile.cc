@@ -30,6 +30,15 @@ HWY_INLINE void unroll(std::integer_sequence<int, kI...>, F&& f) {
   (f(std::integral_constant<int, kI>()), ...);
 }
 
+// The longer activations from memory: a loop over the accumulators would keep them on the stack from the
+// start.
+HWY_NOINLINE void activate_rows(const TileCall& t, int rows) {
+  const D d;
+  for (int r = 0; r < rows; ++r)
+    for (float* c = t.c[r] + t.column; c < t.c[r] + t.column + panel; c += lanes)
+      hn::StoreU(activate(d, t.activation, hn::LoadU(d, c)), d, c);
+}
+
 // All of the panel's columns exist.
 template <int kRows>
 HWY_NOINLINE void whole_tile(const TileCall& t) {
@@ -83,11 +92,8 @@ HWY_NOINLINE void whole_tile(const TileCall& t) {
     hn::StoreU(left[r()], d, c);
     hn::StoreU(right[r()], d, c + lanes);
   });
-  // The longer ones from memory: a loop over the accumulators would keep them on the stack from the start.
-  if (!t.finish || t.activation == ActivationKind::none || t.activation == ActivationKind::relu) return;
-  for (int r = 0; r < kRows; ++r)
-    for (float* c = t.c[r] + t.column; c < t.c[r] + t.column + panel; c += lanes)
-      hn::StoreU(activate(d, t.activation, hn::LoadU(d, c)), d, c);
+  if (t.finish && t.activation != ActivationKind::none && t.activation != ActivationKind::relu)
+    activate_rows(t, kRows);
 }
 
 using Run = void (*)(const TileCall&);
