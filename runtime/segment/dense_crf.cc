@@ -175,7 +175,9 @@ void dense_crf(const Image& photo, View probabilities, const CrfOptions& options
   const auto rows_bytes = checked_multiply<std::size_t>(
       static_cast<std::size_t>(pixels), static_cast<std::size_t>(stride) * sizeof(float), "a CRF");
   const std::size_t bytes_of_row = static_cast<std::size_t>(stride) * sizeof(float);
-  const auto& [iterations, gaussian, bilateral] = options.parameters;
+  const int iterations = options.parameters.iterations;
+  const auto& gaussian = options.parameters.gaussian;
+  const auto& bilateral = options.parameters.bilateral;
   std::vector<Tile> tiles;
   if (gaussian.weight != 0) tiles = tiles_of(photo.width, photo.height, gaussian.xy, threads);
   std::size_t taken =
