@@ -61,9 +61,9 @@ std::vector<std::size_t> suppress_overlapping(std::span<const ScoredBox> boxes, 
   std::map<int, std::vector<Kept>> kept_of_group;
   std::vector<std::size_t> kept;
   for (const std::size_t place : order) {
-    const auto& [box, score, group] = boxes[place];
+    const Box& box = boxes[place].box;
     const float area = area_of(box);
-    std::vector<Kept>& better = kept_of_group[group];
+    std::vector<Kept>& better = kept_of_group[boxes[place].group];
     if (std::ranges::any_of(better,
                             [&](const Kept& k) { return overlap(k.box, k.area, box, area, threshold); }))
       continue;

@@ -23,8 +23,7 @@ Conv2d phase_of(const Conv2d& conv, int vertical, int horizontal) {
       for (int kx = 0; kx < 3; ++kx)
         sums[pixel_of_tap[vertical][ky]][pixel_of_tap[horizontal][kx]] +=
             static_cast<double>(w.data.get()[9 * f + 3 * ky + kx]);
-    for (int i = 0; i < 4; ++i)
-      summed[static_cast<std::size_t>(4 * f + i)] = static_cast<float>(sums[i / 2][i % 2]);
+    for (int i = 0; i < 4; ++i) summed[4 * f + i] = static_cast<float>(sums[i / 2][i % 2]);
   }
   Conv2d phase = conv;
   phase.weight = {.d0 = w.d0, .d1 = w.d1, .kernel_h = 2, .kernel_w = 2, .data = {summed, summed.get()}};

@@ -18,7 +18,7 @@ namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 using D = hn::ScalableTag<float>;
 using V = hn::Vec<D>;
-constexpr std::size_t lanes = hn::MaxLanes(D());
+constexpr std::int64_t lanes = hn::MaxLanes(D());
 constexpr int columns = 2 * static_cast<int>(lanes);
 // Of the rows of gemm_tile.h's blocks as many as make 16 or 12 sums of products in registers.
 constexpr int tile_rows = HWY_TARGET == HWY_SCALAR                           ? 1
@@ -103,10 +103,9 @@ void add(const CompensatedCall& call) {
 void finish(const float* sums, const float* bias, const float* residual, ActivationKind kind, float* out,
             std::int64_t count) {
   const D d;
-  constexpr auto floats = static_cast<std::int64_t>(lanes);
   HWY_ALIGN float part[lanes] = {};  // the last floats, where they do not fill a vector
-  for (std::int64_t i = 0; i < count; i += floats) {
-    const bool whole = i + floats <= count;
+  for (std::int64_t i = 0; i < count; i += lanes) {
+    const bool whole = i + lanes <= count;
     V sum = hn::Load(d, sums + i), rest = hn::Load(d, sums + columns + i);
     add_exactly(hn::Load(d, bias + i), sum, rest);
     if (residual) {

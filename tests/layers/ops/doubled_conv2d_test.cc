@@ -54,11 +54,12 @@ TEST_CASE("the kernel by phases equals the reference exactly at every size, from
   for (const std::int64_t n : {1, 2})
     for (const std::int64_t channels : {1, 7, 32})
       for (const std::int64_t outputs : {1, 16, 21})
-        for (const auto& [h, w] : {std::pair{1, 1}, {1, 2}, {2, 1}, {3, 5}, {2, 29}})
+        for (const auto& size : {std::pair{1, 1}, {1, 2}, {2, 1}, {3, 5}, {2, 29}})
           for (const std::int64_t beside : {0, 3}) {
             CAPTURE(n);
             CAPTURE(channels);
             CAPTURE(outputs);
+            const std::int64_t h = size.first, w = size.second;
             CAPTURE(h);
             CAPTURE(w);
             CAPTURE(beside);
