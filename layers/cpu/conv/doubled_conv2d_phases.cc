@@ -16,7 +16,7 @@ constexpr int pixel_of_tap[2][3] = {{0, 1, 1}, {0, 0, 1}};
 Conv2d phase_of(const Conv2d& conv, int vertical, int horizontal) {
   const Filter& w = conv.weight;
   const std::int64_t filters = w.d0 * w.d1;
-  auto summed = std::make_shared<float[]>(static_cast<std::size_t>(4 * filters));
+  std::shared_ptr<float[]> summed(new float[static_cast<std::size_t>(4 * filters)]);
   for (std::int64_t f = 0; f < filters; ++f) {
     double sums[2][2] = {};
     for (int ky = 0; ky < 3; ++ky)
