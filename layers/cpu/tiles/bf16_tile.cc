@@ -11,6 +11,7 @@
 #include "layers/cpu/dispatch.h"
 #include "layers/cpu/tiles/activation-inl.h"
 #include "layers/cpu/tiles/bf16-inl.h"
+#include "layers/cpu/tiles/unroll-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace atrous {
@@ -34,41 +35,35 @@ HWY_INLINE V add_dot(V pairs, V others, V sum) {
   return sum;
 }
 
-template <int... kI, class F>
-HWY_INLINE void unroll_dot(std::integer_sequence<int, kI...>, F&& f) {
-  (f(std::integral_constant<int, kI>()), ...);
-}
-
 void dot(const Bf16TileCall& t) {
   constexpr auto rows = std::make_integer_sequence<int, tile_rows>();
   const D d;
   V left[tile_rows], right[tile_rows];
   if (t.add) {
-    unroll_dot(rows, [&](auto r) HWY_ATTR {
+    unroll(rows, [&](auto r) HWY_ATTR {
       left[r()] = hn::LoadU(d, t.sums + r() * panel);
       right[r()] = hn::LoadU(d, t.sums + r() * panel + lanes);
     });
   } else {
-    unroll_dot(rows, [&](auto r) HWY_ATTR { left[r()] = right[r()] = hn::Zero(d); });
+    unroll(rows, [&](auto r) HWY_ATTR { left[r()] = right[r()] = hn::Zero(d); });
   }
   // Pairs as floats: only their bits are moved. Every third row has a pointer, as in gemm_tile.cc.
   constexpr auto thirds = std::make_integer_sequence<int, tile_rows / 3>();
   const std::int64_t pitch = t.pitch / 2, steps = t.depth / 2;
   const float* HWY_RESTRICT a[tile_rows / 3];
-  unroll_dot(thirds,
-             [&](auto i) HWY_ATTR { a[i()] = reinterpret_cast<const float*>(t.a) + 3 * i() * pitch; });
+  unroll(thirds, [&](auto i) HWY_ATTR { a[i()] = reinterpret_cast<const float*>(t.a) + 3 * i() * pitch; });
   const auto* HWY_RESTRICT b = reinterpret_cast<const float*>(t.b);
   for (std::int64_t k = 0; k < steps; ++k) {
     const V b0 = hn::Load(d, b), b1 = hn::Load(d, b + lanes);
-    unroll_dot(rows, [&](auto r) HWY_ATTR {
+    unroll(rows, [&](auto r) HWY_ATTR {
       const V broadcast = hn::Set(d, a[r() / 3][r() % 3 * pitch]);
       left[r()] = add_dot(broadcast, b0, left[r()]);
       right[r()] = add_dot(broadcast, b1, right[r()]);
     });
-    unroll_dot(thirds, [&](auto i) HWY_ATTR { ++a[i()]; });
+    unroll(thirds, [&](auto i) HWY_ATTR { ++a[i()]; });
     b += panel;
   }
-  unroll_dot(rows, [&](auto r) HWY_ATTR {
+  unroll(rows, [&](auto r) HWY_ATTR {
     hn::StoreU(left[r()], d, t.sums + r() * panel);
     hn::StoreU(right[r()], d, t.sums + r() * panel + lanes);
   });

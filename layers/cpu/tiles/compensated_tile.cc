@@ -9,6 +9,7 @@
 
 #include "hwy/highway.h"
 #include "layers/cpu/dispatch.h"
+#include "layers/cpu/tiles/unroll-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace atrous {
@@ -39,12 +40,6 @@ HWY_INLINE void add_products(V term, V& sum, V& rest) {
   const V rounded = hn::Add(sum, term);
   rest = hn::Add(rest, hn::Sub(term, hn::Sub(rounded, sum)));
   sum = rounded;
-}
-
-// Calls f(0) .. f(n - 1), unrolled: only so do arrays of vectors stay in registers.
-template <int... kI, class F>
-HWY_INLINE void unroll(std::integer_sequence<int, kI...>, F&& f) {
-  (f(std::integral_constant<int, kI>()), ...);
 }
 
 // Up to tile_rows rows; what it adds to the sums of further ones is of no use.

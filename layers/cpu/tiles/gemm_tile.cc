@@ -11,6 +11,7 @@
 #include "hwy/highway.h"
 #include "layers/cpu/dispatch.h"
 #include "layers/cpu/tiles/activation-inl.h"
+#include "layers/cpu/tiles/unroll-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace atrous {
@@ -23,12 +24,6 @@ using V = hn::Vec<D>;
 constexpr std::size_t lanes = hn::MaxLanes(D());
 constexpr int panel = 2 * static_cast<int>(lanes);
 constexpr int max_rows = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON ? 12 : 6;
-
-// Calls f(0) .. f(n - 1), unrolled: only so do arrays of vectors stay in registers.
-template <int... kI, class F>
-HWY_INLINE void unroll(std::integer_sequence<int, kI...>, F&& f) {
-  (f(std::integral_constant<int, kI>()), ...);
-}
 
 // The longer activations from memory: a loop over the accumulators would keep them on the stack from the
 // start.

@@ -10,6 +10,7 @@
 #include "hwy/highway.h"
 #include "layers/cpu/dispatch.h"
 #include "layers/cpu/tiles/u8-inl.h"
+#include "layers/cpu/tiles/unroll-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace atrous {
@@ -24,11 +25,6 @@ using V32 = hn::Vec<D32>;
 constexpr auto lanes = static_cast<std::int64_t>(hn::MaxLanes(D()));
 constexpr std::int64_t panel = 2 * lanes;  // as gemm_tile.cc
 constexpr int tile_rows = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON ? 12 : 6;
-
-template <int... kI, class F>
-HWY_INLINE void unroll_int8(std::integer_sequence<int, kI...>, F&& f) {
-  (f(std::integral_constant<int, kI>()), ...);
-}
 
 // Sums that all rows share, of b alone: none.
 struct NothingOfB {
@@ -47,27 +43,27 @@ HWY_INLINE void sum_steps(const std::int32_t* first_row, std::int64_t pitch, con
   const D32 d;
   V32 left[tile_rows], right[tile_rows];
   if (add) {
-    unroll_int8(rows, [&](auto r) HWY_ATTR {
+    unroll(rows, [&](auto r) HWY_ATTR {
       left[r()] = hn::LoadU(d, sums + r() * panel);
       right[r()] = hn::LoadU(d, sums + r() * panel + lanes);
     });
   } else {
-    unroll_int8(rows, [&](auto r) HWY_ATTR { left[r()] = right[r()] = hn::Zero(d); });
+    unroll(rows, [&](auto r) HWY_ATTR { left[r()] = right[r()] = hn::Zero(d); });
   }
   const std::int32_t* HWY_RESTRICT a[tile_rows / 3];
-  unroll_int8(thirds, [&](auto i) HWY_ATTR { a[i()] = first_row + 3 * i() * pitch; });
+  unroll(thirds, [&](auto i) HWY_ATTR { a[i()] = first_row + 3 * i() * pitch; });
   for (std::int64_t k = 0; k < steps; ++k) {
     const V32 b0 = hn::LoadU(d, b), b1 = hn::LoadU(d, b + lanes);
     of_b.add(b0, b1);
-    unroll_int8(rows, [&](auto r) HWY_ATTR {
+    unroll(rows, [&](auto r) HWY_ATTR {
       const V32 broadcast = hn::Set(d, a[r() / 3][r() % 3 * pitch]);
       left[r()] = add_step(broadcast, b0, left[r()]);
       right[r()] = add_step(broadcast, b1, right[r()]);
     });
-    unroll_int8(thirds, [&](auto i) HWY_ATTR { ++a[i()]; });
+    unroll(thirds, [&](auto i) HWY_ATTR { ++a[i()]; });
     b += panel;
   }
-  unroll_int8(rows, [&](auto r) HWY_ATTR {
+  unroll(rows, [&](auto r) HWY_ATTR {
     of_b.finish(left[r()], right[r()]);
     hn::StoreU(left[r()], d, sums + r() * panel);
     hn::StoreU(right[r()], d, sums + r() * panel + lanes);
