@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <iostream>
+#include <limits>
 #include <thread>
 
 #include "layers/cpu/conv/conv2d_implicit_gemm.h"
@@ -272,6 +273,38 @@ TEST_CASE("a precise layer's sums round hardly more than those of doubles") {
         }
       }
     }
+}
+
+TEST_CASE("a precise layer applies every activation, and keeps what is infinite") {
+  for (ActivationKind kind :
+       {ActivationKind::none, ActivationKind::relu, ActivationKind::relu6, ActivationKind::hardsigmoid,
+        ActivationKind::hardswish, ActivationKind::sigmoid}) {
+    CAPTURE(name_of(kind));
+    Problem p = square(6, 21, 37, 3, 1, 2);
+    p.bias = p.residual = true;
+    p.activation = kind;
+    DrawnConv2d s = set_up(p, Draw::floats, Draw::floats);
+    s.layer.rounding = Rounding::precise;
+    const Tensor expected = summed_in_double(s.layer, s.inputs[0], &s.inputs[1], s.out);
+    Tensor out(s.out);
+    for (Isa isa : supported_isas()) {
+      CAPTURE(name_of(isa));
+      run_hostile(*implicit_gemm(s.layer, isa, 2), s.inputs, out.view(), 2);
+      CHECK(difference(out.view(), expected.view(), 1e-5) == "");
+    }
+  }
+  const auto one = std::make_shared<const float>(1.f);
+  const float infinity = std::numeric_limits<float>::infinity();
+  Tensor in({1, 1, 2, 1}), out(in.shape());
+  in.data()[0] = infinity;
+  in.data()[1] = -infinity;
+  const Conv2d layer{.weight = {1, 1, 1, 1, one}, .bias = one, .rounding = Rounding::precise};
+  for (Isa isa : supported_isas()) {
+    CAPTURE(name_of(isa));
+    run_hostile(*implicit_gemm(layer, isa, 1), {in.view()}, out.view(), 1);
+    CHECK(out.data()[0] == infinity);
+    CHECK(out.data()[1] == -infinity);
+  }
 }
 
 TEST_CASE("the implicit GEMM applies every activation, with and without bias and residual") {
