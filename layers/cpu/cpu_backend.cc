@@ -74,8 +74,10 @@ class KernelContext {
     return std::get<L>(layer);
   }
   const std::shared_ptr<const PackedConv2d>& packed(DType dtype = DType::f32) {
+    const auto* doubled = std::get_if<DoubledConv2d>(&layer);
     if (!packed_)
-      packed_ = std::make_shared<const PackedConv2d>(as<Conv2d>(), options.isa, options.threads, dtype);
+      packed_ = std::make_shared<const PackedConv2d>(doubled ? doubled->conv : as<Conv2d>(), options.isa,
+                                                     options.threads, dtype);
     return packed_;
   }
 
@@ -277,7 +279,9 @@ constexpr CpuImplementation gated_conv2d_list[] = {
 
 constexpr CpuImplementation doubled_conv2d_list[] = {
     {"phases",
-     [](KernelContext& c) { return make_doubled_conv2d_phases(c.as<DoubledConv2d>(), c.options.isa); }},
+     [](KernelContext& c) { return make_doubled_conv2d_phases(c.as<DoubledConv2d>(), c.options.isa); },
+     true},
+    {"winograd_doubled", [](KernelContext& c) { return make_doubled_conv2d_winograd(c.packed()); }},
     reference,
 };
 

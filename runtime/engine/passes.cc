@@ -113,12 +113,49 @@ std::shared_ptr<const T> input_channels(const Filter& w, const std::shared_ptr<c
   return {data, data.get()};
 }
 
+// The same of weights that are still in a file: `row` floats of each output channel, of which it has those
+// [first, last), or with `without` all others.
+class PartOfRows final : public StoredWeights {
+ public:
+  PartOfRows(std::shared_ptr<const StoredWeights> all, std::int64_t row, std::int64_t first, std::int64_t last,
+             bool without)
+      : all_(std::move(all)), row_(row), first_(first), last_(last), without_(without) {}
+
+  void read(std::int64_t at, std::span<float> out) const override {
+    const std::int64_t kept = without_ ? row_ - (last_ - first_) : last_ - first_;
+    while (!out.empty()) {
+      const std::int64_t within = at % kept;
+      std::int64_t from = without_ ? within : first_ + within, end = without_ ? first_ : last_;
+      if (without_ && within >= first_) {
+        from = within + last_ - first_;
+        end = row_;
+      }
+      const std::size_t count = std::min(static_cast<std::size_t>(end - from), out.size());
+      all_->read(at / kept * row_ + from, out.first(count));
+      out = out.subspan(count);
+      at += static_cast<std::int64_t>(count);
+    }
+  }
+
+ private:
+  std::shared_ptr<const StoredWeights> all_;
+  std::int64_t row_, first_, last_;
+  bool without_;
+};
+
 Filter input_channels(const Filter& w, std::int64_t first, std::int64_t count, bool without) {
   Filter part{w.d0, without ? w.d1 - count : count, w.kernel_h, w.kernel_w, nullptr, nullptr, w.scale};
   if (w.quantised)
     part.quantised = input_channels(w, w.quantised, first, count, without);
-  else
+  else if (w.data)
     part.data = input_channels(w, w.data, first, count, without);
+  if (!w.pending) return part;
+  PendingWeights pending{nullptr, w.pending->factors};
+  const std::int64_t taps = w.kernel_h * w.kernel_w;
+  if (w.pending->stored)
+    pending.stored = std::make_shared<const PartOfRows>(w.pending->stored, w.d1 * taps, first * taps,
+                                                        (first + count) * taps, without);
+  part.pending = std::make_shared<const PendingWeights>(std::move(pending));
   return part;
 }
 
@@ -209,7 +246,6 @@ void hoist_repeated_pixel(Graph& graph) {
       if (resize && std::holds_alternative<Resize>(resize->layer) && readers[v] == 1 &&
           single_pixel(graph, by, resize->inputs[0])) {
         // The node that repeated the pixel becomes the one that convolves it.
-        bring_in(conv->weight);
         Conv2d of_pixel{.weight = input_channels(conv->weight, first, count, false), .bias = nullptr};
         conv->weight = input_channels(conv->weight, first, count, true);
         resize->name = node.name + ".pixel";
@@ -317,25 +353,58 @@ void fold_gate(Graph& graph) {
 }
 
 void fuse_doubling(Graph& graph) {
-  constexpr std::int64_t most_inputs = 64, most_outputs = 32;  // with more, Winograd's tiles save more
   const auto by = producers(graph);
   const auto readers = count_readers(graph);
+  // The node that doubles a map for one reader alone, or null.
+  const auto doubling = [&](ValueId v) -> Node* {
+    const auto i = static_cast<std::size_t>(v);
+    if (by[i] == nowhere || readers[i] != 1) return nullptr;
+    const auto* resize = std::get_if<Resize>(&graph.nodes[by[i]].layer);
+    return resize && resize->mode == ResizeMode::nearest && resize->factor == 2 ? &graph.nodes[by[i]] : nullptr;
+  };
   std::vector<bool> dropped(graph.nodes.size());
   for (Node& node : graph.nodes) {
-    const auto* conv = std::get_if<Conv2d>(&node.layer);
+    auto* conv = std::get_if<Conv2d>(&node.layer);
     if (!conv || node.inputs.size() != 1 || conv->weight.kernel_h != 3 || conv->weight.kernel_w != 3 ||
         conv->stride != 1 || conv->padding != 1 || conv->dilation != 1 || conv->groups != 1 ||
-        conv->in_channels() > most_inputs || conv->out_channels() > most_outputs || conv->weight.quantised ||
-        conv->rounding == Rounding::precise)
+        conv->weight.quantised || conv->rounding == Rounding::precise)
       continue;
-    const auto grown = static_cast<std::size_t>(node.inputs[0]);
-    if (by[grown] == nowhere || readers[grown] != 1) continue;
-    const Node& before = graph.nodes[by[grown]];
-    const auto* resize = std::get_if<Resize>(&before.layer);
-    if (!resize || resize->mode != ResizeMode::nearest || resize->factor != 2) continue;
-    dropped[by[grown]] = true;
-    node.inputs = before.inputs;
-    node.layer = DoubledConv2d{*conv};
+    const auto input = static_cast<std::size_t>(node.inputs[0]);
+    if (const Node* resize = doubling(node.inputs[0])) {
+      dropped[by[input]] = true;
+      node.inputs = resize->inputs;
+      node.layer = DoubledConv2d{*conv};
+      continue;
+    }
+    if (by[input] == nowhere || readers[input] != 1) continue;
+    Node& concat = graph.nodes[by[input]];
+    if (!std::holds_alternative<Concat>(concat.layer) || concat.inputs.size() < 2) continue;
+    std::int64_t first = 0;
+    for (std::size_t i = 0; i < concat.inputs.size(); ++i) {
+      const auto v = static_cast<std::size_t>(concat.inputs[i]);
+      const std::int64_t count = graph.values[v].channels;
+      Node* resize = doubling(concat.inputs[i]);
+      // Less is written for the doubled map's part of the sums than for the map itself.
+      if (resize && count >= conv->out_channels()) {
+        Conv2d of_doubled = *conv;
+        of_doubled.weight = input_channels(conv->weight, first, count, false);
+        of_doubled.bias = nullptr;
+        of_doubled.activation = ActivationKind::none;
+        conv->weight = input_channels(conv->weight, first, count, true);
+        resize->name = node.name + ".doubled";
+        resize->layer = DoubledConv2d{std::move(of_doubled)};
+        graph.values[v] = {.channels = conv->out_channels(), .name = resize->name};
+        graph.values[input].channels -= count;
+        concat.inputs.erase(concat.inputs.begin() + static_cast<std::ptrdiff_t>(i));
+        if (concat.inputs.size() == 1) {
+          dropped[by[input]] = true;
+          node.inputs[0] = concat.inputs[0];
+        }
+        node.inputs.push_back(resize->output);
+        break;
+      }
+      first += count;
+    }
   }
   drop(graph, dropped);
 }

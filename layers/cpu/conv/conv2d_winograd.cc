@@ -18,8 +18,10 @@ using winograd::AxisTile;
 constexpr std::int64_t block_columns = 64;     // output channels of a task
 constexpr std::int64_t pass_bytes = 12 << 20;  // of transformed inputs in one pass, if it can be
 constexpr std::int64_t enough_tiles = 128;     // to make up for transforming the weights
+constexpr std::int64_t input_tiles = 8;        // of a task that transforms inputs, at most
 constexpr std::int64_t least_channels = 16;    // a vector of every instruction set
 constexpr std::int64_t float_bytes = sizeof(float);
+constexpr int doubled_map = 0;
 constexpr std::int64_t widened_rows = 8;   // of weights in bfloat16, at a time
 constexpr std::int64_t most_columns = 32;  // of any tile
 
@@ -27,6 +29,7 @@ std::int64_t whole_lines(std::int64_t floats) { return round_up(floats, 16); }
 
 class Winograd final : public Kernel {
  public:
+  // largest_tile: doubled_map for one whose pixels are repeated
   Winograd(std::shared_ptr<const PackedConv2d> packed, int largest_tile)
       : packed_(std::move(packed)),
         layer_(packed_->layer()),
@@ -41,7 +44,8 @@ class Winograd final : public Kernel {
         blocks_(divide_up(packed_->panels(), panels_per_block_)) {}
 
   std::string_view name() const override {
-    return largest_tile_ == 6   ? "winograd_6x6"
+    return largest_tile_ == doubled_map ? "winograd_doubled"
+           : largest_tile_ == 6 ? "winograd_6x6"
            : largest_tile_ == 4 ? "winograd_4x4"
            : largest_tile_ == 3 ? "winograd_3x3"
                                 : "winograd_2x2";
@@ -64,24 +68,45 @@ class Winograd final : public Kernel {
   // rows.products * columns.products products for each pair of an input and an output channel.
   struct Cover {
     Cover(const Winograd& w, const Shape& in, const Shape& out)
-        : rows(winograd::cover(out.n, out.h, in.h, w.layer_.padding, w.layer_.dilation, w.largest_tile_)),
-          columns(winograd::cover(1, out.w, in.w, w.layer_.padding, w.layer_.dilation, w.largest_tile_)) {}
+        : rows(axis(w, out.n, out.h, in.h)), columns(axis(w, 1, out.w, in.w)) {}
+    static Axis axis(const Winograd& w, std::int64_t images, std::int64_t size, std::int64_t input_size) {
+      const Conv2d& layer = w.layer_;
+      return w.largest_tile_ == doubled_map
+                 ? winograd::cover_doubled(images, size)
+                 : winograd::cover(images, size, input_size, layer.padding, layer.dilation, w.largest_tile_);
+    }
     Axis rows, columns;
   };
   struct Blocking {
     std::int64_t rows;  // row tiles that are worked on at a time
     std::int64_t pass;  // chunks of input channels transformed at a time
   };
-  // Row tiles [first, last) at work: where the rows of each point's matrix begin.
+  // Row tiles [first, last) at work: where the rows begin that are multiplied by the same weights.
   struct Block {
     std::int64_t first, last;
-    std::array<std::int64_t, winograd::point_count * winograd::point_count> begin;  // [vertical][horizontal]
+    std::array<std::int64_t, winograd::filter_count * winograd::filter_count> begin;  // [vertical][horizontal]
     std::int64_t rows;  // of all matrices together
+  };
+  // Where the points of a row's tiles lie in matrices whose rows are `pitch` floats apart, tile by tile.
+  class Offsets {
+   public:
+    Offsets(const Cover&, const Block&, std::int64_t row_tile, std::int64_t pitch);
+    const std::int64_t* of(std::int64_t column_tile);
+
+   private:
+    void begin(winograd::Scheme horizontal);
+
+    const Cover& cover_;
+    const Block& block_;
+    winograd::Scheme vertical_, horizontal_{};
+    std::int64_t row_tile_, pitch_;
+    int points_ = 0;  // of the horizontal scheme; 0 before the first tile
+    std::array<std::int64_t, winograd::most_points * winograd::most_points> row_, offsets_;
   };
   struct Workspace {
     float* inputs;                                    // [chunk of the pass][row of a matrix][input_pitch]
     float* products;                                  // [block of output channels][row of a matrix][block_]
-    float* weights;                                   // [thread][horizontal point][weights_pitch]
+    float* weights;                                   // [thread][horizontal filter][weights_pitch]
     std::int64_t input_chunk, product_block, thread;  // floats from one to the next
   };
 
@@ -96,19 +121,15 @@ class Winograd final : public Kernel {
   Workspace lay_out(const Cover&, const Blocking&, std::byte* at) const;
   Block make_block(const Cover&, std::int64_t first, std::int64_t last) const;
 
-  void transform_input(const Cover&, const Block&, const ConstAnyView& in, std::int64_t row_tile,
-                       std::int64_t column_tile, std::int64_t first_chunk, std::int64_t last_chunk,
-                       const Workspace&) const;
+  void transform_input(const Cover&, const ConstAnyView& in, std::int64_t row_tile, std::int64_t column_tile,
+                       Offsets&, std::int64_t first_chunk, std::int64_t last_chunk, const Workspace&) const;
   void transform_weights(const Cover&, std::int64_t vertical, std::int64_t block, std::int64_t chunk,
                          float* out) const;
   void multiply(const Cover&, const Block&, std::int64_t vertical, std::int64_t first, std::int64_t last,
                 std::int64_t column_block, std::int64_t chunk, const float* inputs, const float* weights,
                 float* products) const;
-  void transform_output(const Cover&, const Block&, const KernelCall&, std::int64_t row_tile,
-                        std::int64_t column_tile, std::int64_t block, const float* products) const;
-  template <class Use>
-  void with_offsets(const Cover&, const Block&, std::int64_t row_tile, std::int64_t column_tile,
-                    std::int64_t pitch, Use&& use) const;
+  void transform_output(const Cover&, const KernelCall&, std::int64_t row_tile, std::int64_t column_tile,
+                        Offsets&, std::int64_t block, const float* products) const;
 
   // Chunks differ by one step at most, so that none is narrower than a vector.
   // In bfloat16 they are cut between pairs.
@@ -187,7 +208,7 @@ Winograd::Workspace Winograd::lay_out(const Cover& cover, const Blocking& b, std
   Workspace w;
   w.input_chunk = checked_multiply(rows, input_pitch(), "conv2d: workspace");
   w.product_block = checked_multiply(rows, block_, "conv2d: workspace");
-  w.thread = whole_lines(cover.columns.points * weights_pitch());
+  w.thread = whole_lines(cover.columns.filter_count() * weights_pitch());
   if (!at) return w;
   w.inputs = reinterpret_cast<float*>(at);
   w.products = w.inputs + b.pass * w.input_chunk;
@@ -198,57 +219,80 @@ Winograd::Workspace Winograd::lay_out(const Cover& cover, const Blocking& b, std
 Winograd::Block Winograd::make_block(const Cover& cover, std::int64_t first, std::int64_t last) const {
   Block block{first, last, {}, 0};
   const auto all = static_cast<std::int64_t>(cover.columns.tiles.size());
-  for (int p = 0; p < cover.rows.points; ++p)
-    for (int q = 0; q < cover.columns.points; ++q) {
-      block.begin[static_cast<std::size_t>(p * cover.columns.points + q)] = block.rows;
+  for (int p = 0; p < cover.rows.filter_count(); ++p)
+    for (int q = 0; q < cover.columns.filter_count(); ++q) {
+      block.begin[static_cast<std::size_t>(p * cover.columns.filter_count() + q)] = block.rows;
       block.rows += (cover.rows.rank(p, last) - cover.rows.rank(p, first)) * cover.columns.rank(q, all);
     }
   return block;
 }
 
-// Calls use(offsets): where each of the tile's points lies in matrices whose rows are `pitch` floats apart.
-template <class Use>
-void Winograd::with_offsets(const Cover& cover, const Block& block, std::int64_t row_tile,
-                            std::int64_t column_tile, std::int64_t pitch, Use&& use) const {
-  const Axis &rows = cover.rows, &columns = cover.columns;
-  const winograd::Scheme vertical = rows.tiles[static_cast<std::size_t>(row_tile)].scheme,
-                         horizontal = columns.tiles[static_cast<std::size_t>(column_tile)].scheme;
-  const int first_p = rows.first_point(vertical), first_q = columns.first_point(horizontal);
+Winograd::Offsets::Offsets(const Cover& cover, const Block& block, std::int64_t row_tile, std::int64_t pitch)
+    : cover_(cover),
+      block_(block),
+      vertical_(cover.rows.tiles[static_cast<std::size_t>(row_tile)].scheme),
+      row_tile_(row_tile),
+      pitch_(pitch) {}
+
+// What is the same for all tiles of the row that have this scheme.
+void Winograd::Offsets::begin(winograd::Scheme horizontal) {
+  const Axis &rows = cover_.rows, &columns = cover_.columns;
+  const winograd::SchemeInfo down = info(vertical_), across = info(horizontal);
+  const int first_p = rows.first_filter(vertical_), first_q = columns.first_filter(horizontal);
   const auto all = static_cast<std::int64_t>(columns.tiles.size());
-  std::array<std::int64_t, winograd::most_points * winograd::most_points> offsets;
   std::size_t at = 0;
-  for (int p = first_p; p < first_p + info(vertical).points; ++p) {
-    const std::int64_t row = rows.rank(p, row_tile) - rows.rank(p, block.first);
-    for (int q = first_q; q < first_q + info(horizontal).points; ++q)
-      offsets[at++] = (block.begin[static_cast<std::size_t>(p * columns.points + q)] +
-                       row * columns.rank(q, all) + columns.rank(q, column_tile)) *
-                      pitch;
+  for (int i = 0; i < down.points; ++i) {
+    const int p = first_p + down.filter_of(i);
+    const std::int64_t row = rows.rank(p, row_tile_) - rows.rank(p, block_.first) + down.use_of(i);
+    for (int j = 0; j < across.points; ++j) {
+      const int q = first_q + across.filter_of(j);
+      row_[at++] = (block_.begin[static_cast<std::size_t>(p * columns.filter_count() + q)] +
+                    row * columns.rank(q, all) + across.use_of(j)) *
+                   pitch_;
+    }
   }
-  use(offsets.data());
+  horizontal_ = horizontal;
+  points_ = across.points;
 }
 
-void Winograd::transform_input(const Cover& cover, const Block& block, const ConstAnyView& in,
-                               std::int64_t row_tile, std::int64_t column_tile, std::int64_t first_chunk,
+const std::int64_t* Winograd::Offsets::of(std::int64_t column_tile) {
+  const Axis& columns = cover_.columns;
+  const winograd::Scheme horizontal = columns.tiles[static_cast<std::size_t>(column_tile)].scheme;
+  if (points_ == 0 || horizontal != horizontal_) begin(horizontal);
+  const winograd::SchemeInfo across = info(horizontal);
+  const int first_q = columns.first_filter(horizontal);
+  std::int64_t before[winograd::most_points];
+  for (int j = 0; j < points_; ++j) before[j] = columns.rank(first_q + across.filter_of(j), column_tile) * pitch_;
+  const int points = info(vertical_).points;
+  for (int i = 0; i < points; ++i)
+    for (int j = 0; j < points_; ++j) offsets_[static_cast<std::size_t>(i * points_ + j)] = row_[static_cast<std::size_t>(i * points_ + j)] + before[j];
+  return offsets_.data();
+}
+
+void Winograd::transform_input(const Cover& cover, const ConstAnyView& in, std::int64_t row_tile,
+                               std::int64_t column_tile, Offsets& offsets, std::int64_t first_chunk,
                                std::int64_t last_chunk, const Workspace& w) const {
   const AxisTile &row = cover.rows.tiles[static_cast<std::size_t>(row_tile)],
                  &column = cover.columns.tiles[static_cast<std::size_t>(column_tile)];
+  const std::int64_t pixel_bytes = static_cast<std::int64_t>(size_of(in.dtype)) * in.pitch;
   const std::byte* pixels[winograd::most_inputs * winograd::most_inputs] = {};
-  for (int i = 0; i < info(row.scheme).inputs; ++i)
+  for (int i = 0; i < info(row.scheme).inputs; ++i) {
+    const std::int64_t y = row.first_input + i * layer_.dilation;
+    if (y < 0 || y >= in.shape.h) continue;
+    const std::byte* const begin = in.at(row.image, y, 0, first_channel(first_chunk));
     for (int j = 0; j < info(column.scheme).inputs; ++j) {
-      const std::int64_t y = row.first_input + i * layer_.dilation,
-                         x = column.first_input + j * layer_.dilation;
-      const bool inside = y >= 0 && y < in.shape.h && x >= 0 && x < in.shape.w;
-      pixels[i * winograd::most_inputs + j] =
-          inside ? in.at(row.image, y, x, first_channel(first_chunk)) : nullptr;
+      const std::int64_t x = column.first_input + j * layer_.dilation;
+      if (x >= 0 && x < in.shape.w) pixels[i * winograd::most_inputs + j] = begin + x * pixel_bytes;
     }
-  with_offsets(cover, block, row_tile, column_tile, input_pitch(), [&](const std::int64_t* offsets) {
-    for (std::int64_t chunk = first_chunk; chunk < last_chunk; ++chunk) {
-      transforms_.input({row.scheme, column.scheme, pixels, in.dtype, depth(chunk),
-                         w.inputs + (chunk - first_chunk) * w.input_chunk, offsets});
-      for (const std::byte*& pixel : pixels)
-        if (pixel) pixel += depth(chunk) * static_cast<std::int64_t>(size_of(in.dtype));
-    }
-  });
+  }
+  const std::int64_t* const to = offsets.of(column_tile);
+  for (std::int64_t chunk = first_chunk; chunk < last_chunk; ++chunk) {
+    transforms_.input({row.scheme, column.scheme, pixels, in.dtype, depth(chunk),
+                       w.inputs + (chunk - first_chunk) * w.input_chunk, to});
+    if (chunk + 1 == last_chunk) break;
+    for (const std::byte*& pixel : pixels)
+      if (pixel) pixel += depth(chunk) * static_cast<std::int64_t>(size_of(in.dtype));
+  }
 }
 
 void Winograd::transform_weights(const Cover& cover, std::int64_t vertical, std::int64_t block,
@@ -289,7 +333,7 @@ void Winograd::transform_weights(const Cover& cover, std::int64_t vertical, std:
   }
 }
 
-// products (+)= inputs * weights at every point of one vertical one, for the row tiles [first, last).
+// products (+)= inputs * weights at every point with one vertical filter, for the row tiles [first, last).
 void Winograd::multiply(const Cover& cover, const Block& block, std::int64_t vertical, std::int64_t first,
                         std::int64_t last, std::int64_t column_block, std::int64_t chunk, const float* inputs,
                         const float* weights, float* products) const {
@@ -299,9 +343,9 @@ void Winograd::multiply(const Cover& cover, const Block& block, std::int64_t ver
   const std::int64_t panels =
       std::min(panels_per_block_, packed_->panels() - column_block * panels_per_block_);
   std::array<float*, 12> c;
-  for (int q = 0; q < columns.points; ++q) {
+  for (int q = 0; q < columns.filter_count(); ++q) {
     const std::int64_t across = columns.rank(q, all), before = rows.rank(p, block.first);
-    const std::int64_t begin = block.begin[static_cast<std::size_t>(p * columns.points + q)] +
+    const std::int64_t begin = block.begin[static_cast<std::size_t>(p * columns.filter_count() + q)] +
                                (rows.rank(p, first) - before) * across;
     const std::int64_t count = (rows.rank(p, last) - rows.rank(p, first)) * across;
     const std::int64_t groups = divide_up(count, tile_.rows);  // of as equal a size as can be
@@ -325,38 +369,39 @@ void Winograd::multiply(const Cover& cover, const Block& block, std::int64_t ver
   }
 }
 
-void Winograd::transform_output(const Cover& cover, const Block& block, const KernelCall& call,
-                                std::int64_t row_tile, std::int64_t column_tile, std::int64_t column_block,
+void Winograd::transform_output(const Cover& cover, const KernelCall& call, std::int64_t row_tile,
+                                std::int64_t column_tile, Offsets& offsets, std::int64_t column_block,
                                 const float* products) const {
   const AxisTile &row = cover.rows.tiles[static_cast<std::size_t>(row_tile)],
                  &column = cover.columns.tiles[static_cast<std::size_t>(column_tile)];
   const std::int64_t first_channel = column_block * block_;
   const bool has_residual = call.inputs.size() > 1;
+  const std::int64_t pixel_bytes = static_cast<std::int64_t>(size_of(call.output.dtype)) * call.output.pitch;
   std::byte* pixels[winograd::most_outputs * winograd::most_outputs];
   const std::byte* residuals[winograd::most_outputs * winograd::most_outputs];
-  for (int i = 0; i < row.outputs; ++i)
+  for (int i = 0; i < row.outputs; ++i) {
+    const std::int64_t y = row.first_output + i * layer_.dilation;
+    std::byte* const begin = call.output.at(row.image, y, 0, first_channel);
     for (int j = 0; j < column.outputs; ++j) {
-      const std::int64_t y = row.first_output + i * layer_.dilation,
-                         x = column.first_output + j * layer_.dilation;
+      const std::int64_t x = column.first_output + j * layer_.dilation;
       const int at = i * winograd::most_outputs + j;
-      pixels[at] = call.output.at(row.image, y, x, first_channel);
+      pixels[at] = begin + x * pixel_bytes;
       if (has_residual) residuals[at] = residual_at(call.inputs[1], row.image, y, x, first_channel);
     }
-  with_offsets(cover, block, row_tile, column_tile, block_, [&](const std::int64_t* offsets) {
-    transforms_.output({.vertical = row.scheme,
-                        .horizontal = column.scheme,
-                        .products = products,
-                        .offsets = offsets,
-                        .bias = packed_->bias(0, column_block * panels_per_block_),
-                        .residual = has_residual ? residuals : nullptr,
-                        .residual_dtype = has_residual ? call.inputs[1].dtype : DType::f32,
-                        .pixels = pixels,
-                        .dtype = call.output.dtype,
-                        .height = row.outputs,
-                        .width = column.outputs,
-                        .channels = std::min(block_, layer_.out_channels() - first_channel),
-                        .activation = layer_.activation});
-  });
+  }
+  transforms_.output({.vertical = row.scheme,
+                      .horizontal = column.scheme,
+                      .products = products,
+                      .offsets = offsets.of(column_tile),
+                      .bias = packed_->bias(0, column_block * panels_per_block_),
+                      .residual = has_residual ? residuals : nullptr,
+                      .residual_dtype = has_residual ? call.inputs[1].dtype : DType::f32,
+                      .pixels = pixels,
+                      .dtype = call.output.dtype,
+                      .height = row.outputs,
+                      .width = column.outputs,
+                      .channels = std::min(block_, layer_.out_channels() - first_channel),
+                      .activation = layer_.activation});
 }
 
 void Winograd::run(const KernelCall& call) const {
@@ -365,9 +410,10 @@ void Winograd::run(const KernelCall& call) const {
   const Blocking blocking = fitting_blocking(cover, call.workspace.size(), call.threads);
   const Workspace w = lay_out(cover, blocking, call.workspace.data());
   const auto row_tiles = static_cast<std::int64_t>(cover.rows.tiles.size()),
-             column_tiles = static_cast<std::int64_t>(cover.columns.tiles.size());
+             column_tiles = static_cast<std::int64_t>(cover.columns.tiles.size()),
+             parts_of_row = divide_up(column_tiles, input_tiles);
   // Enough tasks to feed all threads: where there are few blocks of channels, they are cut by tiles too.
-  const std::int64_t tasks_of_tiles = cover.rows.points * blocks_,
+  const std::int64_t tasks_of_tiles = cover.rows.filter_count() * blocks_,
                      parts = divide_up(std::int64_t{4} * call.threads, tasks_of_tiles);
 
   parallel(call.threads, [&](Team& team) {
@@ -377,8 +423,12 @@ void Winograd::run(const KernelCall& call) const {
       float* weights = w.weights + team.thread() * w.thread;
       for (std::int64_t chunk = 0; chunk < chunks_; chunk += blocking.pass) {
         const std::int64_t last_chunk = std::min(chunk + blocking.pass, chunks_);
-        team.for_each(rows * column_tiles, 4, [&](std::int64_t t) {
-          transform_input(cover, block, in, first + t / column_tiles, t % column_tiles, chunk, last_chunk, w);
+        team.for_each(rows * parts_of_row, 1, [&](std::int64_t task) {
+          const std::int64_t row = first + task / parts_of_row, part = task % parts_of_row,
+                             end = column_tiles * (part + 1) / parts_of_row;
+          Offsets offsets(cover, block, row, input_pitch());
+          for (std::int64_t column = column_tiles * part / parts_of_row; column < end; ++column)
+            transform_input(cover, in, row, column, offsets, chunk, last_chunk, w);
         });
 
         // In this order, threads that run side by side read the same transformed inputs.
@@ -395,8 +445,9 @@ void Winograd::run(const KernelCall& call) const {
         });
       }
       team.for_each(rows * blocks_, 1, [&](std::int64_t task) {
+        Offsets offsets(cover, block, first + task / blocks_, block_);
         for (std::int64_t column = 0; column < column_tiles; ++column)
-          transform_output(cover, block, call, first + task / blocks_, column, task % blocks_,
+          transform_output(cover, call, first + task / blocks_, column, offsets, task % blocks_,
                            w.products + task % blocks_ * w.product_block);
       });
     }
@@ -407,13 +458,13 @@ double Winograd::cost(std::span<const Shape> in, const Shape& out) const {
   const Cover cover(*this, in[0], out);
   const double products =
                    static_cast<double>(cover.rows.products) * static_cast<double>(cover.columns.products),
-               points = static_cast<double>(cover.rows.points * cover.columns.points),
+               filters = static_cast<double>(cover.rows.filter_count() * cover.columns.filter_count()),
                inputs = static_cast<double>(layer_.in_channels()),
                outputs = static_cast<double>(packed_->panels() * tile_.columns);
   // What one transformed value costs, between what was measured on Zen 4 (28) and on Zen 5 (56 to 87), which
   // multiplies twice as fast. Half of it and more is memory traffic.
   constexpr double per_weight = 10, per_input = 40, per_product = 48;
-  return products * inputs * outputs + per_weight * points * inputs * outputs +
+  return products * inputs * outputs + per_weight * filters * inputs * outputs +
          per_input * products * inputs + per_product * products * outputs;
 }
 
@@ -425,6 +476,10 @@ std::unique_ptr<Kernel> make_conv2d_winograd(std::shared_ptr<const PackedConv2d>
       layer.in_channels() < least_channels)
     return nullptr;
   return std::make_unique<Winograd>(std::move(packed), largest_tile);
+}
+
+std::unique_ptr<Kernel> make_doubled_conv2d_winograd(std::shared_ptr<const PackedConv2d> packed) {
+  return make_conv2d_winograd(std::move(packed), doubled_map);
 }
 
 }  // namespace atrous

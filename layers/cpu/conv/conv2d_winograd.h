@@ -36,4 +36,8 @@ namespace atrous {
 // of stride 1 with one group and at least 16 input channels.
 std::unique_ptr<Kernel> make_conv2d_winograd(std::shared_ptr<const PackedConv2d>, int largest_tile);
 
+// DoubledConv2d, of its packed convolution, from the map before it is grown: a tile of 6x6 outputs takes 49
+// products in place of Winograd's 64 and 324 of the plain sum. Null for less than 16 input channels.
+std::unique_ptr<Kernel> make_doubled_conv2d_winograd(std::shared_ptr<const PackedConv2d>);
+
 }  // namespace atrous

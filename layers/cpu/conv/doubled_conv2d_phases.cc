@@ -67,6 +67,10 @@ class Phases final : public Kernel {
 }  // namespace
 
 std::unique_ptr<Kernel> make_doubled_conv2d_phases(const DoubledConv2d& layer, Isa isa) {
+  constexpr std::int64_t winograds_least_inputs = 16, most_inputs = 64, most_outputs = 32;
+  const std::int64_t inputs = layer.conv.in_channels();
+  if (inputs >= winograds_least_inputs && (inputs > most_inputs || layer.conv.out_channels() > most_outputs))
+    return nullptr;
   return std::make_unique<Phases>(layer.conv, isa);
 }
 

@@ -2,7 +2,7 @@
 // which makes every second pixel of every second row. 4 products instead of 9, and the map of four times the
 // size is not written.
 //
-// For layers of few outputs, as at the end of U-Net's decoder; with many, Winograd's tiles save more.
+// For layers of few outputs, as at the end of U-Net's decoder.
 #pragma once
 
 #include <memory>
@@ -13,6 +13,7 @@
 
 namespace atrous {
 
+// Null where Winograd's doubled tiles (conv2d_winograd.h) save more: for many outputs of 16 inputs and more.
 std::unique_ptr<Kernel> make_doubled_conv2d_phases(const DoubledConv2d&, Isa);
 
 }  // namespace atrous

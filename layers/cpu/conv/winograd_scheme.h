@@ -27,6 +27,17 @@
 //   z2: w1 (x0 + x1), (w2 - w1) x1, (w0 - w1) x0; y0 is the sum of the first two, y1 of first and third.
 //   z3: with m = (1, 0, -1), e = (0, 1, 0), n = (1, 0, 1), all three matrices are combinations of four of
 //       rank one: (n + 3/2 e)(n + 3/2 e)', (n - 3/2 e)(n - 3/2 e)', (m + e/2)(m - e/2)', (m - e/2)(m + e/2)'.
+//
+// d1, d2, d3: each pixel of the input is repeated, so that the map is twice as long. An odd output and the even
+// one behind it read the same two pixels x[i] and x[i + 1]:
+//
+//   even[i] = w0 x[i] + (w1 + w2) x[i + 1]
+//   odd[i]  = (w0 + w1) x[i] + w2 x[i + 1] = even[i] + w1 (x[i] - x[i + 1])
+//
+// m even outputs are a convolution with two taps, m + 1 products by Toom and Cook's scheme; each odd one takes
+// one product more, and these have the same weight, w1. So 2 m outputs take 2 m + 1 products: d3 7 for 6, and 49
+// for a tile of 6x6 where f6 has 64, with constants of 1 and -1 alone. The first output of the map reads only
+// w1 + w2, the last one w0 + w1: of these are db and de, without what would multiply padding.
 #pragma once
 
 #include <array>
@@ -34,22 +45,32 @@
 
 namespace atrous::winograd {
 
-enum class Scheme { f2, f3, f4, f5, f6, z1, z2, z3 };
-constexpr int scheme_count = 8;
+enum class Scheme { f2, f3, f4, f5, f6, z1, z2, z3, d1, d2, d3, db, de };
+constexpr int scheme_count = 13;
 
-// Points of all schemes are numbered in one list: 0 .. 7 those of f6, 8 .. 10 of z2, 11 .. 14 of z3. A scheme
-// uses consecutive ones; those of smaller schemes of its family come first in it.
-constexpr int point_count = 15;
+// Transformed weights of all schemes are numbered in one list: 0 .. 7 those of f6, 8 .. 10 of z2, 11 .. 14 of z3,
+// 15 .. 19 of d3. A scheme uses consecutive ones. Each has a product of its own, a point, but for the first of d2
+// and d3, which has several.
+constexpr int filter_count = 20;
 constexpr int most_points = 8, most_outputs = 6;  // of one scheme
 
 struct SchemeInfo {
   int outputs, inputs, points;
-  int first_point;
-  int first_input;  // how many inputs before the first tap's are not read: they lie in the padding
+  int family;            // the first number of a list of which schemes use a part
+  int first_filter;      // in the list of all
+  int first_input;       // how many inputs before the first tap's are not read: they lie in the padding
+  int repeats = 1;       // how many points, the first ones, have the first weights
+  constexpr int filters() const { return points - repeats + 1; }
+  // Of a point: which of the scheme's weights it has, and which of the points with these it is.
+  constexpr int filter_of(int point) const { return point < repeats ? 0 : point - repeats + 1; }
+  constexpr int use_of(int point) const { return point < repeats ? point : 0; }
 };
 constexpr SchemeInfo info(Scheme s) {
-  constexpr SchemeInfo all[] = {{2, 4, 4, 0, 0}, {3, 5, 5, 0, 0}, {4, 6, 6, 0, 0}, {5, 7, 7, 0, 0},
-                                {6, 8, 8, 0, 0}, {1, 1, 1, 8, 1}, {2, 2, 3, 8, 1}, {3, 3, 4, 11, 1}};
+  constexpr SchemeInfo all[] = {{2, 4, 4, 0, 0, 0},      {3, 5, 5, 0, 0, 0},      {4, 6, 6, 0, 0, 0},
+                                {5, 7, 7, 0, 0, 0},      {6, 8, 8, 0, 0, 0},      {1, 1, 1, 8, 8, 1},
+                                {2, 2, 3, 8, 8, 1},      {3, 3, 4, 11, 11, 1},    {2, 2, 3, 15, 15, 0},
+                                {4, 3, 5, 15, 15, 0, 2}, {6, 4, 7, 15, 15, 0, 3}, {1, 1, 1, 15, 17, 0},
+                                {1, 1, 2, 15, 15, 0}};
   return all[static_cast<int>(s)];
 }
 
@@ -61,27 +82,26 @@ struct Matrix {
 
 constexpr double finite_points[] = {0, 1, -1, 2, -2, 0.5, -0.5};
 
-// f(m): y = A ((G w) * (B x)), for n = m + 2 points, infinity first.
-template <int m>
+// f(m): y = A ((G w) * (B x)), for n = m + taps - 1 points, infinity first.
+template <int m, int taps = 3>
 struct ToomCook {
-  static constexpr int n = m + 2;
-  Matrix<n, 3> filter;  // G: w at each point
+  static constexpr int n = m + taps - 1;
+  Matrix<n, taps> filter;  // G: w at each point
   Matrix<n, n> input;   // B: transposed interpolation
   Matrix<m, n> output;  // A: transposed evaluation
 };
 
-template <int m>
-constexpr ToomCook<m> toom_cook() {
-  constexpr int n = m + 2, finite = n - 1;
-  ToomCook<m> t;
-  t.filter.at[0][2] = 1;
+template <int m, int taps = 3>
+constexpr ToomCook<m, taps> toom_cook() {
+  constexpr int n = m + taps - 1, finite = n - 1;
+  ToomCook<m, taps> t;
+  t.filter.at[0][taps - 1] = 1;
   t.output.at[m - 1][0] = 1;
   for (int j = 0; j < finite; ++j) {
     const double x = finite_points[j];
-    t.filter.at[j + 1][0] = 1;
-    t.filter.at[j + 1][1] = x;
-    t.filter.at[j + 1][2] = x * x;
     double power = 1;
+    for (int tap = 0; tap < taps; ++tap, power *= x) t.filter.at[j + 1][tap] = power;
+    power = 1;
     for (int i = 0; i < m; ++i, power *= x) t.output.at[i][j + 1] = power;
   }
   // Coefficients, lowest first, of prod (t - point); for j >= 0 without point j and over its value there.
@@ -118,6 +138,45 @@ struct Z3 {
   Matrix<3, 4> output{{{2, 2, 2, 2}, {3, -3, 1, -1}, {2, 2, -2, -2}}};
 };
 
+// d(m): first w1 with the differences, then toom_cook<m, 2>'s points, of which 0 is before infinity here.
+template <int m>
+struct Doubled {
+  Matrix<m + 2, 3> filter;
+  Matrix<2 * m + 1, m + 1> input;
+  Matrix<2 * m, 2 * m + 1> output;
+};
+
+template <int m>
+constexpr Doubled<m> doubled() {
+  constexpr auto even = toom_cook<m, 2>();
+  Doubled<m> d;
+  d.filter.at[0][1] = 1;
+  for (int i = 0; i < m; ++i) {
+    d.input.at[i][i] = 1;
+    d.input.at[i][i + 1] = -1;
+    d.output.at[2 * i][i] = 1;
+  }
+  for (int p = 0; p < even.n; ++p) {
+    const int from = p < 2 ? 1 - p : p;
+    d.filter.at[p + 1][0] = even.filter.at[from][0];
+    d.filter.at[p + 1][1] = d.filter.at[p + 1][2] = even.filter.at[from][1];
+    for (int i = 0; i <= m; ++i) d.input.at[m + p][i] = even.input.at[from][i];
+    for (int i = 0; i < m; ++i) d.output.at[2 * i][m + p] = d.output.at[2 * i + 1][m + p] = even.output.at[i][from];
+  }
+  return d;
+}
+
+struct DoubledBegin {
+  Matrix<1, 3> filter{{{0, 1, 1}}};
+  Matrix<1, 1> input{{{1}}};
+  Matrix<1, 1> output{{{1}}};
+};
+struct DoubledEnd {
+  Matrix<2, 3> filter{{{0, 1, 0}, {1, 0, 0}}};
+  Matrix<2, 1> input{{{1}, {1}}};
+  Matrix<1, 2> output{{{1, 1}}};
+};
+
 template <Scheme>
 constexpr auto matrices = Z1{};
 template <>
@@ -134,11 +193,21 @@ template <>
 inline constexpr auto matrices<Scheme::z2> = Z2{};
 template <>
 inline constexpr auto matrices<Scheme::z3> = Z3{};
+template <>
+inline constexpr auto matrices<Scheme::d1> = doubled<1>();
+template <>
+inline constexpr auto matrices<Scheme::d2> = doubled<2>();
+template <>
+inline constexpr auto matrices<Scheme::d3> = doubled<3>();
+template <>
+inline constexpr auto matrices<Scheme::db> = DoubledBegin{};
+template <>
+inline constexpr auto matrices<Scheme::de> = DoubledEnd{};
 
-// The row of G of a scheme's point.
-constexpr std::array<float, 3> filter_row(Scheme scheme, int point) {
+// The row of G of weights, by their number in the scheme's family.
+constexpr std::array<float, 3> filter_row(Scheme scheme, int number) {
   const auto row = [&](const auto& matrix) {
-    const auto& r = matrix.at[point];
+    const auto& r = matrix.at[number];
     return std::array{static_cast<float>(r[0]), static_cast<float>(r[1]), static_cast<float>(r[2])};
   };
   switch (scheme) {
@@ -147,6 +216,12 @@ constexpr std::array<float, 3> filter_row(Scheme scheme, int point) {
       return row(matrices<Scheme::z2>.filter);
     case Scheme::z3:
       return row(matrices<Scheme::z3>.filter);
+    case Scheme::d1:
+    case Scheme::d2:
+    case Scheme::d3:
+    case Scheme::db:
+    case Scheme::de:
+      return row(matrices<Scheme::d3>.filter);
     default:
       return row(matrices<Scheme::f6>.filter);
   }

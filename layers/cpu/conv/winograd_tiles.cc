@@ -1,6 +1,7 @@
 #include "layers/cpu/conv/winograd_tiles.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "layers/base/checked.h"
 
@@ -33,15 +34,56 @@ void cover_sub_grid(std::int64_t image, std::int64_t first, std::int64_t size, s
   }
 }
 
+void cover_repeated(std::int64_t image, std::int64_t size, std::vector<AxisTile>& tiles) {
+  constexpr std::int64_t largest = 3;
+  const std::int64_t pixels = size / 2;
+  tiles.push_back({Scheme::db, image, 0, 0, 1});
+  for (std::int64_t at = 0; at < pixels - 1;) {
+    const std::int64_t take = std::min(pixels - 1 - at, largest);
+    const Scheme scheme = take == 1 ? Scheme::d1 : take == 2 ? Scheme::d2 : Scheme::d3;
+    tiles.push_back({scheme, image, at, 2 * at + 1, static_cast<int>(2 * take)});
+    at += take;
+  }
+  tiles.push_back({Scheme::de, image, pixels - 1, size - 1, 1});
+}
+
+// The rest of what an axis says, from its tiles.
+Axis with_ranks(Axis axis) {
+  for (const AxisTile& t : axis.tiles) {
+    axis.products += info(t.scheme).points;
+    const auto known =
+        std::ranges::find(axis.schemes, info(t.scheme).family, [](Scheme s) { return info(s).family; });
+    const bool shrunken = info(t.scheme).first_filter > info(t.scheme).family;
+    if (known == axis.schemes.end())
+      axis.schemes.push_back(shrunken ? Scheme::d1 : t.scheme);
+    else if (info(*known).filters() < info(t.scheme).filters())
+      *known = t.scheme;
+  }
+  for (Scheme s : axis.schemes)
+    for (int p = 0; p < info(s).filters(); ++p) axis.filters.push_back(filter_row(s, p));
+
+  const std::size_t pitch = axis.tiles.size() + 1;
+  axis.ranks.resize(axis.filters.size() * pitch);
+  for (std::size_t i = 0; i < axis.tiles.size(); ++i) {
+    const SchemeInfo s = info(axis.tiles[i].scheme);
+    const int first = axis.first_filter(axis.tiles[i].scheme), last = first + s.filters();
+    for (int f = 0; f < axis.filter_count(); ++f) {
+      std::int64_t* rank = axis.ranks.data() + static_cast<std::size_t>(f) * pitch + i;
+      rank[1] = rank[0] + (f < first || f >= last ? 0 : f == first ? s.repeats : 1);
+    }
+  }
+  return axis;
+}
+
 }  // namespace
 
-int Axis::first_point(Scheme s) const {
-  int point = 0;
+int Axis::first_filter(Scheme s) const {
+  int filter = info(s).first_filter - info(s).family;
   for (Scheme other : schemes) {
-    if (info(other).first_point == info(s).first_point) break;
-    point += info(other).points;
+    if (info(other).family == info(s).family) break;
+    filter += info(other).filters();
   }
-  return point;
+  return filter;
 }
 
 Axis cover(std::int64_t images, std::int64_t size, std::int64_t input_size, std::int64_t padding,
@@ -50,32 +92,13 @@ Axis cover(std::int64_t images, std::int64_t size, std::int64_t input_size, std:
   for (std::int64_t image = 0; image < images; ++image)
     for (std::int64_t first = 0; first < std::min(size, dilation); ++first)
       cover_sub_grid(image, first, size, input_size, padding, dilation, largest_tile, axis.tiles);
+  return with_ranks(std::move(axis));
+}
 
-  for (const AxisTile& t : axis.tiles) {
-    axis.products += info(t.scheme).points;
-    const auto family = std::ranges::find(axis.schemes, info(t.scheme).first_point,
-                                          [](Scheme s) { return info(s).first_point; });
-    if (family == axis.schemes.end())
-      axis.schemes.push_back(t.scheme);
-    else if (info(*family).points < info(t.scheme).points)
-      *family = t.scheme;
-  }
-  for (Scheme s : axis.schemes) {
-    axis.points += info(s).points;
-    for (int p = 0; p < info(s).points; ++p) axis.filters.push_back(filter_row(s, p));
-  }
-
-  const std::size_t pitch = axis.tiles.size() + 1;
-  axis.ranks.resize(static_cast<std::size_t>(axis.points) * pitch);
-  for (std::size_t i = 0; i < axis.tiles.size(); ++i) {
-    const Scheme s = axis.tiles[i].scheme;
-    const int first = axis.first_point(s), last = first + info(s).points;
-    for (int p = 0; p < axis.points; ++p) {
-      std::int64_t* rank = axis.ranks.data() + static_cast<std::size_t>(p) * pitch + i;
-      rank[1] = rank[0] + (p >= first && p < last ? 1 : 0);
-    }
-  }
-  return axis;
+Axis cover_doubled(std::int64_t images, std::int64_t size) {
+  Axis axis;
+  for (std::int64_t image = 0; image < images; ++image) cover_repeated(image, size, axis.tiles);
+  return with_ranks(std::move(axis));
 }
 
 }  // namespace atrous::winograd

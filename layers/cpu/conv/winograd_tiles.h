@@ -19,19 +19,19 @@ struct AxisTile {
 
 struct Axis {
   std::vector<AxisTile> tiles;
-  std::vector<Scheme> schemes;  // of every family in use the one with the most points
-  int points = 0;               // of those schemes together
+  std::vector<Scheme> schemes;  // of every family in use one that has all its weights
   std::int64_t products = 0;    // points of all tiles together
   std::vector<std::int64_t>
-      ranks;  // [points][tiles + 1]: how many of the tiles before this one use the point
+      ranks;  // [filters][tiles + 1]: how many points of the tiles before this one have the weights
 
-  std::vector<std::array<float, 3>> filters;  // [points]: the row of G of each
+  std::vector<std::array<float, 3>> filters;  // those schemes' together: the row of G of each
 
-  // The axis's own number of the first point of a scheme.
-  int first_point(Scheme) const;
-  // How many of the tiles before `tile` use the point.
-  std::int64_t rank(int point, std::int64_t tile) const {
-    return ranks[static_cast<std::size_t>(point) * (tiles.size() + 1) + static_cast<std::size_t>(tile)];
+  int filter_count() const { return static_cast<int>(filters.size()); }
+  // The axis's own number of the first weights of a scheme.
+  int first_filter(Scheme) const;
+  // How many points of the tiles before `tile` have the weights.
+  std::int64_t rank(int filter, std::int64_t tile) const {
+    return ranks[static_cast<std::size_t>(filter) * (tiles.size() + 1) + static_cast<std::size_t>(tile)];
   }
 };
 
@@ -39,5 +39,9 @@ struct Axis {
 // of an input of `input_size`. With `images` the tiles are repeated for each.
 Axis cover(std::int64_t images, std::int64_t size, std::int64_t input_size, std::int64_t padding,
            std::int64_t dilation, int largest_tile);
+
+// The same of an input of half as many pixels, each of which is repeated, at dilation 1, with one pixel of
+// padding.
+Axis cover_doubled(std::int64_t images, std::int64_t size);
 
 }  // namespace atrous::winograd

@@ -139,6 +139,16 @@ HWY_INLINE void with(Scheme s, F&& f) {
       return f(std::integral_constant<Scheme, Scheme::z2>());
     case Scheme::z3:
       return f(std::integral_constant<Scheme, Scheme::z3>());
+    case Scheme::d1:
+      return f(std::integral_constant<Scheme, Scheme::d1>());
+    case Scheme::d2:
+      return f(std::integral_constant<Scheme, Scheme::d2>());
+    case Scheme::d3:
+      return f(std::integral_constant<Scheme, Scheme::d3>());
+    case Scheme::db:
+      return f(std::integral_constant<Scheme, Scheme::db>());
+    case Scheme::de:
+      return f(std::integral_constant<Scheme, Scheme::de>());
   }
 }
 
@@ -214,11 +224,11 @@ void filter(const FilterTransform& t) {
     for (Scheme horizontal : t.horizontal) {
       with(horizontal, [&](auto scheme) HWY_ATTR {
         constexpr SchemeInfo s = info(scheme());
-        V out[s.points];
+        V out[s.filters()];
         multiply<scheme(), Which::filter>(in, out);
-        for (int q = 0; q < s.points; ++q) hn::Store(out[q], d, to + q * t.pitch);
+        for (int q = 0; q < s.filters(); ++q) hn::Store(out[q], d, to + q * t.pitch);
       });
-      to += info(horizontal).points * t.pitch;
+      to += info(horizontal).filters() * t.pitch;
     }
   }
 }

@@ -29,14 +29,14 @@ struct InputTransform {
   const std::int64_t* offsets;
 };
 
-// G w G' of consecutive input channels and one panel of output channels, at one point of the vertical axis
-// and all points of the horizontal one, which may need those of several schemes one after the other.
+// G w G' of consecutive input channels and one panel of output channels, with one row of the vertical axis's G
+// and all rows of the horizontal one's, which may need those of several schemes one after the other.
 struct FilterTransform {
-  std::array<float, 3> vertical;  // the point's row of G
+  std::array<float, 3> vertical;
   std::span<const Scheme> horizontal;
   const float* const* taps;  // [9], each [count][columns]
   std::int64_t count, columns;
-  float* out;  // horizontal point q, input channel k: out[q * pitch + k * columns]
+  float* out;  // horizontal row q, input channel k: out[q * pitch + k * columns]
   std::int64_t pitch;
 };
 
