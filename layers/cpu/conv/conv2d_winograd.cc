@@ -21,7 +21,7 @@ constexpr std::int64_t enough_tiles = 128;     // to make up for transforming th
 constexpr std::int64_t input_tiles = 8;        // of a task that transforms inputs, at most
 constexpr std::int64_t least_channels = 16;    // a vector of every instruction set
 constexpr std::int64_t float_bytes = sizeof(float);
-constexpr int doubled_map = 0;
+constexpr int doubled_map = 0, strided_tile = 3;
 constexpr std::int64_t widened_rows = 8;   // of weights in bfloat16, at a time
 constexpr std::int64_t most_columns = 32;  // of any tile
 
@@ -71,8 +71,8 @@ class Winograd final : public Kernel {
         : rows(axis(w, out.n, out.h, in.h)), columns(axis(w, 1, out.w, in.w)) {}
     static Axis axis(const Winograd& w, std::int64_t images, std::int64_t size, std::int64_t input_size) {
       const Conv2d& layer = w.layer_;
-      return w.largest_tile_ == doubled_map
-                 ? winograd::cover_doubled(images, size)
+      return w.largest_tile_ == doubled_map ? winograd::cover_doubled(images, size)
+             : layer.stride == 2            ? winograd::cover_strided(images, size, layer.padding)
                  : winograd::cover(images, size, input_size, layer.padding, layer.dilation, w.largest_tile_);
     }
     Axis rows, columns;
@@ -472,9 +472,11 @@ double Winograd::cost(std::span<const Shape> in, const Shape& out) const {
 
 std::unique_ptr<Kernel> make_conv2d_winograd(std::shared_ptr<const PackedConv2d> packed, int largest_tile) {
   const Conv2d& layer = packed->layer();
-  if (layer.weight.kernel_h != 3 || layer.weight.kernel_w != 3 || layer.stride != 1 || layer.groups != 1 ||
+  if (layer.weight.kernel_h != 3 || layer.weight.kernel_w != 3 || layer.groups != 1 ||
       layer.in_channels() < least_channels)
     return nullptr;
+  const bool strided = layer.stride == 2 && layer.dilation == 1 && largest_tile == strided_tile;
+  if (layer.stride != 1 && !strided) return nullptr;
   return std::make_unique<Winograd>(std::move(packed), largest_tile);
 }
 

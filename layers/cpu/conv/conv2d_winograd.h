@@ -1,4 +1,4 @@
-// Conv2d with a 3x3 kernel and stride 1 by Winograd's minimal filtering (winograd_scheme.h): the same sums
+// Conv2d with a 3x3 kernel by Winograd's minimal filtering (winograd_scheme.h): the same sums
 // from a fraction of the multiplications.
 //
 // The output is covered by tiles. For every tile and input channel the n x n inputs under it are transformed;
@@ -33,7 +33,7 @@
 namespace atrous {
 
 // Tiles of at most `largest_tile` (2, 3, 4 or 6) outputs a side. Null when the layer is not a 3x3 convolution
-// of stride 1 with one group and at least 16 input channels.
+// of stride 1 with one group and at least 16 input channels, or, for tiles of 3, of stride 2 and dilation 1.
 std::unique_ptr<Kernel> make_conv2d_winograd(std::shared_ptr<const PackedConv2d>, int largest_tile);
 
 // DoubledConv2d, of its packed convolution, from the map before it is grown: a tile of 6x6 outputs takes 49

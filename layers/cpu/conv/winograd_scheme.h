@@ -38,6 +38,13 @@
 // one product more, and these have the same weight, w1. So 2 m outputs take 2 m + 1 products: d3 7 for 6, and 49
 // for a tile of 6x6 where f6 has 64, with constants of 1 and -1 alone. The first output of the map reads only
 // w1 + w2, the last one w0 + w1: of these are db and de, without what would multiply padding.
+//
+// s1, s2, s3: stride 2, which is the same the other way round. Of the inputs under m outputs every second one is
+// multiplied by w1 alone, m products with the same weight; the others go through a convolution with two taps,
+//
+//   y[i] = w1 x[2 i + 1] + (w0 x[2 i] + w2 x[2 i + 2])
+//
+// m + 1 products by Toom and Cook's scheme. s3 takes 49 for a tile of 3x3 where the direct sum takes 81.
 #pragma once
 
 #include <array>
@@ -45,13 +52,13 @@
 
 namespace atrous::winograd {
 
-enum class Scheme { f2, f3, f4, f5, f6, z1, z2, z3, d1, d2, d3, db, de };
-constexpr int scheme_count = 13;
+enum class Scheme { f2, f3, f4, f5, f6, z1, z2, z3, d1, d2, d3, db, de, s1, s2, s3 };
+constexpr int scheme_count = 16;
 
 // Transformed weights of all schemes are numbered in one list: 0 .. 7 those of f6, 8 .. 10 of z2, 11 .. 14 of z3,
-// 15 .. 19 of d3. A scheme uses consecutive ones. Each has a product of its own, a point, but for the first of d2
-// and d3, which has several.
-constexpr int filter_count = 20;
+// 15 .. 19 of d3, 20 .. 24 of s3. A scheme uses consecutive ones. Each has a product of its own, a point, but for
+// the first of d2, d3, s2 and s3, which has several.
+constexpr int filter_count = 25;
 constexpr int most_points = 8, most_outputs = 6;  // of one scheme
 
 struct SchemeInfo {
@@ -70,7 +77,8 @@ constexpr SchemeInfo info(Scheme s) {
                                 {5, 7, 7, 0, 0, 0},      {6, 8, 8, 0, 0, 0},      {1, 1, 1, 8, 8, 1},
                                 {2, 2, 3, 8, 8, 1},      {3, 3, 4, 11, 11, 1},    {2, 2, 3, 15, 15, 0},
                                 {4, 3, 5, 15, 15, 0, 2}, {6, 4, 7, 15, 15, 0, 3}, {1, 1, 1, 15, 17, 0},
-                                {1, 1, 2, 15, 15, 0}};
+                                {1, 1, 2, 15, 15, 0},    {1, 3, 3, 20, 20, 0},    {2, 5, 5, 20, 20, 0, 2},
+                                {3, 7, 7, 20, 20, 0, 3}};
   return all[static_cast<int>(s)];
 }
 
@@ -166,6 +174,30 @@ constexpr Doubled<m> doubled() {
   return d;
 }
 
+// s(m): likewise.
+template <int m>
+struct Strided {
+  Matrix<m + 2, 3> filter;
+  Matrix<2 * m + 1, 2 * m + 1> input;
+  Matrix<m, 2 * m + 1> output;
+};
+
+template <int m>
+constexpr Strided<m> strided() {
+  constexpr auto rest = toom_cook<m, 2>();
+  Strided<m> s;
+  s.filter.at[0][1] = 1;
+  for (int i = 0; i < m; ++i) s.input.at[i][2 * i + 1] = s.output.at[i][i] = 1;
+  for (int p = 0; p < rest.n; ++p) {
+    const int from = p < 2 ? 1 - p : p;
+    s.filter.at[p + 1][0] = rest.filter.at[from][0];
+    s.filter.at[p + 1][2] = rest.filter.at[from][1];
+    for (int i = 0; i <= m; ++i) s.input.at[m + p][2 * i] = rest.input.at[from][i];
+    for (int i = 0; i < m; ++i) s.output.at[i][m + p] = rest.output.at[i][from];
+  }
+  return s;
+}
+
 struct DoubledBegin {
   Matrix<1, 3> filter{{{0, 1, 1}}};
   Matrix<1, 1> input{{{1}}};
@@ -203,6 +235,12 @@ template <>
 inline constexpr auto matrices<Scheme::db> = DoubledBegin{};
 template <>
 inline constexpr auto matrices<Scheme::de> = DoubledEnd{};
+template <>
+inline constexpr auto matrices<Scheme::s1> = strided<1>();
+template <>
+inline constexpr auto matrices<Scheme::s2> = strided<2>();
+template <>
+inline constexpr auto matrices<Scheme::s3> = strided<3>();
 
 // The row of G of weights, by their number in the scheme's family.
 constexpr std::array<float, 3> filter_row(Scheme scheme, int number) {
@@ -222,6 +260,10 @@ constexpr std::array<float, 3> filter_row(Scheme scheme, int number) {
     case Scheme::db:
     case Scheme::de:
       return row(matrices<Scheme::d3>.filter);
+    case Scheme::s1:
+    case Scheme::s2:
+    case Scheme::s3:
+      return row(matrices<Scheme::s3>.filter);
     default:
       return row(matrices<Scheme::f6>.filter);
   }

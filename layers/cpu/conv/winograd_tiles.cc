@@ -101,4 +101,17 @@ Axis cover_doubled(std::int64_t images, std::int64_t size) {
   return with_ranks(std::move(axis));
 }
 
+Axis cover_strided(std::int64_t images, std::int64_t size, std::int64_t padding) {
+  constexpr std::int64_t largest = 3;
+  Axis axis;
+  for (std::int64_t image = 0; image < images; ++image)
+    for (std::int64_t at = 0; at < size;) {
+      const std::int64_t take = std::min(size - at, largest);
+      const Scheme scheme = take == 1 ? Scheme::s1 : take == 2 ? Scheme::s2 : Scheme::s3;
+      axis.tiles.push_back({scheme, image, 2 * at - padding, at, static_cast<int>(take)});
+      at += take;
+    }
+  return with_ranks(std::move(axis));
+}
+
 }  // namespace atrous::winograd

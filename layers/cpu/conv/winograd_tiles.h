@@ -44,4 +44,7 @@ Axis cover(std::int64_t images, std::int64_t size, std::int64_t input_size, std:
 // padding.
 Axis cover_doubled(std::int64_t images, std::int64_t size);
 
+// The same at stride 2 and dilation 1.
+Axis cover_strided(std::int64_t images, std::int64_t size, std::int64_t padding);
+
 }  // namespace atrous::winograd

@@ -149,6 +149,12 @@ HWY_INLINE void with(Scheme s, F&& f) {
       return f(std::integral_constant<Scheme, Scheme::db>());
     case Scheme::de:
       return f(std::integral_constant<Scheme, Scheme::de>());
+    case Scheme::s1:
+      return f(std::integral_constant<Scheme, Scheme::s1>());
+    case Scheme::s2:
+      return f(std::integral_constant<Scheme, Scheme::s2>());
+    case Scheme::s3:
+      return f(std::integral_constant<Scheme, Scheme::s3>());
   }
 }
 
