@@ -1,6 +1,7 @@
 #include "layers/cpu/tiles/winograd_transform.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #undef HWY_TARGET_INCLUDE
@@ -270,6 +271,10 @@ HWY_NOINLINE void output_of_floats(const OutputTransform& t) {
   const D d;
   const int columns = info(t.horizontal).points;
   HWY_ALIGN Block block;
+  HWY_ALIGN float sums[most_outputs * lanes];  // of a row: what follows them is not in the code of every scheme
+  const bool relu = t.activation == ActivationKind::relu,
+             simple = !t.residual && (relu || t.activation == ActivationKind::none);
+  const V lowest = hn::Set(d, relu ? 0.f : -std::numeric_limits<float>::infinity());
   for (std::int64_t c = 0; c < t.channels; c += vector_floats) {
     with(t.vertical, [&](auto scheme) HWY_ATTR {
       constexpr SchemeInfo s = info(scheme());
@@ -281,24 +286,30 @@ HWY_NOINLINE void output_of_floats(const OutputTransform& t) {
       }
     });
     const V bias = hn::LoadU(d, t.bias + c);
-    with(t.horizontal, [&](auto scheme) HWY_ATTR {
-      constexpr SchemeInfo s = info(scheme());
-      for (int y = 0; y < t.height; ++y) {
+    for (int y = 0; y < t.height; ++y) {
+      with(t.horizontal, [&](auto scheme) HWY_ATTR {
+        constexpr SchemeInfo s = info(scheme());
         V in[s.points], out[s.outputs];
         for (int q = 0; q < s.points; ++q) in[q] = hn::Load(d, block[y] + q * vector_floats);
         multiply_output<scheme()>(in, out);
-        for (int x = 0; x < s.outputs; ++x) {
-          if (x >= t.width) break;
-          V value = hn::Add(out[x], bias);
-          if (t.residual)
-            value = hn::Add(value,
-                            load_first(reinterpret_cast<const float*>(t.residual[y * most_outputs + x]) + c,
-                                       t.channels - c));
-          store_first(activate(t.activation, value),
-                      reinterpret_cast<float*>(t.pixels[y * most_outputs + x]) + c, t.channels - c);
-        }
+        for (int x = 0; x < s.outputs; ++x) hn::Store(out[x], d, sums + x * vector_floats);
+      });
+      if (simple && t.channels - c >= vector_floats) {
+        for (int x = 0; x < t.width; ++x)
+          hn::StoreU(hn::Max(lowest, hn::Add(hn::Load(d, sums + x * vector_floats), bias)), d,
+                     reinterpret_cast<float*>(t.pixels[y * most_outputs + x]) + c);
+        continue;
       }
-    });
+      for (int x = 0; x < t.width; ++x) {
+        V value = hn::Add(hn::Load(d, sums + x * vector_floats), bias);
+        if (t.residual)
+          value =
+              hn::Add(value, load_first(reinterpret_cast<const float*>(t.residual[y * most_outputs + x]) + c,
+                                        t.channels - c));
+        store_first(activate(t.activation, value),
+                    reinterpret_cast<float*>(t.pixels[y * most_outputs + x]) + c, t.channels - c);
+      }
+    }
   }
 }
 
