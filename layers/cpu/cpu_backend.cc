@@ -279,8 +279,7 @@ constexpr CpuImplementation gated_conv2d_list[] = {
 
 constexpr CpuImplementation doubled_conv2d_list[] = {
     {"phases",
-     [](KernelContext& c) { return make_doubled_conv2d_phases(c.as<DoubledConv2d>(), c.options.isa); },
-     true},
+     [](KernelContext& c) { return make_doubled_conv2d_phases(c.as<DoubledConv2d>(), c.options.isa); }, true},
     {"winograd_doubled", [](KernelContext& c) { return make_doubled_conv2d_winograd(c.packed()); }},
     reference,
 };

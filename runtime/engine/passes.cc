@@ -117,8 +117,8 @@ std::shared_ptr<const T> input_channels(const Filter& w, const std::shared_ptr<c
 // [first, last), or with `without` all others.
 class PartOfRows final : public StoredWeights {
  public:
-  PartOfRows(std::shared_ptr<const StoredWeights> all, std::int64_t row, std::int64_t first, std::int64_t last,
-             bool without)
+  PartOfRows(std::shared_ptr<const StoredWeights> all, std::int64_t row, std::int64_t first,
+             std::int64_t last, bool without)
       : all_(std::move(all)), row_(row), first_(first), last_(last), without_(without) {}
 
   void read(std::int64_t at, std::span<float> out) const override {
@@ -360,7 +360,8 @@ void fuse_doubling(Graph& graph) {
     const auto i = static_cast<std::size_t>(v);
     if (by[i] == nowhere || readers[i] != 1) return nullptr;
     const auto* resize = std::get_if<Resize>(&graph.nodes[by[i]].layer);
-    return resize && resize->mode == ResizeMode::nearest && resize->factor == 2 ? &graph.nodes[by[i]] : nullptr;
+    return resize && resize->mode == ResizeMode::nearest && resize->factor == 2 ? &graph.nodes[by[i]]
+                                                                                : nullptr;
   };
   std::vector<bool> dropped(graph.nodes.size());
   for (Node& node : graph.nodes) {

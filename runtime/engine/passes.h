@@ -44,10 +44,10 @@ void fuse_expansion(Graph&);
 void fold_gate(Graph&);
 
 // A nearest resize by 2 that only a 3x3 convolution reads makes one layer with it, DoubledConv2d. Where the
-// convolution reads it in a concatenation, as in U-Net's decoder, it becomes a DoubledConv2d of the doubled map's
-// part of the sums, and a convolution of the rest, to which that is a residual: the doubled map is not written,
-// and what it would be joined with is not copied. Run behind the passes above likewise; not where maps are in
-// fewer bits, which it does not read.
+// convolution reads it in a concatenation, as in U-Net's decoder, it becomes a DoubledConv2d of the doubled
+// map's part of the sums, and a convolution of the rest, to which that is a residual: the doubled map is not
+// written, and what it would be joined with is not copied. Run behind the passes above likewise; not where
+// maps are in fewer bits, which it does not read.
 void fuse_doubling(Graph&);
 
 // Which maps are in bfloat16 (Value::dtype) where a network is to run so: those that only layers read and

@@ -45,10 +45,10 @@ class Winograd final : public Kernel {
 
   std::string_view name() const override {
     return largest_tile_ == doubled_map ? "winograd_doubled"
-           : largest_tile_ == 6 ? "winograd_6x6"
-           : largest_tile_ == 4 ? "winograd_4x4"
-           : largest_tile_ == 3 ? "winograd_3x3"
-                                : "winograd_2x2";
+           : largest_tile_ == 6         ? "winograd_6x6"
+           : largest_tile_ == 4         ? "winograd_4x4"
+           : largest_tile_ == 3         ? "winograd_3x3"
+                                        : "winograd_2x2";
   }
   std::size_t packed_bytes() const override { return packed_->bytes(); }
 
@@ -72,7 +72,8 @@ class Winograd final : public Kernel {
     static Axis axis(const Winograd& w, std::int64_t images, std::int64_t size, std::int64_t input_size) {
       const Conv2d& layer = w.layer_;
       return w.largest_tile_ == doubled_map ? winograd::cover_doubled(images, size)
-             : layer.stride == 2            ? winograd::cover_strided(images, size, layer.padding)
+             : layer.stride == 2
+                 ? winograd::cover_strided(images, size, layer.padding)
                  : winograd::cover(images, size, input_size, layer.padding, layer.dilation, w.largest_tile_);
     }
     Axis rows, columns;
@@ -84,7 +85,8 @@ class Winograd final : public Kernel {
   // Row tiles [first, last) at work: where the rows begin that are multiplied by the same weights.
   struct Block {
     std::int64_t first, last;
-    std::array<std::int64_t, winograd::filter_count * winograd::filter_count> begin;  // [vertical][horizontal]
+    std::array<std::int64_t, winograd::filter_count * winograd::filter_count>
+        begin;          // [vertical][horizontal]
     std::int64_t rows;  // of all matrices together
   };
   // Where the points of a row's tiles lie in matrices whose rows are `pitch` floats apart, tile by tile.
@@ -262,10 +264,13 @@ const std::int64_t* Winograd::Offsets::of(std::int64_t column_tile) {
   const winograd::SchemeInfo across = info(horizontal);
   const int first_q = columns.first_filter(horizontal);
   std::int64_t before[winograd::most_points];
-  for (int j = 0; j < points_; ++j) before[j] = columns.rank(first_q + across.filter_of(j), column_tile) * pitch_;
+  for (int j = 0; j < points_; ++j)
+    before[j] = columns.rank(first_q + across.filter_of(j), column_tile) * pitch_;
   const int points = info(vertical_).points;
   for (int i = 0; i < points; ++i)
-    for (int j = 0; j < points_; ++j) offsets_[static_cast<std::size_t>(i * points_ + j)] = row_[static_cast<std::size_t>(i * points_ + j)] + before[j];
+    for (int j = 0; j < points_; ++j)
+      offsets_[static_cast<std::size_t>(i * points_ + j)] =
+          row_[static_cast<std::size_t>(i * points_ + j)] + before[j];
   return offsets_.data();
 }
 

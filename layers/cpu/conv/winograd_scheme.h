@@ -28,19 +28,20 @@
 //   z3: with m = (1, 0, -1), e = (0, 1, 0), n = (1, 0, 1), all three matrices are combinations of four of
 //       rank one: (n + 3/2 e)(n + 3/2 e)', (n - 3/2 e)(n - 3/2 e)', (m + e/2)(m - e/2)', (m - e/2)(m + e/2)'.
 //
-// d1, d2, d3: each pixel of the input is repeated, so that the map is twice as long. An odd output and the even
-// one behind it read the same two pixels x[i] and x[i + 1]:
+// d1, d2, d3: each pixel of the input is repeated, so that the map is twice as long. An odd output and the
+// even one behind it read the same two pixels x[i] and x[i + 1]:
 //
 //   even[i] = w0 x[i] + (w1 + w2) x[i + 1]
 //   odd[i]  = (w0 + w1) x[i] + w2 x[i + 1] = even[i] + w1 (x[i] - x[i + 1])
 //
-// m even outputs are a convolution with two taps, m + 1 products by Toom and Cook's scheme; each odd one takes
-// one product more, and these have the same weight, w1. So 2 m outputs take 2 m + 1 products: d3 7 for 6, and 49
-// for a tile of 6x6 where f6 has 64, with constants of 1 and -1 alone. The first output of the map reads only
-// w1 + w2, the last one w0 + w1: of these are db and de, without what would multiply padding.
+// m even outputs are a convolution with two taps, m + 1 products by Toom and Cook's scheme; each odd one
+// takes one product more, and these have the same weight, w1. So 2 m outputs take 2 m + 1 products: d3 7 for
+// 6, and 49 for a tile of 6x6 where f6 has 64, with constants of 1 and -1 alone. The first output of the map
+// reads only w1 + w2, the last one w0 + w1: of these are db and de, without what would multiply padding.
 //
-// s1, s2, s3: stride 2, which is the same the other way round. Of the inputs under m outputs every second one is
-// multiplied by w1 alone, m products with the same weight; the others go through a convolution with two taps,
+// s1, s2, s3: stride 2, which is the same the other way round. Of the inputs under m outputs every second one
+// is multiplied by w1 alone, m products with the same weight; the others go through a convolution with two
+// taps,
 //
 //   y[i] = w1 x[2 i + 1] + (w0 x[2 i] + w2 x[2 i + 2])
 //
@@ -55,30 +56,29 @@ namespace atrous::winograd {
 enum class Scheme { f2, f3, f4, f5, f6, z1, z2, z3, d1, d2, d3, db, de, s1, s2, s3 };
 constexpr int scheme_count = 16;
 
-// Transformed weights of all schemes are numbered in one list: 0 .. 7 those of f6, 8 .. 10 of z2, 11 .. 14 of z3,
-// 15 .. 19 of d3, 20 .. 24 of s3. A scheme uses consecutive ones. Each has a product of its own, a point, but for
-// the first of d2, d3, s2 and s3, which has several.
+// Transformed weights of all schemes are numbered in one list: 0 .. 7 those of f6, 8 .. 10 of z2, 11 .. 14 of
+// z3, 15 .. 19 of d3, 20 .. 24 of s3. A scheme uses consecutive ones. Each has a product of its own, a point,
+// but for the first of d2, d3, s2 and s3, which has several.
 constexpr int filter_count = 25;
 constexpr int most_points = 8, most_outputs = 6;  // of one scheme
 
 struct SchemeInfo {
   int outputs, inputs, points;
-  int family;            // the first number of a list of which schemes use a part
-  int first_filter;      // in the list of all
-  int first_input;       // how many inputs before the first tap's are not read: they lie in the padding
-  int repeats = 1;       // how many points, the first ones, have the first weights
+  int family;        // the first number of a list of which schemes use a part
+  int first_filter;  // in the list of all
+  int first_input;   // how many inputs before the first tap's are not read: they lie in the padding
+  int repeats = 1;   // how many points, the first ones, have the first weights
   constexpr int filters() const { return points - repeats + 1; }
   // Of a point: which of the scheme's weights it has, and which of the points with these it is.
   constexpr int filter_of(int point) const { return point < repeats ? 0 : point - repeats + 1; }
   constexpr int use_of(int point) const { return point < repeats ? point : 0; }
 };
 constexpr SchemeInfo info(Scheme s) {
-  constexpr SchemeInfo all[] = {{2, 4, 4, 0, 0, 0},      {3, 5, 5, 0, 0, 0},      {4, 6, 6, 0, 0, 0},
-                                {5, 7, 7, 0, 0, 0},      {6, 8, 8, 0, 0, 0},      {1, 1, 1, 8, 8, 1},
-                                {2, 2, 3, 8, 8, 1},      {3, 3, 4, 11, 11, 1},    {2, 2, 3, 15, 15, 0},
-                                {4, 3, 5, 15, 15, 0, 2}, {6, 4, 7, 15, 15, 0, 3}, {1, 1, 1, 15, 17, 0},
-                                {1, 1, 2, 15, 15, 0},    {1, 3, 3, 20, 20, 0},    {2, 5, 5, 20, 20, 0, 2},
-                                {3, 7, 7, 20, 20, 0, 3}};
+  constexpr SchemeInfo all[] = {
+      {2, 4, 4, 0, 0, 0},   {3, 5, 5, 0, 0, 0},      {4, 6, 6, 0, 0, 0},      {5, 7, 7, 0, 0, 0},
+      {6, 8, 8, 0, 0, 0},   {1, 1, 1, 8, 8, 1},      {2, 2, 3, 8, 8, 1},      {3, 3, 4, 11, 11, 1},
+      {2, 2, 3, 15, 15, 0}, {4, 3, 5, 15, 15, 0, 2}, {6, 4, 7, 15, 15, 0, 3}, {1, 1, 1, 15, 17, 0},
+      {1, 1, 2, 15, 15, 0}, {1, 3, 3, 20, 20, 0},    {2, 5, 5, 20, 20, 0, 2}, {3, 7, 7, 20, 20, 0, 3}};
   return all[static_cast<int>(s)];
 }
 
@@ -95,8 +95,8 @@ template <int m, int taps = 3>
 struct ToomCook {
   static constexpr int n = m + taps - 1;
   Matrix<n, taps> filter;  // G: w at each point
-  Matrix<n, n> input;   // B: transposed interpolation
-  Matrix<m, n> output;  // A: transposed evaluation
+  Matrix<n, n> input;      // B: transposed interpolation
+  Matrix<m, n> output;     // A: transposed evaluation
 };
 
 template <int m, int taps = 3>
@@ -169,7 +169,8 @@ constexpr Doubled<m> doubled() {
     d.filter.at[p + 1][0] = even.filter.at[from][0];
     d.filter.at[p + 1][1] = d.filter.at[p + 1][2] = even.filter.at[from][1];
     for (int i = 0; i <= m; ++i) d.input.at[m + p][i] = even.input.at[from][i];
-    for (int i = 0; i < m; ++i) d.output.at[2 * i][m + p] = d.output.at[2 * i + 1][m + p] = even.output.at[i][from];
+    for (int i = 0; i < m; ++i)
+      d.output.at[2 * i][m + p] = d.output.at[2 * i + 1][m + p] = even.output.at[i][from];
   }
   return d;
 }

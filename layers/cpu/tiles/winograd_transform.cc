@@ -271,7 +271,8 @@ HWY_NOINLINE void output_of_floats(const OutputTransform& t) {
   const D d;
   const int columns = info(t.horizontal).points;
   HWY_ALIGN Block block;
-  HWY_ALIGN float sums[most_outputs * lanes];  // of a row: what follows them is not in the code of every scheme
+  HWY_ALIGN float
+      sums[most_outputs * lanes];  // of a row: what follows them is not in the code of every scheme
   const bool relu = t.activation == ActivationKind::relu,
              simple = !t.residual && (relu || t.activation == ActivationKind::none);
   const V lowest = hn::Set(d, relu ? 0.f : -std::numeric_limits<float>::infinity());

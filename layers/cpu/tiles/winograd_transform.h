@@ -29,8 +29,8 @@ struct InputTransform {
   const std::int64_t* offsets;
 };
 
-// G w G' of consecutive input channels and one panel of output channels, with one row of the vertical axis's G
-// and all rows of the horizontal one's, which may need those of several schemes one after the other.
+// G w G' of consecutive input channels and one panel of output channels, with one row of the vertical axis's
+// G and all rows of the horizontal one's, which may need those of several schemes one after the other.
 struct FilterTransform {
   std::array<float, 3> vertical;
   std::span<const Scheme> horizontal;
