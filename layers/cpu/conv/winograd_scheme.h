@@ -73,14 +73,12 @@ struct SchemeInfo {
   constexpr int filter_of(int point) const { return point < repeats ? 0 : point - repeats + 1; }
   constexpr int use_of(int point) const { return point < repeats ? point : 0; }
 };
-constexpr SchemeInfo info(Scheme s) {
-  constexpr SchemeInfo all[] = {
-      {2, 4, 4, 0, 0, 0},   {3, 5, 5, 0, 0, 0},      {4, 6, 6, 0, 0, 0},      {5, 7, 7, 0, 0, 0},
-      {6, 8, 8, 0, 0, 0},   {1, 1, 1, 8, 8, 1},      {2, 2, 3, 8, 8, 1},      {3, 3, 4, 11, 11, 1},
-      {2, 2, 3, 15, 15, 0}, {4, 3, 5, 15, 15, 0, 2}, {6, 4, 7, 15, 15, 0, 3}, {1, 1, 1, 15, 17, 0},
-      {1, 1, 2, 15, 15, 0}, {1, 3, 3, 20, 20, 0},    {2, 5, 5, 20, 20, 0, 2}, {3, 7, 7, 20, 20, 0, 3}};
-  return all[static_cast<int>(s)];
-}
+inline constexpr SchemeInfo scheme_infos[scheme_count] = {
+    {2, 4, 4, 0, 0, 0},   {3, 5, 5, 0, 0, 0},      {4, 6, 6, 0, 0, 0},      {5, 7, 7, 0, 0, 0},
+    {6, 8, 8, 0, 0, 0},   {1, 1, 1, 8, 8, 1},      {2, 2, 3, 8, 8, 1},      {3, 3, 4, 11, 11, 1},
+    {2, 2, 3, 15, 15, 0}, {4, 3, 5, 15, 15, 0, 2}, {6, 4, 7, 15, 15, 0, 3}, {1, 1, 1, 15, 17, 0},
+    {1, 1, 2, 15, 15, 0}, {1, 3, 3, 20, 20, 0},    {2, 5, 5, 20, 20, 0, 2}, {3, 7, 7, 20, 20, 0, 3}};
+constexpr SchemeInfo info(Scheme s) { return scheme_infos[static_cast<int>(s)]; }
 
 template <int kRows, int kColumns>
 struct Matrix {
