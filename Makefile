@@ -178,6 +178,7 @@ test-packages: deb wheel
 	tests/programs/aarch64/program $(BUILD)-deb/atrous
 	tests/programs/wheel/run $(BUILD)
 	tests/programs/c/run $(BUILD)-deb
+	tests/programs/voc/run $(BUILD)-deb tests/street/street.png
 
 wheel: build
 	$(call install_missing,$(WHEEL_PACKAGES))
