@@ -9,6 +9,7 @@
 #include "layers/cpu/conv/conv2d_implicit_gemm_bf16.h"
 #include "layers/cpu/conv/conv2d_implicit_gemm_int8.h"
 #include "layers/cpu/conv/conv2d_pointwise.h"
+#include "layers/cpu/conv/conv2d_tap_sums.h"
 #include "layers/cpu/conv/conv2d_winograd.h"
 #include "layers/cpu/conv/conv_transpose2d_columns.h"
 #include "layers/cpu/conv/conv_transpose2d_subpixel.h"
@@ -108,6 +109,8 @@ constexpr CpuImplementation conv2d_list[] = {
      true, Rounding::close},
     {"few_outputs", [](KernelContext& c) { return make_conv2d_few_outputs(c.as<Conv2d>(), c.options.isa); },
      false, Rounding::close},
+    {"tap_sums", [](KernelContext& c) { return make_conv2d_tap_sums(c.as<Conv2d>(), c.options.isa); }, false,
+     Rounding::close},
     {"winograd_6x6", [](KernelContext& c) { return make_conv2d_winograd(c.packed(), 6); }, false,
      Rounding::any},
     {"winograd_4x4", [](KernelContext& c) { return make_conv2d_winograd(c.packed(), 4); }, false,
