@@ -85,6 +85,9 @@ bool accepts(const Layer& layer, std::string_view implementation) {
   if (implementation == "few_outputs")
     return conv->out_channels() <= 32 && conv->in_channels() <= 64 && conv->groups == 1 &&
            conv->dilation == 1 && conv->weight.kernel_h * conv->weight.kernel_w > 1;
+  if (implementation == "tap_sums")
+    return conv->out_channels() <= 4 && conv->groups == 1 && conv->dilation == 1 && conv->stride == 1 &&
+           conv->weight.kernel_h * conv->weight.kernel_w > 1;
   if (implementation.starts_with("winograd")) return conv->in_channels() >= 16 && conv->weight.kernel_h == 3;
   return true;
 }

@@ -1,9 +1,11 @@
-// The kernels for pictures and for few outputs against the reference, for every instruction set of this
-// machine, on numbers whose sums are exact in any order.
+// The kernels for pictures, for few outputs and for heads of very few against the reference, for every
+// instruction set of this machine, on numbers whose sums are exact in any order.
 #include "layers/cpu/conv/conv2d_few_channels.h"
 
 #include <doctest/doctest.h>
 
+#include "layers/cpu/conv/conv2d_tap_sums.h"
+#include "layers/cpu/tiles/row_tile.h"
 #include "tests/support/conv2d_comparison.h"
 
 namespace atrous::few_channels_test {
@@ -165,6 +167,93 @@ TEST_CASE("few outputs: the kernel gives the same bits for any number of threads
     const auto kernel = make_conv2d_few_outputs(s.layer, isa);
     Tensor first(s.out), again(s.out);
     run_hostile(*kernel, s.inputs, first.view(), 1);
+    for (int threads : {1, 2, 3, 7}) {
+      run_hostile(*kernel, s.inputs, again.view(), threads);
+      CHECK(same_bits(first.view(), again.view()));
+    }
+  }
+}
+
+namespace {
+
+// Where an instruction set's vectors do not hold all taps, that kernel which runs there.
+std::unique_ptr<Kernel> tap_sums(const Conv2d& layer, Isa isa) {
+  auto kernel = make_conv2d_tap_sums(layer, isa);
+  return kernel ? std::move(kernel) : make_conv2d_few_outputs(layer, isa);
+}
+
+}  // namespace
+
+TEST_CASE("tap sums: convolutions whose outputs of all taps three vectors hold, of up to four outputs") {
+  Random random(1);
+  for (Isa isa : supported_isas()) {
+    CAPTURE(name_of(isa));
+    const std::int64_t most = std::int64_t{3} * row_tiles(isa).lanes;
+    const auto accepted = [&](Filter shape, std::int64_t stride = 1, std::int64_t dilation = 1,
+                              std::int64_t groups = 1, ActivationKind activation = ActivationKind::none) {
+      shape.data = drawn(shape.d0 * shape.d1 * shape.kernel_h * shape.kernel_w, random, Draw::whole);
+      const Conv2d layer{.weight = shape,
+                         .bias = nullptr,
+                         .stride = stride,
+                         .dilation = dilation,
+                         .groups = groups,
+                         .activation = activation};
+      return make_conv2d_tap_sums(layer, isa) != nullptr;
+    };
+    for (std::int64_t out : {1, 2, 3, 4}) CHECK(accepted({out, 16, 3, 3, nullptr}) == (9 * out <= most));
+    CHECK(accepted({1, 700, 1, 2, nullptr}) == (2 <= most));
+    CHECK(accepted({1, 8, 1, most, nullptr}));
+    CHECK_FALSE(accepted({1, 8, 1, most + 1, nullptr}));
+    CHECK_FALSE(accepted({5, 8, 1, 2, nullptr}));
+    CHECK_FALSE(accepted({1, 8, 1, 1, nullptr}));
+    CHECK_FALSE(accepted({1, 8, 1, 2, nullptr}, 2));
+    CHECK_FALSE(accepted({1, 8, 1, 2, nullptr}, 1, 2));
+    CHECK_FALSE(accepted({2, 4, 1, 2, nullptr}, 1, 1, 2));
+    CHECK_FALSE(accepted({1, 8, 1, 2, nullptr}, 1, 1, 1, ActivationKind::sigmoid));
+    CHECK(accepted({1, 8, 1, 2, nullptr}, 1, 1, 1, ActivationKind::relu) == (2 <= most));
+  }
+}
+
+TEST_CASE("tap sums: the kernel equals the reference exactly on maps, kernels and paddings of any size") {
+  for (std::int64_t channels : {1, 5, 16, 61})
+    for (std::int64_t out : {1, 2, 3, 4}) {
+      check({.in = {1, 7, 29, channels}, .out = out, .stride = 1}, 1, 0, tap_sums);
+      check({.in = {2, 70, 6, channels}, .out = out, .kernel_h = 4, .kernel_w = 2, .stride = 1}, 1, 0,
+            tap_sums);
+      check({.in = {1, 12, 9, channels}, .out = out, .kernel_h = 1, .kernel_w = 5, .stride = 1}, 1, 0,
+            tap_sums);
+    }
+  for (std::int64_t out : {1, 4})
+    for (std::int64_t h : {1, 2, 5, 33})
+      for (std::int64_t w : {1, 2, 3, 4, 25})
+        for (std::int64_t padding : {0, 1, 2, 6}) {
+          if (w + 2 * padding < 3 || h + 2 * padding < 3) continue;
+          check({.in = {2, h, w, 6}, .out = out, .stride = 1, .padding = padding}, 1, 0, tap_sums);
+        }
+}
+
+TEST_CASE("tap sums: the kernel adds residuals, activates, and reads and writes slices") {
+  for (ActivationKind kind : {ActivationKind::none, ActivationKind::relu})
+    for (std::int64_t beside : {0, 2})
+      for (bool residual : {false, true})
+        for (std::int64_t out : {1, 2, 3, 4})
+          check({.in = {2, 9, 33, 20},
+                 .out = out,
+                 .stride = 1,
+                 .residual = residual,
+                 .beside = beside,
+                 .activation = kind},
+                2, 0, tap_sums);
+}
+
+TEST_CASE("tap sums: the kernel gives the same bits for any number of threads, and in a batch") {
+  const DrawnConv2d s = set_up({.in = {2, 97, 50, 32}, .out = 1, .stride = 1}, Draw::floats, Draw::floats);
+  for (Isa isa : supported_isas()) {
+    CAPTURE(name_of(isa));
+    const auto kernel = tap_sums(s.layer, isa);
+    Tensor first(s.out), again(s.out);
+    run_hostile(*kernel, s.inputs, first.view(), 1);
+    CHECK(difference(first.view(), by_reference(s).view(), 1e-5) == "");
     for (int threads : {1, 2, 3, 7}) {
       run_hostile(*kernel, s.inputs, again.view(), threads);
       CHECK(same_bits(first.view(), again.view()));
