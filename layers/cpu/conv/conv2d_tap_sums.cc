@@ -1,7 +1,6 @@
 #include "layers/cpu/conv/conv2d_tap_sums.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "layers/base/checked.h"
 #include "layers/cpu/parallel.h"
@@ -123,7 +122,7 @@ class TapSums final : public Kernel {
                        .pixels = out.shape.w,
                        .residual = has_residual ? residual_pixel(call.in(1), n, y, 0) : nullptr,
                        .residual_pitch = has_residual ? residual_pitch(call.in(1), out.shape) : 0,
-                       .least = relu_ ? 0.f : -std::numeric_limits<float>::infinity()});
+                       .relu = relu_});
   }
 
   static constexpr std::int64_t max_kernel =

@@ -16,7 +16,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 void sum_tap_row(const TapRowCall& t) {
   const hn::CappedTag<float, most_tap_outputs> d;
   constexpr auto lanes = static_cast<std::int64_t>(hn::MaxLanes(d));
-  const auto least = hn::Set(d, t.least);
+  const auto activated = [&](auto x) HWY_ATTR { return t.relu ? hn::Max(hn::Zero(d), x) : x; };
   for (std::int64_t x = 0; x < t.pixels; ++x)
     for (std::int64_t first = 0; first < t.outputs; first += lanes) {
       auto sum = hn::LoadU(d, t.bias + first);
@@ -30,7 +30,7 @@ void sum_tap_row(const TapRowCall& t) {
       const std::int64_t count = t.outputs - first;
       if (count >= lanes) {
         if (residual) sum = hn::Add(sum, hn::LoadU(d, residual));
-        hn::StoreU(hn::Max(least, sum), d, to);
+        hn::StoreU(activated(sum), d, to);
         continue;
       }
       HWY_ALIGN float values[most_tap_outputs] = {};
@@ -38,7 +38,7 @@ void sum_tap_row(const TapRowCall& t) {
         for (std::int64_t o = 0; o < count; ++o) values[o] = residual[o];
         sum = hn::Add(sum, hn::Load(d, values));
       }
-      hn::Store(hn::Max(least, sum), d, values);
+      hn::Store(activated(sum), d, values);
       for (std::int64_t o = 0; o < count; ++o) to[o] = values[o];
     }
 }

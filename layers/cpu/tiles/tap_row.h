@@ -21,7 +21,7 @@ struct TapRowCall {
   std::int64_t c_pitch, outputs, pixels;
   const float* residual;  // or null
   std::int64_t residual_pitch;
-  float least;
+  bool relu;
 };
 
 void sum_tap_row(Isa, const TapRowCall&);
