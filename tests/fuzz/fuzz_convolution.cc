@@ -60,7 +60,10 @@ void draw_kind(Problem& p, Draws& draws) {
       break;
     case 3:  // Winograd
       c.weight = {out, 16 + in % 32, 3, 3, nullptr};
-      c.stride = 1;
+      if (c.stride == 2)
+        c.dilation = 1;
+      else
+        c.stride = 1;
       break;
     case 4:
       c.groups = groups, c.weight.d0 = groups * (1 + out % 12), c.weight.d1 = 1 + in % 12;
@@ -119,10 +122,9 @@ double tolerance(std::string_view kernel, const Conv2d& c) {
                            c.activation == ActivationKind::relu6
                        ? 0
                        : 1e-6;
-  constexpr std::string_view winograd = "winograd_";
-  if (!kernel.starts_with(winograd)) return allowed;
+  if (!kernel.starts_with("winograd_")) return allowed;
   const double scale = 9. / 16 * std::sqrt(9. * static_cast<double>(c.weight.d1));
-  return allowed + 1.5 * scale * bound(kernel[winograd.size()] - '0', c.weight.d1);
+  return allowed + 1.5 * scale * bound_of(kernel, c.stride, c.weight.d1);
 }
 
 // Runs with a workspace of NaN and, unless the residual lies there, an output of NaN.
@@ -159,6 +161,25 @@ void check_kernel(const Kernel& kernel, const Problem& p, const std::vector<Cons
   }
 }
 
+// The same weights over the map doubled, where its kernels take them.
+void check_doubled(Problem p, const Conv2d& weights, const ConstView& in) {
+  constexpr std::int64_t most = 400'000;
+  if (weights.weight.kernel_h != 3 || weights.weight.kernel_w != 3 || weights.groups != 1) return;
+  if (p.residual != Residual::none) return;
+  DoubledConv2d layer{weights};
+  layer.conv.stride = layer.conv.padding = layer.conv.dilation = 1;
+  p.layer = layer.conv;
+  const std::span<const Shape> shape(&in.shape, 1);
+  if (layer.macs(shape) > most) return;
+  Tensor expected(layer.output_shape(shape));
+  layer.run_reference(std::span(&in, 1), expected.view());
+  for (const Isa isa : supported_isas())
+    for (const char* force : {"", "winograd_doubled"})
+      for (const auto& kernel : make_cpu_kernels({"doubled", layer, {}, -1}, {.isa = isa, .force = force}))
+        check_kernel(*kernel, p, {in}, expected.view(),
+                     str_cat(kernel->name(), " on ", name_of(isa), ", ", described(p)));
+}
+
 }  // namespace
 
 void convolution(Bytes input) {
@@ -182,6 +203,7 @@ void convolution(Bytes input) {
       check_kernel(*kernel, p, inputs, expected.view(),
                    str_cat(kernel->name(), " on ", name_of(isa), ", ", described(p)));
   }
+  check_doubled(p, s.layer, s.inputs[0]);
 }
 
 }  // namespace atrous::fuzz

@@ -13,6 +13,10 @@
 // sub-grid of at most 3 pixels, as at ASPP's large rates, has nothing but padding around it and takes the
 // schemes made for that. Where a map's size is no multiple of the tile, smaller tiles finish it.
 //
+// Stride 2, and maps whose pixels are repeated. Tiles of their own, in which several points along an axis
+// have the same weights: these are rows of one matrix product, with those of all other tiles. A tile of 7 x 7
+// points takes 25 products of matrices, and so many transformed weights.
+//
 // Blocking. Input channels in chunks of at most 256, output channels in blocks of 64. All threads transform
 // the inputs of a pass (as many chunks as 12 MB hold). Then tasks of one row of points and one block of
 // output channels: for each chunk they transform the block's weights at these points into half a megabyte of
@@ -33,11 +37,11 @@
 namespace atrous {
 
 // Tiles of at most `largest_tile` (2, 3, 4 or 6) outputs a side. Null when the layer is not a 3x3 convolution
-// of stride 1 with one group and at least 16 input channels, or, for tiles of 3, of stride 2 and dilation 1.
+// of stride 1 with one group and at least 16 input channels; at stride 2 tiles of 3 alone, at dilation 1.
 std::unique_ptr<Kernel> make_conv2d_winograd(std::shared_ptr<const PackedConv2d>, int largest_tile);
 
 // DoubledConv2d, of its packed convolution, from the map before it is grown: a tile of 6x6 outputs takes 49
-// products in place of Winograd's 64 and 324 of the plain sum. Null for less than 16 input channels.
+// products in place of 64 by the tiles above and 324 of the plain sum. Null for less than 16 input channels.
 std::unique_ptr<Kernel> make_doubled_conv2d_winograd(std::shared_ptr<const PackedConv2d>);
 
 }  // namespace atrous

@@ -1,7 +1,6 @@
 #include "layers/cpu/tiles/winograd_transform.h"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #undef HWY_TARGET_INCLUDE
@@ -271,11 +270,9 @@ HWY_NOINLINE void output_of_floats(const OutputTransform& t) {
   const D d;
   const int columns = info(t.horizontal).points;
   HWY_ALIGN Block block;
-  HWY_ALIGN float
-      sums[most_outputs * lanes];  // of a row: what follows them is not in the code of every scheme
+  HWY_ALIGN float sums[most_outputs * lanes];  // of a row; what follows is not in the code of every scheme
   const bool relu = t.activation == ActivationKind::relu,
              simple = !t.residual && (relu || t.activation == ActivationKind::none);
-  const V lowest = hn::Set(d, relu ? 0.f : -std::numeric_limits<float>::infinity());
   for (std::int64_t c = 0; c < t.channels; c += vector_floats) {
     with(t.vertical, [&](auto scheme) HWY_ATTR {
       constexpr SchemeInfo s = info(scheme());
@@ -296,9 +293,11 @@ HWY_NOINLINE void output_of_floats(const OutputTransform& t) {
         for (int x = 0; x < s.outputs; ++x) hn::Store(out[x], d, sums + x * vector_floats);
       });
       if (simple && t.channels - c >= vector_floats) {
-        for (int x = 0; x < t.width; ++x)
-          hn::StoreU(hn::Max(lowest, hn::Add(hn::Load(d, sums + x * vector_floats), bias)), d,
+        for (int x = 0; x < t.width; ++x) {
+          const V value = hn::Add(hn::Load(d, sums + x * vector_floats), bias);
+          hn::StoreU(relu ? hn::Max(hn::Zero(d), value) : value, d,
                      reinterpret_cast<float*>(t.pixels[y * most_outputs + x]) + c);
+        }
         continue;
       }
       for (int x = 0; x < t.width; ++x) {

@@ -17,14 +17,19 @@ struct Sample {
 // One node of every kind of layer.
 std::vector<Sample> samples() {
   Random random(1);
-  const auto weight = drawn(16 * 6 * 9, random, Draw::sixteenths);
+  const auto weight = drawn(16 * 40 * 9, random, Draw::sixteenths);
   const Shape map{2, 5, 4, 6}, wide{2, 5, 4, 16}, small{2, 2, 2, 6}, pixel{2, 1, 1, 6};
   Conv2d conv{.weight = {6, 16, 3, 3, weight}, .bias = weight, .padding = 1};
   Conv2d fused = conv;
   fused.activation = ActivationKind::relu;
+  Conv2d halving = conv;
+  halving.stride = 2;
+  const Conv2d of_many{.weight = {40, 16, 3, 3, weight}, .bias = weight, .padding = 1};
   const Conv2d pointwise{.weight = {6, 6, 1, 1, weight}, .bias = weight};
   const Conv2d depthwise{.weight = {6, 1, 3, 3, weight}, .bias = weight, .padding = 1, .groups = 6};
   return {{conv, {wide}},
+          {halving, {wide}},
+          {halving, {wide, {2, 3, 2, 6}}},
           {depthwise, {map}},
           {depthwise, {map, map}},
           {pointwise, {map}},
@@ -66,7 +71,8 @@ std::vector<Sample> samples() {
           {GatedConv2d{pointwise}, {map, pixel}},
           {GatedConv2d{pointwise}, {map, pixel, map}},
           {GatedConv2d{pointwise}, {map, pixel, pixel}},
-          {DoubledConv2d{conv}, {wide}}};
+          {DoubledConv2d{conv}, {wide}},
+          {DoubledConv2d{of_many}, {wide}}};
 }
 
 // Whether one of the specialised kernels is made for a layer; the others take everything.
@@ -79,6 +85,8 @@ bool accepts(const Layer& layer, std::string_view implementation) {
              2 * transposed->padding < transposed->weight.kernel_h - 1;
     return implementation == "depthwise" ? grouped : implementation == "subpixel" ? !grouped : true;
   }
+  if (const auto* doubled = std::get_if<DoubledConv2d>(&layer))  // of 16 channels and at most 64
+    return implementation == "phases" ? doubled->conv.out_channels() <= 32 : true;
   if (implementation == "depthwise") return conv->groups == conv->out_channels();
   if (implementation == "pointwise") return !conv || conv->weight.kernel_h == 1;
   if (implementation == "few_channels") return conv->in_channels() <= 4;
@@ -88,7 +96,9 @@ bool accepts(const Layer& layer, std::string_view implementation) {
   if (implementation == "tap_sums")
     return conv->out_channels() <= 4 && conv->groups == 1 && conv->dilation == 1 && conv->stride == 1 &&
            conv->weight.kernel_h * conv->weight.kernel_w > 1;
-  if (implementation.starts_with("winograd")) return conv->in_channels() >= 16 && conv->weight.kernel_h == 3;
+  if (implementation.starts_with("winograd"))
+    return conv->in_channels() >= 16 && conv->weight.kernel_h == 3 &&
+           (conv->stride == 1 || implementation == "winograd_3x3");
   return true;
 }
 
@@ -175,7 +185,8 @@ TEST_CASE(
     for (std::string_view name : cpu_implementations(s.layer))
       if (accepts(s.layer, name) && name != "eigen" && (name != "reference" || expected.empty())) {
         expected.push_back(name);
-        if (name == "depthwise" || name == "pointwise" || name == "few_channels" || name == "columns")
+        if (name == "depthwise" || name == "pointwise" || name == "few_channels" || name == "columns" ||
+            name == "phases")
           break;  // win alone
       }
     const Node node{"node", s.layer, {}, -1};

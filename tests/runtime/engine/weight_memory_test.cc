@@ -153,6 +153,20 @@ TEST_CASE("a network packed from its file computes the same bits, whatever numbe
   }
 }
 
+TEST_CASE("a network whose weights are taken apart in their file computes the same bits as in memory") {
+  const StateDict state = seeded_state("smp_unet_r18", {.classes = 2, .width = 8});
+  const testing::TemporaryFolder folder;
+  const std::string path = saved(folder, state);
+  const Tensor input = noise({1, 64, 96, 3}, 5);
+  const auto logits = [&](const Model& model) {
+    Session session(model.program, {.threads = 1});
+    return run(session, input.view());
+  };
+  const Floats expected = logits(make_model(state, std::nullopt, {.threads = 1}));
+  for (const int threads : {1, 2, 3})
+    CHECK(same_bits(logits(load_model(path, {.threads = threads})), expected));
+}
+
 TEST_CASE("a network from a file with a weight that is not a number is refused by the name of its key") {
   const testing::TemporaryFolder folder;
   const std::string key = "backbone.layer3.0.conv2.weight";
