@@ -10,6 +10,7 @@
 #include "layers/base/error.h"
 #include "layers/base/visible_text.h"
 #include "runtime/image/image_read.h"
+#include "runtime/image/npy.h"
 #include "weights_tools/io/file.h"
 
 namespace atrous::cli {
@@ -160,6 +161,18 @@ void make_folder(const std::string& path) {
   std::error_code error;
   fs::create_directories(path, error);
   if (error) fail(ErrorCode::io, path, ": ", error.message());
+}
+
+OpenInput::OpenInput(const std::string& path) {
+  if (path == "-") {
+    bytes = read_input(path);
+    return;
+  }
+  auto file = std::make_unique<const InputFile>(path);
+  if (is_npy(*file) && file->size() <= most_input_bytes)
+    tensor = std::move(file);
+  else
+    bytes = read_input(path);
 }
 
 std::vector<std::byte> read_input(const std::string& path) {

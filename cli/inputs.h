@@ -1,8 +1,12 @@
 // Which pictures a command line means, and what their results are called.
 #pragma once
 
+#include <cstddef>
+#include <memory>
 #include <string>
 #include <vector>
+
+#include "weights_tools/io/file.h"
 
 namespace atrous::cli {
 
@@ -31,5 +35,12 @@ void make_folder(const std::string& path);
 
 // The bytes of a file, or of standard input for "-". Error(io, limit).
 std::vector<std::byte> read_input(const std::string& path);
+
+// The same, but a file that is a tensor is left to be read into its place.
+struct OpenInput {
+  explicit OpenInput(const std::string& path);  // Error(io, limit)
+  std::unique_ptr<const InputFile> tensor;      // a .npy file; null for others and for standard input
+  std::vector<std::byte> bytes;                 // of those
+};
 
 }  // namespace atrous::cli

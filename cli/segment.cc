@@ -290,15 +290,16 @@ void Job::run(const Input& input) {
 #if ATROUS_HAS_TILES
   if (options.protocol.tiling()) return run_tiled(input);
 #endif
-  const auto file = read_input(input.path);
+  const OpenInput opened(input.path);
 #if ATROUS_HAS_EVALUATION
-  if (!options.resume.empty()) done.sha256 = sha256_of_bytes(file);
+  if (!options.resume.empty())
+    done.sha256 = opened.tensor ? sha256_of_file(input.path) : sha256_of_bytes(opened.bytes);
 #endif
   const std::string name = input.path == "-" ? "standard input" : input.path;
   const SegmentOptions how = segment_options(options, model);
   std::vector<Segmentation> results;
   std::optional<Image> photo;
-  if (is_npy(file)) {
+  if (opened.tensor || is_npy(opened.bytes)) {
     const char* unfit = detector                  ? "instances"
                         : !options.cutout.empty() ? "--cutout"
                         : options.overlay         ? "--overlay"
@@ -308,10 +309,17 @@ void Job::run(const Input& input) {
     if (how.crf) fail(ErrorCode::invalid_argument, name, ": a tensor has no pixels for --crf");
     if (const char* given = options.protocol.given())
       fail(ErrorCode::invalid_argument, name, ": a tensor has no pixels for ", given);
-    const Tensor tensor = read_npy(file, name);
-    results = naming(name, [&] { return segment(*session, model, tensor.view(), how); });
+    const InputFile in_memory(opened.bytes, name);
+    const NpyInput tensor(opened.tensor ? *opened.tensor : in_memory);
+    results = naming(
+        name,
+        [&] {
+          return segment(
+              *session, model, tensor.shape(), [&](View place) { tensor.read(place); }, how);
+        },
+        ErrorCode::io);
   } else {
-    photo = read_image(file, name, {.exif = !options.no_exif, .alone = input.path == "-"});
+    photo = read_image(opened.bytes, name, {.exif = !options.no_exif, .alone = input.path == "-"});
     const bool has_maps = how.protocol || how.crf || how.probabilities;
     if (!how.at_input)
       naming(name, [&] { check_memory(*photo, has_maps ? model.classes.size() : 0, physical_memory()); });

@@ -57,7 +57,8 @@ SegmentOptions segment_options(const SegmentArguments& o, const Model& model) {
   const std::optional<TestProtocol> protocol = o.protocol.protocol(model);
   return {.resize = rule_of(o, protocol, model),
           .at_input = o.at == "input",
-          .confidence = true,
+          // Computed in as much time as the labels: only where it is shown.
+          .confidence = o.confidence || o.prints_table() || !o.json.empty(),
           .logits = !o.logits.empty(),
           .probabilities = !o.probabilities.empty(),
           .upsampling = o.upsample == "transposed" ? Upsampling::transposed : Upsampling::bilinear,

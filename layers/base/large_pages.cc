@@ -16,6 +16,11 @@ constexpr std::align_val_t alignment{64};
 // Where memory is cut from a heap, the wish would stay with the heap and make whatever follows there larger.
 constexpr std::size_t least_beside_heap = std::size_t{32} << 20;
 
+[[maybe_unused]] std::size_t whole_small_pages(std::size_t bytes) {
+  constexpr std::size_t small_page = std::size_t{64} << 10;  // at most, on any system
+  return (bytes + small_page - 1) / small_page * small_page;
+}
+
 // A system without such pages says no, and nothing is lost.
 void ask_for_pages([[maybe_unused]] void* memory, [[maybe_unused]] std::size_t bytes) {
 #ifdef __linux__
@@ -49,10 +54,18 @@ void expect_writes([[maybe_unused]] void* memory, [[maybe_unused]] std::size_t b
 void* map_large(std::size_t bytes) {
 #ifdef __linux__
   if (bytes >= page) {
-    void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) return nullptr;
-    ask_for_pages(memory, bytes);
-    return memory;
+    // From a multiple of the page on: elsewhere up to one page less of it could be large. What is mapped
+    // beside it for that goes back untouched.
+    if (bytes > static_cast<std::size_t>(-1) - 2 * page) return nullptr;
+    void* const mapped =
+        mmap(nullptr, bytes + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped == MAP_FAILED) return nullptr;
+    const auto begin = reinterpret_cast<std::uintptr_t>(mapped), end = begin + bytes + page;
+    const std::uintptr_t first = (begin + page - 1) & ~(page - 1), last = first + whole_small_pages(bytes);
+    if (begin < first) munmap(mapped, first - begin);
+    if (last < end) munmap(reinterpret_cast<void*>(last), end - last);
+    ask_for_pages(reinterpret_cast<void*>(first), bytes);
+    return reinterpret_cast<void*>(first);
   }
 #endif
   return allocate_large(bytes);
@@ -61,7 +74,7 @@ void* map_large(std::size_t bytes) {
 void unmap_large(void* memory, [[maybe_unused]] std::size_t bytes) {
 #ifdef __linux__
   if (bytes >= page) {
-    munmap(memory, bytes);
+    munmap(memory, whole_small_pages(bytes));
     return;
   }
 #endif

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "layers/base/error.h"
+#include "layers/base/weight_pages.h"
 #include "layers/cpu/parallel.h"
 #include "runtime/engine/passes.h"
 #include "runtime/engine/weight_memory.h"
@@ -54,21 +55,41 @@ std::vector<std::size_t> first_of_each(const Graph& graph) {
 
 constexpr std::size_t large_bytes = std::size_t{4} << 20;  // of weights: worth several threads
 
+// Whether all kernels that the processor has for the layer share a PackedConv2d, which reads pending weights
+// by itself, a panel at a time: where a layer's are too many for the cache.
+bool packs_alone(const Layer& layer) {
+  constexpr std::int64_t few = 64;  // channels, for which there are other kernels
+  constexpr std::size_t least_bytes = std::size_t{1} << 20;
+  const auto* conv = std::get_if<Conv2d>(&layer);
+  return conv && conv->weight.pending && !conv->weight.quantised && conv->groups == 1 &&
+         conv->weight.kernel_h * conv->weight.kernel_w > 1 && conv->weight.d1 > few &&
+         conv->weight.d0 > few && weight_bytes(layer) >= least_bytes;
+}
+
 using MakeKernels = std::function<std::vector<std::unique_ptr<Kernel>>(const Node&)>;
 
 // Makes the kernels of every node, and lets go of weights as they are packed. The largest first: packing
 // holds a layer's weights twice, and later there is memory about that smaller ones left. Large layers are
-// packed by all threads one after another, of the others each thread packs its own.
-void make_kernels(Program& program, int threads, const MakeKernels& make) {
+// packed by all threads one after another, of the others each thread packs its own. reads_panels: whether
+// make() takes layers of packs_alone() with their weights pending.
+void make_kernels(Program& program, int threads, bool reads_panels, const MakeKernels& make) {
   const std::vector<std::size_t> first = first_of_each(program.graph);
   std::vector<std::size_t> order(first.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::ranges::stable_sort(order, std::greater<>{},
                            [&](std::size_t i) { return weight_bytes(program.graph.nodes[i].layer); });
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < first.size(); ++i)
+    if (first[i] == i) bytes += weight_bytes(program.graph.nodes[i].layer);
+  if (program.cpu_precision == Precision::bf16) bytes /= 2;
+  const auto pages = std::make_shared<WeightPages>(program.device ? 0 : bytes);
   const auto make_one = [&](std::size_t i, WeightMemory& memory, int team) {
     Node& node = program.graph.nodes[i];
     if (first[i] == i) {
-      const Node ready{node.name, memory.bring_in(node.layer, team), node.inputs, node.output};
+      const bool waits = reads_panels && packs_alone(node.layer);
+      const Node ready{node.name, waits ? node.layer : memory.bring_in(node.layer, team), node.inputs,
+                       node.output};
+      const WeightPagesScope scope(pages);
       for (auto& kernel : make(ready)) node.kernels.push_back(std::move(kernel));
     }
     release_weights(node.layer);
@@ -76,7 +97,7 @@ void make_kernels(Program& program, int threads, const MakeKernels& make) {
   };
   auto next = order.begin();
   {
-    WeightMemory memory;
+    WeightMemory memory(pages);
     while (next != order.end() &&
            (threads == 1 || weight_bytes(program.graph.nodes[*next].layer) >= large_bytes))
       make_one(*next++, memory, threads);
@@ -104,7 +125,7 @@ Program compile(Graph graph, const CpuOptions& options) try {
   if (options.precision == Precision::bf16) choose_bf16(graph);
   Program program{
       .graph = std::move(graph), .cpu_precision = options.precision, .isa = options.isa, .device = nullptr};
-  make_kernels(program, std::max(1, options.threads), [&](const Node& node) {
+  make_kernels(program, std::max(1, options.threads), options.force.empty(), [&](const Node& node) {
     return make_cpu_kernels(node, options, types_of(program.graph, node));
   });
   return program;
@@ -116,7 +137,7 @@ Program compile_for(std::shared_ptr<Device> device, Graph graph) try {
   optimise_for_device(graph);
   dequantise_others(graph);
   Program program{.graph = std::move(graph), .isa = supported_isas().front(), .device = std::move(device)};
-  make_kernels(program, 1, [&](const Node& node) { return program.device->make_kernels(node); });
+  make_kernels(program, 1, false, [&](const Node& node) { return program.device->make_kernels(node); });
   return program;
 } catch (...) {
   rethrow_as_error();

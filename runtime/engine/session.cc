@@ -320,6 +320,22 @@ void Session::run(const Image& picture, const Preparation& preparation) try {
   rethrow_as_error();
 }
 
+void Session::run(const Shape& input, const HostInput& fill) try {
+  const KeptPlan& kept = reserved_plan(input);
+  if (queue_ || kept.input != input) {
+    Tensor filled(input);
+    call_host(fill, filled.view());
+    return run(filled.view());
+  }
+  begin_run(kept);
+  seen_ = input;
+  call_host(fill, View(view_of(kept.plan, program_->graph.input)));
+  run_nodes(kept.plan, nullptr, {});
+  keep_outputs(kept.plan);
+} catch (...) {
+  rethrow_as_error();
+}
+
 void Session::run(const Shape& input, const DeviceInput& put) try {
   check_on_device();
   const KeptPlan& kept = reserved_plan(input);

@@ -35,6 +35,9 @@ using NodeObserver = std::function<void(std::size_t node, double seconds, ConstV
 // Puts a run's input where it belongs on the device, by the session's own queue.
 using DeviceInput = std::function<void(DeviceQueue&, AnyView input)>;
 
+// Writes a run's input where the network reads it.
+using HostInput = std::function<void(View input)>;
+
 // Not for two threads at once; the program it runs is const and may be shared by many.
 class Session {
  public:
@@ -53,6 +56,10 @@ class Session {
   // The same for a picture at the network's input size, RGB, normalised on the way: to a device it travels as
   // bytes. Error(invalid_argument) for a picture of other channels.
   void run(const Image& picture, const Preparation&);
+
+  // The same for input that is written where the network reads it, without a copy of the caller's: fill is
+  // called once, what it throws ends the run. On a device, and where the program pads, the copy is ours.
+  void run(const Shape& input, const HostInput& fill);
 
   // The same on a device, of an input that is made there: maps need not leave it between two graphs. The
   // shape is not padded. Error(invalid_argument) on the processor.

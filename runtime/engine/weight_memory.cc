@@ -7,7 +7,7 @@
 
 #include "layers/base/checked.h"
 #include "layers/base/error.h"
-#include "layers/cpu/maps/multiply_rows.h"
+#include "layers/cpu/conv/pending_rows.h"
 #include "layers/cpu/parallel.h"
 
 namespace atrous {
@@ -31,18 +31,11 @@ std::vector<Filter*> pending_filters(Layer& layer) {
 void write(const Filter& w, float* to, int threads) {
   const std::int64_t row = w.d1 * w.kernel_h * w.kernel_w,
                      rows = std::max<std::int64_t>(1, block_floats / row);
-  const Isa isa = supported_isas().front();
   FirstFailure failure;
   parallel_tasks(threads, divide_up(w.d0, rows), [&](std::int64_t task, int) {
     failure.guard([&] {
-      const std::int64_t first = task * rows, last = std::min(first + rows, w.d0);
-      const auto& [stored, factors] = *w.pending;
-      if (stored)
-        stored->read(first * row, {to + first * row, static_cast<std::size_t>((last - first) * row)});
-      const float* const from = stored ? to : w.data.get();
-      const bool finite = multiply_rows(isa, from + first * row, last - first, row,
-                                        factors.empty() ? nullptr : factors.data() + first, to + first * row);
-      if (stored && !finite) fail(ErrorCode::not_finite, "weights that are infinite or not a number");
+      const std::int64_t first = task * rows;
+      read_rows(w, first, std::min(first + rows, w.d0), to + first * row);
     });
   });
   failure.rethrow();
@@ -50,19 +43,31 @@ void write(const Filter& w, float* to, int threads) {
 
 }  // namespace
 
-void WeightMemory::bring_in(std::span<Filter* const> filters, int threads) {
-  std::size_t floats = 0;
-  for (const Filter* w : filters) floats += static_cast<std::size_t>(w->elements());
-  if (floats == 0) return;
+std::shared_ptr<float> WeightMemory::lent(std::size_t floats) const {
+  std::byte* const lent = pages_ ? pages_->lend(floats * sizeof(float)) : nullptr;
+  if (!lent) return nullptr;
+  return {reinterpret_cast<float*>(lent), [pages = pages_](float*) { pages->give_back(); }};
+}
+
+std::shared_ptr<float> WeightMemory::kept(std::size_t floats) {
   // Memory of a layer much larger goes, before that of all the packed ones is there.
   constexpr std::size_t much = 4;
   if (memory_ && (memory_.use_count() > 1 || memory_->size() < floats || memory_->size() / much > floats))
     memory_.reset();
   if (!memory_) memory_ = std::make_shared<LargeVector<float>>(floats);
-  float* to = memory_->data();
+  return {memory_, memory_->data()};
+}
+
+void WeightMemory::bring_in(std::span<Filter* const> filters, int threads) {
+  std::size_t floats = 0;
+  for (const Filter* w : filters) floats += static_cast<std::size_t>(w->elements());
+  if (floats == 0) return;
+  std::shared_ptr<float> memory = lent(floats);
+  if (!memory) memory = kept(floats);
+  float* to = memory.get();
   for (Filter* w : filters) {
     write(*w, to, threads);
-    w->data = {memory_, to};
+    w->data = {memory, to};
     w->pending.reset();
     to += w->elements();
   }

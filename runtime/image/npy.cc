@@ -12,6 +12,7 @@
 #include "layers/base/error.h"
 #include "weights_tools/io/bytes.h"
 #include "weights_tools/io/clean_text.h"
+#include "weights_tools/io/file.h"
 
 namespace atrous {
 
@@ -148,6 +149,20 @@ std::string_view header_text(std::string_view file, std::string_view name, std::
   return file.substr(at - length, length);
 }
 
+// The file's beginning up to the end of its header, or all of a file that ends before.
+std::vector<std::byte> read_head(const InputFile& file) {
+  const auto read = [&](std::size_t bytes) {
+    std::vector<std::byte> head(static_cast<std::size_t>(std::min<std::uint64_t>(bytes, file.size())));
+    file.read(0, head);
+    return head;
+  };
+  std::vector<std::byte> head = read(12);  // version and length
+  if (head.size() < 12 || !is_npy(head)) return head;
+  const auto byte = [&](std::size_t i) { return std::to_integer<std::size_t>(head[i]); };
+  const std::size_t low = byte(8) | byte(9) << 8;
+  return read(byte(6) > 1 ? 12 + (low | byte(10) << 16 | byte(11) << 24) : 10 + low);
+}
+
 // One integer of `bytes` bytes, the lowest first.
 std::int64_t integer_at(const std::byte* from, std::size_t bytes, bool is_signed) {
   std::uint64_t value = 0;
@@ -188,6 +203,15 @@ std::array<std::int64_t, 2> label_sides(const NpyHeader& h, std::string_view nam
 
 bool is_npy(std::span<const std::byte> file) { return as_text(file).starts_with(magic); }
 
+bool is_npy(const InputFile& file) try {
+  std::array<std::byte, magic.size()> head;
+  if (file.size() < head.size()) return false;
+  file.read(0, head);
+  return is_npy(head);
+} catch (...) {
+  rethrow_as_error();
+}
+
 LabelMap read_npy_labels(std::span<const std::byte> file, std::string_view name,
                          std::int64_t max_pixels) try {
   std::size_t at = 0;
@@ -216,9 +240,11 @@ LabelMap read_npy_labels(std::span<const std::byte> file, std::string_view name,
   rethrow_as_error();
 }
 
-Tensor read_npy(std::span<const std::byte> file, std::string_view name, std::int64_t channels) try {
+NpyInput::NpyInput(const InputFile& file, std::int64_t channels) try : file_(file) {
+  const std::string_view name = file.path();
+  const std::vector<std::byte> head = read_head(file);
   std::size_t at = 0;
-  NpyHeader h = HeaderParser(header_text(as_text(file), name, at), name).parse();
+  NpyHeader h = HeaderParser(header_text(as_text(head), name, at), name).parse();
   if (h.dtype != "<f4")
     fail(ErrorCode::unsupported, name, ": expected dtype '<f4', found '", printable(h.dtype), "'");
   if (h.fortran_order) fail(ErrorCode::unsupported, name, ": expected C order, found Fortran order");
@@ -229,24 +255,58 @@ Tensor read_npy(std::span<const std::byte> file, std::string_view name, std::int
   if (channels != 0 && h.shape[1] != channels)
     fail(ErrorCode::mismatch, name, ": expected ", channels, " channels, found ", h.shape[1], " in ",
          printed(h.shape));
-  const Shape shape{h.shape[0], h.shape[2], h.shape[3], h.shape[1]};
+  shape_ = {h.shape[0], h.shape[2], h.shape[3], h.shape[1]};
   if (std::ranges::any_of(h.shape, [](std::int64_t d) { return d == 0; }))
     fail(ErrorCode::malformed, name, ": an array of shape ", printed(h.shape), " has no values");
   const auto values = checked_multiply(
-      checked_multiply(checked_multiply(shape.n, shape.h, name), shape.w, name), shape.c, name);
+      checked_multiply(checked_multiply(shape_.n, shape_.h, name), shape_.w, name), shape_.c, name);
   const auto expected = checked_multiply(static_cast<std::size_t>(values), sizeof(float), name);
   if (file.size() - at != expected)
     fail(ErrorCode::malformed, name, ": ", printed(h.shape), " needs ", expected, " bytes of data, found ",
          file.size() - at);
 
-  Tensor tensor(shape);
-  const std::byte* from = file.data() + at;
-  for (std::int64_t n = 0; n < shape.n; ++n)
-    for (std::int64_t c = 0; c < shape.c; ++c) {
-      float* to = tensor.view().pixel(n, 0, 0) + c;
-      for (std::int64_t i = 0; i < shape.h * shape.w; ++i, from += sizeof(float))
-        std::memcpy(to + i * shape.c, from, sizeof(float));
+  begin_ = at;
+} catch (...) {
+  rethrow_as_error();
+}
+
+void NpyInput::read(View out) const try {
+  if (out.shape != shape_)
+    fail(ErrorCode::invalid_argument, file_.path(), ": ", shape_, ", there is a place for ", out.shape);
+  constexpr std::int64_t block_floats = 49152;  // in the cache from being read to being laid side by side
+  const std::int64_t channels = shape_.c, pixels = shape_.h * shape_.w,
+                     block = std::min(pixels, std::max<std::int64_t>(block_floats / channels, 256));
+  std::vector<float> planes(static_cast<std::size_t>(checked_multiply(block, channels, file_.path())));
+  for (std::int64_t n = 0; n < shape_.n; ++n)
+    for (std::int64_t first = 0; first < pixels; first += block) {
+      const std::int64_t count = std::min(block, pixels - first);
+      for (std::int64_t c = 0; c < channels; ++c) {
+        const std::span<float> plane(planes.data() + c * block, static_cast<std::size_t>(count));
+        file_.read(begin_ + static_cast<std::uint64_t>((n * channels + c) * pixels + first) * sizeof(float),
+                   std::as_writable_bytes(plane));
+      }
+      float* const to = out.data + (n * pixels + first) * out.pitch;
+      if (channels == 3 && out.pitch == 3) {
+        const float *a = planes.data(), *b = a + block, *c = b + block;
+        for (std::int64_t i = 0; i < count; ++i) {
+          to[3 * i] = a[i];
+          to[3 * i + 1] = b[i];
+          to[3 * i + 2] = c[i];
+        }
+        continue;
+      }
+      for (std::int64_t c = 0; c < channels; ++c)
+        for (std::int64_t i = 0; i < count; ++i) to[i * out.pitch + c] = planes.data()[c * block + i];
     }
+} catch (...) {
+  rethrow_as_error();
+}
+
+Tensor read_npy(std::span<const std::byte> file, std::string_view name, std::int64_t channels) try {
+  const InputFile in_memory(file, std::string(name));
+  const NpyInput input(in_memory, channels);
+  Tensor tensor(input.shape());
+  input.read(tensor.view());
   return tensor;
 } catch (...) {
   rethrow_as_error();

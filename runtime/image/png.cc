@@ -131,13 +131,14 @@ const std::vector<std::uint8_t>& PngRowFilters::filter(const std::uint8_t* row) 
 std::vector<std::byte> encode_png(const Image& image) try {
   check(image, "PNG");
   const std::size_t n = image.row_bytes(), step = static_cast<std::size_t>(image.channels);
-  std::vector<std::uint8_t> filtered(checked_multiply(n + 1, static_cast<std::size_t>(image.height), "PNG"));
+  const std::size_t bytes = checked_multiply(n + 1, static_cast<std::size_t>(image.height), "PNG");
+  const std::unique_ptr<std::uint8_t[]> filtered(new std::uint8_t[bytes]);
   formats::PngRowFilters filters(n, step);
   for (int y = 0; y < image.height; ++y)
-    std::ranges::copy(filters.filter(image.row(y)), filtered.data() + static_cast<std::size_t>(y) * (n + 1));
+    std::ranges::copy(filters.filter(image.row(y)), filtered.get() + static_cast<std::size_t>(y) * (n + 1));
   std::vector<std::byte> out;
   formats::append_png_header(out, image.width, image.height, formats::png_colour_of(image.channels));
-  formats::append_data(out, filtered, formats::png_photo_level);
+  formats::append_data(out, {filtered.get(), bytes}, formats::png_photo_level);
   formats::append_png_chunk(out, "IEND", {});
   return out;
 } catch (...) {

@@ -6,6 +6,7 @@
 
 #include "layers/base/checked.h"
 #include "layers/cpu/maps/channelwise.h"
+#include "layers/cpu/maps/finite.h"
 #include "layers/ops/softmax.h"
 #include "runtime/engine/plan.h"
 #include "runtime/engine/set_aside.h"
@@ -123,7 +124,8 @@ bool averages(const SegmentOptions& options) {
 }
 
 // A value that is no number spreads to every pixel that sees it, and argmax would still name a class there.
-void check_finite(ConstView input) {
+void check_finite(Isa isa, ConstView input) {
+  if (all_finite(isa, input)) return;
   for (std::int64_t p = 0; p < input.shape.pixels(); ++p)
     for (std::int64_t c = 0; c < input.shape.c; ++c)
       if (!std::isfinite(input.data[p * input.pitch + c])) {
@@ -131,6 +133,30 @@ void check_finite(ConstView input) {
         fail(ErrorCode::invalid_argument, "input: the value at image ", p / input.shape.w / input.shape.h,
              ", channel ", c, ", row ", y, ", column ", x, " is ", input.data[p * input.pitch + c]);
       }
+}
+
+// Segments input that is normalised: run(watch) runs the network, and laps the watch before it.
+template <class Run>
+std::vector<Segmentation> segment_input(Session& session, const Model& model, const Shape& input,
+                                        const SegmentOptions& options, Run&& run) {
+  check_runs(session, model);
+  threshold_logit(model, options.threshold);
+  if (averages(options))
+    fail(ErrorCode::invalid_argument, "a test protocol resizes a photo, not input that is normalised");
+  Stopwatch watch;
+  run(watch);
+  const double network_seconds = watch.lap() / static_cast<double>(input.n);
+  std::vector<Segmentation> results;
+  for (std::int64_t n = 0; n < input.n; ++n) {
+    Segmentation result;
+    result.input_height = checked_cast<int>(input.h, "input height");
+    result.input_width = checked_cast<int>(input.w, "input width");
+    result.network_seconds = network_seconds;
+    finish(session, model, n, result.input_height, result.input_width, options, result);
+    result.label_seconds = watch.lap();
+    results.push_back(std::move(result));
+  }
+  return results;
 }
 
 }  // namespace
@@ -306,26 +332,25 @@ Segmentation segment(Session& session, const Model& model, const Image& photo,
 
 std::vector<Segmentation> segment(Session& session, const Model& model, ConstView input,
                                   const SegmentOptions& options) try {
-  check_runs(session, model);
-  threshold_logit(model, options.threshold);
-  if (averages(options))
-    fail(ErrorCode::invalid_argument, "a test protocol resizes a photo, not input that is normalised");
-  check(input, "input");
-  check_finite(input);
-  Stopwatch watch;
-  session.run(input);
-  const double network_seconds = watch.lap() / static_cast<double>(input.shape.n);
-  std::vector<Segmentation> results;
-  for (std::int64_t n = 0; n < input.shape.n; ++n) {
-    Segmentation result;
-    result.input_height = checked_cast<int>(input.shape.h, "input height");
-    result.input_width = checked_cast<int>(input.shape.w, "input width");
-    result.network_seconds = network_seconds;
-    finish(session, model, n, result.input_height, result.input_width, options, result);
-    result.label_seconds = watch.lap();
-    results.push_back(std::move(result));
-  }
-  return results;
+  return segment_input(session, model, input.shape, options, [&](Stopwatch& watch) {
+    check(input, "input");
+    check_finite(session.program().isa, input);
+    watch.lap();
+    session.run(input);
+  });
+} catch (...) {
+  rethrow_as_error();
+}
+
+std::vector<Segmentation> segment(Session& session, const Model& model, const Shape& input,
+                                  const HostInput& fill, const SegmentOptions& options) try {
+  return segment_input(session, model, input, options, [&](Stopwatch& watch) {
+    session.run(input, [&](View place) {
+      call_host(fill, place);
+      check_finite(session.program().isa, place);
+      watch.lap();
+    });
+  });
 } catch (...) {
   rethrow_as_error();
 }

@@ -123,6 +123,10 @@ Segmentation segment(Session&, const Model&, const Image& photo, const SegmentOp
 // without a picture. Error(invalid_argument) for values that are not finite, and for a protocol.
 std::vector<Segmentation> segment(Session&, const Model&, ConstView input, const SegmentOptions& = {});
 
+// The same for input that is written where the network reads it (Session::run()).
+std::vector<Segmentation> segment(Session&, const Model&, const Shape& input, const HostInput& fill,
+                                  const SegmentOptions& = {});
+
 // The classes that occur, the most frequent first.
 std::vector<ClassShare> class_shares(const Segmentation&);
 

@@ -4,8 +4,10 @@
 #include "runtime/engine/plan.h"
 #include "runtime/engine/program.h"
 #include "runtime/image/image_read.h"
+#include "runtime/image/npy.h"
 #include "tests/support/cli_testing.h"
 #include "tests/support/sanitizers.h"
+#include "weights_tools/io/sha256.h"
 
 namespace atrous::options_test {
 
@@ -44,6 +46,38 @@ TEST_CASE_FIXTURE(Bench, "the number of threads changes no byte of labels, confi
   };
   const std::string one = with("1");
   for (const char* threads : {"2", "3", "7", "0"}) CHECK_MESSAGE(with(threads) == one, "threads: ", threads);
+}
+
+TEST_CASE_FIXTURE(Bench, "confidences are shown wherever they are asked for, and change no label") {
+  const auto with = [&](const Arguments& more, const std::string& name) {
+    const std::string out = folder / name;
+    const std::string said =
+        succeed(Arguments{"segment", dog, "-m", checkpoint, "--labels", "-o", out} + more);
+    CHECK(read_text(out + "/dog.labels.png") == read_text(folder / "table" + "/dog.labels.png"));
+    CHECK(read_text(out + "/dog.mask.png") == read_text(folder / "table" + "/dog.mask.png"));
+    return said;
+  };
+  const std::string table = with({}, "table");
+  CHECK(table.find("confidence") != std::string::npos);
+  with({"-q"}, "quiet");
+  with({"-q", "--confidence"}, "map");
+  with({"--confidence"}, "both");
+  CHECK(read_text(folder / "map" + "/dog.confidence.png") ==
+        read_text(folder / "both" + "/dog.confidence.png"));
+  const Json report = Json::parse(with({"-q", "--json", "-"}, "json"));
+  for (const Json& c : report[0]["classes"]) CHECK(c["confidence"].get<double>() > 0);
+}
+
+TEST_CASE_FIXTURE(Bench, "a tensor is segmented the same with a manifest, which knows its file") {
+  const std::string tensor = folder / "input.npy";
+  write_file(tensor, encode_npy(noise({1, 24, 40, 3}).view()));
+  const auto labels_in = [&](const std::string& out, const Arguments& more) {
+    succeed(Arguments{"segment", tensor, "-m", checkpoint, "--labels", "-q", "-o", out} + more);
+    return read_text(out + "/input.labels.png");
+  };
+  const std::string labels = labels_in(folder / "a", {});
+  CHECK(labels_in(folder / "b", {"--resume", folder / "b.jsonl"}) == labels);
+  CHECK(read_text(folder / "b.jsonl").find(sha256_of_file(tensor)) != std::string::npos);
 }
 
 // As on shared hosts and in containers. The limit counts what the user runs, and does not bind root.

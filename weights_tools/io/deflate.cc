@@ -27,10 +27,12 @@ std::vector<std::byte> zlib_deflate(std::span<const std::byte> bytes, int level)
   const std::unique_ptr<libdeflate_compressor, void (*)(libdeflate_compressor*)> deflater(
       libdeflate_alloc_compressor(level), libdeflate_free_compressor);
   if (!deflater) fail(ErrorCode::limit, "zlib: out of memory");
-  std::vector<std::byte> compressed(libdeflate_zlib_compress_bound(deflater.get(), bytes.size()));
-  compressed.resize(libdeflate_zlib_compress(deflater.get(), bytes.data(), bytes.size(), compressed.data(),
-                                             compressed.size()));
-  return compressed;
+  // Uninitialised: of what might be needed at most little is touched.
+  const std::size_t most = libdeflate_zlib_compress_bound(deflater.get(), bytes.size());
+  const std::unique_ptr<std::byte[]> compressed(new std::byte[most]);
+  const std::size_t size =
+      libdeflate_zlib_compress(deflater.get(), bytes.data(), bytes.size(), compressed.get(), most);
+  return {compressed.get(), compressed.get() + size};
 }
 
 }  // namespace atrous

@@ -80,11 +80,32 @@ class WeightsInFile final : public StoredWeights {
   std::uint64_t offset_;
 };
 
-StateTensor read_tensor(const InputFile& file, const SafetensorsEntry& e, std::uint64_t data_offset) {
-  auto buffer = std::make_shared<Buffer>(checked_cast<std::size_t>(e.end - e.begin, e.name));
-  file.read(data_offset + e.begin, {buffer->data(), buffer->size()});
-  const std::byte* const data = buffer->data();
-  return {e.dtype, e.shape, std::shared_ptr<const std::byte>(std::move(buffer), data)};
+using Entries = std::span<const SafetensorsEntry>;
+
+// How many of the entries, at least the first, are read at once: small tensors, each behind the one before,
+// of which none stays in the file.
+template <class Stays>
+std::size_t count_together(Entries entries, Stays&& stays) {
+  constexpr std::uint64_t most_bytes = 65536;
+  const std::uint64_t begin = entries[0].begin;
+  std::size_t count = 1;
+  for (; count < entries.size(); ++count) {
+    const SafetensorsEntry& e = entries[count];
+    const bool fits = e.begin == entries[count - 1].end && e.begin < e.end && e.end - begin <= most_bytes &&
+                      (e.begin - begin) % size_of(e.dtype) == 0;
+    if (!fits || stays(e)) break;
+  }
+  return count;
+}
+
+// Into memory that they share.
+void read_together(const InputFile& file, Entries entries, std::uint64_t data_offset, StateDict& state) {
+  const SafetensorsEntry &first = entries.front(), &last = entries.back();
+  const auto buffer = std::make_shared<Buffer>(checked_cast<std::size_t>(last.end - first.begin, first.name));
+  file.read(data_offset + first.begin, {buffer->data(), buffer->size()});
+  for (const SafetensorsEntry& e : entries)
+    state.add(e.name, {e.dtype, e.shape,
+                       std::shared_ptr<const std::byte>(buffer, buffer->data() + (e.begin - first.begin))});
 }
 
 // The header's entries and, in the same order, the tensors they describe.
@@ -120,12 +141,21 @@ Safetensors read_safetensors(const InputFile& file, const std::shared_ptr<const 
   check_tiling(header.entries, file.size() - data_offset);
   Safetensors out{.state = {}, .metadata = std::move(header.metadata)};
   constexpr std::size_t convolution_rank = 4;
-  for (const auto& e : header.entries)
-    if (kept && e.dtype == DType::f32 && e.shape.size() == convolution_rank && e.end > e.begin)
+  const auto stays = [&](const SafetensorsEntry& e) {
+    return kept && e.dtype == DType::f32 && e.shape.size() == convolution_rank && e.end > e.begin;
+  };
+  for (Entries left = header.entries; !left.empty();) {
+    const SafetensorsEntry& e = left.front();
+    std::size_t count = 1;
+    if (stays(e)) {
       out.state.add(e.name, {e.dtype, e.shape, nullptr,
                              std::make_shared<const WeightsInFile>(kept, data_offset + e.begin)});
-    else
-      out.state.add(e.name, read_tensor(file, e, data_offset));
+    } else {
+      count = count_together(left, stays);
+      read_together(file, left.first(count), data_offset, out.state);
+    }
+    left = left.subspan(count);
+  }
   return out;
 } catch (...) {
   rethrow_as_error();

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 
-#include "layers/base/large_pages.h"
+#include "layers/base/checked.h"
+#include "layers/base/weight_pages.h"
 #include "layers/cpu/parallel.h"
 
 namespace atrous {
@@ -30,9 +31,10 @@ PackedColumns::PackedColumns(const Conv2d& layer, const RowTiles& tiles, int thr
   const Filter& w = layer.weight;
   const std::int64_t outputs = w.d0, lanes = lanes_;
   std::int64_t vectors = (outputs + lanes - 1) / lanes;
-  weights_ = Tensor({1, 1, depth_, vectors * lanes});
-  expect_writes(weights_.data(), weight_bytes());
   bias_ = Tensor::zeros({1, 1, 1, vectors * lanes});
+  const auto bytes = checked_product({depth_, vectors * lanes, sizeof(float)}, "packed weights");
+  const auto memory = packed_memory(static_cast<std::size_t>(bytes));
+  weights_ = {memory, reinterpret_cast<float*>(memory.get())};
   if (layer.bias) std::copy_n(layer.bias.get(), outputs, bias_.data());
 
   // Twos, and where their number is odd a three: that fills the registers best.
@@ -46,7 +48,7 @@ PackedColumns::PackedColumns(const Conv2d& layer, const RowTiles& tiles, int thr
   parallel_tasks(threads, static_cast<std::int64_t>(groups_.size()), [&](std::int64_t group, int) {
     const Group& g = groups_[static_cast<std::size_t>(group)];
     const std::int64_t width = g.vectors * lanes, taps = w.kernel_h * w.kernel_w;
-    float* to = weights_.data() + offset(g);
+    float* to = weights_.get() + offset(g);
     constexpr std::int64_t block = 16;  // of channels, whose weights lie in one line of the cache
     for (std::int64_t tap = 0; tap < taps; ++tap, to += w.d1 * width)
       for (std::int64_t i = 0; i < w.d1; i += block)
@@ -56,7 +58,7 @@ PackedColumns::PackedColumns(const Conv2d& layer, const RowTiles& tiles, int thr
 }
 
 void PackedColumns::scale(const float* factors, float* to) const {
-  const float* from = weights_.data();
+  const float* from = weights_.get();
   for (const Group& g : groups_)
     for (std::int64_t k = 0; k < depth_; ++k)
       for (std::int64_t column = 0; column < g.vectors * lanes_; ++column) *to++ = *from++ * factors[k];

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -26,10 +27,10 @@ class PackedColumns {
 
   std::span<const Group> groups() const { return groups_; }
   std::int64_t columns() const { return bias_.shape().c; }  // those of the last vector that do not exist too
-  const float* weights() const { return weights_.data(); }
+  const float* weights() const { return weights_.get(); }
   std::int64_t offset(const Group& g) const { return depth_ * g.first; }  // of the group's weights
   const float* bias(const Group& g) const { return bias_.data() + g.first; }
-  std::size_t weight_bytes() const { return weights_.values().size_bytes(); }
+  std::size_t weight_bytes() const { return static_cast<std::size_t>(depth_ * columns()) * sizeof(float); }
   std::size_t bytes() const { return weight_bytes() + bias_.values().size_bytes(); }
 
   // Of a 1x1 convolution: the weights of each input channel times its factor, laid out as the packed ones.
@@ -38,7 +39,8 @@ class PackedColumns {
  private:
   std::int64_t depth_, lanes_;
   std::vector<Group> groups_;
-  Tensor weights_, bias_;
+  std::shared_ptr<float> weights_;  // [depth][columns]
+  Tensor bias_;
 };
 
 // to[k][column] = from[k * to_next + column * to_next_column] for `count` k, zeros from `columns` up to

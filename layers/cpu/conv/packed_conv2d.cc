@@ -5,7 +5,10 @@
 #include <type_traits>
 
 #include "layers/base/checked.h"
+#include "layers/base/large_pages.h"
+#include "layers/base/weight_pages.h"
 #include "layers/cpu/conv/packed_columns.h"
+#include "layers/cpu/conv/pending_rows.h"
 #include "layers/cpu/parallel.h"
 
 namespace atrous {
@@ -59,10 +62,11 @@ PackedConv2d::PackedConv2d(const Conv2d& layer, Isa isa, int threads, DType dtyp
   pack(threads);
   layer_.weight.data.reset();
   layer_.weight.quantised.reset();
+  layer_.weight.pending.reset();
   if (dtype != DType::i8) layer_.bias.reset();
 }
 
-// From the layer's weights, each by `convert`; zeros for output channels that do not exist.
+// From the weights of the panel's output channels, each by `convert`; zeros for those that do not exist.
 template <class T, class From, class Convert>
 void PackedConv2d::pack_panel(std::int64_t group, std::int64_t panel, const From* weights,
                               Convert&& convert) {
@@ -74,17 +78,14 @@ void PackedConv2d::pack_panel(std::int64_t group, std::int64_t panel, const From
   constexpr std::int64_t block = 16;
   const auto pack_rows = [&](const Stretch& s, std::int64_t first, std::int64_t count, std::int64_t tap,
                              std::int64_t channel) {
-    T* to = reinterpret_cast<T*>(weights_.data()) + offset(group, s, panel);
+    T* to = reinterpret_cast<T*>(weights_.get()) + offset(group, s, panel);
     if constexpr (std::is_same_v<T, float>) {
-      const std::int64_t begin = panel * tile_.columns,
-                         columns = std::min<std::int64_t>(tile_.columns, group_columns_ - begin);
-      return transpose_weights(weights + ((group * group_columns_ + begin) * w.d1 + channel) * taps + tap,
-                               taps, w.d1 * taps, count, columns, to + first * tile_.columns, tile_.columns);
+      return transpose_weights(weights + channel * taps + tap, taps, w.d1 * taps, count, columns_of(panel),
+                               to + first * tile_.columns, tile_.columns);
     }
     for (std::int64_t j = 0; j < tile_.columns; ++j) {
-      const std::int64_t column = panel * tile_.columns + j, o = group * group_columns_ + column;
-      const bool exists = column < group_columns_;
-      const From* from = exists ? weights + (o * w.d1 + channel) * taps + tap : nullptr;
+      const bool exists = j < columns_of(panel);
+      const From* from = exists ? weights + (j * w.d1 + channel) * taps + tap : nullptr;
       for (std::int64_t k = 0; k < count; ++k) {
         const std::int64_t row = (first + k) / step * step, within = (first + k) % step;
         to[row * tile_.columns + step * j + within] = exists ? convert(from[k * taps]) : T{};
@@ -104,27 +105,38 @@ void PackedConv2d::pack_panel(std::int64_t group, std::int64_t panel, const From
 
 void PackedConv2d::pack(int threads) {
   const std::int64_t width = panels_ * tile_.columns;
-  weights_ = LargeVector<std::byte>(static_cast<std::size_t>(checked_product(
-      {layer_.groups, depth_, width, static_cast<std::int64_t>(size_of(dtype_))}, "conv2d: packed weights")));
-  expect_writes(weights_.data(), weights_.size());
+  weight_bytes_ = static_cast<std::size_t>(checked_product(
+      {layer_.groups, depth_, width, static_cast<std::int64_t>(size_of(dtype_))}, "conv2d: packed weights"));
+  weights_ = packed_memory(weight_bytes_);
   bias_ = Buffer(static_cast<std::size_t>(layer_.groups * width) * sizeof(float));
   const Filter& w = layer_.weight;
   const std::int64_t jobs = layer_.groups * panels_;
 
-  parallel_for(threads, jobs, [&](std::int64_t job) {
-    const std::int64_t group = job / panels_, panel = job % panels_;
+  // Of pending ones a panel's: in the cache from reading to packing.
+  const std::int64_t read_floats = w.pending ? tile_.columns * depth_ : 0;
+  LargeVector<float> read(static_cast<std::size_t>(threads * read_floats));
+  const auto floats_of = [&](std::int64_t first, std::int64_t count, int thread) -> const float* {
+    if (!w.pending) return w.data.get() + first * depth_;
+    float* const place = read.data() + thread * read_floats;
+    read_rows(w, first, first + count, place);
+    return place;
+  };
+  FirstFailure failure;
+  const auto pack_job = [&](std::int64_t job, int thread) {
+    const std::int64_t group = job / panels_, panel = job % panels_, first = first_output(group, panel);
     if (dtype_ == DType::i8)
-      pack_panel<std::int8_t>(group, panel, w.quantised.get(), std::identity());
+      pack_panel<std::int8_t>(group, panel, w.quantised.get() + first * depth_, std::identity());
     else if (dtype_ == DType::bf16)
-      pack_panel<Bf16>(group, panel, w.data.get(), to_bf16);
+      pack_panel<Bf16>(group, panel, floats_of(first, columns_of(panel), thread), to_bf16);
     else
-      pack_panel<float>(group, panel, w.data.get(), std::identity());
-    for (std::int64_t j = 0; j < tile_.columns; ++j) {
-      const std::int64_t column = panel * tile_.columns + j;
-      const bool exists = column < group_columns_ && layer_.bias;
-      data(bias_)[group * width + column] = exists ? layer_.bias.get()[group * group_columns_ + column] : 0.f;
-    }
-  });
+      pack_panel<float>(group, panel, floats_of(first, columns_of(panel), thread), std::identity());
+    for (std::int64_t j = 0; j < tile_.columns; ++j)
+      data(bias_)[group * width + panel * tile_.columns + j] =
+          layer_.bias && j < columns_of(panel) ? layer_.bias.get()[first + j] : 0.f;
+  };
+  parallel_for(threads, jobs,
+               [&](std::int64_t job, int thread) { failure.guard([&] { pack_job(job, thread); }); });
+  failure.rethrow();
 }
 
 const Stretch& PackedConv2d::stretch_of(std::int64_t k) const {

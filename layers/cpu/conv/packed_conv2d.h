@@ -12,9 +12,10 @@
 // [k / 2 of the stretch][column of the panel][k % 2]. Of 8 bits four do.
 #pragma once
 
+#include <algorithm>
+#include <memory>
 #include <vector>
 
-#include "layers/base/large_pages.h"
 #include "layers/base/tensor.h"
 #include "layers/cpu/tiles/bf16_tile.h"
 #include "layers/cpu/tiles/gemm_tile.h"
@@ -39,7 +40,8 @@ struct Stretch {
 class PackedConv2d {
  public:
   // dtype: of the packed weights, f32 or bf16, to which they are rounded, or i8, of quantised ones. Of an
-  // even number of input channels in bf16, of a multiple of four in i8.
+  // even number of input channels in bf16, of a multiple of four in i8. Floats that are pending are read
+  // panel by panel; errors as read_rows().
   PackedConv2d(const Conv2d&, Isa, int threads, DType dtype = DType::f32);
 
   const Conv2d& layer() const {
@@ -51,12 +53,12 @@ class PackedConv2d {
   const std::vector<Stretch>& stretches() const { return stretches_; }
   std::int64_t group_columns() const { return group_columns_; }  // output channels of a group
   std::int64_t panels() const { return panels_; }                // of a group
-  std::size_t bytes() const { return weights_.size() + bias_.size(); }
+  std::size_t bytes() const { return weight_bytes_ + bias_.size(); }
 
   // [k of the stretch][column], of bfloat16 and i8 as said above. T is the type of dtype().
   template <class T = float>
   const T* weights(std::int64_t group, const Stretch& s, std::int64_t panel) const {
-    return reinterpret_cast<const T*>(weights_.data()) + offset(group, s, panel);
+    return reinterpret_cast<const T*>(weights_.get()) + offset(group, s, panel);
   }
   // [column], zeros where the layer has no bias
   const float* bias(std::int64_t group, std::int64_t panel) const {
@@ -83,6 +85,12 @@ class PackedConv2d {
   void pack(int threads);
   template <class T, class From, class Convert>
   void pack_panel(std::int64_t group, std::int64_t panel, const From* weights, Convert&& convert);
+  std::int64_t first_output(std::int64_t group, std::int64_t panel) const {
+    return group * group_columns_ + panel * tile_.columns;
+  }
+  std::int64_t columns_of(std::int64_t panel) const {  // output channels that there are
+    return std::min<std::int64_t>(tile_.columns, group_columns_ - panel * tile_.columns);
+  }
 
   Conv2d layer_;
   Isa isa_;
@@ -90,7 +98,8 @@ class PackedConv2d {
   GemmTile tile_;
   std::vector<Stretch> stretches_;
   std::int64_t depth_, group_columns_, panels_;  // of one group
-  LargeVector<std::byte> weights_;
+  std::shared_ptr<std::byte> weights_;
+  std::size_t weight_bytes_ = 0;
   Buffer bias_;
 };
 

@@ -321,6 +321,27 @@ TEST_CASE("an input may be a slice of a wider tensor's channels") {
   CHECK(same_bits(run(session, slice), expected));
 }
 
+TEST_CASE("input that is written where the network reads it gives the bits of a caller's own") {
+  const Model model = tiny_model("fcn");
+  Session session(model.program, {.threads = 1}), other(model.program, {.threads = 1});
+  for (const Shape shape : {Shape{1, 13, 18, 3}, Shape{3, 24, 33, 3}, Shape{1, 9, 7, 3}}) {
+    const Tensor input = noise(shape);
+    const auto expected = run(other, input.view());
+    int calls = 0;
+    session.run(shape, HostInput([&](View place) {
+                  ++calls;
+                  REQUIRE(place.shape == shape);
+                  for (std::int64_t p = 0; p < shape.pixels(); ++p)
+                    std::copy_n(input.data() + 3 * p, 3, place.data + p * place.pitch);
+                }));
+    CHECK(calls == 1);
+    CHECK(same_bits(values(session.output()), expected));
+  }
+  struct Stopped {};
+  CHECK_THROWS_AS(session.run({1, 13, 18, 3}, HostInput([](View) { throw Stopped(); })), Stopped);
+  CHECK(sentence(ErrorCode::invalid_argument, [&] { session.output(); }) != "");
+}
+
 TEST_CASE("each image of a batch gets the answer it gets alone") {
   const Model model = tiny_model("deeplabv3");
   Session session(model.program, {.threads = 1});

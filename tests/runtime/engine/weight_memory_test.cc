@@ -9,8 +9,11 @@
 #include <string>
 #include <vector>
 
+#include "layers/cpu/conv/packed_conv2d.h"
+#include "runtime/engine/program.h"
 #include "runtime/engine/session.h"
 #include "tests/support/runtime_testing.h"
+#include "tests/support/sanitizers.h"
 #include "tests/support/temporary.h"
 #include "weights_tools/checkpoint.h"
 #include "weights_tools/safetensors/safetensors.h"
@@ -125,6 +128,86 @@ TEST_CASE("the memory is used again, but not while a layer is kept") {
   const Layer later = memory.bring_in(pending(true, others, false), 1);
   CHECK(same_bits(weights_of(kept), weights));
   CHECK(same_bits(weights_of(later), others));
+}
+
+TEST_CASE("memory is lent from pages that have room, for as long as a layer holds it") {
+  const Floats weights = drawn(outputs * inputs * 9), others = drawn(outputs * inputs * 9, 8);
+  const auto pages = std::make_shared<WeightPages>(std::size_t{4} << 20);
+  WeightMemory memory(pages);
+  const Layer lent = memory.bring_in(pending(true, weights, false), 2);
+  if (!ATROUS_ADDRESS_SANITIZER) CHECK(!pages->lend(64));
+  const Layer beside = memory.bring_in(pending(true, others, false), 2);
+  CHECK(same_bits(weights_of(lent), weights));
+  CHECK(same_bits(weights_of(beside), others));
+  memory.bring_in(pending(true, weights), 1);
+  CHECK(same_bits(weights_of(lent), weights));
+}
+
+TEST_CASE("convolutions pack pending weights as they pack the same when they are brought in") {
+  for (const std::int64_t groups : {1, 2})
+    for (const DType dtype : {DType::f32, DType::bf16})
+      for (const bool in_file : {false, true}) {
+        CAPTURE(groups);
+        CAPTURE(name_of(dtype));
+        const std::int64_t channels = 34;  // of a group
+        const Floats weights = drawn(outputs * channels * 9), bias = drawn(outputs, 7);
+        Conv2d conv = pending(in_file, weights);
+        conv.weight.d1 = channels;
+        conv.groups = groups;
+        const auto kept = std::make_shared<const Floats>(bias);
+        conv.bias = {kept, kept->data()};
+        const Layer whole = WeightMemory().bring_in(conv, 1);
+        const PackedConv2d expected(std::get<Conv2d>(whole), supported_isas().front(), 1, dtype);
+        for (const int threads : {1, 3}) {
+          const PackedConv2d packed(conv, supported_isas().front(), threads, dtype);
+          REQUIRE(packed.bytes() == expected.bytes());
+          const auto* a = packed.weights<std::byte>(0, packed.stretches().front(), 0);
+          const auto* b = expected.weights<std::byte>(0, expected.stretches().front(), 0);
+          const std::size_t bytes =
+              packed.bytes() - static_cast<std::size_t>(groups * packed.panels() * packed.tile().columns) * 4;
+          CHECK(std::equal(a, a + bytes, b));
+          for (std::int64_t g = 0; g < groups; ++g)
+            for (std::int64_t p = 0; p < packed.panels(); ++p)
+              CHECK(std::equal(packed.bias(g, p), packed.bias(g, p) + packed.tile().columns,
+                               expected.bias(g, p)));
+          CHECK(!packed.layer().weight.pending);
+        }
+      }
+}
+
+TEST_CASE("a convolution whose pending weights cannot be read is not packed") {
+  Floats weights = drawn(outputs * inputs * 9);
+  const Isa isa = supported_isas().front();
+  weights.front() = std::numeric_limits<float>::quiet_NaN();
+  CHECK(sentence(ErrorCode::not_finite, [&] { PackedConv2d(pending(true, weights), isa, 2); }) != "");
+  weights.front() = 0;
+  weights.pop_back();
+  CHECK(sentence(ErrorCode::io, [&] { PackedConv2d(pending(true, weights), isa, 2); }) == "ends before");
+}
+
+TEST_CASE("a large convolution from a file computes the same bits as from memory, on any number of threads") {
+  const std::int64_t many = 176;  // its weights are over a megabyte
+  const Conv2d plain{.weight = {many, many, 3, 3, nullptr}, .bias = nullptr, .padding = 1};
+  const Floats weights = drawn(many * many * 9);
+  const auto logits = [&](bool in_file, int threads) {
+    Conv2d conv = plain;
+    const auto kept = std::make_shared<const Floats>(weights);
+    if (in_file)
+      conv.weight.pending =
+          std::make_shared<const PendingWeights>(PendingWeights{std::make_shared<const Stored>(weights), {}});
+    else
+      conv.weight.data = {kept, kept->data()};
+    Graph graph;
+    graph.values.assign(2, {many});
+    graph.input = 0;
+    graph.nodes.push_back({"conv", conv, {0}, 1});
+    graph.outputs = {{"out", 1}};
+    const auto program = std::make_shared<const Program>(compile(std::move(graph), {.threads = threads}));
+    Session session(program, {.threads = 1});
+    return run(session, noise({1, 9, 11, many}, 5).view());
+  };
+  const Floats expected = logits(false, 1);
+  for (const int threads : {1, 2}) CHECK(same_bits(logits(true, threads), expected));
 }
 
 TEST_CASE("weights in a file that is too short or that are not finite are errors") {

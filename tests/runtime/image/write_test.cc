@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <limits>
 
 #include "runtime/drawing/pictures.h"
@@ -11,6 +12,8 @@
 #include "runtime/image/palette.h"
 #include "runtime/image/png.h"
 #include "tests/support/image_helpers.h"
+#include "tests/support/temporary.h"
+#include "weights_tools/io/file.h"
 
 namespace atrous::write_test {
 
@@ -95,6 +98,40 @@ TEST_CASE("a tensor written as .npy comes back, and its channels are planes in t
   CHECK(std::ranges::equal(back.values(), tensor.values()));
   const Tensor slice = read_npy(encode_npy(channels(tensor.view(), 1, 2)), "slice.npy", 2);
   CHECK(slice.view().at(1, 2, 4, 1) == tensor.view().at(1, 2, 4, 2));
+}
+
+TEST_CASE("a .npy file is read into its place, in pieces, whatever the pixels' pitch") {
+  const testing::TemporaryFolder folder;
+  for (const Shape shape :
+       {Shape{2, 3, 4, 3}, Shape{1, 130, 140, 3}, Shape{2, 3, 5, 1}, Shape{1, 20, 30, 210}}) {
+    CAPTURE(shape);
+    Tensor tensor(shape), wide = Tensor::zeros({shape.n, shape.h, shape.w, shape.c + 2});
+    for (std::size_t i = 0; i < tensor.values().size(); ++i) tensor.values()[i] = static_cast<float>(i);
+    const std::string path = folder / "input.npy";
+    write_file(path, encode_npy(tensor.view()));
+    const InputFile file(path);
+    CHECK(is_npy(file));
+    const NpyInput input(file, 0);
+    REQUIRE(input.shape() == shape);
+    Tensor dense(shape);
+    input.read(dense.view());
+    CHECK(std::ranges::equal(dense.values(), tensor.values()));
+    const View slice = channels(wide.view(), 1, shape.c);
+    input.read(slice);
+    bool same = true;
+    for (std::int64_t p = 0; p < shape.pixels(); ++p)
+      same = same && std::equal(slice.data + p * slice.pitch, slice.data + p * slice.pitch + shape.c,
+                                tensor.data() + p * shape.c);
+    CHECK(same);
+    CHECK(wide.values().front() == 0);
+    CHECK(wide.values().back() == 0);
+    CHECK(sentence([&] { input.read(channels(wide.view(), 0, shape.c + 1)); }).starts_with(path));
+    std::filesystem::resize_file(path, file.size() - 4);
+    CHECK(sentence([&] { input.read(dense.view()); }).find("ended at byte") != std::string::npos);
+    CHECK(sentence([&] { NpyInput(InputFile(path), 0); }).find("bytes of data, found") != std::string::npos);
+  }
+  write_file(folder / "short", bytes("\x93NU"));
+  CHECK(!is_npy(InputFile(folder / "short")));
 }
 
 TEST_CASE("a .npy that is not N x 3 x H x W of floats is refused with both sides") {
