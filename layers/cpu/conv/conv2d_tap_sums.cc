@@ -11,8 +11,7 @@ namespace atrous {
 
 namespace {
 
-constexpr std::int64_t task_rows =
-    32;  // of the output; kernel_h - 1 rows of products are made twice for each
+constexpr std::int64_t task_rows = 32;  // of the output: kernel_h - 1 rows of products more are made for each
 
 class TapSums final : public Kernel {
  public:
@@ -66,9 +65,8 @@ class TapSums final : public Kernel {
   }
 
  private:
-  std::int64_t width() const {
-    return std::int64_t{vectors_} * tiles_.lanes;
-  }  // floats of a pixel's products
+  // Floats of a pixel's products.
+  std::int64_t width() const { return std::int64_t{vectors_} * tiles_.lanes; }
   // With the padding on both sides, and what a read of four floats touches behind the last.
   std::int64_t row_floats(std::int64_t pixels) const {
     return (pixels + 2 * padding_) * width() + round_up(most_tap_outputs, 16);
@@ -125,8 +123,8 @@ class TapSums final : public Kernel {
                        .relu = relu_});
   }
 
-  static constexpr std::int64_t max_kernel =
-      48;  // rows: one output of each fills three of the widest vectors
+  // Rows of a kernel: one output of each fills three of the widest vectors.
+  static constexpr std::int64_t max_kernel = 48;
 
   std::int64_t kernel_h_, kernel_w_, outputs_, channels_, padding_;
   bool relu_;
