@@ -533,7 +533,7 @@ TEST_CASE("Winograd's kernels give the same bits in any workspace from the least
 }
 
 TEST_CASE("a map too large for one block of tiles, or for one pass over the channels, gives the same bits") {
-  for (const Problem& p : {square(96, 256, 32), square(66, 768, 20), strided(150, 131, 256, 32)}) {
+  for (const Problem& p : {square(96, 256, 32), square(66, 768, 20), strided(150, 131, 256, 6)}) {
     const Setup s = set_up(p);
     Tensor expected(s.out), out(s.out), direct(s.out);
     const Isa isa = supported_isas().front();
@@ -543,12 +543,16 @@ TEST_CASE("a map too large for one block of tiles, or for one pass over the chan
     CHECK(same_bits(out.view(), expected.view()));
     CHECK(run_within(*kernel, s, out.view(), 2, best_bytes(*kernel, s, 2)));
     CHECK(same_bits(out.view(), expected.view()));
+    if (p.stride == 2) {
+      CHECK(error_of(out.view(), by_definition(s)) < bound_of(kernel->name(), 2, p.in));
+      continue;
+    }
     run_hostile(*make_conv2d_implicit_gemm(std::make_shared<PackedConv2d>(s.layer, isa, 1)), {s.in.view()},
                 direct.view(), 1);
     // Products of two uniform numbers vary by a ninth, and there are nine taps. Both round.
     const Expected nearly{
         s.out, {direct.values().begin(), direct.values().end()}, std::sqrt(static_cast<double>(p.in))};
-    CHECK(error_of(out.view(), nearly) < 2 * bound_of(kernel->name(), p.stride, p.in));
+    CHECK(error_of(out.view(), nearly) < 2 * bound_of(kernel->name(), 1, p.in));
   }
 }
 
@@ -669,9 +673,9 @@ TEST_CASE("larger tiles cost less on large maps, and every one less than the dir
 }
 
 TEST_CASE("at stride 2 Winograd costs less than the direct sum on large maps of many channels") {
-  const Setup s = set_up(strided(4, 4, 256, 64));
+  const Setup s = set_up(strided(4, 4, 256, 256));
   const auto packed = std::make_shared<PackedConv2d>(s.layer, supported_isas().front(), 1);
-  const Shape in[] = {{1, 72, 72, 256}}, out{1, 36, 36, 64};
+  const Shape in[] = {{1, 72, 72, 256}}, out{1, 36, 36, 256};
   CHECK(make_conv2d_winograd(packed, 3)->cost(in, out) < make_conv2d_implicit_gemm(packed)->cost(in, out));
 }
 
