@@ -157,8 +157,11 @@ tsan: deps
 	$(call install_missing,$(CLANG_PACKAGES))
 	sh tests/programs/tsan/run $(BUILD)-tsan
 
+# As root where PREFIX asks for it; then the loader is told of the library, too.
+as_installer = $(if $(DESTDIR),,$(if $(shell [ -w $(PREFIX) ] && echo y),,$(SUDO)))
 install: build
-	$(if $(DESTDIR),,$(if $(shell [ -w $(PREFIX) ] && echo y),,$(SUDO))) cmake --install $(BUILD) --prefix $(PREFIX)
+	$(as_installer) cmake --install $(BUILD) --prefix $(PREFIX)
+	@$(if $(DESTDIR),,$(as_installer) sh -c '[ "$$(id -u)" != 0 ] || ! command -v ldconfig >/dev/null || ldconfig')
 
 deb: deps
 	$(call install_missing,$(DEB_PACKAGES) $(SERVE_PACKAGES))
