@@ -157,8 +157,11 @@ tsan: deps
 	$(call install_missing,$(CLANG_PACKAGES))
 	sh tests/programs/tsan/run $(BUILD)-tsan
 
+# As root where PREFIX asks for it; then the loader is told of the library, too.
+as_installer = $(if $(DESTDIR),,$(if $(shell [ -w $(PREFIX) ] && echo y),,$(SUDO)))
 install: build
-	$(if $(DESTDIR),,$(if $(shell [ -w $(PREFIX) ] && echo y),,$(SUDO))) cmake --install $(BUILD) --prefix $(PREFIX)
+	$(as_installer) cmake --install $(BUILD) --prefix $(PREFIX)
+	@$(if $(DESTDIR),,$(as_installer) sh -c '[ "$$(id -u)" != 0 ] || ! command -v ldconfig >/dev/null || ldconfig')
 
 deb: deps
 	$(call install_missing,$(DEB_PACKAGES) $(SERVE_PACKAGES))
@@ -170,18 +173,23 @@ deb: deps
 	  cd $(BUILD)-deb && cpack -G DEB >cpack.log 2>&1 || { cat cpack.log; exit 1; }
 	@ls -l $(BUILD)-deb/*.deb
 
-# Each takes minutes: what others get from here is built, installed and used as they do it.
-test-packages: deb wheel
-	$(call install_missing,$(TEST_DEB_PACKAGES))
-	tests/programs/subproject/run
-	tests/programs/packages/run $(BUILD)-deb
-	tests/programs/aarch64/program $(BUILD)-deb/atrous
-	tests/programs/wheel/run $(BUILD)
+# Minutes: what others get from here is built, installed and used as they do it. The quick ones come first. The wheel is of the
+# packages' library, so that there is no second build of the same sources.
+test-packages: deb
+	$(call install_missing,$(TEST_DEB_PACKAGES) $(WHEEL_PACKAGES))
 	tests/programs/c/run $(BUILD)-deb
+	tests/programs/wheel/run $(BUILD)-deb
+	tests/programs/packages/run $(BUILD)-deb
+	tests/programs/subproject/run
 	tests/programs/voc/run $(BUILD)-deb tests/street/street.png
+	tests/programs/aarch64/program $(BUILD)-deb/atrous
 
-wheel: build
+# The library alone is in it: neither the programs nor the CUDA module are built.
+wheel: deps
 	$(call install_missing,$(WHEEL_PACKAGES))
+	@echo "building the library in $(BUILD)"
+	@$(call configure,$(BUILD),release) >/dev/null
+	@cmake --build $(BUILD) -j $(JOBS) --target atrous_shared
 	@/usr/bin/python3 runtime/python/wheel.py $(BUILD)/libatrous.so $(BUILD)-wheel
 
 # The page's module twice: for one thread, and for several, which few hosts allow (runtime/wasm/README.md). acorn, which

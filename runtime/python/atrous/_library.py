@@ -241,9 +241,12 @@ class _Memory:
         self.__array_interface__ = {"version": 3, "data": (address, True), "shape": shape, "typestr": kind}
 
 
-def array_of(handle: Handle, address: int, shape: Tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
-    """The handle's memory as an array, without a copy."""
-    return np.asarray(_Memory(handle, address, shape, np.dtype(dtype).str))
+UINT8, FLOAT32 = np.dtype(np.uint8).str, np.dtype(np.float32).str
+
+
+def array_of(handle: Handle, address: int, shape: Tuple[int, ...], kind: str) -> np.ndarray[Any, Any]:
+    """The handle's memory as an array of UINT8 or FLOAT32, without a copy."""
+    return np.asarray(_Memory(handle, address, shape, kind))
 
 
 def bytes_of(pointer: c_void_p) -> bytes:

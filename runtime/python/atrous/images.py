@@ -20,7 +20,7 @@ def picture_of(pointer: ctypes.c_void_p) -> Bytes:
     handle = c.Handle(pointer, c.functions.picture_free)
     image = c.functions.picture_image(pointer)
     shape = (image.height, image.width, image.channels)[:2 if image.channels == 1 else 3]
-    return c.array_of(handle, image.pixels, shape, np.uint8)
+    return c.array_of(handle, image.pixels, shape, c.UINT8)
 
 
 def read_image(file: Union[Path, bytes]) -> Bytes:
@@ -98,7 +98,7 @@ def image_of(pixels: Bytes) -> c.Image:
     """as_photo()'s array for C. The array must outlive it."""
     height, width = pixels.shape[:2]
     channels = pixels.shape[2] if pixels.ndim == 3 else 1
-    return c.Image(pixels.ctypes.data, count("width", width), count("height", height), channels, pixels.strides[0] if height > 1 else 0)
+    return c.Image(pixels.__array_interface__["data"][0], count("width", width), count("height", height), channels, pixels.strides[0] if height > 1 else 0)
 
 
 def _colours(palette: Optional[Any]) -> Bytes:

@@ -88,7 +88,7 @@ class Model:
         self.classes: Tuple[str, ...] = tuple(
             c.functions.model_class_name(self._handle.pointer, label).decode("utf-8", "replace")
             for label in range(info.classes))
-        self.palette: Bytes = c.array_of(self._handle, info.palette, (info.classes, 3), np.uint8)
+        self.palette: Bytes = c.array_of(self._handle, info.palette, (info.classes, 3), c.UINT8)
         self.background: Optional[int] = info.background if info.background >= 0 else None
         self.channels: int = info.logits
         self.has_masks = bool(info.has_masks)
@@ -140,8 +140,11 @@ class Model:
         if how is not None:
             options.crf_options = ctypes.pointer(how)
         out = ctypes.c_void_p()
-        with self._session(threads, memory_limit) as session:
+        session, idle = self._session(threads, memory_limit)
+        try:
             c.functions.segment(session.pointer, image_of(photo), options, ctypes.byref(out))
+        finally:
+            idle.append(session)
         return Result(self, out, photo)
 
     def batch(self, batch: Any, *, photos: Optional[Sequence[Any]] = None, confidence: bool = False,
@@ -163,9 +166,12 @@ class Model:
             if photo is not None and photo.shape[:2] != (height, width):
                 raise c.Error(f"photos: expected the batch's {height} x {width} pixels, got {photo.shape[0]} x {photo.shape[1]}")
         out = (ctypes.c_void_p * n)()
-        with self._session(threads, memory_limit) as session:
+        session, idle = self._session(threads, memory_limit)
+        try:
             c.functions.segment_batch(session.pointer, values.ctypes.data, count("photos", n), count("height", height),
                                     count("width", width), options, out)
+        finally:
+            idle.append(session)
         return [Result(self, ctypes.c_void_p(pointer), photo) for pointer, photo in zip(out, under)]
 
     def logits(self, batch: Any, *, threads: Optional[int] = None, memory_limit: int = 0) -> npt.NDArray[np.float32]:
@@ -197,10 +203,9 @@ class Model:
             while pending:
                 yield pending.popleft().result()
 
-    @contextlib.contextmanager
-    def _session(self, threads: Optional[int], memory_limit: int) -> Iterator[c.Handle]:
-        """A session that nobody else uses. Those that wait lie in deques, whose methods need no lock, so that a fork
-        finds none held; threads that end leave nothing behind."""
+    def _session(self, threads: Optional[int], memory_limit: int) -> Tuple[c.Handle, Deque[c.Handle]]:
+        """A session that nobody else uses, and where to put it afterwards. Those that wait lie in deques, whose methods
+        need no lock, so that a fork finds none held; threads that end leave nothing behind."""
         threads = self._threads if threads is None else count("threads", threads)
         memory_limit = count("memory_limit", memory_limit, 0, 2**64 - 1)
         idle: Deque[c.Handle] = collections.deque()  # with a limit on its memory none waits for the next call
@@ -213,10 +218,7 @@ class Model:
             c.functions.session_new(self._handle.pointer,
                                   c.SessionOptions(threads=threads, memory_limit=memory_limit), ctypes.byref(out))
             session = c.Handle(out, c.functions.session_free)
-        try:
-            yield session
-        finally:
-            idle.append(session)
+        return session, idle
 
 
 def _options(confidence: bool, probabilities: bool, logits: bool, threshold: Optional[float], score: Optional[float],

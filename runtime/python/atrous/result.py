@@ -73,7 +73,7 @@ class Result:
         c.functions.result_get_info(pointer, info)
         self._info = info
         self._classes: Optional[List[ClassShare]] = None
-        self.labels: Bytes = c.array_of(self._handle, info.labels, (info.height, info.width), np.uint8)
+        self.labels: Bytes = c.array_of(self._handle, info.labels, (info.height, info.width), c.UINT8)
         self.input_size: Tuple[int, int] = (info.input_width, info.input_height)
         self.seconds: Dict[str, float] = {"prepare": info.prepare_seconds, "network": info.network_seconds,
                                           "label": info.label_seconds}
@@ -90,7 +90,7 @@ class Result:
         address = getattr(self._info, what)
         if not address:
             raise c.Error(f"this result has no {what}: ask for it, model(image, {what}=True)")
-        return c.array_of(self._handle, address, shape, np.float32)
+        return c.array_of(self._handle, address, shape, c.FLOAT32)
 
     @property
     def confidence(self) -> Floats:

@@ -33,9 +33,10 @@ class Threads(Test):
         own, alive = atrous.load("default"), []
 
         def work():
-            with own._session(0, 0) as session:
-                alive.append(weakref.ref(session))
-                barrier.wait()
+            session, idle = own._session(0, 0)
+            alive.append(weakref.ref(session))
+            barrier.wait()
+            idle.append(session)
         for _ in range(10):
             barrier = threading.Barrier(16)
             threads = [threading.Thread(target=work) for _ in range(16)]
