@@ -57,11 +57,12 @@ void* map_large(std::size_t bytes) {
     // From a multiple of the page on: elsewhere up to one page less of it could be large. What is mapped
     // beside it for that goes back untouched.
     if (bytes > static_cast<std::size_t>(-1) - 2 * page) return nullptr;
+    const std::size_t whole = whole_small_pages(bytes);
     void* const mapped =
-        mmap(nullptr, bytes + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        mmap(nullptr, whole + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (mapped == MAP_FAILED) return nullptr;
-    const auto begin = reinterpret_cast<std::uintptr_t>(mapped), end = begin + bytes + page;
-    const std::uintptr_t first = (begin + page - 1) & ~(page - 1), last = first + whole_small_pages(bytes);
+    const auto begin = reinterpret_cast<std::uintptr_t>(mapped), end = begin + whole + page;
+    const std::uintptr_t first = (begin + page - 1) & ~(page - 1), last = first + whole;
     if (begin < first) munmap(mapped, first - begin);
     if (last < end) munmap(reinterpret_cast<void*>(last), end - last);
     ask_for_pages(reinterpret_cast<void*>(first), bytes);
