@@ -76,6 +76,7 @@ JsonText in_json(const Calibration& c, const std::vector<std::string>& classes) 
                         {"because", int8 ? JsonText() : JsonText(layer.in_fp32)},
                         {"input", layer.input},
                         {"reads", layer.reads_fp32 ? "fp32" : "int8"},
+                        {"equalised", layer.equalised},
                         {"weight_error", layer.weight_error},
                         {"sensitivity", layer.loss}});
   };

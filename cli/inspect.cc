@@ -42,8 +42,8 @@ struct InspectArguments {
 // Parameters as torch counts them: what training changes, not the statistics beside it, nor what quantising
 // adds.
 bool is_parameter(const std::string& name) {
-  constexpr std::string_view others[] = {".running_mean", ".running_var", ".num_batches_tracked",
-                                         ".weight.scale", ".weight.correction"};
+  constexpr std::string_view others[] = {".running_mean", ".running_var",       ".num_batches_tracked",
+                                         ".weight.scale", ".weight.correction", ".weight.equalisation"};
   return std::ranges::none_of(others, [&](std::string_view ending) { return name.ends_with(ending); });
 }
 

@@ -21,7 +21,7 @@ struct Quantisation {
   bool operator==(const Quantisation&) const = default;
 };
 
-// The element type of a map, and of u8 what it stands for.
+// The element type of a map, and of u8 what it stands for; of f32 as what a quantised convolution reads it.
 struct MapType {
   DType dtype = DType::f32;
   Quantisation quantisation = {};

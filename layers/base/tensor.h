@@ -65,7 +65,7 @@ struct BasicAnyView {
   Shape shape;
   std::int64_t pitch = 0;  // elements from one pixel to the next
   DType dtype = DType::f32;
-  Quantisation quantisation = {};  // of u8
+  Quantisation quantisation = {};  // as MapType's
 
   // Error(invalid_argument) where the elements are of another type.
   template <class T>

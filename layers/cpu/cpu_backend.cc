@@ -8,6 +8,7 @@
 #include "layers/cpu/conv/conv2d_implicit_gemm.h"
 #include "layers/cpu/conv/conv2d_implicit_gemm_bf16.h"
 #include "layers/cpu/conv/conv2d_implicit_gemm_int8.h"
+#include "layers/cpu/conv/conv2d_of_floats_int8.h"
 #include "layers/cpu/conv/conv2d_pointwise.h"
 #include "layers/cpu/conv/conv2d_tap_sums.h"
 #include "layers/cpu/conv/conv2d_winograd.h"
@@ -152,6 +153,21 @@ constexpr CpuImplementation conv2d_int8_list[] = {
      [](KernelContext& c) -> std::unique_ptr<Kernel> {
        if (c.as<Conv2d>().weight.d1 % 4 != 0) return nullptr;
        return make_conv2d_implicit_gemm_int8(c.packed(DType::i8), c.types->inputs, c.types->output);
+     }},
+    {.name = "reference",
+     .make = [](KernelContext& c) -> std::unique_ptr<Kernel> {
+       return std::make_unique<QuantisedReference>(c.as<Conv2d>());
+     },
+     .fallback = true},
+};
+
+// The same of a map in fp32 that is quantised on the way.
+constexpr CpuImplementation conv2d_of_floats_int8_list[] = {
+    {"implicit_gemm",
+     [](KernelContext& c) -> std::unique_ptr<Kernel> {
+       if (c.as<Conv2d>().weight.d1 % 4 != 0) return nullptr;
+       return make_conv2d_of_floats_int8(c.packed(DType::i8), c.types->inputs, c.types->output,
+                                         c.options.isa);
      }},
     {.name = "reference",
      .make = [](KernelContext& c) -> std::unique_ptr<Kernel> {
@@ -335,6 +351,7 @@ std::span<const CpuImplementation> narrow_list(const Layer& layer, const MapType
   if (const auto* conv = std::get_if<Conv2d>(&layer)) {
     if (conv->groups == 1 && conv->in_channels() % 2 == 0 && in == DType::bf16) return conv2d_bf16_list;
     if (conv->weight.quantised && in == DType::u8) return conv2d_int8_list;
+    if (conv->weight.quantised && in == DType::f32) return conv2d_of_floats_int8_list;
   }
   const bool gated = std::holds_alternative<Mul>(layer) && in == DType::u8 &&
                      types.output.dtype == DType::u8 && types.inputs[1].dtype == DType::f32;
@@ -353,13 +370,13 @@ std::vector<std::unique_ptr<Kernel>> make_cpu_kernels(const Node& node, const Cp
   const bool all_floats =
       types.output.dtype == DType::f32 &&
       std::ranges::all_of(types.inputs, [](const MapType& t) { return t.dtype == DType::f32; });
-  if (all_floats) return make_cpu_kernels(node, options);
+  const auto* conv = std::get_if<Conv2d>(&node.layer);
+  const bool quantised = conv && conv->weight.quantised;  // they have no kernels of other maps
+  if (all_floats && !quantised) return make_cpu_kernels(node, options);
   KernelContext context(node.layer, options, &types);
   const auto list = narrow_list(node.layer, types);
   const bool listed =
       std::ranges::any_of(list, [&](const CpuImplementation& i) { return i.name == options.force; });
-  const auto* conv = std::get_if<Conv2d>(&node.layer);
-  const bool quantised = conv && conv->weight.quantised;  // they have no kernels of other maps
   if (!list.empty() && (options.force.empty() || listed || quantised))
     return make_listed_kernels(node.layer, list, options.force, context);
   const bool any_type = takes_any_type(node.layer, types);

@@ -217,6 +217,19 @@ void Module::counter(std::string_view name) const {
   }
 }
 
+namespace {
+
+// Null where it is of no use: of grouped convolutions, and of a single channel.
+Weights read_equalisation(Module m, const Conv2d& layer) {
+  const Weights divisors = m.parameter("weight.equalisation", {layer.in_channels()}).data;
+  if (divisors && *std::min_element(divisors.get(), divisors.get() + layer.in_channels()) <= 0)
+    m.builder().report.unusable.add(m.path(), ".weight.equalisation: expected positive numbers");
+  const bool used = layer.in_channels() > 1 && (layer.groups == 1 || layer.is_depthwise());
+  return used ? divisors : nullptr;
+}
+
+}  // namespace
+
 Var conv2d(Module m, Var x, const ConvOptions& options) {
   const std::int64_t known = x.channels() > 0 ? x.channels() : -1, k = options.kernel;
   const std::int64_t any = m.builder().published ? options.out : -1,
@@ -243,6 +256,8 @@ Var conv2d(Module m, Var x, const ConvOptions& options) {
     const Weights correction = m.parameter("weight.correction", {out}).data;
     layer.bias = correction && layer.bias ? sum_of(correction, layer.bias, out) : correction;
   }
+  if (weight.quantised && m.size("weight.equalisation", 0, 0) > 0)
+    layer.weight.equalisation = read_equalisation(m, layer);
   return append(*x.builder, m.path(), std::move(layer), {x.id}, out);
 }
 

@@ -156,8 +156,9 @@ struct ConvOptions {
 };
 
 // Keys: weight, and bias where the module has one. The number of output channels is read from the weight's
-// shape. Of a quantised checkpoint weight.scale too, and weight.correction, [channels out], what to add to
-// the sums for what rounding the weights changed in the mean.
+// shape. Of a quantised checkpoint weight.scale too; weight.correction, [channels out], what to add to the
+// sums for what rounding the weights changed in the mean; and weight.equalisation, [channels of x], positive
+// numbers, Filter's.
 Var conv2d(Module, Var x, const ConvOptions& = {});
 
 struct ConvTransposeOptions {

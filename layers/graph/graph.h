@@ -48,7 +48,7 @@ using ValueId = int;
 struct Value {
   std::int64_t channels = 0;
   DType dtype = DType::f32;        // of the activations: f32, bf16 or u8
-  Quantisation quantisation = {};  // of u8
+  Quantisation quantisation = {};  // of u8; of f32 as what quantised layers read it
   std::string name = {};           // of the node that made it when the network was built; empty for the input
   std::optional<ValueRange> range = {};  // that the checkpoint was calibrated for
 

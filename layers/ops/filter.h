@@ -39,6 +39,12 @@ struct Filter {
   // it.
   std::shared_ptr<const PendingWeights> pending = nullptr;
 
+  // Beside quantised ones, or null: what each channel of the layer's input is divided by where that is in 8
+  // bits (equalise() in runtime/engine/passes.h). The weights are multiplied by it already:
+  // weight[o, i, ...] = scale[o] * quantised[o, i, ...] / equalisation[i];
+  // of a depthwise layer equalisation[o] is what output channel o reads.
+  std::shared_ptr<const float> equalisation = nullptr;  // [d1], of a depthwise layer [d0]
+
   // What identifies the weights, wherever they are shared.
   const void* id() const {
     return quantised ? static_cast<const void*>(quantised.get())
@@ -52,6 +58,7 @@ struct Filter {
     visit(pending, 0);
     if (!quantised) return visit(data, elements());
     visit(scale, d0);
+    if (equalisation) visit(equalisation, d1 == 1 ? d0 : d1);
     visit(quantised, elements());
   }
 

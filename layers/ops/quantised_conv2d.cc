@@ -16,9 +16,15 @@ bool is_limit(ActivationKind kind) {
 
 MapType type_of(const ConstAnyView& map) { return {map.dtype, map.quantisation}; }
 
-std::int32_t sum_of_taps(const Conv2d& layer, const BasicView<const std::uint8_t>& in,
-                         std::int32_t zero_point, std::int64_t n, std::int64_t y, std::int64_t x,
-                         std::int64_t o) {
+// Of a map in 8 bits an element, of one in fp32 what that becomes.
+std::int32_t byte_at(const ConstAnyView& in, std::int64_t n, std::int64_t y, std::int64_t x, std::int64_t c) {
+  const std::byte* at = in.at(n, y, x, c);
+  return in.dtype == DType::u8 ? std::to_integer<std::uint8_t>(*at)
+                               : quantise(*reinterpret_cast<const float*>(at), in.quantisation);
+}
+
+std::int32_t sum_of_taps(const Conv2d& layer, const ConstAnyView& in, std::int64_t n, std::int64_t y,
+                         std::int64_t x, std::int64_t o) {
   const Filter& w = layer.weight;
   const std::int64_t first_input = o / (layer.out_channels() / layer.groups) * w.d1;
   std::int32_t sum = 0;
@@ -27,10 +33,10 @@ std::int32_t sum_of_taps(const Conv2d& layer, const BasicView<const std::uint8_t
       const std::int64_t in_y = y * layer.stride - layer.padding + ky * layer.dilation,
                          in_x = x * layer.stride - layer.padding + kx * layer.dilation;
       if (in_y < 0 || in_y >= in.shape.h || in_x < 0 || in_x >= in.shape.w) continue;
-      const std::uint8_t* pixel = in.pixel(n, in_y, in_x) + first_input;
       const std::int8_t* weight = w.quantised.get() + o * w.d1 * w.kernel_h * w.kernel_w;
       for (std::int64_t i = 0; i < w.d1; ++i)
-        sum += (pixel[i] - zero_point) * weight[(i * w.kernel_h + ky) * w.kernel_w + kx];
+        sum += (byte_at(in, n, in_y, in_x, first_input + i) - in.quantisation.zero_point) *
+               weight[(i * w.kernel_h + ky) * w.kernel_w + kx];
     }
   return sum;
 }
@@ -82,7 +88,6 @@ bool sums_fit(const Conv2d& layer) {
 
 void quantised_conv2d_reference(const Conv2d& layer, const ConstAnyView& in, const ConstAnyView* residual,
                                 const AnyView& out) {
-  const auto map = in.as<std::uint8_t>();
   const MapType in_type = type_of(in), out_type = type_of(out),
                 residual_type = residual ? type_of(*residual) : MapType{};
   const Requantisation r = requantisation(layer, in_type, residual ? &residual_type : nullptr, out_type);
@@ -91,7 +96,7 @@ void quantised_conv2d_reference(const Conv2d& layer, const ConstAnyView& in, con
       for (std::int64_t x = 0; x < out.shape.w; ++x)
         for (std::int64_t o = 0; o < out.shape.c; ++o) {
           const auto at = static_cast<std::size_t>(o);
-          const std::int32_t sum = sum_of_taps(layer, map, in.quantisation.zero_point, n, y, x, o);
+          const std::int32_t sum = sum_of_taps(layer, in, n, y, x, o);
           float value = static_cast<float>(sum) * r.factor[at];
           value += r.offset[at];
           if (residual) {

@@ -3,12 +3,13 @@
 //   sum[o] = sum over ky, kx, i of (q_in - zero_point_in) * weight.quantised[o, i, ky, kx]
 //   y      = float(sum[o]) * factor[o] + offset[o]  [+ residual * residual_factor]
 //
-// where taps in the padding add nothing. Where the output is in 8 bits and its activation is a limit (none,
+// where taps in the padding add nothing. A map in fp32 becomes q_in by quantise() of its range first
+// (layers/base/quantisation.h). Where the output is in 8 bits and its activation is a limit (none,
 // relu, relu6), y counts the output's steps already, and
 //
 //   q_out  = round(min(highest, max(lowest, y)))
 //
-// Otherwise y is the real number and is activated; into 8 bits by quantise() (layers/base/quantisation.h).
+// Otherwise y is the real number and is activated; into 8 bits by quantise().
 // Every product and sum of floats is rounded to fp32 for itself, ties to even. So every kernel gives the same
 // bits.
 //
@@ -41,7 +42,8 @@ float activate_in_fp32(ActivationKind, float x);
 // Whether sums fit into 32 bits, whatever the map holds.
 bool sums_fit(const Conv2d&);
 
-// The definition above in plain loops. in: u8. residual: null, u8 or f32, as Conv2d's. out: u8 or f32.
+// The definition above in plain loops. in: u8, or f32 with the quantisation that it is given. residual: null,
+// u8 or f32, as Conv2d's. out: u8 or f32.
 void quantised_conv2d_reference(const Conv2d&, const ConstAnyView& in, const ConstAnyView* residual,
                                 const AnyView& out);
 

@@ -233,7 +233,7 @@ void hoist_repeated_pixel(Graph& graph) {
   const auto readers = count_readers(graph);
   for (Node& node : graph.nodes) {
     auto* conv = std::get_if<Conv2d>(&node.layer);
-    if (!conv || !conv->is_pointwise() || !plain(node)) continue;
+    if (!conv || !conv->is_pointwise() || !plain(node) || conv->weight.equalisation) continue;
     const auto joined = static_cast<std::size_t>(node.inputs[0]);
     if (by[joined] == nowhere || readers[joined] != 1) continue;
     Node& concat = graph.nodes[by[joined]];
@@ -448,6 +448,23 @@ bool fits_int8(const Node& node) {
          (conv->is_depthwise() ? node.inputs.size() == 1 : conv->weight.d1 % 4 == 0);
 }
 
+constexpr std::int64_t enough_products = 64;  // of a number that is quantised, for that to pay
+
+// Whether the layer is one to quantise what it reads, and multiply that by quantised weights.
+bool quantises_input(const Node& node) {
+  const auto* conv = std::get_if<Conv2d>(&node.layer);
+  if (!conv || conv->is_depthwise() || conv->weight.equalisation || !fits_int8(node)) return false;
+  const Filter& w = conv->weight;
+  return w.kernel_h * w.kernel_w * w.d0 / conv->groups >= enough_products * conv->stride * conv->stride;
+}
+
+// Whether it computes in 8 bits, once those are chosen.
+bool computes_in_int8(const Graph& graph, const Node& node) {
+  const Value& in = graph.values[static_cast<std::size_t>(node.inputs[0])];
+  return in.dtype == DType::u8 ? fits_int8(node) && !std::get<Conv2d>(node.layer).weight.equalisation
+                               : in.quantisation != Quantisation{} && quantises_input(node);
+}
+
 // A map that may be in 8 bits.
 struct Int8Candidate {
   bool fits = false, wanted = false;
@@ -466,6 +483,35 @@ std::span<const ValueId> moved_values(const Node& node) {
   // But for a concatenation, other inputs are there for their sizes.
   return std::span(node.inputs).first(joins ? node.inputs.size() : moves ? 1 : 0);
 }
+
+std::optional<std::size_t> divider(const Graph& graph, const Node& reader) {
+  const auto v = static_cast<std::size_t>(reader.inputs[0]);
+  const std::size_t made = producers(graph)[v];
+  if (made == nowhere || count_readers(graph)[v] != 1) return std::nullopt;
+  const Node& before = graph.nodes[made];
+  const auto* conv = std::get_if<Conv2d>(&before.layer);
+  const bool keeps_factors =
+      conv && before.inputs.size() == 1 &&
+      (conv->activation == ActivationKind::none || conv->activation == ActivationKind::relu ||
+       conv->activation == ActivationKind::relu6);
+  return keeps_factors ? std::optional(made) : std::nullopt;
+}
+
+namespace {
+
+// That of a layer whose input is to be divided, if it has one. Of relu6 the range limits from above, so that
+// must end below what 6 becomes in any channel.
+std::optional<std::size_t> fitting_divider(const Graph& graph, const Node& reader) {
+  const auto found = divider(graph, reader);
+  if (!found || std::get<Conv2d>(graph.nodes[*found].layer).activation != ActivationKind::relu6) return found;
+  const Conv2d& conv = std::get<Conv2d>(reader.layer);
+  const auto& range = graph.values[static_cast<std::size_t>(reader.inputs[0])].range;
+  const float* divisors = conv.weight.equalisation.get();
+  const float largest = *std::max_element(divisors, divisors + conv.in_channels());
+  return range && range->highest <= 6 && range->highest * largest <= 6 ? found : std::nullopt;
+}
+
+}  // namespace
 
 void choose_int8(Graph& graph) {
   const std::size_t count = graph.values.size();
@@ -487,7 +533,9 @@ void choose_int8(Graph& graph) {
   const auto in_int8 = [&](ValueId v) { return at(v).fits && at(v).wanted; };
   // From the end: who reads 8 bits.
   for (auto node = graph.nodes.rbegin(); node != graph.nodes.rend(); ++node) {
-    if (fits_int8(*node))  // and its residual
+    const auto* conv = std::get_if<Conv2d>(&node->layer);
+    const bool equalised = conv && conv->weight.equalisation;
+    if (fits_int8(*node) && (!equalised || fitting_divider(graph, *node)))  // and its residual
       for (ValueId v : node->inputs) at(v).wanted = true;
     if (!in_int8(node->output)) continue;
     if (std::holds_alternative<Mul>(node->layer)) at(node->inputs[0]).wanted = true;
@@ -517,6 +565,29 @@ void choose_int8(Graph& graph) {
       graph.values[i].dtype = DType::u8;
       graph.values[i].quantisation = quantisation_of(maps[first_of(v)].range);
     }
+  for (const Node& node : graph.nodes) {
+    Value& in = graph.values[static_cast<std::size_t>(node.inputs[0])];
+    if (in.dtype == DType::f32 && in.range && quantises_input(node) && node.inputs[0] != graph.input &&
+        !single_pixel(graph, by, node.inputs[0]))
+      in.quantisation = quantisation_of(*in.range);
+  }
+}
+
+void equalise(Graph& graph) {
+  for (Node& node : graph.nodes) {
+    auto* conv = std::get_if<Conv2d>(&node.layer);
+    if (!conv || !conv->weight.equalisation || !fits_int8(node) ||
+        graph.values[static_cast<std::size_t>(node.inputs[0])].dtype != DType::u8)
+      continue;
+    const auto before = fitting_divider(graph, node);
+    if (!before) continue;
+    BatchNorm divide{std::vector<double>(static_cast<std::size_t>(conv->in_channels())),
+                     std::vector<double>(static_cast<std::size_t>(conv->in_channels()))};
+    for (std::size_t c = 0; c < divide.scale.size(); ++c)
+      divide.scale[c] = 1 / static_cast<double>(conv->weight.equalisation.get()[c]);
+    fold(std::get<Conv2d>(graph.nodes[*before].layer), divide);
+    conv->weight.equalisation.reset();
+  }
 }
 
 void dequantise_others(Graph& graph) {
@@ -524,14 +595,14 @@ void dequantise_others(Graph& graph) {
   for (Node& node : graph.nodes) {
     auto* conv = std::get_if<Conv2d>(&node.layer);
     if (!conv || !conv->weight.quantised) continue;
-    const Value& in = graph.values[static_cast<std::size_t>(node.inputs[0])];
-    if (in.dtype == DType::u8 && fits_int8(node)) continue;
+    if (computes_in_int8(graph, node)) continue;
     Filter& w = conv->weight;
     auto& floats = known[{w.quantised.get(), w.scale.get()}];
     if (!floats) floats = dequantised(w);
     w.data = floats;
     w.quantised.reset();
     w.scale.reset();
+    w.equalisation.reset();
   }
 }
 

@@ -1,6 +1,7 @@
 // Rewrites of a graph that leave what it computes unchanged but for rounding, and make it cheaper to run.
 #pragma once
 
+#include <optional>
 #include <span>
 
 #include "layers/graph/graph.h"
@@ -58,12 +59,25 @@ void choose_bf16(Graph&);
 
 // Which maps are in 8 bits, of a quantised checkpoint's network: those with a range (Value::range) that a
 // convolution makes and one with quantised weights reads, or that get from one to the other by layers which
-// merely move values, and share one range then. The rest stays in fp32, as above.
+// merely move values, and share one range then. The rest stays in fp32, as above, and so does the input; but
+// of those that have a range convolutions with quantised weights, depthwise ones apart, quantise what they
+// read where they multiply it often enough: then the value has a quantisation.
 void choose_int8(Graph&);
 
 // The inputs whose values a layer moves and does not change, so that its output has their range: of
 // concatenations, max pools, crops and nearest resizes. Empty for other layers.
 std::span<const ValueId> moved_values(const Node&);
+
+// The convolution that alone makes, for the reader alone, what that reads first, and whose channels can be
+// divided by dividing its weights and bias: without a residual, and with no activation, relu or relu6. By its
+// place among the nodes.
+std::optional<std::size_t> divider(const Graph&, const Node& reader);
+
+// Where a quantised layer has its input's channels divided (Filter::equalisation) and that is in 8 bits, the
+// divider() divides them; but a relu6 whose limit is within the range of some channel does not. So channels
+// of small values are not lost beside those of large ones. Behind choose_int8, which takes that for granted.
+// Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction", section 4.1.
+void equalise(Graph&);
 
 // Quantised weights whose layer does not read 8 bits become floats.
 void dequantise_others(Graph&);

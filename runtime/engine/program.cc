@@ -119,7 +119,10 @@ Program compile(Graph graph, const CpuOptions& options) try {
     fail(ErrorCode::invalid_argument, "the processor computes in fp32, bf16 or int8, not in ",
          name_of(options.precision));
   optimise_for_device(graph);
-  if (options.precision == Precision::int8) choose_int8(graph);
+  if (options.precision == Precision::int8) {
+    choose_int8(graph);
+    equalise(graph);
+  }
   dequantise_others(graph);
   if (!options.device_layers) fuse_for_processor(graph, options.precision != Precision::fp32);
   if (options.precision == Precision::bf16) choose_bf16(graph);

@@ -25,9 +25,18 @@ namespace {
 constexpr std::size_t most_compared = 64;  // photos whose labels are
 constexpr std::size_t most_measured = 4;   // of them, those on which layers are measured one by one
 constexpr std::size_t enough_photos = 16;
+constexpr float least_divisor = 1.f / 16;
 constexpr double most_distance = 0.2;  // from the training; 0.1 and less of photos like its own
 
 std::size_t index(ValueId v) { return static_cast<std::size_t>(v); }
+
+// sums: by channel, of the histogram's values.
+std::vector<double> means_of_sums(std::vector<double> sums, const Histogram& histogram) {
+  const double pixels =
+      static_cast<double>(histogram.count) / static_cast<double>(std::max<std::size_t>(1, sums.size()));
+  for (double& m : sums) m /= pixels;
+  return sums;
+}
 
 // What the photos showed of one map.
 struct Seen {
@@ -40,13 +49,7 @@ struct Seen {
     const ValueRange range = cut_off(histogram, 1e-3);
     return static_cast<double>(range.highest) - static_cast<double>(range.lowest);
   }
-  std::vector<double> means() const {
-    std::vector<double> out = sums;
-    const double pixels =
-        static_cast<double>(histogram.count) / static_cast<double>(std::max<std::size_t>(1, sums.size()));
-    for (double& m : out) m /= pixels;
-    return out;
-  }
+  std::vector<double> means() const { return means_of_sums(sums, histogram); }
 };
 using SeenByName = std::map<std::string, Seen, std::less<>>;  // by Value::name
 
@@ -59,7 +62,18 @@ struct Compared {
 
 struct QuantisedLayer {
   std::size_t layer;  // of weighted_layers()
+  double weight_error;
   StateTensor weight, scale, correction;
+  std::optional<StateTensor> equalisation = std::nullopt;
+};
+
+// A map whose channels can be divided, between the convolution that makes it and the one that reads it.
+struct EqualisedMap {
+  std::size_t layer;                               // that reads it, of weighted_layers()
+  ValueId value;                                   // of the graph that ran
+  std::vector<float> largest = {}, divisors = {};  // by channel
+  Histogram histogram = {};                        // of it divided
+  std::vector<double> sums = {};
 };
 
 template <class T>
@@ -110,6 +124,19 @@ std::vector<double> mean_of_sums(const Conv2d& conv, std::span<const double> in)
   return out;
 }
 
+// A map of these values, with the best of the estimates.
+CalibratedValue calibrated(std::string name, const Histogram& own,
+                           const std::array<EstimatedRange, estimators>& estimates) {
+  const auto best = std::ranges::min_element(estimates, {}, &EstimatedRange::error);
+  CalibratedValue value{.name = std::move(name),
+                        .seen = {own.lowest, own.highest},
+                        .range = best->range,
+                        .estimator = static_cast<Estimator>(best - estimates.begin()),
+                        .saturated = saturated_share(own, best->range)};
+  std::ranges::transform(estimates, value.errors.begin(), &EstimatedRange::error);
+  return value;
+}
+
 class Calibrator {
  public:
   Calibrator(const StateDict& state, const Metadata& metadata, const CalibrationPhotos& photos,
@@ -139,6 +166,7 @@ class Calibrator {
     observe();
     choose_ranges();
     quantise();
+    equalise();
     keep_within_loss();
     judge_photos();
     return std::move(result_);
@@ -156,6 +184,7 @@ class Calibrator {
     Session session(model.program, {.threads = options_.threads});
     graph_ = model.program->graph;
     for (Node& node : graph_.nodes) node.kernels.clear();  // with them go the packed weights
+    find_equalised();
     const std::size_t all = photos_.count;
     progress_.begin("ranges", all);
     for (std::size_t i = 0; i < all; ++i) {
@@ -182,9 +211,12 @@ class Calibrator {
   // Concatenations are made of their inputs' histograms afterwards: many never run, their inputs lie in them.
   void see(std::size_t node, const ConstView& map) {
     if (std::holds_alternative<Concat>(graph_.nodes[node].layer)) return;
-    const std::string& name = name_of(graph_.nodes[node].output);
-    Seen& seen = seen_[name];
-    naming(name, [&] { add_map(map, seen.histogram, seen.sums, threads_); });
+    const ValueId value = graph_.nodes[node].output;
+    Seen& seen = seen_[name_of(value)];
+    naming(name_of(value), [&] { add_map(map, seen.histogram, seen.sums, threads_); });
+    if (const auto found = std::ranges::find(equalised_, value, &EqualisedMap::value);
+        found != equalised_.end())
+      add_largest(map, found->largest, threads_);
   }
 
   void see_joined(const Node& node) {
@@ -225,15 +257,8 @@ class Calibrator {
     for (const auto& [group, histogram] : histograms) estimates_of[group] = estimate_ranges(histogram);
     for (const auto& [name, group] : group_of) {
       if (left_out.contains(name)) continue;
-      const auto& estimates = estimates_of[group];
-      const auto best = std::ranges::min_element(estimates, {}, &EstimatedRange::error);
-      const Histogram& own = seen_.find(name)->second.histogram;
-      CalibratedValue value{.name = std::string(name),
-                            .seen = {own.lowest, own.highest},
-                            .range = best->range,
-                            .estimator = static_cast<Estimator>(best - estimates.begin()),
-                            .saturated = saturated_share(own, best->range)};
-      std::ranges::transform(estimates, value.errors.begin(), &EstimatedRange::error);
+      CalibratedValue value =
+          calibrated(std::string(name), seen_.find(name)->second.histogram, estimates_of[group]);
       result_.activations[value.name] = value.range;
       result_.values.push_back(std::move(value));
     }
@@ -272,16 +297,111 @@ class Calibrator {
       if (layer.in_fp32.empty() && means.empty()) told.in_fp32 = "reads a map that was not seen";
       if (told.in_fp32.empty()) {
         const Filter& filter = layer.conv->weight;
-        QuantisedWeights q = quantise_weights(filter, threads_);
-        told.weight_error = q.relative_error;
-        std::vector<float> correction = bias_correction(filter, q, layer.conv->groups, means);
-        quantised_.push_back({i,
-                              tensor_of(std::move(q.values), DType::i8,
-                                        {filter.d0, filter.d1, filter.kernel_h, filter.kernel_w}),
-                              tensor_of(std::move(q.scale), DType::f32, {filter.d0}),
-                              tensor_of(std::move(correction), DType::f32, {filter.d0})});
+        quantised_.push_back(quantised(i, filter, means));
+        told.weight_error = quantised_.back().weight_error;
       }
       result_.layers.push_back(std::move(told));
+    }
+  }
+
+  QuantisedLayer quantised(std::size_t layer, const Filter& filter, std::span<const double> means) const {
+    QuantisedWeights q = quantise_weights(filter, threads_);
+    std::vector<float> correction = bias_correction(filter, q, layers_[layer].conv->groups, means);
+    return {
+        layer, q.relative_error,
+        tensor_of(std::move(q.values), DType::i8, {filter.d0, filter.d1, filter.kernel_h, filter.kernel_w}),
+        tensor_of(std::move(q.scale), DType::f32, {filter.d0}),
+        tensor_of(std::move(correction), DType::f32, {filter.d0})};
+  }
+
+  // Maps that one convolution makes and one other reads, which runs once and can be quantised; one of them
+  // depthwise. Between others, measured with trained networks, it helps as often as not.
+  void find_equalised() {
+    for (const Node& node : graph_.nodes) {
+      const auto layer = std::ranges::find(layers_, node.name, &WeightedLayer::name);
+      if (layer == layers_.end() || !layer->in_fp32.empty() || name_of(node.inputs[0]) != layer->input_name ||
+          layer->conv->in_channels() == 1 || (layer->conv->groups > 1 && !layer->conv->is_depthwise()) ||
+          std::ranges::count_if(network_.graph.nodes, [&](const Node& other) {
+            const auto* conv = std::get_if<Conv2d>(&other.layer);
+            return conv && conv->weight.id() == layer->conv->weight.id();
+          }) != 1)
+        continue;
+      const auto before = divider(graph_, node);
+      if (!before) continue;
+      if (layer->conv->is_depthwise() || std::get<Conv2d>(graph_.nodes[*before].layer).is_depthwise())
+        equalised_.push_back({static_cast<std::size_t>(layer - layers_.begin()), node.inputs[0]});
+    }
+  }
+
+  // Divides channels so that all have the range of the largest one. Histograms of what that makes take a
+  // second run of the photos.
+  void see_equalised() {
+    for (EqualisedMap& map : equalised_) {
+      const float most = std::ranges::max(map.largest);
+      for (const float largest : map.largest)
+        map.divisors.push_back(most > 0 ? std::max(least_divisor, largest / most) : 1);
+    }
+    const Model model = model_of(state_, {}, true);
+    Session session(model.program, {.threads = options_.threads});
+    progress_.begin("equalised ranges", photos_.count);
+    for (std::size_t i = 0; i < photos_.count; ++i) {
+      const Prepared prepared = prepare(call_host(photos_.read, i), model.preparation, threads_);
+      session.run(prepared.input.view(), [&](std::size_t node, double, ConstView seen) {
+        const auto map = std::ranges::find(equalised_, graph_.nodes[node].output, &EqualisedMap::value);
+        if (map == equalised_.end()) return;
+        Tensor divided(seen.shape);
+        parallel_for(threads_, seen.shape.n * seen.shape.h, [&](std::int64_t row) {
+          for (std::int64_t p = row * seen.shape.w; p < (row + 1) * seen.shape.w; ++p)
+            for (std::int64_t c = 0; c < seen.shape.c; ++c)
+              divided.data()[p * seen.shape.c + c] =
+                  seen.data[p * seen.pitch + c] / map->divisors[static_cast<std::size_t>(c)];
+        });
+        add_map(divided.view(), map->histogram, map->sums, threads_);
+      });
+      progress_.step();
+    }
+  }
+
+  // The layer that reads the map divided, with its weights multiplied.
+  QuantisedLayer of_divided(const EqualisedMap& map) const {
+    Filter filter = layers_[map.layer].conv->weight;
+    const std::int64_t taps = filter.kernel_h * filter.kernel_w;
+    std::shared_ptr<float[]> multiplied(new float[static_cast<std::size_t>(filter.elements())]);
+    for (std::int64_t i = 0; i < filter.elements(); ++i) {
+      const std::int64_t channel = filter.d1 == 1 ? i / taps : i / taps % filter.d1;
+      multiplied[i] = filter.data.get()[i] * map.divisors[static_cast<std::size_t>(channel)];
+    }
+    filter.data = {multiplied, multiplied.get()};
+    QuantisedLayer layer = quantised(map.layer, filter, means_of_sums(map.sums, map.histogram));
+    layer.equalisation = tensor_of(map.divisors, DType::f32, {std::ssize(map.divisors)});
+    return layer;
+  }
+
+  // Equalises those maps of which the logits then differ less, with the layer that reads the map quantised
+  // alone.
+  void equalise() {
+    std::erase_if(equalised_, [&](const EqualisedMap& map) {
+      return !result_.activations.contains(name_of(map.value)) ||
+             std::ranges::find(quantised_, map.layer, &QuantisedLayer::layer) == quantised_.end();
+    });
+    if (equalised_.empty()) return;
+    see_equalised();
+    progress_.begin("equalised one by one", equalised_.size());
+    for (const EqualisedMap& map : equalised_) {
+      QuantisedLayer& plain = *std::ranges::find(quantised_, map.layer, &QuantisedLayer::layer);
+      QuantisedLayer divided = of_divided(map);
+      CalibratedValue value = calibrated(name_of(map.value), map.histogram, estimate_ranges(map.histogram));
+      auto activations = result_.activations;
+      activations[value.name] = value.range;
+      if (loss_of_one(divided, activations) < loss_of_one(plain, result_.activations)) {
+        CalibratedLayer& told = result_.layers[map.layer];
+        told.equalised = true;
+        told.weight_error = divided.weight_error;
+        plain = std::move(divided);
+        result_.activations = std::move(activations);
+        *std::ranges::find(result_.values, value.name, &CalibratedValue::name) = std::move(value);
+      }
+      progress_.step();
     }
   }
 
@@ -296,6 +416,7 @@ class Calibrator {
       if (found == by_key.end()) continue;
       out.add(key + ".scale", found->second->scale);
       out.add(key + ".correction", found->second->correction);
+      if (found->second->equalisation) out.add(key + ".equalisation", *found->second->equalisation);
     }
     return out;
   }
@@ -306,7 +427,7 @@ class Calibrator {
     Session session(model.program, {.threads = options_.threads});
     std::set<std::string_view> narrow;
     for (const Value& value : model.program->graph.values)
-      if (value.dtype == DType::u8) narrow.insert(value.name);
+      if (value.dtype == DType::u8 || value.quantisation != Quantisation{}) narrow.insert(value.name);
     for (CalibratedLayer& layer : result_.layers) layer.reads_fp32 = !narrow.contains(layer.input);
     ConfusionMatrix all(static_cast<int>(model.classes.size()));
     progress_.begin("labels", compared_.size());
@@ -318,8 +439,8 @@ class Calibrator {
     return all;
   }
 
-  double loss_of_one(const QuantisedLayer& q) {
-    const Model model = model_of(state_with({&q}), result_.activations, false);
+  double loss_of_one(const QuantisedLayer& q, const std::map<std::string, ValueRange>& activations) {
+    const Model model = model_of(state_with({&q}), activations, false);
     Session session(model.program, {.threads = options_.threads});
     double error = 0, square = 0;
     for (const Compared& photo : compared_) {
@@ -343,7 +464,7 @@ class Calibrator {
     if (result_.loss() > options_.max_loss) {
       progress_.begin("layers one by one", order.size());
       for (const QuantisedLayer* q : order) {
-        result_.layers[q->layer].loss = loss_of_one(*q);
+        result_.layers[q->layer].loss = loss_of_one(*q, result_.activations);
         progress_.step();
       }
       std::ranges::stable_sort(order, std::greater<>{},
@@ -361,6 +482,7 @@ class Calibrator {
         CalibratedLayer& layer = result_.layers[order[i]->layer];
         layer.in_fp32 = "costs too much";
         layer.weight_error = 0;
+        layer.equalised = false;
       }
     }
     if (result_.quantised() == 0) result_.activations.clear();
@@ -430,6 +552,7 @@ class Calibrator {
   SeenByName seen_;
   std::vector<Compared> compared_;
   std::vector<QuantisedLayer> quantised_;
+  std::vector<EqualisedMap> equalised_;
   Calibration result_;
 };
 

@@ -4,6 +4,8 @@
 //   ranges    of each map the one whose quantisation errs least, of several estimates (histogram.h)
 //   weights   rounded per output channel, with a correction of what that changes in the mean
 //             (quantised_weights.h)
+//   channels  of maps between two convolutions are divided, so that small ones are not lost beside large ones
+//             (equalise() in runtime/engine/passes.h), where the logits then differ less
 //   the rest  where labels then differ from those in fp32 by more than is allowed, the layers that change the
 //             logits most, each quantised alone, stay in fp32: as few as suffice
 //
@@ -11,6 +13,7 @@
 //   KEY              I8 [out, in / groups, kh, kw]   weight[o, ...] = scale[o] * q
 //   KEY.scale        F32 [out]
 //   KEY.correction   F32 [out], added to the convolution's sums before the batch normalisation
+//   KEY.equalisation F32 [in], where channels are divided: weight[o, i, ...] = scale[o] * q / equalisation[i]
 #pragma once
 
 #include <array>
@@ -42,7 +45,8 @@ struct CalibrationOptions {
 };
 
 struct CalibrationProgress {
-  std::string_view doing;  // "ranges", "labels", "layers one by one"
+  // "ranges", "equalised ranges", "equalised one by one", "labels", "layers one by one"
+  std::string_view doing;
   std::size_t done = 0, all = 0;
   double seconds = 0;  // since this began
 };
@@ -52,6 +56,7 @@ struct CalibratedLayer {
   std::string in_fp32;         // why; empty where the layer is quantised
   std::string input;           // the value that it reads, one of CalibratedValue's
   bool reads_fp32 = true;      // whether its map stays in fp32, and with it the work, if not the weights
+  bool equalised = false;      // whether the channels that it reads are divided
   double weight_error = 0;     // QuantisedWeights::relative_error; 0 in fp32
   std::optional<double> loss;  // of the logits with this layer alone quantised, where that was measured: root
                                // of sum (z - z32)^2 / sum z32^2

@@ -114,6 +114,20 @@ void add_map(ConstView map, Histogram& h, std::vector<double>& channel_sums, int
   rethrow_as_error();
 }
 
+void add_largest(ConstView map, std::vector<float>& largest, int threads) try {
+  const std::int64_t slices = std::min(most_slices, map.shape.pixels());
+  largest.resize(static_cast<std::size_t>(map.shape.c));
+  std::vector<std::vector<float>> parts(static_cast<std::size_t>(slices), largest);
+  parallel_for(threads, slices, [&](std::int64_t s) {
+    float* const part = parts[static_cast<std::size_t>(s)].data();
+    each_value(map, s, slices, [&](float x, std::int64_t c) { part[c] = std::max(part[c], std::abs(x)); });
+  });
+  for (const std::vector<float>& part : parts)
+    std::ranges::transform(largest, part, largest.begin(), [](float a, float b) { return std::max(a, b); });
+} catch (...) {
+  rethrow_as_error();
+}
+
 void add(const Histogram& from, Histogram& to) try {
   Histogram alike = from;
   to.grow(from.lowest, from.highest);

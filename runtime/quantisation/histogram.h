@@ -31,6 +31,9 @@ struct Histogram {
 // added.
 void add_map(ConstView, Histogram&, std::vector<double>& channel_sums, int threads);
 
+// largest, [channels] or empty: of each channel's magnitudes, those there and the map's.
+void add_largest(ConstView, std::vector<float>& largest, int threads);
+
 void add(const Histogram& from, Histogram& to);
 
 // The range without up to that share of the values at each end, to whole bins; zero within it.

@@ -224,6 +224,59 @@ TEST_CASE("kernels in 8 bits give the definition's bytes") {
           }
 }
 
+TEST_CASE("a map in fp32 is quantised on the way, and its convolution gives the definition's bytes") {
+  constexpr Case samples[] = {
+      {"one pixel", {1, 1, 1, 4}, 5, 3, 2, 1},
+      {"3x3, stride 2", {2, 9, 30, 12}, 16, 3, 2, 1},
+      {"1x1", {1, 7, 9, 36}, 21, 1, 1, 1},
+      {"3x3, two groups", {2, 5, 6, 24}, 18, 3, 1, 1, 2},
+      {"3x3, dilation 6", {1, 9, 8, 60}, 40, 3, 1, 6},
+  };
+  const MapType read_as{DType::f32, {0.011f, 77}}, as_bytes{DType::u8, read_as.quantisation};
+  for (const Case& c : samples)
+    for (const MapType& out : {MapType{DType::u8, {0.02f, 120}}, MapType{DType::u8, {0.03f, 0}}, floats})
+      for (const ActivationKind activation :
+           {ActivationKind::none, ActivationKind::relu6, ActivationKind::hardswish})
+        for (const bool has_residual : {false, true}) {
+          CAPTURE(c.name);
+          CAPTURE(name_of(activation));
+          CAPTURE(name_of(out.dtype));
+          CAPTURE(has_residual);
+          Drawn d = draw_case(c, as_bytes, in_types[0], activation);
+          // The definition, of the same bytes.
+          const TypedMap exact = expected(d, has_residual, out);
+          const Tensor values = d.in.floats();
+          ConstAnyView in = any_view(values.view());
+          in.quantisation = read_as.quantisation;
+          const ConstAnyView residual = d.residual.view();
+          TypedMap defined(exact.floats().shape(), out);
+          quantised_conv2d_reference(d.layer, in, has_residual ? &residual : nullptr, defined.view());
+          CHECK(same_bytes(defined, exact));
+          // Pixels further apart.
+          const std::int64_t apart = c.in.c + 2;
+          std::vector<float> spread(static_cast<std::size_t>(c.in.pixels() * apart), 1e9f);
+          for (std::int64_t p = 0; p < c.in.pixels(); ++p)
+            std::copy_n(values.data() + p * c.in.c, c.in.c, spread.data() + p * apart);
+          const ConstAnyView wide = any_view(ConstView{spread.data(), c.in, apart});
+          MapTypes types{{read_as}, out};
+          if (has_residual) types.inputs.push_back(in_types[0]);
+          for (Isa isa : supported_isas()) {
+            CAPTURE(name_of(isa));
+            const auto kernels = make_cpu_kernels({"node", d.layer, {}, -1}, {.isa = isa}, types);
+            REQUIRE(kernels.size() == 1);
+            CHECK(kernels.front()->name() == "implicit_gemm");
+            for (const ConstAnyView& from : {in, wide})
+              for (const int threads : {1, 3}) {
+                std::vector<ConstAnyView> maps{from};
+                if (has_residual) maps.push_back(residual);
+                TypedMap found(exact.floats().shape(), out);
+                run_on_top(*kernels.front(), maps, found.view(), threads);
+                CHECK(same_bytes(found, exact));
+              }
+          }
+        }
+}
+
 TEST_CASE("in 8 bits a residual of one pixel is added to all, and the output may lie over its residual") {
   Drawn d = draw_case(cases[5], in_types[1], in_types[0], ActivationKind::relu);
   const MapType out{DType::u8, {0.03f, 9}};

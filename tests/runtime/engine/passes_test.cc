@@ -1047,6 +1047,21 @@ TEST_CASE(
       CHECK(dtype_of_value(g, 1) == DType::f32);
     }
   }
+  SUBCASE("but what stays in fp32 and has a range is quantised by those that read it, the input apart") {
+    const Graph g = chosen({{"a", quantised_conv(4, 4, 1, 1), {0}, -1},
+                            {"scaled", Scale{2}, {1}, -1},
+                            {"b", quantised_conv(64, 4, 1, 2), {2}, -1},
+                            {"depthwise", quantised_conv(4, 4, 3, 2, 4), {2}, -1},
+                            {"scaled again", Scale{2}, {2}, -1},
+                            {"few", quantised_conv(63, 4, 1, 2), {5}, -1}},
+                           {3, 4, 6}, {0, 1, 2, 5});
+    for (const ValueId v : {0, 1, 2, 3, 4, 5, 6}) CHECK(dtype_of_value(g, v) == DType::f32);
+    CHECK(g.values[2].quantisation == quantisation_of({-1, 1}));
+    for (const std::size_t v : {0U, 1U, 5U}) CHECK(g.values[v].quantisation == Quantisation{});
+    CHECK(conv_of(g, 0).weight.data);
+    CHECK(conv_of(g, 2).weight.quantised);
+    for (const std::size_t node : {3U, 5U}) CHECK(conv_of(g, node).weight.data);
+  }
   SUBCASE("of the depthwise, though, and of a gate of one pixel") {
     const Graph g = chosen({{"a", conv(4, 4, 1, 1), {0}, -1},
                             {"depthwise", quantised_conv(4, 4, 3, 2, 4), {1}, -1},
@@ -1057,6 +1072,93 @@ TEST_CASE(
     for (const ValueId v : {1, 2, 4}) CHECK(dtype_of_value(g, v) == DType::u8);
     CHECK(dtype_of_value(g, 3) == DType::f32);
   }
+}
+
+namespace {
+
+constexpr float divisors[] = {0.25f, 1, 0.5f, 2};
+
+// A convolution, and a quantised one that wants what the first makes divided.
+Graph divided(ActivationKind activation, bool quantised_before, bool depthwise, float highest,
+              std::vector<ValueId> outputs = {2}) {
+  Conv2d before = quantised_before ? quantised_conv(4, 4, 3, 1) : conv(4, 4, 3, 1, true);
+  before.activation = activation;
+  Conv2d reader = quantised_conv(4, 4, 3, 2, depthwise ? 4 : 1);
+  reader.weight.equalisation = {std::shared_ptr<void>(), divisors};
+  Graph g = chain({{"before", before, {0}, -1}, {"reader", reader, {1}, -1}}, std::move(outputs));
+  g.values[1].range = ValueRange{activation == ActivationKind::none ? -1.f : 0.f, highest};
+  return g;
+}
+
+// Its layers in floats.
+std::vector<float> in_floats(Graph g, const Tensor& input) {
+  for (Value& value : g.values) value.dtype = DType::f32;
+  dequantise_others(g);
+  fold_batch_norm(g);  // which brings factors in
+  return by_references(g, input);
+}
+
+}  // namespace
+
+TEST_CASE("channels are divided between convolutions in 8 bits, and the network stays the same") {
+  const Tensor input = noise({1, 6, 5, 4}, 3);
+  for (const ActivationKind activation : {ActivationKind::none, ActivationKind::relu})
+    for (const bool quantised_before : {false, true})
+      for (const bool depthwise : {false, true}) {
+        CAPTURE(name_of(activation));
+        CAPTURE(quantised_before);
+        CAPTURE(depthwise);
+        Graph g = divided(activation, quantised_before, depthwise, 5);
+        const std::vector<float> before = in_floats(g, input);
+        choose_int8(g);
+        CHECK(dtype_of_value(g, 1) == DType::u8);
+        equalise(g);
+        CHECK_FALSE(conv_of(g, 1).weight.equalisation);
+        CHECK(conv_of(g, 1).weight.quantised);
+        CHECK(deviation(in_floats(g, input), before) <= 1e-6);
+        // What lies between is.
+        Graph plain = divided(activation, quantised_before, depthwise, 5);
+        for (Graph* cut : {&g, &plain}) {
+          cut->nodes.pop_back();
+          cut->outputs[0].second = 1;
+        }
+        const std::vector<float> made = in_floats(g, input), undivided = in_floats(plain, input);
+        for (std::size_t i = 0; i < made.size(); ++i)
+          CHECK(made[i] == doctest::Approx(undivided[i] / divisors[i % 4]).epsilon(1e-5));
+      }
+}
+
+TEST_CASE("channels are divided before a relu6 if that limits none of them within the range") {
+  for (const float highest : {2.9f, 3.1f}) {
+    Graph g = divided(ActivationKind::relu6, true, true, highest);
+    choose_int8(g);
+    equalise(g);
+    CHECK((dtype_of_value(g, 1) == DType::u8) == (highest < 3));
+    CHECK(!conv_of(g, 1).weight.equalisation == (highest < 3));
+  }
+}
+
+TEST_CASE("where channels cannot be divided, the reader's weights are the floats that they stand for") {
+  const Tensor input = noise({1, 6, 5, 4}, 3);
+  Graph graphs[] = {divided(ActivationKind::hardswish, true, true, 5),
+                    divided(ActivationKind::relu, true, false, 5, {2, 1}),
+                    divided(ActivationKind::relu, true, false, 5)};
+  graphs[2].values[1].range.reset();
+  for (Graph& g : graphs) {
+    const std::vector<float> before = in_floats(g, input);
+    choose_int8(g);
+    equalise(g);
+    CHECK(dtype_of_value(g, 1) == DType::f32);
+    dequantise_others(g);
+    const Filter& w = conv_of(g, 1).weight;
+    REQUIRE(w.data);
+    CHECK_FALSE(w.equalisation);
+    CHECK(in_floats(g, input) == before);
+  }
+  // A residual is not divided.
+  Graph g = divided(ActivationKind::relu, true, false, 5);
+  g.nodes[0].inputs.push_back(0);
+  CHECK_FALSE(divider(g, g.nodes[1]));
 }
 
 TEST_CASE("what has quantised weights is not fused for the processor") {

@@ -67,7 +67,7 @@ TEST_CASE("a calibrated state dict holds the same network, rounded, with scales 
     CAPTURE(sample.name);
     const Calibration c = calibrated(sample.state, {.max_loss = 1, .threads = 1});
     CHECK(c.quantised() > 5);
-    std::size_t quantised = 0;
+    std::size_t quantised = 0, equalised = 0;
     for (const auto& entry : sample.state.entries()) {
       const std::string& key = entry.first;
       const StateTensor& tensor = entry.second;
@@ -90,9 +90,14 @@ TEST_CASE("a calibrated state dict holds the same network, rounded, with scales 
         CHECK(t->shape == std::vector{tensor.shape[0]});
       }
       const auto before = to_float(tensor), after = to_float(*now), scales = to_float(*scale);
-      const std::int64_t each = tensor.elements() / tensor.shape[0];
+      const StateTensor* equalisation = c.state.find(key + ".equalisation");
+      equalised += equalisation != nullptr;
+      const std::int64_t each = tensor.elements() / tensor.shape[0], taps = tensor.shape[2] * tensor.shape[3];
       for (std::int64_t i = 0; i < tensor.elements(); ++i) {
-        const float s = scales.get()[i / each], w = before.get()[i];
+        float w = before.get()[i];
+        if (equalisation)
+          w *= to_float(*equalisation).get()[tensor.shape[1] == 1 ? i / each : i % each / taps];
+        const float s = scales.get()[i / each];
         const bool cut = std::abs(w) > 127.5f * s;
         CHECK((cut ? std::abs(after.get()[i]) == 127 : std::abs(w - s * after.get()[i]) <= 0.501f * s));
       }
@@ -114,7 +119,7 @@ TEST_CASE("a calibrated state dict holds the same network, rounded, with scales 
       CHECK(deviation(found, expected) < 0.1);
       CHECK(deviation(found, expected) > 0);
     }
-    CHECK(c.state.size() == sample.state.size() + 2 * quantised);
+    CHECK(c.state.size() == sample.state.size() + 2 * quantised + equalised);
   }
 }
 
@@ -147,6 +152,47 @@ TEST_CASE("ranges are of what a session's maps hold") {
   // Maps that are joined have one range, and so have a pool's two.
   CHECK(c.activations.at("classifier.0.convs.concat") == c.activations.at("classifier.0.convs.1.1.relu"));
   CHECK(c.activations.at("backbone.maxpool") == c.activations.at("backbone.bn1.relu"));
+}
+
+TEST_CASE("small channels before a depthwise layer are equalised, and the logits then differ less") {
+  // A map has every other channel 100 times smaller than the rest.
+  StateDict state = tiny_mobilenet_state("deeplabv3");
+  const auto every_other = [](std::int64_t each, float factor) {
+    return [each, factor, at = std::int64_t{0}](float x) mutable {
+      return at++ / each % 2 == 0 ? x * factor : x;
+    };
+  };
+  state = changed(state, "backbone.2.block.0.1.weight", every_other(1, 0.01f));
+  state = changed(state, "backbone.2.block.0.1.bias", every_other(1, 0.01f));
+  state = changed(state, "backbone.2.block.1.0.weight", every_other(9, 100));
+  const Calibration c = calibrated(state, {.max_loss = 1, .threads = 1});
+  CHECK(layer_of(c, "backbone.2.block.1.0").equalised);
+  const StateTensor* divisors = c.state.find("backbone.2.block.1.0.weight.equalisation");
+  REQUIRE(divisors);
+  CHECK(divisors->dtype == DType::f32);
+  const auto values = to_float(*divisors);
+  for (std::int64_t i = 0; i < divisors->elements(); ++i) {
+    CHECK(values.get()[i] > 0);
+    CHECK(values.get()[i] <= 1);
+  }
+  for (const CalibratedLayer& layer : c.layers)
+    CHECK(layer.equalised == (c.state.find(layer.name + ".weight.equalisation") != nullptr));
+
+  Metadata metadata = metadata_of(state);
+  const Tensor input = prepare(photos_of(1).read(0), metadata.preparation, 1).input;
+  const auto logits = [&](const StateDict& of, const std::map<std::string, ValueRange>& activations) {
+    metadata.activations = activations;
+    const Model model = make_model(of, metadata, {.threads = 1});
+    Session session(model.program, {.threads = 1});
+    return run(session, input.view());
+  };
+  const std::vector<float> exact = logits(state, {});
+  CHECK(deviation(logits(c.state, c.activations), exact) < 0.2);
+  CHECK(deviation(logits(c.state, {}), exact) < 0.2);  // in fp32
+  const StateDict broken =
+      changed(c.state, "backbone.2.block.1.0.weight.equalisation", [](float) { return 0.f; });
+  CHECK(contains(error_of(ErrorCode::mismatch, [&] { logits(broken, c.activations); }),
+                 "backbone.2.block.1.0.weight.equalisation: expected positive numbers"));
 }
 
 TEST_CASE("a calibration is the same for any number of threads") {

@@ -114,6 +114,25 @@ TEST_CASE("a histogram and sums are the same for any number of threads, order of
   CHECK(same(one, joined));
 }
 
+TEST_CASE("each channel's largest magnitude is that of all maps, for any number of threads and pitch") {
+  Random random(4);
+  Slice map({2, 7, 5, 3}, 1, 2);
+  fill(map.view(), random, Draw::floats);
+  std::vector<float> expected{0, 0, 0.75f};
+  for (std::int64_t p = 0; p < map.view().shape.pixels(); ++p)
+    for (std::size_t c = 0; c < 3; ++c)
+      expected[c] = std::max(expected[c],
+                             std::abs(map.view().data[p * map.view().pitch + static_cast<std::int64_t>(c)]));
+  for (const int threads : {1, 3}) {
+    std::vector<float> largest{0, 0, 0.75f};
+    add_largest(map.view(), largest, threads);
+    CHECK(largest == expected);
+  }
+  std::vector<float> none;
+  add_largest(map.view(), none, 1);
+  CHECK(none.size() == 3);
+}
+
 TEST_CASE("values that are no numbers are refused, and nothing is counted") {
   for (const float bad : {not_a_number, std::numeric_limits<float>::infinity()}) {
     Histogram h = histogram_of({1, 2, 3});
