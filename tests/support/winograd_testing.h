@@ -18,11 +18,9 @@ constexpr winograd::Scheme ordinary_schemes[] = {winograd::Scheme::f2, winograd:
                                                  winograd::Scheme::f6};
 constexpr winograd::Scheme whole_map_schemes[] = {winograd::Scheme::z1, winograd::Scheme::z2,
                                                   winograd::Scheme::z3};
-constexpr winograd::Scheme doubled_schemes[] = {winograd::Scheme::d1, winograd::Scheme::d2,
-                                                winograd::Scheme::d3, winograd::Scheme::db,
-                                                winograd::Scheme::de};
-constexpr winograd::Scheme strided_schemes[] = {winograd::Scheme::s1, winograd::Scheme::s2,
-                                                winograd::Scheme::s3};
+constexpr winograd::Scheme doubled_schemes[] = {winograd::Scheme::d1, winograd::Scheme::d3,
+                                                winograd::Scheme::db, winograd::Scheme::de};
+constexpr winograd::Scheme strided_schemes[] = {winograd::Scheme::s1, winograd::Scheme::s3};
 
 constexpr bool for_whole_maps(winograd::Scheme s) {
   return std::ranges::find(whole_map_schemes, s) != std::end(whole_map_schemes);

@@ -28,7 +28,7 @@
 //   z3: with m = (1, 0, -1), e = (0, 1, 0), n = (1, 0, 1), all three matrices are combinations of four of
 //       rank one: (n + 3/2 e)(n + 3/2 e)', (n - 3/2 e)(n - 3/2 e)', (m + e/2)(m - e/2)', (m - e/2)(m + e/2)'.
 //
-// d1, d2, d3: each pixel of the input is repeated, so that the map is twice as long. An odd output and the
+// d1, d3: each pixel of the input is repeated, so that the map is twice as long. An odd output and the
 // even one behind it read the same two pixels x[i] and x[i + 1]:
 //
 //   even[i] = w0 x[i] + (w1 + w2) x[i + 1]
@@ -39,7 +39,7 @@
 // 6, and 49 for a tile of 6x6 where f6 has 64, with constants of 1 and -1 alone. The first output of the map
 // reads only w1 + w2, the last one w0 + w1: of these are db and de, without what would multiply padding.
 //
-// s1, s2, s3: stride 2, which is the same the other way round. Of the inputs under m outputs every second one
+// s1, s3: stride 2, which is the same the other way round. Of the inputs under m outputs every second one
 // is multiplied by w1 alone, m products with the same weight; the others go through a convolution with two
 // taps,
 //
@@ -53,12 +53,12 @@
 
 namespace atrous::winograd {
 
-enum class Scheme { f2, f3, f4, f5, f6, z1, z2, z3, d1, d2, d3, db, de, s1, s2, s3 };
-constexpr int scheme_count = 16;
+enum class Scheme { f2, f3, f4, f5, f6, z1, z2, z3, d1, d3, db, de, s1, s3 };
+constexpr int scheme_count = 14;
 
 // Transformed weights of all schemes are numbered in one list: 0 .. 7 those of f6, 8 .. 10 of z2, 11 .. 14 of
 // z3, 15 .. 19 of d3, 20 .. 24 of s3. A scheme uses consecutive ones. Each has a product of its own, a point,
-// but for the first of d2, d3, s2 and s3, which has several.
+// but for the first of d3 and s3, which has several.
 constexpr int filter_count = 25;
 constexpr int most_points = 8, most_outputs = 6;  // of one scheme
 
@@ -74,10 +74,10 @@ struct SchemeInfo {
   constexpr int use_of(int point) const { return point < repeats ? point : 0; }
 };
 inline constexpr SchemeInfo scheme_infos[scheme_count] = {
-    {2, 4, 4, 0, 0, 0},   {3, 5, 5, 0, 0, 0},      {4, 6, 6, 0, 0, 0},      {5, 7, 7, 0, 0, 0},
-    {6, 8, 8, 0, 0, 0},   {1, 1, 1, 8, 8, 1},      {2, 2, 3, 8, 8, 1},      {3, 3, 4, 11, 11, 1},
-    {2, 2, 3, 15, 15, 0}, {4, 3, 5, 15, 15, 0, 2}, {6, 4, 7, 15, 15, 0, 3}, {1, 1, 1, 15, 17, 0},
-    {1, 1, 2, 15, 15, 0}, {1, 3, 3, 20, 20, 0},    {2, 5, 5, 20, 20, 0, 2}, {3, 7, 7, 20, 20, 0, 3}};
+    {2, 4, 4, 0, 0, 0},   {3, 5, 5, 0, 0, 0},      {4, 6, 6, 0, 0, 0},   {5, 7, 7, 0, 0, 0},
+    {6, 8, 8, 0, 0, 0},   {1, 1, 1, 8, 8, 1},      {2, 2, 3, 8, 8, 1},   {3, 3, 4, 11, 11, 1},
+    {2, 2, 3, 15, 15, 0}, {6, 4, 7, 15, 15, 0, 3}, {1, 1, 1, 15, 17, 0}, {1, 1, 2, 15, 15, 0},
+    {1, 3, 3, 20, 20, 0}, {3, 7, 7, 20, 20, 0, 3}};
 constexpr SchemeInfo info(Scheme s) { return scheme_infos[static_cast<int>(s)]; }
 
 template <int kRows, int kColumns>
@@ -227,8 +227,6 @@ inline constexpr auto matrices<Scheme::z3> = Z3{};
 template <>
 inline constexpr auto matrices<Scheme::d1> = doubled<1>();
 template <>
-inline constexpr auto matrices<Scheme::d2> = doubled<2>();
-template <>
 inline constexpr auto matrices<Scheme::d3> = doubled<3>();
 template <>
 inline constexpr auto matrices<Scheme::db> = DoubledBegin{};
@@ -236,8 +234,6 @@ template <>
 inline constexpr auto matrices<Scheme::de> = DoubledEnd{};
 template <>
 inline constexpr auto matrices<Scheme::s1> = strided<1>();
-template <>
-inline constexpr auto matrices<Scheme::s2> = strided<2>();
 template <>
 inline constexpr auto matrices<Scheme::s3> = strided<3>();
 
@@ -254,13 +250,11 @@ constexpr std::array<float, 3> filter_row(Scheme scheme, int number) {
     case Scheme::z3:
       return row(matrices<Scheme::z3>.filter);
     case Scheme::d1:
-    case Scheme::d2:
     case Scheme::d3:
     case Scheme::db:
     case Scheme::de:
       return row(matrices<Scheme::d3>.filter);
     case Scheme::s1:
-    case Scheme::s2:
     case Scheme::s3:
       return row(matrices<Scheme::s3>.filter);
     default:

@@ -39,8 +39,8 @@ void cover_repeated(std::int64_t image, std::int64_t size, std::vector<AxisTile>
   const std::int64_t pixels = size / 2;
   tiles.push_back({Scheme::db, image, 0, 0, 1});
   for (std::int64_t at = 0; at < pixels - 1;) {
-    const std::int64_t take = std::min(pixels - 1 - at, largest);
-    const Scheme scheme = take == 1 ? Scheme::d1 : take == 2 ? Scheme::d2 : Scheme::d3;
+    const std::int64_t take = pixels - 1 - at < largest ? 1 : largest;
+    const Scheme scheme = take == 1 ? Scheme::d1 : Scheme::d3;
     tiles.push_back({scheme, image, at, 2 * at + 1, static_cast<int>(2 * take)});
     at += take;
   }
@@ -106,8 +106,8 @@ Axis cover_strided(std::int64_t images, std::int64_t size, std::int64_t padding)
   Axis axis;
   for (std::int64_t image = 0; image < images; ++image)
     for (std::int64_t at = 0; at < size;) {
-      const std::int64_t take = std::min(size - at, largest);
-      const Scheme scheme = take == 1 ? Scheme::s1 : take == 2 ? Scheme::s2 : Scheme::s3;
+      const std::int64_t take = size - at < largest ? 1 : largest;
+      const Scheme scheme = take == 1 ? Scheme::s1 : Scheme::s3;
       axis.tiles.push_back({scheme, image, 2 * at - padding, at, static_cast<int>(take)});
       at += take;
     }

@@ -141,8 +141,6 @@ HWY_INLINE void with(Scheme s, F&& f) {
       return f(std::integral_constant<Scheme, Scheme::z3>());
     case Scheme::d1:
       return f(std::integral_constant<Scheme, Scheme::d1>());
-    case Scheme::d2:
-      return f(std::integral_constant<Scheme, Scheme::d2>());
     case Scheme::d3:
       return f(std::integral_constant<Scheme, Scheme::d3>());
     case Scheme::db:
@@ -151,8 +149,6 @@ HWY_INLINE void with(Scheme s, F&& f) {
       return f(std::integral_constant<Scheme, Scheme::de>());
     case Scheme::s1:
       return f(std::integral_constant<Scheme, Scheme::s1>());
-    case Scheme::s2:
-      return f(std::integral_constant<Scheme, Scheme::s2>());
     case Scheme::s3:
       return f(std::integral_constant<Scheme, Scheme::s3>());
   }

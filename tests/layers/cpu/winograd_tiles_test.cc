@@ -524,15 +524,15 @@ TEST_CASE("axes of doubled maps and of stride 2 count their weights, products an
   });
 }
 
-TEST_CASE("axes of doubled maps and of stride 2 take tiles of three pixels, and what is left at their end") {
+TEST_CASE("axes of doubled maps and of stride 2 take tiles of three pixels, and of one what is left") {
   for (std::int64_t images : {1, 3})
     for (std::int64_t size = 1; size <= 40; ++size) {
       CAPTURE(size);
-      const auto thirds = [](std::int64_t pixels) { return (pixels + 2) / 3; };
+      const auto tiles = [](std::int64_t pixels) { return pixels / 3 + pixels % 3; };
       // The first output takes one product, the last one two, and those between them one each and one a tile.
       CHECK(winograd::cover_doubled(images, 2 * size).products ==
-            images * (3 + 2 * (size - 1) + thirds(size - 1)));
-      CHECK(winograd::cover_strided(images, size, 1).products == images * (2 * size + thirds(size)));
+            images * (3 + 2 * (size - 1) + tiles(size - 1)));
+      CHECK(winograd::cover_strided(images, size, 1).products == images * (2 * size + tiles(size)));
     }
 }
 
