@@ -4,10 +4,8 @@
 #include "runtime/engine/plan.h"
 #include "runtime/engine/program.h"
 #include "runtime/image/image_read.h"
-#include "runtime/image/npy.h"
 #include "tests/support/cli_testing.h"
 #include "tests/support/sanitizers.h"
-#include "weights_tools/io/sha256.h"
 
 namespace atrous::options_test {
 
@@ -66,18 +64,6 @@ TEST_CASE_FIXTURE(Bench, "confidences are shown wherever they are asked for, and
         read_text(folder / "both" + "/dog.confidence.png"));
   const Json report = Json::parse(with({"-q", "--json", "-"}, "json"));
   for (const Json& c : report[0]["classes"]) CHECK(c["confidence"].get<double>() > 0);
-}
-
-TEST_CASE_FIXTURE(Bench, "a tensor is segmented the same with a manifest, which knows its file") {
-  const std::string tensor = folder / "input.npy";
-  write_file(tensor, encode_npy(noise({1, 24, 40, 3}).view()));
-  const auto labels_in = [&](const std::string& out, const Arguments& more) {
-    succeed(Arguments{"segment", tensor, "-m", checkpoint, "--labels", "-q", "-o", out} + more);
-    return read_text(out + "/input.labels.png");
-  };
-  const std::string labels = labels_in(folder / "a", {});
-  CHECK(labels_in(folder / "b", {"--resume", folder / "b.jsonl"}) == labels);
-  CHECK(read_text(folder / "b.jsonl").find(sha256_of_file(tensor)) != std::string::npos);
 }
 
 // As on shared hosts and in containers. The limit counts what the user runs, and does not bind root.

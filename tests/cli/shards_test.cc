@@ -2,7 +2,9 @@
 #include <csignal>
 #include <filesystem>
 
+#include "runtime/image/npy.h"
 #include "tests/support/instance_bench.h"
+#include "weights_tools/io/sha256.h"
 
 namespace atrous::shards_test {
 
@@ -97,6 +99,18 @@ TEST_CASE_FIXTURE(ManyBench, "a manifest says what became of each picture, and a
   std::filesystem::remove(many + "/0.png");
   refuse(1, all, {manifest, "pictures was 5, sha256"});
   CHECK(read_text(manifest) == before);
+}
+
+TEST_CASE_FIXTURE(Bench, "a tensor is segmented the same with a manifest, which knows its file") {
+  const std::string tensor = folder / "input.npy";
+  write_file(tensor, encode_npy(noise({1, 24, 40, 3}).view()));
+  const auto labels_in = [&](const std::string& out, const Arguments& more) {
+    succeed(Arguments{"segment", tensor, "-m", checkpoint, "--labels", "-q", "-o", out} + more);
+    return read_text(out + "/input.labels.png");
+  };
+  const std::string labels = labels_in(folder / "a", {});
+  CHECK(labels_in(folder / "b", {"--resume", folder / "b.jsonl"}) == labels);
+  CHECK(read_text(folder / "b.jsonl").find(sha256_of_file(tensor)) != std::string::npos);
 }
 
 TEST_CASE_FIXTURE(ManyBench, "a pack holds what the files would, whole or resumed, byte for byte") {
