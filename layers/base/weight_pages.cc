@@ -64,8 +64,8 @@ void WeightPages::give_back() {
   lent_ = 0;
 }
 
-WeightPagesScope::WeightPagesScope(const std::shared_ptr<WeightPages>& pages)
-    : outer_(std::exchange(current, &pages)) {}
+WeightPagesScope::WeightPagesScope(std::shared_ptr<WeightPages> pages)
+    : pages_(std::move(pages)), outer_(std::exchange(current, &pages_)) {}
 
 WeightPagesScope::~WeightPagesScope() { current = outer_; }
 

@@ -34,12 +34,13 @@ class WeightPages {
 // While it lives packed_memory() of the thread that made it takes from these pages.
 class WeightPagesScope {
  public:
-  explicit WeightPagesScope(const std::shared_ptr<WeightPages>&);
+  explicit WeightPagesScope(std::shared_ptr<WeightPages>);
   ~WeightPagesScope();
   WeightPagesScope(const WeightPagesScope&) = delete;
   WeightPagesScope& operator=(const WeightPagesScope&) = delete;
 
  private:
+  std::shared_ptr<WeightPages> pages_;
   const std::shared_ptr<WeightPages>* outer_;
 };
 
