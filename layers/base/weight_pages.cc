@@ -5,6 +5,7 @@
 
 #include "layers/base/error.h"
 #include "layers/base/large_pages.h"
+#include "layers/base/sanitizers.h"
 
 namespace atrous {
 
@@ -13,17 +14,7 @@ namespace {
 constexpr std::size_t large_page = std::size_t{2} << 20;
 
 // So that AddressSanitizer sees where the weights of one layer end.
-#if defined(__SANITIZE_ADDRESS__)
-constexpr bool each_alone = true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-constexpr bool each_alone = true;
-#else
-constexpr bool each_alone = false;
-#endif
-#else
-constexpr bool each_alone = false;
-#endif
+constexpr bool each_alone = ATROUS_ADDRESS_SANITIZER;
 
 std::size_t whole_lines(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 

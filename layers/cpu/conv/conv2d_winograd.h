@@ -1,5 +1,5 @@
-// Conv2d with a 3x3 kernel by Winograd's minimal filtering (winograd_scheme.h): the same sums
-// from a fraction of the multiplications.
+// Conv2d with a 3x3 kernel by Winograd's minimal filtering (winograd_scheme.h): the same sums from a fraction
+// of the multiplications.
 //
 // The output is covered by tiles. For every tile and input channel the n x n inputs under it are transformed;
 // then the products at each of the n * n points are an ordinary matrix product,

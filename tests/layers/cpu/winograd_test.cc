@@ -330,36 +330,31 @@ TEST_CASE("whole numbers come out of Winograd's kernels as they do of the defini
   }
 }
 
-TEST_CASE("2x2 tiles are exact on whole numbers: their constants are powers of two") {
-  for (std::int64_t dilation : {1, 2, 4}) {
-    Problem p = square(11, 40, 9, dilation);
-    p.draw = Draw::whole;
-    const Setup s = set_up(p);
-    Tensor expected(s.out), out(s.out);
-    conv2d_reference(s.layer, s.in.view(), nullptr, expected.view());
-    for (Isa isa : supported_isas()) {
-      CAPTURE(name_of(isa));
-      const auto kernel = winograd_kernel(s.layer, isa, 2);
-      CHECK(run_within(*kernel, s, out.view(), 1, best_bytes(*kernel, s, 1)));
-      // A sub-grid of three pixels in the padding takes thirds.
-      CHECK(difference(out.view(), expected.view(), dilation == 4 ? 1e-5 : 0) == "");
-    }
+namespace {
+
+void exact_on_whole_numbers(Problem p, int tile, double tolerance = 0) {
+  p.draw = Draw::whole;
+  const Setup s = set_up(p);
+  Tensor expected(s.out), out(s.out);
+  conv2d_reference(s.layer, s.in.view(), nullptr, expected.view());
+  for (Isa isa : supported_isas()) {
+    CAPTURE(name_of(isa));
+    const auto kernel = winograd_kernel(s.layer, isa, tile);
+    CHECK(run_within(*kernel, s, out.view(), 1, best_bytes(*kernel, s, 1)));
+    CHECK(difference(out.view(), expected.view(), tolerance) == "");
   }
 }
 
+}  // namespace
+
+TEST_CASE("2x2 tiles are exact on whole numbers: their constants are powers of two") {
+  for (std::int64_t dilation : {1, 2, 4})  // a sub-grid of three pixels in the padding takes thirds
+    exact_on_whole_numbers(square(11, 40, 9, dilation), 2, dilation == 4 ? 1e-5 : 0);
+}
+
 TEST_CASE("stride 2 is exact on whole numbers: its constants are powers of two") {
-  for (Problem p : {strided(13, 18, 40, 9), strided(12, 9, 300, 33, 0), strided(7, 8, 19, 70, 2)}) {
-    p.draw = Draw::whole;
-    const Setup s = set_up(p);
-    Tensor expected(s.out), out(s.out);
-    conv2d_reference(s.layer, s.in.view(), nullptr, expected.view());
-    for (Isa isa : supported_isas()) {
-      CAPTURE(name_of(isa));
-      const auto kernel = winograd_kernel(s.layer, isa, 3);
-      CHECK(run_within(*kernel, s, out.view(), 1, best_bytes(*kernel, s, 1)));
-      CHECK(difference(out.view(), expected.view()) == "");
-    }
-  }
+  for (const Problem& p : {strided(13, 18, 40, 9), strided(12, 9, 300, 33, 0), strided(7, 8, 19, 70, 2)})
+    exact_on_whole_numbers(p, 3);
 }
 
 TEST_CASE("Winograd's kernels add bias and residual, then apply the activation, on every named shape") {

@@ -55,6 +55,28 @@ double error_of(ConstView found, const DoubledConv2d& layer, ConstView in) {
   return worst / scale;
 }
 
+// On every instruction set, of whole numbers, with `beside` strange channels on each side of the input and
+// behind the output; where there are none, without a bias, too.
+template <class Make>
+void equals_reference_exactly(const Shape& shape, std::int64_t outputs, ActivationKind activation,
+                              std::int64_t beside, Make&& make) {
+  Random random(1);
+  DoubledConv2d layer = layer_of(outputs, shape.c, random, Draw::sixteenths);
+  if (beside == 0) layer.conv.bias.reset();
+  layer.conv.activation = activation;
+  Slice in(shape, beside, beside), out(output_shape_of(layer, shape), 0, beside);
+  fill(in.view(), random, Draw::whole);
+  const ConstView map = in.view();
+  Tensor expected(out.view().shape);
+  layer.run_reference(std::span(&map, 1), expected.view());
+  for (Isa isa : supported_isas()) {
+    CAPTURE(name_of(isa));
+    run_hostile(*make(layer, isa), {map}, out.view(), 2);
+    CHECK(difference(out.view(), expected.view()) == "");
+    CHECK(out.strangers_untouched());
+  }
+}
+
 }  // namespace
 
 TEST_CASE("doubled_conv2d is the sum over taps of the pixels that a map of twice the size repeats") {
@@ -98,22 +120,9 @@ TEST_CASE("the kernel by phases equals the reference exactly at every size, from
             CAPTURE(h);
             CAPTURE(w);
             CAPTURE(beside);
-            Random random(1);
-            DoubledConv2d layer = layer_of(outputs, channels, random, Draw::sixteenths);
-            if (beside == 0) layer.conv.bias.reset();
-            layer.conv.activation = beside > 0 ? ActivationKind::relu : ActivationKind::none;
-            const Shape shape{n, 2 * h, 2 * w, outputs};
-            Slice in({n, h, w, channels}, beside, beside), out(shape, 0, beside);
-            fill(in.view(), random, Draw::whole);
-            const ConstView map = in.view();
-            Tensor expected(shape);
-            layer.run_reference(std::span(&map, 1), expected.view());
-            for (Isa isa : supported_isas()) {
-              CAPTURE(name_of(isa));
-              run_hostile(*make_doubled_conv2d_phases(layer, isa), {map}, out.view(), 2);
-              CHECK(difference(out.view(), expected.view()) == "");
-              CHECK(out.strangers_untouched());
-            }
+            equals_reference_exactly({n, h, w, channels}, outputs,
+                                     beside > 0 ? ActivationKind::relu : ActivationKind::none, beside,
+                                     make_doubled_conv2d_phases);
           }
 }
 
@@ -157,22 +166,9 @@ TEST_CASE("the kernel by Winograd equals the reference exactly at every size, fr
           CAPTURE(w);
           CAPTURE(name_of(kind));
           CAPTURE(beside);
-          Random random(1);
-          DoubledConv2d layer = layer_of(c.outputs, c.channels, random, Draw::sixteenths);
-          if (beside == 0) layer.conv.bias.reset();
-          layer.conv.activation = kind;
-          const Shape shape{c.n, 2 * h, 2 * w, c.outputs};
-          Slice in({c.n, h, w, c.channels}, beside, beside), out(shape, 0, beside);
-          fill(in.view(), random, Draw::whole);
-          const ConstView map = in.view();
-          Tensor expected(shape);
-          layer.run_reference(std::span(&map, 1), expected.view());
-          for (Isa isa : supported_isas()) {
-            CAPTURE(name_of(isa));
-            run_hostile(*winograd_kernel(layer, isa), {map}, out.view(), 2);
-            CHECK(difference(out.view(), expected.view()) == "");
-            CHECK(out.strangers_untouched());
-          }
+          equals_reference_exactly(
+              {c.n, h, w, c.channels}, c.outputs, kind, beside,
+              [](const DoubledConv2d& layer, Isa isa) { return winograd_kernel(layer, isa); });
         }
 }
 
