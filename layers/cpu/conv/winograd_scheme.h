@@ -36,12 +36,11 @@
 //
 // m even outputs are a convolution with two taps, m + 1 products by Toom and Cook's scheme; each odd one
 // takes one product more, and these have the same weight, w1. So 2 m outputs take 2 m + 1 products: d3 7 for
-// 6, and 49 for a tile of 6x6 where f6 has 64, with constants of 1 and -1 alone. The first output of the map
+// 6, and 49 for a tile of 6x6 where f6 has 64, with no constants but 1 and 1/2. The first output of the map
 // reads only w1 + w2, the last one w0 + w1: of these are db and de, without what would multiply padding.
 //
-// s1, s3: stride 2, which is the same the other way round. Of the inputs under m outputs every second one
-// is multiplied by w1 alone, m products with the same weight; the others go through a convolution with two
-// taps,
+// s1, s3: stride 2, which is the same the other way round. Of the inputs under m outputs every second one is
+// multiplied by w1 alone, m products with the same weight; the others go through a convolution with two taps,
 //
 //   y[i] = w1 x[2 i + 1] + (w0 x[2 i] + w2 x[2 i + 2])
 //

@@ -53,9 +53,9 @@ Axis with_ranks(Axis axis) {
     axis.products += info(t.scheme).points;
     const auto known =
         std::ranges::find(axis.schemes, info(t.scheme).family, [](Scheme s) { return info(s).family; });
-    const bool shrunken = info(t.scheme).first_filter > info(t.scheme).family;
+    // db's weights are not the first of its family, d1 has them too.
     if (known == axis.schemes.end())
-      axis.schemes.push_back(shrunken ? Scheme::d1 : t.scheme);
+      axis.schemes.push_back(t.scheme == Scheme::db ? Scheme::d1 : t.scheme);
     else if (info(*known).filters() < info(t.scheme).filters())
       *known = t.scheme;
   }
